@@ -1,0 +1,1 @@
+"""When: Prefect flows, the command line and the parameters."""

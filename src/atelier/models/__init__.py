@@ -1,0 +1,1 @@
+"""How: networks, losses, encoders, metrics and methods in plain PyTorch."""

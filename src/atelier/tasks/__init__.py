@@ -1,0 +1,1 @@
+"""Where and on what: Ray, DVC, image files, dataset shards, the ledger."""

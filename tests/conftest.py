@@ -1,0 +1,18 @@
+"""Real parts that every test shares: one Ray cluster for the session."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A real Ray cluster with two CPUs on this machine."""
+    os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)
+    yield
+    ray.shutdown()
