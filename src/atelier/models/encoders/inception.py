@@ -6,41 +6,27 @@ published ones only with exactly this one. Szegedy et al. 2016, arXiv:1512.00567
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.encoders.base import Encoder
+
 SIZE = 299  # pixels, the input that the network was trained on
 EPSILON = 1e-3  # of the reference's batch normalisation
 
 
-def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn the reference's weights (convolution, then normalisation by fixed mean and variance) into convolutions.
-
-    Args:
-        state: the TorchScript reference's state: `net.layers.<layer>.{weight,beta,mean,var}`.
-
-    Returns:
-        float32 `<layer>.weight` and `<layer>.bias`, equal to the reference up to rounding.
-    """
-    folded: dict[str, Tensor] = {}
-    for key in (k for k in state if k.endswith(".weight")):
-        layer = key.removesuffix(".weight")
-        beta, mean, var = (state[f"{layer}.{part}"].double() for part in ("beta", "mean", "var"))
-        scale = (var + EPSILON).rsqrt()
-        name = layer.removeprefix("net.layers.")
-        folded[f"{name}.weight"] = (state[key].double() * scale[:, None, None, None]).float()
-        folded[f"{name}.bias"] = (beta - mean * scale).float()
-    return folded
-
-
-class Inception(nn.Module):
-    """The frozen network; load `fold`ed weights into it.
+class Inception(Encoder):
+    """The network up to its last pooling, each normalisation folded into its convolution.
 
     Pictures of any size are resized to 299² by a bicubic filter with antialiasing, in float and without rounding, which
     is what clean-fid does (Parmar et al. 2022, arXiv:2104.11222), then scaled to (255 x - 128) / 128.
     """
+
+    content_layer: ClassVar[str] = "mixed_7"
+    style_layers: ClassVar[tuple[str, ...]] = ("conv_2", "conv_4", "mixed_2")
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +54,6 @@ class Inception(nn.Module):
         )
         self.mixed_9 = Split(1280, nn.AvgPool2d(3, 1, 1, count_include_pad=False))
         self.mixed_10 = Split(2048, nn.MaxPool2d(3, 1, 1))
-        self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Features from shallow to deep.
@@ -92,6 +77,23 @@ class Inception(nn.Module):
         mixed_7 = self.mixed_7(self.mixed_6(self.mixed_5(self.mixed_4(self.mixed_3(mixed_2)))))
         pool3 = self.mixed_10(self.mixed_9(self.mixed_8(mixed_7))).mean(dim=(2, 3))
         return {"conv_2": conv_2, "conv_4": conv_4, "mixed_2": mixed_2, "mixed_7": mixed_7, "pool3": pool3}
+
+    @classmethod
+    def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Fold the fixed normalisation into the convolutions.
+
+        Args:
+            published: the TorchScript reference's state, `net.layers.<layer>.{weight,beta,mean,var}`.
+        """
+        state: dict[str, Tensor] = {}
+        for key in (k for k in published if k.endswith(".weight")):
+            layer = key.removesuffix(".weight")
+            beta, mean, var = (published[f"{layer}.{part}"].double() for part in ("beta", "mean", "var"))
+            scale = (var + EPSILON).rsqrt()
+            name = layer.removeprefix("net.layers.")
+            state[f"{name}.weight"] = (published[key].double() * scale[:, None, None, None]).float()
+            state[f"{name}.bias"] = (beta - mean * scale).float()
+        return state
 
 
 class Conv(nn.Conv2d):

@@ -1,0 +1,20 @@
+"""Whether a generator turned light into dark: a known failure of adversarial training that distances can miss."""
+
+from torch import Tensor
+
+
+def correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson correlation of the luminance of input and output, picture by picture.
+
+    Args:
+        x: luminance of the inputs (B, 1, H, W).
+        y: luminance of the outputs, as x.
+
+    Returns:
+        (B,) in [-1, 1]; below 0 the picture is inverted. 0 where either picture is of one value.
+    """
+    x, y = x.double().flatten(1), y.double().flatten(1)
+    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    norm = x.norm(dim=1) * y.norm(dim=1)
+    result: Tensor = (x * y).sum(1) / norm.clamp_min(1e-12)
+    return result
