@@ -7,7 +7,7 @@ The `image` column follows the convention that Hugging Face `datasets` reads as 
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,11 +89,12 @@ def write_shard(folder: Path, rows: pa.Table, domain: str, split: str) -> Shard:
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{domain}-{split}-{os.getpid()}.tmp"
+    temporary = folder / f".{domain}-{split}-{uuid.uuid4().hex}.tmp"
     try:
         # pictures are compressed already: compressing the column again costs time and gains nothing
         pq.write_table(rows.cast(SCHEMA), temporary, compression="none", row_group_size=256)
-        digest = hashlib.file_digest(temporary.open("rb"), "sha256").hexdigest()
+        with temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         final = folder / f"{domain}-{split}-{digest[:16]}.parquet"
         temporary.replace(final)
     finally:
