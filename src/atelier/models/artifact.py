@@ -1,0 +1,105 @@
+"""A trained model on disk: `generator.safetensors` and `model.json`.
+
+The file says nothing but facts of the training, so equal training gives equal bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from atelier.models.methods import METHODS, Method
+
+FORMAT = 1
+WEIGHTS, FACTS = "generator.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A generator ready to paint."""
+
+    method: type[Method]
+    config: Any  # the method's config dataclass
+    generator: nn.Module
+    facts: dict[str, Any]  # all of model.json
+
+    def stylize(self, images: Tensor, strength: float = 1.0) -> Tensor:
+        """Paint uint8 pictures (B, 3, H, W) of any size; the result has their shape, type and device.
+
+        Args:
+            images: sRGB, 0…255.
+            strength: 0 (the input, bit by bit) … 1 (fully painted).
+        """
+        return self.method.stylize(self.generator, images, strength)
+
+
+def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[str, Any]) -> None:
+    """Write the model, each file complete or not at all.
+
+    Args:
+        folder: made if needed.
+        method_config: config dataclass of the method that trained it.
+        generator: the averaged one.
+        facts: of the training only (dataset id, training parameters), JSON values; no times, no paths.
+    """
+    name = next(name for name, method in METHODS.items() if method.Config is type(method_config))
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().contiguous() for key, value in generator.state_dict().items()}
+    temporary = folder / f".{WEIGHTS}.tmp"
+    save_file(state, temporary)
+    temporary.replace(folder / WEIGHTS)
+    content = {**facts, "format": FORMAT, "method": name, "config": asdict(method_config)}
+    temporary = folder / f".{FACTS}.tmp"
+    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    temporary.replace(folder / FACTS)
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
+    """Read a model folder.
+
+    Raises:
+        ValueError: a file is missing, damaged, or of another version; one line that says which.
+    """
+    facts = _read_facts(folder)
+    name = facts["method"]
+    if name not in METHODS:
+        raise ValueError(f"{folder}: method {name!r} is unknown to this version (known: {', '.join(METHODS)})")
+    method = METHODS[name]
+    try:
+        config = method.Config(**facts["config"])
+        with torch.device("meta"):
+            generator = method.build_generator(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder / FACTS} has a config that {name} does not take: {error}") from error
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a complete model: {WEIGHTS} is missing")
+    try:
+        generator.load_state_dict(load_file(path), assign=True)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error})") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{path} does not hold the network that {FACTS} describes ({reason})") from error
+    return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), facts)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a model folder: {FACTS} is missing")
+    try:
+        facts = json.loads(path.read_text())
+        version, _, _ = facts["format"], facts["method"], facts["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+    if version != FORMAT:
+        raise ValueError(f"{folder} has model format {version!r}; this version reads {FORMAT}: update atelier")
+    assert isinstance(facts, dict)
+    return facts

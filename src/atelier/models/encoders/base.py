@@ -1,0 +1,44 @@
+"""What every perceptual encoder has in common."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """A frozen network whose features describe content and style.
+
+    Its forward takes pictures (B, 3, H, W) in [0, 1] and returns features by name, each (B, C, h, w).
+    Gradients flow to the picture, never to the weights.
+    """
+
+    content_layer: ClassVar[str]  # the feature that says what is in a picture
+    style_layers: ClassVar[tuple[str, ...]]  # the features whose Gram matrices say how it is painted
+
+    def freeze(self) -> None:
+        """Fix the weights for good."""
+        self.eval()
+        self.requires_grad_(False)
+
+    @classmethod
+    def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn the published weights into this module's state dict.
+
+        Raises:
+            KeyError, RuntimeError: the weights are those of another network.
+        """
+        raise NotImplementedError
+
+
+def fold_batch_norm(conv: Tensor, norm: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one convolution that equals a bias-free convolution followed by a frozen BatchNorm.
+
+    Args:
+        conv: (O, I, k, k) weight.
+        norm: `weight`, `bias`, `running_mean`, `running_var`, each (O,).
+        eps: the norm's epsilon.
+    """
+    scale = norm["weight"] * torch.rsqrt(norm["running_var"] + eps)  # (O,)
+    return conv * scale[:, None, None, None], norm["bias"] - norm["running_mean"] * scale

@@ -1,0 +1,65 @@
+"""Losses on what an encoder sees, and on neighbouring pixels.
+
+All are relative to the size of their target: a value of 1 means "as far off as an empty picture", whatever the encoder
+and the layer, so that one set of weights serves every encoder.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+
+def gram(features: Tensor) -> Tensor:
+    """Correlations of channels over all positions: G = F Fᵀ / (h w), (B, C, h, w) to (B, C, C), in float32.
+
+    Gatys et al. 2016, equation 3; divided by the number of positions as in Johnson et al. 2016, equation 3, so that
+    pictures of any size compare.
+    """
+    flat = features.float().flatten(2)  # (B, C, h w)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """‖F − P‖² / ‖P‖²: Gatys et al. 2016, equation 1 and Johnson et al. 2016, equation 2, relative to the target.
+
+    Args:
+        features: (B, C, h, w) of the painted pictures.
+        target: (B, C, h, w) of the pictures they were painted from.
+    """
+    target = target.float()
+    return (features.float() - target).square().mean() / target.square().mean()
+
+
+def style_loss(features: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+    """Mean over layers of ‖G − A‖² / ‖A‖²: Gatys et al. 2016, equations 4 and 5, Johnson et al. 2016, equation 4.
+
+    Args:
+        features: by layer, (B, C, h, w) of the painted pictures.
+        target: by layer, the Gram matrix (C, C) of the style.
+    """
+    losses = []
+    for layer, wanted in target.items():
+        difference = gram(features[layer]) - wanted  # (B, C, C)
+        losses.append(difference.square().sum(dim=(1, 2)).mean() / wanted.square().sum())
+    return sum(losses[1:], losses[0]) / len(losses)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours, down plus across; anisotropic form of Rudin et al. 1992.
+
+    Args:
+        x: (B, C, H, W).
+    """
+    down = (x[:, :, 1:] - x[:, :, :-1]).abs().mean()
+    across = (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().mean()
+    return down + across
+
+
+def identity_loss(painted: Tensor, style: Tensor) -> Tensor:
+    """‖G(y) − y‖₁, mean over pixels: a picture of the style is left alone. Zhu et al. 2017 (CycleGAN), section 5.2.
+
+    Args:
+        painted: (B, 3, H, W), the generator's output for `style`.
+        style: (B, 3, H, W), pictures of the style domain.
+    """
+    return (painted - style).abs().mean()

@@ -1,0 +1,160 @@
+"""cpgan: a content-preserving generator against a patch discriminator, guided by an encoder's features.
+
+The generator is trained with content and Gram style losses in an encoder's features (Johnson et al. 2016), an
+adversarial loss on the style domain (Miyato et al. 2018), identity on pictures of the style (Zhu et al. 2017) and a
+total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.adversarial import Adversarial, discriminator_loss, generator_loss
+from atelier.models.losses.perceptual import content_loss, gram, identity_loss, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, Wrap, paint, to_float
+from atelier.models.networks.discriminator import PatchDiscriminator
+from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+
+
+@dataclass(frozen=True)
+class CpganConfig:
+    """Networks and loss weights of cpgan."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    filters: int = field(default=24, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
+    discriminator_filters: int = field(
+        default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
+    )
+    discriminator_layers: int = field(
+        default=3, metadata={"description": "halvings in the discriminator", "ge": 1, "le": 5}
+    )
+    adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
+    adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
+    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
+    style_weight: float = field(default=1.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    identity_weight: float = field(default=1.0, metadata={"description": "weight of the identity loss", "ge": 0})
+    total_variation_weight: float = field(default=0.0, metadata={"description": "weight of total variation", "ge": 0})
+    style_images: int = field(
+        default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
+    )
+
+
+class MeanGram(nn.Module):
+    """The style target: mean Gram matrices by layer, as buffers so that a checkpoint holds them."""
+
+    def __init__(self, features: dict[str, Tensor]) -> None:
+        super().__init__()
+        for layer, feature in features.items():
+            self.register_buffer(layer, torch.zeros(feature.shape[1], feature.shape[1], device=feature.device))
+
+    def targets(self) -> dict[str, Tensor]:
+        """(C, C) by layer."""
+        return dict(self.named_buffers())
+
+
+class Cpgan(Method):
+    """The training method; see the module."""
+
+    name: ClassVar[str] = "cpgan"
+    Config: ClassVar[type[CpganConfig]] = CpganConfig
+
+    def __init__(
+        self,
+        config: CpganConfig,
+        encoder: Encoder,
+        device: torch.device,
+        dtype: torch.dtype,
+        learning_rates: tuple[float, float],
+        wrap: Wrap,
+    ) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        self.encoder = encoder.to(device)
+        self.generator = self.build_generator(config).to(device)
+        self.discriminator = PatchDiscriminator(config.discriminator_filters, config.discriminator_layers).to(device)
+        with torch.no_grad():
+            features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
+        self.style = MeanGram({layer: features[layer] for layer in encoder.style_layers})
+        self.modules = {"generator": self.generator, "discriminator": self.discriminator, "style": self.style}
+        self.wrapped_generator, self.wrapped_discriminator = wrap(self.generator), wrap(self.discriminator)
+        generator_lr, discriminator_lr = learning_rates
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.generator.parameters(), generator_lr, (0.5, 0.99)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), discriminator_lr, (0.5, 0.99)),
+        }
+
+    @staticmethod
+    def build_generator(config: CpganConfig) -> nn.Module:
+        """The generator of this config, at the identity."""
+        return Generator(config.filters, config.blocks)
+
+    @staticmethod
+    def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
+        """See `methods.base.paint`."""
+        return paint(generator, images, strength, MULTIPLE, MINIMUM)
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """The encoder's view of pictures in [-1, 1]."""
+        features: dict[str, Tensor] = self.encoder((images + 1) / 2)
+        return features
+
+    @torch.no_grad()
+    def prepare(self, batches: Callable[[int], Batch]) -> None:
+        """Average the Gram matrices of about `style_images` paintings, over all ranks."""
+        targets, count, step = self.style.targets(), 0, 0
+        world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        while count * world < self.config.style_images:
+            style = batches(step).style
+            features = self._features(to_float(style, self.device))
+            for layer, target in targets.items():
+                target += gram(features[layer]).sum(0)
+            count, step = count + len(style), step + 1
+        for target in targets.values():
+            target /= count
+            if world > 1:
+                torch.distributed.all_reduce(target)
+                target /= world
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """One update of the generator, then one of the discriminator."""
+        c = self.config
+        content, style = to_float(batch.content, self.device), to_float(batch.style, self.device)
+
+        # generator: InstanceNorm sees one picture at a time, so both tasks share one pass
+        self.discriminator.requires_grad_(False)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            inputs = torch.cat([content, style]) if c.identity_weight else content
+            outputs = self.wrapped_generator(inputs).float()
+            painted = outputs[: len(content)]
+            adversarial = generator_loss(c.adversarial, self.discriminator(painted).float())
+        features = self._features(painted)
+        with torch.no_grad():
+            wanted = self._features(content)[self.encoder.content_layer]
+        losses = {
+            "adversarial": adversarial,
+            "content": content_loss(features[self.encoder.content_layer], wanted),
+            "style": style_loss(features, self.style.targets()),
+            "total_variation": total_variation(painted),
+        }
+        if c.identity_weight:
+            losses["identity"] = identity_loss(outputs[len(content) :], style)
+        total = sum((getattr(c, f"{name}_weight") * value for name, value in losses.items()), torch.zeros(()))
+        self.optimizers["generator"].zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizers["generator"].step()
+
+        # discriminator: real and painted in one pass, exact without a batch norm
+        self.discriminator.requires_grad_(True)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            scores = self.wrapped_discriminator(torch.cat([style, painted.detach()])).float()
+        real, fake = scores[: len(style)], scores[len(style) :]
+        losses["discriminator"] = discriminator_loss(c.adversarial, real, fake)
+        self.optimizers["discriminator"].zero_grad()
+        losses["discriminator"].backward()  # type: ignore[no-untyped-call]
+        self.optimizers["discriminator"].step()
+        return {name: value.detach() for name, value in losses.items()}

@@ -1,0 +1,73 @@
+"""The generator: a picture in, the same picture painted out.
+
+Layout of Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer" (two strided convolutions, residual
+blocks, two upsamplings) with three changes: nearest-neighbour upsampling followed by a convolution instead of a
+transposed one, which leaves no checkerboard (Odena et al. 2016); InstanceNorm (Ulyanov et al. 2016); and the network
+draws the *change* to the picture, so that it starts as the identity and content is what it keeps for free.
+"""
+
+from torch import Tensor, nn
+
+MULTIPLE = 4  # height and width must be multiples of this: two halvings
+MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
+
+
+def norm(channels: int) -> nn.InstanceNorm2d:
+    """Each channel of each picture to mean 0 and variance 1, then scaled and shifted: Ulyanov et al. 2016, equation 4."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def convolution(channels: int, out: int, kernel: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A convolution with reflected borders. No bias by default: the norm behind it would remove it again."""
+    return nn.Conv2d(channels, out, kernel, stride, kernel // 2, padding_mode="reflect", bias=bias)
+
+
+class Residual(nn.Module):
+    """x + two normalised 3×3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(channels, channels, 3),
+            norm(channels),
+            nn.ReLU(),
+            convolution(channels, channels, 3),
+            norm(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class Generator(nn.Module):
+    """Pictures (B, 3, H, W) in [-1, 1] to painted pictures of the same shape and range.
+
+    Args:
+        filters: channels at full size; twice as many at half, four times at a quarter of the size.
+        blocks: residual blocks at a quarter of the size.
+    """
+
+    def __init__(self, filters: int, blocks: int) -> None:
+        super().__init__()
+        f = filters
+        self.encode = nn.Sequential(
+            *(convolution(3, f, 7), norm(f), nn.ReLU()),
+            *(convolution(f, 2 * f, 3, 2), norm(2 * f), nn.ReLU()),
+            *(convolution(2 * f, 4 * f, 3, 2), norm(4 * f), nn.ReLU()),
+        )
+        self.transform = nn.Sequential(*(Residual(4 * f) for _ in range(blocks)))
+        self.decode = nn.Sequential(
+            *(nn.Upsample(scale_factor=2), convolution(4 * f, 2 * f, 3), norm(2 * f), nn.ReLU()),
+            *(nn.Upsample(scale_factor=2), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
+        )
+        self.draw = convolution(f, 3, 7, bias=True)
+        nn.init.zeros_(self.draw.weight)
+        assert self.draw.bias is not None
+        nn.init.zeros_(self.draw.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Height and width must be multiples of 4 and at least 8 px."""
+        y = self.encode(x)  # (B, 4f, H/4, W/4)
+        y = self.decode(self.transform(y))  # (B, f, H, W)
+        return x + self.draw(y).to(x.dtype)
