@@ -1,0 +1,134 @@
+"""What is stamped into every output: which model, dataset and parameters made it, and from which input.
+
+An XMP packet with the IPTC digital source type for pictures made with a trained algorithm. It names no path, host or
+user and carries no time, so that equal work gives equal bytes.
+"""
+
+import hashlib
+import json
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+from atelier import __version__
+from atelier.tasks.images import read_xmp
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+SOFTWARE = f"Atelier {__version__}"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XMP = "http://ns.adobe.com/xap/1.0/"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+OURS = "urn:atelier:lineage:1"
+IDENTITY = ("model", "version", "method", "dataset", "weights")  # as ModelIdentity has them
+MAX_PACKET_BYTES = 60_000  # what one JPEG segment holds
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model made a picture."""
+
+    name: str  # as the registry has it, such as "style-model"
+    version: str  # such as "v1.2.0"; "" for a model that is in no registry
+    method: str  # such as "cpgan"
+    dataset: str  # id of the dataset it was trained on, "" where unknown
+    weights_sha256: str
+
+    @property
+    def label(self) -> str:
+        """The model as a person writes it: `style-model@v1.2.0`."""
+        return f"{self.name}@{self.version}" if self.version else f"{self.name} ({self.weights_sha256[:12]})"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where an output comes from."""
+
+    model: ModelIdentity
+    parameters: dict[str, Any]  # what the output depends on beside the model and the input, such as the strength
+    input_sha256: str
+    software: str = SOFTWARE
+
+
+def identify(folder: Path, name: str, version: str) -> ModelIdentity:
+    """Read a model folder's identity without loading the model.
+
+    Args:
+        folder: holds `generator.safetensors` and `model.json`.
+        name: what to call the model; of a path only the last part is used, since outputs tell no paths.
+        version: its version, "" where it has none.
+
+    Raises:
+        FileNotFoundError: this is no model folder.
+        ValueError: it is damaged.
+    """
+    weights, card = folder / "generator.safetensors", folder / "model.json"
+    for path in (weights, card):
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is no model folder ({path.name} is missing): run `atelier train`")
+    try:
+        facts = json.loads(card.read_text(encoding="utf-8"))
+        method, dataset = str(facts["method"]), str(facts.get("dataset", ""))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{card} is damaged ({error!r}): train the model again or fetch it again") from error
+    with weights.open("rb") as file:
+        return ModelIdentity(Path(name).name, version, method, dataset, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def packet(lineage: Lineage) -> bytes:
+    """The XMP packet that tells an output's lineage, UTF-8; equal lineages give equal bytes.
+
+    Raises:
+        ValueError: it is too long for the formats that must carry it.
+    """
+    ours = {
+        **dict(zip(IDENTITY, astuple(lineage.model), strict=True)),
+        "parameters": json.dumps(lineage.parameters, sort_keys=True),
+        "input": lineage.input_sha256,
+    }
+    attributes = "".join(f"\n   atelier:{key}={quoteattr(_printable(value))}" for key, value in ours.items())
+    text = (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
+        f' <rdf:RDF xmlns:rdf="{RDF}">\n'
+        f'  <rdf:Description rdf:about="" xmlns:xmp="{XMP}" xmlns:Iptc4xmpExt="{IPTC}" xmlns:atelier="{OURS}"\n'
+        f"   xmp:CreatorTool={quoteattr(lineage.software)}\n"
+        f'   Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"{attributes}/>\n'
+        " </rdf:RDF>\n"
+        "</x:xmpmeta>\n"
+        '<?xpacket end="r"?>'
+    )
+    data = text.encode()
+    if len(data) > MAX_PACKET_BYTES:
+        raise ValueError(f"the lineage takes {len(data):,} bytes, more than the {MAX_PACKET_BYTES:,} a JPEG can carry")
+    return data
+
+
+def read(data: bytes) -> Lineage | None:
+    """The lineage that a picture's file carries, `None` when it carries none of ours.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        BadImage: this is no image file.
+    """
+    xmp = read_xmp(data)
+    # a document type declaration could define entities that grow without bounds; no XMP packet has one
+    if not xmp or len(xmp) > MAX_PACKET_BYTES or b"<!" in xmp:
+        return None
+    try:
+        root = ElementTree.fromstring(xmp.decode().strip("\ufeff\0 \r\n"))
+        found = next(d for d in root.iter(f"{{{RDF}}}Description") if f"{{{OURS}}}weights" in d.attrib)
+        ours = {key: found.attrib[f"{{{OURS}}}{key}"] for key in (*IDENTITY, "parameters", "input")}
+        parameters = json.loads(ours["parameters"])
+        software = found.attrib[f"{{{XMP}}}CreatorTool"]
+    except (ElementTree.ParseError, StopIteration, KeyError, ValueError):
+        return None
+    return Lineage(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software)
+
+
+def _printable(value: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(c if ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF and ord(c) < 0xFFFE else " " for c in value)

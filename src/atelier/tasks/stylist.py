@@ -1,0 +1,251 @@
+"""The worker of a bulk job: reads, decodes, stylizes, encodes and commits pictures, and records how each ended.
+
+One picture's failure is its own: it ends in quarantine with the stage and a reason. Only what concerns every picture
+(no space, a destination that cannot be written) stops the worker, and with it the job.
+"""
+
+import errno
+import hashlib
+import uuid
+from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from atelier.tasks.images import BadImage, Limits, Pixels, decode, encode
+from atelier.tasks.ledger import Ledger, Marks, Row, sync_folder, write_beside
+from atelier.tasks.lineage import Lineage, ModelIdentity, packet
+from atelier.tasks.naming import RESERVED, output_format
+from atelier.tasks.sources import Entry, read
+
+MAX_HELD_PIXELS = 2**25  # decoded pictures that wait for a full batch: 100 MB
+ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
+ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
+TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY})
+RESULTS = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
+# what is wrong with one output's name; every other failure to write is the destination's, and concerns all
+OWN_FAULTS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the model is run. Results depend on it in their last bits, so a job chooses it once and keeps it."""
+
+    backend: str = "torch"
+    device: str = "cpu"  # or "cuda"
+    precision: str = "float32"
+    threads: int = 1  # of one worker
+    batch_pixels: int = 2**17  # pixels of a batch, as far as one picture allows
+    max_batch: int = 32  # pictures of a batch
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Pictures in every batch of this size; a batch that is not full is padded."""
+        return max(1, min(self.max_batch, self.batch_pixels // (height * width)))
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that a worker is told; picklable."""
+
+    destination: Path
+    model: Path
+    identity: ModelIdentity
+    strength: float
+    format: str
+    quality: int
+    limits: Limits
+    plan: Plan
+    attempt: int
+
+    def lineage(self, input_sha256: str) -> Lineage:
+        """What the output of this input says of itself."""
+        parameters = {"strength": self.strength, "quality": self.quality, "plan": asdict(self.plan)}
+        return Lineage(self.identity, parameters, input_sha256)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input and the output planned for it."""
+
+    input: str
+    output: str
+    stamp: str  # size and etag of the input as it was listed
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded input."""
+
+    task: Task
+    pixels: Pixels
+    sha256: str
+
+
+class Stopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
+    """The destination takes no more; the text is for a person."""
+
+
+class Stylist:
+    """Called by Ray Data with tables of tasks (`TASKS`); answers with how they ended (`RESULTS`).
+
+    An answer in state "pending" means that the job must stop, and why.
+    """
+
+    def __init__(self, order: Order) -> None:
+        """Load the model. A model that does not load is answered to the first call, since Ray would retry a raise."""
+        import torch
+
+        from atelier.models import artifact
+
+        torch.set_num_threads(order.plan.threads)
+        books = order.destination / RESERVED
+        self.order, self.ledger, self.marks = order, Ledger(books / "ledger"), Marks(books / "inflight")
+        self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this worker: two never share a temporary file
+        self.folders = {order.destination}
+        self.writers = ThreadPoolExecutor(2)
+        self.refusal = ""
+        try:
+            self.model = artifact.load(order.model, order.plan.device)
+        except (ValueError, OSError) as error:
+            self.refusal = str(error)
+
+    def __call__(self, tasks: pa.Table) -> pa.Table:
+        """Bring every task to an end, durably recorded when this returns."""
+        rows: list[Row] = []
+        todo = [_task(values) for values in tasks.to_pylist()]
+        try:
+            if self.refusal:
+                raise Stopped(self.refusal)
+            # what a dead worker had in hand goes one by one, so that a second death has one suspect
+            suspects = {task.input: task for task in todo if self.marks.history(task.input)}
+            for task in suspects.values():
+                rows += self._settle([task])
+            rows += self._settle([task for task in todo if task.input not in suspects])
+        except Stopped as stop:
+            rows.append(Row(todo[0].input, "pending", reason=str(stop)))
+        except OSError as error:
+            rows.append(Row(todo[0].input, "pending", reason=stopped(self.order.destination, error)))
+        return pa.Table.from_pylist([{key: getattr(row, key) for key in RESULTS.names} for row in rows], RESULTS)
+
+    def _settle(self, tasks: list[Task]) -> list[Row]:
+        """Bring tasks to an end and record them."""
+        rows: list[Row] = []
+        written: list[Future[Row]] = []
+        waiting: dict[tuple[int, int], list[Picture]] = defaultdict(list)
+        for task in tasks:
+            opened = self._open(task)
+            if isinstance(opened, Row):
+                rows.append(opened)
+                continue
+            size = (opened.pixels.shape[0], opened.pixels.shape[1])
+            waiting[size].append(opened)
+            held = {(h, w): len(pictures) * h * w for (h, w), pictures in waiting.items()}
+            if len(waiting[size]) == self.order.plan.batch_size(*size):
+                rows += self._paint(waiting.pop(size), written)
+            elif sum(held.values()) > MAX_HELD_PIXELS:
+                rows += self._paint(waiting.pop(max(held, key=held.__getitem__)), written)
+        for pictures in waiting.values():
+            rows += self._paint(pictures, written)
+        rows += [future.result() for future in written]
+        for folder in {(self.order.destination / row.output).parent for row in rows if row.output}:
+            sync_folder(folder)
+        self.ledger.append(rows)
+        for task in tasks:
+            self.marks.leave(task.input)
+        return rows
+
+    def _open(self, task: Task) -> Picture | Row:
+        history = self.marks.history(task.input)
+        if history.count("decode") >= 2:
+            if history[-1] == "decode":
+                return self._quarantine(task, "decode", "crashed the decoder")
+            return self._quarantine(task, "stylize", "crashed its worker twice; it may need more memory than there is")
+        self.marks.enter(task.input, "decode")
+        try:
+            data = read(task.entry, self.order.limits.max_bytes)
+        except BadImage as error:
+            return self._quarantine(task, "read", str(error))
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            return Picture(task, decode(data, self.order.limits), sha256)
+        except BadImage as error:
+            return self._quarantine(task, "decode", str(error), sha256)
+
+    def _paint(self, pictures: list[Picture], written: list[Future[Row]]) -> list[Row]:
+        """Stylize pictures of one size and hand them to the writers; returns those that failed before."""
+        for picture in pictures:
+            self.marks.enter(picture.task.input, "stylize")
+        try:
+            painted = self._forward([picture.pixels for picture in pictures])
+        except (RuntimeError, ValueError) as error:  # torch raises these, for want of memory too
+            if len(pictures) > 1:
+                return [row for picture in pictures for row in self._paint([picture], written)]
+            picture = pictures[0]
+            return [self._quarantine(picture.task, "stylize", f"the model failed: {_one_line(error)}", picture.sha256)]
+        for future in written:
+            future.result()  # one batch at most waits to be written
+        written += [self.writers.submit(self._finish, *pair) for pair in zip(pictures, painted, strict=True)]
+        return []
+
+    def _forward(self, pictures: list[Pixels]) -> list[Pixels]:
+        """Stylize up to a batch of pictures of one size, padded to the batch that the plan says."""
+        import torch
+
+        height, width = pictures[0].shape[:2]
+        padding = self.order.plan.batch_size(height, width) - len(pictures)
+        batch = np.stack(pictures + [pictures[-1]] * padding)  # (B, H, W, 3)
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.order.plan.device)  # (B, 3, H, W)
+        painted = self.model.stylize(images, self.order.strength)
+        return list(painted[: len(pictures)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
+
+    def _finish(self, picture: Picture, pixels: Pixels) -> Row:
+        """Encode and commit one output."""
+        task, order = picture.task, self.order
+        try:
+            xmp = packet(order.lineage(picture.sha256))
+            data = encode(pixels, output_format(task.input, order.format), quality=order.quality, xmp=xmp)
+        except ValueError as error:
+            return self._quarantine(task, "encode", str(error), picture.sha256)
+        target = order.destination / task.output
+        try:
+            self._make_folder(target.parent)
+            write_beside(target, data, self.attempt).replace(target)
+        except OSError as error:
+            if error.errno in OWN_FAULTS:
+                return self._quarantine(task, "write", f"cannot be written: {error.strerror}", picture.sha256)
+            raise Stopped(stopped(order.destination, error)) from error
+        done = Row(
+            task.input, "done", task.output, stamp=task.stamp, input_sha256=picture.sha256, attempt=order.attempt
+        )
+        return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of the destination, durably."""
+        if folder not in self.folders:
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+            self.folders.add(folder)
+
+    def _quarantine(self, task: Task, stage: str, reason: str, sha256: str = "") -> Row:
+        row = Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256)
+        return replace(row, attempt=self.order.attempt)
+
+
+def _task(values: dict[str, Any]) -> Task:
+    return Task(values.pop("input"), values.pop("output"), values.pop("stamp"), Entry(**values))
+
+
+def stopped(destination: Path, error: OSError) -> str:
+    """What to tell when a destination takes no more."""
+    return f"{destination} cannot be written ({error.strerror or error}): mend that and run the same command again"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,329 @@
+"""Bulk stylization: every picture of a source restyled exactly once, with Ray Data.
+
+    listing -> names -> blocks of tasks -> a pool of stylists (decode, stylize, encode, commit, record) -> summary
+
+The driver lists, plans, watches and sums up; it never opens a picture and never loads torch. The ledger, which the
+stylists write, is the truth: what Ray runs twice is recorded once, and what it loses is redone.
+"""
+
+import contextlib
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atelier.tasks.images import Limits
+from atelier.tasks.job import FORMAT, Job, Standing, open_job
+from atelier.tasks.ledger import Row
+from atelier.tasks.lineage import ModelIdentity
+from atelier.tasks.progress import Progress, Report, silent
+from atelier.tasks.sources import NO_PICTURES, list_files, locate
+from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, stopped
+
+BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
+BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
+LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
+GPU_PLAN = Plan(device="cuda", batch_pixels=2**21, max_batch=64)
+ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
+
+
+@dataclass(frozen=True)
+class StylizeConfig:
+    """How outputs are made and what inputs may cost."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    strength: float = field(
+        default=1.0, metadata={"description": "0 leaves the picture, 1 is the full style", "ge": 0, "le": 1}
+    )
+    format: Literal["keep", "png", "jpeg", "webp"] = field(
+        default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
+    )
+    quality: int = field(default=95, metadata={"description": "of JPEG and WebP outputs", "ge": 1, "le": 100})
+    max_bytes: int = field(
+        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
+    )
+    max_pixels: int = field(
+        default=2**24,
+        metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
+    )
+
+
+@dataclass(frozen=True)
+class StylizeSummary:
+    """How a job stands after a run: total = done + skipped + quarantined + pending."""
+
+    total: int
+    done: int
+    skipped: int
+    quarantined: int
+    pending: int
+    processed: int  # inputs that this run brought to an end
+    seconds: float  # that this run took, start-up included
+    images_per_second: float  # of this run, from the first finished block on; 0 when it had nothing to do
+    model: str
+    version: str
+
+
+def stylize(
+    source: str,
+    destination: Path,
+    model: Path,
+    config: StylizeConfig,
+    identity: ModelIdentity,
+    report: Report = silent,
+    *,
+    connect: Callable[[], object],
+    base: Path = Path(),
+) -> StylizeSummary:
+    """Stylize every picture of a source into a mirrored destination, each exactly once.
+
+    Interrupted at any moment and started again it continues; a finished job has nothing to do: it does not connect,
+    loads nothing and changes nothing. Inputs that are new or have changed since are stylized by the next run.
+
+    Args:
+        source: a folder, archive, list or sample, as `sources.list_files` reads it.
+        destination: a new or empty folder, or one that holds this very job.
+        model: the model folder, readable on every node.
+        config: parameters.
+        identity: which model this is (`lineage.identify`).
+        report: is told of the progress in images.
+        connect: connects to Ray; called only when there is something to do.
+        base: what a relative `source` is relative to.
+
+    Raises:
+        FileNotFoundError: the source does not exist.
+        NotADirectoryError: the destination is a file.
+        ValueError: the source holds no picture or is damaged, the model folder is damaged, or the destination holds
+            another job or other files.
+        RuntimeError: another process works on the destination, it has no space or cannot be written, or the cluster
+            cannot honour the job's execution plan. The job can be continued when that is mended.
+    """
+    started = time.monotonic()
+    destination = destination.absolute()
+    where = _apart(source, base, destination)
+    listing = _listing(source, base)
+    with open_job(destination) as job:
+        manifest = {"format": FORMAT, "source": where, "model": asdict(identity), "parameters": asdict(config)}
+        job.agree(manifest)
+        before = job.standing(listing)
+        if not before.counts["pending"] and job.summarized:
+            return _summary(before, before, identity, time.monotonic() - started, 0.0)
+        rate = 0.0
+        try:
+            attempt = job.ledger.attempts + 1
+            limits = Limits(config.max_bytes, config.max_pixels)
+            todo = _prepare(job, listing, before, config, manifest, attempt)
+            report(_progress(before.counts))
+            if todo.num_rows:
+                connect()
+                plan = _plan(job, manifest)
+                order = Order(
+                    destination,
+                    model.absolute(),
+                    identity,
+                    config.strength,
+                    config.format,
+                    config.quality,
+                    limits,
+                    plan,
+                    attempt,
+                )
+                rate = _watch(_answers(todo, order), job.standing(listing).counts, report)
+            job.ledger.compact()
+        except OSError as error:
+            raise RuntimeError(stopped(destination, error)) from error
+        finally:
+            after = job.standing(listing)
+            summary = _summary(before, after, identity, time.monotonic() - started, rate)
+            with contextlib.suppress(OSError):  # a full disk has been told already
+                job.write_summary(asdict(summary), after)
+    if summary.pending:
+        raise RuntimeError(
+            f"{summary.pending} outputs in {destination} were lost while it ran: run the same command again"
+        )
+    return summary
+
+
+def _apart(source: str, base: Path, destination: Path) -> str:
+    """The source as the manifest has it.
+
+    Raises:
+        ValueError: the destination lies in the source, where outputs would become inputs, or the source in the destination.
+    """
+    if "://" in source:
+        return source
+    path, target = locate(source, base), destination.resolve()
+    if path.is_dir() and (target.is_relative_to(path) or path.is_relative_to(target)):
+        raise ValueError(f"source {source} and destination {destination} lie in each other: choose another destination")
+    return str(path)
+
+
+def _listing(source: str, base: Path) -> pa.Table:
+    """Every file of the source (schema `LISTING`), pictures or not.
+
+    Raises:
+        ValueError: there is no picture among them.
+    """
+    chunks: list[pa.RecordBatch] = []
+    seen: set[str] = set()
+    pictures = False
+    files = iter(list_files(source, base))
+    while part := list(itertools.islice(files, 10_000)):
+        columns: dict[str, list[Any]] = {name: [] for name in LISTING.names}
+        for entry in part:
+            other = PurePosixPath(entry.name).suffix.lower() in NO_PICTURES
+            pictures |= not other
+            columns["input"].append(_unseen(entry.name, seen))
+            columns["stamp"].append(f"{entry.size}:{entry.etag}")
+            columns["other"].append(other)
+            for name in ENTRY:
+                columns[name].append(getattr(entry, name))
+        chunks.append(pa.record_batch(columns, LISTING))
+    if not pictures:
+        raise ValueError(f"source {source} holds no pictures: put pictures there or name another source")
+    return pa.Table.from_batches(chunks)
+
+
+def _unseen(name: str, seen: set[str]) -> str:
+    """The name, or one made from it where an archive holds it twice."""
+    if name in seen:
+        name = next(other for k in itertools.count(2) if (other := f"{name}#{k}") not in seen)
+    seen.add(name)
+    return name
+
+
+def _prepare(
+    job: Job, listing: pa.Table, before: Standing, config: StylizeConfig, manifest: dict[str, Any], attempt: int
+) -> pa.Table:
+    """Write down what the job is, end the inputs that need no work, and return the tasks of the others.
+
+    Raises:
+        RuntimeError: the destination has obviously not enough space.
+    """
+    pending = listing.filter(pc.is_in(listing["input"], pa.array(sorted(before.inputs("pending")), pa.string())))
+    todo = pending.filter(pc.and_(pc.equal(pending["problem"], ""), pc.invert(pending["other"])))
+    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, shutil.disk_usage(job.destination).free
+    if todo.num_rows and free < max(needed, ROOM_BYTES):
+        raise RuntimeError(
+            f"{job.destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
+            f"{max(needed, ROOM_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
+        )
+    job.write_manifest(manifest | {"plan": job.manifest().get("plan")})
+    names = job.plan_names(todo["input"].to_pylist(), config.format)
+    job.clean(before)
+    rows = []
+    for entry in pending.filter(pc.or_(pc.not_equal(pending["problem"], ""), pending["other"])).to_pylist():
+        facts = {"input": entry["input"], "stamp": entry["stamp"], "attempt": attempt}
+        if entry["problem"]:
+            rows.append(Row(**facts, state="quarantined", stage="read", reason=entry["problem"]))
+        else:
+            rows.append(Row(**facts, state="skipped", reason="no picture by its name"))
+    job.ledger.append(rows)
+    outputs = pa.array([names[name] for name in todo["input"].to_pylist()], pa.string())
+    return todo.append_column("output", outputs).select(TASKS.names)
+
+
+def _plan(job: Job, manifest: dict[str, Any]) -> Plan:
+    """The execution plan of the job: the one that it began with, else what suits this cluster.
+
+    Raises:
+        RuntimeError: this cluster cannot honour the plan.
+    """
+    import ray
+
+    gpus = ray.cluster_resources().get("GPU", 0)
+    chosen = job.manifest().get("plan")
+    plan = Plan(**chosen) if chosen else GPU_PLAN if gpus else Plan()
+    if plan.device == "cuda" and not gpus:
+        raise RuntimeError(
+            f"the job in {job.destination} began on a GPU and this cluster has none: "
+            "continue it on one that has, or use another destination"
+        )
+    job.write_manifest(manifest | {"plan": asdict(plan)})
+    return plan
+
+
+def _answers(todo: pa.Table, order: Order) -> Iterator[pa.Table]:
+    """Run the tasks on a pool of stylists and yield their answers as they come."""
+    import ray.data
+
+    resources = ray.cluster_resources()
+    cpus = max(1, int(resources.get("CPU", 1)))
+    gpu = order.plan.device == "cuda"
+    workers = max(1, int(resources["GPU"])) if gpu else cpus
+    blocks = list(_blocks(todo, workers))
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    with ray.data.DataContext.current(context):
+        dataset = ray.data.from_arrow(blocks).map_batches(
+            Stylist,
+            fn_constructor_args=(order,),
+            batch_size=None,  # a block is a batch
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(blocks))),
+            # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
+            num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
+            num_gpus=1 if gpu else 0,
+        )
+        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+
+
+def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:
+    """Divide the tasks so that every stylist gets several blocks and none is long."""
+    rows = min(BLOCK_ROWS, math.ceil(todo.num_rows / (4 * workers)))
+    begin, size = 0, 0
+    for index, bytes_ in enumerate(todo["size"].to_pylist()):
+        if index > begin and (index - begin == rows or size + bytes_ > BLOCK_BYTES):
+            yield todo.slice(begin, index - begin)
+            begin, size = index, 0
+        size += bytes_
+    yield todo.slice(begin)
+
+
+def _watch(answers: Iterator[pa.Table], counts: dict[str, int], report: Report) -> float:
+    """Count answers and report; returns the rate in images/s from the first answer on.
+
+    Raises:
+        RuntimeError: a stylist says that the job must stop.
+    """
+    first = now = begun = time.monotonic()
+    head = answered = 0
+    for answer in answers:
+        now = time.monotonic()
+        first, head = (first, head) if answered else (now, answer.num_rows)
+        for state, reason in zip(answer["state"].to_pylist(), answer["reason"].to_pylist(), strict=True):
+            if state == "pending":
+                raise RuntimeError(reason)
+            counts[state] += 1
+            counts["pending"] -= 1
+        answered += answer.num_rows
+        report(_progress(counts))
+    return (answered - head) / (now - first) if answered > head else answered / max(now - begun, 1e-9)
+
+
+def _progress(counts: dict[str, int]) -> Progress:
+    total = sum(counts.values())
+    note = f"{counts['quarantined']} in quarantine" if counts["quarantined"] else ""
+    return Progress("stylize", total - counts["pending"], total, "images", note)
+
+
+def _summary(before: Standing, after: Standing, identity: ModelIdentity, seconds: float, rate: float) -> StylizeSummary:
+    counts = after.counts
+    return StylizeSummary(
+        total=after.rows.num_rows,
+        **counts,
+        processed=before.counts["pending"] - counts["pending"],
+        seconds=round(seconds, 3),
+        images_per_second=round(rate, 3),
+        model=identity.name,
+        version=identity.version,
+    )
