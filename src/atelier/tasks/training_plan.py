@@ -1,0 +1,32 @@
+"""What the driver of a training tells its workers."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atelier.models.training import TrainingConfig
+
+MODEL = "model"  # the finished model, in the run's folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a worker needs; the same for every worker."""
+
+    method_config: Any  # the method's config dataclass
+    loop: TrainingConfig
+    encoder: str
+    data: Path  # the training set
+    content: str
+    style: str
+    initial: Path | None  # a model whose weights are the first ones
+    run: Path  # folder of the run, which every worker sees
+    threads: int | None  # of torch; its own default when not given
+    facts: dict[str, Any]  # for model.json
+
+
+def sha256_of(model: Path) -> str:
+    """What pins an earlier model: the hash of its weights."""
+    with (model / "generator.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
