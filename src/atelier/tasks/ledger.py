@@ -172,7 +172,7 @@ def write_beside(target: Path, data: Any, attempt: str) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary

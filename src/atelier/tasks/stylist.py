@@ -9,9 +9,9 @@ import hashlib
 import uuid
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,28 @@ TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.stri
 RESULTS = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 # what is wrong with one output's name; every other failure to write is the destination's, and concerns all
 OWN_FAULTS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
+
+
+@dataclass(frozen=True)
+class StylizeConfig:
+    """How outputs are made and what inputs may cost."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    strength: float = field(
+        default=1.0, metadata={"description": "0 leaves the picture, 1 is the full style", "ge": 0, "le": 1}
+    )
+    format: Literal["keep", "png", "jpeg", "webp"] = field(
+        default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
+    )
+    quality: int = field(default=95, metadata={"description": "of JPEG and WebP outputs", "ge": 1, "le": 100})
+    max_bytes: int = field(
+        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
+    )
+    max_pixels: int = field(
+        default=2**24,
+        metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
+    )
 
 
 @dataclass(frozen=True)
@@ -54,16 +76,14 @@ class Order:
     destination: Path
     model: Path
     identity: ModelIdentity
-    strength: float
-    format: str
-    quality: int
-    limits: Limits
+    config: StylizeConfig
     plan: Plan
     attempt: int
 
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
-        parameters = {"strength": self.strength, "quality": self.quality, "plan": asdict(self.plan)}
+        config = self.config
+        parameters = {"strength": config.strength, "quality": config.quality, "plan": asdict(self.plan)}
         return Lineage(self.identity, parameters, input_sha256)
 
 
@@ -108,6 +128,7 @@ class Stylist:
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this worker: two never share a temporary file
         self.folders = {order.destination}
         self.writers = ThreadPoolExecutor(2)
+        self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
         try:
             self.model = artifact.load(order.model, order.plan.device)
@@ -167,12 +188,12 @@ class Stylist:
             return self._quarantine(task, "stylize", "crashed its worker twice; it may need more memory than there is")
         self.marks.enter(task.input, "decode")
         try:
-            data = read(task.entry, self.order.limits.max_bytes)
+            data = read(task.entry, self.limits.max_bytes)
         except BadImage as error:
             return self._quarantine(task, "read", str(error))
         sha256 = hashlib.sha256(data).hexdigest()
         try:
-            return Picture(task, decode(data, self.order.limits), sha256)
+            return Picture(task, decode(data, self.limits), sha256)
         except BadImage as error:
             return self._quarantine(task, "decode", str(error), sha256)
 
@@ -200,7 +221,7 @@ class Stylist:
         padding = self.order.plan.batch_size(height, width) - len(pictures)
         batch = np.stack(pictures + [pictures[-1]] * padding)  # (B, H, W, 3)
         images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.order.plan.device)  # (B, 3, H, W)
-        painted = self.model.stylize(images, self.order.strength)
+        painted = self.model.stylize(images, self.order.config.strength)
         return list(painted[: len(pictures)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
     def _finish(self, picture: Picture, pixels: Pixels) -> Row:
@@ -208,7 +229,7 @@ class Stylist:
         task, order = picture.task, self.order
         try:
             xmp = packet(order.lineage(picture.sha256))
-            data = encode(pixels, output_format(task.input, order.format), quality=order.quality, xmp=xmp)
+            data = encode(pixels, output_format(task.input, order.config.format), quality=order.config.quality, xmp=xmp)
         except ValueError as error:
             return self._quarantine(task, "encode", str(error), picture.sha256)
         target = order.destination / task.output

@@ -8,52 +8,30 @@ stylists write, is the truth: what Ray runs twice is recorded once, and what it 
 
 import contextlib
 import itertools
+import logging
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.tasks.images import Limits
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import NO_PICTURES, list_files, locate
-from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, stopped
+from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, StylizeConfig, stopped
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
 GPU_PLAN = Plan(device="cuda", batch_pixels=2**21, max_batch=64)
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
-
-
-@dataclass(frozen=True)
-class StylizeConfig:
-    """How outputs are made and what inputs may cost."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    strength: float = field(
-        default=1.0, metadata={"description": "0 leaves the picture, 1 is the full style", "ge": 0, "le": 1}
-    )
-    format: Literal["keep", "png", "jpeg", "webp"] = field(
-        default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
-    )
-    quality: int = field(default=95, metadata={"description": "of JPEG and WebP outputs", "ge": 1, "le": 100})
-    max_bytes: int = field(
-        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
-    )
-    max_pixels: int = field(
-        default=2**24,
-        metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
-    )
 
 
 @dataclass(frozen=True)
@@ -118,28 +96,17 @@ def stylize(
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
         rate = 0.0
         try:
-            attempt = job.ledger.attempts + 1
-            limits = Limits(config.max_bytes, config.max_pixels)
-            todo = _prepare(job, listing, before, config, manifest, attempt)
+            with _writing(destination):
+                attempt = job.ledger.attempts + 1
+                todo = _prepare(job, listing, before, config, manifest, attempt)
             report(_progress(before.counts))
             if todo.num_rows:
                 connect()
                 plan = _plan(job, manifest)
-                order = Order(
-                    destination,
-                    model.absolute(),
-                    identity,
-                    config.strength,
-                    config.format,
-                    config.quality,
-                    limits,
-                    plan,
-                    attempt,
-                )
+                order = Order(destination, model.absolute(), identity, config, plan, attempt)
                 rate = _watch(_answers(todo, order), job.standing(listing).counts, report)
-            job.ledger.compact()
-        except OSError as error:
-            raise RuntimeError(stopped(destination, error)) from error
+            with _writing(destination):
+                job.ledger.compact()
         finally:
             after = job.standing(listing)
             summary = _summary(before, after, identity, time.monotonic() - started, rate)
@@ -152,11 +119,20 @@ def stylize(
     return summary
 
 
+@contextlib.contextmanager
+def _writing(destination: Path) -> Iterator[None]:
+    """Say in one line what is wrong with the destination."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(stopped(destination, error)) from error
+
+
 def _apart(source: str, base: Path, destination: Path) -> str:
     """The source as the manifest has it.
 
     Raises:
-        ValueError: the destination lies in the source, where outputs would become inputs, or the source in the destination.
+        ValueError: the destination lies in the source, where outputs would become inputs; or it in the destination.
     """
     if "://" in source:
         return source
@@ -262,7 +238,7 @@ def _answers(todo: pa.Table, order: Order) -> Iterator[pa.Table]:
     blocks = list(_blocks(todo, workers))
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     with ray.data.DataContext.current(context):
         dataset = ray.data.from_arrow(blocks).map_batches(
             Stylist,

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from atelier.tasks import lineage
+from atelier.tasks.images import encode
+from atelier.tasks.lineage import Lineage, ModelIdentity
+
+MODEL = ModelIdentity("style-model", "v1.2.0", "cpgan", "d" * 64, "e" * 64)
+SOME = Lineage(MODEL, {"strength": 0.5, "plan": {"backend": "torch"}}, "a" * 64)
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+def test_every_format_tells_its_lineage(format: str) -> None:
+    assert lineage.read(encode(PICTURE, format, xmp=lineage.packet(SOME))) == SOME
+
+
+def test_names_with_markup_come_back() -> None:
+    odd = Lineage(ModelIdentity("a\"b<c>&'", "", "m", "", "w"), {"note": "<&\"' \n é"}, "i")
+    assert lineage.read(encode(PICTURE, "png", xmp=lineage.packet(odd))) == odd
+
+
+def test_the_packet_declares_the_digital_source_type_where_others_look_for_it() -> None:
+    root = ElementTree.fromstring(lineage.packet(SOME).decode().strip("\ufeff"))
+    description = next(root.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"))
+    key = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+    assert description.attrib[key].endswith("/compositeWithTrainedAlgorithmicMedia")
+
+
+def test_equal_lineages_give_equal_bytes() -> None:
+    turned = Lineage(MODEL, dict(reversed(SOME.parameters.items())), SOME.input_sha256)
+    assert lineage.packet(turned) == lineage.packet(SOME)
+
+
+@pytest.mark.parametrize("xmp", [None, b"<x/>", b"no xml", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
+def test_other_pictures_tell_nothing(xmp: bytes | None) -> None:
+    assert lineage.read(encode(PICTURE, "png", xmp=xmp)) is None
+
+
+def test_what_is_too_long_for_a_jpeg_is_refused() -> None:
+    with pytest.raises(ValueError, match="60,000"):
+        lineage.packet(Lineage(MODEL, {"x": "y" * 70_000}, ""))
+
+
+def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no model folder"):
+        lineage.identify(tmp_path, "m", "")
+    (tmp_path / "generator.safetensors").write_bytes(b"weights")
+    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan", "dataset": "d"}))
+    identity = lineage.identify(tmp_path, "/home/someone/m", "")
+    assert (identity.name, identity.method, identity.dataset) == ("m", "cpgan", "d")
+    (tmp_path / "generator.safetensors").write_bytes(b"other weights")
+    assert lineage.identify(tmp_path, "m", "").weights_sha256 != identity.weights_sha256
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(ValueError, match="damaged"):
+        lineage.identify(tmp_path, "m", "")

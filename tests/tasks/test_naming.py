@@ -1,0 +1,71 @@
+import unicodedata
+from itertools import permutations
+
+import pytest
+
+from atelier.tasks.naming import RESERVED, output_format, plan_outputs
+
+
+def test_names_keep_folders_and_stem_and_get_the_suffix_of_their_format() -> None:
+    names = ["a/b.c/photo.PNG", "x.jpeg", "scan.tif", "no_suffix", "v1.2"]
+    assert plan_outputs(names, "webp") == {
+        "a/b.c/photo.PNG": "a/b.c/photo.webp",
+        "x.jpeg": "x.webp",
+        "scan.tif": "scan.webp",
+        "no_suffix": "no_suffix.webp",
+        "v1.2": "v1.2.webp",
+    }
+
+
+def test_keep_changes_only_what_cannot_be_kept() -> None:
+    assert plan_outputs(["a.JPEG", "b.png", "c.gif", "d.webp"], "keep") == {
+        "a.JPEG": "a.JPEG",
+        "b.png": "b.png",
+        "c.gif": "c.png",
+        "d.webp": "d.webp",
+    }
+    assert [output_format(name, "keep") for name in ("a.JPEG", "b.png", "c.gif")] == ["jpeg", "png", "png"]
+
+
+def test_inputs_that_would_meet_keep_their_original_suffix() -> None:
+    assert plan_outputs(["a.png", "a.jpg"], "webp") == {"a.png": "a.png.webp", "a.jpg": "a.jpg.webp"}
+
+
+def test_an_input_whose_name_needs_no_change_keeps_it() -> None:
+    assert plan_outputs(["a.png", "a.webp"], "webp") == {"a.webp": "a.webp", "a.png": "a.png.webp"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.png", "A.png"],
+        ["a.png", "A.PNG", "a.jpg", "A.jpg", "a.png.webp"],
+        ["caf\u00e9.png", "cafe\u0301.png"],
+        ["D/a.png", "d/a.png"],
+        ["stra\u00dfe.png", "STRASSE.png"],
+        ["a.jpg", "a.webp/b.jpg"],
+        ["a.png", "a.jpg", "a.png.webp", "a.jpg.webp", "A.png.webp"],
+    ],
+)
+def test_no_two_outputs_meet_whatever_the_order(names: list[str]) -> None:
+    plan = plan_outputs(names, "webp")
+    keys = [unicodedata.normalize("NFC", output.casefold()) for output in plan.values()]
+    assert len(set(keys)) == len(names)
+    assert not any(other.startswith(key + "/") for key in keys for other in keys)
+    assert all(plan_outputs(order, "webp") == plan for order in permutations(names))
+
+
+def test_the_folder_of_the_books_is_reserved() -> None:
+    plan = plan_outputs([f"{RESERVED}/job.png", f"{RESERVED.upper()}/x.png", f"a/{RESERVED}/x.png", RESERVED], "png")
+    assert plan == {
+        "_atelier/job.png": "_atelier_/job.png",
+        "_ATELIER/x.png": "_ATELIER_/x.png",
+        "a/_atelier/x.png": "a/_atelier/x.png",
+        "_atelier": "_atelier.png",
+    }
+
+
+def test_what_was_planned_once_stays_when_the_source_grows() -> None:
+    first = plan_outputs(["a.png", "b.png"], "webp")
+    grown = plan_outputs(["a.png", "a.jpg", "b.png", "c.png"], "webp", first)
+    assert grown == {"a.png": "a.webp", "a.jpg": "a.jpg.webp", "b.png": "b.webp", "c.png": "c.webp"}
