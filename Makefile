@@ -1,0 +1,37 @@
+# make demo and make test set up what they need on a machine that has Python 3.11+, git and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed
+
+.PHONY: setup demo test test-all bench lint clean
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Atelier needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(SETUP)
+
+demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo/
+	$(BIN)/atelier encoders pull inception --optional
+	$(BIN)/atelier demo demo
+
+test: $(SETUP)  ## everything but the long kill matrices
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(SETUP)
+	$(BIN)/pytest
+
+bench: $(SETUP)
+	$(BIN)/python benchmarks/overhead.py
+
+lint: $(SETUP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:  ## stop what the demo started and delete what it made; keep the environment
+	-test -x $(BIN)/atelier && $(BIN)/atelier down
+	rm -rf demo .bench .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,369 @@
+"""The command `atelier`: one subcommand a flow, and a few to look after what the flows use.
+
+Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atelier import __version__
+from atelier.tasks.workspace import Workspace
+
+app = typer.Typer(
+    name="atelier",
+    help="Train image-translation GANs and run them over large image archives.\n\n"
+    "Prefect decides when, DVC decides whether, Ray decides where, PyTorch decides how.",
+    epilog="Start with: atelier init my-style --content PHOTOS --style PAINTINGS && cd my-style && atelier retrain",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Versions of the model: list, promote, roll back.", no_args_is_help=True)
+datasets_app = typer.Typer(help="The dataset: what is in it.", no_args_is_help=True)
+encoders_app = typer.Typer(help="Weights of the perceptual encoders: list, fetch.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(datasets_app, name="datasets")
+app.add_typer(encoders_app, name="encoders")
+
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", help="The workspace; without it the one that holds the current folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+class Start(StrEnum):
+    """What a new workspace begins with."""
+
+    demo = "demo"
+    folders = "folders"
+
+
+def main() -> None:
+    """Run the command; an error is one line, and its traceback is shown with --debug only."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        app(prog_name="atelier")
+    except KeyboardInterrupt:
+        print("atelier: interrupted; the same command again continues", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
+        if debug:
+            traceback.print_exc()
+        print(f"atelier: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | FileExistsError) else 1)
+
+
+def _one_line(error: Exception) -> str:
+    """The message of an error, without the words Python puts around a system error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before the subcommand."""
+    if version:
+        print(f"atelier {__version__}")
+        raise typer.Exit
+
+
+# ------------------------------------------------------------------------------------------------- the way of a picture
+
+
+@app.command(epilog="Example: atelier init my-style --content ~/photos --style ~/paintings")
+def init(
+    directory: Annotated[Path, typer.Argument(help="The folder to make.")],
+    start: Annotated[
+        Start, typer.Option("--from", help="demo: the embedded pictures; folders: your own, see --content and --style.")
+    ] = Start.folders,
+    content: Annotated[
+        list[str] | None, typer.Option(help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable.")
+    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help="Source of pictures in the style. Repeatable.")] = None,
+) -> None:
+    """Make a workspace: git, DVC, params.yaml and the pipeline."""
+    from atelier.flows.init import demo_params, folder_params
+    from atelier.tasks.workspace import init as make
+
+    if start is Start.demo:
+        if content or style:
+            raise ValueError("--from demo brings its own pictures: leave out --content and --style")
+        text = demo_params()
+    else:
+        if not content or not style:
+            raise ValueError("name both --content and --style, or use --from demo for the embedded pictures")
+        text = folder_params(tuple(content), tuple(style), base=Path.cwd())
+    workspace, made = make(directory, text)
+    print(f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}")
+
+
+@app.command(epilog="Example: atelier ingest --scan")
+def ingest(
+    scan: Annotated[bool, typer.Option("--scan", help="Only write sources.lock, the list of files there are.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the sources' pictures into the dataset."""
+    if scan:
+        from atelier.flows.params import Params
+        from atelier.tasks.ingest import scan as scan_sources
+
+        found = Workspace.find(workspace)
+        _result(scan_sources(Params(found.params).ingest, found.root, found.sources_lock), as_json)
+    else:
+        _stage("ingest", workspace, as_json)
+
+
+@app.command(epilog="Example: atelier augment --workspace demo")
+def augment(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Write the varied training set, and a contact sheet of what the model will see."""
+    _stage("augment", workspace, as_json)
+
+
+@app.command(epilog="Example: atelier train --workspace demo")
+def train(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Train the model; a killed training continues where its last checkpoint is."""
+    _stage("train", workspace, as_json)
+
+
+@app.command(epilog="Example: atelier evaluate --json")
+def evaluate(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Measure the model on the held-out pictures."""
+    _stage("evaluate", workspace, as_json)
+
+
+@app.command(epilog='Example: atelier retrain --cron "0 2 * * *" --timezone Europe/Berlin')
+def retrain(
+    cron: Annotated[str | None, typer.Option(help="Serve a schedule instead of running once.")] = None,
+    timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
+    trust: Annotated[bool, typer.Option("--trust", help="Run stages of dvc.yaml that are not atelier's own.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole pipeline: ingest, augment, train, evaluate; then gate, register, report."""
+    from atelier.flows.control_plane import use
+    from atelier.flows.params import Params
+
+    found = Workspace.find(workspace)
+    Params(found.params).check()
+    with use(say=_say):
+        from atelier.flows import retrain as flow
+
+        if cron:
+            flow.serve(found.root, cron, timezone, trust)
+        else:
+            night = flow.retrain.with_options(flow_run_name=f"retrain {found.root.name}")(str(found.root), trust=trust)
+            _result(night, as_json, text=night.story)
+
+
+@app.command(epilog="Example: atelier stylize ~/archive ~/restyled --model style-model@prod --strength 0.8")
+def stylize(
+    source: Annotated[str, typer.Argument(help="Folder, zip, tar or list file of pictures.")],
+    destination: Annotated[Path, typer.Argument(help="Folder for the restyled pictures; paths mirror the source's.")],
+    model: Annotated[
+        str, typer.Option(help="style-model@prod, style-model@v1.2.0 or the path of a model folder.")
+    ] = "style-model@prod",
+    strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restyle an archive; each picture once, the bad ones in quarantine, a second run does nothing."""
+    from atelier.flows import stylize as flow
+
+    job = flow.plan(source, destination, model, strength, workspace)
+    summary = flow.run(job, say=_say, quiet=as_json)
+    _result(summary, as_json, text=flow.story(summary, destination))
+    if summary.pending:
+        raise typer.Exit(1)
+    if summary.quarantined:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg")
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A picture that atelier made.")], as_json: JsonOption = False
+) -> None:
+    """Say which model, dataset and parameters made a picture."""
+    from atelier.tasks.lineage import read
+
+    lineage = read(file.read_bytes())
+    if lineage is None:
+        raise ValueError(f"{file} does not say that atelier made it")
+    _result(lineage, as_json)
+
+
+@app.command(epilog="Example: atelier report --workspace demo")
+def report(workspace: WorkspaceOption = None) -> None:
+    """Write reports/index.html anew and say what the workspace holds."""
+    from atelier.flows.report import summarize, write
+
+    found = Workspace.find(workspace)
+    write(found)
+    print(summarize(found))
+
+
+def _stage(name: str, where: Path | None, as_json: bool) -> None:
+    """A stage: DVC asks for the work itself, a person asks DVC to bring everything up to it up to date."""
+    from atelier.flows.control_plane import use
+    from atelier.flows.params import Params
+
+    workspace = Workspace.find(where)
+    params = Params(workspace.params)
+    asked_by_dvc = os.environ.get("DVC_STAGE") == name
+    if not asked_by_dvc:
+        params.check()
+    with use(say=None if asked_by_dvc else _say):
+        if asked_by_dvc:
+            from atelier.flows.stages import run
+
+            run(name, workspace)
+        else:
+            from atelier.flows import retrain as flow
+
+            update = flow.update.with_options(flow_run_name=f"update {workspace.root.name} through {name}")
+            _result(update(str(workspace.root), until=name), as_json)
+
+
+# -------------------------------------------------------------------------------------------------------- the registry
+
+
+@models_app.command("list", epilog="Example: atelier models list --json")
+def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Versions, stages and metrics of the registered models."""
+    from atelier.tasks.versions import list_versions
+
+    versions = list_versions(Workspace.find(workspace))
+    lines = [f"{v.version:<10} {v.stage or '':<6} {v.dataset[:12]}  {v.headline}" for v in versions]
+    _result(versions, as_json, text="\n".join(lines) or "no version is registered yet: run `atelier retrain`")
+
+
+@models_app.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
+def models_promote(
+    version: Annotated[str, typer.Argument(help="A registered version.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Make a registered version `prod`; an older version is a rollback."""
+    from atelier.tasks.versions import promote
+
+    promote(Workspace.find(workspace), version, reason=reason)
+    print(f"style-model@prod is now {version}")
+
+
+@datasets_app.command("show", epilog="Example: atelier datasets show")
+def datasets_show(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """The dataset's id, its domains and how many pictures each split has."""
+    from atelier.tasks.dataset import SPLITS, read_card
+
+    card = read_card(Workspace.find(workspace).dataset)
+    counts = {d: {s: card.rows(d, s) for s in SPLITS} for d in card.domains}
+    lines = [f"dataset {card.id[:12]}, {card.rows()} pictures"]
+    lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in counts.items()]
+    _result({"id": card.id, "rows": card.rows(), "domains": counts}, as_json, text="\n".join(lines))
+
+
+@encoders_app.command("list", epilog="Example: atelier encoders list")
+def encoders_list(as_json: JsonOption = False) -> None:
+    """The encoders there are, and whether their weights are on this machine."""
+    from atelier.tasks.encoders import status
+
+    rows = status()
+    lines = [f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {row.used_for}" for row in rows]
+    _result(rows, as_json, text="\n".join(lines))
+
+
+@encoders_app.command("pull", epilog="Example: atelier encoders pull inception")
+def encoders_pull(
+    name: Annotated[str, typer.Argument(help="An encoder of `atelier encoders list`.")],
+    optional: Annotated[
+        bool, typer.Option("--optional", help="Where it can not be fetched say so, and succeed all the same.")
+    ] = False,
+) -> None:
+    """Fetch an encoder's weights, check their sha256 and convert them once."""
+    from atelier.tasks.encoders import pull
+
+    try:
+        print(f"{name} is ready: {pull(name)}")
+    except (OSError, RuntimeError) as error:
+        if not optional:
+            raise
+        print(f"{name} could not be fetched, evaluation will use another encoder under its own name: {error}")
+
+
+# --------------------------------------------------------------------------------------------------- the control plane
+
+
+@app.command(epilog="Example: atelier up")
+def up() -> None:
+    """Start a Prefect server and a Ray head that every later command uses."""
+    from atelier.flows.control_plane import up as start
+
+    print(start().sentence)
+
+
+@app.command(epilog="Example: atelier down")
+def down() -> None:
+    """Stop exactly what `atelier up` started."""
+    from atelier.flows.control_plane import down as stop
+
+    print("stopped the Prefect server and the Ray head" if stop() else "nothing of atelier's is up")
+
+
+@app.command(epilog="Example: atelier status")
+def status(as_json: JsonOption = False) -> None:
+    """What is up, and where."""
+    from atelier.flows.control_plane import status as ask
+
+    state = ask()
+    _result(state, as_json, text=state.sentence if state else "nothing of atelier's is up: start it with `atelier up`")
+
+
+@app.command(epilog="Example: atelier doctor")
+def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine: packages, Ray, GPU, Prefect, DVC, disk, memory, encoder weights; each with the remedy."""
+    from atelier.tasks.doctor import examine
+
+    checks = examine(Workspace.find(workspace) if workspace else None)
+    lines = [f"{c.status:<5} {c.name:<12} {c.what}" + (f"\n{'':<18} → {c.remedy}" if c.remedy else "") for c in checks]
+    _result(checks, as_json, text="\n".join(lines))
+    if any(c.status == "fail" for c in checks):
+        raise typer.Exit(1)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _result(value: Any, as_json: bool, text: str | None = None) -> None:
+    """Print a result for a machine or for a person."""
+    plain = _plain(value)
+    if as_json:
+        print(json.dumps(plain, indent=2, default=str))
+    elif text is not None:
+        print(text)
+    elif isinstance(plain, dict):
+        print("\n".join(f"{key}: {item}" for key, item in plain.items()))
+    else:
+        print(plain)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

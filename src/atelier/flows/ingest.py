@@ -1,0 +1,25 @@
+"""Ingest: the pictures of the sources become the dataset."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from atelier.flows.params import Params
+from atelier.flows.progress import shown
+from atelier.tasks import cluster
+from atelier.tasks import ingest as work
+from atelier.tasks.workspace import Workspace
+
+
+@flow(name="ingest")
+def ingest(root: str) -> work.IngestSummary:
+    """Read, screen and store the pictures that `sources.lock` names."""
+    workspace = Workspace(Path(root))
+    config = Params(workspace.params).ingest
+    cluster.connect()
+    with shown("ingest") as report:
+        summary = work.ingest(config, workspace.root, workspace.sources_lock, workspace.dataset, report)
+    rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
+    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}")
+    return summary

@@ -1,0 +1,58 @@
+"""The parameters that a new workspace begins with."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atelier.flows.params import render
+from atelier.tasks.augment import AugmentConfig
+from atelier.tasks.evaluation import EvaluateConfig
+from atelier.tasks.ingest import IngestConfig
+from atelier.tasks.sources import list_entries, locate
+from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.training import TrainConfig
+from atelier.tasks.versions import GateConfig
+
+DEMO_STEPS = 600  # about two and a half minutes on two cores
+
+
+def demo_params() -> str:
+    """params.yaml for the embedded pictures, with few enough training steps to watch."""
+    configs = _defaults()
+    train = TrainConfig()
+    return render(configs | {"train": replace(train, loop=replace(train.loop, steps=DEMO_STEPS))})
+
+
+def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) -> str:
+    """params.yaml for a user's own pictures.
+
+    Args:
+        content: sources of the pictures to restyle, relative ones to `base`.
+        style: sources of the pictures in the style, likewise.
+        base: the folder that relative sources are relative to.
+
+    Raises:
+        FileNotFoundError, ValueError: a source is missing or holds no picture.
+    """
+    train = TrainConfig()
+    domains = {train.content: _found(content, base), train.style: _found(style, base)}
+    return render(_defaults() | {"ingest": replace(IngestConfig(), domains=domains)})
+
+
+def _defaults() -> dict[str, Any]:
+    """Every section as its component has it, in the order of the pipeline."""
+    return {
+        "ingest": IngestConfig(),
+        "augment": AugmentConfig(),
+        "train": TrainConfig(),
+        "evaluate": EvaluateConfig(),
+        "gate": GateConfig(),
+        "stylize": StylizeConfig(),
+    }
+
+
+def _found(specs: tuple[str, ...], base: Path) -> tuple[str, ...]:
+    """The sources as they are written down: absolute, so that the workspace may lie anywhere."""
+    for spec in specs:
+        next(iter(list_entries(spec, base)))
+    return tuple(spec if "://" in spec else str(locate(spec, base)) for spec in specs)

@@ -1,0 +1,76 @@
+"""Report: the HTML page of a workspace, and its story in a few lines for the terminal."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from atelier.flows.params import Params
+from atelier.tasks import versions
+from atelier.tasks.dataset import read_card
+from atelier.tasks.report import Release, write_report
+from atelier.tasks.versions import MODEL
+from atelier.tasks.workspace import Workspace
+
+PACKAGES = ("atelier", "torch", "ray", "prefect", "dvc")
+
+
+def write(workspace: Workspace) -> Path:
+    """Write `reports/index.html` from the workspace's files and its registry."""
+    known = versions.list_versions(workspace)
+    newest = known[0] if known else None
+    previous = known[1] if len(known) > 1 else None
+    release = Release(
+        version=newest.version if newest else None,
+        previous=previous.version if previous else None,
+        stage=newest.stage if newest else None,
+        decision=_decision(newest) if newest else None,
+        reasons=tuple(newest.reasons) if newest else (),
+        thresholds=Params(workspace.params).gate.thresholds,
+        previous_metrics=previous.metrics if previous else {},
+        versions={name: version(name) for name in PACKAGES},
+    )
+    return write_report(workspace.root, workspace.report, release)
+
+
+def summarize(workspace: Workspace) -> str:
+    """What the workspace holds, how good its model is and what to try next.
+
+    Raises:
+        FileNotFoundError: nothing has been made yet.
+    """
+    card = read_card(workspace.dataset)
+    lines = [f"{workspace.root.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
+    known = versions.list_versions(workspace)
+    if workspace.evaluation.is_file() and known:
+        newest = known[0]
+        lines.append(f"{MODEL} {newest.version}: {_decision(newest)}")
+        lines += [f"  {line}" for line in _measures(json.loads(workspace.evaluation.read_text()))]
+        lines.append(f"report:  {workspace.report}")
+        here = f"--workspace {workspace.root}"
+        lines += [
+            "next:",
+            f"  atelier stylize YOUR_PICTURES RESTYLED --model {MODEL}@prod {here}",
+            f"  atelier stylize YOUR_PICTURES SOFTER --model {MODEL}@prod --strength 0.6 {here}",
+            "  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS",
+        ]
+    else:
+        lines.append("no model yet: run `atelier retrain`")
+    return "\n".join(lines)
+
+
+def _decision(entry: versions.Version) -> str:
+    return "promoted" if entry.stage == "prod" else "registered" if entry.passed else "refused"
+
+
+def _measures(metrics: dict[str, Any]) -> list[str]:
+    """The headline figures in words; held-out pictures only."""
+    kid, style = metrics["kid"], metrics["style"]
+    indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
+    return [
+        f"on {metrics['counts']['content']} held-out pictures{indicative}:",
+        f"distance to the paintings, {kid['metric']} × 1000: {1000 * kid['stylized']:.1f}, "
+        f"photographs {1000 * kid['photos']:.1f} (ratio {kid['ratio']:.2f})",
+        f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'",
+        f"structure kept, SSIM of luminance: {metrics['ssim']['mean']:.2f}",
+    ]

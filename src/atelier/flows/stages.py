@@ -1,0 +1,39 @@
+"""What DVC runs: one stage of dvc.yaml, as a flow run of its own."""
+
+from typing import Any
+
+from prefect import Flow, tags
+
+from atelier.tasks.workspace import Workspace, die_with_parent, lock
+
+
+def run(name: str, workspace: Workspace) -> None:
+    """Run the flow of a stage, alone and no longer than the DVC process that asked for it.
+
+    DVC does not supervise: a stage whose DVC was killed would go on writing. So it dies with its parent, and holds a
+    lock on its outputs while it lives.
+
+    Args:
+        name: "ingest", "augment", "train" or "evaluate".
+        workspace: where.
+    """
+    die_with_parent()
+    stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.root.name}")
+    with lock(workspace, name), tags(workspace.root.name):
+        stage(str(workspace.root))
+
+
+def _flow(name: str) -> Flow[..., Any]:
+    # a stage imports only what it runs: kornia costs the others a second and a half
+    match name:
+        case "ingest":
+            from atelier.flows.ingest import ingest as flow
+        case "augment":
+            from atelier.flows.augment import augment as flow
+        case "train":
+            from atelier.flows.train import train as flow
+        case "evaluate":
+            from atelier.flows.evaluate import evaluate as flow
+        case _:
+            raise ValueError(f"{name!r} is no stage of atelier's")
+    return flow

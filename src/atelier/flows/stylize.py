@@ -1,0 +1,108 @@
+"""Stylize: an archive of pictures, each restyled once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from atelier.flows.params import Params
+from atelier.tasks.lineage import ModelIdentity, identify
+from atelier.tasks.sources import list_entries
+from atelier.tasks.stylization import StylizeConfig, StylizeSummary
+from atelier.tasks.versions import MODEL, resolve
+from atelier.tasks.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Job:
+    """One archive, one destination, one model."""
+
+    source: str
+    base: Path  # what a relative source is relative to
+    destination: Path
+    model: Path  # the model's folder
+    identity: ModelIdentity
+    config: StylizeConfig
+
+
+def plan(source: str, destination: Path, model: str, strength: float | None, workspace: Path | None) -> Job:
+    """Find the model and the source before anything is started, so that a wrong name is told at once.
+
+    Args:
+        source: folder, zip, tar or list file.
+        destination: folder of the outputs.
+        model: `style-model@STAGE`, `style-model@VERSION` or the path of a model folder.
+        strength: 0…1; None takes the workspace's parameter.
+        workspace: where to look for a workspace; None means from the current folder upwards.
+
+    Raises:
+        FileNotFoundError, ValueError: one line for a person.
+    """
+    registered = model.startswith(f"{MODEL}@")
+    if registered:
+        found = Workspace.find(workspace)
+        config = Params(found.params).stylize
+        resolved = resolve(found, model)
+        folder, version = resolved.path, resolved.version
+    else:
+        config, folder, version = StylizeConfig(), Path(model).absolute(), ""
+    if strength is not None:
+        config = replace(config, strength=strength)
+    identity = identify(folder, MODEL if registered else folder.name, version)
+    next(iter(list_entries(source, Path.cwd())))
+    return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
+
+
+def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
+    """Run a job as a Prefect flow, on what is up or on a control plane of its own.
+
+    Args:
+        job: from `plan`.
+        say: told in a sentence what is used.
+        quiet: show no progress.
+    """
+    from atelier.flows.control_plane import use
+
+    with use(say=say):
+        from prefect import flow
+        from prefect.artifacts import create_table_artifact
+
+        from atelier.flows.progress import shown
+        from atelier.tasks import cluster
+        from atelier.tasks.stylization import stylize
+
+        @flow(name="stylize", flow_run_name=f"stylize {job.destination.name}", validate_parameters=False)
+        def stylize_flow() -> StylizeSummary:
+            with shown("stylize", quiet=quiet) as report:
+                summary = stylize(
+                    job.source,
+                    job.destination,
+                    job.model,
+                    job.config,
+                    job.identity,
+                    report,
+                    connect=cluster.connect,
+                    base=job.base,
+                )
+            counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
+            create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
+            return summary
+
+        return stylize_flow()
+
+
+def story(summary: StylizeSummary, destination: Path) -> str:
+    """What a person wants to know at the end."""
+    lines = [
+        f"{summary.total} pictures: {summary.done} done, {summary.skipped} skipped, "
+        f"{summary.quarantined} in quarantine, {summary.pending} pending"
+    ]
+    if summary.processed:
+        lines.append(f"{summary.processed} in {summary.seconds:.1f} s, {summary.images_per_second:.1f} images/s")
+    else:
+        lines.append("nothing was left to do")
+    if summary.quarantined:
+        lines.append(f"reasons: {destination / '_atelier' / 'quarantine.csv'}")
+    if summary.pending:
+        lines.append("run the same command again to continue")
+    lines.append(f"pictures: {destination}")
+    return "\n".join(lines)

@@ -1,0 +1,34 @@
+"""Train: the training set becomes a model."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from atelier.flows.params import Params
+from atelier.flows.pictures import picture_artifact
+from atelier.flows.progress import shown
+from atelier.tasks import cluster
+from atelier.tasks import training as work
+from atelier.tasks.versions import resolve
+from atelier.tasks.workspace import Workspace
+
+
+@flow(name="train")
+def train(root: str) -> work.TrainSummary:
+    """Train on the cluster's workers; a killed run continues from its last checkpoint."""
+    workspace = Workspace(Path(root))
+    config = Params(workspace.params).train
+    initial = None if config.start_from == "scratch" else resolve(workspace, f"style-model@{config.start_from}").path
+    cluster.connect()
+    with shown("train") as report:
+        summary = work.train(
+            config,
+            workspace.augmented,
+            workspace.model,
+            workspace.checkpoints,
+            workspace.training_logs,
+            report,
+            initial=initial,
+        )
+    picture_artifact("training-samples", workspace.model / "samples.png", "Training pictures, before and after")
+    return summary
