@@ -1,0 +1,229 @@
+"""What a worker of the evaluation does with one batch of pictures, and with all batches' features at the end.
+
+Pictures of every kind go through the same steps: the middle square, resized to the training size, then the encoder with
+whatever resizing is its own.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models import artifact, encoders
+from atelier.models.metrics.checkerboard import checkerboard
+from atelier.models.metrics.content import content_distances
+from atelier.models.metrics.diversity import diversity
+from atelier.models.metrics.fid import frechet
+from atelier.models.metrics.gram import gram_vectors, style_kernel
+from atelier.models.metrics.inversion import correlation
+from atelier.models.metrics.kid import polynomial_kernel
+from atelier.models.metrics.mmd import compare, group_weights
+from atelier.models.metrics.ssim import luminance, ssim
+from atelier.tasks.evaluation import Ruler
+from atelier.tasks.images import Pixels, decode, resize
+
+CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see things move, small enough to keep
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is kept of a batch's features."""
+
+    deep: np.ndarray  # (B, D) float32: the last features, averaged over the picture
+    content: np.ndarray  # (B, D') float32: the content layer on a coarse grid
+    grams: tuple[np.ndarray, ...]  # (B, D'') float32 for each style layer
+
+
+@dataclass(frozen=True)
+class Stylized:
+    """What is measured on a batch of stylized pictures."""
+
+    features: Features
+    luminance: np.ndarray  # (B, 1, S, S) float32 in [0, 1]
+    photo_luminance: np.ndarray  # as luminance, of the photographs
+    ssim: np.ndarray  # (B,)
+    correlation: np.ndarray  # (B,)
+    seconds: float  # to stylize the batch
+
+
+def square(picture: Pixels, size: int) -> Pixels:
+    """The middle square of a picture, resized to size × size pixels."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(picture[top : top + side, left : left + side], size, size)
+
+
+def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -> Features:
+    """Features of untouched pictures, read from `cache` when they are there.
+
+    Args:
+        files: encoded pictures.
+        size: pixels a side that they are measured at.
+        ruler: the encoder.
+        cache: the safetensors file of exactly these pictures at this size in this encoder.
+    """
+    if cache.is_file():
+        kept = load_file(cache)
+        return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
+    features = _features(_batch(files, size), ruler)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_suffix(f".{os.getpid()}.tmp")
+    grams = {f"gram{i}": gram for i, gram in enumerate(features.grams)}
+    save_file({"deep": features.deep, "content": features.content, **grams}, temporary)
+    temporary.replace(cache)
+    return features
+
+
+def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Ruler) -> Stylized:
+    """Stylize photographs and measure what came out.
+
+    Args:
+        files: encoded photographs.
+        size: pixels a side that they are stylized and measured at.
+        model: the model folder.
+        ruler: the encoder.
+    """
+    trained = artifact.load(model)
+    photos = _batch(files, size)
+    started = time.perf_counter()
+    stylized = trained.stylize(photos)
+    seconds = time.perf_counter() - started
+    before, after = luminance(photos / 255), luminance(stylized / 255)
+    return Stylized(
+        features=_features(stylized, ruler),
+        luminance=after.numpy(),
+        photo_luminance=before.numpy(),
+        ssim=ssim(before, after).numpy(),
+        correlation=correlation(before, after).numpy(),
+        seconds=seconds,
+    )
+
+
+def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:
+    """Pictures for people: whole, in their own proportions, before and after.
+
+    Args:
+        files: encoded photographs.
+        model: the model folder.
+        longest: pixels of the longer side at most.
+    """
+    trained = artifact.load(model)
+    pairs = []
+    for data in files:
+        picture = decode(data)
+        height, width = picture.shape[:2]
+        scale = min(1.0, longest / max(height, width))
+        picture = resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        batch = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
+        pairs.append((picture, trained.stylize(batch)[0].permute(1, 2, 0).numpy()))
+    return pairs
+
+
+def summarize(
+    stylized: Sequence[Stylized],
+    untouched: Sequence[Features],
+    photo_groups: list[str],
+    painting_groups: list[str],
+    ruler: Ruler,
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, Any], list[tuple[float, float]]]:
+    """All measures of a model, from the features of all batches.
+
+    Args:
+        stylized: the measured batches of stylized pictures.
+        untouched: features of the same photographs, then of the paintings.
+        photo_groups: the group of each photograph, in the batches' order.
+        painting_groups: the group of each painting.
+        ruler: the encoder that the features are of.
+        resamples: bootstrap resamples of each interval.
+        seed: of the resamples.
+
+    Returns:
+        The measures by name, as `reports/evaluation.json` holds them, and each picture's SSIM and correlation.
+    """
+    n = len(photo_groups)
+    features = [*(batch.features for batch in stylized), *untouched]
+    deep = np.concatenate([part.deep for part in features]).astype(np.float64)  # (2n + m, D), paintings last
+    grams = [np.concatenate(layer) for layer in zip(*(part.grams for part in features), strict=True)]
+    groups = (photo_groups, painting_groups, resamples, seed)
+    kid = compare(polynomial_kernel(deep, deep), *groups)
+    style = compare(style_kernel(grams, slice(2 * n, None)), *groups)
+    fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
+    varied = diversity(deep[:n]), diversity(deep[n : 2 * n])
+    content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
+    kept, unrelated = content_distances(content[n:], content[:n], photo_groups)
+    similarity = np.concatenate([batch.ssim for batch in stylized])
+    correlations = np.concatenate([batch.correlation for batch in stylized])
+    weights = group_weights(photo_groups, resamples, np.random.default_rng(seed))
+    low, high = _interval(similarity, weights)
+    content_low, content_high = _interval(kept, weights)
+    grids = [
+        checkerboard(torch.from_numpy(np.concatenate([getattr(batch, name) for batch in stylized])))
+        for name in ("luminance", "photo_luminance")
+    ]
+    encoder = {"encoder": ruler.encoder, "independent": ruler.independent}
+    measures = {
+        "kid": {"metric": f"kid_{ruler.encoder}", **asdict(kid)},
+        "frechet": {
+            # only Inception's features make it the Fréchet Inception Distance
+            "metric": "fid_inception" if ruler.encoder == "inception" else f"frechet_{ruler.encoder}",
+            **_beside(*fid),
+        },
+        "style": {**encoder, **asdict(style)},
+        "content": {
+            **encoder,
+            **_beside(float(kept.mean()), unrelated),
+            "ratio_low": content_low / unrelated,
+            "ratio_high": content_high / unrelated,
+        },
+        "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
+        "diversity": _beside(*varied),
+        "inversion": {"share": float((correlations < 0).mean()), "correlation": float(correlations.mean())},
+        "checkerboard": _beside(*grids),
+        # a whole batch in its median pass: the first one also pays for warming up
+        "speed": {"images_per_second": float(np.median([len(batch.ssim) / batch.seconds for batch in stylized]))},
+    }
+    return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
+
+
+def _batch(files: Sequence[bytes], size: int) -> Tensor:
+    """uint8 (B, 3, size, size)."""
+    return torch.from_numpy(np.stack([square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _features(pictures: Tensor, ruler: Ruler) -> Features:
+    """Features of uint8 (B, 3, S, S)."""
+    encoder = encoders.load(ruler.encoder, ruler.weights)
+    # twice as fast on a CPU with the channels last
+    nn.utils.convert_conv2d_weight_memory_format(encoder, torch.channels_last)
+    layers: dict[str, Tensor] = encoder((pictures / 255).contiguous(memory_format=torch.channels_last))
+    last = list(layers.values())[-1]
+    content = layers[encoder.content_layer]
+    return Features(
+        deep=(last.mean(dim=(2, 3)) if last.ndim == 4 else last).numpy(),
+        content=F.adaptive_avg_pool2d(content, min(CONTENT_CELLS, *content.shape[-2:])).flatten(1).numpy(),
+        grams=tuple(gram_vectors(layers[name].contiguous()).numpy() for name in encoder.style_layers),
+    )
+
+
+def _beside(stylized: float, photos: float) -> dict[str, float]:
+    """A measure beside its baseline."""
+    return {"stylized": stylized, "photos": photos, "ratio": stylized / max(photos, 1e-9)}
+
+
+def _interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """2.5 % and 97.5 % of the mean over resampled groups."""
+    means = weights @ values / weights.sum(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,231 @@
+"""Evaluation on a real cluster: a small model, a small held-out split, the encoder that comes with the packages."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from atelier.models import artifact
+from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.tasks.dataset import Card, Shard, read_card, write_card, write_shard
+from atelier.tasks.evaluation import EvaluateConfig, Evaluation, choose_ruler, evaluate, held_out, read_facts
+from atelier.tasks.images import decode, encode
+from atelier.tasks.measuring import square
+from atelier.tasks.progress import Progress
+
+CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
+FACTS = {"content_domain": "photos", "style_domain": "paintings", "augment": {"size_px": 48}, "encoder": "vgg19"}
+
+
+def make_shard(folder: Path, domain: str, split: str, count: int, seed: int) -> Shard:
+    generator = np.random.default_rng(seed)
+    rows = []
+    for index in range(count):
+        coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        if domain == "paintings":
+            coarse[..., 2] = 255 - coarse[..., 0]
+        data = encode(np.kron(coarse, np.ones((10, 10, 1), dtype=np.uint8)), "png")
+        row = {
+            "id": hashlib.sha256(data).hexdigest(),
+            "group": f"{domain}{index // 2}",
+            "image": {"bytes": data, "path": f"{index}.png"},
+            "domain": domain,
+            "split": split,
+            "width": 80,
+            "height": 60,
+            "source": "drawn",
+            "attributes": "{}",
+        }
+        rows.append(row)
+    return write_shard(folder, pa.Table.from_pylist(rows), domain, split)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    shards = [
+        make_shard(folder, "photos", "holdout", 7, 1),
+        make_shard(folder, "photos", "holdout", 5, 2),
+        make_shard(folder, "paintings", "holdout", 6, 3),
+        make_shard(folder, "photos", "train", 3, 4),
+        make_shard(folder, "lonely", "holdout", 1, 5),
+    ]
+    write_card(folder, Card(1, tuple(shards)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    config = CpganConfig(filters=4, blocks=1)
+    torch.manual_seed(0)
+    artifact.save(folder, config, Cpgan.build_generator(config), FACTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def only_packaged_encoders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever this machine has in its cache, only the weights that come with the packages are found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+    dataset: Path,
+    model: Path,
+    ray_cluster: None,
+    only_packaged_encoders: None,
+) -> tuple[Evaluation, Path, list[Progress]]:
+    folder = tmp_path_factory.mktemp("workspace")
+    seen: list[Progress] = []
+    (folder / "plots" / "pairs").mkdir(parents=True)
+    (folder / "plots" / "pairs" / "99-before.jpg").touch()
+    out = folder / "reports" / "evaluation.json"
+    return evaluate(CONFIG, dataset, model, out, folder / "plots", folder / "cache", seen.append), folder, seen
+
+
+def test_measures_are_written_as_they_are_returned(run: tuple[Evaluation, Path, list[Progress]]) -> None:
+    evaluation, _, _ = run
+    metrics = json.loads(evaluation.path.read_text())
+    assert metrics == evaluation.metrics
+    assert metrics["counts"] == {"content": 10, "style": 6, "content_groups": 4, "style_groups": 3}
+    assert (metrics["split"], metrics["indicative"], metrics["size_px"]) == ("holdout", True, 48)
+    assert metrics["kid"]["metric"] == "kid_efficientnet_lite0"
+    assert metrics["frechet"]["metric"] == "frechet_efficientnet_lite0"
+    assert metrics["style"]["independent"] is True
+    for name in ("kid", "frechet", "style", "content", "diversity", "checkerboard"):
+        assert metrics[name]["ratio"] == pytest.approx(metrics[name]["stylized"] / metrics[name]["photos"], rel=1e-4)
+    assert metrics["kid"]["low"] < metrics["kid"]["high"]
+    assert -1 <= metrics["ssim"]["worst"] <= metrics["ssim"]["low"] <= metrics["ssim"]["mean"] <= 1
+    assert metrics["speed"]["images_per_second"] > 0
+
+
+def test_nothing_that_dvc_cannot_show(run: tuple[Evaluation, Path, list[Progress]]) -> None:
+    """`dvc metrics show` drops lists and nulls without a word."""
+
+    def leaves(value: object) -> list[object]:
+        return [leaf for v in value.values() for leaf in leaves(v)] if isinstance(value, dict) else [value]
+
+    assert all(isinstance(leaf, float | int | str) for leaf in leaves(run[0].metrics))
+
+
+def test_progress_counts_every_picture(run: tuple[Evaluation, Path, list[Progress]]) -> None:
+    _, _, seen = run
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 26, 26)
+
+
+def test_plots(run: tuple[Evaluation, Path, list[Progress]]) -> None:
+    evaluation, folder, _ = run
+    lines = (folder / "plots" / "ssim.csv").read_text().splitlines()
+    assert lines[0] == "picture,group,ssim,correlation"
+    assert np.mean([float(line.split(",")[2]) for line in lines[1:]]) == pytest.approx(
+        evaluation.metrics["ssim"]["mean"], abs=1e-4
+    )
+    pairs = sorted(path.name for path in (folder / "plots" / "pairs").iterdir())
+    assert pairs == [f"{i:02}-{side}.jpg" for i in range(3) for side in ("after", "before")]
+    assert decode((folder / "plots" / "pairs" / "00-after.jpg").read_bytes()).shape == (60, 80, 3)
+    assert decode((folder / "plots" / "grid.png").read_bytes()).shape[1] > 3 * 160
+
+
+def test_a_second_run_uses_kept_features_and_gives_the_same(
+    run: tuple[Evaluation, Path, list[Progress]], dataset: Path, model: Path
+) -> None:
+    evaluation, folder, _ = run
+    cache = folder / "cache"
+    kept = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert len(kept) == 5
+    (cache / "stale.safetensors").touch()
+    again = evaluate(CONFIG, dataset, model, folder / "again.json", folder / "again", cache)
+    assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == kept
+    for name in ("kid", "frechet", "style", "content", "ssim", "checkerboard"):
+        assert again.metrics[name] == evaluation.metrics[name]
+
+
+def test_an_identical_picture_keeps_everything(
+    tmp_path: Path, dataset: Path, ray_cluster: None, only_packaged_encoders: None
+) -> None:
+    """A generator whose output is what the photographs are scores as the photographs do."""
+    from atelier.tasks.evaluation import Ruler
+    from atelier.tasks.measuring import Stylized, measure_real, summarize
+
+    ruler = Ruler("efficientnet_lite0", choose_ruler("vgg19").weights, True)
+    photos = held_out(dataset, read_card(dataset), "photos", 6)
+    paintings = held_out(dataset, read_card(dataset), "paintings", 6)
+    features = [measure_real([p.data for p in of], 48, ruler, tmp_path / of[0].id) for of in (photos, paintings)]
+    grey = np.random.default_rng(0).random((6, 1, 48, 48), dtype=np.float32)
+    same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), 1.0)
+    groups = [p.group for p in photos], [p.group for p in paintings]
+    metrics, _ = summarize([same], features, *groups, ruler, 50, 0)
+    for name in ("kid", "frechet", "style", "diversity", "checkerboard"):
+        assert metrics[name]["ratio"] == pytest.approx(1)
+    assert metrics["content"]["stylized"] == 0
+    assert metrics["inversion"] == {"share": 0, "correlation": 1}
+
+
+class TestRuler:
+    def test_the_losses_own_encoder_is_the_last_choice_and_said_to_be(self, only_packaged_encoders: None) -> None:
+        ruler = choose_ruler("efficientnet_lite0")
+        assert (ruler.encoder, ruler.independent) == ("efficientnet_lite0", False)
+
+    def test_another_encoder_is_independent(self, only_packaged_encoders: None) -> None:
+        ruler = choose_ruler("vgg19")
+        assert (ruler.encoder, ruler.independent) == ("efficientnet_lite0", True)
+
+
+class TestErrors:
+    def test_no_model(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="atelier train"):
+            read_facts(tmp_path)
+
+    @pytest.mark.parametrize("content", ["{", "[]", '"x"'])
+    def test_damaged_model(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "model.json").write_text(content)
+        with pytest.raises(ValueError, match="damaged"):
+            read_facts(tmp_path)
+
+    def test_a_model_that_does_not_say_its_domains(self, tmp_path: Path) -> None:
+        (tmp_path / "model.json").write_text('{"content_domain": "photos"}')
+        with pytest.raises(ValueError, match="style_domain"):
+            read_facts(tmp_path)
+
+    @pytest.mark.parametrize("domain", ["lonely", "absent"])
+    def test_too_little_is_held_out(self, dataset: Path, domain: str) -> None:
+        with pytest.raises(ValueError, match=f"'{domain}'.*holdout_share"):
+            held_out(dataset, read_card(dataset), domain, 10)
+
+    def test_damaged_weights_are_the_models_own_error(
+        self, tmp_path: Path, dataset: Path, model: Path, ray_cluster: None, only_packaged_encoders: None
+    ) -> None:
+        (tmp_path / "model.json").write_text((model / "model.json").read_text())
+        (tmp_path / "generator.safetensors").write_bytes(b"nothing")
+        with pytest.raises(ValueError, match=r"generator\.safetensors") as caught:
+            evaluate(CONFIG, dataset, tmp_path, tmp_path / "out.json", tmp_path / "plots", tmp_path / "cache")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "out.json").exists()
+
+    def test_unknown_parameter(self) -> None:
+        with pytest.raises(ValidationError):
+            TypeAdapter(EvaluateConfig).validate_python({"pictuers": 3})
+
+
+def test_square_takes_the_middle() -> None:
+    picture = np.zeros((40, 80, 3), dtype=np.uint8)
+    picture[:, 20:60] = 200
+    assert (square(picture, 10) == 200).all()
+
+
+def test_held_out_pictures_are_the_same_ones_every_time(dataset: Path) -> None:
+    card = read_card(dataset)
+    first, all_of_them = held_out(dataset, card, "photos", 5), held_out(dataset, card, "photos", 100)
+    assert [p.id for p in first] == [p.id for p in all_of_them][:5]
+    assert len(all_of_them) == 12
