@@ -55,10 +55,9 @@ def write_report(workspace_root: Path, out: Path, release: Release = Release()) 
     model = read_object(root / "artifacts/style-model/model.json")
     metrics = read_object(root / "reports/evaluation.json")
     sections = {
-        "Before and after": _pairs(root / "reports/evaluation/pairs"),
+        "Before and after": _pairs(root / "reports/evaluation"),
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
         "The gate": _gate(release),
-        "The whole sheet": _sheet(root / "reports/evaluation/grid.png", "photographs, what became of them, the style"),
         "Training": _curves(root / "reports/training/plots/metrics"),
         "What the model saw": _sheet(root / "data/augmented/contact_sheet.png", "originals and their variants"),
         "The pictures": _dataset(root / "data/dataset"),
@@ -107,10 +106,8 @@ def _lead(model: dict[str, Any], metrics: dict[str, Any], release: Release) -> s
     if isinstance(ratio, float) and 0 < ratio < 1:
         counts = metrics.get("counts")
         held = counts.get("content") if isinstance(counts, dict) else None
-        lines.append(
-            f"On {number(held)} photographs it never saw, {number(100 * (1 - ratio), 2)} % of their distance from the "
-            "style is gone."
-        )
+        gone = number(100 * (1 - ratio), 2)
+        lines.append(f"On {number(held)} photographs it never saw, {gone} % of the distance from the style is gone.")
     if release.decision:
         lines.append(f'<span class="decision {_tone(release.decision)}">{escape(release.decision)}</span>')
     return "".join(f"<p>{line}</p>" for line in lines)
@@ -135,7 +132,7 @@ def _picture(path: Path, most_px: int) -> str | None:
 def _pairs(folder: Path) -> str:
     """The slider, and a strip of pairs to choose from."""
     pairs = []
-    for before in sorted(folder.glob("*-before.*"))[:MOST_PAIRS]:
+    for before in sorted((folder / "pairs").glob("*-before.*"))[:MOST_PAIRS]:
         after = before.with_name(before.name.replace("-before.", "-after."))
         sides = _picture(before, 640), _picture(after, 640)
         if all(sides):
@@ -143,6 +140,8 @@ def _pairs(folder: Path) -> str:
     if not pairs:
         return ""
     before_uri, after_uri = pairs[0]
+    sheet = _sheet(folder / "grid.png", "photographs, what became of them, and pictures of the style")
+    details = f"<details><summary>All of them beside the style</summary>{sheet}</details>" if sheet else ""
     strip = "".join(
         f'<button type="button" aria-label="pair {i}"{" aria-current=true" if i == 1 else ""}>'
         f'<img src="{before}" alt="before"><img src="{after}" alt="after"></button>'
@@ -154,7 +153,7 @@ def _pairs(folder: Path) -> str:
         '<span class="tag left">photograph</span><span class="tag right">stylized</span><span class="handle"></span>'
         '<input type="range" min="0" max="100" value="50" aria-label="how much of the photograph is shown"></div>'
         f"<figcaption>Held-out pictures: the model never saw them. Drag the line.</figcaption></figure>"
-        f'<div class="strip">{strip}</div>'
+        f'<div class="strip">{strip}</div>{details}'
     )
 
 

@@ -131,7 +131,7 @@ def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mappi
             kept = value is not None and (value <= limit if bound == "max" else value >= limit)
             mark = '<span class="good">✓</span>' if kept else '<span class="bad">✗</span>'
             prefix = "" if part in ("ratio", "mean", "share") else f"{escape(part)} "
-            texts.append(f"<span>{prefix}{sign} {number(limit)} {mark}</span>")
+            texts.append(f"<span>{prefix}{sign} {limit:g} {mark}</span>")
     return "<br>".join(texts)
 
 
