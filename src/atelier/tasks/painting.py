@@ -6,6 +6,8 @@ Edge-Aware Image and Video Processing") and the oil painting of `xphoto`. Stroke
 integral convolution (Cabral and Leedom 1993) along the smoothed structure tensor.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +73,16 @@ def _flow(grey: Plane) -> tuple[Plane, Plane]:
 def _along(values: Plane, flow: tuple[Plane, Plane], steps: int) -> Plane:
     """Average values over `steps` pixels to both sides along the flow."""
     total = values.copy()
-    rows, columns = np.indices(values.shape[:2], dtype=np.float32)
+    rows, columns = np.indices(values.shape[:2]).astype(np.float32)  # (H, W) each
     for sign in (1, -1):
-        x, y = columns.copy(), rows.copy()
-        step_x, step_y = sign * flow[0], sign * flow[1]
+        x, y = columns, rows
+        step_x: Any = sign * flow[0]
+        step_y: Any = sign * flow[1]
         for _ in range(steps):
             x, y = x + step_x, y + step_y
             total += cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             next_x, next_y = (cv2.remap(part, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT) for part in flow)
             # an edge has no direction of its own: go on the way that was come
-            ahead: Plane = np.where(next_x * step_x + next_y * step_y < 0, np.float32(-1), np.float32(1))
+            ahead = np.where(next_x * step_x + next_y * step_y < 0, np.float32(-1), np.float32(1))
             step_x, step_y = ahead * next_x, ahead * next_y
     return np.asarray(total / np.float32(2 * steps + 1))

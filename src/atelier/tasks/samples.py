@@ -3,7 +3,7 @@
 scikit-image and scikit-learn carry a few free photographs. Overlapping windows are cut from them at several scales.
 All windows of one parent share a `group`, so none of its parts is seen both in training and in evaluation, and no
 parent serves both domains. Two photographs show two separate things and are divided there, without overlap, into
-parents of their own: the motorcycle and the bench beside it, the pavilion and the lake behind it.
+parents of their own: the astronaut and the shuttle model behind her, the pagoda and the lake behind it.
 """
 
 import zlib
@@ -53,18 +53,18 @@ class Crop:
 
 PARENTS = {
     "photos": (
-        Parent("astronaut", "skimage", "data/astronaut.png", (0, 0, 512, 512)),
-        Parent("workbench", "skimage", "data/motorcycle_left.png", (0, 0, 235, 500)),
-        Parent("motorbike", "skimage", "data/motorcycle_left.png", (235, 0, 741, 500)),
+        Parent("astronaut", "skimage", "data/astronaut.png", (0, 0, 328, 512)),
+        Parent("shuttle and helmet", "skimage", "data/astronaut.png", (328, 0, 512, 512)),
+        Parent("motorbike", "skimage", "data/motorcycle_left.png", (0, 0, 741, 500)),
         Parent("rocket", "skimage", "data/rocket.jpg", (0, 0, 640, 427)),
-        Parent("chelsea", "skimage", "data/chelsea.png", (0, 0, 451, 300)),
-        Parent("cup of espresso", "skimage", "data/coffee.png", (0, 0, 600, 400)),
+        Parent("coffee-cup", "skimage", "data/coffee.png", (0, 0, 600, 400)),
     ),
     "paintings": (
-        Parent("pavilion", "sklearn", "datasets/images/china.jpg", (0, 0, 370, 427)),
-        Parent("kunming lake", "sklearn", "datasets/images/china.jpg", (370, 0, 640, 427)),
+        Parent("pagoda", "sklearn", "datasets/images/china.jpg", (0, 0, 370, 427)),
+        Parent("lake", "sklearn", "datasets/images/china.jpg", (370, 0, 640, 427)),
         Parent("dahlia", "sklearn", "datasets/images/flower.jpg", (0, 0, 640, 427)),
-        Parent("galaxies", "skimage", "data/hubble_deep_field.jpg", (0, 0, 1000, 872)),
+        Parent("chelsea", "skimage", "data/chelsea.png", (0, 0, 451, 300)),
+        Parent("tissue", "skimage", "data/ihc.png", (0, 0, 512, 512)),
     ),
 }
 

@@ -8,10 +8,11 @@ cannot be read safely is listed with its problem instead of being lost.
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from atelier.tasks import archives, samples
+from atelier.tasks import archives, cifar, samples
 from atelier.tasks.images import BadImage, Limits
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tgz", ".tar.gz": "tgz"}
@@ -27,6 +28,7 @@ NO_PICTURES = frozenset(
     for suffix in line.split()
 )
 MAX_LIST_BYTES = 256 * 2**20
+MAX_BATCH_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Entry:
     member: str = ""  # the name inside a zip archive, as written there
     offset: int = 0  # where the bytes begin in a tar archive
     problem: str = ""  # why it cannot be read; "" where nothing is known against it
-    record: int = -1  # which fixed-size record of the file is meant, -1 for the whole file
+    record: int = -1  # which record of a CIFAR batch is meant, -1 for the whole file
     group: str = ""  # what this picture shares its parent with; "" for pictures that stand alone
-    attributes: tuple[tuple[str, str], ...] = ()  # what the layout says of it, such as ("class", "cat")
+    attributes: str = "{}"  # what the layout says of it, a JSON object such as {"class": "cat"}
 
 
 def list_entries(spec: str, base: Path) -> Iterator[Entry]:
@@ -64,7 +66,7 @@ def list_entries(spec: str, base: Path) -> Iterator[Entry]:
         FileNotFoundError: the source does not exist (at once).
         ValueError: the source is of no supported kind or damaged, or (at the end of the iteration) holds no picture.
     """
-    return _pictures(spec, list_files(spec, base))
+    return pictures(spec, list_files(spec, base))
 
 
 def list_files(spec: str, base: Path) -> Iterator[Entry]:
@@ -83,6 +85,11 @@ def list_files(spec: str, base: Path) -> Iterator[Entry]:
         return _list_file_entries(spec, path)
     if not path.is_file() or path.suffix.lower() in NO_PICTURES:
         raise ValueError(f"source {spec} is neither a folder, a picture, a zip or tar archive nor a .txt or .lst list")
+    return list_one(spec, path)
+
+
+def list_one(spec: str, path: Path) -> Iterator[Entry]:
+    """A single file as a source of its own."""
     return iter([_file_entry(path.name, spec, path, path.parent)])
 
 
@@ -112,6 +119,9 @@ def read(entry: Entry, max_bytes: int = Limits().max_bytes) -> bytes:
     """
     if entry.problem:
         raise BadImage(entry.problem)
+    if entry.record >= 0:
+        batch = replace(entry, name=str(PurePosixPath(entry.name).parent), record=-1, attributes="{}")
+        return cifar.picture(PurePosixPath(batch.name).name, _batch(batch), entry.record)
     if entry.size > max_bytes:
         raise BadImage(f"the file has {entry.size:,} bytes, more than the limit of {max_bytes:,}")
     try:
@@ -128,8 +138,14 @@ def read(entry: Entry, max_bytes: int = Limits().max_bytes) -> bytes:
         raise BadImage(f"the file cannot be read: {error.strerror or error}") from error
 
 
-def _pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
-    """The files that may be pictures.
+@lru_cache(maxsize=1)
+def _batch(entry: Entry) -> bytes:
+    """A whole CIFAR batch: its records are asked for one after the other."""
+    return read(entry, MAX_BATCH_BYTES)
+
+
+def pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
+    """Those of a source's files that may be pictures.
 
     Raises:
         ValueError: there is none.
