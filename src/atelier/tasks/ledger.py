@@ -165,7 +165,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_beside(target: Path, data: Any, attempt: str) -> Path:
-    """Write a synced temporary file beside its target; renaming it is the commit."""
+    """Write a synced temporary file beside its target, with the attempt in its name."""
     temporary = target.parent / f"{TEMPORARY}{attempt}-{_key(target.name)}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -187,9 +187,19 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def commit(target: Path, data: Any, attempt: str) -> None:
+    """Write a file, complete or not at all; `sync_folder` makes its name durable."""
+    temporary = write_beside(target, data, attempt)
+    try:
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_durably(target: Path, data: Any) -> None:
     """Write a file, durable when this returns, complete or not at all before."""
-    write_beside(target, data, uuid.uuid4().hex[:8]).replace(target)
+    commit(target, data, uuid.uuid4().hex[:8])
     sync_folder(target.parent)
 
 

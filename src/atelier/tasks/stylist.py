@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from atelier.tasks.images import BadImage, Limits, Pixels, decode, encode
-from atelier.tasks.ledger import Ledger, Marks, Row, sync_folder, write_beside
+from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet
 from atelier.tasks.naming import RESERVED, output_format
 from atelier.tasks.sources import Entry, read
@@ -61,8 +61,8 @@ class Plan:
     device: str = "cpu"  # or "cuda"
     precision: str = "float32"
     threads: int = 1  # of one worker
-    batch_pixels: int = 2**17  # pixels of a batch, as far as one picture allows
-    max_batch: int = 32  # pictures of a batch
+    batch_pixels: int = 2**16  # pixels of a batch, where one picture has not more; larger batches gain nothing on a CPU
+    max_batch: int = 16  # pictures of a batch
 
     def batch_size(self, height: int, width: int) -> int:
         """Pictures in every batch of this size; a batch that is not full is padded."""
@@ -235,7 +235,7 @@ class Stylist:
         target = order.destination / task.output
         try:
             self._make_folder(target.parent)
-            write_beside(target, data, self.attempt).replace(target)
+            commit(target, data, self.attempt)
         except OSError as error:
             if error.errno in OWN_FAULTS:
                 return self._quarantine(task, "write", f"cannot be written: {error.strerror}", picture.sha256)

@@ -12,7 +12,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -104,7 +104,8 @@ def stylize(
                 connect()
                 plan = _plan(job, manifest)
                 order = Order(destination, model.absolute(), identity, config, plan, attempt)
-                rate = _watch(_answers(todo, order), job.standing(listing).counts, report)
+                with contextlib.closing(_answers(todo, order)) as answers:
+                    rate = _watch(answers, job.standing(listing).counts, report)
             with _writing(destination):
                 job.ledger.compact()
         finally:
@@ -227,7 +228,7 @@ def _plan(job: Job, manifest: dict[str, Any]) -> Plan:
     return plan
 
 
-def _answers(todo: pa.Table, order: Order) -> Iterator[pa.Table]:
+def _answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     """Run the tasks on a pool of stylists and yield their answers as they come."""
     import ray.data
 
@@ -236,10 +237,10 @@ def _answers(todo: pa.Table, order: Order) -> Iterator[pa.Table]:
     gpu = order.plan.device == "cuda"
     workers = max(1, int(resources["GPU"])) if gpu else cpus
     blocks = list(_blocks(todo, workers))
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
-    with ray.data.DataContext.current(context):
+    context = ray.data.DataContext.get_current()
+    shown, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
         dataset = ray.data.from_arrow(blocks).map_batches(
             Stylist,
             fn_constructor_args=(order,),
@@ -251,6 +252,8 @@ def _answers(todo: pa.Table, order: Order) -> Iterator[pa.Table]:
             num_gpus=1 if gpu else 0,
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    finally:
+        context.enable_progress_bars = shown
 
 
 def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:

@@ -1,0 +1,452 @@
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from atelier.models import artifact
+from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.tasks import lineage
+from atelier.tasks.images import decode
+from atelier.tasks.job import open_job
+from atelier.tasks.ledger import Ledger, Row, remove_leftovers
+from atelier.tasks.lineage import ModelIdentity, identify
+from atelier.tasks.progress import Progress
+from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Plan, Stylist
+from atelier.tasks.stylization import StylizeConfig, StylizeSummary, stylize
+
+# Ray Data sets its own deprecated attribute
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+CONFIG = StylizeConfig(format="png")
+DRIVER = """
+import os, sys
+from pathlib import Path
+import ray
+from atelier.tasks.lineage import identify
+from atelier.tasks.stylization import StylizeConfig, stylize
+
+source, destination, model, address, extra = sys.argv[1:]
+options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}
+if extra:
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": extra}}
+identity = identify(Path(model), "style-model", "v1")
+stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
+        connect=lambda: ray.init(**options, logging_level="error", log_to_driver=False))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny generator that changes its input visibly."""
+    folder = tmp_path_factory.mktemp("model")
+    config = CpganConfig(filters=4, blocks=1)
+    torch.manual_seed(0)
+    generator = Cpgan.build_generator(config)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    artifact.save(folder, config, generator, {"dataset": "d" * 64})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def identity(model: Path) -> ModelIdentity:
+    return identify(model, "style-model", "v1")
+
+
+def _picture(path: Path, seed: int, size: tuple[int, int] = (40, 32), **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def _no_connection() -> None:
+    raise AssertionError("there was nothing to do, and it connected")
+
+
+def _already() -> None:
+    """The cluster is connected by the fixture."""
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """All outputs."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "_atelier" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def _balanced(summary: StylizeSummary) -> bool:
+    return summary.total == summary.done + summary.skipped + summary.quarantined + summary.pending
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
+    tmp_path: Path, model: Path, identity: ModelIdentity
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for index in range(6):
+        _picture(source / f"deep/er/{index}.png", index)
+    _picture(source / "same.png", 10)
+    _picture(source / "same.jpg", 11)
+    _picture(source / "one.png", 12, (1, 1))
+    _picture(source / "thin.bmp", 13, (3, 70))
+    _picture(source / "_atelier/job.png", 14)
+    Image.new("CMYK", (30, 20)).save(source / "print.jpg")
+    _picture(source / "huge.png", 15, (90, 90))
+    (source / "=broken\u202e.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    (source / "empty.jpg").write_bytes(b"")
+    (source / "notes.txt").write_text("no picture")
+    (source / "away.png").symlink_to("/etc/hostname")
+    config = replace(CONFIG, max_pixels=8000, strength=0.5)
+
+    seen: list[Progress] = []
+    summary = stylize(str(source), out, model, config, identity, seen.append, connect=_already)
+    counts = (summary.total, summary.done, summary.skipped, summary.quarantined, summary.pending)
+    assert counts == (17, 12, 1, 4, 0)
+    assert seen[0].done == 1 + 1 or seen[0].done == 0
+    assert (seen[-1].done, seen[-1].total, seen[-1].note) == (17, 17, "4 in quarantine")
+
+    outputs = _tree(out)
+    assert set(outputs) == {f"deep/er/{index}.png" for index in range(6)} | {
+        *("same.png", "same.jpg.png", "one.png", "thin.png", "_atelier_/job.png", "print.png")
+    }
+    trained = artifact.load(model)
+    torch.set_num_threads(1)
+    for name, original in (("deep/er/3.png", "deep/er/3.png"), ("thin.png", "thin.bmp"), ("one.png", "one.png")):
+        pixels = decode((source / original).read_bytes())
+        batch = torch.from_numpy(pixels).permute(2, 0, 1)[None].repeat(Plan().batch_size(*pixels.shape[:2]), 1, 1, 1)
+        wanted = trained.stylize(batch, 0.5)[0].permute(1, 2, 0).numpy()
+        assert np.array_equal(decode(outputs[name]), wanted)
+        assert not np.array_equal(wanted, pixels)
+
+    told = lineage.read(outputs["same.jpg.png"])
+    assert told is not None
+    assert told.model == identity
+    assert told.parameters["strength"] == 0.5
+    assert all(str(tmp_path).encode() not in data for data in outputs.values())
+
+    written = json.loads((out / "_atelier/summary.json").read_text())
+    assert (written["total"], written["done"], written["quarantined"]) == (17, 12, 4)
+    rows = list(csv.DictReader((out / "_atelier/quarantine.csv").open()))
+    assert {row["path"]: row["stage"] for row in rows} == {
+        "'=broken\\u202e.png": "decode",
+        "empty.jpg": "decode",
+        "huge.png": "decode",
+        "away.png": "read",
+    }
+    assert "8,000" in next(row["reason"] for row in rows if row["path"] == "huge.png")
+
+    before = _everything(out)
+    again = stylize(str(source), out, model, config, identity, connect=_no_connection)
+    assert (again.total, again.done, again.processed) == (17, 12, 0)
+    assert _everything(out) == before
+
+    _picture(source / "new.png", 20)
+    _picture(source / "same.png", 21)  # changed
+    (source / "same.webp").write_bytes((source / "new.png").read_bytes())
+    (out / "one.png").unlink()
+    (out / "deep/er/0.png").write_bytes(b"cut")
+    stamp = (out / "thin.png").stat().st_mtime_ns
+    grown = stylize(str(source), out, model, config, identity, connect=_already)
+    assert (grown.total, grown.done, grown.processed) == (19, 14, 5)
+    after = _tree(out)
+    assert after.pop("same.png") != outputs.pop("same.png")
+    assert set(after) - set(outputs) == {"new.png", "same.webp.png"}
+    assert {name: after[name] for name in outputs} == outputs
+    assert (out / "thin.png").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_outputs_do_not_depend_on_what_shares_a_batch(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    names = [_picture(tmp_path / f"in/{index}.png", index, (60, 50)) for index in range(21)]
+    stylize(str(tmp_path / "in"), tmp_path / "all", model, CONFIG, identity, connect=_already)
+    with zipfile.ZipFile(tmp_path / "few.zip", "w") as archive:
+        for path in (names[17], names[3]):
+            archive.write(path, path.name)
+    stylize("few.zip", tmp_path / "few", model, CONFIG, identity, connect=_already, base=tmp_path)
+    few, every = _tree(tmp_path / "few"), _tree(tmp_path / "all")
+    assert len(every) == 21
+    assert few == {name: every[name] for name in ("3.png", "17.png")}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_job_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(
+    tmp_path: Path, model: Path, identity: ModelIdentity
+) -> None:
+    import ray
+
+    for index in range(48):
+        _picture(tmp_path / f"in/{index % 3}/{index}.png", index, (180, 160))
+    (tmp_path / "in/broken.png").write_bytes(b"broken")
+    source, calm, out = str(tmp_path / "in"), tmp_path / "calm", tmp_path / "out"
+    assert stylize(source, calm, model, CONFIG, identity, connect=_already).done == 48
+
+    address = ray.get_runtime_context().gcs_address
+    moments = np.random.default_rng(7).integers(0, 10, 4)
+    enders = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
+    for moment, ender in zip(moments, enders, strict=True):
+        had = len(_tree(out)) if out.exists() else 0
+        process = _driver(source, out, model, address)
+        try:
+            _wait(lambda had=had, moment=moment: len(list(out.rglob("[0-9]*.png"))) > min(had + moment, 46), process)
+        finally:
+            process.send_signal(ender)
+            process.wait(60)
+        assert all(decode(data).shape == (160, 180, 3) for data in _tree(out).values() if data[:4] == b"\x89PNG")
+        if ender in (signal.SIGTERM, signal.SIGINT):
+            written = json.loads((out / "_atelier/summary.json").read_text())
+            assert written["pending"] > 0
+            assert written["total"] == 49 == sum(written[s] for s in ("done", "skipped", "quarantined", "pending"))
+
+    summary = stylize(source, out, model, CONFIG, identity, connect=_already)
+    assert (summary.done, summary.quarantined, summary.pending) == (48, 1, 0)
+    assert _tree(out) == _tree(calm)
+    assert remove_leftovers(out) == 0
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_killed_worker_is_replaced(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    for index in range(48):
+        _picture(tmp_path / f"in/{index}.png", index, (180, 160))
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.done and not killed:
+            children = psutil.Process().children(recursive=True)
+            killed.extend(child.pid for child in children if "Stylist" in " ".join(child.cmdline()))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    summary = stylize(str(tmp_path / "in"), tmp_path / "out", model, CONFIG, identity, kill, connect=_already)
+    assert killed
+    assert (summary.done, summary.pending) == (48, 0)
+    assert len(_tree(tmp_path / "out")) == 48
+    assert remove_leftovers(tmp_path / "out") <= len(killed)
+
+
+def test_a_picture_that_crashes_the_decoder_ends_in_quarantine_on_a_cluster_of_one_cpu(
+    tmp_path: Path, model: Path
+) -> None:
+    for index in range(5):
+        _picture(tmp_path / f"in/{index}.png", index)
+    Image.new("RGB", (31, 77)).save(tmp_path / "in/3.png")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        "import os\n"
+        "from PIL.PngImagePlugin import PngImageFile\n"
+        "load = PngImageFile.load\n"
+        "PngImageFile.load = lambda self: os.abort() if self.size == (31, 77) else load(self)\n"
+    )
+    out = tmp_path / "out"
+    process = _driver(str(tmp_path / "in"), out, model, "", str(tmp_path / "site"))
+    assert process.wait(200) == 0
+    assert json.loads((out / "_atelier/summary.json").read_text())["done"] == 4
+    rows = list(csv.DictReader((out / "_atelier/quarantine.csv").open()))
+    assert rows == [{"path": "3.png", "stage": "decode", "reason": "crashed the decoder"}]
+    assert set(_tree(out)) == {"0.png", "1.png", "2.png", "4.png"}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_damaged_model_stops_the_job_with_one_line(tmp_path: Path, model: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(model, broken)
+    (broken / "generator.safetensors").write_bytes(b"cut")
+    _picture(tmp_path / "in/a.png", 1)
+    with pytest.raises(RuntimeError, match="is damaged") as error:
+        stylize(str(tmp_path / "in"), tmp_path / "out", broken, CONFIG, identify(broken, "m", ""), connect=_already)
+    assert "\n" not in str(error.value)
+    assert json.loads((tmp_path / "out/_atelier/summary.json").read_text())["pending"] == 1
+
+
+def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    out, source = tmp_path / "out", str(tmp_path / "in")
+    _picture(tmp_path / "in/a.png", 1)
+
+    def full() -> None:
+        raise ConnectionError("no cluster")
+
+    with pytest.raises(ConnectionError, match="no cluster"):
+        stylize(source, out, model, CONFIG, identity, connect=full)
+    with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
+        stylize(source, out, model, CONFIG, replace(identity, version="v2"), connect=_no_connection)
+    with pytest.raises(ValueError, match=r"parameters strength 1.0, not 0.5"):
+        stylize(source, out, model, replace(CONFIG, strength=0.5), identity, connect=_no_connection)
+    with pytest.raises(ValueError, match="source"):
+        stylize(str(_picture(tmp_path / "b/b.png", 1)), out, model, CONFIG, identity, connect=_no_connection)
+    with open_job(out), pytest.raises(RuntimeError, match="another job is running"):
+        stylize(source, out, model, CONFIG, identity, connect=_no_connection)
+
+
+def test_wrong_places_are_refused_before_anything_is_written(
+    tmp_path: Path, model: Path, identity: ModelIdentity
+) -> None:
+    source = _picture(tmp_path / "in/a.png", 1).parent
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("x")
+
+    def attempt(wanted: str, destination: str) -> None:
+        stylize(wanted, tmp_path / destination, model, CONFIG, identity, connect=_no_connection, base=tmp_path)
+
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        attempt("nowhere", "out")
+    with pytest.raises(ValueError, match="holds no picture"):
+        attempt("texts", "out")
+    for destination in ("in", "in/out", "."):
+        with pytest.raises(ValueError, match="lie in each other"):
+            attempt("in", destination)
+    with pytest.raises(ValueError, match="holds other files"):
+        attempt("in", "texts")
+    with pytest.raises(NotADirectoryError, match="not a folder"):
+        attempt("in", "file")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert source.exists()
+
+
+def test_too_little_space_is_told_at_the_start(
+    tmp_path: Path, model: Path, identity: ModelIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _picture(tmp_path / "in/a.png", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="has 1 MB free"):
+        stylize(str(tmp_path / "in"), tmp_path / "out", model, CONFIG, identity, connect=_no_connection)
+
+
+@pytest.fixture
+def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[Stylist]:
+    """A worker outside Ray, whose destination is `tmp_path/out`."""
+    threads = torch.get_num_threads()
+    with open_job(tmp_path / "out") as job:
+        job.marks.clear()
+        yield Stylist(Order(tmp_path / "out", model, identity, CONFIG, Plan(), 1))
+    torch.set_num_threads(threads)
+
+
+def _ask(stylist: Stylist, *paths: Path) -> dict[str, tuple[str, str]]:
+    import pyarrow as pa
+
+    facts = {"source": "", "etag": "", "kind": "file", "member": "", "offset": 0, "problem": ""}
+    assert set(facts) < set(ENTRY)
+    rows = [
+        {
+            "input": p.name,
+            "output": p.name,
+            "stamp": "s",
+            "name": p.name,
+            "path": str(p),
+            "size": p.stat().st_size,
+            **facts,
+        }
+        for p in paths
+    ]
+    answer = stylist(pa.Table.from_pylist(rows, TASKS))
+    assert answer.schema == RESULTS
+    return {row["input"]: (row["state"], row["reason"]) for row in answer.to_pylist()}
+
+
+def test_a_full_disk_leaves_pictures_pending_and_no_half_file(
+    tmp_path: Path, stylist: Stylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        answers = _ask(stylist, *paths)
+    assert {state for state, _ in answers.values()} == {"pending"}
+    assert "No space left on device" in next(iter(answers.values()))[1]
+    assert _tree(tmp_path / "out") == {}
+    assert {state for state, _ in _ask(stylist, *paths).values()} == {"done"}
+    assert set(_tree(tmp_path / "out")) == {"0.png", "1.png", "2.png"}
+
+
+def test_what_fails_for_one_picture_is_its_own(
+    tmp_path: Path, stylist: Stylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
+    long = _picture(tmp_path / ("x" * 250 + ".png"), 5)
+    stylist.order = replace(stylist.order)
+    (tmp_path / "out/1.png").mkdir()  # where an output should go
+    forward = stylist._forward
+    bad = decode(paths[2].read_bytes())
+
+    def fails(pictures: list[np.ndarray]) -> list[np.ndarray]:
+        if any(np.array_equal(picture, bad) for picture in pictures):
+            raise RuntimeError("not enough\nmemory")
+        return forward(pictures)
+
+    monkeypatch.setattr(stylist, "_forward", fails)
+    answers = _ask(stylist, *paths, long)
+    assert answers["0.png"] == ("done", "") == answers[long.name]
+    assert answers["1.png"] == ("quarantined", "cannot be written: Is a directory")
+    assert answers["2.png"] == ("quarantined", "the model failed: not enough memory")
+    rows = Ledger(tmp_path / "out/_atelier/ledger").read().to_pylist()
+    assert {row["input"]: row["stage"] for row in rows} == {
+        "0.png": "",
+        long.name: "",
+        "1.png": "write",
+        "2.png": "stylize",
+    }
+    assert not any((tmp_path / "out/_atelier/inflight").iterdir())
+
+
+def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
+    stylist.marks.enter("0.png", "decode")
+    for _ in range(2):
+        stylist.marks.enter("1.png", "decode")
+    for stage in ("decode", "stylize") * 2:
+        stylist.marks.enter("2.png", stage)
+    answers = _ask(stylist, *paths)
+    assert answers["0.png"][0] == answers["3.png"][0] == "done"
+    assert answers["1.png"] == ("quarantined", "crashed the decoder")
+    assert "memory" in answers["2.png"][1]
+    assert Ledger(tmp_path / "out/_atelier/ledger").read().num_rows == 4
+
+
+def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    with open_job(tmp_path) as job:
+        job.ledger.append(
+            [Row("a", "done", "a.png", stamp="1", bytes=3), Row("b", "done", "b.png", stamp="1", bytes=3)]
+        )
+        (tmp_path / "a.png").write_bytes(b"abc")
+        listing = pa.table({"input": ["a", "b", "c"], "stamp": ["1", "1", "1"]})
+        assert job.standing(listing).inputs("done") == {"a"}
+        assert job.standing(listing).counts == {"done": 1, "skipped": 0, "quarantined": 0, "pending": 2}
+
+
+def _driver(source: str, destination: Path, model: Path, address: str, extra: str = "") -> "subprocess.Popen[bytes]":
+    environment = os.environ | {"RAY_AUTH_MODE": "token"}
+    command = [sys.executable, "-c", DRIVER, source, str(destination), str(model), address, extra]
+    return subprocess.Popen(command, env=environment)
+
+
+def _wait(condition: object, process: "subprocess.Popen[bytes]") -> None:
+    assert callable(condition)
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "the job ended before its moment came"
+        assert time.monotonic() < end
+        time.sleep(0.005)
