@@ -16,16 +16,16 @@ from atelier.tasks.images import Pixels
 
 Plane = NDArray[np.float32]  # (H, W), or (H, W, C)
 
-OIL_PX = 3  # radius of the daubs that flatten small detail
+OIL_PX = 2  # radius of the daubs that flatten small detail
 FLOW_PX = 4.0  # how far the direction of a stroke is averaged
-STROKE_PX = 5  # half the length over which one colour is dragged
+STROKE_PX = 4  # half the length over which one colour is dragged
 BRISTLE_PX = 7  # half the length of a bristle's trace
 CELL_PX = 3  # size of a load of paint that differs from its neighbours
-PAINT = (7.0, 6.0, 9.0)  # how much loads differ, in L, a, b
+PAINT = (3.5, 9.0, 12.0)  # how much loads differ, in L, a, b: in hue more than in light
 SATURATION = 1.35
 SHADOW = (6.0, -26.0)  # a, b added where it is dark: ultramarine
 LIGHT = (-2.0, 22.0)  # a, b added where it is light: cream
-RELIEF = 0.2  # share by which a ridge of paint catches or loses light
+RELIEF = 0.14  # share by which a ridge of paint catches or loses light
 
 
 def paint(photo: Pixels, seed: int) -> Pixels:
@@ -40,7 +40,7 @@ def paint(photo: Pixels, seed: int) -> Pixels:
     """
     random = np.random.default_rng(seed)
     height, width = photo.shape[:2]
-    base = cv2.edgePreservingFilter(photo, flags=cv2.RECURS_FILTER, sigma_s=30, sigma_r=0.35)
+    base = cv2.edgePreservingFilter(photo, flags=cv2.RECURS_FILTER, sigma_s=30, sigma_r=0.25)
     base = cv2.xphoto.oilPainting(base, OIL_PX, 1).astype(np.float32) / 255
     flow = _flow(cv2.cvtColor(base, cv2.COLOR_RGB2GRAY))
 
