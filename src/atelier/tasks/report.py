@@ -15,7 +15,7 @@ from typing import Any
 
 from atelier import __version__
 from atelier.tasks.charts import curve, number
-from atelier.tasks.dataset import CARD, Card, read_card
+from atelier.tasks.dataset import CARD, read_card
 from atelier.tasks.evaluation_plots import write
 from atelier.tasks.images import BadImage, decode, encode, resize
 from atelier.tasks.report_measures import lookup, table
@@ -141,7 +141,7 @@ def _pairs(folder: Path) -> str:
         return ""
     before_uri, after_uri = pairs[0]
     sheet = _sheet(folder / "grid.png", "photographs, what became of them, and pictures of the style")
-    details = f"<details><summary>All of them beside the style</summary>{sheet}</details>" if sheet else ""
+    details = _details("All of them beside the style", sheet)
     strip = "".join(
         f'<button type="button" aria-label="pair {i}"{" aria-current=true" if i == 1 else ""}>'
         f'<img src="{before}" alt="before"><img src="{after}" alt="after"></button>'
@@ -207,13 +207,11 @@ def _dataset(folder: Path) -> str:
         f'<td class="n">{number(card.rows(domain, "holdout"))}</td></tr>'
         for domain in card.domains
     )
-    table = f'<table class="plain">{head}<tbody>{rows}</tbody></table>'
-    return table + _facts(_card_facts(card)) + _quarantine(folder / "quarantine.csv")
-
-
-def _card_facts(card: Card) -> dict[str, Any]:
-    simple = {key: value for key, value in card.facts.items() if key not in ("parameters", "config", "ingest")}
-    return {"dataset": card.id[:12], "shards": len(card.shards), **simple}
+    counts = f'<table class="plain">{head}<tbody>{rows}</tbody></table>'
+    known = {key: value for key, value in card.facts.items() if key not in ("parameters", "index")}
+    facts = _facts({"dataset": card.id, "shards": len(card.shards), **known})
+    parameters = _details("How they were taken in", _facts(card.facts.get("parameters")))
+    return counts + facts + parameters + _quarantine(folder / "quarantine.csv")
 
 
 def _quarantine(path: Path) -> str:
@@ -244,15 +242,18 @@ def _model(model: dict[str, Any], metrics: dict[str, Any], release: Release) -> 
     card = {"version": release.version or "not registered", **{name: model[name] for name in names if name in model}}
     card["measured on dataset"] = metrics.get("dataset")
     parameters = {name: model[name] for name in ("train", "config", "augment") if isinstance(model.get(name), dict)}
-    details = f"<details><summary>Every parameter</summary>{_facts(parameters)}</details>" if parameters else ""
-    return _facts({key: value for key, value in card.items() if value is not None}) + details
+    known = {key: value for key, value in card.items() if value is not None}
+    return _facts(known) + _details("Every parameter", _facts(parameters))
 
 
-def _facts(facts: dict[str, Any], prefix: str = "") -> str:
-    """Names and values, nested names joined by dots."""
-    rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in _flat(facts, prefix)
-    )
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>{content}</details>" if content else ""
+
+
+def _facts(facts: object) -> str:
+    """Names and values, nested names joined by dots; empty when there is nothing to tell."""
+    pairs = _flat(facts, "") if isinstance(facts, dict) else []
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
     return f"<dl>{rows}</dl>" if rows else ""
 
 
