@@ -81,21 +81,28 @@ def read_zip(path: str, member: str, max_bytes: int) -> bytes:
     return data
 
 
-def read_tar(path: str, offset: int, size: int) -> bytes:
-    """The bytes of a tar's member. Members of a compressed tar are read fastest in the order of their offsets.
+def read_tar(path: str, kind: str, offset: int, size: int) -> bytes:
+    """The bytes of a member of a tar ("tar" or "tgz"); a tgz is read fastest in the order of the offsets.
 
     Raises:
         BadImage: the archive ends before the member does, or is damaged.
     """
-    file = _open_tar(path, Path(path).stat().st_mtime_ns)
     try:
-        file.seek(offset)
-        data = file.read(size)
+        if kind == "tgz":
+            data = _read_at(_open_tgz(path, Path(path).stat().st_mtime_ns), offset, size)
+        else:
+            with Path(path).open("rb") as file:
+                data = _read_at(file, offset, size)
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BadImage(f"damaged in its archive: {error}") from error
     if len(data) < size:
         raise BadImage("the archive ends in the middle of this member")
     return data
+
+
+def _read_at(file: IO[bytes] | gzip.GzipFile, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
 
 
 # A process keeps its archives open: opening a zip reads its whole directory, and a compressed tar can only be read
@@ -108,9 +115,8 @@ def _open_zip(path: str, mtime_ns: int) -> zipfile.ZipFile:
 
 
 @lru_cache(maxsize=4)
-def _open_tar(path: str, mtime_ns: int) -> IO[bytes]:
-    file = Path(path).open("rb")  # noqa: SIM115 (it stays open as long as it is cached)
-    return gzip.GzipFile(fileobj=file) if path.lower().endswith("gz") else file  # type: ignore[return-value]
+def _open_tgz(path: str, mtime_ns: int) -> gzip.GzipFile:
+    return gzip.GzipFile(path)
 
 
 def _zip_members(path: Path) -> Iterator[Member]:

@@ -96,6 +96,8 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"a picture is (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    if format not in ("png", "jpeg", "webp"):
+        raise ValueError(f"format must be png, jpeg or webp, not {format!r}")
     picture, file = Image.fromarray(image), io.BytesIO()
     try:
         if format == "png":
@@ -106,11 +108,9 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
         elif format == "jpeg":
             # halved colour resolution smears the saturated edges that painted pictures are full of
             picture.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, xmp=xmp or b"")
-        elif format == "webp":
-            picture.save(file, "WEBP", quality=quality, xmp=xmp or b"")
         else:
-            raise ValueError(f"format must be png, jpeg or webp, not {format!r}")
-    except OSError as error:
+            picture.save(file, "WEBP", quality=quality, xmp=xmp or b"")
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot encode {image.shape[1]} × {image.shape[0]} pixels as {format}: {error}") from error
     return file.getvalue()
 

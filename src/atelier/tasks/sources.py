@@ -130,7 +130,7 @@ def read(entry: Entry, max_bytes: int = Limits().max_bytes) -> bytes:
         if entry.kind == "zip":
             return archives.read_zip(entry.path, entry.member, max_bytes)
         if entry.kind in ("tar", "tgz"):
-            return archives.read_tar(entry.path, entry.offset, entry.size)
+            return archives.read_tar(entry.path, entry.kind, entry.offset, entry.size)
         return _read_file(entry.path, max_bytes)
     except FileNotFoundError as error:
         raise BadImage("the file is gone") from error
