@@ -1,0 +1,180 @@
+"""The Prefect server: started, awaited, stopped, as a program of its own.
+
+Nothing of prefect is imported here: it reads its environment when it is imported, and that is not set yet.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from atelier.tasks import cluster
+from atelier.tasks.processes import dying_with_me
+
+FIRST_PORT = 4200  # Prefect's own
+
+_START_S = 90.0
+_STOP_S = 10.0
+_PROBE_S = 2.0
+_HEALTH_S = 10.0  # a server that listens but is busy
+_PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A Prefect server that we started."""
+
+    url: str  # of its API
+    home: str  # its database
+    pid: int
+    created: float  # when the process began, seconds since the epoch
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that was started is still there."""
+        return cluster.running(self.pid, self.created)
+
+
+def home() -> Path:
+    """The folder of what this user's control plane remembers: $ATELIER_HOME, or one in the user's state folder."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(os.environ.get("ATELIER_HOME") or state / "atelier").expanduser().absolute()
+
+
+def start(folder: Path, first_port: int, *, with_me: bool) -> PrefectServer:
+    """Start a server on the loopback interface; `await_ready` waits until it answers.
+
+    Args:
+        folder: where its database is or will be.
+        first_port: where the search for a free port begins; any when 0.
+        with_me: the server ends when the calling thread does, even if that is killed.
+    """
+    port = _free_port(first_port)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = folder / "prefect.db"
+    if not database.exists() and _empty_database().exists():
+        shutil.copyfile(_empty_database(), database)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    variables = inherited | _PREFECT | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=dying_with_me() if with_me else None,
+        )
+    created = psutil.Process(process.pid).create_time()
+    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created)
+
+
+def await_ready(server: PrefectServer) -> None:
+    """Wait until the server answers."""
+    deadline = time.monotonic() + _START_S
+    while not healthy(server.url):
+        if not server.alive or time.monotonic() > deadline:
+            said = (Path(server.home) / "server.log").read_text(errors="replace").strip().splitlines()
+            raise RuntimeError(f"the Prefect server did not start: {said[-1] if said else 'it said nothing'}")
+        time.sleep(0.05)
+    _keep_empty_database(Path(server.home) / "prefect.db")
+
+
+def stop(server: PrefectServer) -> None:
+    """End a server that we started; its database stays."""
+    if server.alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(server.pid)
+            everyone = [process, *process.children(recursive=True)]
+            process.terminate()
+            _, remaining = psutil.wait_procs(everyone, timeout=_STOP_S)
+            for one in remaining:
+                one.kill()
+            psutil.wait_procs(remaining, timeout=_STOP_S)
+
+
+def flush() -> None:
+    """Send what prefect still keeps of this process's logs and events, before its server is stopped."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
+
+
+def _empty_database() -> Path:
+    return home() / f"prefect-{version('prefect')}.db"
+
+
+def _keep_empty_database(database: Path) -> None:
+    """Keep a copy of a database that was just made: to make one takes six seconds, to copy it none."""
+    if _empty_database().exists():
+        return
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = _empty_database().with_suffix(f".{os.getpid()}")
+    with contextlib.closing(sqlite3.connect(database)) as full, contextlib.closing(sqlite3.connect(temporary)) as empty:
+        runs = full.execute("SELECT count(*) FROM flow_run").fetchone()[0]
+        full.backup(empty)
+    if runs:
+        temporary.unlink()
+    else:
+        temporary.replace(_empty_database())
+
+
+def healthy(url: str) -> bool:
+    """Whether a server of this machine answers."""
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # a proxy does not know this machine's servers
+    try:
+        with opener.open(f"{url}/health", timeout=_HEALTH_S) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def probe(url: str) -> None:
+    """See that something listens where PREFECT_API_URL points."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConnectionError(f"PREFECT_API_URL is {url!r}: write it as http://HOST:PORT/api")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=_PROBE_S).close()
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to use what `atelier up` started"
+        ) from error
+
+
+def _free_port(first: int) -> int:
+    """The first free port from `first` on; any when 0."""
+    for port in range(first, first + 1000) if first else [0]:
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of an ended server
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(one.getsockname()[1])
+    raise RuntimeError(f"no free port between {first} and {first + 1000}")

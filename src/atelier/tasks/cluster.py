@@ -1,0 +1,322 @@
+"""The Ray cluster: start a head of our own, connect to it or to the user's, see that every node reads what is written.
+
+A head listens on the loopback interface and asks for a token: whoever reaches an open Ray port runs code as its owner.
+Nothing here asks Ray to stop "all" of anything: processes are ended by what was recorded when they were started.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from atelier.tasks.processes import dying_with_me
+
+FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
+
+# read by ray when it is imported, by drivers as well as by the head; without the last one, whose name tells what it was
+# made for, Ray takes 127.0.0.1 for the machine's outer address and listens on every interface
+_LOOPBACK = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+_SETTINGS = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_PROBE_S = 2.0
+_HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
+_START_S = 90.0
+_STOP_S = 10.0
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A Ray head that we started."""
+
+    address: str  # host:port
+    token: str  # path of the token file, mode 0600
+    temp: str  # Ray's folder: sockets, logs
+    pid: int  # of `ray start`, which leads the session that all of the head's processes are in
+    created: float  # when that process began, seconds since the epoch: a pid alone may be another process by now
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that was started is still there."""
+        return running(self.pid, self.created)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What this process is connected to."""
+
+    address: str
+    cpus: int
+    gpus: int
+
+
+def environment(address: str, token: str | None = None) -> dict[str, str]:
+    """The variables by which this process and its children find a cluster; set them before ray is imported.
+
+    Args:
+        address: host:port.
+        token: path of the token file of a head of ours; None for a cluster of the user's, whose settings stay.
+    """
+    ours = {**_LOOPBACK, "RAY_AUTH_TOKEN_PATH": token} if token else {}
+    return {"RAY_ADDRESS": address, **_SETTINGS, **ours}
+
+
+def start_head(
+    folder: Path, temp: Path, *, cpus: int | None = None, first_port: int = FIRST_PORT, with_me: bool = False
+) -> RayHead:
+    """Start a Ray head on the loopback interface; `await_head` waits until it is ready.
+
+    Args:
+        folder: where the token file goes.
+        temp: Ray's own folder, not there yet; its path must be short, for its sockets' names may have 107 characters.
+        cpus: logical CPUs; all of the machine's when None.
+        first_port: where the search for free ports begins.
+        with_me: the head ends when the calling thread does, even if that is killed.
+
+    Raises:
+        ValueError: the path of `temp` is too long.
+    """
+    if len(str(temp)) > 40:
+        raise ValueError(f"{temp} is too long a path for Ray's sockets: 40 characters are the most")
+    temp.mkdir(parents=True, mode=0o700)
+    token = folder / "ray.token"
+    token.unlink(missing_ok=True)
+    with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    port, client_port = _free_ports(first_port, 2)
+    address = f"127.0.0.1:{port}"
+    inherited = {
+        k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    }
+    variables = inherited | environment(address, str(token))
+    del variables["RAY_ADDRESS"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
+    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
+    command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
+    with (temp / "head.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=temp,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=dying_with_me() if with_me else None,
+        )
+    return RayHead(address, str(token), str(temp), process.pid, psutil.Process(process.pid).create_time())
+
+
+def await_head(head: RayHead) -> None:
+    """Wait until a head takes work.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in time; the message has its last line.
+    """
+    deadline = time.monotonic() + _START_S
+    ready = Path(head.temp) / "ray_current_cluster"  # written when all of its processes run
+    while not ready.exists():
+        if not head.alive or time.monotonic() > deadline:
+            said = (Path(head.temp) / "head.log").read_text(errors="replace").strip().splitlines()
+            raise RuntimeError(f"the Ray head did not start: {said[-1] if said else 'it said nothing'}")
+        time.sleep(0.05)
+
+
+def stop(head: RayHead) -> None:
+    """End a head and everything that it started, and remove its folder."""
+    ours = _processes_of(head)
+    for process in ours:
+        if process.pid == head.pid or not head.alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+    psutil.wait_procs(ours, timeout=_STOP_S)
+    for process in (remaining := _processes_of(head)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(remaining, timeout=_STOP_S)
+    shutil.rmtree(head.temp, ignore_errors=True)
+    Path(head.token).unlink(missing_ok=True)
+
+
+def connect(address: str | None = None, token: Path | None = None) -> Connection:
+    """Connect this process to a Ray cluster; when it is connected already, say to what.
+
+    Args:
+        address: host:port; what RAY_ADDRESS says when None.
+        token: file with the cluster's token; what RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN say when None.
+
+    Raises:
+        ConnectionError: nothing is configured, nothing answers there, or the cluster does not let us in.
+        ValueError: the address is none.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        address = address or os.environ.get("RAY_ADDRESS")
+        if not address:
+            raise ConnectionError("no Ray cluster is configured: start one with `atelier up`, or set RAY_ADDRESS")
+        probe(address)
+        if token is not None:
+            os.environ.update(environment(address, str(token)))
+        _reread_settings()
+        try:
+            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
+        except Exception as error:
+            mode = os.environ.get("RAY_AUTH_MODE", "not set")
+            raise ConnectionError(
+                f"the Ray cluster at {address} does not let us in (RAY_AUTH_MODE is {mode}, its token must be in "
+                f"RAY_AUTH_TOKEN_PATH): {' '.join(str(error).split())[:200]}"
+            ) from error
+    resources = ray.cluster_resources()
+    where = ray.get_runtime_context().gcs_address
+    return Connection(str(where), int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+@contextlib.contextmanager
+def disconnecting() -> Iterator[None]:
+    """Disconnect from the cluster at the end of a block, where the block connected."""
+    before = _connected()
+    try:
+        yield
+    finally:
+        if _connected() and not before:
+            sys.modules["ray"].shutdown()
+
+
+def probe(address: str) -> None:
+    """See that a Ray cluster may be at an address: `ray.init` would wait ten minutes for one.
+
+    Raises:
+        ConnectionError: nothing listens there, or something that does not speak HTTP/2 as Ray does.
+        ValueError: the address is not HOST:PORT.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdigit():
+        raise ValueError(f"RAY_ADDRESS is {address!r}: write it as HOST:PORT, as `atelier status` shows it")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S) as connection:
+            connection.sendall(_HTTP2_HELLO)
+            answer = connection.recv(9)
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at {address}: start it, or unset RAY_ADDRESS to use what `atelier up` started"
+        ) from error
+    if answer[3:4] != _HTTP2_SETTINGS:
+        raise ConnectionError(f"what answers at {address} is no Ray cluster: correct RAY_ADDRESS, or unset it")
+
+
+def preflight(data_root: Path) -> list[str]:
+    """See that every node of the cluster reads what is written under the data root, before anything is computed.
+
+    Args:
+        data_root: the folder that workers read and write under; a mount that all nodes share.
+
+    Returns:
+        The addresses of the nodes.
+
+    Raises:
+        RuntimeError: a node can not read it; the message names the node.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    def read_there(path: str) -> str:
+        try:
+            return Path(path).read_text()
+        except OSError as error:
+            return f"{error.strerror}"
+
+    read = ray.remote(num_cpus=0, max_retries=0)(read_there)
+    words = secrets.token_hex(16)
+    path = data_root.absolute() / f".atelier-preflight-{os.getpid()}"
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    path.write_text(words)
+    try:
+        answers = ray.get(
+            [
+                read.options(scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)).remote(
+                    str(path)
+                )
+                for n in nodes
+            ]
+        )
+    finally:
+        path.unlink()
+    for node, answer in zip(nodes, answers, strict=True):
+        if answer != words:
+            raise RuntimeError(
+                f"node {node['NodeManagerAddress']} can not read {data_root} ({answer[:80]}): "
+                "mount it at the same path on every node"
+            )
+    return [str(node["NodeManagerAddress"]) for node in nodes]
+
+
+def _connected() -> bool:
+    ray = sys.modules.get("ray")  # a process that has not imported it is not connected
+    return bool(ray is not None and ray.is_initialized())
+
+
+def running(pid: int, created: float) -> bool:
+    """Whether the process that had this pid when it was created is still there."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _processes_of(head: RayHead) -> list[psutil.Process]:
+    """The head's session; of a head that is gone, what names its folder or carries its token in that session."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+            session = os.getsid(process.pid) == head.pid
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            named = any(f"{head.temp}/session_" in word for word in process.cmdline())
+            if (session and (head.alive or process.environ().get("RAY_AUTH_TOKEN_PATH") == head.token)) or named:
+                found.append(process)
+    return found
+
+
+def _free_ports(first: int, count: int) -> list[int]:
+    found: list[int] = []
+    for port in range(first, 32000):
+        with socket.socket() as probe_socket:
+            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of an ended head
+            try:
+                probe_socket.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"no free ports between {first} and 32000")
+
+
+def _reread_settings() -> None:
+    """Have a ray that was imported before its variables were set take them over."""
+    from ray._private import ray_constants
+    from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader, Config
+
+    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, not ray_constants.IS_WINDOWS_OR_OSX
+    )
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()

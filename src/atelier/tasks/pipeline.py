@@ -1,0 +1,185 @@
+"""The pipeline as DVC knows it: the order of its stages, running one, committing what it wrote.
+
+DVC decides whether a stage has anything to do. It is no supervisor, so what it starts ends with the process that asked
+for it.
+"""
+
+import ast
+import graphlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from importlib.resources import files
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+
+from atelier.tasks.processes import dvc, dying_with_me, environment, git
+from atelier.tasks.workspace import Workspace, lock
+
+STAGES = ("ingest", "augment", "train", "evaluate")
+
+_OWNED = ("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", "reports/evaluation.json", ".gitignore")
+_MODULES = {"ingest": "ingest", "augment": "augment", "train": "training", "evaluate": "evaluation"}
+_KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
+_STOP_S = 15.0
+_CHATTER = re.compile(
+    r"^(Running stage '.*|> .*|(Updating|Generating) lock file.*|Stage '.*|Use `dvc push`.*|To track the changes.*"
+    r"|To enable auto staging.*|\tgit add.*|\tdvc config.*|Data and pipelines are up to date\."
+    r"|Verifying outputs in .*|)$"
+)
+
+
+def write_formats(workspace: Workspace) -> None:
+    """Write formats.yaml from the `FORMAT` of each step's module, read as text: importing them would take seconds."""
+    lines = ["# Format version of each step: raised with a change of the code that changes its output."]
+    for stage, module in _MODULES.items():
+        tree = ast.parse(files("atelier.tasks").joinpath(f"{module}.py").read_text())
+        values = [
+            node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and any(isinstance(target, ast.Name) and target.id == "FORMAT" for target in node.targets)
+        ]
+        assert len(values) == 1, f"tasks/{module}.py must define FORMAT once, as a literal"
+        lines.append(f"{stage}: {values[0]!r}")
+    text = "\n".join(lines) + "\n"
+    if not workspace.formats.is_file() or workspace.formats.read_text() != text:
+        temporary = workspace.formats.with_suffix(".tmp")
+        temporary.write_text(text)
+        temporary.replace(workspace.formats)
+
+
+def stages(workspace: Workspace) -> list[str]:
+    """The stages, each after those it depends on: DVC's graph in one order.
+
+    Raises:
+        RuntimeError: DVC can not read the pipeline.
+    """
+    graph = graphlib.TopologicalSorter[str]()
+    for line in dvc(workspace.root, "dag", "--dot").splitlines():
+        names = re.findall(r'"([^"]+)"', line)
+        if names:
+            before, *after = names
+            graph.add(before)
+            for name in after:
+                graph.add(name, before)
+    return list(graph.static_order())
+
+
+def check_trust(workspace: Workspace, trust: bool) -> None:
+    """See that the pipeline runs nothing but Atelier: a cloned workspace is untrusted input.
+
+    Args:
+        workspace: whose dvc.yaml is read.
+        trust: the user said --trust.
+
+    Raises:
+        ValueError: a stage has another command, or dvc.yaml is damaged.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(workspace.dvc_yaml.read_text())
+        found: dict[str, Any] = dict(content["stages"])
+    except Exception as error:
+        raise ValueError(f"{workspace.dvc_yaml} is damaged: restore it with git ({type(error).__name__})") from error
+    if trust:
+        return
+    for name, stage in found.items():
+        command = stage.get("cmd") if isinstance(stage, dict) else None
+        if name not in STAGES or command != f"atelier {name}" or not _KNOWN_KEYS.issuperset(stage):
+            raise ValueError(
+                f"{workspace.dvc_yaml}: stage {name!r} is not atelier's own (its command is {command!r}): "
+                "read it, and say --trust if it may run"
+            )
+
+
+def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "unchanged"]:
+    """Have DVC run a stage if anything it depends on has changed; its output is shown as it comes.
+
+    However this process ends, DVC and the stage end with it.
+
+    Args:
+        workspace: where.
+        stage: its name.
+
+    Raises:
+        RuntimeError: the stage failed, or another pipeline runs in this workspace.
+    """
+    with lock(workspace, "pipeline"):
+        _remove_broken_rwlock(workspace)
+        write_formats(workspace)
+        # a shell that replaces itself by a single command, so that the stage is DVC's own child
+        command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
+        process = subprocess.Popen(
+            command,
+            cwd=workspace.root,
+            env=environment() | {"SHELL": "/bin/sh"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            process_group=0,  # it gets signals from here and not from the terminal: the stage first, then DVC
+            preexec_fn=dying_with_me(),
+        )
+        ran = False
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                ran = ran or line.startswith(f"Running stage '{stage}'")
+                if not _CHATTER.match(line.rstrip("\n")):
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    if code:
+        raise RuntimeError(f"stage {stage} failed: its message is above; the same command again continues")
+    return "ran" if ran else "unchanged"
+
+
+def commit(workspace: Workspace, message: str) -> str:
+    """Commit the files that Atelier owns and nothing else of the user's.
+
+    Args:
+        workspace: where.
+        message: why.
+
+    Returns:
+        The id of the commit that holds their present state; a new one only if something changed.
+    """
+    listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
+    ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
+    paths = sorted({p for p in (listed + ignores).split("\0") if p})
+    if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
+        git(workspace.root, "add", "--", *paths)
+        git(workspace.root, "commit", "--quiet", "--message", message, "--", *paths)
+    return git(workspace.root, "rev-parse", "HEAD").strip()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask the stage to end, and DVC with it; then make them."""
+    for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, _STOP_S)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _remove_broken_rwlock(workspace: Workspace) -> None:
+    """Remove a rwlock file that a killed DVC left half written; DVC itself sees to locks of processes that are gone."""
+    path = workspace.root / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        path.unlink()
