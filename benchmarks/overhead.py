@@ -88,7 +88,7 @@ def main() -> None:
         for workspace in (piped, bare):
             atelier("init", str(workspace), "--from", "demo")
             few_steps(workspace)
-        # the bare stages go first: what they warm in the machine's page cache favours them less than it would the other way
+        # the bare stages go first, so that what a first run warms on this machine does not favour them
         stages = bare_stages(bare)
         retrain = atelier("retrain", "--workspace", str(piped))
         again = atelier("retrain", "--workspace", str(piped))
@@ -98,11 +98,8 @@ def main() -> None:
         picture = folder / "one" / "picture.png"
         picture.parent.mkdir()
         picture.write_bytes(read(list_crops("sample://photos")[0].name, "sample://photos"))
-        model = str(piped / "artifacts" / "style-model")
-        one = [
-            atelier("stylize", str(picture.parent), str(folder / f"out-{i}"), "--model", model, "--workspace", str(piped))
-            for i in range(5)
-        ]
+        model = ("--model", str(piped / "artifacts" / "style-model"))
+        one = [atelier("stylize", str(picture.parent), str(folder / f"out-{i}"), *model) for i in range(5)]
     finally:
         atelier("down")
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,6 @@ from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
 from atelier.tasks import augment as work
-from atelier.tasks import cluster
 from atelier.tasks.workspace import Workspace
 
 
@@ -17,7 +16,6 @@ def augment(root: str) -> work.AugmentSummary:
     """Write the training set and its contact sheet."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).augment
-    cluster.connect()
     with shown("augment") as report:
         summary = work.augment(config, workspace.dataset, workspace.augmented, report)
     picture_artifact("contact-sheet", workspace.augmented / "contact_sheet.png", "What the model will see")

@@ -7,7 +7,6 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
-from atelier.tasks import cluster
 from atelier.tasks import evaluation as work
 from atelier.tasks.workspace import Workspace
 
@@ -17,7 +16,6 @@ def evaluate(root: str) -> work.Evaluation:
     """Write `reports/evaluation.json` and the pictures beside it."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).evaluate
-    cluster.connect()
     with shown("evaluate") as report:
         summary = work.evaluate(
             config,

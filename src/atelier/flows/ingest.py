@@ -7,7 +7,6 @@ from prefect.artifacts import create_table_artifact
 
 from atelier.flows.params import Params
 from atelier.flows.progress import shown
-from atelier.tasks import cluster
 from atelier.tasks import ingest as work
 from atelier.tasks.workspace import Workspace
 
@@ -17,7 +16,6 @@ def ingest(root: str) -> work.IngestSummary:
     """Read, screen and store the pictures that `sources.lock` names."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
-    cluster.connect()
     with shown("ingest") as report:
         summary = work.ingest(config, workspace.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]

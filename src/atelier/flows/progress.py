@@ -1,4 +1,4 @@
-"""How far a stage is, shown to whoever looks: a bar on a terminal, plain lines elsewhere, an artifact in Prefect's UI."""
+"""How far a stage is: a bar on a terminal, plain lines elsewhere, and a progress artifact in Prefect's UI."""
 
 import sys
 import time
@@ -93,7 +93,8 @@ def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
         final = bool(progress.total) and progress.done >= progress.total
         artifact.show(progress, text, now=now, final=final)
         if live:
-            bar.update(row, completed=progress.done, total=progress.total or None, description=text, stage=progress.stage)
+            total = progress.total or None
+            bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
         elif not quiet and (now - last_line >= LINE_EVERY_S or (final and last_done != progress.done)):
             last_line = now
             print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)

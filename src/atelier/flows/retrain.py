@@ -10,8 +10,8 @@ from pathlib import Path
 from prefect import flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType
 from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
 
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
@@ -41,20 +41,20 @@ class Night:
         return "\n".join([*lines, f"report: {self.report}"])
 
 
-@task
+@task(task_run_name="scan the sources")
 def scan(root: str) -> ingestion.ScanSummary:
     """Look at what is in the sources now."""
     workspace = Workspace(Path(root))
     return ingestion.scan(Params(workspace.params).ingest, workspace.root, workspace.sources_lock)
 
 
-@task
+@task(task_run_name="{stage}")
 def reproduce(root: str, stage: str) -> str:
     """Let DVC run a stage if anything it depends on has changed."""
     return pipeline.reproduce(Workspace(Path(root)), stage)
 
 
-@task
+@task(task_run_name="gate and register")
 def release(root: str) -> Release:
     """Hold the model against the thresholds and against `prod`; register it, and promote it if it passes."""
     workspace = Workspace(Path(root))
@@ -64,7 +64,7 @@ def release(root: str) -> Release:
     return result
 
 
-@task
+@task(task_run_name="report")
 def publish(root: str) -> str:
     """Write the report, and show the held-out pictures before and after."""
     workspace = Workspace(Path(root))
@@ -88,8 +88,8 @@ def retrain(root: str, trust: bool = False) -> Night:
     """
     pipeline.check_trust(Workspace(Path(root)), trust)
     states = _stages(root, until=None)
-    result = release.with_options(task_run_name="gate and register")(root)
-    report = publish.with_options(task_run_name="report")(root)
+    result = release(root)
+    report = publish(root)
     return Night(states, result.version, result.decision, tuple(result.reasons), report)
 
 
@@ -108,7 +108,9 @@ def serve(root: Path, cron: str, timezone: str, trust: bool) -> None:
     try:
         schedule = Cron(cron, timezone=timezone)
     except ValueError as error:
-        raise ValueError(f"{cron!r} in {timezone!r} is no schedule: write it like '0 2 * * *' in Europe/Berlin") from error
+        raise ValueError(
+            f"no schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
+        ) from error
     retrain.serve(
         name=root.name,
         schedule=schedule,
@@ -128,5 +130,5 @@ def _stages(root: str, until: str | None) -> dict[str, str]:
     if until is not None:
         order = order[: order.index(until) + 1]
     with tags(workspace.root.name):
-        scan.with_options(task_run_name="scan the sources")(root)
-        return {stage: reproduce.with_options(task_run_name=stage)(root, stage) for stage in order}
+        scan(root)
+        return {stage: reproduce(root, stage) for stage in order}

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import Flow, tags
 
+from atelier.tasks import cluster
 from atelier.tasks.workspace import Workspace, die_with_parent, lock
 
 
@@ -18,6 +19,8 @@ def run(name: str, workspace: Workspace) -> None:
         workspace: where.
     """
     die_with_parent()
+    cluster.connect()
+    cluster.preflight(workspace.root)
     stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.root.name}")
     with lock(workspace, name), tags(workspace.root.name):
         stage(str(workspace.root))

@@ -7,7 +7,6 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
-from atelier.tasks import cluster
 from atelier.tasks import training as work
 from atelier.tasks.versions import resolve
 from atelier.tasks.workspace import Workspace
@@ -19,7 +18,6 @@ def train(root: str) -> work.TrainSummary:
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
     initial = None if config.start_from == "scratch" else resolve(workspace, f"style-model@{config.start_from}").path
-    cluster.connect()
     with shown("train") as report:
         summary = work.train(
             config,
