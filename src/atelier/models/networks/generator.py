@@ -12,9 +12,17 @@ MULTIPLE = 4  # height and width must be multiples of this: two halvings
 MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
 
 
-def norm(channels: int) -> nn.InstanceNorm2d:
-    """Each channel of each picture to mean 0 and variance 1, then scaled and shifted: Ulyanov et al. 2016, equation 4."""
-    return nn.InstanceNorm2d(channels, affine=True)
+def norm(channels: int, shift: bool = True) -> nn.InstanceNorm2d:
+    """Each channel of each picture to mean 0 and variance 1, then scaled and shifted: Ulyanov et al. 2016, equation 4.
+
+    Args:
+        channels: to normalise.
+        shift: learn a shift too.
+    """
+    layer = nn.InstanceNorm2d(channels, affine=True)
+    if not shift:
+        layer.register_parameter("bias", None)
+    return layer
 
 
 def convolution(channels: int, out: int, kernel: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
@@ -23,7 +31,11 @@ def convolution(channels: int, out: int, kernel: int, stride: int = 1, bias: boo
 
 
 class Residual(nn.Module):
-    """x + two normalised 3×3 convolutions."""
+    """x + two normalised 3×3 convolutions.
+
+    The second norm has no shift: through skips, upsampling and convolutions it would reach the next norm as a constant,
+    which that one takes out again.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +44,7 @@ class Residual(nn.Module):
             norm(channels),
             nn.ReLU(),
             convolution(channels, channels, 3),
-            norm(channels),
+            norm(channels, shift=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,30 +56,31 @@ class Generator(nn.Module):
     """Pictures (B, 3, H, W) in [-1, 1] to painted pictures of the same shape and range.
 
     Args:
-        filters: channels at full size; twice as many at half, four times at a quarter of the size.
+        filters: channels at full size, where a channel costs most; twice as many at half the size.
+        width: channels at a quarter of the size.
         blocks: residual blocks at a quarter of the size.
     """
 
-    def __init__(self, filters: int, blocks: int) -> None:
+    def __init__(self, filters: int, width: int, blocks: int) -> None:
         super().__init__()
-        f = filters
+        f, w = filters, width
         self.encode = nn.Sequential(
-            *(convolution(3, f, 7), norm(f), nn.ReLU()),
+            *(convolution(3, f, 5), norm(f), nn.ReLU()),
             *(convolution(f, 2 * f, 3, 2), norm(2 * f), nn.ReLU()),
-            *(convolution(2 * f, 4 * f, 3, 2), norm(4 * f), nn.ReLU()),
+            *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
-        self.transform = nn.Sequential(*(Residual(4 * f) for _ in range(blocks)))
+        self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
         self.decode = nn.Sequential(
-            *(nn.Upsample(scale_factor=2), convolution(4 * f, 2 * f, 3), norm(2 * f), nn.ReLU()),
+            *(nn.Upsample(scale_factor=2), convolution(w, 2 * f, 3), norm(2 * f), nn.ReLU()),
             *(nn.Upsample(scale_factor=2), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
         )
-        self.draw = convolution(f, 3, 7, bias=True)
+        self.draw = convolution(f, 3, 5, bias=True)
         nn.init.zeros_(self.draw.weight)
         assert self.draw.bias is not None
         nn.init.zeros_(self.draw.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
-        y = self.encode(x)  # (B, 4f, H/4, W/4)
+        y = self.encode(x)  # (B, w, H/4, W/4)
         y = self.decode(self.transform(y))  # (B, f, H, W)
         return x + self.draw(y).to(x.dtype)

@@ -1,0 +1,58 @@
+"""Losses against their equations, written out."""
+
+import pytest
+import torch
+
+from atelier.models.losses.adversarial import discriminator_loss, generator_loss
+from atelier.models.losses.perceptual import content_loss, gram, identity_loss, style_loss, total_variation
+
+
+def test_gram_is_gatys_equation_3() -> None:
+    f = torch.randn(2, 3, 4, 5)
+    expected = torch.zeros(2, 3, 3)
+    for b in range(2):
+        for i in range(3):
+            for j in range(3):
+                expected[b, i, j] = sum(f[b, i, y, x] * f[b, j, y, x] for y in range(4) for x in range(5)) / 20
+    torch.testing.assert_close(gram(f), expected)
+
+
+def test_style_loss_is_zero_at_the_target_and_one_at_nothing() -> None:
+    f = {"a": torch.randn(1, 3, 8, 8), "b": torch.randn(1, 5, 4, 4)}
+    target = {name: gram(value)[0] for name, value in f.items()}
+    assert style_loss(target, target).item() == 0
+    assert style_loss({name: value * 0 for name, value in target.items()}, target).item() == pytest.approx(1)
+    half = {"a": target["a"] * 0, "b": target["b"]}  # layers weigh the same, whatever their size
+    assert style_loss(half, target).item() == pytest.approx(0.5)
+
+
+def test_content_loss_is_relative_and_sees_places() -> None:
+    f = torch.randn(2, 3, 4, 4)
+    assert content_loss(f, f).item() == 0
+    assert content_loss(f * 0, f).item() == pytest.approx(1)
+    assert content_loss(f.flip(3), f).item() > 0.5
+    torch.testing.assert_close(content_loss(f * 10, f * 9), content_loss(f / 9, f / 10))
+
+
+def test_total_variation_and_identity() -> None:
+    ramp = torch.arange(4.0).expand(1, 1, 3, 4)
+    assert total_variation(ramp).item() == 1
+    assert total_variation(ramp * 0 + 5).item() == 0
+    assert identity_loss(ramp + 0.25, ramp).item() == 0.25
+
+
+@pytest.mark.parametrize(("kind", "perfect"), [("hinge", 0.0), ("least_squares", 0.0)])
+def test_discriminator_wants_real_up_and_painted_down(kind: str, perfect: float) -> None:
+    lowest = -1.0 if kind == "hinge" else 0.0
+    real, fake = torch.tensor([1.0]), torch.tensor([lowest])
+    assert discriminator_loss(kind, real, fake).item() == perfect  # type: ignore[arg-type]
+    assert discriminator_loss(kind, fake, real).item() > 0.9  # type: ignore[arg-type]
+    assert generator_loss(kind, real) < generator_loss(kind, fake)  # type: ignore[arg-type]
+
+
+def test_values_of_the_equations() -> None:
+    real, fake = torch.tensor([0.5, 2.0]), torch.tensor([-0.5, 1.0])
+    assert discriminator_loss("hinge", real, fake).item() == pytest.approx(0.25 + 1.25)
+    assert discriminator_loss("least_squares", real, fake).item() == pytest.approx(0.5 * 0.625 + 0.5 * 0.625)
+    assert generator_loss("hinge", fake).item() == pytest.approx(-0.25)
+    assert generator_loss("least_squares", fake).item() == pytest.approx(0.5 * 1.125)

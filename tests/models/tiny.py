@@ -1,0 +1,64 @@
+"""A training small enough for tests: a random encoder, sixteen random pictures, a cpgan of a few thousand parameters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.encoders import Encoder
+from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.training import Batch, Trainer, TrainingConfig, draw
+
+CONFIG = CpganConfig(filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8)
+TRAINING = TrainingConfig(
+    steps=6, batch_size=4, log_every=2, checkpoint_every=3, sample_every=4, precision="float32", seed=1
+)
+SIZE = 32
+
+
+class TinyEncoder(Encoder):
+    """Two fixed random convolutions."""
+
+    content_layer: ClassVar[str] = "deep"
+    style_layers: ClassVar[tuple[str, ...]] = ("shallow", "deep")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.shallow, self.deep = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 6, 3, 2)
+        self.freeze()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        shallow = F.relu(self.shallow(x))
+        return {"shallow": shallow, "deep": F.relu(self.deep(shallow))}
+
+
+def pictures(seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (16, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+
+
+def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
+    share = training.batch_size // world_size
+
+    def batch(step: int) -> Batch:
+        positions = [step * training.batch_size + place for place in range(rank * share, (rank + 1) * share)]
+        content, style = (
+            torch.stack([images[draw(training.seed, domain, position, len(images))] for position in positions])
+            for domain, images in (("content", pictures(1)), ("style", pictures(2)))
+        )
+        return Batch(content, style)
+
+    return batch
+
+
+def trainer(config: CpganConfig = CONFIG, **changes: Any) -> Trainer:
+    return Trainer(config, replace(TRAINING, **changes), TinyEncoder())
+
+
+def ignore(*_: object) -> None:
+    """A callback that does nothing."""
