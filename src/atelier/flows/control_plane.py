@@ -258,6 +258,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     if "RAY_AUTH_TOKEN_PATH" in variables:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over our file
+    prefect_server.reread_settings()
     try:
         yield
     finally:
@@ -266,6 +267,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = before[name]
             else:
                 os.environ.pop(name, None)
+        prefect_server.reread_settings()
 
 
 @contextmanager

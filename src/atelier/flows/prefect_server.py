@@ -112,6 +112,14 @@ def stop(server: PrefectServer) -> None:
             psutil.wait_procs(remaining, timeout=_STOP_S)
 
 
+def reread_settings() -> None:
+    """Have a prefect that was imported before its variables were set take them over."""
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+
+
 def flush() -> None:
     """Send what prefect still keeps of this process's logs and events, before its server is stopped."""
     if "prefect" in sys.modules:
