@@ -127,7 +127,7 @@ def test_progress_counts_every_picture(run: tuple[Evaluation, Path, list[Progres
 def test_plots(run: tuple[Evaluation, Path, list[Progress]]) -> None:
     evaluation, folder, _ = run
     lines = (folder / "plots" / "ssim.csv").read_text().splitlines()
-    assert lines[0] == "picture,group,ssim,correlation"
+    assert lines[0] == "image,group,ssim,correlation"
     assert np.mean([float(line.split(",")[2]) for line in lines[1:]]) == pytest.approx(
         evaluation.metrics["ssim"]["mean"], abs=1e-4
     )

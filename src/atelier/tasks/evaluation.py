@@ -128,7 +128,9 @@ def evaluate(
         real.remote(_data(batch), size, ruler, file)
         for batch, file in zip(photo_batches + painting_batches, kept, strict=True)
     ]
-    pairs = show.remote(_data(_spread(photos, config.pairs)), model, SHOWN_PX)
+    # a larger file shows more: it comes first, where people look
+    shown = sorted(_spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
+    pairs = show.remote(_data(shown), model, SHOWN_PX)
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]

@@ -25,7 +25,7 @@ def write_plots(
         paintings: encoded pictures of the style, for the last row of the grid.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    lines = ["picture,group,ssim,correlation"]
+    lines = ["image,group,ssim,correlation"]
     lines += [f"{picture},{group},{ssim:.5f},{correlation:.5f}" for picture, group, ssim, correlation in rows]
     write(folder / "ssim.csv", ("\n".join(lines) + "\n").encode())
     for index, (before, after) in enumerate(pairs):
