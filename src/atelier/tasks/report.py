@@ -265,8 +265,9 @@ def _flat(facts: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
             flat += _flat(value, f"{name} · ")
         elif isinstance(value, str) and len(value) == 64 and value.isalnum():
             flat.append((name, value[:12]))  # a sha256: its beginning tells it apart
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            flat.append((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+        elif isinstance(value, list):
+            flat.append((name, ", ".join(map(str, value))))
         else:
-            flat.append((name, number(value)))
+            # a parameter is shown as it was written, a count with its thousands apart
+            flat.append((name, f"{value:,}" if type(value) is int else str(value)))
     return flat
