@@ -83,9 +83,9 @@ def test_the_training_set_is_a_dataset(folder: Path, tmp_path: Path) -> None:
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 28, 28)
     assert len(seen) > 3, "progress is told part by part"
-    sheet = Image.open(tmp_path / "out" / CONTACT_SHEET)
-    assert sheet.width > 3 * 128
-    assert sheet.height > 6 * 128
+    with Image.open(tmp_path / "out" / CONTACT_SHEET) as sheet:
+        assert sheet.width > 3 * 128
+        assert sheet.height > 6 * 128
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -7,6 +7,7 @@ same bytes whatever the number of workers.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -201,6 +202,7 @@ def _run(config: AugmentConfig, source: Path, out: Path, parts: list[_Part]) -> 
         shard = dataset.write_shard(out, pa.Table.from_pylist(rows, dataset.SCHEMA), part.shard.domain, SPLIT)
         return {"index": row["index"], "shard": asdict(shard)}
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it announces every run on the console
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     try:

@@ -7,7 +7,6 @@ DVCLive's files and TensorBoard's events.
 
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from atelier.models import artifact
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, encoders
@@ -116,6 +116,8 @@ def train(
         raise ValueError(f"train.start_from is {config.start_from!r}, but the model to start from is {initial}")
     if config.loop.batch_size % max(1, config.workers):
         raise ValueError(f"batch_size {config.loop.batch_size} cannot be divided among {config.workers} workers")
+    if initial:
+        artifact.load(initial)  # a damaged one is told before anything starts
     encoder = _encoder(config.encoder)
     facts = {
         "training_set": card.id,
@@ -217,17 +219,15 @@ class _Fit:
 
     def _run(self, config: TrainConfig, plan: Plan, gpu: bool) -> None:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
         from ray.train.v2.api.config import LoggingConfig
 
-        from atelier.tasks.training_worker import work
+        from atelier.tasks.training_worker import Placed, work
 
         # how often Ray looks at its workers: its 2 s would be waited out at the end of every training
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-        logging.getLogger("ray.train").setLevel(logging.ERROR)
         resources = {"CPU": plan.threads, **({"GPU": 1} if gpu else {})} if plan.threads else None
         try:
-            TorchTrainer(
+            Placed(
                 work,
                 train_loop_config={"plan": plan},
                 scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=gpu, resources_per_worker=resources),
@@ -238,7 +238,8 @@ class _Fit:
                     failure_config=FailureConfig(
                         max_failures=config.max_failures, controller_failure_limit=_START_ATTEMPTS - 1
                     ),
-                    logging_config=LoggingConfig(log_level="ERROR"),
+                    # its errors are raised here, and its own log files keep them whole
+                    logging_config=LoggingConfig(log_level="CRITICAL"),
                 ),
             ).fit()
         except BaseException as error:  # noqa: BLE001 (handed to the calling thread)

@@ -1,5 +1,6 @@
 """Training as one worker does it: its pictures, the loop of `atelier.models.training`, checkpoints, and the model."""
 
+import logging
 import shutil
 import tempfile
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import ray.train
 import ray.train.torch
 import torch
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
@@ -27,6 +29,17 @@ _AHEAD = 4  # batches that are decoded before they are asked for
 _SHOWN = 8  # pictures in a grid
 
 
+class Placed(ray.train.torch.TorchTrainer):  # type: ignore[misc]
+    """Ray's trainer without its placement group cleaner.
+
+    That detached actor asks the dashboard every second whether the training lives. A head without a dashboard never
+    answers, so it would stay for ever once a driver was killed; and Ray frees a placement group with its driver anyway.
+    """
+
+    def _create_default_callbacks(self) -> list[object]:
+        return [c for c in super()._create_default_callbacks() if not isinstance(c, PlacementGroupCleanerCallback)]
+
+
 def work(settings: dict[str, Plan]) -> None:
     """Train to the last step, from the last checkpoint where there is one.
 
@@ -36,6 +49,7 @@ def work(settings: dict[str, Plan]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     if plan.threads:
+        logging.getLogger().setLevel(logging.WARNING)  # Ray would announce each checkpoint
         torch.set_num_threads(plan.threads)
     encoder = networks.load(plan.encoder, encoders.resolve(plan.encoder))
     wrap: Callable[[torch.nn.Module], torch.nn.Module] = (
@@ -60,11 +74,15 @@ def work(settings: dict[str, Plan]) -> None:
             journal.write(kind="losses", step=step, losses=losses, data_wait=round(batches.waited_share(), 4))
 
         def on_sample(step: int) -> None:
-            path = plan.run / GRIDS / f"{step:06}.png"
+            path = plan.run / GRIDS / _grid(step)
             path.parent.mkdir(exist_ok=True)
             _write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
             journal.write(kind="grid", step=step, file=path.name)
 
+        begun = trainer.step
+        due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
+        if due and not (plan.run / GRIDS / _grid(begun)).exists():
+            on_sample(begun)  # the kill came between the checkpoint and its grid
         trainer.run(batches, on_step, lambda step: _checkpoint(trainer), on_sample)
         journal.close()
         _write_model(plan, trainer, batches)
@@ -132,6 +150,10 @@ def _encoded(folder: Path, card: dataset.Card, domain: str) -> list[bytes]:
     """All encoded pictures of a domain, in the card's order."""
     table = dataset.read_rows(folder, card, domain, columns=["image"])
     return [row["bytes"] for row in table["image"].to_pylist()]
+
+
+def _grid(step: int) -> str:
+    return f"{step:06}.png"
 
 
 def _checkpoint(trainer: Trainer | None) -> None:
