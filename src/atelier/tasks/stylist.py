@@ -58,7 +58,7 @@ class Plan:
     """How the model is run. Results depend on it in their last bits, so a job chooses it once and keeps it."""
 
     backend: str = "torch"
-    device: str = "cpu"  # or "cuda"
+    device: str = "cpu"
     precision: str = "float32"
     threads: int = 1  # of one worker
     batch_pixels: int = 2**16  # pixels of a batch, where one picture has not more; larger batches gain nothing on a CPU

@@ -25,13 +25,16 @@ from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import NO_PICTURES, list_files, locate
-from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, StylizeConfig, stopped
+from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, stopped
+from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
-GPU_PLAN = Plan(device="cuda", batch_pixels=2**21, max_batch=64)
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
+WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
+PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
+FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,11 @@ def stylize(
         try:
             with _writing(destination):
                 attempt = job.ledger.attempts + 1
-                todo = _prepare(job, listing, before, config, manifest, attempt)
+                plan = _plan(job)
+                todo = _prepare(job, listing, before, config, manifest | {"plan": asdict(plan)}, attempt)
             report(_progress(before.counts))
             if todo.num_rows:
                 connect()
-                plan = _plan(job, manifest)
                 order = Order(destination, model.absolute(), identity, config, plan, attempt)
                 with contextlib.closing(_answers(todo, order)) as answers:
                     rate = _watch(answers, job.standing(listing).counts, report)
@@ -193,7 +196,7 @@ def _prepare(
             f"{job.destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
             f"{max(needed, ROOM_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
         )
-    job.write_manifest(manifest | {"plan": job.manifest().get("plan")})
+    job.write_manifest(manifest)
     names = job.plan_names(todo["input"].to_pylist(), config.format)
     job.clean(before)
     rows = []
@@ -208,23 +211,22 @@ def _prepare(
     return todo.append_column("output", outputs).select(TASKS.names)
 
 
-def _plan(job: Job, manifest: dict[str, Any]) -> Plan:
-    """The execution plan of the job: the one that it began with, else what suits this cluster.
+def _plan(job: Job) -> Plan:
+    """The execution plan that the job began with, else this version's.
 
     Raises:
-        RuntimeError: this cluster cannot honour the plan.
+        RuntimeError: this version cannot honour it.
     """
-    import ray
-
-    gpus = ray.cluster_resources().get("GPU", 0)
-    chosen = job.manifest().get("plan")
-    plan = Plan(**chosen) if chosen else GPU_PLAN if gpus else Plan()
-    if plan.device == "cuda" and not gpus:
+    chosen, ours = job.manifest().get("plan"), Plan()
+    try:
+        plan = Plan(**chosen) if chosen else ours
+    except TypeError:
+        plan = None
+    if plan is None or (plan.backend, plan.device, plan.precision) != (ours.backend, ours.device, ours.precision):
         raise RuntimeError(
-            f"the job in {job.destination} began on a GPU and this cluster has none: "
-            "continue it on one that has, or use another destination"
+            f"the job in {job.destination} began with the execution plan {chosen}, which this version cannot honour: "
+            "continue it with the version that began it, or use another destination"
         )
-    job.write_manifest(manifest | {"plan": asdict(plan)})
     return plan
 
 
@@ -232,11 +234,10 @@ def _answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     """Run the tasks on a pool of stylists and yield their answers as they come."""
     import ray.data
 
-    resources = ray.cluster_resources()
-    cpus = max(1, int(resources.get("CPU", 1)))
-    gpu = order.plan.device == "cuda"
-    workers = max(1, int(resources["GPU"])) if gpu else cpus
-    blocks = list(_blocks(todo, workers))
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
+    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
+    blocks = list(_blocks(todo, cpus))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
@@ -246,10 +247,11 @@ def _answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
             fn_constructor_args=(order,),
             batch_size=None,  # a block is a batch
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(blocks))),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, len(blocks))),
             # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
             num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
-            num_gpus=1 if gpu else 0,
+            # as many side by side as there is memory for, and always one
+            memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     finally:
