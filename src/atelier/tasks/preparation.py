@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -43,21 +44,24 @@ def _stream(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare) ->
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it announces every run on the console
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     rows = max(1, min(BLOCK_ROWS, -(-len(entries) // (4 * cpus))))
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
     remaining = iter(entries)
     blocks = []
     while block := [json.dumps(asdict(entry)) for entry in islice(remaining, rows)]:
         blocks.append(pa.table({"entry": block}))
-    with ray.data.DataContext.current(context):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray has no successor for `max_retries` here yet
         # tasks, not actors: nothing needs to stay, and actors that hold every CPU would hang the job
         prepared = ray.data.from_arrow(blocks).map_batches(
-            partial(_prepare_block, config=config, prepare=prepare), batch_size=None, batch_format="pyarrow"
+            partial(_prepare_block, config=config, prepare=prepare),
+            batch_size=None,  # a block is a batch
+            batch_format="pyarrow",
+            max_retries=2,  # by default without end, and a picture that kills its worker would stop everything
         )
-        for batch in prepared.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for row in batch.to_pylist():
-                yield Prepared(**row)
+    prepared.context.enable_progress_bars = False  # its own copy
+    prepared.context.execution_options.preserve_order = True
+    for batch in prepared.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in batch.to_pylist():
+            yield Prepared(**row)
 
 
 def _prepare_block(block: pa.Table, config: ScreenConfig, prepare: Prepare) -> pa.Table:

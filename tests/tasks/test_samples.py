@@ -1,0 +1,82 @@
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atelier.tasks import samples
+from atelier.tasks.dataset import split_of
+from atelier.tasks.images import decode
+from atelier.tasks.painting import paint
+from atelier.tasks.samples import PARENTS, Crop, Parent, list_crops
+from atelier.tasks.sources import list_entries, read
+
+DOMAINS = ("sample://photos", "sample://paintings")
+
+
+def some(domain: str, count: int = 12) -> list[np.ndarray]:
+    entries = list(list_entries(domain, Path("/")))
+    return [decode(read(entry)) for entry in entries[:: len(entries) // count]]
+
+
+def saturation(pictures: list[np.ndarray]) -> float:
+    return float(np.mean([np.ptp(picture.astype(int), axis=2).mean() for picture in pictures]))
+
+
+def test_there_are_a_few_hundred_pictures_of_one_size() -> None:
+    crops = [crop for domain in DOMAINS for crop in list_crops(domain)]
+    assert 300 <= len(crops) <= 600
+    assert len({(crop.parent.file, crop.name) for crop in crops}) == len(crops)
+    assert all(picture.shape == (160, 160, 3) for domain in DOMAINS for picture in some(domain, 5))
+
+
+def test_parents_are_of_one_domain_and_do_not_overlap() -> None:
+    every = [parent for parents in PARENTS.values() for parent in parents]
+    for one, other in combinations(every, 2):
+        assert one.name != other.name
+        if one.file == other.file:
+            assert one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
+    files = [{parent.file for parent in parents} for parents in PARENTS.values()]
+    assert not files[0] & files[1]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.25])
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_some_parents_of_each_domain_are_held_out(domain: str, share: float) -> None:
+    splits = {crop.group: split_of(crop.group, share) for crop in list_crops(domain)}
+    assert sorted(splits.values()) == ["holdout"] * 2 + ["train"] * 3
+
+
+def test_windows_lie_inside_their_parents() -> None:
+    for crop in (crop for domain in DOMAINS for crop in list_crops(domain)):
+        width, height = samples._size(crop.parent, crop.short_side)
+        assert 0 <= crop.left <= width - samples.SIZE_PX
+        assert 0 <= crop.top <= height - samples.SIZE_PX
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_equal_names_give_equal_bytes(domain: str) -> None:
+    name = list_crops(domain)[3].name
+    first = samples.read(name, domain)
+    samples._scaled.cache_clear()
+    samples._photo.cache_clear()
+    assert samples.read(name, domain) == first
+
+
+def test_paintings_are_flatter_and_more_colourful_than_the_photograph() -> None:
+    photo = samples._scaled(PARENTS["photos"][0], 240, False)
+    painted = paint(photo, seed=1)
+    assert painted.shape == photo.shape
+    assert not np.array_equal(painted, paint(photo, seed=2))
+    assert saturation([painted]) > 1.2 * saturation([photo])
+    light, painted_light = (image.mean(axis=2).ravel() for image in (photo, painted))
+    assert np.corrcoef(light, painted_light)[0, 1] > 0.9  # what is light stays light
+
+
+def test_a_missing_package_or_picture_says_so() -> None:
+    parent = Parent("x", "no_such_package", "a.png", (0, 0, 9, 9))
+    with pytest.raises(FileNotFoundError, match="not installed"):
+        samples._photo(parent.package, parent.file)
+    with pytest.raises(FileNotFoundError, match="has no picture"):
+        samples.read("nothing.png", "sample://photos")
+    assert isinstance(list_crops("sample://photos")[0], Crop)
