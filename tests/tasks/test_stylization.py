@@ -207,8 +207,9 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_wa
             _wait(lambda had=had, moment=moment: len(list(out.rglob("[0-9]*.png"))) > min(had + moment, 46), process)
         finally:
             process.send_signal(ender)
-            process.wait(60)
+            status = process.wait(60)
         assert all(decode(data).shape == (160, 180, 3) for data in _tree(out).values() if data[:4] == b"\x89PNG")
+        assert status == {signal.SIGTERM: 143}.get(ender, -ender)
         if ender in (signal.SIGTERM, signal.SIGINT):
             written = json.loads((out / "_atelier/summary.json").read_text())
             assert written["pending"] > 0
@@ -278,11 +279,13 @@ def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: P
     out, source = tmp_path / "out", str(tmp_path / "in")
     _picture(tmp_path / "in/a.png", 1)
 
-    def full() -> None:
+    def unreachable() -> None:
         raise ConnectionError("no cluster")
 
-    with pytest.raises(ConnectionError, match="no cluster"):
-        stylize(source, out, model, CONFIG, identity, connect=full)
+    for config in (replace(CONFIG, format="webp"), CONFIG):  # a job that never began does not count
+        with pytest.raises(ConnectionError, match="no cluster"):
+            stylize(source, out, model, config, identity, connect=unreachable)
+    (out / "a.png").write_bytes(b"from a run that was killed")
     with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
         stylize(source, out, model, CONFIG, replace(identity, version="v2"), connect=_no_connection)
     with pytest.raises(ValueError, match=r"parameters strength 1.0, not 0.5"):

@@ -10,6 +10,7 @@ quarantine.csv    what failed, at which stage, and why
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,13 +70,15 @@ class Job:
             raise ValueError(f"{path} is damaged ({error}): use another destination") from error
 
     def agree(self, wanted: dict[str, Any]) -> None:
-        """Make sure that this destination holds no other job.
+        """Make sure that this destination holds no other job; one that never came to anything is forgotten.
 
         Raises:
             ValueError: it does; says what differs and what to do.
         """
         existing = self.manifest()
-        if not existing:
+        if all(path.name == RESERVED for path in self.destination.iterdir()) and not self.ledger.read().num_rows:
+            for name in ("job.json", "names.parquet"):
+                (self.books / name).unlink(missing_ok=True)
             return
         differences = [
             f"{key} {_short(old)}, not {_short(new)}" for key, old, new in _differences(existing, wanted) if old != new
@@ -118,7 +121,7 @@ class Job:
         state = pc.if_else(valid, rows["state"], "pending").to_pylist()
         facts = zip(rows["output"].to_pylist(), rows["bytes"].to_pylist(), strict=True)
         for index, (output, size) in enumerate(facts):
-            if state[index] == "done" and _size(self.destination / output) != size:
+            if state[index] == "done" and _size(f"{self.destination}/{output}") != size:
                 state[index] = "pending"
         at = rows.schema.get_field_index("state")
         return Standing(rows.set_column(at, "state", pa.array(state, pa.string())))
@@ -196,9 +199,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 70 else text[:69] + "…"
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116 (this runs for every output, and a Path costs more than the call)
     except OSError:
         return -1
 

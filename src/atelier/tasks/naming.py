@@ -22,7 +22,7 @@ def output_format(name: str, wanted: str) -> str:
         name: the input's name.
         wanted: one of these, or "keep", which writes what cannot be kept (GIF, TIFF, BMP, AVIF) as PNG.
     """
-    return WRITTEN.get(_split(name)[1].lower(), "png") if wanted == "keep" else wanted
+    return WRITTEN.get(split_suffix(name)[1].lower(), "png") if wanted == "keep" else wanted
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -71,19 +71,19 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | N
 
 
 def _natural(name: str, format: str) -> str:
-    stem, suffix = _split(name)
+    stem, suffix = split_suffix(name)
     fits = WRITTEN.get(suffix.lower()) == format
     return _unreserved(name if fits else (stem if suffix.lower() in PICTURES else name) + SUFFIX[format])
 
 
 def _tagged(output: str, name: str, used: set[str]) -> str:
-    stem, suffix = _split(output)
+    stem, suffix = split_suffix(output)
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
     tags = (f"{stem}~{digest[:length]}{suffix}" for length in range(8, len(digest) + 1, 8))
     return next(tagged for tagged in tags if _key(tagged) not in used)
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_suffix(name: str) -> tuple[str, str]:
     """The path without its suffix, and the suffix."""
     folder, slash, last = name.rpartition("/")
     stem, dot, suffix = last.rpartition(".")

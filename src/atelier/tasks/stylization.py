@@ -8,13 +8,11 @@ stylists write, is the truth: what Ray runs twice is recorded once, and what it 
 
 import contextlib
 import itertools
-import logging
-import math
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,18 +21,15 @@ import pyarrow.compute as pc
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
+from atelier.tasks.naming import split_suffix
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import NO_PICTURES, list_files, locate
-from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, Stylist, stopped
+from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, stopped
 from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
+from atelier.tasks.stylist_pool import answers, connected
 
-BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
-BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
-WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
-PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
-FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,9 @@ def stylize(
                 todo = _prepare(job, listing, before, config, manifest | {"plan": asdict(plan)}, attempt)
             report(_progress(before.counts))
             if todo.num_rows:
-                connect()
                 order = Order(destination, model.absolute(), identity, config, plan, attempt)
-                with contextlib.closing(_answers(todo, order)) as answers:
-                    rate = _watch(answers, job.standing(listing).counts, report)
+                with connected(connect), contextlib.closing(answers(todo, order)) as stream:
+                    rate = _watch(stream, job.standing(listing).counts, report)
             with _writing(destination):
                 job.ledger.compact()
         finally:
@@ -159,7 +153,7 @@ def _listing(source: str, base: Path) -> pa.Table:
     while part := list(itertools.islice(files, 10_000)):
         columns: dict[str, list[Any]] = {name: [] for name in LISTING.names}
         for entry in part:
-            other = PurePosixPath(entry.name).suffix.lower() in NO_PICTURES
+            other = split_suffix(entry.name)[1].lower() in NO_PICTURES
             pictures |= not other
             columns["input"].append(_unseen(entry.name, seen))
             columns["stamp"].append(f"{entry.size}:{entry.etag}")
@@ -228,46 +222,6 @@ def _plan(job: Job) -> Plan:
             "continue it with the version that began it, or use another destination"
         )
     return plan
-
-
-def _answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
-    """Run the tasks on a pool of stylists and yield their answers as they come."""
-    import ray.data
-
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
-    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
-    blocks = list(_blocks(todo, cpus))
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
-    context = ray.data.DataContext.get_current()
-    shown, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
-        dataset = ray.data.from_arrow(blocks).map_batches(
-            Stylist,
-            fn_constructor_args=(order,),
-            batch_size=None,  # a block is a batch
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, len(blocks))),
-            # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
-            num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
-            # as many side by side as there is memory for, and always one
-            memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
-        )
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    finally:
-        context.enable_progress_bars = shown
-
-
-def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:
-    """Divide the tasks so that every stylist gets several blocks and none is long."""
-    rows = min(BLOCK_ROWS, math.ceil(todo.num_rows / (4 * workers)))
-    begin, size = 0, 0
-    for index, bytes_ in enumerate(todo["size"].to_pylist()):
-        if index > begin and (index - begin == rows or size + bytes_ > BLOCK_BYTES):
-            yield todo.slice(begin, index - begin)
-            begin, size = index, 0
-        size += bytes_
-    yield todo.slice(begin)
 
 
 def _watch(answers: Iterator[pa.Table], counts: dict[str, int], report: Report) -> float:

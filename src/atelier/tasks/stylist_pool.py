@@ -1,0 +1,79 @@
+"""The pool of stylists: tasks go out in blocks to Ray Data's actors, answers come back as blocks are done."""
+
+import contextlib
+import logging
+import math
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atelier.tasks.stylist import Order, Stylist
+
+BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
+BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
+WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
+PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
+FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
+
+
+@contextlib.contextmanager
+def connected(connect: Callable[[], object]) -> Iterator[None]:
+    """Connect to Ray, whose handler of SIGTERM dumps a stack and aborts, and keep the one that was there before.
+
+    Where there was none, SIGTERM raises SystemExit, so that the books are closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        connect()
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    connect()
+    signal.signal(signal.SIGTERM, before if callable(before) else lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
+    """Run the tasks on a pool of stylists and yield their answers as they come."""
+    import ray.data
+
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
+    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
+    blocks = list(_blocks(todo, cpus))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
+    context = ray.data.DataContext.get_current()
+    shown, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
+        dataset = ray.data.from_arrow(blocks).map_batches(
+            Stylist,
+            fn_constructor_args=(order,),
+            batch_size=None,  # a block is a batch
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, len(blocks))),
+            # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
+            num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
+            # as many side by side as there is memory for, and always one
+            memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
+        )
+        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    finally:
+        context.enable_progress_bars = shown
+
+
+def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:
+    """Divide the tasks so that every stylist gets several blocks and none is long."""
+    rows = min(BLOCK_ROWS, math.ceil(todo.num_rows / (4 * workers)))
+    begin, size = 0, 0
+    for index, bytes_ in enumerate(todo["size"].to_pylist()):
+        if index > begin and (index - begin == rows or size + bytes_ > BLOCK_BYTES):
+            yield todo.slice(begin, index - begin)
+            begin, size = index, 0
+        size += bytes_
+    yield todo.slice(begin)
