@@ -64,7 +64,7 @@ class ScreenConfig:
         },
     )
     near_duplicate_bits: int = field(
-        default=4,
+        default=2,  # 2 finds recompressed copies; at 4, different portraits of equal pose are taken for copies
         metadata={
             "description": "pictures whose 64-bit perceptual hash differs from an earlier one's in at most so many "
             "bits stay out; 0 keeps all but exact copies",
