@@ -26,7 +26,6 @@ FIRST_PORT = 4200  # Prefect's own
 
 _START_S = 90.0
 _STOP_S = 10.0
-_PROBE_S = 2.0
 _HEALTH_S = 10.0  # a server that listens but is busy
 _PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -84,6 +83,7 @@ def start(folder: Path, first_port: int, *, with_me: bool) -> PrefectServer:
             start_new_session=True,
             preexec_fn=dying_with_me() if with_me else None,
         )
+    process.returncode = 0  # it is followed by its pid from here on, also by other processes
     created = psutil.Process(process.pid).create_time()
     return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created)
 
@@ -166,13 +166,10 @@ def probe(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConnectionError(f"PREFECT_API_URL is {url!r}: write it as http://HOST:PORT/api")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=_PROBE_S).close()
-    except (OSError, ValueError) as error:
+    if not cluster.listens(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
         raise ConnectionError(
             f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to use what `atelier up` started"
-        ) from error
+        )
 
 
 def _free_port(first: int) -> int:

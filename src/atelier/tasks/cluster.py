@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -118,9 +119,12 @@ def start_head(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=dying_with_me() if with_me else None,
+            # not killed: its agents outlive a killed head by a minute
+            preexec_fn=dying_with_me(signal.SIGTERM) if with_me else None,
         )
-    return RayHead(address, str(token), str(temp), process.pid, psutil.Process(process.pid).create_time())
+    created = psutil.Process(process.pid).create_time()
+    process.returncode = 0  # it is followed by its pid from here on, also by other processes
+    return RayHead(address, str(token), str(temp), process.pid, created)
 
 
 def await_head(head: RayHead) -> None:
@@ -219,6 +223,15 @@ def probe(address: str) -> None:
         ) from error
     if answer[3:4] != _HTTP2_SETTINGS:
         raise ConnectionError(f"what answers at {address} is no Ray cluster: correct RAY_ADDRESS, or unset it")
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def preflight(data_root: Path) -> list[str]:

@@ -97,7 +97,7 @@ def check_trust(workspace: Workspace, trust: bool) -> None:
             )
 
 
-def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "unchanged"]:
+def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
     """Have DVC run a stage if anything it depends on has changed; its output is shown as it comes.
 
     However this process ends, DVC and the stage end with it.
@@ -106,13 +106,15 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "unchanged"]:
         workspace: where.
         stage: its name.
 
+    Returns:
+        "ran"; "restored" when DVC had the outputs of an earlier run with the same inputs; else "unchanged".
+
     Raises:
         RuntimeError: the stage failed, or another pipeline runs in this workspace.
     """
     with lock(workspace, "pipeline"):
         _remove_broken_rwlock(workspace)
         write_formats(workspace)
-        # a shell that replaces itself by a single command, so that the stage is DVC's own child
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
         process = subprocess.Popen(
             command,
@@ -125,21 +127,23 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "unchanged"]:
             process_group=0,  # it gets signals from here and not from the terminal: the stage first, then DVC
             preexec_fn=dying_with_me(),
         )
-        ran = False
+        ran = restored = False
         try:
             assert process.stdout is not None
-            for line in process.stdout:
-                ran = ran or line.startswith(f"Running stage '{stage}'")
-                if not _CHATTER.match(line.rstrip("\n")):
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
+            with process.stdout as lines:
+                for line in lines:
+                    ran = ran or line.startswith(f"Running stage '{stage}'")
+                    restored = restored or line.startswith(f"Stage '{stage}' is cached")
+                    if not _CHATTER.match(line.rstrip("\n")):
+                        sys.stdout.write(line)
+                        sys.stdout.flush()
             code = process.wait()
         except BaseException:
             _stop(process)
             raise
     if code:
         raise RuntimeError(f"stage {stage} failed: its message is above; the same command again continues")
-    return "ran" if ran else "unchanged"
+    return "ran" if ran else "restored" if restored else "unchanged"
 
 
 def commit(workspace: Workspace, message: str) -> str:

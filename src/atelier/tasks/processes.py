@@ -3,11 +3,15 @@
 import ctypes
 import functools
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 _PR_SET_PDEATHSIG = 1
 # set by git for its hooks: they would make git work on another repository than the one it is told
@@ -54,14 +58,28 @@ def environment() -> dict[str, str]:
     return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "DVC_NO_ANALYTICS": "1", "LC_ALL": "C.UTF-8"}
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends (Linux).
+def die_with_parent() -> None:
+    """End this process when its parent ends, however that ends (Linux).
 
-    Args:
-        number: the signal.
+    A shell that only waits for this process does not count as a parent: then it is the shell's.
     """
-    if sys.platform == "linux":
-        _libc().prctl(_PR_SET_PDEATHSIG, int(number))
+    if sys.platform != "linux":
+        return
+    _end_with_parent(signal.SIGKILL)
+    shell = psutil.Process().parent()
+    if shell is None or shell.cmdline()[1:2] != ["-c"]:
+        return
+    parent = shell.parent()
+    if parent is None or parent.pid == 1:  # it is gone already
+        os.kill(os.getpid(), signal.SIGKILL)
+        return
+    ended = os.pidfd_open(parent.pid)
+
+    def watch() -> None:
+        select.select([ended], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
 def dying_with_me(number: int = signal.SIGKILL) -> Callable[[], None]:
@@ -70,11 +88,16 @@ def dying_with_me(number: int = signal.SIGKILL) -> Callable[[], None]:
     _libc()  # loaded here: the child between fork and exec should do as little as possible
 
     def prepare() -> None:
-        die_with_parent(number)
+        _end_with_parent(number)
         if os.getppid() != parent:  # the parent was gone before the kernel was told
             os._exit(1)
 
     return prepare
+
+
+def _end_with_parent(number: int) -> None:
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 @functools.cache

@@ -21,7 +21,6 @@ _IGNORED = """\
 /stylized/
 /reports/index.html
 /reports/evaluation/
-/reports/training/
 """
 _DVC_CONFIG = """\
 [core]

@@ -1,0 +1,128 @@
+"""Up, down, status, and what a command uses: with real servers, real kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from atelier.flows import control_plane
+
+USE = (
+    "import sys, time\nfrom atelier.flows.control_plane import use\n"
+    "with use(say=lambda s: print(s, flush=True)) as used:\n"
+)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder of its own for all of these tests, and an environment that names nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("ATELIER_HOME", str(folder))
+        for name in ("PREFECT_API_URL", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+            patch.delenv(name, raising=False)
+        yield folder
+        control_plane.down()
+
+
+def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | variables,
+    )
+
+
+def test_up_once_used_by_commands_down_without_a_trace(state: Path) -> None:
+    assert control_plane.status() is None
+    plane = control_plane.up(cpus=2)
+    assert plane.fresh
+    assert (control_plane.up(), control_plane.status()) == (control_plane._recorded(),) * 2, (
+        "the second up starts nothing"
+    )
+    assert plane.ui_url in plane.sentence
+    assert plane.ray_address in plane.sentence
+    body = (
+        "    from prefect import flow\n    from atelier.tasks import cluster\n"
+        "    print(cluster.connect().address, used.prefect_url)\n"
+        "    @flow\n    def hello():\n        return 42\n    print(hello())\n"
+    )
+    done = run(USE + body)
+    said, connected, answer = done.stdout.splitlines()
+    assert said.startswith("using the Prefect server at"), done.stderr
+    assert said.count("(atelier up)") == 2
+    assert connected == f"{plane.ray_address} {plane.prefect_url}"
+    assert answer == "42"
+
+    everyone = [psutil.Process(pid) for pid in (plane.prefect.pid, plane.ray.pid)]
+    everyone += [child for one in everyone for child in one.children(recursive=True)]
+    assert control_plane.down()
+    assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert not Path(plane.ray.temp).parent.exists()
+    assert not control_plane.down()
+    assert control_plane.status() is None
+
+
+def test_a_record_of_dead_processes_is_survived(state: Path) -> None:
+    plane = control_plane.up(cpus=1)
+    for pid in (plane.prefect.pid, plane.ray.pid):
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while plane.prefect.alive or plane.ray.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert control_plane.status() is None
+    record = state / "control-plane.json"
+    record.write_text(record.read_text().replace(str(plane.ray.pid), str(os.getpid())))  # a pid that is another's now
+    assert not control_plane.down(), "this process is not what was started, and is still here"
+    assert not record.exists()
+    record.write_text("{ half a rec")
+    assert control_plane.status() is None
+    assert not control_plane.down()
+
+
+def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"), control_plane.use():
+        pass
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ConnectionError, match="no Prefect server answers"), control_plane.use(ray=False):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_private_plane_ends_with_its_command(state: Path, number: signal.Signals) -> None:
+    body = (
+        "    from atelier.tasks import cluster\n    print(cluster.connect().address, flush=True)\n    time.sleep(100)\n"
+    )
+    command = [sys.executable, "-c", USE + body]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3)]
+        assert "this command's own" in said[1]
+        assert ":" in said[2]
+        everyone = psutil.Process(process.pid).children(recursive=True)
+        assert len(everyone) > 4
+        process.send_signal(number)
+        process.wait(60)
+    _, alive = psutil.wait_procs(everyone, timeout=30)
+    assert alive == []
+    with control_plane.use(ray=False, prefect=False):
+        pass
+    if number == signal.SIGKILL:
+        control_plane._sweep()
+    assert list(control_plane._short_temporary().glob(f"atelier-run-*/*{process.pid}*")) == []
+
+
+def test_importing_it_imports_neither_prefect_nor_ray() -> None:
+    done = run("import sys; import atelier.flows.control_plane; print('prefect' in sys.modules, 'ray' in sys.modules)")
+    assert done.stdout.split() == ["False", "False"], done.stderr
