@@ -1,9 +1,9 @@
 """Training under Ray Train, with real workers, real kills and tiny networks."""
 
+import contextlib
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -26,8 +26,9 @@ from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, images
 from atelier.tasks.progress import Progress, silent
-from atelier.tasks.training import TrainConfig, cpus_per_worker, train
+from atelier.tasks.training import TrainConfig, train
 from atelier.tasks.training_log import JOURNAL, JournalReader, JournalWriter
+from atelier.tasks.training_placement import SNAPSHOT, cpus_per_worker
 from atelier.tasks.training_plan import Plan
 from atelier.tasks.training_worker import Batches
 
@@ -130,7 +131,7 @@ def test_starting_from_a_model(data: Path, tmp_path: Path) -> None:
 
 
 LONG = replace(
-    TINY, workers=1, loop=replace(LOOP, steps=30, checkpoint_every=5, sample_every=10)
+    TINY, workers=1, loop=replace(LOOP, steps=20, checkpoint_every=4, sample_every=10)
 )  # long enough to be killed in its middle
 DRIVER = """
 import sys
@@ -138,23 +139,25 @@ from pathlib import Path
 import ray
 sys.path.insert(0, {tests!r})
 from test_training import LONG, silent, train
-ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
+ray.init({address!r}, log_to_driver=False, logging_level="error")
 work = Path({work!r})
 train(LONG, Path({data!r}), work / "model", work / "checkpoints", work / "logs", silent)
 """
 
 
-def _kill_tree(pid: int) -> None:
-    """SIGKILL a process and all that came from it, as a machine's death would."""
-    tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for process in tree:
-        process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(tree[1:], timeout=10)
+def _workers() -> list[psutil.Process]:
+    """Training workers of this process's cluster: other clusters on the machine are left alone."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def _checkpointed(work: Path) -> bool:
     """Whether Ray has noted a checkpoint of the run."""
-    for path in work.glob("checkpoints/*/checkpoint_manager_snapshot.json"):
+    for path in work.glob(f"checkpoints/*/{SNAPSHOT}"):
         try:
             return bool(json.loads(path.read_text())["checkpoint_results"])
         except ValueError:
@@ -173,12 +176,21 @@ def undisturbed(ray_cluster: None, data: Path, tmp_path_factory: pytest.TempPath
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     undisturbed: dict[str, bytes], data: Path, tmp_path: Path
 ) -> None:
-    script = DRIVER.format(tests=os.fspath(Path(__file__).parent), work=os.fspath(tmp_path), data=os.fspath(data))
-    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as driver:
+    import ray
+
+    script = DRIVER.format(
+        address=ray.get_runtime_context().gcs_address,
+        tests=os.fspath(Path(__file__).parent),
+        work=os.fspath(tmp_path),
+        data=os.fspath(data),
+    )
+    with subprocess.Popen([sys.executable, "-c", script]) as driver:
         while not _checkpointed(tmp_path):
             assert driver.poll() is None, "the training ended before it could be killed"
             time.sleep(0.01)
-        _kill_tree(driver.pid)
+        driver.kill()
+        for worker in _workers():
+            worker.kill()
     assert not (tmp_path / "model").exists()
     (run,) = (tmp_path / "checkpoints").iterdir()
     (run / "checkpoint_of_a_kill").mkdir()  # what a kill leaves of a checkpoint that was being written
@@ -186,12 +198,12 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
         journal.write(b'{"kind": "losses", "step": 5')
 
     summary = train(LONG, data, tmp_path / "model", tmp_path / "checkpoints", tmp_path / "logs", silent)
-    assert 0 < summary.resumed_from < 30
+    assert 0 < summary.resumed_from < 20
     assert _contents(tmp_path / "model") == undisturbed
     curve = (tmp_path / "logs" / "plots" / "metrics" / "content.tsv").read_text().splitlines()
-    assert [line.split("\t")[0] for line in curve] == ["step", *(str(step) for step in range(1, 31))]
+    assert [line.split("\t")[0] for line in curve] == ["step", *(str(step) for step in range(1, 21))]
     grids = {path.name for path in (tmp_path / "logs" / "plots" / "images").iterdir()}
-    assert grids == {"samples-000010.png", "samples-000020.png", "samples-000030.png"}
+    assert grids == {"samples-000010.png", "samples-000020.png"}
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
@@ -201,10 +213,9 @@ def test_a_dead_worker_is_replaced(undisturbed: dict[str, bytes], data: Path, tm
     def kill() -> None:
         while not _checkpointed(tmp_path):
             time.sleep(0.01)
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if any("RayTrainWorker" in part for part in process.info["cmdline"] or ()) and _is_ours(process):
-                process.kill()
-                killed.append(process.pid)
+        for worker in _workers():
+            worker.kill()
+            killed.append(worker.pid)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -213,11 +224,6 @@ def test_a_dead_worker_is_replaced(undisturbed: dict[str, bytes], data: Path, tm
     assert killed
     assert summary.resumed_from > 0
     assert _contents(tmp_path / "model") == undisturbed
-
-
-def _is_ours(process: psutil.Process) -> bool:
-    """Whether a process came from this one: other clusters on the machine are left alone."""
-    return os.getpid() in {parent.pid for parent in process.parents()}
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -279,6 +285,23 @@ def test_what_cannot_be_trained_is_refused_at_once(data: Path, tmp_path: Path) -
     with pytest.raises(ValueError, match="batch_size 2 cannot be divided among 3"):
         attempt(replace(TINY, workers=3))
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_full_cluster_is_told_and_not_waited_for_without_end(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "0.5")
+    other = ray.util.placement_group([{"CPU": 1}])
+    ray.get(other.ready())
+    try:
+        with pytest.raises(RuntimeError, match="Ray could not start the training workers") as raised:
+            train(replace(TINY, workers=1), data, tmp_path / "m", tmp_path / "checkpoints", tmp_path / "logs", silent)
+    finally:
+        ray.util.remove_placement_group(other)
+    assert "\n" not in str(raised.value)
 
 
 def test_cpus_of_a_worker_lie_on_one_node() -> None:

@@ -7,12 +7,9 @@ DVCLive's files and TensorBoard's events.
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import threading
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,12 +20,11 @@ from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, encoders
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
+from atelier.tasks.training_placement import SNAPSHOT, Fit, resources
 from atelier.tasks.training_plan import MODEL, Plan, sha256_of
 
 FORMAT = 1
 
-_KEPT_CHECKPOINTS = 2
-_START_ATTEMPTS = 3  # to place the workers, of one minute each
 _POLL_S = 0.25
 
 
@@ -133,7 +129,7 @@ def train(
     name = "train-" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     run = checkpoints.resolve() / name
     _prepare(run)
-    gpu, threads = _resources(config)
+    gpu, threads = (False, None) if config.workers == 0 else resources(config.workers, config.device)
     plan = Plan(
         config.cpgan, config.loop, encoder, data.resolve(), config.content, config.style,
         initial.resolve() if initial else None, run, threads, facts,
@@ -143,7 +139,7 @@ def train(
         "in this process" if threads is None else f"{config.workers} × {threads} CPUs" + (" and a GPU" if gpu else "")
     )
     report(Progress("train", 0, steps, "steps", f"starting: {where}, encoder {encoder}"))
-    fit = _Fit(config, plan, gpu)
+    fit = Fit(plan, config.workers, gpu, config.max_failures)
     reader, losses = JournalReader(run), {}
     begun: dict[str, Any] = {}
     with TrainingLogs(logs) as written:
@@ -180,96 +176,6 @@ def train(
     )
 
 
-def cpus_per_worker(nodes: Sequence[float], workers: int) -> int:
-    """The largest number of CPUs that each of `workers` can have, when none is divided among nodes.
-
-    Args:
-        nodes: CPUs of each node.
-        workers: at least 1.
-
-    Raises:
-        ValueError: there are fewer CPUs than workers.
-    """
-    for cpus in range(int(max(nodes, default=0)), 0, -1):
-        if sum(int(node // cpus) for node in nodes) >= workers:
-            return cpus
-    raise ValueError(
-        f"train.workers is {workers}, but the Ray cluster has {sum(int(node) for node in nodes)} CPUs: "
-        "use fewer workers or add nodes"
-    )
-
-
-class _Fit:
-    """Ray Train's `fit` in a thread of its own, so that the calling thread can report, and Ctrl-C stays Python's."""
-
-    def __init__(self, config: TrainConfig, plan: Plan, gpu: bool) -> None:
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(config, plan, gpu), name="fit", daemon=True)
-        self._thread.start()
-
-    def running(self, seconds: float) -> bool:
-        """Wait that long, then tell whether the training still runs."""
-        self._thread.join(seconds)
-        return self._thread.is_alive()
-
-    def result(self) -> None:
-        """Raise what made the training fail, if it did."""
-        if self._error is not None:
-            raise _explained(self._error)
-
-    def _run(self, config: TrainConfig, plan: Plan, gpu: bool) -> None:
-        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-        from ray.train.v2.api.config import LoggingConfig
-
-        from atelier.tasks.training_worker import Placed, work
-
-        # how often Ray looks at its workers: its 2 s would be waited out at the end of every training
-        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-        resources = {"CPU": plan.threads, **({"GPU": 1} if gpu else {})} if plan.threads else None
-        try:
-            Placed(
-                work,
-                train_loop_config={"plan": plan},
-                scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=gpu, resources_per_worker=resources),
-                run_config=RunConfig(
-                    name=plan.run.name,
-                    storage_path=os.fspath(plan.run.parent),
-                    checkpoint_config=CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
-                    failure_config=FailureConfig(
-                        max_failures=config.max_failures, controller_failure_limit=_START_ATTEMPTS - 1
-                    ),
-                    # its errors are raised here, and its own log files keep them whole
-                    logging_config=LoggingConfig(log_level="CRITICAL"),
-                ),
-            ).fit()
-        except BaseException as error:  # noqa: BLE001 (handed to the calling thread)
-            self._error = error
-
-
-def _explained(error: BaseException) -> BaseException:
-    """The error that a person can act on, out of Ray Train's."""
-    from ray.train import ControllerError, WorkerGroupError
-
-    if isinstance(error, ControllerError):
-        return RuntimeError(
-            f"Ray could not start the training workers ({_one_line(error.controller_failure)}): "
-            "see what else uses the cluster, or use fewer train.workers"
-        )
-    if isinstance(error, WorkerGroupError):
-        rank, failure = min(error.worker_failures.items())
-        cause = getattr(failure, "_base_exc", failure)  # what was raised in the worker, without Ray's wrapping
-        if isinstance(cause, (ValueError, FileNotFoundError)):
-            return cause
-        explained = RuntimeError(f"training failed in worker {rank}: {type(cause).__name__}: {_one_line(cause)}")
-        explained.__cause__ = error
-        return explained
-    return error
-
-
-def _one_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
 def _encoder(name: str) -> str:
     """The encoder's name, with its weights in place on this machine.
 
@@ -287,21 +193,6 @@ def _encoder(name: str) -> str:
     return name
 
 
-def _resources(config: TrainConfig) -> tuple[bool, int | None]:
-    """Whether each worker gets a GPU, and the number of its CPUs, `None` in the calling process."""
-    if config.workers == 0:
-        return False, None
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    gpu = config.device == "gpu" or (config.device == "auto" and gpus >= config.workers)
-    if gpu and gpus < config.workers:
-        raise ValueError(f"train.workers is {config.workers}, but the Ray cluster has {gpus} GPUs: use device cpu")
-    usable = [node for node in nodes if node.get("GPU", 0) >= 1] if gpu else nodes
-    return gpu, cpus_per_worker([node.get("CPU", 0) for node in usable], config.workers)
-
-
 def _prepare(run: Path) -> None:
     """Make the run's folder; remove what other trainings left, and what a kill made unreadable."""
     run.mkdir(parents=True, exist_ok=True)
@@ -309,7 +200,7 @@ def _prepare(run: Path) -> None:
         if other != run and re.fullmatch(r"train-[0-9a-f]{16}", other.name):
             shutil.rmtree(other)
     # Ray writes its list of checkpoints in place: a kill can leave half of it, and Ray would refuse to start
-    snapshot = run / "checkpoint_manager_snapshot.json"
+    snapshot = run / SNAPSHOT
     if snapshot.exists():
         try:
             kept = {result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]}
