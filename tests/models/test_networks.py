@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from atelier.models.methods.base import pad, paint
-from atelier.models.networks.discriminator import PatchDiscriminator
+from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
 
 
@@ -57,7 +57,7 @@ def test_strength_goes_from_the_input_to_the_painting() -> None:
     assert torch.equal(none, images.float())
     assert (full - none).abs().mean() > 1
     assert (half - (full + none) / 2).abs().max() <= 1
-    with pytest.raises(ValueError, match="strength must be between 0 and 1, not 1.5"):
+    with pytest.raises(ValueError, match=r"strength must be between 0 and 1, not 1\.5"):
         paint(generator, images, 1.5, MULTIPLE, MINIMUM)
 
 
@@ -69,11 +69,11 @@ def test_padding_reflects_as_often_as_it_takes() -> None:
 
 def test_discriminator_is_spectrally_normalised() -> None:
     torch.manual_seed(0)
-    discriminator = PatchDiscriminator(8, 2)
+    discriminator = Discriminator({"shallow": 6}, 8, 2)
     for _ in range(30):  # the power iteration converges
-        scores = discriminator(torch.rand(2, 3, 32, 32))
-    assert scores.shape == (2, 1, 7, 7)
+        scores = discriminator(torch.rand(2, 3, 32, 32), {"shallow": torch.rand(2, 6, 16, 16)})
+    assert [tuple(scale.shape) for scale in scores] == [(2, 1, 7, 7), (2, 1, 7, 7)]
     convolutions = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
-    assert len(convolutions) == 3
+    assert len(convolutions) == 3 + 2
     for convolution in convolutions:
         assert torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)

@@ -1,4 +1,4 @@
-"""A training small enough for tests: a random encoder, sixteen random pictures, a cpgan of a few thousand parameters."""
+"""A training small enough for tests: a random encoder, sixteen random pictures, a small cpgan."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -193,8 +193,8 @@ class Trainer:
         """Karras et al. 2020: exponential average of the weights, with a short memory while there is little past."""
         half_life = min(self.training.ema_half_life_steps, self.step / 10 + 1e-3)
         weight = 1 - 0.5 ** (1 / half_life)
-        averages, current = list(self.generator_ema.parameters()), self.method.modules["generator"].parameters()
-        torch._foreach_lerp_(averages, list(current), weight)
+        averages: list[Tensor] = [*self.generator_ema.parameters()]
+        torch._foreach_lerp_(averages, [*self.method.modules["generator"].parameters()], weight)
 
     def run(
         self,

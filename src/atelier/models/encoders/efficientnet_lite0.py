@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from atelier.models.encoders.base import Encoder, fold_batch_norm
 
-# kernel, stride, expansion, output channels of each inverted bottleneck; blocks of a stage after its first have stride 1
+# of each inverted bottleneck: kernel, stride, expansion, output channels
 BLOCKS = (
     (3, 1, 1, 16),
     (3, 2, 6, 24),
@@ -52,7 +52,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, out, H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
+        y: Tensor = x if self.expand is None else F.relu6(self.expand(x))
         y = self.project(F.relu6(self.depthwise(y)))
         return x + y if self.skip else y
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from atelier.models.encoders.base import Encoder
+
 Wrap = Callable[[nn.Module], nn.Module]
 
 
@@ -38,6 +40,27 @@ class Method(ABC):
     Config: ClassVar[type[Any]]  # the method's frozen dataclass
     modules: dict[str, nn.Module]  # as they are, never wrapped; "generator" is the one that stylizes
     optimizers: dict[str, Optimizer]
+
+    @abstractmethod
+    def __init__(
+        self,
+        config: Any,
+        encoder: Encoder,
+        device: torch.device,
+        dtype: torch.dtype,
+        learning_rates: tuple[float, float],
+        wrap: Wrap,
+    ) -> None:
+        """Make networks and optimizers.
+
+        Args:
+            config: the method's.
+            encoder: frozen perceptual encoder.
+            device: where to compute.
+            dtype: that convolutions compute in; weights stay float32.
+            learning_rates: of the generator and the discriminator.
+            wrap: for each network that is trained, see `Trainer`.
+        """
 
     @staticmethod
     @abstractmethod

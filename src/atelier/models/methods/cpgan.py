@@ -5,7 +5,7 @@ adversarial loss on the style domain (Miyato et al. 2018), identity on pictures 
 total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import content_loss, gram, identity_loss, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, Wrap, paint, to_float
-from atelier.models.networks.discriminator import PatchDiscriminator
+from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
 
 
@@ -55,8 +55,8 @@ class CpganConfig:
 class StyleStatistics(nn.Module):
     """Mean Gram matrices by layer, of the style and of what was painted lately; buffers, so that a checkpoint has them.
 
-    Means of many pictures are compared, not single pictures with the style's mean: one painting is further from the mean
-    of all than the mean of photographs is, so asking it of each picture would take away what makes pictures different.
+    Means of many pictures are compared, not single pictures with the style's mean: one painting is further from the
+    mean of all than the mean of photographs is, so asking it of each picture would make them all alike.
 
     Args:
         channels: of each style layer.
@@ -65,7 +65,7 @@ class StyleStatistics(nn.Module):
 
     def __init__(self, channels: Mapping[str, int], memory: float) -> None:
         super().__init__()
-        self.memory = memory
+        self.memory, self.layers = memory, tuple(channels)
         for kind in ("target", "painted"):
             buffers = nn.Module()
             for layer, size in channels.items():
@@ -75,6 +75,13 @@ class StyleStatistics(nn.Module):
     def of(self, kind: str) -> dict[str, Tensor]:
         """(C, C) by layer, of the "target" or of the "painted"."""
         return dict(self.get_submodule(kind).named_buffers())
+
+    def scaled(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Features in units of the style's own root mean square, channel by channel; shapes as they are."""
+        return {
+            layer: features[layer] * torch.rsqrt(target.diagonal() + 1e-6)[:, None, None]
+            for layer, target in self.of("target").items()
+        }
 
     def follow(self, features: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
         """Take a batch into the mean of the painted.
@@ -122,11 +129,12 @@ class Cpgan(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
         self.generator = self.build_generator(config).to(device)
-        self.discriminator = PatchDiscriminator(config.discriminator_filters, config.discriminator_layers).to(device)
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
         channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
         self.style = StyleStatistics(channels, config.style_memory).to(device)
+        self.discriminator = Discriminator(channels, config.discriminator_filters, config.discriminator_layers)
+        self.discriminator.to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator, "style": self.style}
         self.wrapped_generator, self.wrapped_discriminator = wrap(self.generator), wrap(self.discriminator)
         generator_lr, discriminator_lr = learning_rates
@@ -171,16 +179,18 @@ class Cpgan(Method):
 
         # generator: InstanceNorm sees one picture at a time, so both tasks share one pass
         self.discriminator.requires_grad_(False)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with self._autocast():
             inputs = torch.cat([content, style]) if c.identity_weight else content
             outputs = self.wrapped_generator(inputs).float()
-            painted = outputs[: len(content)]
-            adversarial = generator_loss(c.adversarial, self.discriminator(painted).float())
+        painted = outputs[: len(content)]
         features = self._features(painted)
         with torch.no_grad():
             wanted = self._features(content)[self.encoder.content_layer]
+            style_features = self._features(style)
+        with self._autocast():
+            fake = self.discriminator(painted, self.style.scaled(features))
         losses = {
-            "adversarial": adversarial,
+            "adversarial": mean(generator_loss(c.adversarial, scale) for scale in fake),
             "content": content_loss(features[self.encoder.content_layer], wanted),
             "style": style_loss(self.style.follow(features, step), self.style.of("target")),
             "total_variation": total_variation(painted),
@@ -189,16 +199,25 @@ class Cpgan(Method):
             losses["identity"] = identity_loss(outputs[len(content) :], style)
         total = sum((getattr(c, f"{name}_weight") * value for name, value in losses.items()), torch.zeros(()))
         self.optimizers["generator"].zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self.optimizers["generator"].step()
 
         # discriminator: real and painted in one pass, exact without a batch norm
         self.discriminator.requires_grad_(True)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            scores = self.wrapped_discriminator(torch.cat([style, painted.detach()])).float()
-        real, fake = scores[: len(style)], scores[len(style) :]
-        losses["discriminator"] = discriminator_loss(c.adversarial, real, fake)
+        both = {layer: torch.cat([style_features[layer], features[layer].detach()]) for layer in self.style.layers}
+        with self._autocast():
+            scores = self.wrapped_discriminator(torch.cat([style, painted.detach()]), self.style.scaled(both))
+        n = len(style)
+        losses["discriminator"] = mean(discriminator_loss(c.adversarial, scale[:n], scale[n:]) for scale in scores)
         self.optimizers["discriminator"].zero_grad()
-        losses["discriminator"].backward()  # type: ignore[no-untyped-call]
+        losses["discriminator"].backward()
         self.optimizers["discriminator"].step()
         return {name: value.detach() for name, value in losses.items()}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def mean(losses: Iterable[Tensor]) -> Tensor:
+    """The mean of scalars."""
+    return torch.stack(list(losses)).mean()

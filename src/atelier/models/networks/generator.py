@@ -49,7 +49,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        return x + self.body(x)  # type: ignore[no-any-return]
+        y: Tensor = self.body(x)
+        return x + y
 
 
 class Generator(nn.Module):
@@ -81,6 +82,7 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
-        y = self.encode(x)  # (B, w, H/4, W/4)
+        y: Tensor = self.encode(x)  # (B, w, H/4, W/4)
         y = self.decode(self.transform(y))  # (B, f, H, W)
-        return x + self.draw(y).to(x.dtype)
+        change: Tensor = self.draw(y)  # (B, 3, H, W)
+        return x + change.to(x.dtype)
