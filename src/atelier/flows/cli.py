@@ -50,6 +50,8 @@ class Start(StrEnum):
 def main() -> None:
     """Run the command; an error is one line, and its traceback is shown with --debug only."""
     debug = "--debug" in sys.argv[1:]
+    # Prefect keeps every line in its database; the terminal gets progress and one line an error
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if debug else "CRITICAL")
     try:
         app(prog_name="atelier")
     except KeyboardInterrupt:

@@ -72,8 +72,25 @@ def identify(folder: Path, name: str, version: str) -> ModelIdentity:
         method, dataset = str(facts["method"]), str(facts.get("dataset", ""))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{card} is damaged ({error!r}): train the model again or fetch it again") from error
+    _check_length(weights)
     with weights.open("rb") as file:
         return ModelIdentity(Path(name).name, version, method, dataset, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _check_length(weights: Path) -> None:
+    """See from its header alone that a safetensors file is whole: loading it would take seconds and torch."""
+    size = weights.stat().st_size
+    try:
+        with weights.open("rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            if header_size > size:
+                raise ValueError("its header is cut off")
+            header = json.loads(file.read(header_size))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        if size != 8 + header_size + max(ends):
+            raise ValueError(f"it has {size} bytes and should have {8 + header_size + max(ends)}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{weights} is damaged ({error}): train the model again or fetch it again") from error
 
 
 def packet(lineage: Lineage) -> bytes:

@@ -1,0 +1,32 @@
+"""The command `atelier`, run as a person runs it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Atelier = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables under which commands of this test session meet nobody else's control plane or cluster."""
+    named = ("PREFECT_", "RAY_", "ATELIER_", "DVC_", "GIT_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(named)}
+    return inherited | {"ATELIER_HOME": str(tmp_path_factory.mktemp("home"))}
+
+
+@pytest.fixture(scope="session")
+def atelier(environment: dict[str, str]) -> Atelier:
+    """Run `atelier` with arguments; `cwd` and further variables by name."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("atelier")
+        return subprocess.run(
+            [program, *map(str, arguments)], cwd=cwd, env=environment | variables, capture_output=True, text=True
+        )
+
+    return run
