@@ -1,0 +1,189 @@
+"""The demo in miniature: real server, cluster, git, DVC and pictures; only the networks and the steps are tiny."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+Atelier = Callable[..., subprocess.CompletedProcess[str]]
+
+SHRUNK = {
+    "steps": 6,
+    "batch_size": 2,
+    "log_every": 1,
+    "checkpoint_every": 2,
+    "sample_every": 3,
+    "filters": 4,
+    "width": 8,
+    "blocks": 1,
+    "discriminator_filters": 4,
+    "discriminator_layers": 1,
+    "style_images": 4,
+    "encoder": "efficientnet_lite0",
+    "copies": 1,
+    "pictures": 8,
+    "resamples": 20,
+    "pairs": 2,
+    # six steps make nobody a painter: here the gate shall open
+    "max_kid_ratio": 1000.0,
+    "max_style_ratio": 1000.0,
+    "min_ssim": -1.0,
+    "max_inversion_share": 1.0,
+    "max_checkerboard_ratio": 1000.0,
+    "tolerance": 1000.0,
+}
+
+
+def set_params(workspace: Path, **values: object) -> None:
+    path = workspace / "params.yaml"
+    text = path.read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"(?m)^(\s+{key}:) [^#\n]*", rf"\1 {value}  ", text)
+        assert count, f"{key} is not in params.yaml"
+    path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def plane(atelier: Atelier) -> Iterator[str]:
+    """`atelier up`; the address of Prefect's API."""
+    done = atelier("up")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(atelier("status", "--json").stdout)
+    yield found["prefect"]["url"]
+    assert atelier("down").returncode == 0
+
+
+@pytest.fixture(scope="module")
+def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after its first `atelier retrain`."""
+    root = tmp_path_factory.mktemp("demo") / "demo"
+    assert atelier("init", root, "--from", "demo").returncode == 0
+    set_params(root, **SHRUNK)
+    done = atelier("retrain", "--workspace", root)
+    assert done.returncode == 0, done.stderr + done.stdout
+    for stage in ("ingest", "augment", "train", "evaluate"):
+        assert re.search(rf"(?m)^{stage} .* images/s", done.stderr), f"{stage} showed no progress"
+    return root
+
+
+def night(atelier: Atelier, workspace: Path) -> dict[str, object]:
+    done = atelier("retrain", "--workspace", workspace, "--json")
+    assert done.returncode == 0, done.stderr
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def test_the_workspace_holds_what_was_promised(workspace: Path) -> None:
+    for name in ("params.yaml", "dvc.yaml", "dvc.lock", "sources.lock", "data/dataset/dataset.json"):
+        assert (workspace / name).is_file(), name
+    for name in ("data/augmented/contact_sheet.png", "artifacts/style-model/generator.safetensors"):
+        assert (workspace / name).is_file(), name
+    page = (workspace / "reports/index.html").read_text()
+    assert "v1.0.0" in page
+    assert not re.search(r"""(src|href)=["']https?:""", page), "the report must not load anything"
+
+
+def test_the_model_is_registered_and_prod(atelier: Atelier, workspace: Path) -> None:
+    versions = json.loads(atelier("models", "list", "--json", "--workspace", workspace).stdout)
+    assert [(v["version"], v["stage"]) for v in versions] == [("v1.0.0", "prod")]
+    tags = subprocess.run(["git", "tag"], cwd=workspace, capture_output=True, text=True, check=True).stdout
+    assert "style-model@v1.0.0" in tags
+    left = subprocess.run(["git", "status", "--porcelain"], cwd=workspace, capture_output=True, text=True, check=True)
+    # params.yaml is the user's to commit
+    assert left.stdout.strip() in ("", "M params.yaml")
+
+
+def test_every_stage_is_a_flow_run_with_a_readable_name(plane: str, workspace: Path) -> None:
+    request = urllib.request.Request(f"{plane}/flow_runs/filter", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        runs = {run["name"]: run for run in json.load(answer)}
+    for name in ("retrain demo", "ingest demo", "augment demo", "train demo", "evaluate demo"):
+        assert runs[name]["state_type"] == "COMPLETED"
+    assert runs["train demo"]["tags"] == ["demo"]
+    request = urllib.request.Request(f"{plane}/artifacts/filter", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        artifacts = {artifact["key"]: artifact["data"] for artifact in json.load(answer) if artifact["key"]}
+    assert "data:image/png;base64," in artifacts["before-after"]
+    assert "v1.0.0" in artifacts["decision"]
+
+
+def test_nothing_changed_runs_nothing_and_a_parameter_what_is_below_it(atelier: Atelier, workspace: Path) -> None:
+    unchanged = night(atelier, workspace)
+    assert unchanged["stages"] == dict.fromkeys(("ingest", "augment", "train", "evaluate"), "unchanged")
+    assert unchanged["version"] == "v1.0.0"
+    set_params(workspace, pairs=3)
+    states = night(atelier, workspace)["stages"]
+    assert states == {"ingest": "unchanged", "augment": "unchanged", "train": "unchanged", "evaluate": "ran"}
+
+
+def test_an_archive_is_restyled_once_and_can_tell_by_what(atelier: Atelier, workspace: Path, tmp_path: Path) -> None:
+    from atelier.tasks.samples import list_crops, read
+
+    source, restyled = tmp_path / "source" / "trip", tmp_path / "restyled"
+    source.mkdir(parents=True)
+    for index, crop in enumerate(list_crops("sample://photos")[:3]):
+        (source / f"{index}.png").write_bytes(read(crop.name, "sample://photos"))
+    (source / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
+    command = ("stylize", source.parent, restyled, "--model", "style-model@prod", "--workspace", workspace, "--json")
+    done = atelier(*command)
+    assert done.returncode == 3, done.stderr
+    summary = json.loads(done.stdout)
+    assert {key: summary[key] for key in ("total", "done", "skipped", "quarantined", "pending")} == {
+        "total": 4,
+        "done": 3,
+        "skipped": 0,
+        "quarantined": 1,
+        "pending": 0,
+    }
+    assert "broken.jpg" in (restyled / "_atelier" / "quarantine.csv").read_text()
+    lineage = json.loads(atelier("inspect", restyled / "trip" / "0.png", "--json").stdout)
+    assert lineage["model"]["version"] == "v1.0.0"
+
+    def state() -> dict[str, tuple[int, bytes]]:
+        return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(restyled.rglob("*.png"))}
+
+    before = state()
+    again = atelier(*command)
+    assert again.returncode == 3
+    assert json.loads(again.stdout)["processed"] == 0
+    assert state() == before
+
+
+def test_a_schedule_that_is_none(atelier: Atelier, workspace: Path) -> None:
+    done = atelier("retrain", "--cron", "every night", "--workspace", workspace)
+    assert done.returncode == 2
+    assert "every night" in done.stderr.splitlines()[-1]
+
+
+def test_killed_in_the_middle_of_training_it_continues(
+    atelier: Atelier, environment: dict[str, str], workspace: Path
+) -> None:
+    set_params(workspace, steps=400, checkpoint_every=10)
+    program = Path(sys.executable).with_name("atelier")
+    command = [str(program), "retrain", "--workspace", str(workspace)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoints = workspace / ".atelier" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.rglob("checkpoint_*")):
+        assert process.poll() is None, "it ended before it had a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "DVC and the stage die with the command"
+    done = atelier("retrain", "--workspace", workspace)
+    assert done.returncode == 0, done.stderr
+    first = re.search(r"(?m)^train +(\d+)/400 steps", done.stderr)
+    assert first, done.stderr
+    assert int(first.group(1)) > 0, "it began again from nothing"
