@@ -1,9 +1,11 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from atelier.tasks import lineage
 from atelier.tasks.images import encode
@@ -49,12 +51,24 @@ def test_what_is_too_long_for_a_jpeg_is_refused() -> None:
 def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model folder"):
         lineage.identify(tmp_path, "m", "")
-    (tmp_path / "generator.safetensors").write_bytes(b"weights")
+    save_file({"w": np.zeros(3, np.float32)}, tmp_path / "generator.safetensors")
     (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan", "dataset": "d"}))
     identity = lineage.identify(tmp_path, "/home/someone/m", "")
     assert (identity.name, identity.method, identity.dataset) == ("m", "cpgan", "d")
-    (tmp_path / "generator.safetensors").write_bytes(b"other weights")
+    save_file({"w": np.ones(3, np.float32)}, tmp_path / "generator.safetensors")
     assert lineage.identify(tmp_path, "m", "").weights_sha256 != identity.weights_sha256
     (tmp_path / "model.json").write_text("[]")
     with pytest.raises(ValueError, match="damaged"):
+        lineage.identify(tmp_path, "m", "")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-4], lambda data: data + b"x", lambda data: data[:20], lambda data: b""]
+)
+def test_cut_weights_are_told_without_loading_them(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    weights = tmp_path / "generator.safetensors"
+    save_file({"w": np.zeros(3, np.float32)}, weights)
+    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan"}))
+    weights.write_bytes(damage(weights.read_bytes()))
+    with pytest.raises(ValueError, match=r"generator\.safetensors is damaged"):
         lineage.identify(tmp_path, "m", "")

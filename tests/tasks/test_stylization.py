@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
@@ -267,9 +268,9 @@ def test_a_picture_that_crashes_the_decoder_ends_in_quarantine_on_a_cluster_of_o
 def test_a_damaged_model_stops_the_job_with_one_line(tmp_path: Path, model: Path) -> None:
     broken = tmp_path / "model"
     shutil.copytree(model, broken)
-    (broken / "generator.safetensors").write_bytes(b"cut")
+    save_file({"w": np.zeros(3, np.float32)}, broken / "generator.safetensors")  # whole, but of another network
     _picture(tmp_path / "in/a.png", 1)
-    with pytest.raises(RuntimeError, match="is damaged") as error:
+    with pytest.raises(RuntimeError, match="does not hold the network") as error:
         stylize(str(tmp_path / "in"), tmp_path / "out", broken, CONFIG, identify(broken, "m", ""), connect=_already)
     assert "\n" not in str(error.value)
     assert json.loads((tmp_path / "out/_atelier/summary.json").read_text())["pending"] == 1
