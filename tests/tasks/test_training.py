@@ -74,8 +74,11 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_training_in_process(data: Path, tmp_path: Path) -> None:
+def test_training_in_process(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Progress] = []
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    subprocess.run(["git", "init", "--quiet"], check=True)
     stale = tmp_path / "checkpoints" / ("train-" + "0" * 16)
     stale.mkdir(parents=True)
     (tmp_path / "checkpoints" / "mine").mkdir()
@@ -108,6 +111,7 @@ def test_training_in_process(data: Path, tmp_path: Path) -> None:
     assert [line.split("\t")[0] for line in curve] == ["step", "1", "2", "3", "4"]
     assert {p.name for p in (logs / "plots" / "images").iterdir()} == {"samples-000002.png", "samples-000004.png"}
     assert list((logs / "tensorboard").glob("events*"))
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".git"], "DVCLive keeps out of our folder"
     assert not list(tmp_path.glob("**/dvc.yaml"))
 
 

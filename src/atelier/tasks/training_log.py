@@ -77,7 +77,14 @@ class TrainingLogs:
 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        self._live = Live(os.fspath(folder), dvcyaml=None, save_dvc_exp=False, report=None)
+
+        class FilesOnly(Live):  # type: ignore[misc]
+            """DVCLive without a repository: it would run `dvc init` in whatever git repository we are called from."""
+
+            def _init_dvc(self) -> None:
+                self._dvc_file = self._init_dvc_file()
+
+        self._live = FilesOnly(os.fspath(folder), dvcyaml=None, save_dvc_exp=False, report=None)
         self._board = SummaryWriter(folder / "tensorboard")
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
