@@ -99,7 +99,9 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
         pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_private_plane_ends_with_its_command(state: Path, number: signal.Signals) -> None:
     body = (
         "    from atelier.tasks import cluster\n    print(cluster.connect().address, flush=True)\n    time.sleep(100)\n"

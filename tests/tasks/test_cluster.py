@@ -55,6 +55,7 @@ def test_a_driver_with_the_token_gets_in(head: cluster.RayHead, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # Ray tries for twenty seconds
 def test_a_driver_with_another_token_does_not(head: cluster.RayHead, tmp_path: Path) -> None:
     wrong = tmp_path / "token"
     wrong.write_text("0" * 64)

@@ -40,6 +40,11 @@ def test_versions_that_break_others_silently_are_found(monkeypatch: pytest.Monke
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> doctor.Check:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(doctor, "_packages", broken)
     monkeypatch.setenv("PATH", "/nowhere")
     found = {check.name: check for check in doctor.examine()}
+    assert (found["packages"].status, found["packages"].what) == ("fail", "the disk is gone")
     assert found["git"].status == "fail"

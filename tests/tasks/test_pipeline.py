@@ -32,10 +32,15 @@ stages:
 """
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace, _ = init(tmp_path_factory.mktemp("made") / "studio", PARAMS)
+    return workspace
+
+
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made, _ = init(tmp_path / "studio", PARAMS)
-    return made
+def workspace(made: Workspace, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(made.root, tmp_path / "studio", symlinks=True)))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def release(workspace: Workspace, config: GateConfig) -> Release:
     with lock(workspace, "registry", _WAIT_S):
         versions = list_versions(workspace)
         prod = _current(versions)
-        known = next((v for v in versions if v.bytes == _bytes(workspace)), None)
+        known = _of_bytes(versions, _bytes(workspace))
         before = (prod.version if prod else None, prod.metrics if prod else {})
         if known is None:
             decision = judge(workspace, config)
@@ -137,7 +137,7 @@ def register(workspace: Workspace, metrics: Metrics, decision: Decision) -> str:
     """
     with lock(workspace, "registry", _WAIT_S):
         versions = list_versions(workspace)
-        known = next((v for v in versions if v.bytes == _bytes(workspace)), None)
+        known = _of_bytes(versions, _bytes(workspace))
         return (known or _register(workspace, metrics, decision, versions)).version
 
 
@@ -297,6 +297,10 @@ def _bytes(workspace: Workspace) -> str:
 
 def _current(versions: list[Version]) -> Version | None:
     return next((v for v in versions if v.stage == PROD), None)
+
+
+def _of_bytes(versions: list[Version], digest: str) -> Version | None:
+    return next((v for v in versions if v.bytes == digest), None)
 
 
 def _named(versions: list[Version], version: str) -> Version:
