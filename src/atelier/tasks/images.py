@@ -104,7 +104,8 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
             chunks = PngInfo()
             if xmp is not None:
                 chunks.add_itxt(XMP_KEYWORD, xmp.decode())
-            picture.save(file, "PNG", pnginfo=chunks)
+            # zlib's quickest: a third of the time of its default, for 6 % more bytes
+            picture.save(file, "PNG", pnginfo=chunks, compress_level=1)
         elif format == "jpeg":
             # halved colour resolution smears the saturated edges that painted pictures are full of
             picture.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, xmp=xmp or b"")
