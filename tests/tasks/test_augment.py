@@ -17,7 +17,6 @@ from atelier.tasks.augment import CONTACT_SHEET, FORMAT, AugmentConfig, DomainAu
 from atelier.tasks.progress import Progress, silent
 
 # Ray Data warns about defaults of its own
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 
 def _picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:

@@ -20,10 +20,7 @@ from atelier.tasks.progress import Progress, silent
 from atelier.tasks.screening import Prepared, ScreenConfig, Seen, prepare
 from atelier.tasks.sources import Entry, list_entries
 
-pytestmark = [
-    pytest.mark.usefixtures("ray_cluster"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own deprecated attribute
-]
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 DOMAINS = {"photos": ("photos",), "paintings": ("paintings",)}
 CONFIG = IngestConfig(domains=DOMAINS, size_px=16, min_px=12, holdout_share=0.4)
 

@@ -31,7 +31,6 @@ from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Plan, Stylist
 from atelier.tasks.stylization import StylizeConfig, stylize
 
 # Ray Data sets its own deprecated attribute
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 CONFIG = StylizeConfig(format="png")
 DRIVER = """
 import os, sys

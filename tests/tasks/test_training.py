@@ -33,7 +33,6 @@ from atelier.tasks.training_plan import Plan
 from atelier.tasks.training_worker import Batches
 
 # Ray Data warns about defaults of its own
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 LOOP = TrainingConfig(
     steps=4, batch_size=2, log_every=1, checkpoint_every=2, sample_every=2, precision="float32", seed=3

@@ -8,6 +8,7 @@ from atelier.flows.params import render
 from atelier.tasks.augment import AugmentConfig
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
+from atelier.tasks.layouts import SourceConfig
 from atelier.tasks.sources import list_entries, locate
 from atelier.tasks.stylization import StylizeConfig
 from atelier.tasks.training import TrainConfig
@@ -35,7 +36,10 @@ def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) 
         FileNotFoundError, ValueError: a source is missing or holds no picture.
     """
     train = TrainConfig()
-    domains = {train.content: _found(content, base), train.style: _found(style, base)}
+    domains: dict[str, tuple[SourceConfig | str, ...]] = {
+        train.content: _found(content, base),
+        train.style: _found(style, base),
+    }
     return render(_defaults() | {"ingest": replace(IngestConfig(), domains=domains)})
 
 

@@ -5,6 +5,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -53,11 +55,11 @@ class _Artifact:
     """Prefect's progress artifact of this flow run; showing progress never fails the work."""
 
     def __init__(self, stage: str) -> None:
-        self._id = None
+        self._id: UUID | None = None
         self._last = 0.0
         if FlowRunContext.get() is not None:
-            artifact = create_progress_artifact(progress=0.0, description=f"{stage}: starting")
-            self._id = artifact
+            # in a flow that is no coroutine Prefect answers at once
+            self._id = cast("UUID", create_progress_artifact(progress=0.0, description=f"{stage}: starting"))
 
     def show(self, progress: Progress, text: str, *, now: float, final: bool) -> None:
         if self._id is None or (now - self._last < ARTIFACT_EVERY_S and not final):

@@ -18,6 +18,7 @@ from atelier.flows.pictures import picture_artifact
 from atelier.flows.report import write
 from atelier.tasks import ingest as ingestion
 from atelier.tasks import pipeline, versions
+from atelier.tasks.sources_lock import ScanSummary
 from atelier.tasks.versions import Release
 from atelier.tasks.workspace import Workspace
 
@@ -26,7 +27,7 @@ from atelier.tasks.workspace import Workspace
 class Night:
     """What one run of the pipeline came to."""
 
-    stages: dict[str, str]  # each stage: "ran" or "unchanged"
+    stages: dict[str, str]  # each stage: "ran", "restored" (from what DVC keeps) or "unchanged"
     version: str  # the registered version of the model that the workspace holds now
     decision: str  # "promoted", "registered" or "refused"
     reasons: tuple[str, ...]  # why, in sentences
@@ -35,14 +36,15 @@ class Night:
     @property
     def story(self) -> str:
         """The run in a few lines."""
-        ran = [name for name, state in self.stages.items() if state == "ran"]
-        lines = [f"ran {', '.join(ran)}" if ran else "nothing changed: no stage had anything to do"]
+        by_state = {state: [n for n, s in self.stages.items() if s == state] for state in ("ran", "restored")}
+        lines = [f"{state} {', '.join(names)}" for state, names in by_state.items() if names]
+        lines = lines or ["nothing changed: no stage had anything to do"]
         lines += [f"model {self.version}: {self.decision}", *(f"  {reason}" for reason in self.reasons)]
         return "\n".join([*lines, f"report: {self.report}"])
 
 
 @task(task_run_name="scan the sources")
-def scan(root: str) -> ingestion.ScanSummary:
+def scan(root: str) -> ScanSummary:
     """Look at what is in the sources now."""
     workspace = Workspace(Path(root))
     return ingestion.scan(Params(workspace.params).ingest, workspace.root, workspace.sources_lock)

@@ -27,16 +27,22 @@ def run(name: str, workspace: Workspace) -> None:
 
 
 def _flow(name: str) -> Flow[..., Any]:
-    # a stage imports only what it runs: kornia costs the others a second and a half
+    # a stage imports only what it runs
     match name:
         case "ingest":
-            from atelier.flows.ingest import ingest as flow
+            from atelier.flows.ingest import ingest
+
+            return ingest
         case "augment":
-            from atelier.flows.augment import augment as flow
+            from atelier.flows.augment import augment
+
+            return augment
         case "train":
-            from atelier.flows.train import train as flow
+            from atelier.flows.train import train
+
+            return train
         case "evaluate":
-            from atelier.flows.evaluate import evaluate as flow
-        case _:
-            raise ValueError(f"{name!r} is no stage of atelier's")
-    return flow
+            from atelier.flows.evaluate import evaluate
+
+            return evaluate
+    raise ValueError(f"{name!r} is no stage of atelier's")
