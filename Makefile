@@ -16,7 +16,11 @@ $(SETUP): pyproject.toml constraints.txt
 
 demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo/
 	$(BIN)/atelier encoders pull inception --optional
-	$(BIN)/atelier demo demo
+	$(BIN)/atelier up
+	test -d demo || $(BIN)/atelier init demo --from demo
+	$(BIN)/atelier retrain --workspace demo
+	$(BIN)/atelier stylize sample://photos demo/stylized --model style-model@prod --workspace demo
+	$(BIN)/atelier report --workspace demo
 
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest -m "not slow"

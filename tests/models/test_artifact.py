@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import CONFIG, pictures, trainer
 from torch import nn
 
 from atelier.models import artifact
+from tests.models.tiny import CONFIG, pictures, trainer
 
 
 @pytest.fixture

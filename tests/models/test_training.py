@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import CONFIG, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,6 +14,7 @@ from atelier.models import artifact
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import CpganConfig, StyleStatistics
 from atelier.models.training import Trainer, draw, load_checkpoint, save_checkpoint
+from tests.models.tiny import CONFIG, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -141,7 +141,7 @@ import sys
 from pathlib import Path
 import ray
 sys.path.insert(0, {tests!r})
-from test_training import LONG, silent, train
+from tests.tasks.test_training import LONG, silent, train
 ray.init({address!r}, log_to_driver=False, logging_level="error")
 work = Path({work!r})
 train(LONG, Path({data!r}), work / "model", work / "checkpoints", work / "logs", silent)
@@ -183,7 +183,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 
     script = DRIVER.format(
         address=ray.get_runtime_context().gcs_address,
-        tests=os.fspath(Path(__file__).parent),
+        tests=os.fspath(Path(__file__).parents[2]),
         work=os.fspath(tmp_path),
         data=os.fspath(data),
     )
