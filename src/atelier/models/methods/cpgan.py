@@ -199,7 +199,7 @@ class Cpgan(Method):
             losses["identity"] = identity_loss(outputs[len(content) :], style)
         total = sum((getattr(c, f"{name}_weight") * value for name, value in losses.items()), torch.zeros(()))
         self.optimizers["generator"].zero_grad()
-        total.backward()
+        torch.autograd.backward(total)
         self.optimizers["generator"].step()
 
         # discriminator: real and painted in one pass, exact without a batch norm
@@ -210,7 +210,7 @@ class Cpgan(Method):
         n = len(style)
         losses["discriminator"] = mean(discriminator_loss(c.adversarial, scale[:n], scale[n:]) for scale in scores)
         self.optimizers["discriminator"].zero_grad()
-        losses["discriminator"].backward()
+        torch.autograd.backward(losses["discriminator"])
         self.optimizers["discriminator"].step()
         return {name: value.detach() for name, value in losses.items()}
 
