@@ -167,7 +167,7 @@ def test_a_schedule_that_is_none(atelier: Atelier, workspace: Path) -> None:
 def test_killed_in_the_middle_of_training_it_continues(
     atelier: Atelier, environment: dict[str, str], workspace: Path
 ) -> None:
-    set_params(workspace, steps=400, checkpoint_every=10)
+    set_params(workspace, steps=150, checkpoint_every=5)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(workspace)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -184,6 +184,6 @@ def test_killed_in_the_middle_of_training_it_continues(
     assert not alive, "DVC and the stage die with the command"
     done = atelier("retrain", "--workspace", workspace)
     assert done.returncode == 0, done.stderr
-    first = re.search(r"(?m)^train +(\d+)/400 steps", done.stderr)
+    first = re.search(r"(?m)^train +(\d+)/150 steps", done.stderr)
     assert first, done.stderr
     assert int(first.group(1)) > 0, "it began again from nothing"

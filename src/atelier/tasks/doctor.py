@@ -193,20 +193,17 @@ def _amount(name: str, what: str, amount: float, limits: tuple[float, float], re
 
 
 def _encoders() -> Check:
-    from atelier.tasks.encoders import SOURCES, resolve
+    from atelier.tasks.encoders import status
 
-    ready: list[str] = []
-    missing: dict[str, str] = {}
-    for name in SOURCES:
-        try:
-            resolve(name)
-            ready.append(name)
-        except FileNotFoundError as error:
-            missing[name] = str(error)
+    rows = status()
+    ready = [row.name for row in rows if row.ready]
+    missing = [row.name for row in rows if not row.ready]
+    remedy = " && ".join(f"atelier encoders pull {name}" for name in missing)
     if not ready:
-        return Check("encoders", "fail", "no weights of an encoder are here", next(iter(missing.values())))
-    what = f"ready: {', '.join(ready)}" + (f"; missing: {', '.join(missing)}" if missing else "")
-    return Check("encoders", "warn" if missing else "ok", what, "; ".join(missing.values()))
+        return Check("encoders", "fail", "no weights of an encoder are here", remedy)
+    if missing:
+        return Check("encoders", "warn", f"ready: {', '.join(ready)}; missing: {', '.join(missing)}", remedy)
+    return Check("encoders", "ok", f"ready: {', '.join(ready)}")
 
 
 def _workspace(workspace: Workspace) -> Check:
