@@ -65,6 +65,13 @@ PARENTS = {
         Parent("dahlia", "sklearn", "datasets/images/flower.jpg", (0, 0, 640, 427)),
         Parent("chelsea", "skimage", "data/chelsea.png", (0, 0, 451, 300)),
         Parent("tissue", "skimage", "data/ihc.png", (0, 0, 512, 512)),
+        Parent("galaxies", "skimage", "data/hubble_deep_field.jpg", (0, 0, 1000, 872)),
+        # grey photographs: the painter has colours of its own, and many parents tell its hand from what it paints
+        Parent("man with a camera", "skimage", "data/camera.png", (0, 0, 512, 512)),
+        Parent("coins", "skimage", "data/coins.png", (0, 0, 384, 303)),
+        Parent("meadow", "skimage", "data/grass.png", (0, 0, 512, 512)),
+        Parent("gravel", "skimage", "data/gravel.png", (0, 0, 512, 512)),
+        Parent("moon", "skimage", "data/moon.png", (0, 0, 512, 512)),
     ),
 }
 
