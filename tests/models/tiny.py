@@ -12,7 +12,9 @@ from atelier.models.encoders import Encoder
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.training import Batch, Trainer, TrainingConfig, draw
 
-CONFIG = CpganConfig(filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8)
+CONFIG = CpganConfig(
+    filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
+)
 TRAINING = TrainingConfig(
     steps=6, batch_size=4, log_every=2, checkpoint_every=3, sample_every=4, precision="float32", seed=1
 )

@@ -37,7 +37,7 @@ class TrainingConfig:
     batch_size: int = field(default=4, metadata={"description": "pictures a step, over all workers", "ge": 1})
     generator_lr: float = field(default=1e-3, metadata={"description": "Adam's rate for the generator", "gt": 0})
     discriminator_lr: float = field(
-        default=4e-4, metadata={"description": "Adam's rate for the discriminator", "gt": 0}
+        default=5e-4, metadata={"description": "Adam's rate for the discriminator", "gt": 0}
     )
     decay_from: float = field(
         default=0.5,

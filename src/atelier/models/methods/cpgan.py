@@ -39,9 +39,12 @@ class CpganConfig:
     )
     adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
-    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=1.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
-    identity_weight: float = field(default=1.0, metadata={"description": "weight of the identity loss", "ge": 0})
+    content_weight: float = field(default=0.5, metadata={"description": "weight of the content loss", "ge": 0})
+    style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    identity_weight: float = field(
+        default=0.0,
+        metadata={"description": "weight of the identity loss; above 0 the style pictures are painted too", "ge": 0},
+    )
     total_variation_weight: float = field(default=0.0, metadata={"description": "weight of total variation", "ge": 0})
     style_memory: float = field(
         default=0.9,
