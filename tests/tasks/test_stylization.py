@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import errno
 import json
@@ -229,8 +230,10 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, model: Path, identity: Mode
 
     def kill(progress: Progress) -> None:
         if progress.done and not killed:
-            children = psutil.Process().children(recursive=True)
-            killed.extend(child.pid for child in children if "Stylist" in " ".join(child.cmdline()))
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it is gone, or a zombie
+                    if "Stylist" in " ".join(child.cmdline()):
+                        killed.append(child.pid)
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 

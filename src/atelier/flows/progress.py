@@ -97,7 +97,9 @@ def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
         if live:
             total = progress.total or None
             bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
-        elif not quiet and (now - last_line >= LINE_EVERY_S or (final and last_done != progress.done)):
+        elif not quiet and (
+            now - last_line >= LINE_EVERY_S or (last_done <= 0 or final) and last_done != progress.done
+        ):
             last_line = now
             print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)
         last_done = progress.done

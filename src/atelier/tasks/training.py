@@ -159,6 +159,8 @@ def train(
                     written.grid(step, run / GRIDS / entry["file"])
                 else:
                     begun = entry
+                    if step:
+                        report(Progress("train", step, steps, "steps", f"continuing from step {step}", step * batch))
     fit.result()
     _publish(run / MODEL, out)
     shutil.rmtree(run)
@@ -199,16 +201,16 @@ def _prepare(run: Path) -> None:
     for other in run.parent.iterdir():
         if other != run and re.fullmatch(r"train-[0-9a-f]{16}", other.name):
             shutil.rmtree(other)
-    # Ray writes its list of checkpoints in place: a kill can leave half of it, and Ray would refuse to start
     snapshot = run / SNAPSHOT
-    if snapshot.exists():
-        try:
-            kept = {result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]}
-        except (ValueError, KeyError, TypeError):
-            kept = set()
-            snapshot.unlink()
-    else:
+    try:
+        kept = {result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]}
+    except FileNotFoundError:
         kept = set()
+    except (ValueError, KeyError, TypeError):
+        # Ray writes its list in place: a kill can leave half of it, and Ray would refuse to start. The folders stay:
+        # the worker takes the last of them that is whole
+        snapshot.unlink()
+        return
     for folder in run.glob("checkpoint_*/"):
         if folder.name not in kept:
             shutil.rmtree(folder)

@@ -57,10 +57,7 @@ def work(settings: dict[str, Plan]) -> None:
     )
     device = ray.train.torch.get_device()
     trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, world_size, wrap)
-    if checkpoint := ray.train.get_checkpoint():
-        with checkpoint.as_directory() as folder:
-            load_checkpoint(Path(folder) / CHECKPOINT, trainer)
-    elif plan.initial:
+    if not _resumed(trainer, plan.run) and plan.initial:
         trainer.start_from(artifact.load(plan.initial).generator.state_dict())
 
     with Batches(plan, rank, world_size) as batches:
@@ -154,6 +151,21 @@ def _encoded(folder: Path, card: dataset.Card, domain: str) -> list[bytes]:
 
 def _grid(step: int) -> str:
     return f"{step:06}.png"
+
+
+def _resumed(trainer: Trainer, run: Path) -> bool:
+    """Load the last checkpoint of the run, if there is one: Ray's, or where a kill cut Ray's list the last whole one."""
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            load_checkpoint(Path(folder) / CHECKPOINT, trainer)
+        return True
+    for path in sorted(run.glob(f"checkpoint_*/{CHECKPOINT}"), reverse=True):  # their names begin with the time
+        try:
+            load_checkpoint(path, trainer)
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def _checkpoint(trainer: Trainer | None) -> None:
