@@ -93,13 +93,12 @@ def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
         pace.observe(now, progress.done, progress.images)
         text = pace.describe(progress)
         final = bool(progress.total) and progress.done >= progress.total
+        news = final or last_done <= 0  # the end and the beginning are told whenever they come
         artifact.show(progress, text, now=now, final=final)
         if live:
             total = progress.total or None
             bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
-        elif not quiet and (
-            now - last_line >= LINE_EVERY_S or (last_done <= 0 or final) and last_done != progress.done
-        ):
+        elif not quiet and (now - last_line >= LINE_EVERY_S or (news and last_done != progress.done)):
             last_line = now
             print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)
         last_done = progress.done

@@ -154,7 +154,7 @@ def _grid(step: int) -> str:
 
 
 def _resumed(trainer: Trainer, run: Path) -> bool:
-    """Load the last checkpoint of the run, if there is one: Ray's, or where a kill cut Ray's list the last whole one."""
+    """Load the last checkpoint of the run, if there is one: Ray's, or if a kill cut Ray's list the last whole one."""
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             load_checkpoint(Path(folder) / CHECKPOINT, trainer)

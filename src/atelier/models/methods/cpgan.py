@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ from atelier.models.losses.perceptual import content_loss, gram, identity_loss, 
 from atelier.models.methods.base import Batch, Method, Wrap, paint, to_float
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+
+SHIFT = 16  # px: the longest stride of an encoder's style features, and twice that of the discriminator's pixels
 
 
 @dataclass(frozen=True)
@@ -185,11 +188,12 @@ class Cpgan(Method):
         with self._autocast():
             inputs = torch.cat([content, style]) if c.identity_weight else content
             outputs = self.wrapped_generator(inputs).float()
-        painted = outputs[: len(content)]
+        view = window(step, *content.shape[2:])
+        painted, real = outputs[: len(content)][view], style[view]
         features = self._features(painted)
         with torch.no_grad():
-            wanted = self._features(content)[self.encoder.content_layer]
-            style_features = self._features(style)
+            wanted = self._features(content[view])[self.encoder.content_layer]
+            style_features = self._features(real)
         with self._autocast():
             fake = self.discriminator(painted, self.style.scaled(features))
         losses = {
@@ -209,7 +213,7 @@ class Cpgan(Method):
         self.discriminator.requires_grad_(True)
         both = {layer: torch.cat([style_features[layer], features[layer].detach()]) for layer in self.style.layers}
         with self._autocast():
-            scores = self.wrapped_discriminator(torch.cat([style, painted.detach()]), self.style.scaled(both))
+            scores = self.wrapped_discriminator(torch.cat([real, painted.detach()]), self.style.scaled(both))
         n = len(style)
         losses["discriminator"] = mean(discriminator_loss(c.adversarial, scale[:n], scale[n:]) for scale in scores)
         self.optimizers["discriminator"].zero_grad()
@@ -219,6 +223,18 @@ class Cpgan(Method):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def window(step: int, height: int, width: int) -> tuple[slice, ...]:
+    """The part of the pictures (B, C, H, W) that the losses see at this step: all but up to `SHIFT` px at each side.
+
+    Encoder and discriminator stride over the picture, so their gradients repeat with that period; where it begins moves
+    with every step, else the generator learns it as a grid. Small pictures are seen whole.
+    """
+    slices = [slice(None), slice(None)]
+    for size, offset in zip((height, width), np.random.default_rng(step).integers(0, SHIFT, 2).tolist(), strict=True):
+        slices.append(slice(offset, offset + size - SHIFT) if size >= 4 * SHIFT else slice(None))
+    return tuple(slices)
 
 
 def mean(losses: Iterable[Tensor]) -> Tensor:
