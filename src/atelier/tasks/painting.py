@@ -22,9 +22,9 @@ STROKE_PX = 4  # half the length over which one colour is dragged
 BRISTLE_PX = 7  # half the length of a bristle's trace
 CELL_PX = 3  # size of a load of paint that differs from its neighbours
 PAINT = (3.5, 9.0, 12.0)  # how much loads differ, in L, a, b: in hue more than in light
-SATURATION = 1.35
-SHADOW = (6.0, -26.0)  # a, b added where it is dark: ultramarine
-LIGHT = (-2.0, 22.0)  # a, b added where it is light: cream
+SATURATION = 1.25
+SHADOW = (10.0, -42.0)  # a, b added where it is dark: ultramarine
+LIGHT = (-4.0, 34.0)  # a, b added where it is light: cream
 RELIEF = 0.14  # share by which a ridge of paint catches or loses light
 
 

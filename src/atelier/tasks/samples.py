@@ -19,7 +19,7 @@ from atelier.tasks.images import Pixels
 FORMAT = 1
 SCHEME = "sample://"
 SIZE_PX = 160  # of every picture
-SHORT_SIDES_PX = (176, 240, 330)  # a parent is scaled to these before windows are cut
+SHORT_SIDES_PX = (330, 430)  # a parent is scaled to these before windows are cut: they show parts, not scenes
 MAX_ENLARGEMENT = 1.15
 STRIDE_PX = 64  # at most this far apart: windows overlap
 
@@ -117,10 +117,9 @@ def _crops(spec: str) -> dict[str, Crop]:
 
 def _windows(parent: Parent) -> Iterator[Crop]:
     """Windows that cover the parent at every scale at which it need not be enlarged much."""
-    for short_side in SHORT_SIDES_PX:
+    reached = [side for side in SHORT_SIDES_PX if min(_size(parent, side)) >= side]
+    for short_side in reached or SHORT_SIDES_PX[:1]:  # a small parent is cut as it is
         width, height = _size(parent, short_side)
-        if min(width, height) < short_side:
-            continue
         for top in _positions(height):
             for left in _positions(width):
                 name = f"{parent.name.replace(' ', '-')}/{short_side:03}-{top:03}-{left:03}.png"
