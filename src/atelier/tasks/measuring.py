@@ -23,7 +23,7 @@ from atelier.models.metrics.content import content_distances
 from atelier.models.metrics.diversity import diversity
 from atelier.models.metrics.fid import frechet
 from atelier.models.metrics.gram import gram_vectors, style_kernel
-from atelier.models.metrics.inversion import correlation
+from atelier.models.metrics.inversion import INVERTED, correlation
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import compare, group_weights
 from atelier.models.metrics.ssim import luminance, ssim
@@ -188,7 +188,7 @@ def summarize(
         },
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
         "diversity": _beside(*varied),
-        "inversion": {"share": float((correlations < 0).mean()), "correlation": float(correlations.mean())},
+        "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
         "checkerboard": _beside(*grids),
         # a whole batch in its median pass: the first one also pays for warming up
         "speed": {"images_per_second": float(np.median([len(batch.ssim) / batch.seconds for batch in stylized]))},

@@ -2,6 +2,10 @@
 
 from torch import Tensor
 
+INVERTED = (
+    -0.2
+)  # correlation below which light and dark are exchanged; strokes on a nearly flat picture scatter around 0
+
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:
     """Pearson correlation of the luminance of input and output, picture by picture.
@@ -11,7 +15,7 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:
         y: luminance of the outputs, as x.
 
     Returns:
-        (B,) in [-1, 1]; below 0 the picture is inverted. 0 where either picture is of one value.
+        (B,) in [-1, 1]; below `INVERTED` the picture is a negative. 0 where either picture is of one value.
     """
     x, y = x.double().flatten(1), y.double().flatten(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
