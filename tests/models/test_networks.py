@@ -10,16 +10,19 @@ from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
 
 
 def painted_over(seed: int = 0) -> Generator:
-    """A generator that has left the identity."""
+    """A generator that has begun to paint."""
     torch.manual_seed(seed)
     generator = Generator(4, 8, 1)
     nn.init.normal_(generator.draw.weight, std=0.1)
     return generator
 
 
-def test_a_new_generator_is_the_identity() -> None:
-    x = torch.rand(2, 3, 16, 24) * 2 - 1
-    assert torch.equal(Generator(4, 8, 1)(x), x)
+def test_a_new_generator_leaves_the_underpainting() -> None:
+    """The picture without its finest detail, and nothing moved."""
+    coarse = torch.linspace(-1, 1, 24).expand(2, 3, 16, 24)
+    assert (Generator(4, 8, 1)(coarse) - coarse)[..., 1:-1].abs().max() < 1e-6
+    fine = torch.tensor([1.0, -1.0]).repeat(12).expand(2, 3, 16, 24)
+    assert Generator(4, 8, 1)(fine).abs().max() < 1e-6
 
 
 def test_no_parameter_is_dead() -> None:

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from atelier.models import artifact
 from atelier.models.losses.perceptual import gram
-from atelier.models.methods.cpgan import CpganConfig, StyleStatistics
+from atelier.models.methods.cpgan import CpganConfig, StyleStatistics, window
 from atelier.models.training import Trainer, draw, load_checkpoint, save_checkpoint
 from tests.models.tiny import CONFIG, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
@@ -178,6 +178,19 @@ def test_statistics_are_those_of_many_pictures() -> None:
     (found,) = torch.autograd.grad(mean.sum(), batches_[4])
     (own,) = torch.autograd.grad(grams[4].sum(), batches_[4])
     torch.testing.assert_close(found, own)
+
+
+def test_the_window_moves_over_the_whole_picture() -> None:
+    seen = torch.zeros(1, 1, 128, 96)
+    offsets = set()
+    for step in range(200):
+        view = window(step, 128, 96)
+        seen[view] += 1
+        assert seen[view].shape == (1, 1, 112, 80)
+        offsets.add((view[2].start, view[3].start))
+    assert seen.min() > 0
+    assert len(offsets) > 100
+    assert seen[window(0, 32, 32)].shape == seen.shape
 
 
 def test_modules_are_saved_unwrapped() -> None:

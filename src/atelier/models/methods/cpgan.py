@@ -42,7 +42,7 @@ class CpganConfig:
     )
     adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
-    content_weight: float = field(default=0.5, metadata={"description": "weight of the content loss", "ge": 0})
+    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
     style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
     identity_weight: float = field(
         default=0.0,
@@ -151,7 +151,7 @@ class Cpgan(Method):
 
     @staticmethod
     def build_generator(config: CpganConfig) -> nn.Module:
-        """The generator of this config, at the identity."""
+        """The generator of this config, which paints nothing over its underpainting yet."""
         return Generator(config.filters, config.width, config.blocks)
 
     @staticmethod

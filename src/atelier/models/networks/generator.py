@@ -3,10 +3,13 @@
 Layout of Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer" (two strided convolutions, residual
 blocks, two upsamplings) with three changes: nearest-neighbour upsampling followed by a convolution instead of a
 transposed one, which leaves no checkerboard (Odena et al. 2016); InstanceNorm (Ulyanov et al. 2016); and the network
-draws the *change* to the picture, so that it starts as the identity and content is what it keeps for free.
+paints over an underpainting, the picture without its finest detail. So content is there from the first step, but the
+detail is the painter's own: photographic detail that is only added to could never be taken away, since the network
+sees it at a quarter of the size.
 """
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 MULTIPLE = 4  # height and width must be multiples of this: two halvings
 MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
@@ -53,6 +56,11 @@ class Residual(nn.Module):
         return x + y
 
 
+def underpainting(x: Tensor) -> Tensor:
+    """(B, 3, H, W) averaged over 2×2 pixels and smoothly enlarged again."""
+    return F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+
+
 class Generator(nn.Module):
     """Pictures (B, 3, H, W) in [-1, 1] to painted pictures of the same shape and range.
 
@@ -84,5 +92,5 @@ class Generator(nn.Module):
         """Height and width must be multiples of 4 and at least 8 px."""
         y: Tensor = self.encode(x)  # (B, w, H/4, W/4)
         y = self.decode(self.transform(y))  # (B, f, H, W)
-        change: Tensor = self.draw(y)  # (B, 3, H, W)
-        return x + change.to(x.dtype)
+        strokes: Tensor = self.draw(y)  # (B, 3, H, W)
+        return underpainting(x) + strokes.to(x.dtype)
