@@ -56,16 +56,16 @@ def test_every_term_of_the_loss_moves_the_generator() -> None:
 
 def test_training_learns_the_style() -> None:
     values: list[float] = []
-    t = trainer(replace(CONFIG, adversarial_weight=0.0, content_weight=0.1), steps=40, log_every=5)
-    pale = pictures(2) // 4 + 160  # a style that can be learned: bright and without contrast
+    t = trainer(replace(CONFIG, adversarial_weight=0.0, content_weight=0.1, style_memory=0.5), steps=40, log_every=5)
+    dark = pictures(2) // 4  # a style that can be learned
     source = batches(TRAINING)
     t.run(
-        lambda step: replace(source(step), style=pale[:4]),
+        lambda step: replace(source(step), style=dark[:4]),
         lambda step, losses: values.append(losses["style"]),
         ignore,
         ignore,
     )
-    assert values[-1] < 0.5 * values[0]
+    assert values[-1] < 0.2 * values[0]
 
 
 def test_callbacks_come_when_they_should() -> None:

@@ -232,7 +232,9 @@ def window(step: int, height: int, width: int) -> tuple[slice, ...]:
     with every step, else the generator learns it as a grid. Small pictures are seen whole.
     """
     slices = [slice(None), slice(None)]
-    for size, offset in zip((height, width), np.random.default_rng(step).integers(0, SHIFT, 2).tolist(), strict=True):
+    for size, offset in zip(
+        (height, width), np.random.default_rng(step).integers(0, SHIFT, 2, endpoint=True).tolist(), strict=True
+    ):
         slices.append(slice(offset, offset + size - SHIFT) if size >= 4 * SHIFT else slice(None))
     return tuple(slices)
 
