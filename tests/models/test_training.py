@@ -188,7 +188,8 @@ def test_the_window_moves_over_the_whole_picture() -> None:
         seen[view] += 1
         assert seen[view].shape == (1, 1, 112, 80)
         offsets.add((view[2].start, view[3].start))
-    assert seen.min() > 0
+    assert seen.amax(3).min() > 0
+    assert seen.amax(2).min() > 0
     assert len(offsets) > 100
     assert seen[window(0, 32, 32)].shape == seen.shape
 
