@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from atelier.models.losses.adversarial import discriminator_loss, generator_loss
-from atelier.models.losses.perceptual import content_loss, gram, identity_loss, style_loss, total_variation
+from atelier.models.losses.perceptual import (
+    content_loss,
+    gram,
+    identity_loss,
+    luminance_loss,
+    style_loss,
+    total_variation,
+)
 
 
 def test_gram_is_gatys_equation_3() -> None:
@@ -56,3 +63,11 @@ def test_values_of_the_equations() -> None:
     assert discriminator_loss("least_squares", real, fake).item() == pytest.approx(0.5 * 0.625 + 0.5 * 0.625)
     assert generator_loss("hinge", fake).item() == pytest.approx(-0.25)
     assert generator_loss("least_squares", fake).item() == pytest.approx(0.5 * 1.125)
+
+
+def test_luminance_loss_forbids_the_negative_and_leaves_brightness_and_contrast_to_the_style() -> None:
+    content = torch.rand(2, 3, 8, 8).repeat_interleave(8, 2).repeat_interleave(8, 3) * 2 - 1
+    assert luminance_loss(content, content) < 0.2
+    assert luminance_loss(0.5 * content + 0.3, content) < 0.2
+    assert luminance_loss(-content, content) > 1.8
+    torch.testing.assert_close(luminance_loss(torch.full_like(content, 0.4), content), torch.tensor(1.0))

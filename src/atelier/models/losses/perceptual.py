@@ -6,7 +6,12 @@ and the layer, so that one set of weights serves every encoder.
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+CELL_PX = 8  # what is lighter or darker is compared over cells of this size: strokes are finer
+LEAST_VARIANCE = 1e-3  # of luminance in [-1, 1]: flatter pictures have no light and dark to keep
 
 
 def gram(features: Tensor) -> Tensor:
@@ -51,6 +56,31 @@ def total_variation(x: Tensor) -> Tensor:
     down = (x[:, :, 1:] - x[:, :, :-1]).abs().mean()
     across = (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().mean()
     return down + across
+
+
+def luminance_loss(painted: Tensor, content: Tensor) -> Tensor:
+    """1 − Pearson's correlation of coarse luminance, mean over pictures: light stays light and dark stays dark.
+
+    Ours. An adversarial loss is as content with a negative, and so are Gram matrices; a correlation leaves brightness
+    and contrast to the style and forbids only their exchange.
+
+    Args:
+        painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
+        content: (B, 3, H, W), the pictures they were painted from.
+
+    Returns:
+        In [0, 2]; 1 for pictures that are flat.
+    """
+    a, b = (F.avg_pool2d(_luminance(x), CELL_PX).flatten(1) for x in (painted, content))  # (B, cells)
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    spread = (a.square().mean(1) + LEAST_VARIANCE).sqrt() * (b.square().mean(1) + LEAST_VARIANCE).sqrt()
+    return (1 - (a * b).mean(1) / spread).mean()
+
+
+def _luminance(x: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 1, H, W), weights of ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)
+    return (x * weights[:, None, None]).sum(1, keepdim=True)
 
 
 def identity_loss(painted: Tensor, style: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """cpgan: a content-preserving generator against a patch discriminator, guided by an encoder's features.
 
 The generator is trained with content and Gram style losses in an encoder's features (Johnson et al. 2016), an
-adversarial loss on the style domain (Miyato et al. 2018), identity on pictures of the style (Zhu et al. 2017) and a
-total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
+adversarial loss on the style domain (Miyato et al. 2018), a luminance loss against negatives, identity on pictures of
+the style (Zhu et al. 2017) and a total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_loss, generator_loss
-from atelier.models.losses.perceptual import content_loss, gram, identity_loss, style_loss, total_variation
+from atelier.models.losses.perceptual import (
+    content_loss,
+    gram,
+    identity_loss,
+    luminance_loss,
+    style_loss,
+    total_variation,
+)
 from atelier.models.methods.base import Batch, Method, Wrap, paint, to_float
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
@@ -44,6 +51,9 @@ class CpganConfig:
     adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
     style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    luminance_weight: float = field(
+        default=2.0, metadata={"description": "weight of the luminance loss, which keeps light light", "ge": 0}
+    )
     identity_weight: float = field(
         default=0.0,
         metadata={"description": "weight of the identity loss; above 0 the style pictures are painted too", "ge": 0},
@@ -200,6 +210,7 @@ class Cpgan(Method):
             "adversarial": mean(generator_loss(c.adversarial, scale) for scale in fake),
             "content": content_loss(features[self.encoder.content_layer], wanted),
             "style": style_loss(self.style.follow(features, step), self.style.of("target")),
+            "luminance": luminance_loss(painted, content[view]),
             "total_variation": total_variation(painted),
         }
         if c.identity_weight:

@@ -1,7 +1,7 @@
 """The generator: a picture in, the same picture painted out.
 
 Layout of Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer" (two strided convolutions, residual
-blocks, two upsamplings) with three changes: nearest-neighbour upsampling followed by a convolution instead of a
+blocks, two upsamplings) with three changes: bilinear upsampling followed by a convolution instead of a
 transposed one, which leaves no checkerboard (Odena et al. 2016); InstanceNorm (Ulyanov et al. 2016); and the network
 paints over an underpainting, the picture without its finest detail. So content is there from the first step, but the
 detail is the painter's own: photographic detail that is only added to could never be taken away, since the network
@@ -80,8 +80,8 @@ class Generator(nn.Module):
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
         self.decode = nn.Sequential(
-            *(nn.Upsample(scale_factor=2), convolution(w, 2 * f, 3), norm(2 * f), nn.ReLU()),
-            *(nn.Upsample(scale_factor=2), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
+            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(w, 2 * f, 3), norm(2 * f), nn.ReLU()),
+            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
         )
         self.draw = convolution(f, 3, 5, bias=True)
         nn.init.zeros_(self.draw.weight)
