@@ -78,7 +78,7 @@ def test_callbacks_come_when_they_should() -> None:
 
     trainer(steps=5).run(batches(TRAINING), on_step, calls["checkpoint"].append, calls["sample"].append)
     assert calls == {"step": [2, 4, 5], "checkpoint": [3, 5], "sample": [4, 5]}
-    names = {"adversarial", "content", "style", "identity", "total_variation", "discriminator"}
+    names = {"adversarial", "content", "style", "luminance", "identity", "total_variation", "discriminator"}
     assert all(set(losses) == names for losses in seen)
     assert all(isinstance(value, float) for losses in seen for value in losses.values())
 

@@ -2,7 +2,8 @@
 
 The generator is trained with content and Gram style losses in an encoder's features (Johnson et al. 2016), an
 adversarial loss on the style domain (Miyato et al. 2018), a luminance loss against negatives, identity on pictures of
-the style (Zhu et al. 2017) and a total-variation term. The style target is the mean Gram matrix of the style domain, taken once before the first step.
+the style (Zhu et al. 2017) and a total-variation term. The style target is the mean Gram matrix of the style domain,
+taken once before the first step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
