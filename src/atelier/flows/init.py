@@ -14,7 +14,7 @@ from atelier.tasks.stylization import StylizeConfig
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.versions import GateConfig
 
-DEMO_STEPS = 600  # under three minutes on two cores
+DEMO_STEPS = 700  # a little over three minutes on two cores
 
 
 def demo_params() -> str:

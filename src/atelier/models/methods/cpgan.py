@@ -50,7 +50,7 @@ class CpganConfig:
     )
     adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
-    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
+    content_weight: float = field(default=0.75, metadata={"description": "weight of the content loss", "ge": 0})
     style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
     luminance_weight: float = field(
         default=2.0, metadata={"description": "weight of the luminance loss, which keeps light light", "ge": 0}
