@@ -28,7 +28,7 @@ test: $(SETUP)  ## everything but the long kill matrices
 test-all: $(SETUP)
 	$(BIN)/pytest
 
-bench: $(SETUP)
+bench: $(SETUP)  ## what the orchestration costs; benchmarks/monet.py wants pictures of its own
 	$(BIN)/python benchmarks/overhead.py
 
 lint: $(SETUP)

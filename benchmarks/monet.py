@@ -1,6 +1,6 @@
 """The defaults on real pictures: landscape photographs to Monet, by the product's own commands.
 
-    python benchmarks/monet.py ../shared/data/monet2photo --steps 2000
+    python benchmarks/monet.py FOLDER --steps 2000
 
 FOLDER holds `photo/` and `monet/` (the "monet2photo" set of Zhu et al. 2017). A fifth of each is held out by ingestion,
 as it always is; nothing but the number of steps differs from `atelier init`. The figures are those of
