@@ -31,7 +31,7 @@ class GateConfig:
         default=0.0, metadata={"description": "largest share of pictures that come out as negatives", "ge": 0, "le": 1}
     )
     max_checkerboard_ratio: float = field(
-        default=1.5, metadata={"description": "largest energy on the pixel grid, as a multiple of the photos'", "ge": 0}
+        default=2.0, metadata={"description": "largest energy on the pixel grid, as a multiple of the photos'", "ge": 0}
     )
     tolerance: float = field(
         default=0.05, metadata={"description": "how much worse than prod each of the first three may be", "ge": 0}
