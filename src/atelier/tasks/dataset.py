@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atelier.tasks.whole_files import write
+
 CARD = "dataset.json"
 SPLITS = ("train", "holdout")
 SCHEMA = pa.schema(
@@ -115,10 +117,8 @@ def read_rows(
 
 def write_card(folder: Path, card: Card) -> None:
     """Write the card, complete or not at all."""
-    temporary = folder / f".{CARD}.tmp"
     content = {"id": card.id, "format": card.format, "shards": [asdict(s) for s in card.shards], "facts": card.facts}
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    temporary.replace(folder / CARD)
+    write(folder / CARD, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def read_card(folder: Path) -> Card:

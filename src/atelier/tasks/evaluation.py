@@ -18,9 +18,10 @@ import pyarrow.dataset as pads
 
 from atelier.tasks import encoders
 from atelier.tasks.dataset import Card, read_card, read_rows, select
-from atelier.tasks.evaluation_plots import GRID_COLUMNS, write, write_plots
+from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
 from atelier.tasks.images import Pixels
 from atelier.tasks.progress import Progress, Report, silent
+from atelier.tasks.whole_files import write
 
 FORMAT = 1
 RULERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first

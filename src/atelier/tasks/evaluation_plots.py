@@ -5,6 +5,7 @@ from pathlib import Path
 
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.images import Pixels, decode, encode
+from atelier.tasks.whole_files import write
 
 GRID_COLUMNS = 6
 CELL_PX = 160
@@ -40,11 +41,3 @@ def write_plots(
     cells.append([decode(data) for data in paintings])
     names.append("the style")
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file, complete or not at all; its folder is made if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -22,7 +22,8 @@ from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.screening import UNREADABLE, ScreenConfig, Seen
 from atelier.tasks.sources import Entry
 from atelier.tasks.sources_lock import ScanSummary
-from atelier.tasks.standing import FileSeen, Standing, Writer, read_standing, write_index, write_list
+from atelier.tasks.standing import FileSeen, Standing, Writer, read_standing, write_index
+from atelier.tasks.whole_files import csv_bytes, write
 
 FORMAT = 1
 DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -208,7 +209,8 @@ def _write_lists(out: Path, seen: list[FileSeen]) -> tuple[dict[str, int], int]:
     unreadable = [file for file in seen if file.state == UNREADABLE]
     screened = [file for file in seen if file.state not in ("", UNREADABLE)]
     header = ("domain", "source", "path", "stage", "reason")
-    write_list(out / "quarantine.csv", header, ((f.domain, f.source, f.name, "ingest", f.reason) for f in unreadable))
+    quarantined = ((f.domain, f.source, f.name, "ingest", f.reason) for f in unreadable)
+    write(out / "quarantine.csv", csv_bytes(header, quarantined))
     rows = ((f.domain, f.source, f.name, f.state, f.reason) for f in screened)
-    write_list(out / "screened.csv", ("domain", "source", "path", "state", "reason"), rows)
+    write(out / "screened.csv", csv_bytes(("domain", "source", "path", "state", "reason"), rows))
     return dict(sorted(Counter(file.state for file in screened).items())), len(unreadable)

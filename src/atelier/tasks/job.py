@@ -7,8 +7,6 @@ summary.json      the counts
 quarantine.csv    what failed, at which stage, and why
 """
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -23,6 +21,7 @@ import pyarrow.parquet as pq
 
 from atelier.tasks.ledger import STATES, Ledger, Marks, locked, remove_leftovers, write_durably
 from atelier.tasks.naming import RESERVED, plan_outputs
+from atelier.tasks.whole_files import csv_bytes
 
 FORMAT = 1
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
@@ -137,14 +136,9 @@ class Job:
     def write_summary(self, summary: dict[str, Any], standing: Standing) -> None:
         """Write the counts and the quarantine list."""
         failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "stage", "reason"])
-        writer.writerows(
-            [_cell(row[key]) for key in ("input", "stage", "reason")]
-            for row in failed.select(["input", "stage", "reason"]).to_pylist()
-        )
-        self._write("quarantine.csv", text.getvalue())
+        columns = ("path", "stage", "reason")
+        rows = [(row["input"], row["stage"], row["reason"]) for row in failed.to_pylist()]
+        write_durably(self.books / "quarantine.csv", csv_bytes(columns, rows))
         self._write("summary.json", json.dumps(summary, indent=2) + "\n")
 
     @property
@@ -204,9 +198,3 @@ def _size(path: str) -> int:
         return os.stat(path).st_size  # noqa: PTH116 (this runs for every output, and a Path costs more than the call)
     except OSError:
         return -1
-
-
-def _cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula and no terminal for a command."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return f"'{safe}" if safe.startswith(("=", "+", "-", "@")) else safe

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 
 from atelier.tasks.processes import dvc, dying_with_me, environment, git
+from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace, lock
 
 STAGES = ("ingest", "augment", "train", "evaluate")
@@ -49,9 +50,7 @@ def write_formats(workspace: Workspace) -> None:
         lines.append(f"{stage}: {values[0]!r}")
     text = "\n".join(lines) + "\n"
     if not workspace.formats.is_file() or workspace.formats.read_text() != text:
-        temporary = workspace.formats.with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.replace(workspace.formats)
+        write(workspace.formats, text.encode())
 
 
 def stages(workspace: Workspace) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any
 from atelier import __version__
 from atelier.tasks.charts import curve, number
 from atelier.tasks.dataset import CARD, read_card
-from atelier.tasks.evaluation_plots import write
 from atelier.tasks.images import BadImage, decode, encode, resize
 from atelier.tasks.report_measures import lookup, table
+from atelier.tasks.whole_files import write
 
 TEMPLATE = Path(__file__).parent / "template" / "report.html"
 MOST_PAIRS = 24

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from atelier.tasks.layouts import SourceConfig, list_source
 from atelier.tasks.sources import Entry
+from atelier.tasks.whole_files import write
 
 LOCK_FORMAT = 1
 Sources = Mapping[str, Sequence[SourceConfig]]  # of each domain
@@ -48,9 +49,7 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
     text = json.dumps({"format": LOCK_FORMAT, "domains": domains}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     changed = not lock.is_file() or lock.read_bytes() != text.encode()
     if changed:
-        temporary = lock.with_name(f".{lock.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(lock)
+        write(lock, text.encode())
     return ScanSummary(counts, files, size, changed)
 
 

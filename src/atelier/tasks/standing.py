@@ -1,6 +1,5 @@
 """What a dataset folder holds already: its shards, an index of every file seen, and lists of what was left out."""
 
-import csv
 import hashlib
 import io
 import json
@@ -17,6 +16,7 @@ from atelier.tasks import dataset
 from atelier.tasks.dataset import Shard
 from atelier.tasks.screening import Prepared
 from atelier.tasks.sources import Entry
+from atelier.tasks.whole_files import write
 
 Row = tuple[str, str]  # domain and id
 
@@ -177,25 +177,5 @@ def write_index(out: Path, seen: Sequence[FileSeen]) -> str:
     pq.write_table(pa.Table.from_pylist([asdict(file) for file in seen], schema=FileSeen.SCHEMA), buffer)
     # data sets' readers skip names that begin with an underscore
     name = f"_index-{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.parquet"
-    _replace(out / name, buffer.getvalue())
+    write(out / name, buffer.getvalue())
     return name
-
-
-def write_list(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV file whose cells no spreadsheet takes for formulas."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(cell) for cell in row] for row in rows)
-    _replace(path, text.getvalue().encode("utf-8", "backslashreplace"))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _cell(text: str) -> str:
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return f"'{safe}" if safe.startswith(("=", "+", "-", "@")) else safe

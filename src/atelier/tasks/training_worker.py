@@ -21,6 +21,7 @@ from atelier.tasks import dataset, encoders, images
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.training_log import GRIDS, JournalWriter
 from atelier.tasks.training_plan import MODEL, Plan
+from atelier.tasks.whole_files import write
 
 CHECKPOINT = "checkpoint.safetensors"
 SAMPLES = "samples.png"
@@ -73,7 +74,7 @@ def work(settings: dict[str, Plan]) -> None:
         def on_sample(step: int) -> None:
             path = plan.run / GRIDS / _grid(step)
             path.parent.mkdir(exist_ok=True)
-            _write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
+            write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
             journal.write(kind="grid", step=step, file=path.name)
 
         begun = trainer.step
@@ -193,11 +194,5 @@ def _write_model(plan: Plan, trainer: Trainer, batches: Batches) -> None:
         shutil.rmtree(path, ignore_errors=True)
     facts = plan.facts | {"precision": trainer.precision, "steps": trainer.step}
     artifact.save(temporary, plan.method_config, trainer.generator_ema, facts)
-    _write(temporary / SAMPLES, _before_and_after(trainer, batches, ("before", "after")))
+    write(temporary / SAMPLES, _before_and_after(trainer, batches, ("before", "after")))
     temporary.replace(final)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
