@@ -113,13 +113,45 @@ def evaluate(
 
     card = read_card(dataset)
     facts = read_facts(model)
-    size = facts.size_px
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
-    ruler = choose_ruler(facts.encoder)
+    # a larger file shows more: it comes first, where people look
+    shown = sorted(_spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
+    pairs = ray.remote(_show).options(num_cpus=1).remote(_data(shown), model.resolve(), SHOWN_PX)
+    measured, each = measure(config, model, photos, paintings, cache, report)
+    metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
+    rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos, each, strict=True)]
+    write_plots(plots, rows, _get(pairs), _data(_spread(paintings, GRID_COLUMNS)))
+    write(out, json.dumps(metrics, indent=2).encode() + b"\n")
+    return Evaluation(out, metrics)
 
+
+def measure(
+    config: EvaluateConfig, model: Path, photos: list[Picture], paintings: list[Picture], cache: Path, report: Report
+) -> tuple[dict[str, Any], list[tuple[float, float]]]:
+    """Measure a model on pictures that it has not seen; Ray must be connected.
+
+    Args:
+        config: how to measure.
+        model: the model folder.
+        photos: of the content domain; these are stylized.
+        paintings: of the style domain.
+        cache: folder that keeps the features of untouched pictures from run to run; what is not of these is removed.
+        report: told of finished pictures.
+
+    Returns:
+        The measures by name, and each photograph's SSIM and correlation.
+
+    Raises:
+        FileNotFoundError: there is no model, or no encoder's weights.
+        ValueError: the model does not say what it was trained on.
+    """
+    import ray
+
+    facts = read_facts(model)
+    size, ruler = facts.size_px, choose_ruler(facts.encoder)
     real, stylize = (ray.remote(task).options(num_cpus=1, num_returns=2) for task in (_real, _stylized))
-    summarize, show = (ray.remote(task).options(num_cpus=1) for task in (_summarize, _show))
+    summarize = ray.remote(_summarize).options(num_cpus=1)
     photo_batches, painting_batches = _batches(photos, config.batch), _batches(paintings, config.batch)
     model, cache = model.resolve(), cache.resolve()
     # each task gives what it measured, which stays on the cluster, and how many pictures that were
@@ -129,9 +161,6 @@ def evaluate(
         real.remote(_data(batch), size, ruler, file)
         for batch, file in zip(photo_batches + painting_batches, kept, strict=True)
     ]
-    # a larger file shows more: it comes first, where people look
-    shown = sorted(_spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
-    pairs = show.remote(_data(shown), model, SHOWN_PX)
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]
@@ -140,25 +169,16 @@ def evaluate(
             [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, ruler, config.resamples, config.seed
         )
     )
-    metrics = {
-        "split": "holdout",
-        "dataset": card.id[:12],
-        "indicative": min(len(set(of)) for of in groups) < MANY_GROUPS,
-        "size_px": size,
-        "counts": {
-            "content": len(photos),
-            "style": len(paintings),
-            "content_groups": len(set(groups[0])),
-            "style_groups": len(set(groups[1])),
-        },
-        **_rounded(measured),
-    }
-    rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos, each, strict=True)]
-    write_plots(plots, rows, _get(pairs), _data(_spread(paintings, GRID_COLUMNS)))
     for stale in set(cache.glob("*.safetensors")) - set(kept):
         stale.unlink(missing_ok=True)
-    write(out, json.dumps(metrics, indent=2).encode() + b"\n")
-    return Evaluation(out, metrics)
+    counts = {
+        "content": len(photos),
+        "style": len(paintings),
+        "content_groups": len(set(groups[0])),
+        "style_groups": len(set(groups[1])),
+    }
+    few = min(counts["content_groups"], counts["style_groups"]) < MANY_GROUPS
+    return {"indicative": few, "size_px": size, "counts": counts, **_rounded(measured)}, each
 
 
 def read_facts(model: Path) -> Facts:
@@ -194,25 +214,43 @@ def choose_ruler(loss_encoder: str) -> Ruler:
     raise missing
 
 
-def held_out(folder: Path, card: Card, domain: str, most: int) -> list[Picture]:
-    """Pictures of a domain's held-out split, the same ones as long as the dataset is the same.
+def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None) -> list[Picture]:
+    """Pictures of a domain that training has not seen, the same ones as long as the dataset is the same.
+
+    Args:
+        folder: the dataset.
+        card: its card.
+        domain: whose pictures.
+        most: how many at most.
+        fold: k and K take the pictures of the training split that are in fold k of K, instead of the held-out split.
 
     Raises:
-        ValueError: fewer than two are held out.
+        ValueError: there are fewer than two.
     """
-    shards = select(card.shards, domain, "holdout")
-    ids = read_rows(folder, card, domain, "holdout", ["id"])["id"].to_pylist()
+    split = "train" if fold else "holdout"
+    rows = read_rows(folder, card, domain, split, ["id", "group"]).to_pylist()
+    if fold:
+        from atelier.tasks.dataset import fold_of
+
+        rows = [row for row in rows if fold_of(row["group"], fold[1]) == fold[0]]
+    ids = [row["id"] for row in rows]
     if len(ids) < 2:
+        if fold:
+            raise ValueError(
+                f"fold {fold[0] + 1} of {fold[1]} has {len(ids)} pictures of {domain!r} and at least 2 are needed: "
+                "use fewer --folds or add pictures"
+            )
         raise ValueError(
             f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
             f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"
         )
     ids = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]  # as good as random, and stable
+    shards = select(card.shards, domain, split)
     table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
         columns=["id", "group", "image"], filter=pc.field("id").isin(ids)
     )
-    rows = {row["id"]: Picture(row["id"], row["group"], row["image"]["bytes"]) for row in table.to_pylist()}
-    return [rows[i] for i in ids]
+    found = {row["id"]: Picture(row["id"], row["group"], row["image"]["bytes"]) for row in table.to_pylist()}
+    return [found[i] for i in ids]
 
 
 def _real(data: list[bytes], size: int, ruler: Ruler, cache: Path) -> tuple[Any, int]:
