@@ -84,6 +84,7 @@ def train(
     logs: Path,
     report: Report,
     initial: Path | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> TrainSummary:
     """Train a model from a training set, or go on where a killed run of the same training stopped.
 
@@ -95,6 +96,7 @@ def train(
         logs: folder for DVCLive's files and TensorBoard's events; replaced.
         report: told steps, losses and the share of time spent waiting for pictures, while training.
         initial: folder of the model that `config.start_from` names.
+        fold: k and K leave the groups of fold k of K out of training.
 
     Raises:
         FileNotFoundError: there is no training set, or no weights of the encoder.
@@ -114,18 +116,8 @@ def train(
         raise ValueError(f"batch_size {config.loop.batch_size} cannot be divided among {config.workers} workers")
     if initial:
         artifact.load(initial)  # a damaged one is told before anything starts
-    encoder = _encoder(config.encoder)
-    facts = {
-        "training_set": card.id,
-        "dataset": card.facts.get("dataset"),
-        "augment": card.facts.get("augment"),
-        "content_domain": config.content,
-        "style_domain": config.style,
-        "encoder": encoder,
-        "train": json.loads(json.dumps(asdict(config))),
-        "initial": sha256_of(initial) if initial else None,
-        "train_format": FORMAT,
-    }
+    facts = facts_of(config, card, initial, fold)
+    encoder = facts["encoder"]
     name = "train-" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     run = checkpoints.resolve() / name
     _prepare(run)
@@ -176,6 +168,34 @@ def train(
         seconds=time.monotonic() - started,
         losses=losses,
     )
+
+
+def facts_of(
+    config: TrainConfig, card: dataset.Card, initial: Path | None = None, fold: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """All that decides the outcome of a training: equal facts, equal model; they become part of its model.json.
+
+    Args:
+        config: what is trained.
+        card: the training set's.
+        initial: folder of the model that `config.start_from` names.
+        fold: k and K, where fold k of K is left out.
+
+    Raises:
+        FileNotFoundError: the encoder's weights are not found.
+    """
+    facts = {
+        "training_set": card.id,
+        "dataset": card.facts.get("dataset"),
+        "augment": card.facts.get("augment"),
+        "content_domain": config.content,
+        "style_domain": config.style,
+        "encoder": _encoder(config.encoder),
+        "train": json.loads(json.dumps(asdict(config))),
+        "initial": sha256_of(initial) if initial else None,
+        "train_format": FORMAT,
+    }
+    return facts | ({"fold": list(fold)} if fold else {})
 
 
 def _encoder(name: str) -> str:
