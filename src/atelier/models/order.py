@@ -50,11 +50,16 @@ class Order:
         self._epoch = lru_cache(maxsize=8)(self._compute_epoch)
         self._window = lru_cache(maxsize=8)(self._compute_window)
 
-    def picture(self, position: int) -> tuple[int, int]:
-        """The group of the picture at a position from 0, and its row in the group."""
-        window = self.window(position)
-        group, row = window.pictures[position - window.start].tolist()
-        return group, row
+    def pictures(self, positions: range) -> list[tuple[int, int]]:
+        """The group of each picture at consecutive positions from 0, and its row in the group."""
+        found: list[tuple[int, int]] = []
+        position = positions.start
+        while position < positions.stop:
+            window = self.window(position)
+            rows = window.pictures[position - window.start : positions.stop - window.start]
+            found += [(group, row) for group, row in rows.tolist()]
+            position = window.stop
+        return found
 
     def window(self, position: int) -> Window:
         """The window that a position from 0 lies in; those of an epoch end with it."""

@@ -81,6 +81,16 @@ def split_of(group: str, holdout_share: float) -> str:
     return "holdout" if position < holdout_share else "train"
 
 
+def fold_of(group: str, folds: int) -> int:
+    """The fold of a group in cross-validation, 0…folds - 1: a function of the group alone, independent of its split.
+
+    Args:
+        group: the row's `group`.
+        folds: number of folds.
+    """
+    return int.from_bytes(hashlib.sha256(b"fold:" + group.encode()).digest()[:8], "big") % folds
+
+
 def select(shards: Iterable[Shard], domain: str | None = None, split: str | None = None) -> list[Shard]:
     """The shards of a domain and split, of all when not given."""
     return [s for s in shards if domain in (None, s.domain) and split in (None, s.split)]
