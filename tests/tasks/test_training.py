@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +28,6 @@ from atelier.tasks.progress import Progress, silent
 from atelier.tasks.training import TrainConfig, train
 from atelier.tasks.training_log import JOURNAL, JournalReader, JournalWriter
 from atelier.tasks.training_placement import SNAPSHOT, cpus_per_worker
-from atelier.tasks.training_plan import Plan
-from atelier.tasks.training_worker import Batches
 
 # Ray Data warns about defaults of its own
 
@@ -240,26 +237,6 @@ def test_two_workers_train_what_one_trains(data: Path, tmp_path: Path) -> None:
     # rank 0 tells the losses of its half of the batch
     assert losses[0].keys() == losses[1].keys()
     assert losses[1]["content"] == pytest.approx(losses[0]["content"], rel=0.5, abs=0.05)
-
-
-def test_ranks_share_the_batch_that_one_worker_sees(data: Path, tmp_path: Path) -> None:
-    plan = Plan(TINY.cpgan, replace(LOOP, batch_size=4), "", data, "photos", "paintings", None, tmp_path, None, {})
-
-    def read(rank: int, world_size: int, steps: list[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        with Batches(plan, rank, world_size) as batches:
-            for step in steps:
-                batch = batches(step)
-                yield batch.content, batch.style
-
-    whole = list(read(0, 1, [0, 1, 2]))
-    halves = [list(read(rank, 2, [0, 1, 2])) for rank in (0, 1)]
-    for step in range(3):
-        for kind in (0, 1):
-            assert torch.equal(whole[step][kind], torch.cat([halves[0][step][kind], halves[1][step][kind]]))
-    (later,) = read(0, 1, [2])
-    assert torch.equal(later[0], whole[2][0]), "a batch is a function of its step"
-    epoch = torch.cat([content for content, _ in whole])[:10]
-    assert len({x.numpy().tobytes() for x in epoch}) == 10, "each picture once an epoch"
 
 
 @pytest.mark.usefixtures("ray_cluster")

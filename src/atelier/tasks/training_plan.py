@@ -24,6 +24,8 @@ class Plan:
     run: Path  # folder of the run, which every worker sees
     threads: int | None  # of torch; its own default when not given
     facts: dict[str, Any]  # for model.json
+    shuffle_rows: int  # pictures of a domain that are shuffled, and in memory, together
+    fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
 
 
 def sha256_of(model: Path) -> str:

@@ -3,12 +3,9 @@
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import ray.train
 import ray.train.torch
 import torch
@@ -16,18 +13,16 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
-from atelier.models.training import Batch, Trainer, draw, load_checkpoint, save_checkpoint
-from atelier.tasks import dataset, encoders, images
+from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
+from atelier.tasks import encoders, images
 from atelier.tasks.contact_sheet import contact_sheet
+from atelier.tasks.training_data import Batches
 from atelier.tasks.training_log import GRIDS, JournalWriter
 from atelier.tasks.training_plan import MODEL, Plan
 from atelier.tasks.whole_files import write
 
 CHECKPOINT = "checkpoint.safetensors"
 SAMPLES = "samples.png"
-
-_AHEAD = 4  # batches that are decoded before they are asked for
-_SHOWN = 8  # pictures in a grid
 
 
 class Placed(ray.train.torch.TorchTrainer):  # type: ignore[misc]
@@ -61,7 +56,7 @@ def work(settings: dict[str, Plan]) -> None:
     if not _resumed(trainer, plan.run) and plan.initial:
         trainer.start_from(artifact.load(plan.initial).generator.state_dict())
 
-    with Batches(plan, rank, world_size) as batches:
+    with Batches(plan, rank, world_size, device) as batches:
         if rank != 0:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(None), lambda step: None)
             return
@@ -84,70 +79,6 @@ def work(settings: dict[str, Plan]) -> None:
         trainer.run(batches, on_step, lambda step: _checkpoint(trainer), on_sample)
         journal.close()
         _write_model(plan, trainer, batches)
-
-
-class Batches:
-    """The batch of a step, decoded ahead by a thread.
-
-    The picture at each place of the global batch is a function of (seed, step, place); a rank decodes its own places.
-    """
-
-    def __init__(self, plan: Plan, rank: int, world_size: int) -> None:
-        """Read the training set's encoded pictures into memory."""
-        card = dataset.read_card(plan.data)
-        self.content = _encoded(plan.data, card, plan.content)
-        self.style = _encoded(plan.data, card, plan.style)
-        self._batch_size = plan.loop.batch_size
-        share = self._batch_size // world_size
-        self._places = range(rank * share, (rank + 1) * share)
-        self._seed = plan.loop.seed
-        self._thread = ThreadPoolExecutor(1, "decode")
-        self._ahead: dict[int, Future[Batch]] = {}
-        self._waited, self._since = 0.0, time.monotonic()
-
-    def __call__(self, step: int) -> Batch:
-        """This rank's part of the batch of a step: any step, in any order, fastest in sequence."""
-        started = time.monotonic()
-        wanted = range(step, step + _AHEAD + 1)
-        self._ahead = {s: self._ahead.get(s) or self._thread.submit(self._decode, s) for s in wanted}
-        batch = self._ahead.pop(step).result()
-        self._waited += time.monotonic() - started
-        return batch
-
-    def waited_share(self) -> float:
-        """Share of the time since the last call that was spent waiting for pictures, 0…1."""
-        now = time.monotonic()
-        share = self._waited / max(now - self._since, 1e-9)
-        self._waited, self._since = 0.0, now
-        return share
-
-    def _decode(self, step: int) -> Batch:
-        positions = [step * self._batch_size + place for place in self._places]
-        return Batch(
-            *(
-                stack([table[draw(self._seed, role, position, len(table))] for position in positions])
-                for role, table in (("content", self.content), ("style", self.style))
-            )
-        )
-
-    def __enter__(self) -> "Batches":
-        """This source of batches."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the thread."""
-        self._thread.shutdown(cancel_futures=True)
-
-
-def stack(encoded: list[bytes]) -> torch.Tensor:
-    """Decode pictures of one size to uint8 (B, 3, H, W)."""
-    return torch.from_numpy(np.stack([images.decode(content) for content in encoded])).permute(0, 3, 1, 2).contiguous()
-
-
-def _encoded(folder: Path, card: dataset.Card, domain: str) -> list[bytes]:
-    """All encoded pictures of a domain, in the card's order."""
-    table = dataset.read_rows(folder, card, domain, columns=["image"])
-    return [row["bytes"] for row in table["image"].to_pylist()]
 
 
 def _grid(step: int) -> str:
@@ -181,8 +112,7 @@ def _checkpoint(trainer: Trainer | None) -> None:
 
 def _before_and_after(trainer: Trainer, batches: Batches, labels: tuple[str, str]) -> bytes:
     """A PNG with pictures of the content domain above what the model makes of them."""
-    count = min(_SHOWN, len(batches.content))
-    before = stack([batches.content[i * len(batches.content) // count] for i in range(count)])  # (B, 3, H, W)
+    before = batches.examples  # (B, 3, H, W)
     rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before))]
     return images.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
 
