@@ -52,7 +52,7 @@ def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
 def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
     with pytest.raises(FileNotFoundError, match="atelier retrain"):
         versions.release(workspace, GateConfig())
-    with pytest.raises(ValueError, match="no version is prod yet"):
+    with pytest.raises(ValueError, match="no version of style-model is prod yet"):
         versions.resolve(workspace, "style-model@prod")
     paint(workspace, "one")
     first = versions.release(workspace, GateConfig())
@@ -90,7 +90,7 @@ def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace)
         model = versions.resolve(workspace, f"style-model@{version}")
         assert (model.path / "generator.safetensors").read_text() == weights
         assert model.dataset == "d1"
-    assert sorted(p.name for p in workspace.models.iterdir()) == ["v1.0.0", "v1.1.0"]
+    assert sorted(p.name for p in (workspace.models / "style-model").iterdir()) == ["v1.0.0", "v1.1.0"]
     with pytest.raises(ValueError, match=r"no version 'v9\.0\.0'.*v1\.1\.0, v1\.0\.0"):
         versions.promote(workspace, "v9.0.0", reason="")
     with pytest.raises(ValueError, match="names no model"):
@@ -112,4 +112,4 @@ def test_bytes_that_are_not_there_leave_no_folder(workspace: Workspace) -> None:
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     with pytest.raises(RuntimeError, match="dvc pull"):
         versions.resolve(workspace, "style-model@prod")
-    assert list(workspace.models.iterdir()) == []
+    assert list((workspace.models / "style-model").iterdir()) == []

@@ -235,11 +235,6 @@ def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, 
         rows = [row for row in rows if fold_of(row["group"], fold[1]) == fold[0]]
     ids = [row["id"] for row in rows]
     if len(ids) < 2:
-        if fold:
-            raise ValueError(
-                f"fold {fold[0] + 1} of {fold[1]} has {len(ids)} pictures of {domain!r} and at least 2 are needed: "
-                "use fewer --folds or add pictures"
-            )
         raise ValueError(
             f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
             f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
@@ -23,7 +24,8 @@ from atelier.tasks.workspace import Workspace, lock
 
 STAGES = ("ingest", "augment", "train", "evaluate")
 
-_OWNED = ("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", "reports/evaluation.json", ".gitignore")
+_OWNED = ("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc")
+_OWNED += ("reports/evaluation.json", "reports/folds.json")
 _MODULES = {"ingest": "ingest", "augment": "augment", "train": "training", "evaluate": "evaluation"}
 _KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
 _STOP_S = 15.0
@@ -54,7 +56,7 @@ def write_formats(workspace: Workspace) -> None:
 
 
 def stages(workspace: Workspace) -> list[str]:
-    """The stages, each after those it depends on: DVC's graph in one order.
+    """The stages, each after those it depends on: DVC's graph in one order, without the models that `keep` added.
 
     Raises:
         RuntimeError: DVC can not read the pipeline.
@@ -67,7 +69,16 @@ def stages(workspace: Workspace) -> list[str]:
             graph.add(before)
             for name in after:
                 graph.add(name, before)
-    return list(graph.static_order())
+    return [name for name in graph.static_order() if not name.startswith("artifacts/")]
+
+
+def keep(workspace: Workspace, folder: Path) -> None:
+    """Have DVC keep a folder that no stage made; `commit` commits the file that names its bytes.
+
+    Raises:
+        RuntimeError: DVC failed.
+    """
+    dvc(workspace.root, "add", "--quiet", folder.relative_to(workspace.root).as_posix())
 
 
 def check_trust(workspace: Workspace, trust: bool) -> None:

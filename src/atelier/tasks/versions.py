@@ -1,13 +1,7 @@
-"""Versions of the model: GTO tags in the workspace's git, and the folders that DVC keeps for them.
-
-A version is an annotated tag `style-model@v1.2.0` on the commit whose dvc.lock names the model's bytes; its message is
-the registry entry (metrics, dataset, the gate's decision) as JSON, so an entry can not be lost or changed apart from
-its version and travels with `git push --tags`. A stage is a tag `style-model#prod#7`, the latest of which counts.
-"""
+"""Versions of the models: judged, registered, promoted, and the folders that DVC keeps for them."""
 
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,46 +9,30 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from atelier.tasks.gate import Decision, GateConfig, Metrics, gate, value
+from atelier.tasks.gate import Decision, GateConfig, Metrics, gate
 from atelier.tasks.pipeline import commit
-from atelier.tasks.processes import dvc, git
+from atelier.tasks.processes import dvc
+from atelier.tasks.registry import (
+    MODEL,
+    PROD,
+    Version,
+    add,
+    assign,
+    current,
+    list_models,
+    list_versions,
+    model_of,
+    named,
+    of_name,
+    order,
+    was_staged,
+)
 from atelier.tasks.workspace import Workspace, lock
 
-__all__ = ["MODEL", "Decision", "GateConfig", "Release", "ResolvedModel", "Version", "gate", "judge", "list_versions"]
-__all__ += ["promote", "register", "release", "resolve"]
-
-MODEL = "style-model"
-PROD = "prod"
+__all__ = ["MODEL", "Decision", "GateConfig", "Release", "ResolvedModel", "Version", "gate", "judge", "list_models"]
+__all__ += ["list_versions", "model_of", "named", "promote", "register", "release", "resolve"]
 
 _WAIT_S = 60.0
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)$")
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version."""
-
-    version: str
-    stage: str | None  # "prod" if it is
-    dataset: str  # id of the dataset it was trained from
-    registered: str  # when, ISO 8601
-    passed: bool  # what the gate said when it was registered
-    reasons: tuple[str, ...]
-    metrics: Metrics = field(repr=False)
-    bytes: str = field(repr=False)  # DVC's hash of the model's folder
-
-    @property
-    def headline(self) -> str:
-        """The most important numbers in one line."""
-        parts = [
-            f"{name} {value(self.metrics, key):.3g}"
-            for name, key in _HEADLINE
-            if value(self.metrics, key) == value(self.metrics, key)
-        ]
-        return ", ".join(parts) or "no metrics"
-
-
-_HEADLINE = (("KID ratio", "kid.ratio"), ("style ratio", "style.ratio"), ("SSIM", "ssim.mean"))
 
 
 @dataclass(frozen=True)
@@ -62,15 +40,18 @@ class ResolvedModel:
     """A model in a folder that does not change."""
 
     path: Path
+    model: str
     version: str
     dataset: str
 
 
 @dataclass(frozen=True)
 class Release:
-    """What became of the model that the pipeline made."""
+    """What became of a model that was trained."""
 
+    model: str
     version: str
+    style: str  # the domain whose style it learned
     previous: str | None  # the version that was `prod` before
     stage: str | None  # "prod" if this version is
     decision: str  # "promoted", "registered" (passed once, and is not prod now) or "refused"
@@ -79,18 +60,18 @@ class Release:
     previous_metrics: Metrics = field(repr=False)
 
 
-def judge(workspace: Workspace, config: GateConfig) -> Decision:
-    """Hold `reports/evaluation.json` against the thresholds and against `prod`.
+def judge(workspace: Workspace, config: GateConfig, model: str = MODEL) -> Decision:
+    """Hold a model's metrics against the thresholds and against its `prod`.
 
     Raises:
         FileNotFoundError: there are no metrics.
     """
-    prod = _current(list_versions(workspace))
-    return gate(_metrics(workspace), prod.metrics if prod else None, config)
+    prod = current(list_versions(workspace, model))
+    return gate(_metrics(workspace, model), prod.metrics if prod else None, config)
 
 
-def release(workspace: Workspace, config: GateConfig) -> Release:
-    """Commit, judge and register the model that the pipeline made, and make it `prod` if it passes.
+def release(workspace: Workspace, config: GateConfig, model: str = MODEL) -> Release:
+    """Commit, judge and register a model that was trained, and make it `prod` if it passes.
 
     A model whose bytes have a version already is judged no second time: one that was refused or rolled back does not
     become `prod` by itself.
@@ -98,82 +79,65 @@ def release(workspace: Workspace, config: GateConfig) -> Release:
     Args:
         workspace: whose pipeline is up to date.
         config: the thresholds.
+        model: its name; its folder is one that DVC keeps.
 
     Raises:
         FileNotFoundError: there is no model or no metrics.
     """
     with lock(workspace, "registry", _WAIT_S):
-        versions = list_versions(workspace)
-        prod = _current(versions)
-        known = _of_bytes(versions, _bytes(workspace))
-        before = (prod.version if prod else None, prod.metrics if prod else {})
+        versions = list_versions(workspace, model)
+        prod = current(versions)
+        known = _of_bytes(versions, _bytes(workspace, model))
         if known is None:
-            decision = judge(workspace, config)
-            known = _register(workspace, _metrics(workspace), decision, versions)
+            decision = judge(workspace, config, model)
+            known = _register(workspace, model, _metrics(workspace, model), decision, versions)
             new = True
         else:
             decision, new = Decision(known.passed, known.reasons), False
-        if known.passed and (new or not _was_staged(workspace, known.version)):  # or killed between the two steps
-            _assign(workspace, known.version, PROD, "; ".join(known.reasons) or "passed the gate")
-            return Release(known.version, before[0], PROD, "promoted", decision.reasons, new, before[1])
+
+        def became(stage: str | None, word: str, reasons: tuple[str, ...]) -> Release:
+            before = (prod.version if prod else None), (prod.metrics if prod else {})
+            return Release(model, known.version, known.style, before[0], stage, word, reasons, new, before[1])
+
+        if known.passed and (new or not was_staged(workspace, known)):  # or killed between the two steps
+            assign(workspace, model, known.version, PROD, "; ".join(known.reasons) or "passed the gate")
+            return became(PROD, "promoted", decision.reasons)
         if known.stage == PROD:
-            return Release(known.version, before[0], PROD, "promoted", decision.reasons, new, before[1])
+            return became(PROD, "promoted", decision.reasons)
         if not known.passed:
-            return Release(known.version, before[0], None, "refused", decision.reasons, new, before[1])
-        note = f"{known.version} was prod once: `atelier models promote {known.version}` makes it prod again"
-        return Release(known.version, before[0], None, "registered", (note,), new, before[1])
+            return became(None, "refused", decision.reasons)
+        name = known.version if model == MODEL else f"{model}@{known.version}"
+        note = f"{known.version} was prod once: `atelier models promote {name}` makes it prod again"
+        return became(None, "registered", (note,))
 
 
-def register(workspace: Workspace, metrics: Metrics, decision: Decision) -> str:
-    """Give the model that the pipeline made a version; the one it has already, if it has one.
+def register(workspace: Workspace, metrics: Metrics, decision: Decision, model: str = MODEL) -> str:
+    """Give a model that was trained a version; the one it has already, if it has one.
 
     Args:
-        workspace: whose dvc.lock names the model.
-        metrics: its `reports/evaluation.json`.
+        workspace: whose DVC files name the model.
+        metrics: what was measured of it.
         decision: what the gate says.
+        model: its name.
 
     Raises:
         FileNotFoundError: there is no model.
     """
     with lock(workspace, "registry", _WAIT_S):
-        versions = list_versions(workspace)
-        known = _of_bytes(versions, _bytes(workspace))
-        return (known or _register(workspace, metrics, decision, versions)).version
+        versions = list_versions(workspace, model)
+        known = _of_bytes(versions, _bytes(workspace, model))
+        return (known or _register(workspace, model, metrics, decision, versions)).version
 
 
-def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str) -> None:
+def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
     """Make a registered version the one of a stage, in one step: a tag. An older version is a rollback.
 
     Raises:
         ValueError: there is no such version.
     """
     with lock(workspace, "registry", _WAIT_S):
-        _named(list_versions(workspace), version)
-        _assign(workspace, version, stage, reason)
-
-
-def list_versions(workspace: Workspace) -> list[Version]:
-    """The registered versions, the newest first."""
-    prod = _staged(workspace, PROD)
-    found = []
-    for name, date, message in _tags(workspace, f"{MODEL}@*"):
-        version = name.removeprefix(f"{MODEL}@")
-        if not _VERSION.match(version):
-            continue
-        entry = _entry(message)
-        found.append(
-            Version(
-                version,
-                PROD if version == prod else None,
-                str(entry.get("dataset", "")),
-                date,
-                bool(entry.get("passed", False)),
-                tuple(entry.get("reasons", ())),
-                entry.get("metrics", {}),
-                str(entry.get("bytes", "")),
-            )
-        )
-    return sorted(found, key=lambda v: _order(v.version), reverse=True)
+        of_name(list_versions(workspace, model), model, version)
+        assign(workspace, model, version, stage, reason)
 
 
 def resolve(workspace: Workspace, name: str) -> ResolvedModel:
@@ -181,137 +145,95 @@ def resolve(workspace: Workspace, name: str) -> ResolvedModel:
 
     Args:
         workspace: whose registry is asked.
-        name: `style-model@prod` or `style-model@v1.2.0`.
+        name: `style-model@prod`, `style-model@v1.2.0`, or the same of a style's own model.
 
     Raises:
         ValueError: there is no such version, or none is prod.
         RuntimeError: DVC does not have its bytes.
     """
-    versions = list_versions(workspace)
-    model, _, wanted = name.partition("@")
-    if model != MODEL or not wanted:
+    parts = named(name)
+    if parts is None:
         raise ValueError(f"{name!r} names no model: write {MODEL}@prod, or {MODEL}@v1.2.0")
+    model, wanted = parts
+    versions = list_versions(workspace, model)
     if wanted == PROD:
-        current = _current(versions)
-        if current is None:
-            raise ValueError(f"no version is prod yet in {workspace.root}: `atelier retrain` makes one")
-        wanted = current.version
-    version = _named(versions, wanted)
-    folder = workspace.models / version.version
+        prod = current(versions)
+        if prod is None:
+            remedy = "atelier retrain" if model == MODEL else "atelier train --each-style"
+            raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{remedy}` makes one")
+        wanted = prod.version
+    version = of_name(versions, model, wanted)
+    folder = workspace.models / model / version.version
     if not folder.is_dir():
-        with lock(workspace, f"model-{version.version}", _WAIT_S):
+        with lock(workspace, f"{model}-{version.version}", _WAIT_S):
             if not folder.is_dir():
-                _materialise(workspace, version.version, folder)
-    return ResolvedModel(folder, version.version, version.dataset)
+                _materialise(workspace, model, version.version, folder)
+    return ResolvedModel(folder, model, version.version, version.dataset)
 
 
-def _materialise(workspace: Workspace, version: str, folder: Path) -> None:
+def _materialise(workspace: Workspace, model: str, version: str, folder: Path) -> None:
     """Have DVC write a version's folder, complete or not at all."""
     draft = folder.with_name(f".{version}-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    path = workspace.model.relative_to(workspace.root).as_posix()
+    path = workspace.model_folder(model).relative_to(workspace.root).as_posix()
     try:
-        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", f"{MODEL}@{version}", "--out", str(draft))
+        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", f"{model}@{version}", "--out", str(draft))
         draft.replace(folder)
     except RuntimeError as error:
         raise RuntimeError(
-            f"the bytes of {MODEL}@{version} are not in DVC's cache: `dvc pull` them ({error})"
+            f"the bytes of {model}@{version} are not in DVC's cache: `dvc pull` them ({error})"
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _register(workspace: Workspace, metrics: Metrics, decision: Decision, versions: list[Version]) -> Version:
-    import gto.api
-
-    latest = _order(versions[0].version) if versions else None
+def _register(
+    workspace: Workspace, model: str, metrics: Metrics, decision: Decision, versions: list[Version]
+) -> Version:
+    latest = order(versions[0].version) if versions else None
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
+    facts = json.loads((workspace.model_folder(model) / "model.json").read_text())
     entry = {
-        "bytes": _bytes(workspace),
-        "dataset": json.loads((workspace.model / "model.json").read_text()).get("dataset", ""),
+        "bytes": _bytes(workspace, model),
+        "style": facts.get("style_domain", ""),
+        "dataset": facts.get("dataset", ""),
         "passed": decision.passed,
         "reasons": decision.reasons,
         "metrics": metrics,
     }
-    commit(workspace, f"{MODEL} {version}")
-    gto.api.register(str(workspace.root), MODEL, "HEAD", version=version, message=json.dumps(entry, sort_keys=True))
-    return next(v for v in list_versions(workspace) if v.version == version)
+    commit(workspace, f"{model} {version}")
+    add(workspace, model, version, entry)
+    return next(v for v in list_versions(workspace, model) if v.version == version)
 
 
-def _assign(workspace: Workspace, version: str, stage: str, reason: str) -> None:
-    import gto.api
-
-    message = json.dumps({"version": version, "reason": reason})
-    gto.api.assign(
-        str(workspace.root), MODEL, stage, version=version, message=message, force=True, skip_registration=True
-    )
-
-
-def _staged(workspace: Workspace, stage: str) -> str | None:
-    """The version of a stage: that of its tag with the highest number."""
-    tags = [(int(name.rpartition("#")[2]), message) for name, _, message in _tags(workspace, f"{MODEL}#{stage}#*")]
-    return str(_entry(max(tags)[1]).get("version")) if tags else None
-
-
-def _was_staged(workspace: Workspace, version: str) -> bool:
-    return any(_entry(message).get("version") == version for _, _, message in _tags(workspace, f"{MODEL}#*"))
-
-
-def _tags(workspace: Workspace, pattern: str) -> list[tuple[str, str, str]]:
-    """Name, date and message of the tags that match."""
-    form = "%(refname:strip=2)%00%(taggerdate:iso-strict)%00%(contents)%00%01"
-    listed = git(workspace.root, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}")
-    rows = [row.lstrip("\n").split("\0") for row in listed.split("\x01")]
-    return [(row[0], row[1], row[2]) for row in rows if len(row) >= 3]
-
-
-def _entry(message: str) -> dict[str, Any]:
-    """The registry entry in a tag's message; empty for a tag that somebody else made."""
-    try:
-        entry = json.loads(message)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
-
-
-def _metrics(workspace: Workspace) -> Metrics:
-    if not workspace.evaluation.is_file():
-        raise FileNotFoundError(f"{workspace.evaluation} does not exist: run `atelier evaluate`")
-    content = json.loads(workspace.evaluation.read_text())
+def _metrics(workspace: Workspace, model: str) -> Metrics:
+    path = workspace.evaluation if model == MODEL else workspace.style_reports(model) / "evaluation.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: run `atelier evaluate`")
+    content = json.loads(path.read_text())
     assert isinstance(content, dict)
     return content
 
 
-def _bytes(workspace: Workspace) -> str:
-    """DVC's hash of the folder of the model that the pipeline made."""
-    path = workspace.model.relative_to(workspace.root).as_posix()
-    if workspace.dvc_lock.is_file():
-        content = YAML(typ="safe", pure=True).load(workspace.dvc_lock.read_text()) or {}
-        for stage in content.get("stages", {}).values():
-            for out in stage.get("outs", []):
-                if out["path"] == path:
-                    return str(out["md5"])
-    raise FileNotFoundError(f"{workspace.root} has no model yet: run `atelier retrain`")
+def _bytes(workspace: Workspace, model: str) -> str:
+    """DVC's hash of the folder of a model: in the pipeline's lock, or in the file beside the folder."""
+    folder = workspace.model_folder(model)
+    if model == MODEL:
+        path = folder.relative_to(workspace.root).as_posix()
+        stages = _read_yaml(workspace.dvc_lock).get("stages", {}).values()
+        found = [out for stage in stages for out in stage.get("outs", []) if out["path"] == path]
+    else:
+        found = _read_yaml(folder.with_name(f"{folder.name}.dvc")).get("outs", [])
+    if not found:
+        remedy = "atelier retrain" if model == MODEL else "atelier train --each-style"
+        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{remedy}`")
+    return str(found[0]["md5"])
 
 
-def _current(versions: list[Version]) -> Version | None:
-    return next((v for v in versions if v.stage == PROD), None)
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe", pure=True).load(path.read_text()) or {}) if path.is_file() else {}
 
 
 def _of_bytes(versions: list[Version], digest: str) -> Version | None:
     return next((v for v in versions if v.bytes == digest), None)
-
-
-def _named(versions: list[Version], version: str) -> Version:
-    for one in versions:
-        if one.version == version:
-            return one
-    known = ", ".join(v.version for v in versions) or "none"
-    raise ValueError(f"there is no version {version!r} of {MODEL}: there are {known}")
-
-
-def _order(version: str) -> tuple[int, int, int]:
-    match = _VERSION.match(version)
-    assert match is not None
-    return int(match[1]), int(match[2]), int(match[3])

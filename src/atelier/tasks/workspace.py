@@ -21,6 +21,7 @@ _IGNORED = """\
 /stylized/
 /reports/index.html
 /reports/evaluation/
+/reports/styles/
 """
 _DVC_CONFIG = """\
 [core]
@@ -94,6 +95,10 @@ class Workspace:
         """The model that was trained last: train's output. It changes; `versions.resolve` gives one that stays."""
         return self.root / "artifacts" / "style-model"
 
+    def model_folder(self, name: str) -> Path:
+        """The folder of a model by its name in the registry; the pipeline's is `model`."""
+        return self.root / "artifacts" / name
+
     @property
     def reports(self) -> Path:
         """Everything for people to read."""
@@ -119,6 +124,15 @@ class Workspace:
         """Plots and pictures of the evaluation."""
         return self.reports / "evaluation"
 
+    def style_reports(self, model: str) -> Path:
+        """Logs, metrics and pictures of a style's own model."""
+        return self.reports / "styles" / model
+
+    @property
+    def folds(self) -> Path:
+        """What cross-validation found."""
+        return self.reports / "folds.json"
+
     @property
     def stylized(self) -> Path:
         """Restyled pictures; never a DVC output."""
@@ -133,6 +147,16 @@ class Workspace:
     def checkpoints(self) -> Path:
         """Checkpoints of trainings that are not finished."""
         return self.private / "checkpoints"
+
+    @property
+    def fold_runs(self) -> Path:
+        """Folds that are finished, and the one that is not."""
+        return self.private / "folds"
+
+    @property
+    def style_runs(self) -> Path:
+        """Trainings of styles side by side that are not finished."""
+        return self.private / "styles"
 
     @property
     def evaluation_cache(self) -> Path:
