@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.models.diffaugment import DRAWS, Policy, diffaugment, uniform
+from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.draws import uniform
 
 STILL = 0.5  # the draw that changes nothing, of any colour or shift
 
@@ -60,7 +61,7 @@ def test_cutout_makes_a_hole_of_half_the_side() -> None:
 
 
 def test_every_shift_and_place_is_as_likely() -> None:
-    numbers = uniform(seed=1, step=2, first=0, count=2000, salt=3)
+    numbers = uniform(seed=1, step=2, first=0, count=2000, numbers=DRAWS, salt=3)
     assert numbers.min() >= 0
     assert numbers.max() < 1
     x = torch.zeros(2000, 3, 16, 16)
@@ -76,23 +77,25 @@ def test_every_shift_and_place_is_as_likely() -> None:
 @pytest.mark.parametrize("policy", [(), ("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
 def test_each_picture_is_changed_by_its_place_alone(policy: tuple[Policy, ...]) -> None:
     x = torch.rand(6, 3, 12, 20) * 2 - 1
-    whole = diffaugment(x, policy, uniform(4, 7, 0, 6, salt=1))
+    whole = diffaugment(x, policy, uniform(4, 7, 0, 6, DRAWS, salt=1))
     parts = [
-        diffaugment(x[first:last], policy, uniform(4, 7, first, last - first, salt=1))
+        diffaugment(x[first:last], policy, uniform(4, 7, first, last - first, DRAWS, salt=1))
         for first, last in ((0, 1), (1, 4), (4, 6))
     ]
     assert torch.equal(whole, torch.cat(parts))
     if policy:
         assert not torch.equal(whole, x)
         others = [(5, 7, 1), (4, 8, 1), (4, 7, 2)]
-        assert all(not torch.equal(whole, diffaugment(x, policy, uniform(s, t, 0, 6, salt))) for s, t, salt in others)
+        assert all(
+            not torch.equal(whole, diffaugment(x, policy, uniform(s, t, 0, 6, DRAWS, salt))) for s, t, salt in others
+        )
     else:
         assert torch.equal(whole, x)
 
 
 def test_gradients_flow() -> None:
     x = (torch.rand(2, 3, 8, 8, dtype=torch.float64) * 2 - 1).requires_grad_()
-    numbers = uniform(0, 0, 0, 2, 0)
+    numbers = uniform(0, 0, 0, 2, DRAWS, 0)
     policy: tuple[Policy, ...] = ("color", "translation", "cutout")
     assert torch.autograd.gradcheck(lambda x: diffaugment(x, policy, numbers), x)
     (gradient,) = torch.autograd.grad(diffaugment(x, policy, numbers).sum(), x)

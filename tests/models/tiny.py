@@ -10,10 +10,22 @@ from torch.nn import functional as F
 
 from atelier.models.encoders import Encoder
 from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.training import Batch, Trainer, TrainingConfig, draw
+from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.training import Batch, Trainer, TrainingConfig, draw, places
 
 CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
+)
+CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=6)
+# everything that has a memory or a random number
+REMEDIES = replace(
+    CYCLEGAN,
+    dropout=0.25,
+    diffaugment=("color", "translation", "cutout"),
+    r1_weight=1.0,
+    r1_every=2,
+    spectral_norm=True,
+    optimizer=replace(CYCLEGAN.optimizer, weight_decay=0.01, clip_norm=1.0),
 )
 TRAINING = TrainingConfig(
     steps=6, batch_size=4, log_every=2, checkpoint_every=3, sample_every=4, precision="float32", seed=1
@@ -45,10 +57,10 @@ def pictures(seed: int) -> Tensor:
 
 
 def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
-    share = training.batch_size // world_size
+    own = places(rank, world_size, training.batch_size)
 
     def batch(step: int) -> Batch:
-        positions = [step * training.batch_size + place for place in range(rank * share, (rank + 1) * share)]
+        positions = [step * training.batch_size + place for place in own]
         content, style = (
             torch.stack([images[draw(training.seed, domain, position, len(images))] for position in positions])
             for domain, images in (("content", pictures(1)), ("style", pictures(2)))
@@ -58,7 +70,7 @@ def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Cal
     return batch
 
 
-def trainer(config: CpganConfig = CONFIG, **changes: Any) -> Trainer:
+def trainer(config: CpganConfig | CycleganConfig = CONFIG, **changes: Any) -> Trainer:
     return Trainer(config, replace(TRAINING, **changes), TinyEncoder())
 
 

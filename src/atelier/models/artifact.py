@@ -5,9 +5,9 @@ The file says nothing but facts of the training, so equal training gives equal b
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -72,7 +72,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         raise ValueError(f"{folder}: method {name!r} is unknown to this version (known: {', '.join(METHODS)})")
     method = METHODS[name]
     try:
-        config = method.Config(**facts["config"])
+        config = _config(method.Config, facts["config"])
         with torch.device("meta"):
             generator = method.build_generator(config)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -88,6 +88,18 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"{path} does not hold the network that {FACTS} describes ({reason})") from error
     return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), facts)
+
+
+def _config(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """A config dataclass from the JSON of itself, with the dataclasses in it."""
+    types = get_type_hints(kind)
+    given = {}
+    for name, value in values.items():
+        inner = types.get(name)
+        if isinstance(inner, type) and is_dataclass(inner):
+            value = _config(inner, value)
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given)
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ transformations it does not learn to paint them.
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,26 +16,6 @@ Policy = Literal["color", "translation", "cutout"]
 DRAWS = 7  # numbers a picture: brightness, saturation, contrast, shift down and right, row and column of the hole
 TRANSLATION = 1 / 8  # of the side, at most
 CUTOUT = 1 / 2  # of the side
-
-
-def uniform(seed: int, step: int, first: int, count: int, salt: int) -> Tensor:
-    """The random numbers of one use of `diffaugment`.
-
-    A function of (seed, step, place, salt) only, so neither workers nor accumulation nor a resume change them.
-
-    Args:
-        seed: of the training.
-        step: of the training, from 0.
-        first: place in the global batch of the first picture.
-        count: pictures.
-        salt: which use of the step this is; real and painted pictures get the same numbers from the same salt.
-
-    Returns:
-        (count, DRAWS) float32 in [0, 1), on the CPU.
-    """
-    draws = [np.random.default_rng([seed, step, place, salt]).random(DRAWS) for place in range(first, first + count)]
-    # rounding to float32 could reach 1
-    return torch.from_numpy(np.stack(draws)).float().clamp(max=1 - 2**-24)
 
 
 def diffaugment(x: Tensor, policy: tuple[Policy, ...], draws: Tensor) -> Tensor:
@@ -49,7 +28,7 @@ def diffaugment(x: Tensor, policy: tuple[Policy, ...], draws: Tensor) -> Tensor:
         policy: what to do, in this order. "color": brightness plus −0.5…0.5, then saturation times 0…2, then contrast
             times 0.5…1.5. "translation": by up to 1/8 of the side each way, zeros move in. "cutout": a part of half
             the height and width, centred anywhere in the picture, becomes zero.
-        draws: (B, DRAWS) in [0, 1), see `uniform`; a column is the same quantity whatever the policy.
+        draws: (B, DRAWS) in [0, 1), see `draws.uniform`; a column is the same quantity whatever the policy.
 
     Returns:
         (B, 3, H, W), as `x`.

@@ -37,9 +37,7 @@ class OptimizerConfig:
     def optimizer(self, turn: str, parameters: Iterable[Tensor]) -> torch.optim.AdamW:
         """The optimizer of the "generator" or of the "discriminator"."""
         lr = self.generator_lr if turn == "generator" else self.discriminator_lr
-        return torch.optim.AdamW(
-            parameters, lr, (self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True
-        )
+        return torch.optim.AdamW(parameters, lr, (self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True)
 
 
 def rate(done: int, steps: int, warm_up: int, decay_from: float) -> float:
@@ -62,14 +60,14 @@ def exchange(parameters: Iterable[Tensor]) -> None:
     """Sum the gradients over all ranks, in one message."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = summed(torch.cat([g.flatten() for g in gradients]))
-    for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for gradient, total in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(total.view_as(gradient))
 
 
 def clip(parameters: Iterable[Tensor], largest: float) -> Tensor:
     """Scale the gradients down to a norm of at most `largest`, if that is not 0; returns the norm before."""
-    parameters = [p for p in parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+    parameters = list(parameters)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if largest:
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm

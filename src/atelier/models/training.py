@@ -5,7 +5,8 @@ the pictures and every random draw are functions of (seed, step, place in the ba
 resumed ends with the same weights as one that was not, and needs no random state to do so.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods import METHODS
-from atelier.models.methods.base import Batch, Method, Wrap
+from atelier.models.methods.base import Batch, Method, Part, to_float
+from atelier.models.optimization import clip, exchange, rate
+from atelier.models.ranks import places, summed, world
 
-__all__ = ["Batch", "Trainer", "TrainingConfig", "draw", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Batch", "Trainer", "TrainingConfig", "draw", "load_checkpoint", "places", "save_checkpoint"]
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
@@ -35,10 +38,11 @@ class TrainingConfig:
 
     steps: int = field(default=2000, metadata={"description": "updates of the generator", "ge": 1})
     batch_size: int = field(default=4, metadata={"description": "pictures a step, over all workers", "ge": 1})
-    generator_lr: float = field(default=1e-3, metadata={"description": "Adam's rate for the generator", "gt": 0})
-    discriminator_lr: float = field(
-        default=5e-4, metadata={"description": "Adam's rate for the discriminator", "gt": 0}
+    accumulate: int = field(
+        default=1,
+        metadata={"description": "parts a worker's batch goes through in, for less memory at the same result", "ge": 1},
     )
+    warm_up_steps: int = field(default=0, metadata={"description": "steps until the full learning rate", "ge": 0})
     decay_from: float = field(
         default=0.5,
         metadata={"description": "share of the steps after which rates fall linearly to zero", "ge": 0, "le": 1},
@@ -81,10 +85,6 @@ def draw(seed: int, domain: str, position: int, size: int) -> int:
     return int(_epoch(seed, domain, position // size, size)[position % size])
 
 
-def _unwrapped(module: nn.Module) -> nn.Module:
-    return module
-
-
 class Trainer:
     """Trains one method, on one device of one of `world_size` ranks.
 
@@ -93,12 +93,10 @@ class Trainer:
         training: see `TrainingConfig`.
         encoder: frozen perceptual encoder.
         device: where to compute.
-        rank: of this process.
-        world_size: number of processes; the global batch is divided evenly.
-        wrap: makes a network exchange its gradients, such as DistributedDataParallel.
+        rank: of this process, of those that torch.distributed connects.
 
     Raises:
-        ValueError: the batch cannot be divided among the ranks.
+        ValueError: there are more ranks than pictures in a batch.
     """
 
     def __init__(
@@ -108,24 +106,25 @@ class Trainer:
         encoder: Encoder,
         device: torch.device | str = "cpu",
         rank: int = 0,
-        world_size: int = 1,
-        wrap: Wrap = _unwrapped,
     ) -> None:
-        if training.batch_size % world_size:
-            raise ValueError(f"batch_size {training.batch_size} cannot be divided among {world_size} workers")
-        self.training, self.rank, self.world_size = training, rank, world_size
-        self.device = torch.device(device)
+        self.training, self.device = training, torch.device(device)
+        self.places = places(rank, world(), training.batch_size)
         dtype = resolve_precision(training.precision, self.device)
         self.precision = str(dtype).removeprefix("torch.")
         method = next(m for m in METHODS.values() if m.Config is type(method_config))
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
-            rates = (training.generator_lr, training.discriminator_lr)
-            self.method: Method = method(method_config, encoder, self.device, dtype, rates, wrap)
+            self.method: Method = method(method_config, encoder, self.device, dtype)
             self.generator_ema = method.build_generator(method_config).to(self.device)
         self.generator_ema.requires_grad_(False)
         self.generator_ema.load_state_dict(self.method.modules["generator"].state_dict())
-        self.base_lr = {name: o.param_groups[0]["lr"] for name, o in self.method.optimizers.items()}
+        self.parameters = {
+            turn: [p for name in names for p in self.method.modules[name].parameters()]
+            for turn, names in self.method.turns.items()
+        }
+        self.config = method_config.optimizer
+        self.optimizers = {turn: self.config.optimizer(turn, p) for turn, p in self.parameters.items()}
+        self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
         self.step = 0
 
     # ---- state: everything that is not a function of the step
@@ -138,7 +137,7 @@ class Trainer:
         state = {"step": torch.tensor(self.step)}
         for name, module in self._modules().items():
             state |= {f"{name}/{key}": value.detach() for key, value in module.state_dict().items()}
-        for name, optimizer in self.method.optimizers.items():
+        for name, optimizer in self.optimizers.items():
             for index, values in optimizer.state_dict()["state"].items():
                 state |= {f"optimizer/{name}/{index}/{key}": value for key, value in values.items()}
         return state
@@ -155,7 +154,7 @@ class Trainer:
                 module.load_state_dict(
                     {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
                 )
-            for name, optimizer in self.method.optimizers.items():
+            for name, optimizer in self.optimizers.items():
                 values: dict[int, dict[str, Tensor]] = {}
                 for key, value in state.items():
                     if key.startswith(f"optimizer/{name}/"):
@@ -178,15 +177,52 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[0]}") from error
 
-    # ---- the loop
+    # ---- one step
 
-    def _set_rates(self) -> None:
-        """Constant, then linear to zero."""
-        done, start = self.step / self.training.steps, self.training.decay_from
-        factor = 1.0 if done < start else (1 - done) / (1 - start)
-        for name, optimizer in self.method.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self.base_lr[name] * factor
+    def _parts(self, batch: Batch) -> Iterator[Part]:
+        """This rank's batch, in `accumulate` parts of about the same size."""
+        count = min(self.training.accumulate, len(self.places))
+        for index in range(count):
+            rows = slice(index * len(self.places) // count, (index + 1) * len(self.places) // count)
+            yield Part(
+                to_float(batch.content[rows], self.device),
+                to_float(batch.style[rows], self.device),
+                seed=self.training.seed,
+                step=self.step,
+                first=self.places.start + rows.start,
+                share=(rows.stop - rows.start) / self.training.batch_size,
+                alone=count == 1,
+            )
+
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        """Give every network its turn. Returns this rank's share of each metric's mean, still on the device."""
+        parts = list(self._parts(batch))
+        metrics: dict[str, Tensor] = {}
+        factor = rate(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
+        for turn, parameters in self.parameters.items():
+            # the other networks pass gradients on, but need none
+            for other, theirs in self.parameters.items():
+                for p in theirs:
+                    p.requires_grad_(other == turn)
+            self.method.begin(turn, parts)
+            self.optimizers[turn].zero_grad()
+            for part in parts:
+                for losses in self.method.losses(turn, part):
+                    total = sum((self.method.weights.get(n, 0.0) * v for n, v in losses.items()), torch.zeros(()))
+                    torch.autograd.backward(part.share * total)
+                    for name, value in losses.items():
+                        value = part.share * value.detach()
+                        metrics[name] = metrics[name] + value if name in metrics else value
+            if world() > 1:
+                exchange(parameters)
+            metrics[f"{turn}_gradient_norm"] = clip(parameters, self.config.clip_norm) / world()
+            metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world())
+            for group in self.optimizers[turn].param_groups:
+                group["lr"] = self.base_lr[turn] * factor
+            self.optimizers[turn].step()
+            # a gradient is as large as its network: it makes room for the next turn's
+            self.optimizers[turn].zero_grad()
+        return metrics
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -195,6 +231,8 @@ class Trainer:
         weight = 1 - 0.5 ** (1 / half_life)
         averages: list[Tensor] = [*self.generator_ema.parameters()]
         torch._foreach_lerp_(averages, [*self.method.modules["generator"].parameters()], weight)
+
+    # ---- the loop
 
     def run(
         self,
@@ -207,32 +245,37 @@ class Trainer:
 
         Args:
             batches: this rank's batch of a step (0-based): a function of the step alone.
-            on_step: every `log_every` steps and at the end, with the means of the metrics since it was last called.
+            on_step: every `log_every` steps and at the end, with the means of the metrics since it was last called,
+                over all ranks.
             on_checkpoint: every `checkpoint_every` steps and at the end.
             on_sample: every `sample_every` steps and at the end.
         """
         t = self.training
         if self.step == 0:
-            self.method.prepare(batches)
+            self.method.prepare(batches, t.batch_size)
         sums: dict[str, Tensor] = {}
-        counted = 0
+        counts: Counter[str] = Counter()
         while self.step < t.steps:
-            self._set_rates()
-            metrics = self.method.step(batches(self.step), self.step)
+            metrics = self._update(batches(self.step))
             self.step += 1
             self._average()
 
             # sums stay on the device: fetching them every step would make it wait for the host
-            sums = {name: sums[name] + value if counted else value for name, value in metrics.items()}
-            counted += 1
+            sums |= {name: sums[name] + value if name in sums else value for name, value in metrics.items()}
+            counts.update(metrics.keys())
             last = self.step == t.steps
             if last or self.step % t.log_every == 0:
-                on_step(self.step, {name: value.item() / counted for name, value in sums.items()})
-                counted = 0
+                on_step(self.step, self._means(sums, counts))
+                sums, counts = {}, Counter()
             if last or self.step % t.checkpoint_every == 0:
                 on_checkpoint(self.step)
             if last or self.step % t.sample_every == 0:
                 on_sample(self.step)
+
+    def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
+        """Metrics over all ranks and the steps that had them since they were last fetched."""
+        means = [value.to(self.device, torch.float32) / counts[name] for name, value in sums.items()]
+        return dict(zip(sums, summed(torch.stack(means)).tolist(), strict=True))
 
     def sample(self, content: Tensor) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator."""

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Adversarial = Literal["hinge", "least_squares"]
+Adversarial = Literal["hinge", "least_squares", "non_saturating", "wasserstein"]
 
 
 def discriminator_loss(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
@@ -13,27 +14,62 @@ def discriminator_loss(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
 
     hinge: E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))], Miyato et al. 2018 (SN-GAN), equation 16.
     least_squares: ½ E[(D(x) − 1)²] + ½ E[D(G(z))²], Mao et al. 2017 (LSGAN), equation 9.
+    non_saturating: −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], Goodfellow et al. 2014, equation 1.
+    wasserstein: E[D(G(z))] − E[D(x)], Arjovsky et al. 2017, equation 2; D must be Lipschitz, by a gradient penalty or
+        by spectral norms.
 
     Args:
-        kind: which of the two.
+        kind: which of them.
         real: scores of style pictures, any shape.
         fake: scores of generated pictures, any shape.
     """
-    if kind == "hinge":
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-    return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+    match kind:
+        case "hinge":
+            return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        case "least_squares":
+            return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+        case "non_saturating":
+            return F.softplus(-real).mean() + F.softplus(fake).mean()
+        case "wasserstein":
+            return fake.mean() - real.mean()
 
 
 def generator_loss(kind: Adversarial, fake: Tensor) -> Tensor:
     """What the generator minimises.
 
     hinge: −E[D(G(z))], Miyato et al. 2018, equation 17.
-    least_squares: ½ E[(D(G(z)) − 1)²], Mao et al. 2017, equation 9.
+    least_squares: E[(D(G(z)) − 1)²], Zhu et al. 2017 (CycleGAN), section 4: Mao's equation 9 without its ½.
+    non_saturating: −E[log σ(D(G(z)))], Goodfellow et al. 2014, section 3.
+    wasserstein: −E[D(G(z))], Arjovsky et al. 2017, equation 3.
 
     Args:
-        kind: which of the two.
+        kind: which of them.
         fake: scores of generated pictures, any shape, with the gradient to the generator.
     """
-    if kind == "hinge":
-        return -fake.mean()
-    return 0.5 * (fake - 1).square().mean()
+    match kind:
+        case "hinge" | "wasserstein":
+            return -fake.mean()
+        case "least_squares":
+            return (fake - 1).square().mean()
+        case "non_saturating":
+            return F.softplus(-fake).mean()
+
+
+@torch.no_grad()
+def accuracy(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
+    """Share of the patches that the discriminator tells right, 0…1; about ½ when it can not tell.
+
+    Args:
+        kind: the loss, which decides what score is the border; wasserstein has none, there it lies between the means.
+        real: scores of style pictures, any shape.
+        fake: scores of generated pictures, any shape.
+    """
+    border: Tensor | float
+    match kind:
+        case "hinge" | "non_saturating":
+            border = 0.0
+        case "least_squares":
+            border = 0.5
+        case "wasserstein":
+            border = (real.mean() + fake.mean()) / 2
+    return ((real > border).float().mean() + (fake < border).float().mean()) / 2

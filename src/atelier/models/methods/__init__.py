@@ -2,7 +2,8 @@
 
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.cyclegan import Cyclegan
 
 __all__ = ["METHODS", "Batch", "Method"]
 
-METHODS: dict[str, type[Method]] = {Cpgan.name: Cpgan}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Cpgan, Cyclegan)}

@@ -1,18 +1,18 @@
 """What a training method is: networks, a step, and a way to stylize."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
+from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
 
-Wrap = Callable[[nn.Module], nn.Module]
+TURNS = ("generator", "discriminator")  # of a step, in this order
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,28 @@ class Batch:
 
     content: Tensor  # uint8 (B, 3, H, W): what to paint
     style: Tensor  # uint8 (B, 3, H, W): paintings
+
+
+@dataclass
+class Part:
+    """Pictures that go through the networks together: a rank's batch, or a part of it when gradients accumulate."""
+
+    content: Tensor  # (b, 3, H, W) float32 in [-1, 1]
+    style: Tensor  # (b, 3, H, W) float32 in [-1, 1]
+    seed: int  # of the training
+    step: int  # from 0
+    first: int  # place of the first pictures in the global batch
+    share: float  # of the global batch
+    alone: bool  # whether it is all that its rank has in this step
+    memo: dict[str, Any] = field(default_factory=dict)  # what the generator's turn leaves for the discriminator's
+
+    def draws(self, numbers: int, salt: int) -> Tensor:
+        """(b, numbers) uniform in [0, 1), see `draws.uniform`."""
+        return self.draws_of(range(self.first, self.first + len(self.content)), numbers, salt)
+
+    def draws_of(self, places: range, numbers: int, salt: int) -> Tensor:
+        """The same for other places of the global batch, (len(places), numbers)."""
+        return uniform(self.seed, self.step, places.start, len(places), numbers, salt)
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
@@ -34,32 +56,27 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 class Method(ABC):
-    """One way to train a generator. `modules` is everything that a checkpoint must hold besides the optimizers."""
+    """One way to train a generator: networks and losses. The trainer does everything else.
+
+    A step has two turns, the generator's and the discriminator's. In each the trainer asks for the losses of each part
+    of the batch, and moves the networks that have the turn down the gradient of their weighted sum.
+    """
 
     name: ClassVar[str]
-    Config: ClassVar[type[Any]]  # the method's frozen dataclass
-    modules: dict[str, nn.Module]  # as they are, never wrapped; "generator" is the one that stylizes
-    optimizers: dict[str, Optimizer]
+    Config: ClassVar[type[Any]]  # the method's frozen dataclass, with a field `optimizer: OptimizerConfig`
+    modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
+    turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the modules that are trained
+    weights: dict[str, float]  # of each loss; what has none is only shown
 
     @abstractmethod
-    def __init__(
-        self,
-        config: Any,
-        encoder: Encoder,
-        device: torch.device,
-        dtype: torch.dtype,
-        learning_rates: tuple[float, float],
-        wrap: Wrap,
-    ) -> None:
-        """Make networks and optimizers.
+    def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        """Make the networks.
 
         Args:
             config: the method's.
             encoder: frozen perceptual encoder.
             device: where to compute.
             dtype: that convolutions compute in; weights stay float32.
-            learning_rates: of the generator and the discriminator.
-            wrap: for each network that is trained, see `Trainer`.
         """
 
     @staticmethod
@@ -72,12 +89,24 @@ class Method(ABC):
     def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) of any size; `strength` 0…1, and 0 returns them unchanged."""
 
-    def prepare(self, batches: Callable[[int], Batch]) -> None:  # noqa: B027  most methods need nothing
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Look at the data once, before the first step of a fresh training."""
 
+    def begin(self, turn: str, parts: Sequence[Part]) -> None:  # noqa: B027  most need nothing
+        """Do what a turn needs of the batch as a whole."""
+
     @abstractmethod
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """One update of every network. Returns detached scalars, still on the device."""
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """The scalars of one turn, means over the part.
+
+        What is yielded together shares a graph, which is gone when the next ones are asked for: losses that share
+        nothing come apart, and need the memory of the larger only.
+        """
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Convolutions in `dtype`, norms and sums in float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def paint(generator: nn.Module, images: Tensor, strength: float, multiple: int, minimum: int) -> Tensor:

@@ -6,7 +6,7 @@ the style (Zhu et al. 2017) and a total-variation term. The style target is the 
 taken once before the first step.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
     content_loss,
     gram,
@@ -24,9 +24,12 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
-from atelier.models.methods.base import Batch, Method, Wrap, paint, to_float
+from atelier.models.methods.base import Batch, Method, Part, autocast, paint, to_float
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+from atelier.models.networks.spectral import advance
+from atelier.models.optimization import OptimizerConfig
+from atelier.models.ranks import summed
 
 SHIFT = 16  # px: the longest stride of an encoder's style features, and twice that of the discriminator's pixels
 
@@ -67,6 +70,9 @@ class CpganConfig:
     style_images: int = field(
         default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
     )
+    optimizer: OptimizerConfig = field(
+        default_factory=OptimizerConfig, metadata={"description": "how the weights are updated"}
+    )
 
 
 class StyleStatistics(nn.Module):
@@ -100,32 +106,22 @@ class StyleStatistics(nn.Module):
             for layer, target in self.of("target").items()
         }
 
-    def follow(self, features: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+    def follow(self, grams: Mapping[str, Tensor], step: int) -> None:
         """Take a batch into the mean of the painted.
 
         Args:
-            features: by layer, (B, C, h, w) of this rank's painted pictures.
+            grams: by layer, the mean (C, C) over the global batch.
             step: index of the step, from 0.
-
-        Returns:
-            By layer, the mean (C, C): its value is of many batches, its gradient that of this one.
         """
-        means = {}
         for layer, mean in self.of("painted").items():
-            batch = gram(features[layer]).mean(0)
-            everywhere = all_reduced(batch.detach())
             # the plain mean of the first steps, the running one after them
-            mean.lerp_(everywhere, max(1 - self.memory, 1 / (step + 1)))
-            means[layer] = mean.clone() + batch - batch.detach()
-        return means
+            mean.lerp_(grams[layer], max(1 - self.memory, 1 / (step + 1)))
 
-
-def all_reduced(value: Tensor) -> Tensor:
-    """The mean over all ranks."""
-    if torch.distributed.is_initialized() and (world_size := torch.distributed.get_world_size()) > 1:
-        torch.distributed.all_reduce(value)
-        value = value / world_size
-    return value
+    def mean_painted(self, grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean (C, C) by layer: its value is of many batches, its gradient that of the part with these means."""
+        return {
+            layer: mean.clone() + grams[layer] - grams[layer].detach() for layer, mean in self.of("painted").items()
+        }
 
 
 class Cpgan(Method):
@@ -133,16 +129,12 @@ class Cpgan(Method):
 
     name: ClassVar[str] = "cpgan"
     Config: ClassVar[type[CpganConfig]] = CpganConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {
+        "generator": ("generator",),
+        "discriminator": ("discriminator",),
+    }
 
-    def __init__(
-        self,
-        config: CpganConfig,
-        encoder: Encoder,
-        device: torch.device,
-        dtype: torch.dtype,
-        learning_rates: tuple[float, float],
-        wrap: Wrap,
-    ) -> None:
+    def __init__(self, config: CpganConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
         self.generator = self.build_generator(config).to(device)
@@ -153,12 +145,8 @@ class Cpgan(Method):
         self.discriminator = Discriminator(channels, config.discriminator_filters, config.discriminator_layers)
         self.discriminator.to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator, "style": self.style}
-        self.wrapped_generator, self.wrapped_discriminator = wrap(self.generator), wrap(self.discriminator)
-        generator_lr, discriminator_lr = learning_rates
-        self.optimizers = {
-            "generator": torch.optim.Adam(self.generator.parameters(), generator_lr, (0.5, 0.99)),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), discriminator_lr, (0.5, 0.99)),
-        }
+        names = ("adversarial", "content", "style", "luminance", "identity", "total_variation")
+        self.weights = {"discriminator": 1.0} | {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
     def build_generator(config: CpganConfig) -> nn.Module:
@@ -175,66 +163,90 @@ class Cpgan(Method):
         features: dict[str, Tensor] = self.encoder((images + 1) / 2)
         return features
 
+    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Means over pictures (C, C), by layer."""
+        return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
+
     @torch.no_grad()
-    def prepare(self, batches: Callable[[int], Batch]) -> None:
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Average the Gram matrices of about `style_images` paintings, over all ranks."""
-        targets, count, step = self.style.of("target"), 0, 0
-        world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-        while count * world < self.config.style_images:
+        steps = -(-self.config.style_images // batch_size)
+        for step in range(steps):
             style = batches(step).style
-            features = self._features(to_float(style, self.device))
-            for layer, target in targets.items():
-                target += gram(features[layer]).sum(0)
-            count, step = count + len(style), step + 1
-        for target in targets.values():
-            target.copy_(all_reduced(target / count))
+            grams = self._grams(self._features(to_float(style, self.device)))
+            for layer, target in self.style.of("target").items():
+                target += grams[layer] * (len(style) / batch_size / steps)
+        for target in self.style.of("target").values():
+            summed(target)
 
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """One update of the generator, then one of the discriminator."""
-        c = self.config
-        content, style = to_float(batch.content, self.device), to_float(batch.style, self.device)
+    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+        """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
+        advance(self.discriminator)
+        if turn == "generator" and not parts[0].alone:
+            with torch.no_grad():
+                grams = [self._grams(self._features(self._paint(part)[self._view(part)])) for part in parts]
+            self._follow([part.share for part in parts], grams, parts[0].step)
 
-        # generator: InstanceNorm sees one picture at a time, so both tasks share one pass
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
-            inputs = torch.cat([content, style]) if c.identity_weight else content
-            outputs = self.wrapped_generator(inputs).float()
-        view = window(step, *content.shape[2:])
-        painted, real = outputs[: len(content)][view], style[view]
+    def _follow(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
+        """Take the means of all parts and ranks into the mean of the painted."""
+        sums = {
+            layer: sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
+            for layer in self.style.layers
+        }
+        self.style.follow({layer: summed(value) for layer, value in sums.items()}, step)
+
+    def _paint(self, part: Part) -> Tensor:
+        """The painted pictures, and the repainted style pictures behind them where identity is asked for."""
+        with autocast(self.device, self.dtype):
+            # InstanceNorm sees one picture at a time, so both tasks share one pass
+            inputs = torch.cat([part.content, part.style]) if self.config.identity_weight else part.content
+            painted: Tensor = self.generator(inputs).float()
+        return painted
+
+    def _view(self, part: Part) -> tuple[slice, ...]:
+        """The part of the painted pictures, without the repainted ones, that the losses see."""
+        return slice(len(part.content)), *window(part.step, *part.content.shape[2:])[1:]
+
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; each turn has one group."""
+        yield self._generator_losses(part) if turn == "generator" else self._discriminator_losses(part)
+
+    def _generator_losses(self, part: Part) -> dict[str, Tensor]:
+        c, n, view = self.config, len(part.content), self._view(part)
+        outputs = self._paint(part)
+        painted, content, real = outputs[view], part.content[view], part.style[view]
         features = self._features(painted)
         with torch.no_grad():
-            wanted = self._features(content[view])[self.encoder.content_layer]
-            style_features = self._features(real)
-        with self._autocast():
-            fake = self.discriminator(painted, self.style.scaled(features))
+            given = self._features(torch.cat([content, real]))
+        with autocast(self.device, self.dtype):
+            scores = self.discriminator(painted, self.style.scaled(features))
+        grams = self._grams(features)
+        if part.alone:
+            self._follow([part.share], [grams], part.step)
+        part.memo |= {
+            "pictures": torch.cat([real, painted.detach()]),
+            "features": {layer: torch.cat([given[layer][n:], features[layer].detach()]) for layer in self.style.layers},
+        }
         losses = {
-            "adversarial": mean(generator_loss(c.adversarial, scale) for scale in fake),
-            "content": content_loss(features[self.encoder.content_layer], wanted),
-            "style": style_loss(self.style.follow(features, step), self.style.of("target")),
-            "luminance": luminance_loss(painted, content[view]),
+            "adversarial": mean(generator_loss(c.adversarial, scale) for scale in scores),
+            "content": content_loss(features[self.encoder.content_layer], given[self.encoder.content_layer][:n]),
+            "style": style_loss(self.style.mean_painted(grams), self.style.of("target")),
+            "luminance": luminance_loss(painted, content),
             "total_variation": total_variation(painted),
         }
         if c.identity_weight:
-            losses["identity"] = identity_loss(outputs[len(content) :], style)
-        total = sum((getattr(c, f"{name}_weight") * value for name, value in losses.items()), torch.zeros(()))
-        self.optimizers["generator"].zero_grad()
-        torch.autograd.backward(total)
-        self.optimizers["generator"].step()
+            losses["identity"] = identity_loss(outputs[n:], part.style)
+        return losses
 
-        # discriminator: real and painted in one pass, exact without a batch norm
-        self.discriminator.requires_grad_(True)
-        both = {layer: torch.cat([style_features[layer], features[layer].detach()]) for layer in self.style.layers}
-        with self._autocast():
-            scores = self.wrapped_discriminator(torch.cat([real, painted.detach()]), self.style.scaled(both))
-        n = len(style)
-        losses["discriminator"] = mean(discriminator_loss(c.adversarial, scale[:n], scale[n:]) for scale in scores)
-        self.optimizers["discriminator"].zero_grad()
-        torch.autograd.backward(losses["discriminator"])
-        self.optimizers["discriminator"].step()
-        return {name: value.detach() for name, value in losses.items()}
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+    def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
+        kind, n = self.config.adversarial, len(part.style)
+        with autocast(self.device, self.dtype):
+            # real and painted in one pass, exact without a batch norm
+            scores = self.discriminator(part.memo["pictures"], self.style.scaled(part.memo["features"]))
+        return {
+            "discriminator": mean(discriminator_loss(kind, scale[:n], scale[n:]) for scale in scores),
+            "discriminator_accuracy": mean(accuracy(kind, scale[:n], scale[n:]) for scale in scores),
+        }
 
 
 def window(step: int, height: int, width: int) -> tuple[slice, ...]:

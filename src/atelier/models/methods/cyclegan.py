@@ -1,0 +1,198 @@
+"""cyclegan: translation both ways, without pairs, held together by the way back.
+
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks": full objective in
+equation 3, cycle consistency in equation 2, identity loss in section 5.2, networks and optimizer in section 7. Defaults
+are the paper's, with least squares, an image pool of 50 and λ = 10. What differs: the weights that stylize are averages
+(Karras et al. 2018); each way is backpropagated on its own, which gives the same gradient for half the memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.losses.penalties import gradient_penalty, r1_penalty
+from atelier.models.methods.base import Method, Part, autocast, paint
+from atelier.models.networks.dropout import draw_from
+from atelier.models.networks.image_pool import ImagePool
+from atelier.models.networks.patchgan import PatchGan
+from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
+from atelier.models.networks.spectral import advance
+from atelier.models.optimization import OptimizerConfig
+from atelier.models.ranks import gathered
+
+DOMAINS = ("content", "style")
+
+
+@dataclass(frozen=True)
+class CycleganConfig:
+    """Networks, losses and remedies of cyclegan."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    blocks: int = field(default=9, metadata={"description": "residual blocks of a generator", "ge": 1, "le": 32})
+    discriminator_filters: int = field(
+        default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
+    )
+    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
+    cycle_weight: float = field(default=10.0, metadata={"description": "weight of cycle consistency, λ", "ge": 0})
+    identity_weight: float = field(
+        default=5.0, metadata={"description": "weight of the identity loss; 0 skips its work", "ge": 0}
+    )
+    pool_size: int = field(
+        default=50, metadata={"description": "painted pictures that are shown to the discriminator again", "ge": 0}
+    )
+    dropout: float = field(
+        default=0.0, metadata={"description": "share of the channels left out in residual blocks", "ge": 0, "lt": 1}
+    )
+    spectral_norm: bool = field(
+        default=False, metadata={"description": "spectral norms in the discriminator instead of InstanceNorm"}
+    )
+    diffaugment: tuple[Policy, ...] = field(
+        default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
+    )
+    r1_weight: float = field(
+        default=0.0, metadata={"description": "weight γ of the R1 penalty on the discriminator", "ge": 0}
+    )
+    r1_every: int = field(default=16, metadata={"description": "steps between two R1 penalties", "ge": 1})
+    gradient_penalty_weight: float = field(
+        default=10.0, metadata={"description": "weight of the gradient penalty that wasserstein needs", "ge": 0}
+    )
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999),
+        metadata={"description": "how the weights are updated"},
+    )
+
+
+class BothWays(nn.Module):
+    """Two generators; the one that paints is `forth`, from content to style.
+
+    Args:
+        config: of the method.
+    """
+
+    def __init__(self, config: CycleganConfig) -> None:
+        super().__init__()
+        self.forth = ResnetGenerator(config.filters, config.blocks, config.dropout)
+        self.back = ResnetGenerator(config.filters, config.blocks, config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) of the content domain in [-1, 1] to the style domain."""
+        y: Tensor = self.forth(x)
+        return y
+
+
+class Cyclegan(Method):
+    """The training method; see the module."""
+
+    name: ClassVar[str] = "cyclegan"
+    Config: ClassVar[type[CycleganConfig]] = CycleganConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {
+        "generator": ("generator",),
+        "discriminator": ("discriminator_content", "discriminator_style"),
+    }
+
+    def __init__(self, config: CycleganConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        self.generator = BothWays(config).to(device)
+        self.discriminators = {
+            domain: PatchGan(config.discriminator_filters, config.spectral_norm).to(device) for domain in DOMAINS
+        }
+        self.pools = {domain: ImagePool(config.pool_size).to(device) for domain in DOMAINS}
+        self.modules = {"generator": self.generator}
+        self.weights = {}
+        for domain in DOMAINS:
+            self.modules[f"discriminator_{domain}"] = self.discriminators[domain]
+            self.modules[f"pool_{domain}"] = self.pools[domain]
+            self.weights |= {
+                f"adversarial_{domain}": 1.0,
+                f"cycle_{domain}": config.cycle_weight,
+                f"identity_{domain}": config.identity_weight,
+                f"discriminator_{domain}": 1.0,
+                f"r1_{domain}": config.r1_weight / 2 * config.r1_every,
+                f"gradient_penalty_{domain}": config.gradient_penalty_weight,
+            }
+
+    @staticmethod
+    def build_generator(config: CycleganConfig) -> nn.Module:
+        """Both generators of this config."""
+        return BothWays(config)
+
+    @staticmethod
+    def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
+        """See `methods.base.paint`."""
+        return paint(generator, images, strength, MULTIPLE, MINIMUM)
+
+    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+        """Draw what is left out; before the discriminator's turn, exchange painted pictures with the pools."""
+        for discriminator in self.discriminators.values():
+            advance(discriminator)
+        if turn == "generator":
+            return
+        for salt, domain in enumerate(DOMAINS):
+            painted = torch.cat([part.memo[domain] for part in parts])
+            whole = round(len(painted) / sum(part.share for part in parts))
+            new = gathered(painted, parts[0].first, whole)  # (B, 3, H, W) of the global batch
+            shown = self.pools[domain].replace(new, parts[0].draws_of(range(whole), 2, salt), parts[0].step)
+            for part in parts:
+                part.memo[domain] = shown[part.first : part.first + len(part.content)]
+
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """Each way, then each discriminator, on its own."""
+        if turn == "generator":
+            draw_from(self.generator, part.draws, 100)
+            yield self._way("content", part.content, "style", part.style, part)
+            yield self._way("style", part.style, "content", part.content, part)
+            return
+        for domain, real in (("content", part.content), ("style", part.style)):
+            yield self._discrimination(domain, real, part.memo[domain], part)
+
+    def _way(self, source: str, x: Tensor, target: str, y: Tensor, part: Part) -> dict[str, Tensor]:
+        """From the source to the target and back, and the target through the same generator unchanged."""
+        there, back = self.generator.forth, self.generator.back
+        if source == "style":
+            there, back = back, there
+        with autocast(self.device, self.dtype):
+            # InstanceNorm sees one picture at a time, so both tasks share one pass
+            outputs = there(torch.cat([x, y]) if self.config.identity_weight else x)
+            painted = outputs[: len(x)]
+            returned = back(painted)
+            scores = self.discriminators[target](self._augmented(painted, target, part))
+        part.memo[target] = painted.detach()
+        losses = {
+            f"adversarial_{target}": generator_loss(self.config.adversarial, scores),
+            f"cycle_{source}": F.l1_loss(returned, x),
+        }
+        if self.config.identity_weight:
+            losses[f"identity_{target}"] = F.l1_loss(outputs[len(x) :], y)
+        return losses
+
+    def _discrimination(self, domain: str, real: Tensor, painted: Tensor, part: Part) -> dict[str, Tensor]:
+        """Real against painted, with the penalties that are asked for."""
+        c, n, discriminator = self.config, len(real), self.discriminators[domain]
+        real, painted = self._augmented(real, domain, part), self._augmented(painted, domain, part)
+        with autocast(self.device, self.dtype):
+            scores = discriminator(torch.cat([real, painted]))  # one pass, exact without a batch norm
+        losses = {
+            f"discriminator_{domain}": discriminator_loss(c.adversarial, scores[:n], scores[n:]),
+            f"discriminator_accuracy_{domain}": accuracy(c.adversarial, scores[:n], scores[n:]),
+        }
+        if c.r1_weight and part.step % c.r1_every == 0:
+            losses[f"r1_{domain}"] = r1_penalty(discriminator, real)
+        if c.adversarial == "wasserstein" and c.gradient_penalty_weight:
+            mix = part.draws(1, 4 + DOMAINS.index(domain))[:, 0]
+            losses[f"gradient_penalty_{domain}"] = gradient_penalty(discriminator, real, painted, mix)
+        return losses
+
+    def _augmented(self, x: Tensor, domain: str, part: Part) -> Tensor:
+        """The same for real and painted pictures of a step."""
+        if not self.config.diffaugment:
+            return x
+        return diffaugment(x, self.config.diffaugment, part.draws(DRAWS, 2 + DOMAINS.index(domain)))

@@ -1,0 +1,74 @@
+"""The generator of CycleGAN: Johnson et al. 2016's layout with residual blocks, as in Zhu et al. 2017, section 7.2.
+
+c7s1-64, d128, d256, nine R256 for 256 pixels and more, u128, u64, c7s1-3. Its InstanceNorm has no weights (which is why
+convolutions before it have no bias: the norm would take it out again).
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.networks.dropout import ChannelDropout
+from atelier.models.networks.winograd import Conv3x3
+
+MULTIPLE = 4  # height and width must be multiples of this: two halvings
+MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
+
+
+class Residual(nn.Module):
+    """x + two normalised 3×3 convolutions, with dropout between them: He et al. 2016; Isola et al. 2017.
+
+    Args:
+        channels: in and out.
+        dropout: share of the channels left out.
+    """
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.first, self.second = Conv3x3(channels, channels), Conv3x3(channels, channels)
+        self.dropout = ChannelDropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        y = F.relu(F.instance_norm(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect"))))
+        y = self.second(F.pad(self.dropout(y), (1, 1, 1, 1), mode="reflect"))
+        return x + F.instance_norm(y)
+
+
+class ResnetGenerator(nn.Module):
+    """Pictures (B, 3, H, W) in [-1, 1] to pictures of the same shape and range.
+
+    Args:
+        filters: channels at full size; four times as many in the residual blocks.
+        blocks: residual blocks.
+        dropout: share of the channels left out in each block, while training.
+    """
+
+    def __init__(self, filters: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        f = filters
+        self.encode = nn.Sequential(
+            *(nn.ReflectionPad2d(3), nn.Conv2d(3, f, 7, bias=False), nn.InstanceNorm2d(f), nn.ReLU()),
+            *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), nn.InstanceNorm2d(2 * f), nn.ReLU()),
+            *(nn.Conv2d(2 * f, 4 * f, 3, 2, 1, bias=False), nn.InstanceNorm2d(4 * f), nn.ReLU()),
+        )
+        self.transform = nn.Sequential(*(Residual(4 * f, dropout) for _ in range(blocks)))
+        self.decode = nn.Sequential(
+            *(nn.ConvTranspose2d(4 * f, 2 * f, 3, 2, 1, 1, bias=False), nn.InstanceNorm2d(2 * f), nn.ReLU()),
+            *(nn.ConvTranspose2d(2 * f, f, 3, 2, 1, 1, bias=False), nn.InstanceNorm2d(f), nn.ReLU()),
+            *(nn.ReflectionPad2d(3), nn.Conv2d(f, 3, 7), nn.Tanh()),
+        )
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Height and width must be multiples of 4 and at least 8 px."""
+        y: Tensor = self.decode(self.transform(self.encode(x)))
+        return y.float()
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights from N(0, 0.02²), no biases: Zhu et al. 2017, section 7.1."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

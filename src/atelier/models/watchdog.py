@@ -1,0 +1,243 @@
+"""Stops a training that went wrong, and says what it saw and what to change.
+
+It judges a run by its own past, so that it serves losses of any size, and it wants to see a fault many times in a row,
+because healthy adversarial training wanders. Only numbers that are none stop a run at once. Its memory is no part of a
+checkpoint: a resumed run is watched anew.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any, ClassVar, NoReturn
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from atelier.models.metrics.diversity import diversity
+from atelier.models.metrics.inversion import INVERTED, correlation
+from atelier.models.metrics.ssim import luminance
+
+MEMORY = 1000  # log points
+ORDINARY = (1.0, 100.0)  # losses here are of the order of 1, and no healthy one stays above the second
+PERFECT = 0.999  # share of patches told right; healthy discriminators of small sets reach 0.99
+CHANCE = 0.02  # from ½, of a discriminator that can not tell
+VANISHED = 0.01  # of the larger gradient norms before
+NOTHING = 1e-6  # a gradient norm that is none, whatever it was before
+CELLS = 8  # a side: pictures are compared coarsely, so that equal textures on other places count as equal
+LEAST_VARIED = 0.01  # mean distance of two pictures, 0…1 a colour, under which there is nothing to keep apart
+
+
+class TrainingStopped(RuntimeError):  # noqa: N818  it is no error in the code
+    """The training went wrong; the message says how it shows, and what to change."""
+
+
+@dataclass(frozen=True)
+class WatchdogConfig:
+    """When to stop a training. What is said of the pictures needs two of them at least."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    enabled: bool = field(default=True, metadata={"description": "whether to stop a training that went wrong"})
+    divergence: float = field(
+        default=20.0, metadata={"description": "times its usual size that a loss is diverged at", "gt": 1}
+    )
+    patience: int = field(
+        default=5, metadata={"description": "log points in a row with a diverged loss before it stops", "ge": 1}
+    )
+    discriminator_patience: int = field(
+        default=30, metadata={"description": "log points in a row with a discriminator of no use", "ge": 2}
+    )
+    least_diversity: float = field(
+        default=0.1,
+        metadata={
+            "description": "of painted pictures, in units of the diversity of what they were painted from",
+            "ge": 0,
+            "le": 1,
+        },
+    )
+    least_correlation: float = field(
+        default=INVERTED,
+        metadata={"description": "of light and dark in painted pictures and in the originals", "ge": -1, "le": 1},
+    )
+    sample_patience: int = field(
+        default=3, metadata={"description": "sample points in a row with bad pictures before it stops", "ge": 1}
+    )
+
+
+class Watchdog:
+    """Watches one run of one method.
+
+    Args:
+        config: see `WatchdogConfig`.
+        method: its name, for the parameters in messages.
+        method_config: its config dataclass; messages name only parameters that it has.
+        weights: of its losses; those without one, or with 0, train nothing and may do what they like.
+    """
+
+    def __init__(self, config: WatchdogConfig, method: str, method_config: Any, weights: Mapping[str, float]) -> None:
+        self.config, self._method, self._method_config = config, method, method_config
+        self._losses = {name for name, weight in weights.items() if weight}
+        self._past: dict[str, deque[tuple[int, float]]] = {}
+        self._alike, self._inverted = 0, 0  # sample points in a row
+
+    def losses(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Look at the metrics of a log point; on all ranks alike, where they get the same ones.
+
+        Args:
+            step: finished steps.
+            metrics: by name, means since the last log point. A method with discriminators gives what each tells right
+                as "discriminator_accuracy…", the loss that the generator has from it as "adversarial…" of the same
+                ending, and the norm of their gradient as "discriminator_gradient_norm".
+
+        Raises:
+            TrainingStopped: something is wrong, and has been for long enough.
+        """
+        if not self.config.enabled:
+            return
+        if broken := [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]:
+            self._stop(
+                step,
+                ", ".join(broken),
+                "set train.loop.precision: float32",
+                "lower optimizer.generator_lr",
+                "lower optimizer.discriminator_lr",
+                "set optimizer.clip_norm",
+            )
+        for name, value in metrics.items():
+            self._past.setdefault(name, deque(maxlen=MEMORY)).append((step, value))
+        for name in metrics:
+            if name in self._losses:
+                self._diverged(step, name)
+        for name in metrics:
+            if name.startswith("discriminator_accuracy"):
+                which = name.removeprefix("discriminator_accuracy")
+                self._won(step, which)
+                self._gave_up(step, which)
+
+    def samples(self, step: int, content: Tensor, painted: Tensor) -> None:
+        """Look at pictures, at each sample point.
+
+        Args:
+            step: finished steps.
+            content: uint8 (B, 3, H, W), different pictures.
+            painted: uint8 (B, 3, H, W), what the generator makes of them.
+
+        Raises:
+            TrainingStopped: they have been all alike, or negatives, for long enough.
+        """
+        if not self.config.enabled or len(content) < 2:
+            return
+        c = self.config
+        before, after = (F.adaptive_avg_pool2d(x.float().cpu() / 255, CELLS).flatten(1) for x in (content, painted))
+        varied, kept = diversity(before.numpy()), diversity(after.numpy())
+        # a distance of two pictures grows with the root of their numbers
+        share = kept / varied if varied > LEAST_VARIED * before.shape[1] ** 0.5 else 1.0
+        self._alike = self._alike + 1 if share < c.least_diversity else 0
+        if self._alike >= c.sample_patience:
+            self._stop(
+                step,
+                f"mode collapse: what is painted from different pictures differs {share:.3f} times as much as those "
+                f"do, under {c.least_diversity} at the last {self._alike} sample points",
+                "lower optimizer.generator_lr",
+                "raise content_weight",
+                "raise cycle_weight",
+                "lower adversarial_weight",
+                "set diffaugment",
+                "lower train.loop.watchdog.least_diversity if that is wanted",
+            )
+        similar = correlation(*(luminance(x.float().cpu() / 255) for x in (content, painted))).median().item()
+        self._inverted = self._inverted + 1 if similar < c.least_correlation else 0
+        if self._inverted >= c.sample_patience:
+            self._stop(
+                step,
+                f"colour inversion: the luminance of what is painted has a median correlation of {similar:.2f} with "
+                f"the original's, under {c.least_correlation} at the last {self._inverted} sample points",
+                "raise luminance_weight",
+                "raise identity_weight",
+                "raise content_weight",
+                "lower train.loop.watchdog.least_correlation if that is wanted",
+            )
+
+    def _diverged(self, step: int, name: str) -> None:
+        """A loss many times its usual size, all the time."""
+        window, earlier = self._window(name, self.config.patience)
+        if len(earlier) < self.config.patience:
+            return
+        usual = min(max(median(abs(value) for value in earlier), ORDINARY[0]), ORDINARY[1])
+        if min(abs(value) for _, value in window) > self.config.divergence * usual:
+            network = "discriminator" if name.startswith(("discriminator", "r1", "gradient")) else "generator"
+            self._stop(
+                step,
+                f"the loss {name} diverged: {window[-1][1]:.4g}, and over {self.config.divergence:g} times its usual "
+                f"{usual:.3g} since step {window[0][0]}",
+                f"lower optimizer.{network}_lr",
+                "set optimizer.clip_norm",
+                "set train.loop.warm_up_steps",
+                "set train.loop.precision: float32",
+            )
+
+    def _won(self, step: int, which: str) -> None:
+        """A discriminator that nothing deceives, and a generator that learns nothing from it."""
+        patience = self.config.discriminator_patience
+        accuracies, _ = self._window(f"discriminator_accuracy{which}", patience)
+        adversarial, _ = self._window(f"adversarial{which}", patience)
+        if f"adversarial{which}" not in self._losses or len(adversarial) < patience:
+            return
+        half = patience // 2
+        first, second = (fmean(value for _, value in part) for part in (adversarial[:half], adversarial[half:]))
+        if min(value for _, value in accuracies) >= PERFECT and second >= first:
+            self._stop(
+                step,
+                f"discriminator{which} collapsed: it has told {accuracies[-1][1]:.2%} of the patches right since step "
+                f"{accuracies[0][0]}, and the generator's adversarial loss only went from {first:.4g} to {second:.4g}",
+                "lower optimizer.discriminator_lr",
+                "raise optimizer.generator_lr",
+                "set diffaugment",
+                "raise r1_weight",
+                "lower discriminator_filters",
+            )
+
+    def _gave_up(self, step: int, which: str) -> None:
+        """A discriminator that can not tell and no longer learns."""
+        patience = self.config.discriminator_patience
+        accuracies, _ = self._window(f"discriminator_accuracy{which}", patience)
+        norms, earlier = self._window("discriminator_gradient_norm", patience)
+        if len(norms) < patience or max(abs(value - 0.5) for _, value in accuracies) > CHANCE:
+            return
+        large = sorted(earlier)[int(0.9 * len(earlier))] if earlier else 0.0
+        if max(value for _, value in norms) < max(VANISHED * large, NOTHING):
+            self._stop(
+                step,
+                f"discriminator{which} collapsed: it has told {accuracies[-1][1]:.1%} of the patches right, as by "
+                f"chance, since step {accuracies[0][0]}, and its gradient vanished: {norms[-1][1]:.2g}, before "
+                f"{large:.2g}",
+                "lower optimizer.discriminator_lr",
+                "set optimizer.clip_norm",
+                "lower r1_weight",
+                "raise discriminator_filters",
+            )
+
+    def _window(self, name: str, count: int) -> tuple[list[tuple[int, float]], list[float]]:
+        """The last `count` (step, value) of a metric, or as many as there are, and the values before them."""
+        past = list(self._past.get(name, ()))
+        return past[-count:], [value for _, value in past[:-count]]
+
+    def _stop(self, step: int, seen: str, *remedies: str) -> NoReturn:
+        """Stop, with the remedies ("verb parameter") whose parameters there are."""
+        known = []
+        for remedy in remedies:
+            verb, parameter = remedy.split(" ", 1)
+            if parameter.startswith("train."):
+                known.append(remedy)
+            elif (value := self._value(parameter)) is not None:
+                known.append(f"{verb} train.{self._method}.{parameter} (now {value})")
+        raise TrainingStopped(f"training was stopped at step {step}: {seen}; try one of: {', '.join(known)}")
+
+    def _value(self, parameter: str) -> Any:
+        """Of a dotted parameter of the method; None where it has none."""
+        value = self._method_config
+        for name in parameter.split("."):
+            value = getattr(value, name, None)
+        return value
