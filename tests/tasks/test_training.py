@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from atelier.models import artifact
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.optimization import OptimizerConfig
 from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, images
 from atelier.tasks.progress import Progress, silent
@@ -121,7 +122,9 @@ def test_equal_training_gives_equal_bytes_and_another_seed_other_bytes(data: Pat
 
 def test_starting_from_a_model(data: Path, tmp_path: Path) -> None:
     train(TINY, data, tmp_path / "first", tmp_path / "checkpoints", tmp_path / "logs", silent)
-    gentle = replace(TINY, start_from="v1.0.0", loop=replace(LOOP, generator_lr=1e-12))
+    gentle = replace(
+        TINY, start_from="v1.0.0", cpgan=replace(TINY.cpgan, optimizer=OptimizerConfig(generator_lr=1e-12))
+    )
     train(gentle, data, tmp_path / "second", tmp_path / "checkpoints", tmp_path / "logs", silent, tmp_path / "first")
     first, second = (load_file(tmp_path / name / "generator.safetensors") for name in ("first", "second"))
     for name in first:
@@ -230,7 +233,8 @@ def test_a_dead_worker_is_replaced(undisturbed: dict[str, bytes], data: Path, tm
 def test_two_workers_train_what_one_trains(data: Path, tmp_path: Path) -> None:
     losses = []
     for workers in (0, 2):
-        config = replace(TINY, workers=workers, loop=replace(LOOP, generator_lr=1e-5, discriminator_lr=1e-5))
+        gentle = OptimizerConfig(generator_lr=1e-5, discriminator_lr=1e-5)
+        config = replace(TINY, workers=workers, cpgan=replace(TINY.cpgan, optimizer=gentle))
         summary = train(config, data, tmp_path / "model", tmp_path / "checkpoints", tmp_path / "logs", silent)
         losses.append(summary.losses)
         artifact.load(tmp_path / "model")

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from atelier.models import artifact
+from atelier.models.methods import METHODS
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.methods.cyclegan import CycleganConfig
 from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, encoders
 from atelier.tasks.progress import Progress, Report
@@ -23,7 +25,7 @@ from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
 from atelier.tasks.training_placement import SNAPSHOT, Fit, resources
 from atelier.tasks.training_plan import MODEL, Plan, sha256_of
 
-FORMAT = 1
+FORMAT = 2
 
 _POLL_S = 0.25
 
@@ -34,7 +36,7 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    method: Literal["cpgan"] = field(default="cpgan", metadata={"description": "training method"})
+    method: Literal["cpgan", "cyclegan"] = field(default="cpgan", metadata={"description": "training method"})
     content: str = field(default="photos", metadata={"description": "domain whose pictures are painted"})
     style: str = field(default="paintings", metadata={"description": "domain whose style is learned"})
     encoder: str = field(
@@ -65,7 +67,19 @@ class TrainConfig:
         },
     )
     loop: TrainingConfig = field(default_factory=TrainingConfig, metadata={"description": "the training loop"})
-    cpgan: CpganConfig = field(default_factory=CpganConfig, metadata={"description": "the method's settings"})
+    cpgan: CpganConfig = field(default_factory=CpganConfig, metadata={"description": "settings of cpgan"})
+    cyclegan: CycleganConfig = field(default_factory=CycleganConfig, metadata={"description": "settings of cyclegan"})
+
+    @property
+    def method_config(self) -> CpganConfig | CycleganConfig:
+        """The settings of the chosen method."""
+        settings: CpganConfig | CycleganConfig = getattr(self, self.method)
+        return settings
+
+    def facts(self) -> dict[str, Any]:
+        """All that is said here and used, as JSON values: settings of other methods do not name a run."""
+        facts = json.loads(json.dumps(asdict(self)))
+        return {key: value for key, value in facts.items() if key not in METHODS or key == self.method}
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,7 @@ def train(
     _prepare(run)
     gpu, threads = (False, None) if config.workers == 0 else resources(config.workers, config.device)
     plan = Plan(
-        config.cpgan, config.loop, encoder, data.resolve(), config.content, config.style,
+        config.method_config, config.loop, encoder, data.resolve(), config.content, config.style,
         initial.resolve() if initial else None, run, threads, facts,
         config.shuffle_rows, fold,
     )  # fmt: skip
@@ -200,7 +214,7 @@ def facts_of(
         "content_domain": config.content,
         "style_domain": config.style,
         "encoder": _encoder(config.encoder),
-        "train": json.loads(json.dumps(asdict(config))),
+        "train": config.facts(),
         "initial": sha256_of(initial) if initial else None,
         "train_format": FORMAT,
     }

@@ -204,7 +204,7 @@ class Batches:
         )
         if self._pinned:
             content, style = content.pin_memory(), style.pin_memory()
-        return Batch(content, style, self._places.start)
+        return Batch(content, style)
 
     def __enter__(self) -> "Batches":
         """This source of batches."""
@@ -219,7 +219,8 @@ class Batches:
 
 def _stacked(pictures: Iterable[images.Pixels]) -> torch.Tensor:
     """Pictures (H, W, 3) of one size as uint8 (B, 3, H, W)."""
-    return torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).contiguous()
+    # by NumPy: torch would start threads beside those that train
+    return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
 
 
 def _row_counts(path: Path) -> list[int]:

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import ray.train
@@ -48,11 +47,8 @@ def work(settings: dict[str, Plan]) -> None:
         logging.getLogger().setLevel(logging.WARNING)  # Ray would announce each checkpoint
         torch.set_num_threads(plan.threads)
     encoder = networks.load(plan.encoder, encoders.resolve(plan.encoder))
-    wrap: Callable[[torch.nn.Module], torch.nn.Module] = (
-        ray.train.torch.prepare_model if world_size > 1 else lambda module: module
-    )
     device = ray.train.torch.get_device()
-    trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, world_size, wrap)
+    trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank)
     if not _resumed(trainer, plan.run) and plan.initial:
         trainer.start_from(artifact.load(plan.initial).generator.state_dict())
 
