@@ -1,9 +1,10 @@
 """The command `atelier`, run as a person runs it: in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,13 @@ def atelier(environment: dict[str, str]) -> Atelier:
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def plane(atelier: Atelier) -> Iterator[str]:
+    """`atelier up`; the address of Prefect's API."""
+    done = atelier("up")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(atelier("status", "--json").stdout)
+    yield found["prefect"]["url"]
+    assert atelier("down").returncode == 0

@@ -8,58 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.flows.small import SHRUNK, set_params
+
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
-
-SHRUNK = {
-    "steps": 6,
-    "batch_size": 2,
-    "log_every": 1,
-    "checkpoint_every": 2,
-    "sample_every": 3,
-    "filters": 4,
-    "width": 8,
-    "blocks": 1,
-    "discriminator_filters": 4,
-    "discriminator_layers": 1,
-    "style_images": 4,
-    "encoder": "efficientnet_lite0",
-    "copies": 1,
-    "pictures": 8,
-    "resamples": 20,
-    "pairs": 2,
-    # six steps make nobody a painter: here the gate shall open
-    "max_kid_ratio": 1000.0,
-    "max_style_ratio": 1000.0,
-    "min_ssim": -1.0,
-    "max_inversion_share": 1.0,
-    "max_checkerboard_ratio": 1000.0,
-    "tolerance": 1000.0,
-}
-
-
-def set_params(workspace: Path, **values: object) -> None:
-    path = workspace / "params.yaml"
-    text = path.read_text()
-    for key, value in values.items():
-        text, count = re.subn(rf"(?m)^(\s+{key}:) [^#\n]*", rf"\1 {value}  ", text)
-        assert count, f"{key} is not in params.yaml"
-    path.write_text(text)
-
-
-@pytest.fixture(scope="module")
-def plane(atelier: Atelier) -> Iterator[str]:
-    """`atelier up`; the address of Prefect's API."""
-    done = atelier("up")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(atelier("status", "--json").stdout)
-    yield found["prefect"]["url"]
-    assert atelier("down").returncode == 0
 
 
 @pytest.fixture(scope="module")

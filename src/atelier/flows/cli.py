@@ -136,10 +136,28 @@ def augment(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
     _stage("augment", workspace, as_json)
 
 
-@app.command(epilog="Example: atelier train --workspace demo")
-def train(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@app.command(
+    epilog="Example: atelier train --workspace demo, or atelier train --folds 5, or atelier train --each-style"
+)
+def train(
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate: measure on each of so many folds of the training split in turn.")
+    ] = None,
+    each_style: Annotated[
+        bool, typer.Option("--each-style", help="Train a model for every domain but train.content, side by side.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Train the model; a killed training continues where its last checkpoint is."""
-    _stage("train", workspace, as_json)
+    if folds is not None and each_style:
+        raise ValueError("--folds and --each-style are two jobs: give one of them")
+    if folds is not None:
+        _folds(folds, workspace, as_json)
+    elif each_style:
+        _each_style(workspace, as_json)
+    else:
+        _stage("train", workspace, as_json)
 
 
 @app.command(epilog="Example: atelier evaluate --json")
@@ -177,7 +195,7 @@ def stylize(
     source: Annotated[str, typer.Argument(help="Folder, zip, tar or list file of pictures.")],
     destination: Annotated[Path, typer.Argument(help="Folder for the restyled pictures; paths mirror the source's.")],
     model: Annotated[
-        str, typer.Option(help="style-model@prod, style-model@v1.2.0 or the path of a model folder.")
+        str, typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod or a model folder.")
     ] = "style-model@prod",
     strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None,
     workspace: WorkspaceOption = None,
@@ -240,30 +258,66 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
             _result(update(str(workspace.root), until=name), as_json)
 
 
+def _folds(folds: int, where: Path | None, as_json: bool) -> None:
+    """Cross-validation, with the training set brought up to date before it."""
+    from atelier.flows.control_plane import use
+    from atelier.flows.params import Params
+    from atelier.tasks.folds import check
+
+    workspace = Workspace.find(where)
+    check(Params(workspace.params).check().train, folds)
+    with use(say=_say):
+        from atelier.flows.folds import cross_validate
+
+        found = cross_validate.with_options(flow_run_name=f"folds {workspace.root.name}")(str(workspace.root), folds)
+        _result(found, as_json, text=found.story)
+
+
+def _each_style(where: Path | None, as_json: bool) -> None:
+    """Every style a model of its own, with the training set brought up to date before it."""
+    from atelier.flows.control_plane import use
+    from atelier.flows.params import Params
+
+    workspace = Workspace.find(where)
+    Params(workspace.params).check()
+    with use(say=_say):
+        from atelier.flows.each_style import run
+
+        styles = run(workspace)
+        _result(styles, as_json, text="\n".join(style.story for style in styles))
+
+
 # -------------------------------------------------------------------------------------------------------- the registry
 
 
 @models_app.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Versions, stages and metrics of the registered models."""
-    from atelier.tasks.versions import list_versions
+    from atelier.tasks.versions import list_models, list_versions
 
-    versions = list_versions(Workspace.find(workspace))
-    lines = [f"{v.version:<10} {v.stage or '':<6} {v.dataset[:12]}  {v.headline}" for v in versions]
+    found = Workspace.find(workspace)
+    versions = [version for model in list_models(found) for version in list_versions(found, model)]
+    names = [f"{v.model}@{v.version}" for v in versions]
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
+        for name, v in zip(names, versions, strict=True)
+    ]
     _result(versions, as_json, text="\n".join(lines) or "no version is registered yet: run `atelier retrain`")
 
 
 @models_app.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
 def models_promote(
-    version: Annotated[str, typer.Argument(help="A registered version.")],
+    version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 is one of style-model.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make a registered version `prod`; an older version is a rollback."""
-    from atelier.tasks.versions import promote
+    from atelier.tasks.versions import MODEL, named, promote
 
-    promote(Workspace.find(workspace), version, reason=reason)
-    print(f"style-model@prod is now {version}")
+    model, version = named(version) or (MODEL, version)
+    promote(Workspace.find(workspace), version, reason=reason, model=model)
+    print(f"{model}@prod is now {version}")
 
 
 @datasets_app.command("show", epilog="Example: atelier datasets show")

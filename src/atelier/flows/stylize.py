@@ -8,7 +8,7 @@ from atelier.flows.params import Params
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.sources import list_entries
 from atelier.tasks.stylization import StylizeConfig, StylizeSummary
-from atelier.tasks.versions import MODEL, resolve
+from atelier.tasks.versions import named, resolve
 from atelier.tasks.workspace import Workspace
 
 
@@ -30,24 +30,24 @@ def plan(source: str, destination: Path, model: str, strength: float | None, wor
     Args:
         source: folder, zip, tar or list file.
         destination: folder of the outputs.
-        model: `style-model@STAGE`, `style-model@VERSION` or the path of a model folder.
+        model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, or the path of a folder.
         strength: 0…1; None takes the workspace's parameter.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
         FileNotFoundError, ValueError: one line for a person.
     """
-    registered = model.startswith(f"{MODEL}@")
-    if registered:
+    if named(model):
         found = Workspace.find(workspace)
         config = Params(found.params).stylize
         resolved = resolve(found, model)
-        folder, version = resolved.path, resolved.version
+        folder, name, version = resolved.path, resolved.model, resolved.version
     else:
         config, folder, version = StylizeConfig(), Path(model).absolute(), ""
+        name = folder.name
     if strength is not None:
         config = replace(config, strength=strength)
-    identity = identify(folder, MODEL if registered else folder.name, version)
+    identity = identify(folder, name, version)
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
 

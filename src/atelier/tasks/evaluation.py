@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from atelier.tasks import encoders
-from atelier.tasks.dataset import Card, read_card, read_rows, select
+from atelier.tasks.dataset import Card, fold_of, read_card, read_rows, select
 from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
 from atelier.tasks.images import Pixels
 from atelier.tasks.progress import Progress, Report, silent
@@ -229,11 +229,7 @@ def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, 
     """
     split = "train" if fold else "holdout"
     rows = read_rows(folder, card, domain, split, ["id", "group"]).to_pylist()
-    if fold:
-        from atelier.tasks.dataset import fold_of
-
-        rows = [row for row in rows if fold_of(row["group"], fold[1]) == fold[0]]
-    ids = [row["id"] for row in rows]
+    ids = [row["id"] for row in rows if fold is None or fold_of(row["group"], fold[1]) == fold[0]]
     if len(ids) < 2:
         raise ValueError(
             f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "

@@ -1,0 +1,168 @@
+"""Styles side by side: every domain but the content's is a style, and each gets a model of its own.
+
+All are trained with the same parameters; only the style differs. What one style does here needs no other: a place on
+the cluster, its training and its evaluation. A model that says it is what would be trained is not trained again.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from atelier.tasks import evaluation, training
+from atelier.tasks.dataset import Card, read_card
+from atelier.tasks.evaluation import EvaluateConfig
+from atelier.tasks.pipeline import keep
+from atelier.tasks.progress import Progress, Report
+from atelier.tasks.training import TrainConfig, facts_of
+from atelier.tasks.training_placement import resources
+from atelier.tasks.versions import GateConfig, Release, model_of, release
+from atelier.tasks.whole_files import write
+from atelier.tasks.workspace import Workspace
+
+_TELL_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the training of one style gets of the cluster."""
+
+    at_once: int  # styles that are trained at the same time
+    cpus: int
+    gpu: bool
+
+
+def styles_of(card: Card, config: TrainConfig) -> list[str]:
+    """The styles of a training set, each with a name that the registry can hold.
+
+    Raises:
+        ValueError: there are none, the content's pictures are missing, or a name can not be a model's.
+    """
+    if config.content not in card.domains:
+        raise ValueError(f"domain {config.content!r} is not in the training set: it has {', '.join(card.domains)}")
+    styles = [domain for domain in card.domains if domain != config.content]
+    if not styles:
+        raise ValueError(
+            f"the training set has no domain but train.content, {config.content!r}: add a style's pictures"
+        )
+    for style in styles:
+        model_of(style)
+    return styles
+
+
+def place(styles: int, config: TrainConfig) -> Place:
+    """Share the cluster among styles: a GPU each where there are some, else a core or more each.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    if gpus and config.device != "cpu":
+        at_once = min(styles, gpus)
+        gpu, cpus = resources(at_once, "gpu")
+    else:
+        at_once = min(styles, sum(int(node.get("CPU", 0)) for node in nodes))
+        gpu, cpus = resources(at_once, config.device)
+    return Place(at_once, cpus, gpu)
+
+
+def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: Path | None) -> bool:
+    """Train the model of a style inside this process, with what this process has of the machine.
+
+    Args:
+        workspace: on a path that this node sees.
+        config: of every style; only `style` is another one here.
+        style: the domain.
+        initial: folder of the model that `config.start_from` names.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        As `training.train` does.
+    """
+    config = replace(config, style=style, workers=0)
+    model = model_of(style)
+    out, run = workspace.model_folder(model), workspace.style_runs / style
+    facts = facts_of(config, read_card(workspace.augmented), initial)
+    if _said_by(out).items() >= facts.items():
+        return False
+    training.train(
+        config,
+        workspace.augmented,
+        out,
+        run / "checkpoints",
+        workspace.style_reports(model) / "training",
+        _telling(run),
+        initial=initial,
+    )
+    return True
+
+
+def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> None:
+    """Measure the model of a style on the held-out pictures; Ray must be connected.
+
+    Raises:
+        As `evaluation.evaluate` does.
+    """
+    model = model_of(style)
+    reports, run = workspace.style_reports(model), workspace.style_runs / style
+    evaluation.evaluate(
+        config,
+        workspace.dataset,
+        workspace.model_folder(model),
+        reports / "evaluation.json",
+        reports / "evaluation",
+        run / "features",
+        _telling(run),
+    )
+
+
+def release_style(workspace: Workspace, config: GateConfig, style: str) -> Release:
+    """Have DVC keep the model of a style, and judge and register it under its own name."""
+    model = model_of(style)
+    keep(workspace, workspace.model_folder(model))
+    return release(workspace, config, model)
+
+
+def told(workspace: Workspace, style: str) -> Progress | None:
+    """What the worker of a style told last; None before it told anything."""
+    try:
+        return Progress(**json.loads(_progress(workspace.style_runs / style).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def forget(workspace: Workspace, style: str) -> None:
+    """Forget what an earlier run told."""
+    _progress(workspace.style_runs / style).unlink(missing_ok=True)
+
+
+def _telling(run: Path) -> Report:
+    """A callback that leaves what it is told where `told` finds it, on any node."""
+    last = [-_TELL_EVERY_S]
+
+    def tell(progress: Progress) -> None:
+        now = time.monotonic()
+        if now - last[0] >= _TELL_EVERY_S or progress.done >= progress.total:
+            last[0] = now
+            write(_progress(run), json.dumps(asdict(progress)).encode())
+
+    return tell
+
+
+def _progress(run: Path) -> Path:
+    return run / "progress.json"
+
+
+def _said_by(model: Path) -> dict[str, Any]:
+    """The facts of a finished model; none where there is no whole one."""
+    try:
+        found = json.loads((model / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and (model / "generator.safetensors").is_file() else {}

@@ -1,0 +1,78 @@
+"""A workspace small enough for tests: tiny networks, few steps, few pictures."""
+
+import hashlib
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atelier.tasks.dataset import fold_of, split_of
+from atelier.tasks.images import encode, resize
+
+SHRUNK = {
+    "steps": 6,
+    "batch_size": 2,
+    "log_every": 1,
+    "checkpoint_every": 2,
+    "sample_every": 3,
+    "filters": 4,
+    "width": 8,
+    "blocks": 1,
+    "discriminator_filters": 4,
+    "discriminator_layers": 1,
+    "style_images": 4,
+    "encoder": "efficientnet_lite0",
+    "copies": 1,
+    "pictures": 8,
+    "resamples": 20,
+    "pairs": 2,
+    # six steps make nobody a painter: here the gate shall open
+    "max_kid_ratio": 1000.0,
+    "max_style_ratio": 1000.0,
+    "min_ssim": -1.0,
+    "max_inversion_share": 1.0,
+    "max_checkerboard_ratio": 1000.0,
+    "tolerance": 1000.0,
+}
+
+
+HOLDOUT_SHARE = 0.2  # as params.yaml has it
+
+
+def set_params(workspace: Path, **values: object) -> None:
+    path = workspace / "params.yaml"
+    text = path.read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"(?m)^(\s+{key}:) [^#\n]*", rf"\1 {value}  ", text)
+        assert count, f"{key} is not in params.yaml"
+    path.write_text(text)
+
+
+def draw(folder: Path, coarseness: int, fold_sizes: list[int], held_out: int) -> Path:
+    """A folder of noise of one kind: so many pictures in each fold of the training split, and so many held out."""
+    folder.mkdir(parents=True)
+    wanted: dict[tuple[str, int], int] = {("train", k): size for k, size in enumerate(fold_sizes)}
+    wanted["holdout", 0] = held_out
+    seed = 0
+    while any(wanted.values()):
+        coarse = np.random.default_rng([seed, coarseness]).integers(0, 256, (coarseness, coarseness, 3), np.uint8)
+        data = encode(resize(coarse, 64, 64), "png")
+        group = hashlib.sha256(data).hexdigest()
+        split = split_of(group, HOLDOUT_SHARE)
+        place = (split, fold_of(group, len(fold_sizes)) if split == "train" else 0)
+        if wanted[place]:
+            wanted[place] -= 1
+            (folder / f"{seed}.png").write_bytes(data)
+        seed += 1
+    return folder
+
+
+def asked(plane: str, what: str) -> list[dict[str, Any]]:
+    """All that a Prefect server has of a kind: "flow_runs", "artifacts"."""
+    request = urllib.request.Request(f"{plane}/{what}/filter", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
