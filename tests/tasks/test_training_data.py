@@ -92,6 +92,7 @@ def test_each_picture_comes_once_an_epoch(whole: list[Batch]) -> None:
     assert {batch.content[0, 2, 0, 0].item() for batch in whole} == {1}
     assert {batch.style[0, 2, 0, 0].item() for batch in whole} == {0}
     assert all(batch.content.shape == (48, 3, 4, 4) and batch.content.dtype == torch.uint8 for batch in whole)
+    assert whole[0].content.is_contiguous()
 
 
 def test_variants_of_one_parent_are_spread_over_the_window(whole: list[Batch]) -> None:

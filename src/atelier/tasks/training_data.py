@@ -219,8 +219,11 @@ class Batches:
 
 def _stacked(pictures: Iterable[images.Pixels]) -> torch.Tensor:
     """Pictures (H, W, 3) of one size as uint8 (B, 3, H, W)."""
+    decoded = list(pictures)
+    batch = np.empty((len(decoded), 3, *decoded[0].shape[:2]), np.uint8)
     # by NumPy: torch would start threads beside those that train
-    return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
+    np.stack([picture.transpose(2, 0, 1) for picture in decoded], out=batch)
+    return torch.from_numpy(batch)
 
 
 def _row_counts(path: Path) -> list[int]:
