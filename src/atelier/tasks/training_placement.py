@@ -9,7 +9,7 @@ from atelier.tasks.training_plan import Plan
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 
-_KEPT_CHECKPOINTS = 2
+KEPT_CHECKPOINTS = 2  # of a run, the last ones
 _START_ATTEMPTS = 3  # to place the workers, of a minute each
 
 
@@ -86,7 +86,7 @@ class Fit:
                 run_config=RunConfig(
                     name=plan.run.name,
                     storage_path=os.fspath(plan.run.parent),
-                    checkpoint_config=CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
+                    checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
                     failure_config=FailureConfig(
                         max_failures=max_failures, controller_failure_limit=_START_ATTEMPTS - 1
                     ),

@@ -17,10 +17,12 @@ from atelier.tasks import encoders, images
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.training_data import Batches
 from atelier.tasks.training_log import GRIDS, JournalWriter
+from atelier.tasks.training_placement import KEPT_CHECKPOINTS
 from atelier.tasks.training_plan import MODEL, Plan
 from atelier.tasks.whole_files import write
 
 CHECKPOINT = "checkpoint.safetensors"
+IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
 SAMPLES = "samples.png"
 
 
@@ -54,7 +56,7 @@ def work(settings: dict[str, Plan]) -> None:
 
     with Batches(plan, rank, world_size, device) as batches:
         if rank != 0:
-            trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(None), lambda step: None)
+            trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
         journal = JournalWriter(plan.run)
         journal.write(kind="start", step=trainer.step, device=device.type, precision=trainer.precision)
@@ -72,7 +74,7 @@ def work(settings: dict[str, Plan]) -> None:
         due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
         if due and not (plan.run / GRIDS / _grid(begun)).exists():
             on_sample(begun)  # the kill came between the checkpoint and its grid
-        trainer.run(batches, on_step, lambda step: _checkpoint(trainer), on_sample)
+        trainer.run(batches, on_step, lambda step: _checkpoint(plan, trainer), on_sample)
         journal.close()
         _write_model(plan, trainer, batches)
 
@@ -87,7 +89,8 @@ def _resumed(trainer: Trainer, run: Path) -> bool:
         with checkpoint.as_directory() as folder:
             load_checkpoint(Path(folder) / CHECKPOINT, trainer)
         return True
-    for path in sorted(run.glob(f"checkpoint_*/{CHECKPOINT}"), reverse=True):  # their names begin with the time
+    # their names begin with the time, or the step
+    for path in sorted([*run.glob(f"checkpoint_*/{CHECKPOINT}"), *run.glob(IN_PROCESS)], reverse=True):
         try:
             load_checkpoint(path, trainer)
         except ValueError:
@@ -96,8 +99,13 @@ def _resumed(trainer: Trainer, run: Path) -> bool:
     return False
 
 
-def _checkpoint(trainer: Trainer | None) -> None:
-    """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer."""
+def _checkpoint(plan: Plan, trainer: Trainer | None) -> None:
+    """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer. In this process, keep it here."""
+    if plan.threads is None and trainer is not None:
+        save_checkpoint(plan.run / IN_PROCESS.replace("*", f"{trainer.step:09}"), trainer)
+        for old in sorted(plan.run.glob(IN_PROCESS))[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+        return
     if trainer is None:
         ray.train.report({})
         return
