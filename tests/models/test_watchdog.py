@@ -76,10 +76,9 @@ def rates(config: Any, generator: float, discriminator: float) -> Any:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_number_that_is_none(config: Any, bad: float) -> None:
     t = trainer(config, steps=20, log_every=1)
-    source = iter(range(20))
 
     def plant(step: int) -> Batch:
-        if next(source) == 3:
+        if step == 3:
             with torch.no_grad():
                 next(t.method.modules["generator"].parameters()).view(-1)[0] = bad
         return batches(step)
@@ -90,10 +89,11 @@ def test_a_number_that_is_none(config: Any, bad: float) -> None:
 
 
 def test_a_learning_rate_far_too_high() -> None:
-    t = trainer(rates(CONFIG, 30.0, 5e-4), steps=60, log_every=1, sample_every=20)
-    message = stopped("diverged", t)
-    assert "lower train.cpgan.optimizer.generator_lr (now 30.0)" in message
+    message = stopped("the loss style diverged", trainer(rates(CONFIG, 1.0, 5e-4), steps=60, log_every=1))
     assert "since step" in message
+    assert "lower train.cpgan.optimizer.generator_lr (now 1.0)" in message
+    message = stopped("the loss adversarial_style diverged", trainer(rates(CYCLE, 1e-3, 10.0), steps=60, log_every=1))
+    assert "lower train.cyclegan.optimizer.discriminator_lr (now 10.0)" in message
 
 
 def test_a_discriminator_that_wins() -> None:
@@ -121,7 +121,7 @@ def test_a_generator_that_paints_a_constant() -> None:
         for module in (t.method.modules["generator"].forth, t.generator_ema.forth):  # type: ignore[union-attr]
             for p in list(module.parameters())[-2:]:  # type: ignore[union-attr]
                 p.zero_()
-    message = stopped(r"at step 3: mode collapse: .* 0\.000 times", t)
+    message = stopped(r"at step 3: mode collapse: .* 0\.00\d times", t)
     assert "raise train.cyclegan.cycle_weight (now 10.0)" in message
     assert "content_weight" not in message, "cyclegan has none"
 
@@ -138,76 +138,69 @@ def test_a_generator_that_paints_negatives() -> None:
 # ---- no alarm
 
 
-@pytest.mark.parametrize("adversarial", ["hinge", "least_squares", "non_saturating", "wasserstein"])
+@pytest.mark.parametrize("adversarial", ["hinge", "least_squares", "wasserstein"])
 @pytest.mark.parametrize("config", [CONFIG, CYCLE], ids=["cpgan", "cyclegan"])
 def test_healthy_trainings_go_on(config: Any, adversarial: str) -> None:
-    t = trainer(replace(config, adversarial=adversarial), steps=80, log_every=1, sample_every=10)
-    assert len(watched(t)["discriminator_gradient_norm"]) == 80
+    t = trainer(replace(config, adversarial=adversarial), steps=50, log_every=1, sample_every=10)
+    assert len(watched(t, WatchdogConfig())["discriminator_gradient_norm"]) == 50
 
 
-def walk(rng: np.random.Generator, start: float, end: float, half_life: float, noise: float, n: int) -> list[float]:
-    """From start to end, with slow and fast noise."""
-    slow, values = 0.0, []
-    for i in range(n):
-        slow = 0.95 * slow + noise * float(rng.normal())
-        values.append(end + (start - end) * 0.5 ** (i / half_life) + slow + noise * float(rng.normal()))
-    return values
+def healthy(kind: str, rng: np.random.Generator, n: int = 300) -> Iterator[dict[str, float]]:
+    """Metrics of each log point as healthy trainings have them."""
 
+    def walk(start: float, end: float, half_life: float, noise: float) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        """From start to end, with fast and slow noise."""
+        slow = np.convolve(rng.normal(size=n), 0.95 ** np.arange(n))[:n]
+        return end + (start - end) * 0.5 ** (np.arange(n) / half_life) + noise * (rng.normal(size=n) + slow)
 
-def curves(kind: str, rng: np.random.Generator, n: int = 300) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-    """Weights, and metrics of each log point, as healthy trainings have them."""
-
-    def positive(*args: float) -> list[float]:
-        return [max(1e-4, value) for value in walk(rng, *args, n)]  # type: ignore[call-arg]
-
-    content = positive(0.55, 0.95, 5.0, 0.04)
-    style = positive(0.3, 0.015, 8.0, 0.002)
-    luminance = positive(0.07, 0.1, 5.0, 0.01)
-    discriminator = positive(2.25, 1.3, 6.0, 0.06)
-    adversarial = walk(rng, 0.2, 0.7, 20.0, 0.08, n)
-    accuracy = [min(1.0, 0.75 + 0.02 * float(rng.normal())) for _ in range(n)]
-    norm = positive(11.0, 8.0, 10.0, 0.5)
+    curves = {
+        "content": walk(0.55, 0.95, 5, 0.04),
+        "style": walk(0.3, 0.015, 8, 0.002),
+        "luminance": walk(0.07, 0.1, 5, 0.01),
+        "discriminator": walk(2.25, 1.3, 6, 0.06),
+        "adversarial": walk(0.2, 0.7, 20, 0.08),
+        "discriminator_accuracy": 0.75 + 0.02 * rng.normal(size=n),
+        "discriminator_gradient_norm": walk(11, 8, 10, 0.3),
+    }
     match kind:
-        case "equilibrium":  # the discriminator is fooled about half of the time
-            adversarial, discriminator = walk(rng, 1.6, 0.1, 4.0, 0.05, n), positive(1.2, 1.85, 5.0, 0.04)
-            accuracy = [0.5 + 0.02 * float(rng.normal()) for _ in range(n)]
-        case "strong":  # a small set, least squares: the discriminator is nearly always right
-            adversarial, discriminator = positive(0.5, 0.9, 30.0, 0.05), positive(0.5, 0.02, 20.0, 0.004)
-            accuracy = [1 - 0.004 * float(rng.random()) for _ in range(n)]
-            norm = positive(10.0, 0.8, 15.0, 0.05)
-        case "wins, and the generator follows":
-            adversarial = walk(rng, 3.0, 0.0, 80.0, 0.001, n)
-            accuracy = [1.0] * n
+        case "fooled half of the time":
+            curves["adversarial"], curves["discriminator"] = walk(1.6, 0.1, 4, 0.05), walk(1.2, 1.85, 5, 0.04)
+            curves["discriminator_accuracy"] = 0.5 + 0.02 * rng.normal(size=n)
+        case "nearly always right":  # of a small set
+            curves["adversarial"], curves["discriminator"] = walk(0.5, 0.9, 30, 0.05), walk(0.5, 0.02, 20, 0.004)
+            curves["discriminator_accuracy"] = 1 - 0.004 * rng.random(n)
+            curves["discriminator_gradient_norm"] = walk(10, 0.8, 15, 0.05)
+        case "always right, and the generator follows":
+            curves["adversarial"], curves["discriminator_accuracy"] = walk(3, 0, 80, 0.001), np.ones(n)
         case "far from the style":
-            style = positive(90.0, 0.05, 3.0, 0.01)
-        case "wasserstein":  # scores wander
-            discriminator = walk(rng, 0.0, -25.0, 8.0, 2.0, n)
-            adversarial = walk(rng, 0.0, 40.0, 60.0, 6.0, n)
+            curves["style"] = walk(90, 0.05, 3, 0.01)
+        case "wandering scores":  # wasserstein
+            curves["discriminator"], curves["adversarial"] = walk(0, -25, 8, 2), walk(0, 40, 60, 6)
         case "spikes":
-            for values in (style, content, discriminator, norm):
-                for i in rng.integers(10, n, 6):
-                    values[i] *= 500
-    names = ("content", "style", "luminance", "discriminator", "adversarial", "discriminator_accuracy")
-    for values in zip(content, style, luminance, discriminator, adversarial, accuracy, norm, strict=True):
-        yield WEIGHTS, dict(zip((*names, "discriminator_gradient_norm"), values, strict=True))
+            for name in ("style", "content", "discriminator", "discriminator_gradient_norm"):
+                curves[name][rng.integers(10, n, 6)] *= 500
+        case _:
+            assert kind == "usual"
+    for values in zip(*curves.values(), strict=True):
+        yield dict(zip(curves, map(float, values), strict=True))
 
 
 @pytest.mark.parametrize(
     "kind",
     [
         "usual",
-        "equilibrium",
-        "strong",
-        "wins, and the generator follows",
+        "fooled half of the time",
+        "nearly always right",
+        "always right, and the generator follows",
         "far from the style",
-        "wasserstein",
+        "wandering scores",
         "spikes",
     ],
 )
 def test_healthy_curves_raise_no_alarm(kind: str) -> None:
     for seed in range(10):
         dog = watchdog(WatchdogConfig())
-        for step, (_, metrics) in enumerate(curves(kind, np.random.default_rng(seed))):
+        for step, metrics in enumerate(healthy(kind, np.random.default_rng(seed))):
             dog.losses(10 * step, metrics)
 
 
@@ -266,12 +259,18 @@ def test_a_run_that_is_lost_from_its_first_step() -> None:
         feed(dog, 20, content=1e6)
 
 
+def test_a_loss_that_starts_high_and_falls() -> None:
+    dog = watchdog()
+    for step in range(100):
+        dog.losses(step, metrics(style=1e5 * 0.97**step))
+
+
 def test_what_trains_nothing_may_be_of_any_size() -> None:
     feed(dog := watchdog(), 20)
     feed(dog, 50, 20, silent=1e9, generator_lr=1e9)
     pure = {name: weight for name, weight in WEIGHTS.items() if name != "adversarial"}
     feed(watchdog(weights=pure), 50, discriminator_accuracy=1.0)  # a generator that does not play wins no points
-    with pytest.raises(TrainingStopped, match="told 100.00% of the patches"):
+    with pytest.raises(TrainingStopped, match=r"told 100\.00% of"):
         feed(watchdog(), 50, discriminator_accuracy=1.0)
 
 
@@ -310,18 +309,17 @@ def test_limits_are_those_of_the_config() -> None:
 def test_messages_name_parameters_that_there_are(config: Any) -> None:
     faults: list[Callable[[Watchdog], None]] = [
         lambda dog: feed(dog, 1, content=math.nan),
-        lambda dog: feed(dog, 9, content=1e9),
-        lambda dog: feed(dog, 9, discriminator=1e9),
-        lambda dog: feed(dog, 50, discriminator_accuracy=1.0),
-        lambda dog: feed(dog, 50, discriminator_accuracy=0.5, discriminator_gradient_norm=0.0),
+        lambda dog: feed(dog, 10, content=1e9),
+        lambda dog: feed(dog, 10, discriminator=1e9),
+        lambda dog: feed(dog, 30, discriminator_accuracy=1.0),
+        lambda dog: feed(dog, 30, discriminator_accuracy=0.5, discriminator_gradient_norm=0.0),
         lambda dog: [dog.samples(step, CONTENT, CONTENT * 0) for step in range(3)],  # type: ignore[func-returns-value]
         lambda dog: [dog.samples(step, CONTENT, 255 - CONTENT) for step in range(3)],  # type: ignore[func-returns-value]
     ]
     for fault in faults:
         dog = watchdog(WatchdogConfig(), config)
         with pytest.raises(TrainingStopped) as stop:
-            for _ in range(9):
-                fault(dog)
+            fault(dog)
         named = re.findall(r"train\.([a-z_.0-9]+)", str(stop.value))
         assert named
         for path in named:

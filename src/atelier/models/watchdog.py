@@ -20,7 +20,7 @@ from atelier.models.metrics.inversion import INVERTED, correlation
 from atelier.models.metrics.ssim import luminance
 
 MEMORY = 1000  # log points
-ORDINARY = (1.0, 100.0)  # losses here are of the order of 1, and no healthy one stays above the second
+ORDINARY = (1.0, 100.0)  # sizes that a loss may have before its past says more: here they are of the order of 1
 PERFECT = 0.999  # share of patches told right; healthy discriminators of small sets reach 0.99
 CHANCE = 0.02  # from ½, of a discriminator that can not tell
 VANISHED = 0.01  # of the larger gradient norms before
@@ -97,9 +97,10 @@ class Watchdog:
         if not self.config.enabled:
             return
         if broken := [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]:
+            others = f" and so on, {len(broken)} of {len(metrics)} metrics" if len(broken) > 3 else ""
             self._stop(
                 step,
-                ", ".join(broken),
+                ", ".join(broken[:3]) + others,
                 "set train.loop.precision: float32",
                 "lower optimizer.generator_lr",
                 "lower optimizer.discriminator_lr",
@@ -166,13 +167,16 @@ class Watchdog:
         if len(earlier) < self.config.patience:
             return
         usual = min(max(median(abs(value) for value in earlier), ORDINARY[0]), ORDINARY[1])
-        if min(abs(value) for _, value in window) > self.config.divergence * usual:
-            network = "discriminator" if name.startswith(("discriminator", "r1", "gradient")) else "generator"
+        least = min(abs(value) for _, value in window)
+        # a loss that starts high and falls is not diverged
+        if least > self.config.divergence * usual and least >= min(abs(value) for value in earlier):
+            scores = name.startswith(("adversarial", "discriminator", "r1", "gradient"))
             self._stop(
                 step,
                 f"the loss {name} diverged: {window[-1][1]:.4g}, and over {self.config.divergence:g} times its usual "
                 f"{usual:.3g} since step {window[0][0]}",
-                f"lower optimizer.{network}_lr",
+                *(["lower optimizer.discriminator_lr"] if scores else []),
+                "lower optimizer.generator_lr",
                 "set optimizer.clip_norm",
                 "set train.loop.warm_up_steps",
                 "set train.loop.precision: float32",
@@ -193,7 +197,7 @@ class Watchdog:
                 f"discriminator{which} collapsed: it has told {accuracies[-1][1]:.2%} of the patches right since step "
                 f"{accuracies[0][0]}, and the generator's adversarial loss only went from {first:.4g} to {second:.4g}",
                 "lower optimizer.discriminator_lr",
-                "raise optimizer.generator_lr",
+                "reconsider optimizer.generator_lr",
                 "set diffaugment",
                 "raise r1_weight",
                 "lower discriminator_filters",
