@@ -22,12 +22,15 @@ from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, encoders
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
-from atelier.tasks.training_placement import SNAPSHOT, Fit, resources
+from atelier.tasks.training_placement import SNAPSHOT, Fit, place
 from atelier.tasks.training_plan import MODEL, Plan, sha256_of
 
 FORMAT = 2
 
 _POLL_S = 0.25
+_NOTE_WIDTH = 48  # characters of losses in a line of progress
+_QUIET = ("_lr", "_norm", "_accuracy")  # metrics that are logged only
+_ASIDE = ("min_workers", "max_failures", "keep_checkpoints")  # may change while a training goes on
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,20 @@ class TrainConfig:
     workers: int = field(
         default=1, metadata={"description": "Ray Train workers; 0 trains inside the calling process", "ge": 0}
     )
+    min_workers: int = field(
+        default=1,
+        metadata={
+            "description": "workers with which it begins, or goes on after a loss, until there are more",
+            "ge": 1,
+        },
+    )
     device: Literal["auto", "cpu", "gpu"] = field(
         default="auto", metadata={"description": "auto takes a GPU for each worker where the cluster has them"}
     )
     max_failures: int = field(
         default=2, metadata={"description": "restarts from the last checkpoint after a worker died", "ge": 0}
     )
+    keep_checkpoints: int = field(default=2, metadata={"description": "last checkpoints that are kept", "ge": 1})
     start_from: str = field(
         default="scratch", metadata={"description": "scratch, or the version whose weights are the first, like v1.2.0"}
     )
@@ -79,7 +90,8 @@ class TrainConfig:
     def facts(self) -> dict[str, Any]:
         """All that is said here and used, as JSON values: settings of other methods do not name a run."""
         facts = json.loads(json.dumps(asdict(self)))
-        return {key: value for key, value in facts.items() if key not in METHODS or key == self.method}
+        named = {key: value for key, value in facts.items() if key not in METHODS or key == self.method}
+        return {key: value for key, value in named.items() if key not in _ASIDE}
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ class TrainSummary:
     run: str  # name of the run, a function of all that decides its outcome
     training_set: str  # its id
     encoder: str
+    workers: int  # at its end, 0 in the calling process
     device: str  # "cpu" or "cuda"
     precision: str
     steps: int
@@ -134,8 +147,10 @@ def train(
             raise ValueError(f"domain {domain!r} is not in the training set {data}: it has {', '.join(card.domains)}")
     if (config.start_from != "scratch") != (initial is not None):
         raise ValueError(f"train.start_from is {config.start_from!r}, but the model to start from is {initial}")
-    if config.loop.batch_size % max(1, config.workers):
-        raise ValueError(f"batch_size {config.loop.batch_size} cannot be divided among {config.workers} workers")
+    if config.loop.batch_size < config.workers:
+        raise ValueError(f"train.loop.batch_size is {config.loop.batch_size}: too few for {config.workers} workers")
+    if 0 < config.workers < config.min_workers:
+        raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
     if initial:
         artifact.load(initial)  # a damaged one is told before anything starts
     facts = facts_of(config, card, initial, fold)
@@ -143,18 +158,15 @@ def train(
     name = "train-" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     run = checkpoints.resolve() / name
     _prepare(run)
-    gpu, threads = (False, None) if config.workers == 0 else resources(config.workers, config.device)
+    placement = place(config.workers, config.min_workers, config.device) if config.workers else None
     plan = Plan(
         config.method_config, config.loop, encoder, data.resolve(), config.content, config.style,
-        initial.resolve() if initial else None, run, threads, facts,
-        config.shuffle_rows, fold,
+        initial.resolve() if initial else None, run, placement.cpus if placement else None, facts,
+        config.shuffle_rows, fold, config.keep_checkpoints,
     )  # fmt: skip
     steps, batch = config.loop.steps, config.loop.batch_size
-    where = (
-        "in this process" if threads is None else f"{config.workers} × {threads} CPUs" + (" and a GPU" if gpu else "")
-    )
-    report(Progress("train", 0, steps, "steps", f"starting: {where}, encoder {encoder}"))
-    fit = Fit(plan, config.workers, gpu, config.max_failures)
+    report(Progress("train", 0, steps, "steps", f"starting: {placement or 'in this process'}, encoder {encoder}"))
+    fit = Fit(plan, placement, config.max_failures)
     reader, losses = JournalReader(run), {}
     begun: dict[str, Any] = {}
     with TrainingLogs(logs) as written:
@@ -166,16 +178,15 @@ def train(
                 step = entry["step"]
                 if entry["kind"] == "losses":
                     losses = entry["losses"]
-                    written.metrics(step, losses)
-                    note = "  ".join(f"{key} {value:.3g}" for key, value in losses.items())
-                    note += f"  data wait {entry['data_wait']:.0%}"
-                    report(Progress("train", step, steps, "steps", note, images=step * batch))
+                    written.metrics(step, losses | entry["figures"])
+                    report(Progress("train", step, steps, "steps", _note(entry), images=step * batch))
                 elif entry["kind"] == "grid":
                     written.grid(step, run / GRIDS / entry["file"])
                 else:
                     begun = entry
                     if step:
-                        report(Progress("train", step, steps, "steps", f"continuing from step {step}", step * batch))
+                        note = f"continuing from step {step}, workers: {entry['workers']}"
+                        report(Progress("train", step, steps, "steps", note, step * batch))
     fit.result()
     _publish(run / MODEL, out)
     shutil.rmtree(run)
@@ -183,6 +194,7 @@ def train(
         run=name,
         training_set=card.id,
         encoder=encoder,
+        workers=begun["workers"] if placement else 0,
         device=begun["device"],
         precision=begun["precision"],
         steps=steps,
@@ -219,6 +231,16 @@ def facts_of(
         "train_format": FORMAT,
     }
     return facts | ({"fold": list(fold)} if fold else {})
+
+
+def _note(entry: dict[str, Any]) -> str:
+    """What a line has room for: the first losses, and how long the pictures are waited for."""
+    note = ""
+    for name, value in entry["losses"].items():
+        told = f"{name} {value:.3g}  "
+        if not name.endswith(_QUIET) and len(note + told) <= _NOTE_WIDTH:
+            note += told
+    return f"{note}data wait {entry['figures']['data_wait']:.0%}"
 
 
 def _encoder(name: str) -> str:

@@ -39,7 +39,7 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads the journal of a run while it grows, each kind of entry once for each step."""
+    """Reads the journal of a run while it grows: every start, and each other kind of entry once for each step."""
 
     def __init__(self, run: Path) -> None:
         """Read from the beginning; there may be no journal yet."""
@@ -61,7 +61,7 @@ class JournalReader:
                 entry = json.loads(line)
             except ValueError:
                 continue  # empty, or cut off by a kill
-            if entry["step"] > self._seen.get(entry["kind"], -1):
+            if entry["kind"] == "start" or entry["step"] > self._seen.get(entry["kind"], -1):
                 self._seen[entry["kind"]] = entry["step"]
                 yield entry
 

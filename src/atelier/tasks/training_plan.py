@@ -26,6 +26,7 @@ class Plan:
     facts: dict[str, Any]  # for model.json
     shuffle_rows: int  # pictures of a domain that are shuffled, and in memory, together
     fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
+    keep_checkpoints: int = 2  # the last ones
 
 
 def sha256_of(model: Path) -> str:

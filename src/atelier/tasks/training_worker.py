@@ -8,7 +8,6 @@ from pathlib import Path
 import ray.train
 import ray.train.torch
 import torch
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
@@ -16,25 +15,14 @@ from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
 from atelier.tasks import encoders, images
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.training_data import Batches
+from atelier.tasks.training_figures import Figures
 from atelier.tasks.training_log import GRIDS, JournalWriter
-from atelier.tasks.training_placement import KEPT_CHECKPOINTS
 from atelier.tasks.training_plan import MODEL, Plan
 from atelier.tasks.whole_files import write
 
 CHECKPOINT = "checkpoint.safetensors"
 IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
 SAMPLES = "samples.png"
-
-
-class Placed(ray.train.torch.TorchTrainer):  # type: ignore[misc]
-    """Ray's trainer without its placement group cleaner.
-
-    That detached actor asks the dashboard every second whether the training lives. A head without a dashboard never
-    answers, so it would stay for ever once a driver was killed; and Ray frees a placement group with its driver anyway.
-    """
-
-    def _create_default_callbacks(self) -> list[object]:
-        return [c for c in super()._create_default_callbacks() if not isinstance(c, PlacementGroupCleanerCallback)]
 
 
 def work(settings: dict[str, Plan]) -> None:
@@ -59,22 +47,30 @@ def work(settings: dict[str, Plan]) -> None:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
         journal = JournalWriter(plan.run)
-        journal.write(kind="start", step=trainer.step, device=device.type, precision=trainer.precision)
+        journal.write(
+            kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
+        )
+        figures = Figures(plan.loop.batch_size, trainer.step, device)
 
         def on_step(step: int, losses: dict[str, float]) -> None:
-            journal.write(kind="losses", step=step, losses=losses, data_wait=round(batches.waited_share(), 4))
+            journal.write(kind="losses", step=step, losses=losses, figures=figures.take(step, batches.waited_share()))
+
+        def on_checkpoint(step: int) -> None:
+            with figures.aside():
+                _checkpoint(plan, trainer)
 
         def on_sample(step: int) -> None:
             path = plan.run / GRIDS / _grid(step)
             path.parent.mkdir(exist_ok=True)
-            write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
+            with figures.aside():
+                write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
             journal.write(kind="grid", step=step, file=path.name)
 
         begun = trainer.step
         due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
         if due and not (plan.run / GRIDS / _grid(begun)).exists():
             on_sample(begun)  # the kill came between the checkpoint and its grid
-        trainer.run(batches, on_step, lambda step: _checkpoint(plan, trainer), on_sample)
+        trainer.run(batches, on_step, on_checkpoint, on_sample)
         journal.close()
         _write_model(plan, trainer, batches)
 
@@ -103,7 +99,7 @@ def _checkpoint(plan: Plan, trainer: Trainer | None) -> None:
     """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer. In this process, keep it here."""
     if plan.threads is None and trainer is not None:
         save_checkpoint(plan.run / IN_PROCESS.replace("*", f"{trainer.step:09}"), trainer)
-        for old in sorted(plan.run.glob(IN_PROCESS))[:-KEPT_CHECKPOINTS]:
+        for old in sorted(plan.run.glob(IN_PROCESS))[: -plan.keep_checkpoints]:
             old.unlink()
         return
     if trainer is None:
