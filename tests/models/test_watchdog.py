@@ -165,7 +165,7 @@ def healthy(kind: str, rng: np.random.Generator, n: int = 300) -> Iterator[dict[
     match kind:
         case "fooled half of the time":
             curves["adversarial"], curves["discriminator"] = walk(1.6, 0.1, 4, 0.05), walk(1.2, 1.85, 5, 0.04)
-            curves["discriminator_accuracy"] = 0.5 + 0.02 * rng.normal(size=n)
+            curves["discriminator_accuracy"] = 0.5 + 0.004 * rng.normal(size=n)
         case "nearly always right":  # of a small set
             curves["adversarial"], curves["discriminator"] = walk(0.5, 0.9, 30, 0.05), walk(0.5, 0.02, 20, 0.004)
             curves["discriminator_accuracy"] = 1 - 0.004 * rng.random(n)
@@ -263,6 +263,13 @@ def test_a_loss_that_starts_high_and_falls() -> None:
     dog = watchdog()
     for step in range(100):
         dog.losses(step, metrics(style=1e5 * 0.97**step))
+
+
+def test_small_losses_may_grow_and_vanishing_gradients_may_not() -> None:
+    feed(dog := watchdog(), 20)
+    feed(dog, 50, 20, style=2.0, discriminator_accuracy=0.5)  # 100 times its usual, and still no large number
+    with pytest.raises(TrainingStopped, match=r"its gradient vanished: 0\.05, before 8"):
+        feed(dog, 50, 70, discriminator_accuracy=0.5, discriminator_gradient_norm=0.05)
 
 
 def test_what_trains_nothing_may_be_of_any_size() -> None:
