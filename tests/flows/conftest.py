@@ -14,10 +14,11 @@ Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables under which commands of this test session meet nobody else's control plane or cluster."""
+    """Variables under which commands meet nobody else's control plane, cluster or encoders, but those that we bring."""
     named = ("PREFECT_", "RAY_", "ATELIER_", "DVC_", "GIT_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(named)}
-    return inherited | {"ATELIER_HOME": str(tmp_path_factory.mktemp("home"))}
+    folders = {name: str(tmp_path_factory.mktemp(name)) for name in ("ATELIER_HOME", "ATELIER_CACHE")}
+    return inherited | folders
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def atelier(environment: dict[str, str]) -> Atelier:
     return run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def plane(atelier: Atelier) -> Iterator[str]:
     """`atelier up`; the address of Prefect's API."""
     done = atelier("up")

@@ -117,7 +117,7 @@ def each_style(root: str) -> list[Style]:
     create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
     if failed:
         told = "; ".join(f"{style} ({reason})" for style, reason in failed.items())
-        rest = f", the other {len(done)} are registered" if done else ""
+        rest = f", {len(done)} registered" if done else ""
         raise RuntimeError(f"{len(failed)} of {len(styles)} styles failed: {told}{rest}")
     return sorted(done, key=lambda style: style.style)
 
