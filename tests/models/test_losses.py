@@ -1,9 +1,11 @@
 """Losses against their equations, written out."""
 
+import math
+
 import pytest
 import torch
 
-from atelier.models.losses.adversarial import discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
     content_loss,
     gram,
@@ -48,21 +50,31 @@ def test_total_variation_and_identity() -> None:
     assert identity_loss(ramp + 0.25, ramp).item() == 0.25
 
 
-@pytest.mark.parametrize(("kind", "perfect"), [("hinge", 0.0), ("least_squares", 0.0)])
-def test_discriminator_wants_real_up_and_painted_down(kind: str, perfect: float) -> None:
-    lowest = -1.0 if kind == "hinge" else 0.0
-    real, fake = torch.tensor([1.0]), torch.tensor([lowest])
-    assert discriminator_loss(kind, real, fake).item() == perfect  # type: ignore[arg-type]
-    assert discriminator_loss(kind, fake, real).item() > 0.9  # type: ignore[arg-type]
-    assert generator_loss(kind, real) < generator_loss(kind, fake)  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", ["hinge", "least_squares", "non_saturating", "wasserstein"])
+def test_discriminator_wants_real_up_and_painted_down(kind: Adversarial) -> None:
+    real, fake = torch.tensor([1.0]), torch.tensor([0.0 if kind == "least_squares" else -1.0])
+    assert discriminator_loss(kind, real, fake) < discriminator_loss(kind, fake, real)
+    assert generator_loss(kind, real) < generator_loss(kind, fake)
+    assert accuracy(kind, real, fake) == 1
+    assert accuracy(kind, fake, real) == 0
+    assert accuracy(kind, torch.cat([real, fake]), torch.cat([real, fake])) == 0.5
 
 
 def test_values_of_the_equations() -> None:
     real, fake = torch.tensor([0.5, 2.0]), torch.tensor([-0.5, 1.0])
     assert discriminator_loss("hinge", real, fake).item() == pytest.approx(0.25 + 1.25)
     assert discriminator_loss("least_squares", real, fake).item() == pytest.approx(0.5 * 0.625 + 0.5 * 0.625)
-    assert generator_loss("hinge", fake).item() == pytest.approx(-0.25)
-    assert generator_loss("least_squares", fake).item() == pytest.approx(0.5 * 1.125)
+    assert discriminator_loss("wasserstein", real, fake).item() == pytest.approx(0.25 - 1.25)
+    logs = -(math.log(sigmoid(0.5)) + math.log(sigmoid(2)) + math.log(1 - sigmoid(-0.5)) + math.log(1 - sigmoid(1))) / 2
+    assert discriminator_loss("non_saturating", real, fake).item() == pytest.approx(logs)
+    assert generator_loss("hinge", fake).item() == generator_loss("wasserstein", fake).item() == pytest.approx(-0.25)
+    assert generator_loss("least_squares", fake).item() == pytest.approx(1.125)
+    logs = -(math.log(sigmoid(-0.5)) + math.log(sigmoid(1))) / 2
+    assert generator_loss("non_saturating", fake).item() == pytest.approx(logs)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
 
 
 def test_luminance_loss_forbids_the_negative_and_leaves_brightness_and_contrast_to_the_style() -> None:

@@ -1,7 +1,6 @@
 """The loop: resuming is exact, everything else is a function of the step."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from atelier.models import artifact
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics, window
-from atelier.models.training import Trainer, TrainingConfig, draw, load_checkpoint, save_checkpoint
+from atelier.models.training import Trainer, TrainingConfig, load_checkpoint, save_checkpoint
 from tests.models.tiny import CONFIG, REMEDIES, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 EVERY = pytest.mark.parametrize("config", [CONFIG, REMEDIES], ids=["cpgan", "cyclegan"])
@@ -80,7 +79,7 @@ def test_callbacks_come_when_they_should() -> None:
         seen.append(losses)
 
     trainer(steps=5).run(batches(TRAINING), on_step, calls["checkpoint"].append, calls["sample"].append)
-    assert calls == {"step": [2, 4, 5], "checkpoint": [3, 5], "sample": [4, 5]}
+    assert calls == {"step": [2, 3, 4, 5], "checkpoint": [3, 5], "sample": [4, 5]}
     names = {"adversarial", "content", "style", "luminance", "identity", "total_variation", "discriminator"}
     names |= {f"{turn}_{what}" for turn in ("generator", "discriminator") for what in ("lr", "gradient_norm")}
     names |= {"discriminator_accuracy"}
@@ -97,14 +96,6 @@ def test_rates_rise_hold_and_fall_to_zero_and_the_average_follows() -> None:
         assert [metrics[f"{turn}_lr"] / rate for metrics in seen] == pytest.approx(expected)
     ema, now = t.generator_ema.state_dict(), t.method.modules["generator"].state_dict()
     assert any(not torch.equal(ema[key], now[key]) for key in ema)
-
-
-def test_order_is_a_permutation_of_every_epoch() -> None:
-    first, second = ([draw(3, "photo", epoch * 10 + i, 10) for i in range(10)] for epoch in (0, 1))
-    assert Counter(first) == Counter(second) == Counter(range(10))
-    assert first != second
-    assert first != [draw(3, "monet", i, 10) for i in range(10)]
-    assert first != [draw(4, "photo", i, 10) for i in range(10)]
 
 
 def test_equal_training_gives_equal_bytes_and_another_seed_others(tmp_path: Path) -> None:

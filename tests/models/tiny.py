@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from atelier.models.encoders import Encoder
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cyclegan import CycleganConfig
-from atelier.models.training import Batch, Trainer, TrainingConfig, draw, places
+from atelier.models.order import Order
+from atelier.models.training import Batch, Trainer, TrainingConfig, places
 
 CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
@@ -60,10 +61,10 @@ def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Cal
     own = places(rank, world_size, training.batch_size)
 
     def batch(step: int) -> Batch:
-        positions = [step * training.batch_size + place for place in own]
+        positions = range(step * training.batch_size + own.start, step * training.batch_size + own.stop)
         content, style = (
-            torch.stack([images[draw(training.seed, domain, position, len(images))] for position in positions])
-            for domain, images in (("content", pictures(1)), ("style", pictures(2)))
+            images[[row for _, row in Order(training.seed, role, [len(images)], len(images)).pictures(positions)]]
+            for role, images in (("content", pictures(1)), ("style", pictures(2)))
         )
         return Batch(content, style)
 

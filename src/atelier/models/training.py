@@ -5,15 +5,12 @@ the pictures and every random draw are functions of (seed, step, place in the ba
 resumed ends with the same weights as one that was not, and needs no random state to do so.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from zlib import crc32
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -23,11 +20,14 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch, Method, Part, to_float
 from atelier.models.optimization import clip, exchange, rate
-from atelier.models.ranks import places, summed, world
+from atelier.models.ranks import gathered, places, summed, world
+from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
 
-__all__ = ["Batch", "Trainer", "TrainingConfig", "draw", "load_checkpoint", "places", "save_checkpoint"]
+__all__ = ["Batch", "Trainer", "TrainingConfig", "load_checkpoint", "places", "save_checkpoint"]
 
 Precision = Literal["float32", "bfloat16", "auto"]
+
+WATCHED = 8  # pictures that the watchdog sees at a sample point, at least
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ class TrainingConfig:
         default="auto",
         metadata={"description": "arithmetic; auto takes bfloat16 where the processor has instructions for it"},
     )
+    watchdog: WatchdogConfig = field(
+        default_factory=WatchdogConfig, metadata={"description": "what stops a training that goes wrong"}
+    )
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -66,23 +69,6 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
-
-
-@lru_cache(maxsize=8)
-def _epoch(seed: int, domain: str, epoch: int, size: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    return np.random.default_rng([seed, crc32(domain.encode()), epoch]).permutation(size)
-
-
-def draw(seed: int, domain: str, position: int, size: int) -> int:
-    """Which of `size` pictures of a domain is the one at `position`, each once an epoch, in an order of its own.
-
-    Args:
-        seed: of the training.
-        domain: its name; domains are shuffled independently.
-        position: step · global batch size + place in the global batch.
-        size: pictures of the domain.
-    """
-    return int(_epoch(seed, domain, position // size, size)[position % size])
 
 
 class Trainer:
@@ -125,6 +111,7 @@ class Trainer:
         self.config = method_config.optimizer
         self.optimizers = {turn: self.config.optimizer(turn, p) for turn, p in self.parameters.items()}
         self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
+        self.watchdog = Watchdog(training.watchdog, method.name, method_config, self.method.weights)
         self.step = 0
 
     # ---- state: everything that is not a function of the step
@@ -245,18 +232,24 @@ class Trainer:
 
         Args:
             batches: this rank's batch of a step (0-based): a function of the step alone.
-            on_step: every `log_every` steps and at the end, with the means of the metrics since it was last called,
-                over all ranks.
-            on_checkpoint: every `checkpoint_every` steps and at the end.
+            on_step: every `log_every` steps, before each checkpoint and at the end, with the means of the metrics since
+                it was last called, over all ranks.
+            on_checkpoint: every `checkpoint_every` steps and at the end, of a state that the watchdog found good.
             on_sample: every `sample_every` steps and at the end.
+
+        Raises:
+            TrainingStopped: the watchdog saw that the training went wrong; on all ranks alike.
         """
         t = self.training
         if self.step == 0:
             self.method.prepare(batches, t.batch_size)
         sums: dict[str, Tensor] = {}
         counts: Counter[str] = Counter()
+        recent: deque[Tensor] = deque(maxlen=-(-WATCHED // t.batch_size))
         while self.step < t.steps:
-            metrics = self._update(batches(self.step))
+            batch = batches(self.step)
+            metrics = self._update(batch)
+            recent.append(batch.content)
             self.step += 1
             self._average()
 
@@ -264,13 +257,27 @@ class Trainer:
             sums |= {name: sums[name] + value if name in sums else value for name, value in metrics.items()}
             counts.update(metrics.keys())
             last = self.step == t.steps
-            if last or self.step % t.log_every == 0:
-                on_step(self.step, self._means(sums, counts))
+            checkpoint, sample = (last or self.step % every == 0 for every in (t.checkpoint_every, t.sample_every))
+            if checkpoint or self.step % t.log_every == 0:
+                means = self._means(sums, counts)
                 sums, counts = {}, Counter()
-            if last or self.step % t.checkpoint_every == 0:
+                on_step(self.step, means)
+                self.watchdog.losses(self.step, means)
+            if sample:
+                try:
+                    self._watch(recent)
+                except TrainingStopped:
+                    on_sample(self.step)  # so that what it saw can be seen
+                    raise
+            if checkpoint:
                 on_checkpoint(self.step)
-            if last or self.step % t.sample_every == 0:
+            if sample:
                 on_sample(self.step)
+
+    def _watch(self, recent: Iterable[Tensor]) -> None:
+        """Show the watchdog what is painted from the last pictures of all ranks, so that all come to one verdict."""
+        content = torch.cat([gathered(x.to(self.device), self.places.start, self.training.batch_size) for x in recent])
+        self.watchdog.samples(self.step, content, self.sample(content))
 
     def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
         """Metrics over all ranks and the steps that had them since they were last fetched."""

@@ -24,8 +24,10 @@ from atelier.tasks.workspace import Workspace, lock
 
 STAGES = ("ingest", "augment", "train", "evaluate")
 
-_OWNED = ("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc")
-_OWNED += ("reports/evaluation.json", "reports/folds.json")
+_OWNED = (
+    *("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc"),
+    *("reports/evaluation.json", "reports/folds.json"),
+)
 _MODULES = {"ingest": "ingest", "augment": "augment", "train": "training", "evaluate": "evaluation"}
 _KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
 _STOP_S = 15.0
