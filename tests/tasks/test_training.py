@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -212,25 +211,6 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
     grids = {path.name for path in (tmp_path / "logs" / "plots" / "images").iterdir()}
     assert grids == {"samples-000010.png", "samples-000020.png"}
     assert not list((tmp_path / "checkpoints").iterdir())
-
-
-def test_a_dead_worker_is_replaced(undisturbed: dict[str, bytes], data: Path, tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill() -> None:
-        while not _checkpointed(tmp_path):
-            time.sleep(0.01)
-        for worker in _workers():
-            worker.kill()
-            killed.append(worker.pid)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    summary = train(LONG, data, tmp_path / "model", tmp_path / "checkpoints", tmp_path / "logs", silent)
-    thread.join()
-    assert killed
-    assert summary.resumed_from > 0
-    assert _contents(tmp_path / "model") == undisturbed
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -129,13 +129,14 @@ def train(
         out: the model's folder; replaced when the training is complete, untouched before.
         checkpoints: keeps runs that are not finished; runs of other trainings are removed.
         logs: folder for DVCLive's files and TensorBoard's events; replaced.
-        report: told steps, losses and the share of time spent waiting for pictures, while training.
+        report: told steps, losses and the share of time spent waiting for pictures, while training; and where it runs.
         initial: folder of the model that `config.start_from` names.
         fold: k and K leave the groups of fold k of K out of training.
 
     Raises:
         FileNotFoundError: there is no training set, or no weights of the encoder.
-        ValueError: a domain is not in the training set, or the cluster has no room for the workers.
+        ValueError: a domain is not in the training set, or the cluster has no room for `min_workers`.
+        TrainingStopped: it went wrong, as the message tells; the last checkpoint and the logs stay.
         RuntimeError: the training failed more often than `max_failures`.
     """
     started = time.monotonic()
@@ -184,8 +185,9 @@ def train(
                     written.grid(step, run / GRIDS / entry["file"])
                 else:
                     begun = entry
-                    if step:
-                        note = f"continuing from step {step}, workers: {entry['workers']}"
+                    if step or entry["workers"] != (placement.now if placement else 1):
+                        note = f"continuing from step {step}" if step else "beginning"
+                        note += f", workers: {entry['workers']}"
                         report(Progress("train", step, steps, "steps", note, step * batch))
     fit.result()
     _publish(run / MODEL, out)

@@ -1,0 +1,160 @@
+"""Training on a real cluster of two nodes, one of which is lost in the middle and comes back."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from atelier.tasks.progress import Progress, silent
+from atelier.tasks.training import train
+from atelier.tasks.training_log import JOURNAL
+from tests.tasks.test_training import LOOP, make_training_set
+from tests.tasks.test_training_workers import GENTLE, curves
+
+SPREAD = replace(GENTLE, workers=2, max_failures=1, loop=replace(LOOP, steps=20, checkpoint_every=1, sample_every=20))
+# a driver in a process of its own: this one is connected to the tests' shared cluster
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from atelier.tasks import cluster, training_placement
+from tests.tasks.test_training_nodes import SPREAD, tell, train
+training_placement.GROW_EVERY_S = 1.0
+address, work, data = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+cluster.connect(address)
+print("nodes", len(cluster.preflight(work)), flush=True)
+summary = train(SPREAD, data, work / "model", work / "checkpoints", work / "logs", tell)
+print("workers", summary.workers, flush=True)
+"""
+
+
+def tell(progress: Progress) -> None:
+    """What the driver says of its progress."""
+    print(progress.done, progress.note, flush=True)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Raylets of one cluster on this machine, each with one CPU."""
+
+    folder: Path
+    address: str
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command += ["--min-worker-port", "0", "--max-worker-port", "0", "--num-cpus", "1", *arguments]
+        with (self.folder / "nodes.log").open("ab") as log:
+            return subprocess.Popen(
+                command, env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def processes(self) -> list[psutil.Process]:
+        """All of the cluster: they carry the path of its token."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.environ().get("RAY_AUTH_TOKEN_PATH") == self.environment["RAY_AUTH_TOKEN_PATH"]:
+                    found.append(process)
+        return found
+
+    def raylet_of(self, started: "subprocess.Popen[bytes]") -> psutil.Process:
+        (raylet,) = (child for child in psutil.Process(started.pid).children() if child.name() == "raylet")
+        return raylet
+
+    def await_raylets(self, count: int) -> None:
+        """Until that many have said that they take work."""
+        deadline = time.monotonic() + 60
+        while (self.folder / "nodes.log").read_text().count("Ray runtime started") < count:
+            assert time.monotonic() < deadline, (self.folder / "nodes.log").read_text()
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """A cluster whose head has one CPU."""
+    from ray.util import get_node_ip_address
+
+    with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as name:
+        folder = Path(name)
+        (folder / "token").write_text("0" * 64)
+        (folder / "token").chmod(0o600)
+        with socket.socket() as free:
+            free.bind(("", 0))
+            port = free.getsockname()[1]
+        settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": os.fspath(folder / "token")}
+        started = Nodes(folder, f"{get_node_ip_address()}:{port}", {**os.environ, **settings})
+        head = started.start("--head", "--port", str(port), "--include-dashboard=false", "--temp-dir", name + "/ray")
+        try:
+            started.await_raylets(1)
+            yield started
+        finally:
+            everything = started.processes()
+            for process in everything:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(everything)
+            head.wait()
+
+
+def _until(driver: "subprocess.Popen[str]", true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert driver.poll() is None, "the training ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _entries(work: Path, kind: str) -> list[dict[str, Any]]:
+    """Of the journal, whole lines only."""
+    lines = [line for path in work.glob(f"checkpoints/*/{JOURNAL}") for line in path.read_text().split("\n")[:-1]]
+    return [entry for line in lines if line.endswith("}") and (entry := json.loads(line))["kind"] == kind]
+
+
+def test_a_node_is_lost_and_comes_back(nodes: Nodes, tmp_path: Path) -> None:
+    data, work = make_training_set(tmp_path / "augmented"), tmp_path / "work"
+    work.mkdir()
+    second = nodes.start("--address", nodes.address)
+    nodes.await_raylets(2)
+    root = os.fspath(Path(__file__).parents[2])
+    command = [sys.executable, "-c", DRIVER, root, nodes.address, os.fspath(work), os.fspath(data)]
+    # every checkpoint waits until Ray has looked: so no step is faster than a second
+    environment = nodes.environment | {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as driver:
+        _until(driver, lambda: len(_entries(work, "losses")) > 2)
+        nodes.raylet_of(second).kill()
+        _until(driver, lambda: len(_entries(work, "start")) == 2)
+        third = nodes.start("--address", nodes.address)
+        _until(driver, lambda: len(_entries(work, "start")) == 3)
+        assert driver.stdout
+        said = driver.stdout.read().splitlines()
+    assert driver.returncode == 0, said
+    nodes.raylet_of(third).kill()
+    for raylet in (second, third):
+        raylet.wait()
+
+    assert said[:2] == ["nodes 2", "0 starting: 2 × 1 CPUs, encoder efficientnet_lite0"]
+    assert [line.split("workers: ")[1] for line in said if "continuing" in line] == ["1", "2"]
+    assert said[-1] == "workers 2"
+    alone = replace(SPREAD, workers=0)
+    train(alone, data, tmp_path / "model", work / "checkpoints", tmp_path / "logs", silent)
+    undisturbed, disturbed = curves(tmp_path / "logs"), curves(work / "logs")
+    assert disturbed.keys() == undisturbed.keys()
+    for name, values in undisturbed.items():
+        assert disturbed[name] == pytest.approx(values, rel=1e-2, abs=1e-4), name
+    expected, found = (load_file(folder / "generator.safetensors") for folder in (tmp_path / "model", work / "model"))
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=5e-5)
