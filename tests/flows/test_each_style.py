@@ -8,30 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from atelier.flows.stylize import plan
 from atelier.tasks.pipeline import STAGES, stages
 from atelier.tasks.styles import place, styles_of
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.workspace import Workspace
-from tests.flows.small import SHRUNK, asked, draw, set_params
+from tests.flows.small import asked
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with photographs and two styles."""
-    folder = tmp_path_factory.mktemp("styles")
-    photos = draw(folder / "photos", 4, [4], 2)
-    oils, inks = draw(folder / "oils", 16, [4], 2), draw(folder / "inks", 9, [4], 2)
-    root = folder / "studio"
-    assert atelier("init", root, "--content", photos, "--style", oils).returncode == 0
-    set_params(root, **SHRUNK, size_px=32)
-    params = root / "params.yaml"
-    styles = f"    oils: [{oils}]\n    inks: [{inks}]\n"
-    text, count = re.subn(r"(?m)^    paintings: .*\n", styles, params.read_text())
-    assert count == 1
-    params.write_text(text)
-    return root
 
 
 def listed(atelier: Atelier, workspace: Path) -> list[tuple[str, str, str, str]]:
@@ -40,30 +24,30 @@ def listed(atelier: Atelier, workspace: Path) -> list[tuple[str, str, str, str]]
 
 
 def test_a_style_that_fails_loses_no_other_and_the_next_run_trains_it_alone(
-    atelier: Atelier, plane: str, workspace: Path
+    atelier: Atelier, plane: str, studio: Path
 ) -> None:
-    in_the_way = workspace / ".atelier" / "styles" / "oils" / "checkpoints"
+    in_the_way = studio / ".atelier" / "styles" / "oils" / "checkpoints"
     in_the_way.parent.mkdir(parents=True)
     in_the_way.touch()
-    done = atelier("train", "--each-style", "--workspace", workspace)
+    done = atelier("train", "--each-style", "--workspace", studio)
     assert done.returncode == 1, done.stdout
     last = done.stderr.splitlines()[-1]
     assert last.startswith("atelier: 1 of 2 styles failed: oils (")
     assert "Not a directory" in last
     assert ", 1 registered" in last
     assert "Traceback" not in done.stderr
-    assert listed(atelier, workspace) == [("style-model-inks", "v1.0.0", "prod", "inks")]
+    assert listed(atelier, studio) == [("style-model-inks", "v1.0.0", "prod", "inks")]
 
     in_the_way.unlink()
-    again = atelier("train", "--each-style", "--workspace", workspace, "--json")
+    again = atelier("train", "--each-style", "--workspace", studio, "--json")
     assert again.returncode == 0, again.stderr
     styles = {one["style"]: one for one in json.loads(again.stdout)}
     assert {name: one["trained"] for name, one in styles.items()} == {"inks": False, "oils": True}
     assert {name: one["release"]["new"] for name, one in styles.items()} == {"inks": False, "oils": True}
     assert re.search(r"(?m)^styles .*inks .*oils", again.stderr), "progress is shown"
     both = [("style-model-inks", "v1.0.0", "prod", "inks"), ("style-model-oils", "v1.0.0", "prod", "oils")]
-    assert listed(atelier, workspace) == both
-    weights = [workspace / "artifacts" / f"style-model-{style}" / "generator.safetensors" for style in styles]
+    assert listed(atelier, studio) == both
+    weights = [studio / "artifacts" / f"style-model-{style}" / "generator.safetensors" for style in styles]
     assert weights[0].read_bytes() != weights[1].read_bytes()
 
     states = [run["state_type"] for run in asked(plane, "flow_runs") if run["name"] == "each style studio"]
@@ -73,26 +57,22 @@ def test_a_style_that_fails_loses_no_other_and_the_next_run_trains_it_alone(
         assert {f"train {style}", f"evaluate {style}", f"gate and register {style}"} <= tasks
 
 
-def test_each_has_a_name_to_restyle_and_to_promote_by(atelier: Atelier, workspace: Path, tmp_path: Path) -> None:
-    source = workspace.parent / "photos"
-    model = "style-model-inks@prod"
-    done = atelier("stylize", source, tmp_path / "out", "--model", model, "--workspace", workspace)
-    assert done.returncode == 0, done.stderr
-    (first, *_) = sorted((tmp_path / "out").glob("*.png"))
-    lineage = json.loads(atelier("inspect", first, "--json").stdout)
-    assert (lineage["model"]["name"], lineage["model"]["version"]) == ("style-model-inks", "v1.0.0")
-    promoted = atelier("models", "promote", "style-model-oils@v1.0.0", "--reason", "calmer", "--workspace", workspace)
+def test_each_has_a_name_to_restyle_and_to_promote_by(atelier: Atelier, studio: Path, tmp_path: Path) -> None:
+    job = plan(str(studio.parent / "photos"), tmp_path, "style-model-inks@prod", None, studio)
+    assert (job.identity.name, job.identity.version) == ("style-model-inks", "v1.0.0")
+    weights = (studio / "artifacts" / "style-model-inks" / "generator.safetensors").read_bytes()
+    assert (job.model / "generator.safetensors").read_bytes() == weights
+    promoted = atelier("models", "promote", "style-model-oils@v1.0.0", "--reason", "calmer", "--workspace", studio)
     assert promoted.stdout.strip() == "style-model-oils@prod is now v1.0.0"
-    absent = atelier("stylize", source, tmp_path / "no", "--model", "style-model@prod", "--workspace", workspace)
-    assert absent.returncode == 2
-    assert "no version of style-model is prod yet" in absent.stderr
+    with pytest.raises(ValueError, match="no version of style-model is prod yet"):
+        plan(str(studio.parent / "photos"), tmp_path, "style-model@prod", None, studio)
 
 
-def test_the_pipeline_is_left_as_it_is(workspace: Path) -> None:
-    found = Workspace(workspace)
+def test_the_pipeline_is_left_as_it_is(studio: Path) -> None:
+    found = Workspace(studio)
     assert stages(found) == list(STAGES), "what DVC keeps for a style is no stage"
     assert not found.model.exists()
-    left = subprocess.run(["git", "status", "--porcelain"], cwd=workspace, capture_output=True, text=True, check=True)
+    left = subprocess.run(["git", "status", "--porcelain"], cwd=studio, capture_output=True, text=True, check=True)
     assert left.stdout.strip() in ("", "M params.yaml")
 
 

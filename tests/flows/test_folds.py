@@ -1,5 +1,6 @@
 """Cross-validation by the command line: every fold measured once, kills survived, the pipeline left as it is."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,37 +8,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 import psutil
+import pyarrow as pa
 import pytest
+from ruamel.yaml import YAML
 
-from atelier.tasks.dataset import read_card
-from atelier.tasks.folds import MEASURES
-from tests.flows.small import SHRUNK, asked, draw, set_params
+from atelier.tasks.dataset import SCHEMA, Card, fold_of, read_card, write_card, write_shard
+from atelier.tasks.evaluation import EvaluateConfig
+from atelier.tasks.folds import MEASURES, Folds, Spread, cross_validate
+from atelier.tasks.processes import git
+from atelier.tasks.progress import silent
+from atelier.tasks.training import TrainConfig
+from atelier.tasks.workspace import Workspace
+from tests.flows.small import asked
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
-PHOTOS, PAINTINGS = [4, 3], [3, 3]  # pictures in each fold
-
-
-@pytest.fixture(scope="module")
-def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("folds")
-    photos, paintings = draw(folder / "photos", 4, PHOTOS, 2), draw(folder / "paintings", 16, PAINTINGS, 2)
-    root = folder / "studio"
-    assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
-    set_params(root, **SHRUNK, size_px=32, workers=0)
-    return root
+PHOTOS, OILS = [4, 3], [3, 3]  # pictures in each fold of the studio
 
 
 def test_killed_after_a_fold_it_continues_with_those_that_are_left(
-    atelier: Atelier, environment: dict[str, str], plane: str, workspace: Path
+    atelier: Atelier, environment: dict[str, str], plane: str, studio: Path
 ) -> None:
-    runs = workspace / ".atelier" / "folds"
+    runs = studio / ".atelier" / "folds"
     program = Path(sys.executable).with_name("atelier")
-    command = [str(program), "train", "--folds", "2", "--workspace", str(workspace)]
+    command = [str(program), "train", "--folds", "2", "--workspace", str(studio)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (first := list(runs.glob("*/fold-0.json"))):
@@ -51,7 +50,7 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert not list(runs.glob("*/fold-1.json"))
     written = first[0].stat().st_mtime_ns
 
-    done = atelier("train", "--folds", "2", "--workspace", workspace, "--json")
+    done = atelier("train", "--folds", "2", "--workspace", studio, "--json")
     assert done.returncode == 0, done.stderr
     assert "fold 2/2" in done.stderr
     assert "fold 1/2" not in done.stderr, "the first fold was done again"
@@ -59,10 +58,10 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert sorted(path.name for path in first[0].parent.iterdir()) == ["fold-0.json", "fold-1.json"], "models are kept"
 
     found = json.loads(done.stdout)
-    card = read_card(workspace / "data" / "augmented")
+    card = read_card(studio / "data" / "augmented")
     assert (found["folds"], found["training_set"]) == (2, card.id)
     assert [of["content"] for of in found["pictures"]] == PHOTOS, "all of the training split, and nothing held out"
-    assert [of["style"] for of in found["pictures"]] == PAINTINGS
+    assert [of["style"] for of in found["pictures"]] == OILS
     assert set(found["measures"]) == set(MEASURES)
     for name, spread in found["measures"].items():
         assert len(spread["each"]) == 2
@@ -74,43 +73,54 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
 
     (table,) = [artifact for artifact in asked(plane, "artifacts") if artifact["key"] == "folds"]
     assert [row["measure"] for row in json.loads(table["data"])] == list(MEASURES)
+    assert (studio / "reports" / "folds.json").is_file()
+    assert not [tag for tag in git(studio, "tag").split() if tag.startswith("style-model@")], "a fold's is no version"
+    assert not Workspace(studio).model.exists()
 
 
-def test_the_pipeline_is_left_as_it_is(atelier: Atelier, workspace: Path) -> None:
-    found = (workspace / "reports" / "folds.json").read_bytes()
-    assert not (workspace / "artifacts").exists(), "no model of a fold is kept"
-    assert json.loads(atelier("models", "list", "--json", "--workspace", workspace).stdout) == []
-    states = json.loads(atelier("train", "--workspace", workspace, "--json").stdout)
-    assert states == {"ingest": "unchanged", "augment": "unchanged", "train": "ran"}
-    assert (workspace / "reports" / "folds.json").read_bytes() == found, "DVC deletes what a stage is said to write"
-    again = atelier("train", "--folds", "2", "--workspace", workspace)
-    assert again.returncode == 0, again.stderr
-    assert "fold" not in again.stderr, "the same folds again are no work"
-    assert "KID" not in again.stderr
-    assert again.stdout.splitlines()[0].split() == ["measure", "mean", "±", "deviation", "fold", "1", "fold", "2"]
-    assert (workspace / "reports" / "folds.json").read_bytes() == found
+def test_no_stage_of_the_pipeline_deletes_the_result(studio: Path) -> None:
+    content = YAML(typ="safe", pure=True).load((studio / "dvc.yaml").read_text())
+    written = [out for stage in content["stages"].values() for key in ("outs", "metrics") for out in stage.get(key, [])]
+    paths = [Path(next(iter(out)) if isinstance(out, dict) else out) for out in written]
+    assert Path("reports/evaluation.json") in paths
+    result = Workspace(studio).folds.relative_to(studio)
+    assert not [path for path in paths if result.is_relative_to(path)]
 
 
-@pytest.mark.parametrize(
-    ("folds", "words"),
-    [(1, ["--folds is 1", "at least 2"]), (40, ["'photos' has 7 groups", "--folds 40"]), (5, ["of 5 has", "--folds"])],
-)
-def test_what_cannot_be_cross_validated(atelier: Atelier, workspace: Path, folds: int, words: list[str]) -> None:
-    done = atelier("train", "--folds", str(folds), "--workspace", workspace)
-    assert done.returncode == 2, done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("atelier: ")
-    for word in words:
-        assert word in last
+def test_what_cannot_be_cross_validated(tmp_path: Path) -> None:
+    shards = []
+    for domain, folds in (("photos", [0, 0, 1, 1, 2]), ("paintings", [0, 0, 1, 1, 2, 2])):
+        groups = (f"{domain}{n}" for n in itertools.count())
+        rows = [next(group for group in groups if fold_of(group, 3) == fold) for fold in folds]
+        table = pa.Table.from_pylist([{"id": group, "group": group} for group in rows], SCHEMA)
+        shards.append(write_shard(tmp_path, table, domain, "train"))
+    write_card(tmp_path, Card(1, tuple(shards)))
+
+    def attempt(folds: int, **changes: str) -> None:
+        config = replace(TrainConfig(), **changes)  # type: ignore[arg-type]
+        cross_validate(config, EvaluateConfig(), folds, tmp_path, tmp_path, tmp_path, tmp_path / "out", silent)
+
+    with pytest.raises(ValueError, match="'photos' has 5 groups of pictures to train with, fewer than --folds 40"):
+        attempt(40)
+    with pytest.raises(ValueError, match="fold 3 of 3 has 1 pictures of 'photos'"):
+        attempt(3)
+    with pytest.raises(ValueError, match=r"v1\.0\.0, whose weights have seen the pictures"):
+        attempt(3, start_from="v1.0.0")
 
 
-def test_weights_that_have_seen_everything_are_no_start(atelier: Atelier, workspace: Path) -> None:
-    before = (workspace / "params.yaml").read_text()
-    set_params(workspace, start_from="v1.0.0")
-    done = atelier("train", "--folds", "2", "--workspace", workspace)
-    (workspace / "params.yaml").write_text(before)
-    assert done.returncode == 2
-    assert "have seen the pictures" in done.stderr.splitlines()[-1]
-    both = atelier("train", "--folds", "2", "--each-style", "--workspace", workspace)
-    assert both.returncode == 2
-    assert "--folds and --each-style" in both.stderr.splitlines()[-1]
+def test_wrong_usage_is_one_line(atelier: Atelier, studio: Path) -> None:
+    for arguments, words in (
+        (("--folds", "1"), "--folds is 1: at least 2"),
+        (("--folds", "2", "--each-style"), "--folds and --each-style"),
+    ):
+        done = atelier("train", *arguments, "--workspace", studio)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert words in line
+
+
+def test_the_story_is_a_table() -> None:
+    found = Folds(2, "set", ("kid_inception", "vgg19"), (), {"ssim.mean": Spread(0.5, 0.1, (0.4, 0.6))}, Path("f.json"))
+    header, row, *_ = found.story.splitlines()
+    assert header.split() == ["measure", "mean", "±", "deviation", "fold", "1", "fold", "2"]
+    assert row.split() == ["ssim.mean", "0.5", "0.1", "0.4", "0.6"]
