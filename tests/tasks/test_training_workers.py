@@ -163,23 +163,38 @@ def test_it_begins_with_the_workers_that_there_is_room_for(data: Path, tmp_path:
     ]
 
 
-def test_a_stopped_training_is_not_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_went_wrong_says_so_and_keeps_what_was_good(data: Path, tmp_path: Path, workers: int) -> None:
+    hopeless = replace(TINY.cpgan, optimizer=OptimizerConfig(generator_lr=1e30))
+    config = replace(TINY, workers=workers, cpgan=hopeless, loop=replace(LOOP, checkpoint_every=1))
+    with pytest.raises(TrainingStopped, match=r"stopped at step 2: .*generator_lr") as raised:
+        train(config, data, tmp_path / "model", tmp_path / "checkpoints", tmp_path / "logs", silent)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "model").exists()
+    (run,) = (tmp_path / "checkpoints").iterdir()
+    assert (run / "journal.jsonl").read_text().count('"start"') == 1, "no other attempt"
+    (kept,) = [*run.glob("in-process-*.safetensors"), *run.glob("checkpoint_*/checkpoint.safetensors")]
+    assert load_file(kept)["step"] == 1
+    assert curves(tmp_path / "logs")["content"]
+
+
+def test_an_error_of_one_rank_ends_the_other(tmp_path: Path) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.config import LoggingConfig
 
     attempts = tmp_path / "attempts"
 
-    def diverge() -> None:
+    def stop() -> None:
         if ray.train.get_context().get_world_rank() == 1:
             with attempts.open("a") as file:
                 file.write("one\n")
-            raise TrainingStopped("it diverged: lower the rate")
+            raise TrainingStopped("it went wrong: lower the rate")
         torch.distributed.all_reduce(torch.zeros(1))  # the other rank never comes
 
     import ray.train
 
     training = Placed(
-        diverge,
+        stop,
         scaling_config=ScalingConfig(num_workers=2),
         run_config=RunConfig(
             name="stopped",
@@ -191,5 +206,5 @@ def test_a_stopped_training_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(ray.train.WorkerGroupError) as raised:
         training.fit()
     told = explained(raised.value)
-    assert (type(told), str(told)) == (TrainingStopped, "it diverged: lower the rate")
+    assert (type(told), str(told)) == (TrainingStopped, "it went wrong: lower the rate")
     assert attempts.read_text() == "one\n"

@@ -1,5 +1,6 @@
 """What Ray Train leaves to be decided about a training on a cluster: how many workers, and when to try again."""
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,8 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from atelier.models.watchdog import TrainingStopped
 from atelier.tasks.cluster import listens
+
+_LEAVING_S = 5.0  # what has just ended may still hold its room for a moment
 
 
 class Placed(TorchTrainer):  # type: ignore[misc]
@@ -61,7 +64,11 @@ class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """The number of workers to start: the fewest are waited for, as a fixed number is."""
         self._maybe_send_resource_request()
-        possible = self._count_possible_workers(self._get_reserved_resources())
+        deadline = time.monotonic() + _LEAVING_S
+        while (
+            possible := self._count_possible_workers(self._get_reserved_resources())
+        ) < self.scaling_config.max_workers and time.monotonic() < deadline:
+            time.sleep(0.2)
         self._held.clear()  # they are ended before others start
         return self._get_resize_decision(max(possible, self.scaling_config.min_workers))
 

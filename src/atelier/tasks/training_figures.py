@@ -9,7 +9,7 @@ import torch
 
 
 class Figures:
-    """Measures a training between two entries of its journal; its rate is that of the steps alone.
+    """Measures a training between two entries of its journal; its rate leaves checkpoints and sample grids out.
 
     Args:
         batch_size: pictures a step, over all workers.
@@ -23,7 +23,7 @@ class Figures:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave the time of a block, a checkpoint's or a sample's, out of the rate."""
+        """Leave the time of a block out of the rate."""
         started = time.monotonic()
         yield
         self._since += time.monotonic() - started

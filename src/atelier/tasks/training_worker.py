@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import ray.train
@@ -46,32 +47,33 @@ def work(settings: dict[str, Plan]) -> None:
         if rank != 0:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
-        journal = JournalWriter(plan.run)
-        journal.write(
-            kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
-        )
-        figures = Figures(plan.loop.batch_size, trainer.step, device)
+        with closing(JournalWriter(plan.run)) as journal:
+            journal.write(
+                kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
+            )
+            figures = Figures(plan.loop.batch_size, trainer.step, device)
 
-        def on_step(step: int, losses: dict[str, float]) -> None:
-            journal.write(kind="losses", step=step, losses=losses, figures=figures.take(step, batches.waited_share()))
+            def on_step(step: int, losses: dict[str, float]) -> None:
+                journal.write(
+                    kind="losses", step=step, losses=losses, figures=figures.take(step, batches.waited_share())
+                )
 
-        def on_checkpoint(step: int) -> None:
-            with figures.aside():
-                _checkpoint(plan, trainer)
+            def on_checkpoint(step: int) -> None:
+                with figures.aside():
+                    _checkpoint(plan, trainer)
 
-        def on_sample(step: int) -> None:
-            path = plan.run / GRIDS / _grid(step)
-            path.parent.mkdir(exist_ok=True)
-            with figures.aside():
-                write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
-            journal.write(kind="grid", step=step, file=path.name)
+            def on_sample(step: int) -> None:
+                path = plan.run / GRIDS / _grid(step)
+                path.parent.mkdir(exist_ok=True)
+                with figures.aside():
+                    write(path, _before_and_after(trainer, batches, (plan.content, f"step {step}")))
+                journal.write(kind="grid", step=step, file=path.name)
 
-        begun = trainer.step
-        due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
-        if due and not (plan.run / GRIDS / _grid(begun)).exists():
-            on_sample(begun)  # the kill came between the checkpoint and its grid
-        trainer.run(batches, on_step, on_checkpoint, on_sample)
-        journal.close()
+            begun = trainer.step
+            due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
+            if due and not (plan.run / GRIDS / _grid(begun)).exists():
+                on_sample(begun)  # the kill came between the checkpoint and its grid
+            trainer.run(batches, on_step, on_checkpoint, on_sample)
         _write_model(plan, trainer, batches)
 
 
