@@ -17,11 +17,14 @@ from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
 from atelier.flows.retrain import update
+from atelier.models.training import TrainingConfig
 from atelier.tasks import cluster
 from atelier.tasks import styles as work
 from atelier.tasks.dataset import read_card
+from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.progress import Progress
-from atelier.tasks.versions import Release, resolve
+from atelier.tasks.training import TrainConfig
+from atelier.tasks.versions import MODEL, GateConfig, Release, resolve
 from atelier.tasks.workspace import Workspace, lock
 
 _POLL_S = 0.5
@@ -44,25 +47,23 @@ class Style:
 
 
 @task(task_run_name="train {style}", cache_policy=NO_CACHE)
-def train(root: str, style: str, initial: str | None) -> bool:
+def train(root: str, style: str, config: TrainConfig, initial: Path | None) -> bool:
     """Train a style with what this Ray task has of the cluster."""
-    workspace = Workspace(Path(root))
-    return work.train_style(workspace, Params(workspace.params).train, style, Path(initial) if initial else None)
+    return work.train_style(Workspace(Path(root)), config, style, initial)
 
 
 @task(task_run_name="evaluate {style}", cache_policy=NO_CACHE)
-def evaluate(root: str, style: str, trained: bool) -> bool:
-    """Measure the style's model; what was found before it is passed on."""
-    workspace = Workspace(Path(root))
-    work.evaluate_style(workspace, Params(workspace.params).evaluate, style)
+def evaluate(root: str, style: str, config: EvaluateConfig, trained: bool) -> bool:
+    """Measure the style's model; whether it was trained is passed on."""
+    work.evaluate_style(Workspace(Path(root)), config, style)
     return trained
 
 
 @task(task_run_name="gate and register {style}", cache_policy=NO_CACHE)
-def release(root: str, style: str) -> Release:
+def release(root: str, style: str, config: GateConfig) -> Release:
     """Register the style's model, and promote it if it passes."""
     workspace = Workspace(Path(root))
-    result = work.release_style(workspace, Params(workspace.params).gate, style)
+    result = work.release_style(workspace, config, style)
     reasons = "\n".join(f"- {reason}" for reason in result.reasons)
     head = f"## {result.model} {result.version} (style {result.style}): {result.decision}"
     create_markdown_artifact(f"{head}\n\n{reasons}", key="decision")
@@ -84,35 +85,35 @@ def each_style(root: str) -> list[Style]:
     cluster.preflight(workspace.root)
     styles = work.styles_of(read_card(workspace.augmented), params.train)
     start = params.train.start_from
-    initial = None if start == "scratch" else str(resolve(workspace, f"style-model@{start}").path)
+    initial = None if start == "scratch" else resolve(workspace, f"{MODEL}@{start}").path
     place = work.place(len(styles), params.train)
     done: list[Style] = []
     failed: dict[str, str] = {}
     # the pipeline would write the training set anew meanwhile
     with lock(workspace, "pipeline"), tags(workspace.root.name), shown("styles") as report:
+        each = f"{place.cpus} CPUs" + (" and a GPU" if place.gpu else "")
+        report(Progress("styles", 0, 0, "steps", f"starting: {place.at_once} at a time, each with {each}"))
         futures: dict[str, tuple[Any, Any]] = {}
         for style in styles:
             work.forget(workspace, style)
             resources = {"num_cpus": place.cpus, "num_gpus": int(place.gpu)}
             with remote_options(**resources, max_retries=params.train.max_failures):
-                trained: Any = train.submit(root, style, initial)
+                trained: Any = train.submit(root, style, params.train, initial)
             with remote_options(num_cpus=0):  # its own tasks take the cores
-                futures[style] = trained, evaluate.submit(root, style, trained)
+                futures[style] = trained, evaluate.submit(root, style, params.evaluate, trained)
         while futures:
             report(_progress(workspace, params.train.loop, styles, set(futures)))
             for style, (trained, evaluated) in list(futures.items()):
-                error, changed = _ended(trained, evaluated)
-                if error is None and changed is None:
+                found = _ended(trained, evaluated)
+                if found is None:
                     continue
                 del futures[style]
-                if error is None:
-                    assert changed is not None
-                    try:
-                        done.append(Style(style, changed, release(root, style)))
-                        continue
-                    except Exception as caught:  # noqa: BLE001 (the others go on; told at the end)
-                        error = caught
-                failed[style] = " ".join(str(error).split()) or type(error).__name__
+                try:
+                    if isinstance(found, Exception):
+                        raise found
+                    done.append(Style(style, found, release(root, style, params.gate)))
+                except Exception as error:  # noqa: BLE001 (the others go on; told at the end)
+                    failed[style] = " ".join(str(error).split()) or type(error).__name__
     rows = [_row(style.release) for style in done]
     create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
     if failed:
@@ -128,23 +129,23 @@ def run(workspace: Workspace) -> list[Style]:
     return each_style.with_options(flow_run_name=f"each style {workspace.root.name}")(str(workspace.root))
 
 
-def _ended(*futures: Any) -> tuple[Exception | None, bool | None]:
-    """The first error of a style's tasks, or the result of the last of them; two Nones while they run."""
+def _ended(*futures: Any) -> bool | Exception | None:
+    """The first error of a style's tasks, or the result of the last of them; None while they run."""
     result: bool | None = None
     for future in futures:
         try:
             found = future.result(timeout=_POLL_S, raise_on_failure=False)
         except TimeoutError:
-            return None, None
+            return None
         except Exception as error:  # noqa: BLE001 (a worker that died, as Ray tells it)
-            return error, None
+            return error
         if isinstance(found, Exception):
-            return found, None
+            return found
         result = found
-    return None, result
+    return result
 
 
-def _progress(workspace: Workspace, loop: Any, styles: list[str], running: set[str]) -> Progress:
+def _progress(workspace: Workspace, loop: TrainingConfig, styles: list[str], running: set[str]) -> Progress:
     """All styles as one count of steps."""
     done, notes = 0, []
     for style in styles:
