@@ -296,3 +296,9 @@ def test_parameters_are_checked() -> None:
     for wrong in ({"step": 1}, {"workers": -1}, {"loop": {"stepz": 1}}, {"cpgan": {"filters": 0}}, {"device": "tpu"}):
         with pytest.raises(ValidationError):
             schema.validate_python(wrong)
+
+
+def test_what_does_not_decide_the_outcome_does_not_name_a_run() -> None:
+    same = replace(TINY, workers=2, min_workers=2, max_failures=9, keep_checkpoints=5)
+    assert same.facts() == replace(TINY, workers=2).facts()
+    assert same.facts() != TINY.facts()

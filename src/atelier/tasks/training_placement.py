@@ -128,9 +128,7 @@ class Fit:
                     storage_path=os.fspath(plan.run.parent),
                     checkpoint_config=CheckpointConfig(num_to_keep=plan.keep_checkpoints),
                     failure_config=FailureConfig(
-                        max_failures=max_failures,
-                        # what is free can be taken by others before workers are there, after each loss once more
-                        controller_failure_limit=_START_ATTEMPTS - 1 + max_failures,
+                        max_failures=max_failures, controller_failure_limit=_START_ATTEMPTS - 1
                     ),
                     # its errors are raised here, and its own log files keep them whole
                     logging_config=LoggingConfig(log_level="CRITICAL"),
