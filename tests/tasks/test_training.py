@@ -27,7 +27,7 @@ from atelier.tasks import dataset, images
 from atelier.tasks.progress import Progress, silent
 from atelier.tasks.training import TrainConfig, train
 from atelier.tasks.training_log import JOURNAL, JournalReader, JournalWriter
-from atelier.tasks.training_placement import SNAPSHOT, cpus_per_worker
+from atelier.tasks.training_placement import SNAPSHOT, Placement, cpus_per_worker
 
 # Ray Data warns about defaults of its own
 
@@ -269,6 +269,7 @@ def test_cpus_of_a_worker_lie_on_one_node() -> None:
     assert cpus_per_worker([(8, 4), (4, 4)], 3) == 4
     assert cpus_per_worker([(8, 4), (5, 4)], 4) == 2
     assert cpus_per_worker([(32, 1), (8, 1)], 2) == 8, "a GPU on each node"
+    assert str(Placement(workers=2, min_workers=1, now=1, cpus=4, gpu=True)) == "1 × 4 CPUs and a GPU, 2 workers wanted"
 
 
 def test_the_journal_survives_kills_and_repetitions(tmp_path: Path) -> None:

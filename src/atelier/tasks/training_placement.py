@@ -27,8 +27,8 @@ class Placement:
 
     def __str__(self) -> str:
         """`2 × 4 CPUs and a GPU`, as it begins."""
-        fewer = f" instead of {self.workers}" if self.now < self.workers else ""
-        return f"{self.now}{fewer} × {self.cpus} CPUs" + (" and a GPU" if self.gpu else "")
+        fewer = f", {self.workers} workers wanted" if self.now < self.workers else ""
+        return f"{self.now} × {self.cpus} CPUs" + (" and a GPU" if self.gpu else "") + fewer
 
 
 def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"]) -> Placement:
