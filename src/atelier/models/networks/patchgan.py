@@ -3,7 +3,10 @@
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from atelier.models.networks.instance_norm import InstanceNorm
 from atelier.models.networks.resnet import initialise
+
+SLOPE = 0.2  # of the leaky ReLUs
 
 
 class PatchGan(nn.Module):
@@ -22,8 +25,7 @@ class PatchGan(nn.Module):
             out = filters * 2**index
             normed = index > 0 and not spectral
             layers.append(nn.Conv2d(channels, out, 4, stride, 1, bias=not normed))
-            layers += [nn.InstanceNorm2d(out)] if normed else []
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(InstanceNorm(SLOPE) if normed else nn.LeakyReLU(SLOPE))
             channels = out
         self.body = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 1))
         initialise(self)

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.networks.dropout import ChannelDropout
+from atelier.models.networks.instance_norm import InstanceNorm
 from atelier.models.networks.winograd import Conv3x3
+
+RELU = 0.0  # slope
 
 MULTIPLE = 4  # height and width must be multiples of this: two halvings
 MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
@@ -25,13 +28,14 @@ class Residual(nn.Module):
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         self.first, self.second = Conv3x3(channels, channels), Conv3x3(channels, channels)
+        self.activate, self.normalise = InstanceNorm(RELU), InstanceNorm()
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        y = F.relu(F.instance_norm(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect"))))
-        y = self.second(F.pad(self.dropout(y), (1, 1, 1, 1), mode="reflect"))
-        return x + F.instance_norm(y)
+        y = self.activate(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect")))
+        y = self.normalise(self.second(F.pad(self.dropout(y), (1, 1, 1, 1), mode="reflect")))
+        return x + y
 
 
 class ResnetGenerator(nn.Module):
@@ -47,22 +51,24 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         f = filters
         self.encode = nn.Sequential(
-            *(nn.ReflectionPad2d(3), nn.Conv2d(3, f, 7, bias=False), nn.InstanceNorm2d(f), nn.ReLU()),
-            *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), nn.InstanceNorm2d(2 * f), nn.ReLU()),
-            *(nn.Conv2d(2 * f, 4 * f, 3, 2, 1, bias=False), nn.InstanceNorm2d(4 * f), nn.ReLU()),
+            *(nn.ReflectionPad2d(3), nn.Conv2d(3, f, 7, bias=False), InstanceNorm(RELU)),
+            *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
+            *(nn.Conv2d(2 * f, 4 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
         )
         self.transform = nn.Sequential(*(Residual(4 * f, dropout) for _ in range(blocks)))
         self.decode = nn.Sequential(
-            *(nn.ConvTranspose2d(4 * f, 2 * f, 3, 2, 1, 1, bias=False), nn.InstanceNorm2d(2 * f), nn.ReLU()),
-            *(nn.ConvTranspose2d(2 * f, f, 3, 2, 1, 1, bias=False), nn.InstanceNorm2d(f), nn.ReLU()),
+            *(nn.ConvTranspose2d(4 * f, 2 * f, 3, 2, 1, 1, bias=False), InstanceNorm(RELU)),
+            *(nn.ConvTranspose2d(2 * f, f, 3, 2, 1, 1, bias=False), InstanceNorm(RELU)),
             *(nn.ReflectionPad2d(3), nn.Conv2d(f, 3, 7), nn.Tanh()),
         )
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
-        y: Tensor = self.decode(self.transform(self.encode(x)))
-        return y.float()
+        y = self.encode(x)  # (B, 4 f, H/4, W/4)
+        y = self.transform(self.transform[0].first.arranged(y)).contiguous()
+        painted: Tensor = self.decode(y)
+        return painted.float()
 
 
 def initialise(network: nn.Module) -> None:

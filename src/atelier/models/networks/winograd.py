@@ -31,12 +31,20 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H + 2, W + 2) to (B, out, H, W)."""
-        exact = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-        even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-        if exact and even and x.device.type == "cpu" and min(self.weight.shape[:2]) >= 64:
+        if self._worth_it(x):
             y: Tensor = _Convolution.apply(x, self.weight)  # type: ignore[no-untyped-call]
             return y
         return super().forward(x)
+
+    def arranged(self, x: Tensor) -> Tensor:
+        """The same pictures in the memory format that this convolution takes and gives without copying."""
+        return x.contiguous(memory_format=torch.channels_last) if self._worth_it(x) else x
+
+    def _worth_it(self, x: Tensor) -> bool:
+        """On a processor, in float32, with channels enough to outweigh the transforms."""
+        exact = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        even = x.shape[2] % 2 == x.shape[3] % 2 == 0
+        return exact and even and x.device.type == "cpu" and min(self.weight.shape[:2]) >= 64
 
 
 class _Convolution(torch.autograd.Function):
