@@ -1,7 +1,7 @@
 """InstanceNorm without weights, with its activation: one pass less over memory, and one picture less to remember.
 
-Ulyanov et al. 2016, "Instance Normalization", equation 4; followed by a leaky ReLU (Maas et al. 2013). Mean and variance
-are float32 whatever the type of the picture. For the gradient only the input is kept: the activation's sign is that of
+Ulyanov et al. 2016, "Instance Normalization", equation 4; followed by a leaky ReLU (Maas et al. 2013). Mean and
+variance are float32 whatever the type of the picture. For the gradient only the input is kept: the activation's sign is that of
 input minus mean. PyTorch's own would keep the normalised picture too, and copy pictures whose channels are last.
 """
 
@@ -65,7 +65,8 @@ class _Normalised(torch.autograd.Function):
             strict=True,
         ):
             if ctx.slope != NONE:
-                gradient = torch.where(flat > mean[:, None, None], gradient, ctx.slope * gradient)
+                side = (flat - mean[:, None, None]).to(gradient.dtype)  # its sign is what counts
+                gradient = torch.ops.aten.leaky_relu_backward(gradient, side, ctx.slope, False)
             of_x, _, _ = torch.ops.aten.native_batch_norm_backward(
                 gradient, flat, _affine(flat)[0], None, None, mean, scale, True, EPSILON, [True, False, False]
             )
@@ -78,7 +79,7 @@ def _channels_last(x: Tensor) -> bool:
 
 
 def _flat(x: Tensor) -> list[Tensor]:
-    """As pictures (1, N, H, W) that BatchNorm normalises as InstanceNorm would: all in one, or each with channels last."""
+    """As pictures (1, N, H, W) that BatchNorm normalises as InstanceNorm would: all as one, or each on its own."""
     return list(torch.split(x, 1)) if _channels_last(x) else [x.reshape(1, -1, *x.shape[2:])]
 
 

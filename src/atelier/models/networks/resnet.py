@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from atelier.models.networks.dropout import ChannelDropout
 from atelier.models.networks.instance_norm import InstanceNorm
-from atelier.models.networks.winograd import Conv3x3
+from atelier.models.networks.winograd import Conv3x3, arranged
 
 RELU = 0.0  # slope
 
@@ -33,7 +33,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        y = self.activate(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect")))
+        y: Tensor = self.activate(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect")))
         y = self.normalise(self.second(F.pad(self.dropout(y), (1, 1, 1, 1), mode="reflect")))
         return x + y
 
@@ -66,7 +66,7 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y = self.encode(x)  # (B, 4 f, H/4, W/4)
-        y = self.transform(self.transform[0].first.arranged(y)).contiguous()
+        y = self.transform(arranged(y)).contiguous()
         painted: Tensor = self.decode(y)
         return painted.float()
 

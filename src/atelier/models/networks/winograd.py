@@ -36,15 +36,16 @@ class Conv3x3(nn.Conv2d):
             return y
         return super().forward(x)
 
-    def arranged(self, x: Tensor) -> Tensor:
-        """The same pictures in the memory format that this convolution takes and gives without copying."""
-        return x.contiguous(memory_format=torch.channels_last) if self._worth_it(x) else x
-
     def _worth_it(self, x: Tensor) -> bool:
         """On a processor, in float32, with channels enough to outweigh the transforms."""
         exact = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
         even = x.shape[2] % 2 == x.shape[3] % 2 == 0
         return exact and even and x.device.type == "cpu" and min(self.weight.shape[:2]) >= 64
+
+
+def arranged(x: Tensor) -> Tensor:
+    """The same pictures in the memory format that convolutions of many channels take and give without copying."""
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
 class _Convolution(torch.autograd.Function):
@@ -61,10 +62,9 @@ class _Convolution(torch.autograd.Function):
         gradient = gradients[0].permute(0, 2, 3, 1)
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            # the adjoint of a correlation is one with the flipped filter, which swaps the first and last row of G g Gᵀ
-            flipped = _transformed(weight).view(4, 4, *weight.shape[1::-1])[[3, 1, 2, 0]][:, [3, 1, 2, 0]]
-            padded = F.pad(gradient, (0, 0, 2, 2, 2, 2))
-            of_x = _correlate(padded, flipped.flatten(0, 1).transpose(1, 2)).permute(0, 3, 1, 2)
+            # the adjoint of a correlation is one with the flipped filter, from outputs to inputs
+            flipped = _transformed(weight.flip(2, 3).transpose(0, 1))
+            of_x = _correlate(F.pad(gradient, (0, 0, 2, 2, 2, 2)), flipped).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[1]:
             of_weight = _weight_gradient(x.permute(0, 2, 3, 1), gradient)
         return of_x, of_weight
