@@ -1,8 +1,9 @@
 """InstanceNorm without weights, with its activation: one pass less over memory, and one picture less to remember.
 
 Ulyanov et al. 2016, "Instance Normalization", equation 4; followed by a leaky ReLU (Maas et al. 2013). Mean and
-variance are float32 whatever the type of the picture. For the gradient only the input is kept: the activation's sign is that of
-input minus mean. PyTorch's own would keep the normalised picture too, and copy pictures whose channels are last.
+variance are float32 whatever the type of the picture. For the gradient only the input is kept: the sign of the
+activation is that of input minus mean. PyTorch's own would keep the normalised picture too, and copy pictures whose
+channels are last.
 """
 
 from typing import Any

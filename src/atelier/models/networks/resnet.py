@@ -5,10 +5,11 @@ convolutions before it have no bias: the norm would take it out again).
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from atelier.models.networks.dropout import ChannelDropout
+from atelier.models.networks.few_channels import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
+from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.winograd import Conv3x3, arranged
 
 RELU = 0.0  # slope
@@ -29,12 +30,12 @@ class Residual(nn.Module):
         super().__init__()
         self.first, self.second = Conv3x3(channels, channels), Conv3x3(channels, channels)
         self.activate, self.normalise = InstanceNorm(RELU), InstanceNorm()
-        self.dropout = ChannelDropout(dropout)
+        self.dropout, self.pad = ChannelDropout(dropout), Reflection(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        y: Tensor = self.activate(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect")))
-        y = self.normalise(self.second(F.pad(self.dropout(y), (1, 1, 1, 1), mode="reflect")))
+        y: Tensor = self.activate(self.first(self.pad(x)))
+        y = self.normalise(self.second(self.pad(self.dropout(y))))
         return x + y
 
 
@@ -51,7 +52,7 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         f = filters
         self.encode = nn.Sequential(
-            *(nn.ReflectionPad2d(3), nn.Conv2d(3, f, 7, bias=False), InstanceNorm(RELU)),
+            *(Reflection(3), FromPicture(3, f, 7), InstanceNorm(RELU)),
             *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
             *(nn.Conv2d(2 * f, 4 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
         )
@@ -59,7 +60,7 @@ class ResnetGenerator(nn.Module):
         self.decode = nn.Sequential(
             *(nn.ConvTranspose2d(4 * f, 2 * f, 3, 2, 1, 1, bias=False), InstanceNorm(RELU)),
             *(nn.ConvTranspose2d(2 * f, f, 3, 2, 1, 1, bias=False), InstanceNorm(RELU)),
-            *(nn.ReflectionPad2d(3), nn.Conv2d(f, 3, 7), nn.Tanh()),
+            *(Reflection(3), ToPicture(f, 3, 7), nn.Tanh()),
         )
         initialise(self)
 

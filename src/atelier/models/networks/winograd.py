@@ -9,13 +9,15 @@ The library behind PyTorch has no such kernel for today's processors, and its di
 multiplications are the only way to be faster at the same precision.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_TILES = 256  # of a block: its transformed input, 16 × 256 × C, stays in the cache
+_TILES = 128  # of a block: its transformed input, 16 × 128 × C, stays in the cache
 
 
 class Conv3x3(nn.Conv2d):
@@ -28,6 +30,7 @@ class Conv3x3(nn.Conv2d):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__(channels, out, 3, bias=False)
+        self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H + 2, W + 2) to (B, out, H, W)."""
@@ -91,20 +94,24 @@ def _blocks(height: int, width: int) -> list[slice]:
 
 def _correlate(x: Tensor, u: Tensor) -> Tensor:
     """(B, H + 2, W + 2, C) with transformed weights (16, C, O) to (B, H, W, O)."""
-    b, height, width = x.shape[0], x.shape[1] - 2, x.shape[2] - 2
-    y = x.new_empty(b, height // 2, 2, width // 2, 2, u.shape[2])
+    b, height, width, out = x.shape[0], x.shape[1] - 2, x.shape[2] - 2, u.shape[2]
+    y = x.new_empty(b, height // 2, 2, width // 2, 2, out)
+    blocks = _blocks(height, width)
+    memory = _Memory(x)
     for i in range(b):
-        for rows in _blocks(height, width):
-            v = _input_tiles(x[i, 2 * rows.start : 2 * rows.stop + 2])  # (4, 4, h, w, C)
-            m = torch.bmm(v.flatten(2, 3).flatten(0, 1), u).view(4, 4, *v.shape[2:4], -1)  # (4, 4, h, w, O)
-            column = m.new_empty(2, 4, *m.shape[2:])
+        for rows in blocks:
+            v = memory.input_tiles(x[i, 2 * rows.start : 2 * rows.stop + 2])  # (16, h · w, C)
+            m = memory.take("products", 16, v.shape[1], out)
+            torch.bmm(v, u, out=m)
+            m = m.view(4, 4, rows.stop - rows.start, width // 2, out)
+            column = memory.take("columns", 2, *m.shape[1:])  # (2, 4, h, w, O)
             torch.add(m[0], m[1], out=column[0]).add_(m[2])
             torch.sub(m[1], m[2], out=column[1]).sub_(m[3])
             for a in range(2):
-                out, c = y[i, rows, a], column[a]  # (h, w, 2, O), (4, h, w, O)
-                torch.add(c[0], c[1], out=out[:, :, 0]).add_(c[2])
-                torch.sub(c[1], c[2], out=out[:, :, 1]).sub_(c[3])
-    return y.view(b, height, width, -1)
+                to, c = y[i, rows, a], column[a]  # (h, w, 2, O), (4, h, w, O)
+                torch.add(c[0], c[1], out=to[:, :, 0]).add_(c[2])
+                torch.sub(c[1], c[2], out=to[:, :, 1]).sub_(c[3])
+    return y.view(b, height, width, out)
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
@@ -112,43 +119,62 @@ def _weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
     b, height, width, out = gradient.shape
     channels = x.shape[3]
     total = x.new_zeros(16, channels, out)
+    blocks = _blocks(height, width)
+    memory = _Memory(x)
     for i in range(b):
-        for rows in _blocks(height, width):
-            v = _input_tiles(x[i, 2 * rows.start : 2 * rows.stop + 2]).flatten(2, 3).flatten(0, 1)  # (16, T, C)
-            m = _output_tiles(gradient[i, 2 * rows.start : 2 * rows.stop]).flatten(2, 3).flatten(0, 1)  # (16, T, O)
+        for rows in blocks:
+            v = memory.input_tiles(x[i, 2 * rows.start : 2 * rows.stop + 2])  # (16, h · w, C)
+            m = memory.output_tiles(gradient[i, 2 * rows.start : 2 * rows.stop])  # (16, h · w, O)
             total.baddbmm_(v.transpose(1, 2), m)
     g = _kron(x).t() @ total.view(16, -1)  # (9, C · O)
     return g.view(3, 3, channels, out).permute(3, 2, 0, 1)
 
 
-def _input_tiles(x: Tensor) -> Tensor:
-    """Bᵀ d B of every tile: (2h + 2, 2w + 2, C) to (4, 4, h, w, C)."""
-    h, w = x.shape[0] // 2 - 1, x.shape[1] // 2 - 1
-    r = x.new_empty(4, h, *x.shape[1:])
-    _input_transform([x[a : a + 2 * h : 2] for a in range(4)], list(r))
-    v = x.new_empty(4, 4, h, w, x.shape[2])
-    _input_transform([r[:, :, a : a + 2 * w : 2] for a in range(4)], list(v.unbind(1)))
-    return v
+class _Memory:
+    """Transforms whose results stay in the cache, because every block writes them to the same place.
+
+    Args:
+        like: a tensor of the same type.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._taken: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """A tensor of this shape, with the contents of the last one of this name."""
+        size = math.prod(shape)
+        if name not in self._taken or self._taken[name].numel() < size:
+            self._taken[name] = self._like.new_empty(size)
+        return self._taken[name][:size].view(shape)
+
+    def input_tiles(self, x: Tensor) -> Tensor:
+        """Bᵀ d B of every tile: (2h + 2, 2w + 2, C) to (16, h · w, C)."""
+        h, w, channels = x.shape[0] // 2 - 1, x.shape[1] // 2 - 1, x.shape[2]
+        r = self.take("rows", 4, h, x.shape[1], channels)
+        _input_transform([x[a : a + 2 * h : 2] for a in range(4)], r.unbind())
+        v = self.take("inputs", 4, 4, h, w, channels)
+        _input_transform([r[:, :, a : a + 2 * w : 2] for a in range(4)], v.unbind(1))
+        return v.view(16, h * w, channels)
+
+    def output_tiles(self, y: Tensor) -> Tensor:
+        """A y Aᵀ of every tile, the adjoint of what makes outputs: (2h, 2w, O) to (16, h · w, O)."""
+        h, w, out = y.shape[0] // 2, y.shape[1] // 2, y.shape[2]
+        r = self.take("rows", 4, h, y.shape[1], out)
+        _output_transform([y[a::2] for a in range(2)], r.unbind())
+        m = self.take("outputs", 4, 4, h, w, out)
+        _output_transform([r[:, :, a::2] for a in range(2)], m.unbind(1))
+        return m.view(16, h * w, out)
 
 
-def _input_transform(d: list[Tensor], out: list[Tensor]) -> None:
+def _input_transform(d: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     torch.sub(d[0], d[2], out=out[0])
     torch.add(d[1], d[2], out=out[1])
     torch.sub(d[2], d[1], out=out[2])
     torch.sub(d[1], d[3], out=out[3])
 
 
-def _output_tiles(y: Tensor) -> Tensor:
-    """A y Aᵀ of every tile, the adjoint of what makes outputs: (2h, 2w, O) to (4, 4, h, w, O)."""
-    h, w = y.shape[0] // 2, y.shape[1] // 2
-    r = y.new_empty(4, h, *y.shape[1:])
-    _output_transform([y[a::2] for a in range(2)], list(r))
-    m = y.new_empty(4, 4, h, w, y.shape[2])
-    _output_transform([r[:, :, a::2] for a in range(2)], list(m.unbind(1)))
-    return m
-
-
-def _output_transform(y: list[Tensor], out: list[Tensor]) -> None:
+def _output_transform(y: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     out[0].copy_(y[0])
     torch.add(y[0], y[1], out=out[1])
     torch.sub(y[0], y[1], out=out[2])

@@ -1,0 +1,57 @@
+"""Large convolutions from and to the three colours of a picture, in a form that keeps a processor busy.
+
+Its kernels work on 16 channels at a time, so three cost as much as sixteen. The rows of a k×k filter are channels as
+well as positions: a convolution from 3 channels equals a 1×k one from 3 k channels, which hold the picture moved up by
+0…k − 1 rows; one to 3 channels equals a 1×k one to 3 k channels, which are moved and added.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FromPicture(nn.Conv2d):
+    """A convolution from few channels, without padding or bias.
+
+    Args:
+        channels: in.
+        out: channels out.
+        kernel: side of the filter.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int) -> None:
+        super().__init__(channels, out, kernel, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H + k − 1, W + k − 1) to (B, out, H, W)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        out, channels, k, _ = self.weight.shape
+        rows = x.unfold(2, k, 1).permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, C k, H, W + k − 1)
+        return F.conv2d(rows, self.weight.reshape(out, channels * k, 1, k))
+
+
+class ToPicture(nn.Conv2d):
+    """A convolution to few channels, without padding, with a bias.
+
+    Args:
+        channels: in.
+        out: channels out.
+        kernel: side of the filter.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int) -> None:
+        super().__init__(channels, out, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H + k − 1, W + k − 1) to (B, out, H, W)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        out, channels, k, _ = self.weight.shape
+        weight = self.weight.transpose(1, 2).reshape(out * k, channels, 1, k)
+        rows = F.conv2d(x.contiguous(memory_format=torch.channels_last), weight)  # (B, out k, H + k − 1, W)
+        moved = rows.unflatten(1, (out, k)).float().unbind(2)  # k of (B, out, H + k − 1, W)
+        height = rows.shape[2] - k + 1
+        y = torch.stack([row[:, :, i : i + height] for i, row in enumerate(moved)]).sum(0)
+        assert self.bias is not None
+        return y + self.bias[:, None, None]
