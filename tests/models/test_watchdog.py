@@ -116,12 +116,13 @@ def test_a_discriminator_that_gave_up() -> None:
 
 
 def test_a_generator_that_paints_a_constant() -> None:
-    t = trainer(rates(CYCLE, 1e-9, 1e-9), steps=8, sample_every=1)
+    """From the first step on: it is given `diverse_from` steps."""
+    t = trainer(rates(CYCLE, 1e-9, 1e-9), steps=8, sample_every=1, watchdog=WatchdogConfig(diverse_from=2))
     with torch.no_grad():
         for module in (t.method.modules["generator"].forth, t.generator_ema.forth):  # type: ignore[union-attr]
             for p in list(module.parameters())[-2:]:  # type: ignore[union-attr]
                 p.zero_()
-    message = stopped(r"at step 3: mode collapse: .* 0\.00\d times", t)
+    message = stopped(r"at step 4: mode collapse: .* 0\.00\d times", t)
     assert "raise train.cyclegan.cycle_weight (now 10.0)" in message
     assert "content_weight" not in message, "cyclegan has none"
 
@@ -303,13 +304,24 @@ def test_limits_are_those_of_the_config() -> None:
         (WatchdogConfig(least_diversity=0.3), pale, "mode collapse"),
     ):
         dog = watchdog(config)
-        dog.samples(0, CONTENT, painted)
-        dog.samples(1, CONTENT, painted)
+        dog.samples(1000, CONTENT, painted)
+        dog.samples(1001, CONTENT, painted)
         if alarm:
-            with pytest.raises(TrainingStopped, match=rf"at step 2: .*{alarm}.*last 3 sample points"):
-                dog.samples(2, CONTENT, painted)
+            with pytest.raises(TrainingStopped, match=rf"at step 1002: .*{alarm}.*last 3 sample points"):
+                dog.samples(1002, CONTENT, painted)
         else:
-            dog.samples(2, CONTENT, painted)
+            dog.samples(1002, CONTENT, painted)
+
+
+def test_pictures_that_differed_are_missed_at_once() -> None:
+    dog = watchdog(WatchdogConfig())
+    for step in range(5):
+        dog.samples(step, CONTENT, CONTENT * 0)  # nothing yet
+    dog.samples(5, CONTENT, CONTENT)
+    for step in (6, 7):
+        dog.samples(step, CONTENT, CONTENT * 0)
+    with pytest.raises(TrainingStopped, match="at step 8: mode collapse"):
+        dog.samples(8, CONTENT, CONTENT * 0)
 
 
 @pytest.mark.parametrize("config", [CpganConfig(), CycleganConfig()], ids=["cpgan", "cyclegan"])
@@ -320,7 +332,7 @@ def test_messages_name_parameters_that_there_are(config: Any) -> None:
         lambda dog: feed(dog, 10, discriminator=1e9),
         lambda dog: feed(dog, 30, discriminator_accuracy=1.0),
         lambda dog: feed(dog, 30, discriminator_accuracy=0.5, discriminator_gradient_norm=0.0),
-        lambda dog: [dog.samples(step, CONTENT, CONTENT * 0) for step in range(3)],  # type: ignore[func-returns-value]
+        lambda dog: [dog.samples(step, CONTENT, CONTENT * 0) for step in range(1000, 1003)],  # type: ignore[func-returns-value]
         lambda dog: [dog.samples(step, CONTENT, 255 - CONTENT) for step in range(3)],  # type: ignore[func-returns-value]
     ]
     for fault in faults:

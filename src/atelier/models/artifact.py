@@ -75,7 +75,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         config = _config(method.Config, facts["config"])
         with torch.device("meta"):
             generator = method.build_generator(config)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder / FACTS} has a config that {name} does not take: {error}") from error
     path = folder / WEIGHTS
     if not path.is_file():

@@ -146,7 +146,12 @@ class Trainer:
                 for key, value in state.items():
                     if key.startswith(f"optimizer/{name}/"):
                         _, _, index, kind = key.split("/")
-                        values.setdefault(int(index), {})[kind] = value.clone()
+                        parameter = self.parameters[name][int(index)]
+                        # a moment lies in memory as its weight does
+                        kept = (
+                            torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+                        )
+                        values.setdefault(int(index), {})[kind] = kept.detach().copy_(value)
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
             self.step = int(state["step"])
         except (KeyError, RuntimeError, ValueError) as error:

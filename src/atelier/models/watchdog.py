@@ -64,6 +64,10 @@ class WatchdogConfig:
     sample_patience: int = field(
         default=3, metadata={"description": "sample points in a row with bad pictures before it stops", "ge": 1}
     )
+    diverse_from: int = field(
+        default=1000,
+        metadata={"description": "steps that a generator has from nothing until its pictures must differ", "ge": 0},
+    )
 
 
 class Watchdog:
@@ -81,6 +85,7 @@ class Watchdog:
         self._losses = {name for name, weight in weights.items() if weight}
         self._past: dict[str, deque[tuple[int, float]]] = {}
         self._alike, self._inverted = 0, 0  # sample points in a row
+        self._told_apart = False  # whether painted pictures have differed so much that there is something to lose
 
     def losses(self, step: int, metrics: Mapping[str, float]) -> None:
         """Look at the metrics of a log point; on all ranks alike, where they get the same ones.
@@ -135,7 +140,8 @@ class Watchdog:
         varied, kept = diversity(before.numpy()), diversity(after.numpy())
         # a distance of two pictures grows with the root of their numbers
         share = kept / varied if varied > LEAST_VARIED * before.shape[1] ** 0.5 else 1.0
-        self._alike = self._alike + 1 if share < c.least_diversity else 0
+        self._told_apart = self._told_apart or share >= 2 * c.least_diversity or step >= c.diverse_from
+        self._alike = self._alike + 1 if self._told_apart and share < c.least_diversity else 0
         if self._alike >= c.sample_patience:
             self._stop(
                 step,

@@ -50,7 +50,7 @@ class ToPicture(nn.Conv2d):
         out, channels, k, _ = self.weight.shape
         weight = self.weight.transpose(1, 2).reshape(out * k, channels, 1, k)
         rows = F.conv2d(x.contiguous(memory_format=torch.channels_last), weight)  # (B, out k, H + k − 1, W)
-        moved = rows.unflatten(1, (out, k)).float().unbind(2)  # k of (B, out, H + k − 1, W)
+        moved = rows.view(len(x), out, k, *rows.shape[2:]).float().unbind(2)  # k of (B, out, H + k − 1, W)
         height = rows.shape[2] - k + 1
         y = torch.stack([row[:, :, i : i + height] for i, row in enumerate(moved)]).sum(0)
         assert self.bias is not None
