@@ -28,8 +28,10 @@ test: $(SETUP)  ## everything but the long kill matrices
 test-all: $(SETUP)
 	$(BIN)/pytest
 
-bench: $(SETUP)  ## what the orchestration costs; benchmarks/monet.py wants pictures of its own
+bench: $(SETUP)  ## an idle machine and half an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/scaling.py
 
 lint: $(SETUP)
 	$(BIN)/ruff check
