@@ -124,6 +124,7 @@ def _entries(work: Path, kind: str) -> list[dict[str, Any]]:
     return [entry for line in lines if line.endswith("}") and (entry := json.loads(line))["kind"] == kind]
 
 
+@pytest.mark.slow
 def test_a_node_is_lost_and_comes_back(nodes: Nodes, tmp_path: Path) -> None:
     data, work = make_training_set(tmp_path / "augmented"), tmp_path / "work"
     work.mkdir()

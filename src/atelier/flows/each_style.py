@@ -17,7 +17,6 @@ from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
 from atelier.flows.retrain import update
-from atelier.models.training import TrainingConfig
 from atelier.tasks import cluster
 from atelier.tasks import styles as work
 from atelier.tasks.dataset import read_card
@@ -102,7 +101,7 @@ def each_style(root: str) -> list[Style]:
             with remote_options(num_cpus=0):  # its own tasks take the cores
                 futures[style] = trained, evaluate.submit(root, style, params.evaluate, trained)
         while futures:
-            report(_progress(workspace, params.train.loop, styles, set(futures)))
+            report(_progress(workspace, params.train, styles, set(futures)))
             for style, (trained, evaluated) in list(futures.items()):
                 found = _ended(trained, evaluated)
                 if found is None:
@@ -145,9 +144,9 @@ def _ended(*futures: Any) -> bool | Exception | None:
     return result
 
 
-def _progress(workspace: Workspace, loop: TrainingConfig, styles: list[str], running: set[str]) -> Progress:
+def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], running: set[str]) -> Progress:
     """All styles as one count of steps."""
-    done, notes = 0, []
+    loop, done, notes = config.loop, 0, []
     for style in styles:
         told = work.told(workspace, style)
         if style not in running or (told and told.stage == "evaluate"):
