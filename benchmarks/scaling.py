@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py
 
-The default method at 128², a batch of 4: one worker takes all of it, two take half each and sum their gradients. Every
-training has a Ray cluster of its own, with as many CPUs as workers; they take turns. The rate is what the training
+The default method at 128², batches of 4 and of 8: one worker takes all of it, two take half each and sum their gradients.
+Every training has a Ray cluster of its own, with as many CPUs as workers; they take turns. The rate is what the training
 logs, without its first log points, where processes start.
 """
 
@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from training import RESULTS, hardware, write_training_set
 
 WARM_UP = 2  # log points
 
 
-def run(workers: int, steps: int, data: Path) -> dict[str, list[float]]:
+def run(workers: int, batch: int, steps: int, data: Path) -> dict[str, list[float]]:
     """Images a second, and the share of the time that pictures were waited for, at each log point."""
     import ray
 
@@ -29,7 +30,7 @@ def run(workers: int, steps: int, data: Path) -> dict[str, list[float]]:
     from atelier.tasks.training import TrainConfig, train
 
     ray.init(num_cpus=workers, include_dashboard=False, logging_level="error", log_to_driver=False)
-    loop = TrainingConfig(steps=steps, checkpoint_every=10**6, sample_every=10**6)
+    loop = TrainingConfig(steps=steps, batch_size=batch, checkpoint_every=10**6, sample_every=10**6)
     config = TrainConfig(encoder="efficientnet_lite0", workers=workers, min_workers=workers, loop=loop)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -47,24 +48,34 @@ def main() -> None:
     """Run both in turns, print and write `results/scaling.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--batches", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.workers:
-        print(json.dumps(run(arguments.workers, arguments.steps, arguments.data)))
+        print(json.dumps(run(arguments.workers, arguments.batches[0], arguments.steps, arguments.data)))
         return
-    found: dict[int, dict[str, list[float]]] = {1: {}, 2: {}}
+    result: dict[str, Any] = {"hardware": hardware(), "size_px": 128, "method": "cpgan"}
     with tempfile.TemporaryDirectory() as data:
         write_training_set(Path(data), 128)
-        for _ in range(arguments.rounds):
-            for workers, seen in found.items():
-                command = [sys.executable, __file__, "--workers", str(workers), "--data", data]
-                command += ["--steps", str(arguments.steps)]
-                done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-                for name, values in json.loads(done.stdout.splitlines()[-1]).items():
-                    seen.setdefault(name, []).extend(values)
-    result = {"hardware": hardware(), "batch": 4, "size_px": 128, "method": "cpgan"}
+        for batch in arguments.batches:
+            found: dict[int, dict[str, list[float]]] = {1: {}, 2: {}}
+            for _ in range(arguments.rounds):
+                for workers, seen in found.items():
+                    command = [sys.executable, __file__, "--workers", str(workers), "--data", data]
+                    command += ["--steps", str(arguments.steps), "--batches", str(batch)]
+                    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+                    for name, values in json.loads(done.stdout.splitlines()[-1]).items():
+                        seen.setdefault(name, []).extend(values)
+            result[f"batch {batch}"] = compared(found)
+    (RESULTS / "scaling.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def compared(found: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
+    """Medians and quartiles of each number of workers, and the ratio of the medians."""
+    result: dict[str, Any] = {}
     for workers, seen in found.items():
         low, median, high = statistics.quantiles(seen["images_per_second"], n=4)
         result[f"{workers} workers"] = {
@@ -72,9 +83,7 @@ def main() -> None:
             "data_wait": round(statistics.median(seen["data_wait"]), 4), "log_points": len(seen["data_wait"]),
         }  # fmt: skip
     one, two = (statistics.median(seen["images_per_second"]) for seen in found.values())
-    result["times_faster"] = round(two / one, 2)
-    (RESULTS / "scaling.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    return result | {"times_faster": round(two / one, 2)}
 
 
 if __name__ == "__main__":

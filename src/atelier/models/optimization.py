@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from atelier.models.ranks import summed
+from atelier.models.ranks import summed_together
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,8 @@ def rate(done: int, steps: int, warm_up: int, decay_from: float) -> float:
 def exchange(parameters: Iterable[Tensor]) -> None:
     """Sum the gradients over all ranks, in one message."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = summed(torch.cat([g.flatten() for g in gradients]))
-    for gradient, total in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(total.view_as(gradient))
+    for gradient, total in zip(gradients, summed_together(gradients), strict=True):
+        gradient.copy_(total)
 
 
 def clip(parameters: Iterable[Tensor], largest: float) -> Tensor:

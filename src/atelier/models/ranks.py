@@ -1,5 +1,7 @@
 """Several processes that train one model: who has which pictures of a batch, and how they add up what they found."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,13 @@ def summed(value: Tensor) -> Tensor:
     if world() > 1:
         torch.distributed.all_reduce(value)
     return value
+
+
+def summed_together(values: Sequence[Tensor]) -> list[Tensor]:
+    """The sums over all ranks of several tensors, in one message: many small ones would wait many times."""
+    flat = summed(torch.cat([value.flatten() for value in values]))
+    parts = torch.split(flat, [value.numel() for value in values])
+    return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
 
 
 def gathered(own: Tensor, first: int, batch_size: int) -> Tensor:

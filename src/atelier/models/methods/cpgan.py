@@ -29,7 +29,7 @@ from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
-from atelier.models.ranks import summed
+from atelier.models.ranks import summed_together
 
 SHIFT = 16  # px: the longest stride of an encoder's style features, and twice that of the discriminator's pixels
 
@@ -176,8 +176,9 @@ class Cpgan(Method):
             grams = self._grams(self._features(to_float(style, self.device)))
             for layer, target in self.style.of("target").items():
                 target += grams[layer] * (len(style) / batch_size / steps)
-        for target in self.style.of("target").values():
-            summed(target)
+        targets = list(self.style.of("target").values())
+        for target, total in zip(targets, summed_together(targets), strict=True):
+            target.copy_(total)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
@@ -189,11 +190,11 @@ class Cpgan(Method):
 
     def _follow(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
         """Take the means of all parts and ranks into the mean of the painted."""
-        sums = {
-            layer: sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
+        sums = [
+            sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
             for layer in self.style.layers
-        }
-        self.style.follow({layer: summed(value) for layer, value in sums.items()}, step)
+        ]
+        self.style.follow(dict(zip(self.style.layers, summed_together(sums), strict=True)), step)
 
     def _paint(self, part: Part) -> Tensor:
         """The painted pictures, and the repainted style pictures behind them where identity is asked for."""
