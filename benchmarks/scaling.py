@@ -2,9 +2,9 @@
 
     python benchmarks/scaling.py
 
-The default method at 128², batches of 4 and of 8: one worker takes all of it, two take half each and sum their gradients.
-Every training has a Ray cluster of its own, with as many CPUs as workers; they take turns. The rate is what the training
-logs, without its first log points, where processes start.
+The default method at 128², batches of 4 and of 8: one worker takes all of it, two take half each and sum their
+gradients. Every training has a Ray cluster of its own, with as many CPUs as workers; they take turns. The rate is what
+the training logs, without its first log points, where processes start.
 """
 
 import argparse

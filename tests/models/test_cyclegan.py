@@ -115,6 +115,40 @@ def test_spectral_norms_advance_once_a_turn() -> None:
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
 
 
+def test_the_step_is_the_papers_objective() -> None:
+    """Equation 3 and the identity loss, one picture at a time and in one backward pass, have the same gradients."""
+    t = trainer(CYCLEGAN, batch_size=2)
+    batch = batches(replace(TRAINING, batch_size=2))(0)
+    (part,) = t._parts(batch)
+    generator, d = t.method.modules["generator"], t.method
+    forth, back = generator.forth, generator.back
+    ours: dict[str, torch.Tensor] = {}
+    t.method.begin("generator", [part])
+    for losses in t.method.losses("generator", part):
+        ours |= losses
+        torch.autograd.backward(torch.stack([t.method.weights[name] * value for name, value in losses.items()]).sum())
+    found = [p.grad.clone() for p in generator.parameters()]
+    generator.zero_grad()
+    expected: dict[str, torch.Tensor] = dict.fromkeys(ours, torch.zeros(()))
+    for a, b in zip(part.content.split(1), part.style.split(1), strict=True):
+        fake_b, fake_a = forth(a), back(b)
+        for name, value in {
+            "adversarial_style": (d.modules["discriminator_style"](fake_b) - 1).square().mean(),
+            "adversarial_content": (d.modules["discriminator_content"](fake_a) - 1).square().mean(),
+            "cycle_content": (back(fake_b) - a).abs().mean(),
+            "cycle_style": (forth(fake_a) - b).abs().mean(),
+            "identity_style": (forth(b) - b).abs().mean(),
+            "identity_content": (back(a) - a).abs().mean(),
+        }.items():
+            expected[name] = expected[name] + value / 2
+    for name, value in expected.items():
+        assert ours[name].item() == pytest.approx(value.item(), rel=1e-5)
+    weights = {"adversarial": 1, "cycle": 10, "identity": 5}
+    sum(weights[name.split("_")[0]] * value for name, value in expected.items()).backward()  # type: ignore[union-attr]
+    for one, p in zip(found, generator.parameters(), strict=True):
+        torch.testing.assert_close(one, p.grad, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["least_squares", "hinge", "non_saturating", "wasserstein"])
 def test_every_adversarial_loss_trains(kind: Any) -> None:
     seen: list[dict[str, float]] = []
