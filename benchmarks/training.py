@@ -1,7 +1,6 @@
 """How fast the engine trains, against a training step as everyone writes it: CycleGAN as published.
 
-    python benchmarks/training.py                       # speed, memory and equal losses, at 128² and 256²
-    python benchmarks/training.py --parity PHOTOS MONET # bfloat16 against float32 on two folders of pictures
+    python benchmarks/training.py
 
 The reference step is plain PyTorch with the paper's networks and losses (Zhu et al. 2017: generators with nine residual
 blocks and 64 filters, 70×70 PatchGANs, least squares, λ 10, identity 5, pool 50, batch 1): one picture at a time
@@ -35,6 +34,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from overhead import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 WARM_UP = 2  # steps of a process that are not counted
@@ -150,10 +151,10 @@ class Reference:
 
 
 def run_reference(size: int, steps: int, data: Path) -> dict[str, Any]:
-    """Train on pictures in memory, then time the parts of a step alone."""
+    """Train on pictures in memory."""
     from atelier.models.methods.base import to_float
 
-    batches = _batches(size, data, "float32")
+    batches = _batches(data, "float32")
     pairs = []
     with batches:
         for step in range(8):
@@ -198,7 +199,7 @@ def run_parts(size: int, steps: int, data: Path) -> dict[str, Any]:
 # ---- the engine
 
 
-def _plan(size: int, data: Path, precision: str, steps: int = 10**6) -> Any:
+def _plan(data: Path, precision: str, steps: int = 10**6) -> Any:
     from atelier.models.methods.cyclegan import CycleganConfig
     from atelier.models.training import TrainingConfig
     from atelier.tasks.training_plan import Plan
@@ -213,10 +214,10 @@ def _plan(size: int, data: Path, precision: str, steps: int = 10**6) -> Any:
     )  # fmt: skip
 
 
-def _batches(size: int, data: Path, precision: str) -> Any:
+def _batches(data: Path, precision: str) -> Any:
     from atelier.tasks.training_data import Batches
 
-    return Batches(_plan(size, data, precision), 0, 1)
+    return Batches(_plan(data, precision), 0, 1)
 
 
 def run_engine(size: int, steps: int, data: Path, precision: str) -> dict[str, Any]:
@@ -225,12 +226,12 @@ def run_engine(size: int, steps: int, data: Path, precision: str) -> dict[str, A
     from atelier.models.training import Trainer
     from atelier.tasks import encoders
 
-    plan = _plan(size, data, precision, WARM_UP + steps)
+    plan = _plan(data, precision, WARM_UP + steps)
     encoder = networks.load(plan.encoder, encoders.resolve(plan.encoder))
     trainer = Trainer(plan.method_config, plan.loop, encoder)
     _copy(Reference(), trainer)
     ends, losses, waits = [time.perf_counter()], [], []
-    with _batches(size, data, precision) as batches:
+    with _batches(data, precision) as batches:
 
         def on_step(step: int, metrics: dict[str, float]) -> None:
             ends.append(time.perf_counter())
@@ -269,8 +270,8 @@ def _peak_gb() -> float:
 # ---- a training set
 
 
-def write_training_set(folder: Path, size: int, pictures: dict[str, list[Path]] | None = None, count: int = 64) -> None:
-    """Pictures of two domains, cut square and scaled; without any given, smooth random ones."""
+def write_training_set(folder: Path, size: int, count: int = 64) -> None:
+    """Smooth random pictures of two domains."""
     import hashlib
 
     import pyarrow as pa
@@ -279,14 +280,8 @@ def write_training_set(folder: Path, size: int, pictures: dict[str, list[Path]] 
 
     shards = []
     for index, domain in enumerate(("photos", "paintings")):
-        if pictures:
-            arrays = [images.decode(path.read_bytes()) for path in pictures[domain]]
-            sides = [min(array.shape[:2]) for array in arrays]
-            arrays = [a[(h := (a.shape[0] - s) // 2) : h + s, (w := (a.shape[1] - s) // 2) : w + s]
-                      for a, s in zip(arrays, sides, strict=True)]  # fmt: skip
-        else:
-            rng = np.random.default_rng(index)
-            arrays = [rng.integers(0, 256, (8 * 2**index, 8 * 2**index, 3), dtype=np.uint8) for _ in range(count)]
+        rng = np.random.default_rng(index)
+        arrays = [rng.integers(0, 256, (8 * 2**index, 8 * 2**index, 3), dtype=np.uint8) for _ in range(count)]
         rows = []
         for number, array in enumerate(arrays):
             content = images.encode(images.resize(array, size, size), "png")
@@ -359,13 +354,9 @@ def _differences(ran: list[dict[str, Any]], runs: dict[str, list[dict[str, Any]]
 
 def hardware() -> dict[str, Any]:
     """What this ran on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
     return {
         "date": date.today().isoformat(),
-        "processor": model,
+        "processor": cpu_name(),
         "cores": os.cpu_count(),
         "bfloat16_instructions": torch.cpu._is_avx512_bf16_supported(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -10,8 +10,9 @@ import pytest
 
 from atelier.flows.stylize import plan
 from atelier.tasks.pipeline import STAGES, stages
-from atelier.tasks.styles import place, styles_of
+from atelier.tasks.styles import styles_of
 from atelier.tasks.training import TrainConfig
+from atelier.tasks.training_placement import place
 from atelier.tasks.workspace import Workspace
 from tests.flows.small import asked
 
@@ -79,10 +80,10 @@ def test_the_pipeline_is_left_as_it_is(studio: Path) -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_places_are_shared_out() -> None:
     for styles, at_once, cpus in ((1, 1, 2), (2, 2, 1), (5, 2, 1)):
-        found = place(styles, TrainConfig())
-        assert (found.at_once, found.cpus, found.gpu) == (at_once, cpus, False)
+        found = place(styles, 1, TrainConfig().device)
+        assert (found.now, found.cpus, found.gpu) == (at_once, cpus, False)
     with pytest.raises(ValueError, match="has 0 GPUs"):
-        place(2, TrainConfig(device="gpu"))
+        place(2, 1, "gpu")
 
 
 def test_what_has_no_styles() -> None:

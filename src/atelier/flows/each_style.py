@@ -23,6 +23,7 @@ from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.progress import Progress
 from atelier.tasks.training import TrainConfig
+from atelier.tasks.training_placement import place
 from atelier.tasks.versions import MODEL, GateConfig, Release, resolve
 from atelier.tasks.workspace import Workspace, lock
 
@@ -85,17 +86,17 @@ def each_style(root: str) -> list[Style]:
     styles = work.styles_of(read_card(workspace.augmented), params.train)
     start = params.train.start_from
     initial = None if start == "scratch" else resolve(workspace, f"{MODEL}@{start}").path
-    place = work.place(len(styles), params.train)
+    room = place(len(styles), 1, params.train.device)
     done: list[Style] = []
     failed: dict[str, str] = {}
     # the pipeline would write the training set anew meanwhile
     with lock(workspace, "pipeline"), tags(workspace.root.name), shown("styles") as report:
-        each = f"{place.cpus} CPUs" + (" and a GPU" if place.gpu else "")
-        report(Progress("styles", 0, 0, "steps", f"starting: {place.at_once} at a time, each with {each}"))
+        each = f"{room.cpus} CPUs" + (" and a GPU" if room.gpu else "")
+        report(Progress("styles", 0, 0, "steps", f"starting: {room.now} at a time, each with {each}"))
         futures: dict[str, tuple[Any, Any]] = {}
         for style in styles:
             work.forget(workspace, style)
-            resources = {"num_cpus": place.cpus, "num_gpus": int(place.gpu)}
+            resources = {"num_cpus": room.cpus, "num_gpus": int(room.gpu)}
             with remote_options(**resources, max_retries=params.train.max_failures):
                 trained: Any = train.submit(root, style, params.train, initial)
             with remote_options(num_cpus=0):  # its own tasks take the cores

@@ -72,7 +72,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
 
 
 class Trainer:
-    """Trains one method, on one device of one of `world_size` ranks.
+    """Trains one method, on one device of one rank.
 
     Args:
         method_config: config dataclass of a method, such as `CpganConfig`.
@@ -182,7 +182,7 @@ class Trainer:
                 seed=self.training.seed,
                 step=self.step,
                 first=self.places.start + rows.start,
-                share=(rows.stop - rows.start) / self.training.batch_size,
+                batch_size=self.training.batch_size,
                 alone=count == 1,
             )
 
@@ -197,7 +197,6 @@ class Trainer:
                 for p in theirs:
                     p.requires_grad_(other == turn)
             self.method.begin(turn, parts)
-            self.optimizers[turn].zero_grad()
             for part in parts:
                 for losses in self.method.losses(turn, part):
                     total = sum((self.method.weights.get(n, 0.0) * v for n, v in losses.items()), torch.zeros(()))

@@ -1,12 +1,12 @@
 """Styles side by side: every domain but the content's is a style, and each gets a model of its own.
 
-All are trained with the same parameters; only the style differs. What one style does here needs no other: a place on
-the cluster, its training and its evaluation. A model that says it is what would be trained is not trained again.
+All are trained with the same parameters; only the style differs. What one style does here needs no other: its
+training and its evaluation. A model that says it is what would be trained is not trained again.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,11 @@ from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.pipeline import keep
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training import TrainConfig, facts_of
-from atelier.tasks.training_placement import resources
 from atelier.tasks.versions import GateConfig, Release, model_of, release
 from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace
 
 _TELL_EVERY_S = 0.5
-
-
-@dataclass(frozen=True)
-class Place:
-    """What the training of one style gets of the cluster."""
-
-    at_once: int  # styles that are trained at the same time
-    cpus: int
-    gpu: bool
 
 
 def styles_of(card: Card, config: TrainConfig) -> list[str]:
@@ -49,25 +39,6 @@ def styles_of(card: Card, config: TrainConfig) -> list[str]:
     for style in styles:
         model_of(style)
     return styles
-
-
-def place(styles: int, config: TrainConfig) -> Place:
-    """Share the cluster among styles: a GPU each where there are some, else a core or more each.
-
-    Raises:
-        ValueError: a GPU is asked for and there is none.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    if gpus and config.device != "cpu":
-        at_once = min(styles, gpus)
-        gpu, cpus = resources(at_once, "gpu")
-    else:
-        at_once = min(styles, sum(int(node.get("CPU", 0)) for node in nodes))
-        gpu, cpus = resources(at_once, config.device)
-    return Place(at_once, cpus, gpu)
 
 
 def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: Path | None) -> bool:

@@ -59,16 +59,6 @@ def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"])
     return Placement(workers, min_workers, now, cpus_per_worker(room, now), gpu)
 
 
-def resources(workers: int, device: Literal["auto", "cpu", "gpu"]) -> tuple[bool, int]:
-    """Whether each of exactly `workers` gets a GPU, and the number of its CPUs.
-
-    Raises:
-        ValueError: the cluster has no room for them.
-    """
-    placement = place(workers, workers, device)
-    return placement.gpu, placement.cpus
-
-
 def cpus_per_worker(nodes: Sequence[tuple[float, int]], workers: int) -> int:
     """The largest number of CPUs that each of `workers` can have, when none is divided among nodes.
 

@@ -159,8 +159,7 @@ def resolve(workspace: Workspace, name: str) -> ResolvedModel:
     if wanted == PROD:
         prod = current(versions)
         if prod is None:
-            remedy = "atelier retrain" if model == MODEL else "atelier train --each-style"
-            raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{remedy}` makes one")
+            raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{_maker(model)}` makes one")
         wanted = prod.version
     version = of_name(versions, model, wanted)
     folder = workspace.models / model / version.version
@@ -226,9 +225,13 @@ def _bytes(workspace: Workspace, model: str) -> str:
     else:
         found = _read_yaml(folder.with_name(f"{folder.name}.dvc")).get("outs", [])
     if not found:
-        remedy = "atelier retrain" if model == MODEL else "atelier train --each-style"
-        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{remedy}`")
+        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{_maker(model)}`")
     return str(found[0]["md5"])
+
+
+def _maker(model: str) -> str:
+    """The command that makes a model of this name."""
+    return "atelier retrain" if model == MODEL else "atelier train --each-style"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
 
-TURNS = ("generator", "discriminator")  # of a step, in this order
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -32,9 +30,14 @@ class Part:
     seed: int  # of the training
     step: int  # from 0
     first: int  # place of the first pictures in the global batch
-    share: float  # of the global batch
+    batch_size: int  # pictures of the global batch
     alone: bool  # whether it is all that its rank has in this step
     memo: dict[str, Any] = field(default_factory=dict)  # what the generator's turn leaves for the discriminator's
+
+    @property
+    def share(self) -> float:
+        """Of the global batch."""
+        return len(self.content) / self.batch_size
 
     def draws(self, numbers: int, salt: int) -> Tensor:
         """(b, numbers) uniform in [0, 1), see `draws.uniform`."""

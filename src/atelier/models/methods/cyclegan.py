@@ -138,7 +138,7 @@ class Cyclegan(Method):
             return
         for salt, domain in enumerate(DOMAINS):
             painted = torch.cat([part.memo[domain] for part in parts])
-            whole = round(len(painted) / sum(part.share for part in parts))
+            whole = parts[0].batch_size
             new = gathered(painted, parts[0].first, whole)  # (B, 3, H, W) of the global batch
             shown = self.pools[domain].replace(new, parts[0].draws_of(range(whole), 2, salt), parts[0].step)
             for part in parts:
