@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from atelier.models import artifact
+from atelier.models.controls import Controls
 from tests.models.tiny import CONFIG, pictures, trainer
 
 
@@ -26,10 +27,10 @@ def test_round_trip(folder: Path) -> None:
     assert model.facts["dataset"] == "abc"
     assert model.facts["method"] == "cpgan"
     images = pictures(0)[:2]
-    painted = model.stylize(images)
+    painted = model.painter()(images)
     assert painted.shape == images.shape
     assert not torch.equal(painted, images)
-    assert torch.equal(model.stylize(images, strength=0.0), images)
+    assert torch.equal(model.painter(Controls(strength=0.0))(images), images)
     assert sorted(p.name for p in folder.iterdir()) == ["generator.safetensors", "model.json"]
 
 

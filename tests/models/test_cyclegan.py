@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.controls import Controls
 from atelier.models.draws import uniform
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cyclegan import CycleganConfig
@@ -231,9 +232,11 @@ def test_a_model_paints_forth_and_knows_its_config(tmp_path: Any) -> None:
     model = artifact.load(tmp_path)
     assert model.config == config
     picture = pictures(1)[:1, :, :30, :21]
-    painted = model.stylize(picture)
+    painted = model.painter()(picture)
     assert painted.shape == picture.shape
-    assert torch.equal(model.stylize(picture, 0.0), picture)
+    assert torch.equal(model.painter(Controls(0.0))(picture), picture)
     for weaker, stronger in pairwise((0.25, 0.5, 1.0)):
-        moved = [(model.stylize(picture, s).float() - picture.float()).abs().mean() for s in (weaker, stronger)]
+        moved = [
+            (model.painter(Controls(s))(picture).float() - picture.float()).abs().mean() for s in (weaker, stronger)
+        ]
         assert moved[0] < moved[1]

@@ -65,7 +65,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     config = CpganConfig(filters=4, blocks=1)
     torch.manual_seed(0)
-    artifact.save(folder, config, Cpgan.build_generator(config), FACTS)
+    artifact.save(folder, config, Cpgan.build_generator(config, None), FACTS)
     return folder
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from atelier.models import artifact
+from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import lineage
 from atelier.tasks.images import decode
@@ -56,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     config = CpganConfig(filters=4, blocks=1)
     torch.manual_seed(0)
-    generator = Cpgan.build_generator(config)
+    generator = Cpgan.build_generator(config, None)
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     artifact.save(folder, config, generator, {"dataset": "d" * 64})
@@ -132,7 +133,7 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
     for name, original in (("deep/er/3.png", "deep/er/3.png"), ("thin.png", "thin.bmp"), ("one.png", "one.png")):
         pixels = decode((source / original).read_bytes())
         batch = torch.tensor(pixels).permute(2, 0, 1)[None].repeat(Plan().batch_size(*pixels.shape[:2]), 1, 1, 1)
-        wanted = trained.stylize(batch, 0.5)[0].permute(1, 2, 0).numpy()
+        wanted = trained.painter(Controls(0.5))(batch)[0].permute(1, 2, 0).numpy()
         assert np.array_equal(decode(outputs[name]), wanted)
         assert not np.array_equal(wanted, pixels)
 
@@ -341,7 +342,7 @@ def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[St
     threads = torch.get_num_threads()
     with open_job(tmp_path / "out") as job:
         job.marks.clear()
-        yield Stylist(Order(tmp_path / "out", model, identity, CONFIG, Plan(), 1))
+        yield Stylist(Order(tmp_path / "out", model, identity, CONFIG, Controls(), Plan(), 1))
     torch.set_num_threads(threads)
 
 

@@ -86,7 +86,7 @@ def test_training_in_process(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert set(_contents(tmp_path / "model")) == MODEL_FILES, "the old model is replaced"
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["mine"], "finished runs are removed"
     model = artifact.load(tmp_path / "model")
-    assert model.stylize(torch.zeros(1, 3, 20, 30, dtype=torch.uint8)).shape == (1, 3, 20, 30)
+    assert model.painter()(torch.zeros(1, 3, 20, 30, dtype=torch.uint8)).shape == (1, 3, 20, 30)
     assert model.facts["training_set"] == dataset.read_card(data).id
     assert model.facts["dataset"] == "the dataset's id"
     assert model.facts["steps"] == 4

@@ -198,13 +198,30 @@ def stylize(
         str, typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod or a model folder.")
     ] = "style-model@prod",
     strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None,
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = None,
+    to: Annotated[str | None, typer.Option(help="Attributes to give, like Blond_Hair,Young; -NAME takes away.")] = None,
+    style: Annotated[
+        list[str] | None, typer.Option(help="NAME or IMAGE to take the style from, with =WEIGHT. Repeatable: a mix.")
+    ] = None,
+    mask: Annotated[
+        list[str] | None, typer.Option(help="For each --style a picture that is white where it goes.")
+    ] = None,
+    preserve_color: Annotated[
+        bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
+    ] = None,
+    style_weight: Annotated[float | None, typer.Option(help="Times the usual weight of the style (gatys).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimisation of each picture (gatys).")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Restyle an archive; each picture once, the bad ones in quarantine, a second run does nothing."""
     from atelier.flows import stylize as flow
 
-    job = flow.plan(source, destination, model, strength, workspace)
+    wishes = {
+        "strength": strength, "direction": direction, "to": to.split(",") if to else None, "styles": style,
+        "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
+    }  # fmt: skip
+    job = flow.plan(source, destination, model, wishes, workspace)
     summary = flow.run(job, say=_say, quiet=as_json)
     _result(summary, as_json, text=flow.story(summary, destination))
     if summary.pending:

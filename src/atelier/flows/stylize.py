@@ -1,14 +1,19 @@
 """Stylize: an archive of pictures, each restyled once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.params import Params
+from atelier.models.controls import check
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.sources import list_entries
 from atelier.tasks.stylization import StylizeConfig, StylizeSummary
 from atelier.tasks.versions import named, resolve
+from atelier.tasks.wishes import wished
 from atelier.tasks.workspace import Workspace
 
 
@@ -24,14 +29,14 @@ class Job:
     config: StylizeConfig
 
 
-def plan(source: str, destination: Path, model: str, strength: float | None, workspace: Path | None) -> Job:
+def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], workspace: Path | None) -> Job:
     """Find the model and the source before anything is started, so that a wrong name is told at once.
 
     Args:
         source: folder, zip, tar or list file.
         destination: folder of the outputs.
         model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, or the path of a folder.
-        strength: 0…1; None takes the workspace's parameter.
+        wishes: parameters of `StylizeConfig` by name; None takes the workspace's.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
@@ -45,8 +50,13 @@ def plan(source: str, destination: Path, model: str, strength: float | None, wor
     else:
         config, folder, version = StylizeConfig(), Path(model).absolute(), ""
         name = folder.name
-    if strength is not None:
-        config = replace(config, strength=strength)
+    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
+    try:
+        config = TypeAdapter(StylizeConfig).validate_python(asdict(config) | given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+    check(identify(folder, name, version).method, wished(config, Path.cwd()))
     identity = identify(folder, name, version)
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)

@@ -12,9 +12,12 @@ from typing import Any, get_type_hints
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
+from atelier.models.controls import Controls, check
+from atelier.models.encoders import ENCODERS
 from atelier.models.methods import METHODS, Method
+from atelier.models.methods.base import Painter
 
 FORMAT = 1
 WEIGHTS, FACTS = "generator.safetensors", "model.json"
@@ -29,14 +32,17 @@ class TrainedModel:
     generator: nn.Module
     facts: dict[str, Any]  # all of model.json
 
-    def stylize(self, images: Tensor, strength: float = 1.0) -> Tensor:
-        """Paint uint8 pictures (B, 3, H, W) of any size; the result has their shape, type and device.
+    def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
+        """What paints uint8 pictures (B, 3, H, W) of any size; the result has their shape, type and device.
 
         Args:
-            images: sRGB, 0…255.
-            strength: 0 (the input, bit by bit) … 1 (fully painted).
+            controls: how; by default fully, in the style that was trained.
+
+        Raises:
+            ValueError: the method does not honour a control, or cannot fulfil it.
         """
-        return self.method.stylize(self.generator, images, strength)
+        check(self.method.name, controls)
+        return self.method.painter(self.config, self.generator, controls)
 
 
 def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[str, Any]) -> None:
@@ -74,7 +80,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
     try:
         config = _config(method.Config, facts["config"])
         with torch.device("meta"):
-            generator = method.build_generator(config)
+            generator = method.build_generator(config, ENCODERS.get(facts.get("encoder", "")))
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder / FACTS} has a config that {name} does not take: {error}") from error
     path = folder / WEIGHTS

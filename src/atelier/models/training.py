@@ -5,6 +5,7 @@ the pictures and every random draw are functions of (seed, step, place in the ba
 resumed ends with the same weights as one that was not, and needs no random state to do so.
 """
 
+import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch, Method, Part, to_float
@@ -101,15 +103,14 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.method: Method = method(method_config, encoder, self.device, dtype)
-            self.generator_ema = method.build_generator(method_config).to(self.device)
-        self.generator_ema.requires_grad_(False)
-        self.generator_ema.load_state_dict(self.method.modules["generator"].state_dict())
+        self.generator_ema = copy.deepcopy(self.method.modules["generator"]).requires_grad_(False).eval()
+        whole = nn.ModuleDict(self.method.modules)
         self.parameters = {
-            turn: [p for name in names for p in self.method.modules[name].parameters()]
+            turn: [p for name in names for p in whole.get_submodule(name).parameters()]
             for turn, names in self.method.turns.items()
         }
-        self.config = method_config.optimizer
-        self.optimizers = {turn: self.config.optimizer(turn, p) for turn, p in self.parameters.items()}
+        self.method_config = method_config
+        self.optimizers = {turn: method_config.optimizer.optimizer(turn, p) for turn, p in self.parameters.items()}
         self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
         self.watchdog = Watchdog(training.watchdog, method.name, method_config, self.method.weights)
         self.step = 0
@@ -206,7 +207,7 @@ class Trainer:
                         metrics[name] = metrics[name] + value if name in metrics else value
             if world() > 1:
                 exchange(parameters)
-            metrics[f"{turn}_gradient_norm"] = clip(parameters, self.config.clip_norm) / world()
+            metrics[f"{turn}_gradient_norm"] = clip(parameters, self.method_config.optimizer.clip_norm) / world()
             metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world())
             for group in self.optimizers[turn].param_groups:
                 group["lr"] = self.base_lr[turn] * factor
@@ -220,8 +221,11 @@ class Trainer:
         """Karras et al. 2020: exponential average of the weights, with a short memory while there is little past."""
         half_life = min(self.training.ema_half_life_steps, self.step / 10 + 1e-3)
         weight = 1 - 0.5 ** (1 / half_life)
-        averages: list[Tensor] = [*self.generator_ema.parameters()]
-        torch._foreach_lerp_(averages, [*self.method.modules["generator"].parameters()], weight)
+        generator, averages = self.method.modules["generator"], list[Tensor](self.generator_ema.parameters())
+        if averages:
+            torch._foreach_lerp_(averages, [*generator.parameters()], weight)
+        for kept, buffer in zip(self.generator_ema.buffers(), generator.buffers(), strict=True):
+            kept.copy_(buffer)
 
     # ---- the loop
 
@@ -247,6 +251,8 @@ class Trainer:
         t = self.training
         if self.step == 0:
             self.method.prepare(batches, t.batch_size)
+        if not self.method.turns:
+            self.step = max(self.step, t.steps - 1)  # all there is was learned above
         sums: dict[str, Tensor] = {}
         counts: Counter[str] = Counter()
         recent: deque[Tensor] = deque(maxlen=-(-WATCHED // t.batch_size))
@@ -285,12 +291,14 @@ class Trainer:
 
     def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
         """Metrics over all ranks and the steps that had them since they were last fetched."""
+        if not sums:
+            return {}
         means = [value.to(self.device, torch.float32) / counts[name] for name, value in sums.items()]
         return dict(zip(sums, summed(torch.stack(means)).tolist(), strict=True))
 
     def sample(self, content: Tensor) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator."""
-        return self.method.stylize(self.generator_ema, content, 1.0)
+        return self.method.painter(self.method_config, self.generator_ema, Controls())(content)
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:

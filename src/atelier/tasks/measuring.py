@@ -95,7 +95,7 @@ def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Rule
     trained = artifact.load(model)
     photos = _batch(files, size)
     started = time.perf_counter()
-    stylized = trained.stylize(photos)
+    stylized = trained.painter()(photos)
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(
@@ -116,7 +116,7 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
         model: the model folder.
         longest: pixels of the longer side at most.
     """
-    trained = artifact.load(model)
+    paint = artifact.load(model).painter()
     pairs = []
     for data in files:
         picture = decode(data)
@@ -124,7 +124,7 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
         scale = min(1.0, longest / max(height, width))
         picture = resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
         batch = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
-        pairs.append((picture, trained.stylize(batch)[0].permute(1, 2, 0).numpy()))
+        pairs.append((picture, paint(batch)[0].permute(1, 2, 0).numpy()))
     return pairs
 
 

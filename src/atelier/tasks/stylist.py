@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from atelier.models.controls import Controls, Direction
 from atelier.tasks.images import BadImage, Limits, Pixels, decode, encode
 from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet
@@ -39,6 +40,26 @@ class StylizeConfig:
 
     strength: float = field(
         default=1.0, metadata={"description": "0 leaves the picture, 1 is the full style", "ge": 0, "le": 1}
+    )
+    direction: Direction = field(
+        default="a2b", metadata={"description": "from content to style, or b2a for back; cyclegan has both"}
+    )
+    to: tuple[str, ...] = field(
+        default=(), metadata={"description": "attributes or domains that stargan gives; -NAME takes one away"}
+    )
+    styles: tuple[str, ...] = field(
+        default=(),
+        metadata={"description": "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; none means what was trained"},
+    )
+    masks: tuple[str, ...] = field(
+        default=(), metadata={"description": "a picture for each style, white where it goes; none means everywhere"}
+    )
+    preserve_color: bool = field(default=False, metadata={"description": "keep the colours of the picture"})
+    style_weight: float | None = field(
+        default=None, metadata={"description": "times the weight of the style that gatys has", "gt": 0}
+    )
+    steps: int | None = field(
+        default=None, metadata={"description": "of gatys' optimisation; null takes its own", "ge": 1}
     )
     format: Literal["keep", "png", "jpeg", "webp"] = field(
         default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
@@ -77,13 +98,14 @@ class Order:
     model: Path
     identity: ModelIdentity
     config: StylizeConfig
+    controls: Controls
     plan: Plan
     attempt: int
 
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
-        config = self.config
-        parameters = {"strength": config.strength, "quality": config.quality, "plan": asdict(self.plan)}
+        said = {"strength": self.controls.strength, **self.controls.said()}
+        parameters = {**said, "quality": self.config.quality, "plan": asdict(self.plan)}
         return Lineage(self.identity, parameters, input_sha256)
 
 
@@ -131,7 +153,7 @@ class Stylist:
         self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
         try:
-            self.model = artifact.load(order.model, order.plan.device)
+            self.paint = artifact.load(order.model, order.plan.device).painter(order.controls)
         except (ValueError, OSError) as error:
             self.refusal = str(error)
 
@@ -221,7 +243,7 @@ class Stylist:
         padding = self.order.plan.batch_size(height, width) - len(pictures)
         batch = np.stack(pictures + [pictures[-1]] * padding)  # (B, H, W, 3)
         images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.order.plan.device)  # (B, 3, H, W)
-        painted = self.model.stylize(images, self.order.config.strength)
+        painted = self.paint(images)
         return list(painted[: len(pictures)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
     def _finish(self, picture: Picture, pixels: Pixels) -> Row:

@@ -8,6 +8,7 @@ stylists write, is the truth: what Ray runs twice is recorded once, and what it 
 
 import contextlib
 import itertools
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.controls import check
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
@@ -27,6 +29,7 @@ from atelier.tasks.sources import NO_PICTURES, list_files, locate
 from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, stopped
 from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
 from atelier.tasks.stylist_pool import answers, connected
+from atelier.tasks.wishes import wished
 
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
@@ -77,7 +80,8 @@ def stylize(
     Raises:
         FileNotFoundError: the source does not exist.
         NotADirectoryError: the destination is a file.
-        ValueError: the source holds no picture or is damaged, the model folder is damaged, or the destination holds
+        ValueError: the source holds no picture or is damaged, the model's method does not honour a control, a style's
+            picture cannot be read, the model folder is damaged, or the destination holds
             another job or other files.
         RuntimeError: another process works on the destination, it has no space or cannot be written, or the cluster
             cannot honour the job's execution plan. The job can be continued when that is mended.
@@ -85,9 +89,12 @@ def stylize(
     started = time.monotonic()
     destination = destination.absolute()
     where = _apart(source, base, destination)
+    controls = wished(config, base)
+    check(identity.method, controls)
     listing = _listing(source, base)
     with open_job(destination) as job:
-        manifest = {"format": FORMAT, "source": where, "model": asdict(identity), "parameters": asdict(config)}
+        parameters = json.loads(json.dumps(asdict(config) | controls.said()))
+        manifest = {"format": FORMAT, "source": where, "model": asdict(identity), "parameters": parameters}
         job.agree(manifest)
         before = job.standing(listing)
         if not before.counts["pending"] and job.summarized:
@@ -100,7 +107,7 @@ def stylize(
                 todo = _prepare(job, listing, before, config, manifest | {"plan": asdict(plan)}, attempt)
             report(_progress(before.counts))
             if todo.num_rows:
-                order = Order(destination, model.absolute(), identity, config, plan, attempt)
+                order = Order(destination, model.absolute(), identity, config, controls, plan, attempt)
                 with connected(connect), contextlib.closing(answers(todo, order)) as stream:
                     rate = _watch(stream, job.standing(listing).counts, report)
             with _writing(destination):

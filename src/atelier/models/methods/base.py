@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.controls import Controls
 from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
+
+Painter = Callable[[Tensor], Tensor]  # uint8 pictures (B, 3, H, W) of any size to the same, painted
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,15 @@ def to_uint8(images: Tensor) -> Tensor:
 class Method(ABC):
     """One way to train a generator: networks and losses. The trainer does everything else.
 
-    A step has two turns, the generator's and the discriminator's. In each the trainer asks for the losses of each part
-    of the batch, and moves the networks that have the turn down the gradient of their weighted sum.
+    A step has turns, such as the generator's and the discriminator's. In each the trainer asks for the losses of each
+    part of the batch, and moves the networks that have the turn down the gradient of their weighted sum. A method
+    without turns learns all there is in `prepare`.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]  # the method's frozen dataclass, with a field `optimizer: OptimizerConfig`
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
-    turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the modules that are trained
+    turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, what is trained: modules, or "module.submodule" of them
     weights: dict[str, float]  # of each loss; what has none is only shown
 
     @abstractmethod
@@ -84,13 +88,28 @@ class Method(ABC):
 
     @staticmethod
     @abstractmethod
-    def build_generator(config: Any) -> nn.Module:
-        """A fresh generator for the method's config: (B, 3, H, W) in [-1, 1] to the same."""
+    def build_generator(config: Any, encoder: type[Encoder] | None) -> nn.Module:
+        """A fresh generator, as a model folder holds it.
 
-    @staticmethod
+        Args:
+            config: the method's.
+            encoder: class of the perceptual encoder that it is trained with, for generators that contain one; None
+                for a model from elsewhere.
+        """
+
+    @classmethod
     @abstractmethod
-    def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
-        """Paint uint8 pictures (B, 3, H, W) of any size; `strength` 0…1, and 0 returns them unchanged."""
+    def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
+        """What paints pictures as it is wished; what can be done once for all pictures is done here.
+
+        Args:
+            config: the method's.
+            generator: trained, in evaluation mode.
+            controls: checked to be among those that the method honours (`controls.HONOURED`).
+
+        Raises:
+            ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
+        """
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Look at the data once, before the first step of a fresh training."""
@@ -125,8 +144,6 @@ def paint(generator: nn.Module, images: Tensor, strength: float, multiple: int, 
         multiple: sizes that the generator takes are multiples of this, px.
         minimum: and at least this, px.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength must be between 0 and 1, not {strength}")
     if strength == 0:
         return images
     height, width = images.shape[2:]

@@ -8,12 +8,14 @@ taken once before the first step.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
@@ -24,7 +26,7 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
-from atelier.models.methods.base import Batch, Method, Part, autocast, paint, to_float
+from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, paint, to_float
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
 from atelier.models.networks.spectral import advance
@@ -137,7 +139,7 @@ class Cpgan(Method):
     def __init__(self, config: CpganConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
-        self.generator = self.build_generator(config).to(device)
+        self.generator = self.build_generator(config, type(encoder)).to(device)
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
         channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
@@ -149,14 +151,14 @@ class Cpgan(Method):
         self.weights = {"discriminator": 1.0} | {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
-    def build_generator(config: CpganConfig) -> nn.Module:
+    def build_generator(config: CpganConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator of this config, which paints nothing over its underpainting yet."""
         return Generator(config.filters, config.width, config.blocks)
 
-    @staticmethod
-    def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
+    @classmethod
+    def painter(cls, config: CpganConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `methods.base.paint`."""
-        return paint(generator, images, strength, MULTIPLE, MINIMUM)
+        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         """The encoder's view of pictures in [-1, 1]."""

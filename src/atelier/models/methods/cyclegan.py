@@ -8,17 +8,19 @@ are the paper's, with least squares, an image pool of 50 and λ = 10. What diffe
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, Policy, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Method, Part, autocast, paint
+from atelier.models.methods.base import Method, Painter, Part, autocast, paint
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.patchgan import PatchGan
@@ -72,7 +74,7 @@ class CycleganConfig:
 
 
 class BothWays(nn.Module):
-    """Two generators; the one that paints is `forth`, from content to style.
+    """Two generators: `forth` paints from content to style, `back` the other way.
 
     Args:
         config: of the method.
@@ -121,14 +123,15 @@ class Cyclegan(Method):
             }
 
     @staticmethod
-    def build_generator(config: CycleganConfig) -> nn.Module:
+    def build_generator(config: CycleganConfig, encoder: type[Encoder] | None) -> nn.Module:
         """Both generators of this config."""
         return BothWays(config)
 
-    @staticmethod
-    def stylize(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
-        """See `methods.base.paint`."""
-        return paint(generator, images, strength, MULTIPLE, MINIMUM)
+    @classmethod
+    def painter(cls, config: CycleganConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `methods.base.paint`; the wish is the direction."""
+        one_way = generator.get_submodule("forth" if controls.direction == "a2b" else "back")
+        return partial(paint, one_way, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """Draw what is left out; before the discriminator's turn, exchange painted pictures with the pools."""

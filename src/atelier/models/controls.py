@@ -1,0 +1,81 @@
+"""What may be said when pictures are stylized. Each method honours some of it and refuses the rest by name.
+
+Nothing here needs torch, so that a wrong wish is told before anything starts.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Direction = Literal["a2b", "b2a"]
+
+# by method, beside what is refused
+HONOURED: dict[str, tuple[str, ...]] = {
+    "cpgan": ("strength",),
+    "cyclegan": ("strength", "direction"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style to paint in: a picture, or one that the model knows by name."""
+
+    name: str  # of the picture's file or of the known style
+    weight: float = 1.0  # relative to the other styles', above 0
+    pixels: NDArray[np.uint8] | None = None  # (H, W, 3) sRGB; None for a known style
+    mask: NDArray[np.uint8] | None = None  # (h, w), 255 where this style goes; stretched over every picture
+
+    def record(self) -> dict[str, Any]:
+        """What tells this style from another, as JSON values."""
+        said: dict[str, Any] = {"name": self.name, "weight": self.weight}
+        for key in ("pixels", "mask"):
+            array = getattr(self, key)
+            if array is not None:
+                said[key] = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()[:16]
+        return said
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """One wish for a whole job. A default means that nothing was said."""
+
+    strength: float = 1.0  # 0 the input bit by bit … 1 the full style
+    direction: Direction = "a2b"  # from content to style, or back
+    to: tuple[str, ...] = ()  # attributes or domains that the result has; "-NAME" for one that it has not
+    styles: tuple[Style, ...] = ()  # mixed by their weights; none means what the model was trained on
+    preserve_color: bool = False  # keep the colours of the input
+    style_weight: float | None = None  # of the style against the content, times what the method has
+    steps: int | None = None  # of an optimisation on each picture
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be between 0 and 1, not {self.strength}")
+        for style in self.styles:
+            if not 0 < style.weight < float("inf"):
+                raise ValueError(f"the weight of style {style.name!r} must be above 0, not {style.weight}")
+
+    def said(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON values: it decides the outputs, and is stamped into them."""
+        default = Controls()
+        given = {
+            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(default, f.name)
+        }
+        if self.styles:
+            given["styles"] = [style.record() for style in self.styles]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+
+
+def check(method: str, controls: Controls) -> None:
+    """Refuse what a method does not honour.
+
+    Raises:
+        ValueError: names the control, and those that the method has.
+    """
+    honoured = HONOURED[method]
+    for name in controls.said():
+        if name not in honoured:
+            has = f"it has {', '.join(honoured)}" if honoured else "it has none"
+            raise ValueError(f"{method} has no control {name.replace('_', '-')!r}: {has.replace('_', '-')}")
