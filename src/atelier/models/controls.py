@@ -51,6 +51,7 @@ class Controls:
     steps: int | None = None  # of an optimisation on each picture
 
     def __post_init__(self) -> None:
+        """Refuse what no method can fulfil."""
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {self.strength}")
         for style in self.styles:
