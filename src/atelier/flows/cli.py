@@ -337,6 +337,42 @@ def models_promote(
     print(f"{model}@prod is now {version}")
 
 
+@models_app.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")
+def models_import(
+    file: Annotated[Path, typer.Argument(help="A generator that CycleGAN's or CUT's reference code saved.")],
+    model: Annotated[Path, typer.Argument(help="The model folder to make.")],
+    style: Annotated[str, typer.Option(help="What to call its style.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a model that was trained elsewhere: `atelier stylize … --model FOLDER` then paints with it."""
+    from atelier.tasks.exchange import import_model
+
+    made = import_model(file, model, style)
+    _result(made, as_json, text=f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
+
+
+@models_app.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
+def models_export(
+    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0 or a model folder.")],
+    file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    direction: Annotated[str, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = "a2b",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
+    from atelier.flows.stylize import locate
+    from atelier.models.controls import Controls
+    from atelier.tasks.exchange import export_model
+
+    if direction not in ("a2b", "b2a"):
+        raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
+    made = export_model(locate(model, workspace), file, Controls(direction=direction))  # type: ignore[arg-type]
+    said = (
+        f"{made.file}: {made.megabytes} MB; differs from the model by {made.largest_difference:.1e} of a colour at most"
+    )
+    _result(made, as_json, text=said)
+
+
 @datasets_app.command("show", epilog="Example: atelier datasets show")
 def datasets_show(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """The dataset's id, its domains and how many pictures each split has."""

@@ -62,6 +62,15 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
 
 
+def locate(model: str, workspace: Path | None) -> Path:
+    """The folder of a model that a person names.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none.
+    """
+    return resolve(Workspace.find(workspace), model).path if named(model) else Path(model).absolute()
+
+
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
     """Run a job as a Prefect flow, on what is up or on a control plane of its own.
 

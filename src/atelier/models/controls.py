@@ -16,6 +16,7 @@ Direction = Literal["a2b", "b2a"]
 HONOURED: dict[str, tuple[str, ...]] = {
     "cpgan": ("strength",),
     "cyclegan": ("strength", "direction"),
+    "imported": ("strength",),
 }
 
 

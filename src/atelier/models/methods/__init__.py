@@ -3,7 +3,8 @@
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cyclegan import Cyclegan
+from atelier.models.methods.imported import Imported
 
 __all__ = ["METHODS", "Batch", "Method"]
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Cpgan, Cyclegan)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Cpgan, Cyclegan, Imported)}

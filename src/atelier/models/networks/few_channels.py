@@ -24,7 +24,7 @@ class FromPicture(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H + k − 1, W + k − 1) to (B, out, H, W)."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
             return super().forward(x)
         out, channels, k, _ = self.weight.shape
         rows = x.unfold(2, k, 1).permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, C k, H, W + k − 1)
@@ -45,7 +45,7 @@ class ToPicture(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H + k − 1, W + k − 1) to (B, out, H, W)."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
             return super().forward(x)
         out, channels, k, _ = self.weight.shape
         weight = self.weight.transpose(1, 2).reshape(out * k, channels, 1, k)

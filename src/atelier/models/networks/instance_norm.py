@@ -33,10 +33,13 @@ class InstanceNorm(nn.Module):
         Raises:
             ValueError: there is but one position to normalise over.
         """
+        if torch.compiler.is_exporting():
+            y = F.instance_norm(x, eps=EPSILON)
+            return y if self.slope == NONE else F.leaky_relu(y, self.slope)
         if x.shape[2] * x.shape[3] == 1:
             raise ValueError(f"a picture of {tuple(x.shape)} has nothing to normalise over: use larger pictures")
-        y: Tensor = _Normalised.apply(x, self.slope)  # type: ignore[no-untyped-call]
-        return y
+        normalised: Tensor = _Normalised.apply(x, self.slope)  # type: ignore[no-untyped-call]
+        return normalised
 
 
 class _Normalised(torch.autograd.Function):

@@ -23,6 +23,8 @@ class Reflection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H + 2 size, W + 2 size), of the same type and memory format."""
+        if torch.compiler.is_exporting():
+            return F.pad(x, (self.size,) * 4, mode="reflect")
         y: Tensor = _Reflected.apply(x, self.size)  # type: ignore[no-untyped-call]
         return y
 

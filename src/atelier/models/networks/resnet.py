@@ -51,6 +51,8 @@ class ResnetGenerator(nn.Module):
     def __init__(self, filters: int, blocks: int, dropout: float) -> None:
         super().__init__()
         f = filters
+        self.half = blocks // 2 + 1  # residual blocks on the first half of the way
+        self.channels = (3, 2 * f, 4 * f, 4 * f, 4 * f)[: 5 if self.half > 1 else 4]  # of the features
         self.encode = nn.Sequential(
             *(Reflection(3), FromPicture(3, f, 7), InstanceNorm(RELU)),
             *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
@@ -68,6 +70,34 @@ class ResnetGenerator(nn.Module):
         """Height and width must be multiples of 4 and at least 8 px."""
         y = self.encode(x)  # (B, 4 f, H/4, W/4)
         y = self.transform(arranged(y)).contiguous()
+        painted: Tensor = self.decode(y)
+        return painted.float()
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What is seen on the first half of the way, for contrastive losses: Park et al. 2020, section 3.
+
+        Args:
+            x: (B, 3, H, W).
+
+        Returns:
+            (B, C, h, w) each: the picture itself, both halving convolutions before their norms, the first residual
+            block and the middle one (of nine the fifth), which is the first where there is but one.
+        """
+        seen, y = [x], x
+        for layer in self.encode:
+            y = layer(y)
+            if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+                seen.append(y)
+        y = arranged(y)
+        for index, block in enumerate(self.transform[: self.half]):
+            y = block(y)
+            if index in (0, self.half - 1):
+                seen.append(y)
+        return seen
+
+    def finished(self, y: Tensor) -> Tensor:
+        """What `forward` makes of a picture whose last of the `features` is y."""
+        y = self.transform[self.half :](y).contiguous()
         painted: Tensor = self.decode(y)
         return painted.float()
 

@@ -41,6 +41,8 @@ class Conv3x3(nn.Conv2d):
 
     def _worth_it(self, x: Tensor) -> bool:
         """On a processor, in float32, with channels enough to outweigh the transforms."""
+        if torch.compiler.is_exporting():
+            return False
         exact = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
         even = x.shape[2] % 2 == x.shape[3] % 2 == 0
         return exact and even and x.device.type == "cpu" and min(self.weight.shape[:2]) >= 64
@@ -48,7 +50,9 @@ class Conv3x3(nn.Conv2d):
 
 def arranged(x: Tensor) -> Tensor:
     """The same pictures in the memory format that convolutions of many channels take and give without copying."""
-    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class _Convolution(torch.autograd.Function):
