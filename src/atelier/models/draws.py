@@ -1,5 +1,7 @@
 """Random numbers that are functions of (seed, step, place): no worker, no accumulation and no resume changes them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,3 +24,60 @@ def uniform(seed: int, step: int, first: int, count: int, numbers: int, salt: in
     draws = [np.random.default_rng([seed, step, place, salt]).random(numbers) for place in range(first, first + count)]
     # rounding to float32 could reach 1
     return torch.from_numpy(np.stack(draws)).float().clamp(max=1 - 2**-24)
+
+
+def normal(uniform: Tensor, most: float | None = None) -> Tensor:
+    """Standard normal numbers from uniform ones, by the inverse of their distribution.
+
+    Args:
+        uniform: in [0, 1), any shape.
+        most: numbers are drawn from the normal distribution within ±most; the "truncation trick" of Brock et al. 2019,
+            "Large Scale GAN Training", section 3.1. None cuts nothing off.
+
+    Returns:
+        float32, of the same shape; each number grows with its uniform one.
+    """
+    share = uniform.double().clamp(2**-32, 1 - 2**-32)
+    if most is not None:
+        low = torch.special.ndtr(torch.tensor(-most, dtype=torch.float64))
+        share = low + share * (1 - 2 * low)
+    return torch.special.ndtri(share).float()
+
+
+def noise(seed: int, indices: Iterable[int], numbers: int, most: float | None = None) -> Tensor:
+    """What pictures are generated from: a function of the seed and each picture's index.
+
+    Args:
+        seed: which sequence of pictures.
+        indices: of the pictures, from 0.
+        numbers: for each picture.
+        most: see `normal`.
+
+    Returns:
+        (pictures, numbers) float32, on the CPU.
+    """
+    draws = [np.random.default_rng([seed, index]).random(numbers) for index in indices]
+    return normal(torch.from_numpy(np.stack(draws)), most)
+
+
+def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Noise on the great circle from one to another: Shoemake 1985, "slerp"; White 2016, "Sampling Generative Networks".
+
+    Lengths go evenly from the first's to the last's. A straight line would pass near the centre, where no noise lies.
+
+    Args:
+        first: (numbers,), the first of the result.
+        last: (numbers,), its last.
+        steps: of the way, 2 at least.
+
+    Returns:
+        (steps, numbers).
+    """
+    lengths = first.norm(), last.norm()
+    a, b = first / lengths[0], last / lengths[1]
+    angle = torch.acos((a @ b).clamp(-1, 1))
+    share = torch.linspace(0, 1, steps)[:, None]
+    if angle.sin() < 1e-6:  # the same direction, or the opposite one, to which there is no one shortest way
+        return torch.lerp(first, last, share)
+    way = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+    return way * torch.lerp(*lengths, share)

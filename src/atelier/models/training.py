@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.controls import Controls
+from atelier.models.draws import noise
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch, Method, Part, to_float
@@ -112,7 +113,9 @@ class Trainer:
         self.method_config = method_config
         self.optimizers = {turn: method_config.optimizer.optimizer(turn, p) for turn, p in self.parameters.items()}
         self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
-        self.watchdog = Watchdog(training.watchdog, method.name, method_config, self.method.weights)
+        self.watchdog = Watchdog(
+            training.watchdog, method.name, method_config, self.method.weights, paints=not method.generates
+        )
         self.step = 0
 
     # ---- state: everything that is not a function of the step
@@ -177,6 +180,9 @@ class Trainer:
         count = min(self.training.accumulate, len(self.places))
         for index in range(count):
             rows = slice(index * len(self.places) // count, (index + 1) * len(self.places) // count)
+            labels = (
+                None if of is None else of[rows].to(self.device) for of in (batch.content_labels, batch.style_labels)
+            )
             yield Part(
                 to_float(batch.content[rows], self.device),
                 to_float(batch.style[rows], self.device),
@@ -185,6 +191,8 @@ class Trainer:
                 first=self.places.start + rows.start,
                 batch_size=self.training.batch_size,
                 alone=count == 1,
+                content_labels=next(labels),
+                style_labels=next(labels),
             )
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
@@ -259,7 +267,7 @@ class Trainer:
         while self.step < t.steps:
             batch = batches(self.step)
             metrics = self._update(batch)
-            recent.append(batch.content)
+            recent.append(batch.style if self.method.generates else batch.content)
             self.step += 1
             self._average()
 
@@ -285,7 +293,10 @@ class Trainer:
                 on_sample(self.step)
 
     def _watch(self, recent: Iterable[Tensor]) -> None:
-        """Show the watchdog what is painted from the last pictures of all ranks, so that all come to one verdict."""
+        """Show the watchdog what is painted from the last pictures of all ranks, so that all come to one verdict.
+
+        A method that generates is compared with the pictures that it learns from.
+        """
         content = torch.cat([gathered(x.to(self.device), self.places.start, self.training.batch_size) for x in recent])
         self.watchdog.samples(self.step, content, self.sample(content))
 
@@ -297,7 +308,10 @@ class Trainer:
         return dict(zip(sums, summed(torch.stack(means)).tolist(), strict=True))
 
     def sample(self, content: Tensor) -> Tensor:
-        """Paint uint8 pictures (B, 3, H, W) with the averaged generator."""
+        """Paint uint8 pictures (B, 3, H, W) with the averaged generator; or generate as many, from the same noise."""
+        if self.method.generates:
+            drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
+            return self.method.generate(self.method_config, self.generator_ema, drawn)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(content)
 
 

@@ -78,10 +78,19 @@ class Watchdog:
         method: its name, for the parameters in messages.
         method_config: its config dataclass; messages name only parameters that it has.
         weights: of its losses; those without one, or with 0, train nothing and may do what they like.
+        paints: whether its pictures are made from others, and not from noise.
     """
 
-    def __init__(self, config: WatchdogConfig, method: str, method_config: Any, weights: Mapping[str, float]) -> None:
-        self.config, self._method, self._method_config = config, method, method_config
+    def __init__(
+        self,
+        config: WatchdogConfig,
+        method: str,
+        method_config: Any,
+        weights: Mapping[str, float],
+        *,
+        paints: bool = True,
+    ) -> None:
+        self.config, self._method, self._method_config, self._paints = config, method, method_config, paints
         self._losses = {name for name, weight in weights.items() if weight}
         self._past: dict[str, deque[tuple[int, float]]] = {}
         self._alike, self._inverted = 0, 0  # sample points in a row
@@ -128,7 +137,7 @@ class Watchdog:
         Args:
             step: finished steps.
             content: uint8 (B, 3, H, W), different pictures.
-            painted: uint8 (B, 3, H, W), what the generator makes of them.
+            painted: uint8 (B, 3, H, W), what the generator makes of them; or makes from noise, to be as varied as they.
 
         Raises:
             TrainingStopped: they have been all alike, or negatives, for long enough.
@@ -143,9 +152,10 @@ class Watchdog:
         self._told_apart = self._told_apart or share >= 2 * c.least_diversity or step >= c.diverse_from
         self._alike = self._alike + 1 if self._told_apart and share < c.least_diversity else 0
         if self._alike >= c.sample_patience:
+            made = "painted from different pictures" if self._paints else "generated, beside pictures of the style,"
             self._stop(
                 step,
-                f"mode collapse: what is painted from different pictures differs {share:.3f} times as much as those "
+                f"mode collapse: what is {made} differs {share:.3f} times as much as those "
                 f"do, under {c.least_diversity} at the last {self._alike} sample points",
                 "lower optimizer.generator_lr",
                 "raise content_weight",
@@ -154,6 +164,8 @@ class Watchdog:
                 "set diffaugment",
                 "lower train.loop.watchdog.least_diversity if that is wanted",
             )
+        if not self._paints:
+            return
         similar = correlation(*(luminance(x.float().cpu() / 255) for x in (content, painted))).median().item()
         self._inverted = self._inverted + 1 if similar < c.least_correlation else 0
         if self._inverted >= c.sample_patience:

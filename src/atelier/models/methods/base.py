@@ -22,6 +22,8 @@ class Batch:
 
     content: Tensor  # uint8 (B, 3, H, W): what to paint
     style: Tensor  # uint8 (B, 3, H, W): paintings
+    content_labels: Tensor | None = None  # float32 (B, A), 0 or 1, of methods with attributes
+    style_labels: Tensor | None = None  # the same of the paintings
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Part:
     first: int  # place of the first pictures in the global batch
     batch_size: int  # pictures of the global batch
     alone: bool  # whether it is all that its rank has in this step
+    content_labels: Tensor | None = None  # (b, A) float32, 0 or 1, of methods with attributes
+    style_labels: Tensor | None = None  # the same of the paintings
     memo: dict[str, Any] = field(default_factory=dict)  # what the generator's turn leaves for the discriminator's
 
     @property
@@ -74,6 +78,7 @@ class Method(ABC):
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, what is trained: modules, or "module.submodule" of them
     weights: dict[str, float]  # of each loss; what has none is only shown
+    generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -110,6 +115,15 @@ class Method(ABC):
         Raises:
             ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
         """
+
+    @classmethod
+    def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
+        """uint8 pictures (B, 3, H, W) from standard normal numbers (B, config.noise), of a method that `generates`.
+
+        Raises:
+            ValueError: the method paints.
+        """
+        raise ValueError(f"{cls.name} paints pictures and makes none from noise: use `atelier stylize`")
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Look at the data once, before the first step of a fresh training."""
