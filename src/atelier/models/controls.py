@@ -14,8 +14,12 @@ Direction = Literal["a2b", "b2a"]
 
 # by method, beside what is refused
 HONOURED: dict[str, tuple[str, ...]] = {
+    "color": ("strength",),
     "cpgan": ("strength",),
+    "cut": ("strength",),
     "cyclegan": ("strength", "direction"),
+    "fast": ("strength",),
+    "fastcut": ("strength",),
     "imported": ("strength",),
 }
 

@@ -16,8 +16,11 @@ from typing import Any, ClassVar, Literal
 
 from atelier.models import artifact
 from atelier.models.methods import METHODS
+from atelier.models.methods.color import ColorConfig
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.fast import FastConfig
 from atelier.models.training import TrainingConfig
 from atelier.tasks import dataset, encoders
 from atelier.tasks.progress import Progress, Report
@@ -39,7 +42,9 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    method: Literal["cpgan", "cyclegan"] = field(default="cpgan", metadata={"description": "training method"})
+    method: Literal["color", "cpgan", "cut", "cyclegan", "fast", "fastcut"] = field(
+        default="cpgan", metadata={"description": "training method"}
+    )
     content: str = field(default="photos", metadata={"description": "domain whose pictures are painted"})
     style: str = field(default="paintings", metadata={"description": "domain whose style is learned"})
     encoder: str = field(
@@ -78,14 +83,17 @@ class TrainConfig:
         },
     )
     loop: TrainingConfig = field(default_factory=TrainingConfig, metadata={"description": "the training loop"})
+    color: ColorConfig = field(default_factory=ColorConfig, metadata={"description": "settings of color"})
     cpgan: CpganConfig = field(default_factory=CpganConfig, metadata={"description": "settings of cpgan"})
+    cut: CutConfig = field(default_factory=CutConfig, metadata={"description": "settings of cut"})
     cyclegan: CycleganConfig = field(default_factory=CycleganConfig, metadata={"description": "settings of cyclegan"})
+    fast: FastConfig = field(default_factory=FastConfig, metadata={"description": "settings of fast"})
+    fastcut: FastcutConfig = field(default_factory=FastcutConfig, metadata={"description": "settings of fastcut"})
 
     @property
-    def method_config(self) -> CpganConfig | CycleganConfig:
+    def method_config(self) -> Any:
         """The settings of the chosen method."""
-        settings: CpganConfig | CycleganConfig = getattr(self, self.method)
-        return settings
+        return getattr(self, self.method)
 
     def facts(self) -> dict[str, Any]:
         """All that is said here and used, as JSON values: settings of other methods do not name a run."""

@@ -108,6 +108,32 @@ class StyleStatistics(nn.Module):
             for layer, target in self.of("target").items()
         }
 
+    @torch.no_grad()
+    def learn(
+        self,
+        batches: Callable[[int], Batch],
+        batch_size: int,
+        images: int,
+        grams: Callable[[Tensor], Mapping[str, Tensor]],
+    ) -> None:
+        """Take the mean over paintings, of all ranks, as the target.
+
+        Args:
+            batches: this rank's batch of a step.
+            batch_size: pictures of the global batch.
+            images: about as many paintings are looked at.
+            grams: of uint8 paintings (B, 3, H, W) to the means of their Gram matrices (C, C), by layer.
+        """
+        steps = -(-images // batch_size)
+        for step in range(steps):
+            style = batches(step).style
+            means = grams(style)
+            for layer, target in self.of("target").items():
+                target += means[layer] * (len(style) / batch_size / steps)
+        targets = list(self.of("target").values())
+        for target, total in zip(targets, summed_together(targets), strict=True):
+            target.copy_(total)
+
     def follow(self, grams: Mapping[str, Tensor], step: int) -> None:
         """Take a batch into the mean of the painted.
 
@@ -169,18 +195,13 @@ class Cpgan(Method):
         """Means over pictures (C, C), by layer."""
         return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
 
-    @torch.no_grad()
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Average the Gram matrices of about `style_images` paintings, over all ranks."""
-        steps = -(-self.config.style_images // batch_size)
-        for step in range(steps):
-            style = batches(step).style
-            grams = self._grams(self._features(to_float(style, self.device)))
-            for layer, target in self.style.of("target").items():
-                target += grams[layer] * (len(style) / batch_size / steps)
-        targets = list(self.style.of("target").values())
-        for target, total in zip(targets, summed_together(targets), strict=True):
-            target.copy_(total)
+        """See `StyleStatistics.learn`."""
+
+        def grams(style: Tensor) -> dict[str, Tensor]:
+            return self._grams(self._features(to_float(style, self.device)))
+
+        self.style.learn(batches, batch_size, self.config.style_images, grams)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """See the batch as a whole, where the style loss must: it compares means of all that was painted."""

@@ -51,8 +51,8 @@ class ResnetGenerator(nn.Module):
     def __init__(self, filters: int, blocks: int, dropout: float) -> None:
         super().__init__()
         f = filters
-        self.half = blocks // 2 + 1  # residual blocks on the first half of the way
-        self.channels = (3, 2 * f, 4 * f, 4 * f, 4 * f)[: 5 if self.half > 1 else 4]  # of the features
+        self.before = blocks // 2 + 1  # residual blocks up to the middle one
+        self.channels = (3, 2 * f, 4 * f, 4 * f, 4 * f)[: 5 if self.before > 1 else 4]  # of the features
         self.encode = nn.Sequential(
             *(Reflection(3), FromPicture(3, f, 7), InstanceNorm(RELU)),
             *(nn.Conv2d(f, 2 * f, 3, 2, 1, bias=False), InstanceNorm(RELU)),
@@ -89,15 +89,15 @@ class ResnetGenerator(nn.Module):
             if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
                 seen.append(y)
         y = arranged(y)
-        for index, block in enumerate(self.transform[: self.half]):
+        for index, block in enumerate(self.transform[: self.before]):
             y = block(y)
-            if index in (0, self.half - 1):
+            if index in (0, self.before - 1):
                 seen.append(y)
         return seen
 
     def finished(self, y: Tensor) -> Tensor:
         """What `forward` makes of a picture whose last of the `features` is y."""
-        y = self.transform[self.half :](y).contiguous()
+        y = self.transform[self.before :](y).contiguous()
         painted: Tensor = self.decode(y)
         return painted.float()
 

@@ -1,0 +1,244 @@
+"""cut and fastcut: one-way translation without pairs, held to its content by contrast between patches.
+
+Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image Translation": patchwise contrastive loss in
+equations 3 and 4, full objective in equation 5. What a patch of the result shows must be told, among 255 other patches
+of the picture that it was painted from, to come from its own place; the features are those of the generator's own first
+half, behind a small projector that is trained with it. Defaults are the paper's (section 4 and appendix): least
+squares, 256 places, τ = 0.07, projections to 256 numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without
+identity and with equivariance to flips, as in the authors' code.
+
+What differs: networks and their first weights are those of CycleGAN, without blurred sampling; each picture has its own
+places; the weights that stylize are averages (Karras et al. 2018).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.controls import Controls
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.methods.base import Method, Painter, Part, autocast, paint
+from atelier.models.networks.patchgan import PatchGan
+from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
+from atelier.models.optimization import OptimizerConfig
+
+GAIN = 0.02  # of the projector's first weights: the authors' code
+FLIPS = 100  # salt of the draws; those of the places are the features' numbers
+
+
+@dataclass(frozen=True)
+class CutConfig:
+    """Networks and loss weights of cut."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    blocks: int = field(default=9, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
+    discriminator_filters: int = field(
+        default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
+    )
+    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
+    adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
+    nce_weight: float = field(
+        default=1.0, metadata={"description": "weight of the contrast with the content's patches, λ_X", "ge": 0}
+    )
+    identity_weight: float = field(
+        default=1.0,
+        metadata={"description": "weight of the same for repainted style pictures, λ_Y; 0 skips its work", "ge": 0},
+    )
+    patches: int = field(default=256, metadata={"description": "places of each feature that are compared", "ge": 2})
+    projection: int = field(default=256, metadata={"description": "numbers that a patch is told by", "ge": 2})
+    temperature: float = field(
+        default=0.07, metadata={"description": "τ: smaller ones look at the most similar patches only", "gt": 0}
+    )
+    flip_equivariance: bool = field(
+        default=False, metadata={"description": "paint half of the pictures mirrored and compare them mirrored back"}
+    )
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999),
+        metadata={"description": "how the weights are updated"},
+    )
+
+
+@dataclass(frozen=True)
+class FastcutConfig(CutConfig):
+    """The same of fastcut, which does without the identity."""
+
+    nce_weight: float = field(
+        default=10.0, metadata={"description": "weight of the contrast with the content's patches, λ_X", "ge": 0}
+    )
+    identity_weight: float = field(
+        default=0.0,
+        metadata={"description": "weight of the same for repainted style pictures, λ_Y; 0 skips its work", "ge": 0},
+    )
+    flip_equivariance: bool = field(
+        default=True, metadata={"description": "paint half of the pictures mirrored and compare them mirrored back"}
+    )
+
+
+class Projector(nn.Module):
+    """H of equation 3: a small network for each of the features, from what is there at a place to a unit vector.
+
+    Args:
+        channels: of each of the features.
+        width: of the result.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)) for c in channels
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_normal_(module.weight, GAIN)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+        """Features (B, C, h, w) at places (B, S) of the h · w to (B, S, width), each."""
+        vectors = []
+        for layer, feature, place in zip(self.layers, features, places, strict=True):
+            flat = feature.flatten(2).transpose(1, 2)  # (B, h w, C)
+            taken = flat.gather(1, place[:, :, None].expand(-1, -1, flat.shape[2]))
+            vectors.append(F.normalize(layer(taken).float(), dim=2))
+        return vectors
+
+
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """−log of exp(v · v⁺ / τ) over the sum with all exp(v · v⁻ / τ): Park et al. 2020, equation 3.
+
+    The key at a query's own place is the positive, those at the picture's other places are the negatives.
+
+    Args:
+        queries: (B, S, D) unit vectors of what was painted.
+        keys: (B, S, D) of what it was painted from, at the same places; no gradient goes back through them.
+        temperature: τ.
+
+    Returns:
+        (B,), the mean over places; log S where nothing can be told.
+    """
+    logits = queries @ keys.detach().transpose(1, 2) / temperature  # (B, S, S)
+    own = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
+    return F.cross_entropy(logits.transpose(1, 2), own, reduction="none").mean(1)
+
+
+def distinct(draws: Tensor, positions: int) -> Tensor:
+    """Different places in order, nearly as likely each.
+
+    Args:
+        draws: (B, S) in [0, 1).
+        positions: to choose from.
+
+    Returns:
+        (B, S) in 0…positions − 1, or all of them where they are fewer than S.
+    """
+    count = min(draws.shape[1], positions)
+    # equal ones are moved apart by their ranks
+    first = (draws[:, :count] * (positions - count + 1)).long().sort(1).values
+    return first + torch.arange(count)
+
+
+class Cut(Method):
+    """The training method; see the module."""
+
+    name: ClassVar[str] = "cut"
+    Config: ClassVar[type[CutConfig]] = CutConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {
+        "generator": ("generator", "projector"),
+        "discriminator": ("discriminator",),
+    }
+
+    def __init__(self, config: CutConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        self.generator = ResnetGenerator(config.filters, config.blocks, 0.0).to(device)
+        self.projector = Projector(self.generator.channels, config.projection).to(device)
+        self.discriminator = PatchGan(config.discriminator_filters, False).to(device)
+        self.modules = {
+            "generator": self.generator,
+            "projector": self.projector,
+            "discriminator": self.discriminator,
+        }
+        self.weights = {
+            "adversarial": config.adversarial_weight,
+            "nce": config.nce_weight,
+            "identity_nce": config.identity_weight,
+            "discriminator": 1.0,
+        }
+
+    @staticmethod
+    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """The generator of this config."""
+        return ResnetGenerator(config.filters, config.blocks, 0.0)
+
+    @classmethod
+    def painter(cls, config: CutConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `methods.base.paint`."""
+        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
+
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; each turn has one group."""
+        yield self._generator_losses(part) if turn == "generator" else self._discriminator_losses(part)
+
+    def _generator_losses(self, part: Part) -> dict[str, Tensor]:
+        """Equation 5, both contrasts in one pass: InstanceNorm sees one picture at a time."""
+        c, n = self.config, len(part.content)
+        given = torch.cat([part.content, part.style]) if c.identity_weight else part.content
+        with autocast(self.device, self.dtype):
+            painted, keys, queries = self._painted(given, part)
+            scores = self.discriminator(painted[:n])
+            places = [
+                distinct(part.draws(c.patches, salt), key.shape[2] * key.shape[3])
+                .to(self.device)
+                .repeat(len(given) // n, 1)
+                for salt, key in enumerate(keys)
+            ]
+            found = self.projector(queries, places)
+            with torch.no_grad():
+                wanted = self.projector(keys, places)
+        part.memo["painted"] = painted[:n].detach()
+        layers = [patch_nce(q, k, c.temperature) for q, k in zip(found, wanted, strict=True)]
+        nce = torch.stack(layers).mean(0)  # (B,), the mean over the features: equation 4
+        losses = {"adversarial": generator_loss(c.adversarial, scores), "nce": nce[:n].mean()}
+        if c.identity_weight:
+            losses["identity_nce"] = nce[n:].mean()
+        return losses
+
+    def _painted(self, given: Tensor, part: Part) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """What is painted, the features of what was given, and those of what was painted at the same places."""
+        if not self.config.flip_equivariance:
+            keys = self.generator.features(given)
+            painted = self.generator.finished(keys[-1])
+            return painted, keys, self.generator.features(painted)
+        flips = part.draws(1, FLIPS)[:, 0].to(self.device) < 0.5
+        painted = self.generator(flipped(given, flips))
+        with torch.no_grad():  # not before: weights that are cast to another type without a gradient stay so
+            keys = self.generator.features(given)
+        return painted, keys, [flipped(feature, flips) for feature in self.generator.features(painted)]
+
+    def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
+        kind, n = self.config.adversarial, len(part.style)
+        with autocast(self.device, self.dtype):
+            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))  # exact without a batch norm
+        return {
+            "discriminator": discriminator_loss(kind, scores[:n], scores[n:]),
+            "discriminator_accuracy": accuracy(kind, scores[:n], scores[n:]),
+        }
+
+
+class Fastcut(Cut):
+    """The same with other defaults; see the module."""
+
+    name: ClassVar[str] = "fastcut"
+    Config: ClassVar[type[FastcutConfig]] = FastcutConfig
+
+
+def flipped(x: Tensor, flips: Tensor) -> Tensor:
+    """(B, C, H, W) mirrored left to right where `flips`, (b,), says so; beyond b it begins again."""
+    chosen = flips.repeat(len(x) // len(flips))[:, None, None, None]
+    return torch.where(chosen, x.flip(3), x)

@@ -1,0 +1,109 @@
+"""fast: a feed-forward network that does at once what optimisation on each picture does slowly.
+
+Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution": content loss in equation 2,
+style loss in equations 3 and 4, total variation in section 3.2, network in its supplement, Adam's rate in section 4.1.
+There is no discriminator: all that is known of the style are Gram matrices in an encoder's features. With one painting
+as the style domain they are that painting's, as in the paper; with many they are the means over the domain.
+
+What differs: losses are relative to their targets, so that their weights serve every encoder; the network upsamples
+without checkerboards and paints over an underpainting (`networks.generator`); the losses look through a moving window,
+see `cpgan.window`; the weights that stylize are averages (Karras et al. 2018).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from atelier.models.controls import Controls
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, paint, to_float
+from atelier.models.methods.cpgan import StyleStatistics, window
+from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+from atelier.models.optimization import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class FastConfig:
+    """Network and loss weights of fast."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    filters: int = field(
+        default=24,
+        metadata={"description": "generator channels at full size; four times as many inside", "ge": 4, "le": 256},
+    )
+    blocks: int = field(default=5, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
+    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
+    style_weight: float = field(default=5.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    total_variation_weight: float = field(default=0.1, metadata={"description": "weight of total variation", "ge": 0})
+    style_images: int = field(
+        default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
+    )
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999),
+        metadata={"description": "how the weights are updated"},
+    )
+
+
+class Fast(Method):
+    """The training method; see the module."""
+
+    name: ClassVar[str] = "fast"
+    Config: ClassVar[type[FastConfig]] = FastConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
+
+    def __init__(self, config: FastConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        self.encoder = encoder.to(device)
+        self.generator = self.build_generator(config, type(encoder)).to(device)
+        with torch.no_grad():
+            features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
+        channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
+        self.style = StyleStatistics(channels, 0.0).to(device)
+        self.modules = {"generator": self.generator, "style": self.style}
+        self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
+
+    @staticmethod
+    def build_generator(config: FastConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """The generator of this config, which paints nothing over its underpainting yet."""
+        return Generator(config.filters, 4 * config.filters, config.blocks)
+
+    @classmethod
+    def painter(cls, config: FastConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `methods.base.paint`."""
+        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """See `StyleStatistics.learn`."""
+
+        def grams(style: Tensor) -> dict[str, Tensor]:
+            features = self._features(to_float(style, self.device))
+            return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
+
+        self.style.learn(batches, batch_size, self.config.style_images, grams)
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """The encoder's view of pictures in [-1, 1]."""
+        features: dict[str, Tensor] = self.encoder((images + 1) / 2)
+        return features
+
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; there is one turn with one group."""
+        with autocast(self.device, self.dtype):
+            outputs: Tensor = self.generator(part.content).float()
+        view = window(part.step, *part.content.shape[2:])
+        painted, content = outputs[view], part.content[view]
+        features, layer = self._features(painted), self.encoder.content_layer
+        with torch.no_grad():
+            given = self._features(content)[layer]
+        grams = {name: gram(features[name]) for name in self.style.layers}  # (b, C, C)
+        yield {
+            "content": content_loss(features[layer], given),
+            "style": style_loss(grams, self.style.of("target")) / len(painted),
+            "total_variation": total_variation(painted),
+        }
