@@ -190,12 +190,19 @@ def retrain(
             _result(night, as_json, text=night.story)
 
 
-@app.command(epilog="Example: atelier stylize ~/archive ~/restyled --model style-model@prod --strength 0.8")
+@app.command(
+    epilog="Example: atelier stylize ~/archive ~/restyled --model style-model@prod --strength 0.8, "
+    "or atelier stylize photo.jpg painted.jpg --model starter/monet"
+)
 def stylize(
-    source: Annotated[str, typer.Argument(help="Folder, zip, tar or list file of pictures.")],
-    destination: Annotated[Path, typer.Argument(help="Folder for the restyled pictures; paths mirror the source's.")],
+    source: Annotated[str, typer.Argument(help="Folder, zip, tar or list file of pictures, or one picture.")],
+    destination: Annotated[
+        Path,
+        typer.Argument(help="Folder for the restyled pictures, paths as the source's; for one picture also a file."),
+    ],
     model: Annotated[
-        str, typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod or a model folder.")
+        str,
+        typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder."),
     ] = "style-model@prod",
     strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None,
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = None,
@@ -222,6 +229,10 @@ def stylize(
         "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
     }  # fmt: skip
     job = flow.plan(source, destination, model, wishes, workspace)
+    if painted := flow.one_picture(job):
+        done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
+        _result(painted, as_json, text=done if painted.seconds else f"{painted.file} is there already")
+        return
     summary = flow.run(job, say=_say, quiet=as_json)
     _result(summary, as_json, text=flow.story(summary, destination))
     if summary.pending:

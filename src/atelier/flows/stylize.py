@@ -10,7 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from atelier.flows.params import Params
 from atelier.models.controls import check
 from atelier.tasks.lineage import ModelIdentity, identify
-from atelier.tasks.sources import list_entries
+from atelier.tasks.one_picture import Painted, paint_one
+from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries
+from atelier.tasks.sources import locate as locate_source
+from atelier.tasks.starters import starter
 from atelier.tasks.stylization import StylizeConfig, StylizeSummary
 from atelier.tasks.versions import named, resolve
 from atelier.tasks.wishes import wished
@@ -35,7 +38,8 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     Args:
         source: folder, zip, tar or list file.
         destination: folder of the outputs.
-        model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, or the path of a folder.
+        model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, `starter/NAME`, or the path
+            of a folder.
         wishes: parameters of `StylizeConfig` by name; None takes the workspace's.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
@@ -48,7 +52,7 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
         resolved = resolve(found, model)
         folder, name, version = resolved.path, resolved.model, resolved.version
     else:
-        config, folder, version = StylizeConfig(), Path(model).absolute(), ""
+        config, folder, version = StylizeConfig(), starter(model) or Path(model).absolute(), ""
         name = folder.name
     given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
     try:
@@ -56,8 +60,8 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
-    check(identify(folder, name, version).method, wished(config, Path.cwd()))
     identity = identify(folder, name, version)
+    check(identity.method, wished(config, Path.cwd()))
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
 
@@ -68,7 +72,19 @@ def locate(model: str, workspace: Path | None) -> Path:
     Raises:
         FileNotFoundError, ValueError: there is none.
     """
-    return resolve(Workspace.find(workspace), model).path if named(model) else Path(model).absolute()
+    if named(model):
+        return resolve(Workspace.find(workspace), model).path
+    return starter(model) or Path(model).absolute()
+
+
+def one_picture(job: Job) -> Painted | None:
+    """Restyle a source that is a single picture here and now; None where it is more than one."""
+    if "://" in job.source:
+        return None
+    path = locate_source(job.source, job.base)
+    if not path.is_file() or archive_kind(path) or path.suffix.lower() in NO_PICTURES:
+        return None
+    return paint_one(path, job.destination, job.model, job.config, job.identity, job.base)
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:

@@ -1,0 +1,77 @@
+"""One picture restyled here and now: no cluster, no books."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.models.controls import check
+from atelier.tasks.images import BadImage, Limits, decode, encode
+from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
+from atelier.tasks.naming import output_format, plan_outputs
+from atelier.tasks.stylist import StylizeConfig
+from atelier.tasks.whole_files import write
+from atelier.tasks.wishes import wished
+
+FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What became of the picture."""
+
+    file: Path
+    width: int
+    height: int
+    seconds: float  # with loading the model; 0 when it was there already
+
+
+def paint_one(
+    picture: Path, out: Path, model: Path, config: StylizeConfig, identity: ModelIdentity, base: Path = Path()
+) -> Painted:
+    """Restyle one picture into a file or folder. A result that is there already, of just this, is left as it is.
+
+    Args:
+        picture: the input.
+        out: a file name with a suffix of `FORMATS`, or the folder to write into under the picture's own name.
+        model: the model folder.
+        config: parameters.
+        identity: which model this is (`lineage.identify`).
+        base: what the styles' pictures are relative to.
+
+    Raises:
+        ValueError: the picture cannot be read, or the method does not honour a control.
+        FileExistsError: there is another file of this name.
+    """
+    started = time.monotonic()
+    limits = Limits(config.max_bytes, config.max_pixels)
+    controls = wished(config, base)
+    check(identity.method, controls)
+    if picture.stat().st_size > limits.max_bytes:
+        raise ValueError(f"{picture} is larger than stylize.max_bytes, {limits.max_bytes:,}")
+    data = picture.read_bytes()
+    try:
+        pixels = decode(data, limits)
+    except BadImage as error:
+        raise ValueError(f"{picture}: {error}") from error
+    if out.suffix.lower() in FORMATS and not out.is_dir():
+        target, form = out, FORMATS[out.suffix.lower()]
+    else:
+        target = out / plan_outputs([picture.name], config.format, {})[picture.name]
+        form = output_format(picture.name, config.format)
+    parameters = {"strength": controls.strength, **controls.said(), "quality": config.quality}
+    lineage = Lineage(identity, parameters, hashlib.sha256(data).hexdigest())
+    height, width = pixels.shape[:2]
+    if target.exists():
+        if read(target.read_bytes()) == lineage:
+            return Painted(target, width, height, 0.0)
+        raise FileExistsError(f"{target} exists and is something else: name another file")
+
+    import torch
+
+    from atelier.models import artifact
+
+    paint = artifact.load(model).painter(controls)
+    painted = paint(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0].permute(1, 2, 0).contiguous().numpy()
+    write(target, encode(painted, form, quality=config.quality, xmp=packet(lineage)))
+    return Painted(target, width, height, round(time.monotonic() - started, 2))

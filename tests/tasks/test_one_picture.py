@@ -1,0 +1,76 @@
+"""One picture is restyled on the spot, says what made it, and is not painted twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from atelier.models import artifact
+from atelier.models.controls import Controls
+from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.tasks import images, lineage
+from atelier.tasks.one_picture import paint_one
+from atelier.tasks.stylist import StylizeConfig
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = CpganConfig(filters=4, width=8, blocks=1)
+    generator = Cpgan.build_generator(config, None)
+    nn.init.normal_(generator.draw.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    artifact.save(tmp_path / "model", config, generator, {"dataset": "d1"})
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "sea.tiff.png"
+    path.write_bytes(images.encode(np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8), "png"))
+    return path
+
+
+def test_it_goes_into_a_file_or_a_folder_and_tells_its_lineage(tmp_path: Path, model: Path, picture: Path) -> None:
+    identity = lineage.identify(model, "model", "")
+    config = StylizeConfig(strength=0.5)
+    file = paint_one(picture, tmp_path / "new" / "out.webp", model, config, identity)
+    assert (file.width, file.height) == (50, 37)
+    said = lineage.read(file.file.read_bytes())
+    assert said is not None
+    assert said.model == identity
+    assert said.parameters["strength"] == 0.5
+    folder = paint_one(picture, tmp_path / "folder", model, config, identity)
+    assert folder.file == tmp_path / "folder" / "sea.tiff.png"
+    pixels = images.decode(picture.read_bytes())
+    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    wanted = artifact.load(model).painter(Controls(0.5))(batch)[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(images.decode(folder.file.read_bytes()), wanted)
+
+
+def test_a_second_time_does_nothing_and_other_files_are_kept(tmp_path: Path, model: Path, picture: Path) -> None:
+    identity, out = lineage.identify(model, "model", ""), tmp_path / "out.png"
+    first = paint_one(picture, out, model, StylizeConfig(), identity)
+    stamp = out.stat().st_mtime_ns
+    again = paint_one(picture, out, model, StylizeConfig(), identity)
+    assert first.seconds > 0
+    assert again.seconds == 0
+    assert out.stat().st_mtime_ns == stamp
+    with pytest.raises(FileExistsError, match="something else"):
+        paint_one(picture, out, model, StylizeConfig(strength=0.5), identity)
+    with pytest.raises(FileExistsError, match="something else"):
+        paint_one(picture, picture, model, StylizeConfig(), identity)
+
+
+def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, model: Path, picture: Path) -> None:
+    identity = lineage.identify(model, "model", "")
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"bad\.jpg: not a picture"):
+        paint_one(bad, tmp_path / "out.png", model, StylizeConfig(), identity)
+    with pytest.raises(ValueError, match="cpgan has no control 'styles': it has strength"):
+        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("x",)), identity)
+    with pytest.raises(FileNotFoundError, match="style picture"):
+        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("no/x.jpg=0.5",)), identity)
+    assert not (tmp_path / "out.png").exists()
