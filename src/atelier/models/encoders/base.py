@@ -22,6 +22,17 @@ class Encoder(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
+    def end_at(self, layer: str) -> None:  # noqa: B027  most end at their content layer
+        """Drop the weights that only features behind this one need; those are then no longer returned."""
+
+    @classmethod
+    def layout(cls) -> dict[str, tuple[int, int]]:
+        """Channels and stride, px, of each feature, from shallow to deep."""
+        side = 256
+        with torch.device("meta"):
+            features: dict[str, Tensor] = cls()(torch.zeros(1, 3, side, side))
+        return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items()}
+
     @classmethod
     def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn the published weights into this module's state dict.

@@ -1,0 +1,247 @@
+"""gatys: no network is trained; each picture is optimised until its features are those of the style.
+
+Gatys et al. 2016, "Image Style Transfer Using Convolutional Neural Networks": content loss in equation 1, style loss by
+Gram matrices in equations 3 to 5, both together in equation 7, L-BFGS and the content as first picture in section 2.
+Coarse to fine as in Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 6: a smaller
+picture is painted first and its enlargement is where the next size begins.
+
+What differs: the style is a picture, or the mean Gram matrices of the style domain, which is all that `prepare` learns;
+losses are relative to their targets, so that their weights serve every encoder; the content layer is the encoder's own
+(relu4_1 of VGG-19 instead of conv4_2); an enlargement gets the fine detail of the content back; total variation is
+held down. L-BFGS has a line search, which keeps it from diverging. Every picture is optimised on its own, so that what
+it becomes does not depend on its neighbours in a batch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.controls import Controls, Style
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, Painter, Part, pad, to_float, to_uint8
+from atelier.models.methods.styles import TRAINED, domain_means, keep_color, picture, shares
+
+SMALLEST_PX = 16  # side that pictures are continued to
+COARSEST_PX = 64  # shorter side under which nothing coarser is painted
+HISTORY = 20  # steps that L-BFGS remembers
+
+
+@dataclass(frozen=True)
+class GatysConfig:
+    """The optimisation that each picture goes through."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    algorithm: Literal["lbfgs", "adam"] = field(
+        default="lbfgs", metadata={"description": "how a picture is optimised; lbfgs needs fewer steps"}
+    )
+    steps: int = field(default=50, metadata={"description": "steps at each size", "ge": 1})
+    scales: int = field(
+        default=2, metadata={"description": "sizes painted one after the other, each twice the one before", "ge": 1}
+    )
+    learning_rate: float = field(default=0.05, metadata={"description": "of adam; pictures are in [-1, 1]", "gt": 0})
+    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
+    style_weight: float = field(default=20.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    total_variation_weight: float = field(default=0.5, metadata={"description": "weight of total variation", "ge": 0})
+    style_images: int = field(
+        default=256, metadata={"description": "paintings whose mean Gram matrices are the trained style", "ge": 1}
+    )
+
+
+class GatysGenerator(nn.Module):
+    """Frozen encoder, and the mean Gram matrices of the style domain.
+
+    Args:
+        kind: of the encoder.
+    """
+
+    def __init__(self, kind: type[Encoder]) -> None:
+        super().__init__()
+        layout = kind.layout()
+        self.encoder = kind()
+        self.encoder.freeze()
+        self.grams = nn.Module()
+        for layer in kind.style_layers:
+            channels, _ = layout[layer]
+            self.grams.register_buffer(layer, torch.zeros(channels, channels))
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Features by name of pictures (B, 3, H, W) in [-1, 1]."""
+        features: dict[str, Tensor] = self.encoder((pictures + 1) / 2)
+        return features
+
+    def trained(self) -> dict[str, Tensor]:
+        """(C, C) by layer."""
+        return dict(self.grams.named_buffers())
+
+    def seen(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Gram matrices (C, C) by layer, means over the pictures."""
+        return {layer: gram(features[layer]).mean(0) for layer in self.trained()}
+
+
+class Gatys(Method):
+    """The method; see the module."""
+
+    name: ClassVar[str] = "gatys"
+    Config: ClassVar[type[GatysConfig]] = GatysConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def __init__(self, config: GatysConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device = config, device
+        self.generator = GatysGenerator(type(encoder)).to(device)
+        self.generator.encoder.load_state_dict(encoder.state_dict())
+        self.modules, self.weights = {"generator": self.generator}, {}
+
+    @staticmethod
+    def build_generator(config: GatysConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """An encoder of this class; its weights come with the model's, or with the training's."""
+        if encoder is None:
+            raise ValueError("gatys contains its encoder, but the model does not say which it was trained with")
+        return GatysGenerator(encoder)
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """Average the Gram matrices of the style domain."""
+        means = domain_means(
+            lambda style: self.generator.seen(self.generator(style)),
+            batches, batch_size, self.config.style_images, self.device,
+        )  # fmt: skip
+        for layer, trained in self.generator.trained().items():
+            trained.copy_(means[layer])
+
+    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+        """There are no turns."""
+        yield from ()
+
+    @classmethod
+    def painter(cls, config: GatysConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `Method.painter`; the Gram matrices of styles are taken here, once."""
+        assert isinstance(generator, GatysGenerator)
+        styles = controls.styles or (TRAINED,)
+        if any(style.mask is not None for style in styles):
+            raise ValueError("gatys has no masks: give each style a weight, or use adain")
+        targets = [_target(generator, styles, 2**halvings) for halvings in range(config.scales)]
+        task = Optimisation(
+            config,
+            generator,
+            targets,
+            controls.steps or config.steps,
+            config.style_weight * (1.0 if controls.style_weight is None else controls.style_weight),
+        )
+        return partial(_paint, task, controls.strength, controls.preserve_color)
+
+
+@torch.no_grad()
+def _target(generator: GatysGenerator, styles: Sequence[Style], factor: int) -> dict[str, Tensor]:
+    """Mixed Gram matrices by layer, of style pictures made smaller by a factor."""
+    target = {layer: torch.zeros_like(trained) for layer, trained in generator.trained().items()}
+    for style, share in zip(styles, shares(styles), strict=True):
+        grams = generator.trained()
+        if (seen := picture(style, next(generator.parameters()).device)) is not None:
+            grams = generator.seen(generator(_smaller(seen, factor)))
+        for layer, mixed in target.items():
+            mixed += share * grams[layer]
+    return target
+
+
+def _smaller(x: Tensor, factor: int) -> Tensor:
+    """(B, 3, H, W) divided by a factor, but no smaller than `SMALLEST_PX` a side."""
+    if factor == 1:
+        return x
+    return _resized(x, [max(min(side, SMALLEST_PX), side // factor) for side in x.shape[2:]])
+
+
+def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, size=list(size), mode="bilinear", antialias=True)
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """What is done to each picture."""
+
+    config: GatysConfig
+    generator: GatysGenerator
+    targets: Sequence[Mapping[str, Tensor]]  # Gram matrices (C, C) by layer, for full size, half, quarter …
+    steps: int  # at each size
+    style_weight: float
+
+    def __call__(self, content: Tensor) -> Tensor:
+        """One picture (1, 3, H, W) in [-1, 1] to its painting; coarse to fine."""
+        factors = [2**n for n in range(len(self.targets)) if n == 0 or min(content.shape[2:]) >= COARSEST_PX * 2**n]
+        painted: Tensor | None = None
+        before = content
+        for factor, target in reversed(list(zip(factors, self.targets, strict=False))):
+            given = _smaller(content, factor)
+            start = given
+            if painted is not None:
+                # where the smaller one was changed, and the detail that it had no room for
+                start = given + _resized(painted - before, given.shape[2:])
+            painted, before = self._optimised(start, given, target), given
+        assert painted is not None
+        return painted
+
+    def loss(self, x: Tensor, content: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        """Equation 7, with total variation.
+
+        Args:
+            x: (1, 3, H, W), what is painted.
+            content: features (1, C, h, w) of the picture that it is painted from.
+            target: Gram matrices (C, C) by layer.
+        """
+        c, generator = self.config, self.generator
+        features = generator(x)
+        return (
+            c.content_weight * content_loss(features[generator.encoder.content_layer], content)
+            + self.style_weight * style_loss(generator.seen(features), target)
+            + c.total_variation_weight * total_variation(x)
+        )
+
+    def _optimised(self, start: Tensor, given: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        """At one size."""
+        with torch.no_grad():
+            content = self.generator(given)[self.generator.encoder.content_layer]
+        x = start.clone().requires_grad_()
+        optimizer: torch.optim.Optimizer
+        if self.config.algorithm == "lbfgs":
+            # a picture has many pixels and each a small gradient: only the steps say when to stop
+            optimizer = torch.optim.LBFGS(
+                [x], max_iter=self.steps, max_eval=2 * self.steps, tolerance_grad=0, tolerance_change=0,
+                history_size=HISTORY, line_search_fn="strong_wolfe",
+            )  # fmt: skip
+        else:
+            optimizer = torch.optim.Adam([x], self.config.learning_rate)
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = self.loss(x, content, target)
+            torch.autograd.backward(loss)
+            return loss
+
+        for _ in range(1 if self.config.algorithm == "lbfgs" else self.steps):
+            optimizer.step(closure)  # type: ignore[arg-type]
+        return x.detach().clamp(-1, 1)
+
+
+def _paint(task: Optimisation, strength: float, preserve_color: bool, images: Tensor) -> Tensor:
+    """Paint uint8 pictures (B, 3, H, W) of any size, one after the other."""
+    if strength == 0:
+        return images
+    height, width = images.shape[2:]
+    painted: list[Tensor] = []
+    # optimisation needs gradients, whoever asks
+    with torch.inference_mode(False), torch.enable_grad():
+        for index, image in enumerate(images):
+            if index and torch.equal(image, images[index - 1]):
+                painted.append(painted[-1])  # batches are filled up with copies
+                continue
+            x = pad(to_float(image[None].clone(), next(task.generator.parameters()).device), 1, SMALLEST_PX)
+            y = task(x)
+            if preserve_color:
+                y = keep_color(y, x)
+            painted.append(torch.lerp(x, y, strength)[:, :, :height, :width])
+    return to_uint8(torch.cat(painted)).to(images.device)
