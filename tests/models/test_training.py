@@ -13,9 +13,22 @@ from atelier.models import artifact
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics, window
 from atelier.models.training import Trainer, TrainingConfig, load_checkpoint, save_checkpoint
-from tests.models.tiny import CONFIG, REMEDIES, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+from tests.models.tiny import (
+    CONFIG,
+    CUT,
+    FAST,
+    FASTCUT,
+    REMEDIES,
+    TRAINING,
+    TinyEncoder,
+    batches,
+    ignore,
+    pictures,
+    trainer,
+)
 
-EVERY = pytest.mark.parametrize("config", [CONFIG, REMEDIES], ids=["cpgan", "cyclegan"])
+METHODS = {"cpgan": CONFIG, "cyclegan": REMEDIES, "cut": CUT, "fastcut": FASTCUT, "fast": FAST}
+EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from atelier.models.encoders import Encoder
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.fast import FastConfig
 from atelier.models.order import Order
 from atelier.models.training import Batch, Trainer, TrainingConfig, places
 
@@ -18,6 +20,9 @@ CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
 )
 CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=6)
+CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projection=8)
+FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)
+FAST = FastConfig(filters=4, blocks=1, style_images=8)
 # everything that has a memory or a random number
 REMEDIES = replace(
     CYCLEGAN,
@@ -71,7 +76,7 @@ def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Cal
     return batch
 
 
-def trainer(config: CpganConfig | CycleganConfig = CONFIG, **changes: Any) -> Trainer:
+def trainer(config: Any = CONFIG, **changes: Any) -> Trainer:
     return Trainer(config, replace(TRAINING, **changes), TinyEncoder())
 
 
