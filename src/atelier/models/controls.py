@@ -14,14 +14,21 @@ Direction = Literal["a2b", "b2a"]
 
 # by method, beside what is refused
 HONOURED: dict[str, tuple[str, ...]] = {
+    "adain": ("strength", "styles", "preserve_color"),
     "color": ("strength",),
     "cpgan": ("strength",),
     "cut": ("strength",),
     "cyclegan": ("strength", "direction"),
+    "dcgan": (),
     "fast": ("strength",),
     "fastcut": ("strength",),
+    "gan": (),
+    "gatys": ("strength", "styles", "preserve_color", "style_weight", "steps"),
     "imported": ("strength",),
+    "stargan": ("strength", "to"),
 }
+
+GENERATING = ("dcgan", "gan")  # methods that make pictures from noise, and paint none
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +85,10 @@ def check(method: str, controls: Controls) -> None:
     """Refuse what a method does not honour.
 
     Raises:
-        ValueError: names the control, and those that the method has.
+        ValueError: names the control, and those that the method has; or what to use for a method that paints nothing.
     """
+    if method in GENERATING:
+        raise ValueError(f"{method} makes pictures from noise and paints none: use `atelier generate`")
     honoured = HONOURED[method]
     for name in controls.said():
         if name not in honoured:

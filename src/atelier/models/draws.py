@@ -61,7 +61,7 @@ def noise(seed: int, indices: Iterable[int], numbers: int, most: float | None = 
 
 
 def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Noise on the great circle from one to another: Shoemake 1985, "slerp"; White 2016, "Sampling Generative Networks".
+    """Noise on the great circle from one to another, as White 2016, "Sampling Generative Networks", has it (slerp).
 
     Lengths go evenly from the first's to the last's. A straight line would pass near the centre, where no noise lies.
 

@@ -10,19 +10,24 @@ import json
 import re
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from atelier.models import artifact
 from atelier.models.methods import METHODS
+from atelier.models.methods.adain import AdainConfig
 from atelier.models.methods.color import ColorConfig
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.dcgan import DcganConfig
 from atelier.models.methods.fast import FastConfig
+from atelier.models.methods.gan import GanConfig
+from atelier.models.methods.gatys import GatysConfig
+from atelier.models.methods.stargan import StarganConfig
 from atelier.models.training import TrainingConfig
-from atelier.tasks import dataset, encoders
+from atelier.tasks import attributes, dataset, encoders
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
 from atelier.tasks.training_placement import SNAPSHOT, Fit, place
@@ -42,9 +47,9 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    method: Literal["color", "cpgan", "cut", "cyclegan", "fast", "fastcut"] = field(
-        default="cpgan", metadata={"description": "training method"}
-    )
+    method: Literal[
+        "adain", "color", "cpgan", "cut", "cyclegan", "dcgan", "fast", "fastcut", "gan", "gatys", "stargan"
+    ] = field(default="cpgan", metadata={"description": "training method"})
     content: str = field(default="photos", metadata={"description": "domain whose pictures are painted"})
     style: str = field(default="paintings", metadata={"description": "domain whose style is learned"})
     encoder: str = field(
@@ -83,12 +88,17 @@ class TrainConfig:
         },
     )
     loop: TrainingConfig = field(default_factory=TrainingConfig, metadata={"description": "the training loop"})
+    adain: AdainConfig = field(default_factory=AdainConfig, metadata={"description": "settings of adain"})
     color: ColorConfig = field(default_factory=ColorConfig, metadata={"description": "settings of color"})
     cpgan: CpganConfig = field(default_factory=CpganConfig, metadata={"description": "settings of cpgan"})
     cut: CutConfig = field(default_factory=CutConfig, metadata={"description": "settings of cut"})
     cyclegan: CycleganConfig = field(default_factory=CycleganConfig, metadata={"description": "settings of cyclegan"})
     fast: FastConfig = field(default_factory=FastConfig, metadata={"description": "settings of fast"})
     fastcut: FastcutConfig = field(default_factory=FastcutConfig, metadata={"description": "settings of fastcut"})
+    dcgan: DcganConfig = field(default_factory=DcganConfig, metadata={"description": "settings of dcgan"})
+    gan: GanConfig = field(default_factory=GanConfig, metadata={"description": "settings of gan"})
+    gatys: GatysConfig = field(default_factory=GatysConfig, metadata={"description": "settings of gatys"})
+    stargan: StarganConfig = field(default_factory=StarganConfig, metadata={"description": "settings of stargan"})
 
     @property
     def method_config(self) -> Any:
@@ -160,6 +170,9 @@ def train(
         raise ValueError(f"train.loop.batch_size is {config.loop.batch_size}: too few for {config.workers} workers")
     if 0 < config.workers < config.min_workers:
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
+    settings = _settings(config.method_config, card)
+    if hasattr(settings, "attributes"):
+        attributes.check(data, card, (config.content, config.style), settings.attributes)
     if initial:
         artifact.load(initial)  # a damaged one is told before anything starts
     facts = facts_of(config, card, initial, fold)
@@ -169,7 +182,7 @@ def train(
     _prepare(run)
     placement = place(config.workers, config.min_workers, config.device) if config.workers else None
     plan = Plan(
-        config.method_config, config.loop, encoder, data.resolve(), config.content, config.style,
+        settings, config.loop, encoder, data.resolve(), config.content, config.style,
         initial.resolve() if initial else None, run, placement.cpus if placement else None, facts,
         config.shuffle_rows, fold, config.keep_checkpoints,
     )  # fmt: skip
@@ -241,6 +254,17 @@ def facts_of(
         "train_format": FORMAT,
     }
     return facts | ({"fold": list(fold)} if fold else {})
+
+
+def _settings(settings: Any, card: dataset.Card) -> Any:
+    """A method's settings, with the size of the training set's pictures where they leave it open.
+
+    Raises:
+        ValueError: the method has no pictures of that size.
+    """
+    if getattr(settings, "size_px", None) != 0:
+        return settings
+    return replace(settings, size_px=card.facts.get("augment", {}).get("size_px", 0))
 
 
 def _note(entry: dict[str, Any]) -> str:

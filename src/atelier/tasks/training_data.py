@@ -21,13 +21,19 @@ import torch
 from atelier.models.order import Order
 from atelier.models.ranks import places
 from atelier.models.training import Batch
-from atelier.tasks import dataset, images
+from atelier.tasks import attributes, dataset, images
 from atelier.tasks.training_plan import Plan
 
 _AHEAD = 4  # batches that are decoded before they are asked for
 _EXAMPLES = 8  # pictures that show how the training goes
 
-Encoded = Any  # pyarrow's ChunkedArray of image files: compact, and copied only when decoded
+
+@dataclass(frozen=True)
+class Encoded:
+    """What is in memory of a row group."""
+
+    files: Any  # pyarrow's ChunkedArray of image files: compact, and copied only when decoded
+    labels: attributes.Labels | None  # (N, A) of all its rows, where they are wanted
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,21 @@ class RowGroup:
     path: Path  # of the shard
     index: int  # in the shard
     rows: Sequence[int]  # those that are used
+    domain: str
+    names: tuple[str, ...] = ()  # of the labels that are read with the pictures
 
     def read(self) -> Encoded:
-        """The encoded pictures of all its rows.
+        """The encoded pictures of all its rows, with their labels where any are wanted.
 
         Raises:
             FileNotFoundError: the shard is gone.
             ValueError: the shard is damaged.
         """
-        return _column(self.path, self.index, "image.bytes")
+        labels = None
+        if self.names:
+            said = _column(self.path, self.index, "attributes").to_pylist()
+            labels = attributes.labels(said, self.names, self.domain)
+        return Encoded(_column(self.path, self.index, "image.bytes"), labels)
 
     def decode(self, encoded: Encoded, row: int) -> images.Pixels:
         """The picture (H, W, 3) at a place in `rows`, of what `read` returned.
@@ -54,13 +66,19 @@ class RowGroup:
             ValueError: it is damaged.
         """
         try:
-            return images.decode(encoded[self.rows[row]].as_py())
+            return images.decode(encoded.files[self.rows[row]].as_py())
         except images.BadImage as error:
             where = f"row {self.rows[row]} of row group {self.index}"
             raise ValueError(f"{self.path} is damaged: {where}: {error}: run `atelier augment` again") from error
 
 
-def row_groups(folder: Path, card: dataset.Card, domain: str, fold: tuple[int, int] | None = None) -> list[RowGroup]:
+def row_groups(
+    folder: Path,
+    card: dataset.Card,
+    domain: str,
+    fold: tuple[int, int] | None = None,
+    names: tuple[str, ...] = (),
+) -> list[RowGroup]:
     """The row groups of a domain, in the card's order, none without a picture.
 
     Args:
@@ -68,6 +86,7 @@ def row_groups(folder: Path, card: dataset.Card, domain: str, fold: tuple[int, i
         card: its card.
         domain: whose pictures.
         fold: (k, K) leaves out the pictures whose group falls in fold k of K.
+        names: of the labels that are wanted, see `tasks.attributes`.
 
     Raises:
         FileNotFoundError: a shard is missing.
@@ -83,7 +102,7 @@ def row_groups(folder: Path, card: dataset.Card, domain: str, fold: tuple[int, i
                 parents = _column(path, index, "group").to_pylist()
                 rows = [row for row in rows if dataset.fold_of(parents[row], folds) != k]
             if rows:
-                groups.append(RowGroup(path, index, rows))
+                groups.append(RowGroup(path, index, rows, domain, names))
     if not groups:
         left = f" outside fold {fold[0]} of {fold[1]}: use fewer folds" if fold else ""
         raise ValueError(f"{folder} has no pictures of {domain}{left}")
@@ -149,7 +168,7 @@ class Batches:
         self.content, self.style = (
             Stream(groups, Order(plan.loop.seed, role, [len(group.rows) for group in groups], plan.shuffle_rows))
             for role, domain in (("content", plan.content), ("style", plan.style))
-            for groups in [row_groups(plan.data, card, domain, plan.fold)]
+            for groups in [row_groups(plan.data, card, domain, plan.fold, plan.attributes)]
         )
         gpu = torch.device(device).type == "cuda"
         self._pinned = gpu
@@ -184,14 +203,12 @@ class Batches:
     @cached_property
     def examples(self) -> torch.Tensor:
         """Pictures from all over the content domain, always the same: uint8 (B, 3, H, W)."""
-        groups = self.content.groups
-        sizes = np.array([len(group.rows) for group in groups])
-        starts, total = np.cumsum(sizes) - sizes, int(sizes.sum())
-        count = min(_EXAMPLES, total)
-        chosen = np.arange(count) * total // count
-        members = np.searchsorted(starts, chosen, "right") - 1
-        found = zip(members.tolist(), (chosen - starts[members]).tolist(), strict=True)
-        return _stacked(groups[member].decode(groups[member].read(), row) for member, row in found)
+        return _examples(self.content.groups)
+
+    @cached_property
+    def style_examples(self) -> torch.Tensor:
+        """The same of the style domain."""
+        return _examples(self.style.groups)
 
     def _positions(self, step: int) -> range:
         """Of this rank's pictures in a step."""
@@ -204,7 +221,7 @@ class Batches:
         )
         if self._pinned:
             content, style = content.pin_memory(), style.pin_memory()
-        return Batch(content, style)
+        return Batch(content, style, *(_labels(rows) for rows in pictures))
 
     def __enter__(self) -> "Batches":
         """This source of batches."""
@@ -217,6 +234,17 @@ class Batches:
         self._decoders.shutdown(cancel_futures=True)
 
 
+def _examples(groups: Sequence[RowGroup]) -> torch.Tensor:
+    """A few pictures from all over their groups."""
+    sizes = np.array([len(group.rows) for group in groups])
+    starts, total = np.cumsum(sizes) - sizes, int(sizes.sum())
+    count = min(_EXAMPLES, total)
+    chosen = np.arange(count) * total // count
+    members = np.searchsorted(starts, chosen, "right") - 1
+    found = zip(members.tolist(), (chosen - starts[members]).tolist(), strict=True)
+    return _stacked(groups[member].decode(groups[member].read(), row) for member, row in found)
+
+
 def _stacked(pictures: Iterable[images.Pixels]) -> torch.Tensor:
     """Pictures (H, W, 3) of one size as uint8 (B, 3, H, W)."""
     decoded = list(pictures)
@@ -224,6 +252,14 @@ def _stacked(pictures: Iterable[images.Pixels]) -> torch.Tensor:
     # by NumPy: torch would start threads beside those that train
     np.stack([picture.transpose(2, 0, 1) for picture in decoded], out=batch)
     return torch.from_numpy(batch)
+
+
+def _labels(pictures: list[tuple[RowGroup, "Future[Encoded]", int]]) -> torch.Tensor | None:
+    """The labels of pictures, (B, A), where any are wanted."""
+    if not pictures[0][0].names:
+        return None
+    found = [(encoded.result().labels, group.rows[row]) for group, encoded, row in pictures]
+    return torch.from_numpy(np.stack([labels[row] for labels, row in found if labels is not None]))
 
 
 def _row_counts(path: Path) -> list[int]:

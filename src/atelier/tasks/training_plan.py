@@ -28,6 +28,11 @@ class Plan:
     fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
     keep_checkpoints: int = 2  # the last ones
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the labels that the method wants with its pictures."""
+        return tuple(getattr(self.method_config, "attributes", ()))
+
 
 def sha256_of(model: Path) -> str:
     """What pins an earlier model: the hash of its weights."""

@@ -1,0 +1,39 @@
+"""dcgan: pictures from noise by transposed convolutions.
+
+Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks":
+architecture guidelines and generator of section 3 and figure 1 (100 numbers, strided convolutions, no hidden linear
+layers, ReLU and tanh in the generator, leaky ReLU of 0.2 in the discriminator, weights from N(0, 0.02²), Adam with
+β₁ = 0.5 and a rate of 2·10⁻⁴). What differs: norms within each picture and spectral norms in place of BatchNorm, see
+`networks.from_noise`; the hinge loss (Miyato et al. 2018) that goes with them; normal noise, not uniform; half of the
+paper's channels by default, for a processor.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from atelier.models.encoders.base import Encoder
+from atelier.models.methods.noise import FromNoise, NoiseConfig
+from atelier.models.networks.from_noise import DcganGenerator
+
+
+@dataclass(frozen=True)
+class DcganConfig(NoiseConfig):
+    """Networks and losses of dcgan."""
+
+    filters: int = field(
+        default=64, metadata={"description": "generator channels before the picture", "ge": 4, "le": 256}
+    )
+
+
+class Dcgan(FromNoise):
+    """The training method; see the module."""
+
+    name: ClassVar[str] = "dcgan"
+    Config: ClassVar[type[DcganConfig]] = DcganConfig
+
+    @staticmethod
+    def build_generator(config: DcganConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """The generator of this config."""
+        return DcganGenerator(config.noise, config.filters, config.size_px)

@@ -1,0 +1,114 @@
+"""Networks that make pictures of one size from noise, and the one that judges them.
+
+None of them normalises over the batch. Radford et al. 2016 do in both of their networks, and a picture would then
+depend on those beside it: on how many workers there are, and in how many parts a batch goes through. And the average
+of the weights would stylize with statistics of other weights. Where they have BatchNorm, the generators normalise each
+picture by itself, and the discriminator has spectral norms, as Miyato et al. 2018 for the same network.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from atelier.models.networks.discriminator import GAIN
+from atelier.models.networks.resnet import initialise
+
+SIZES = (16, 32, 64, 128, 256)  # px a side
+LEAST_PX = 4  # a side, of the smallest features
+SLOPE = 0.2  # of the leaky ReLUs
+
+
+def doublings(size: int) -> int:
+    """From the smallest features to the picture: 4 for 64 px."""
+    return (size // LEAST_PX).bit_length() - 1
+
+
+class PixelNorm(nn.Module):
+    """The features of each position to a mean square of 1: Karras et al. 2018, "Progressive Growing", section 4.2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape and type."""
+        return x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
+
+
+class DenseGenerator(nn.Module):
+    """Linear layers only: Goodfellow et al. 2014, as it is usually built today, with leaky ReLUs and norms.
+
+    Ba et al. 2016, "Layer Normalization", in place of BatchNorm.
+
+    Args:
+        noise: numbers in.
+        width: of the last hidden layer; a half and a quarter of it before.
+        size: of the pictures, px a side.
+    """
+
+    def __init__(self, noise: int, width: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        layers: list[nn.Module] = []
+        last = noise
+        for hidden in (width // 4, width // 2, width):
+            layers += [nn.Linear(last, hidden, bias=False), nn.LayerNorm(hidden), nn.LeakyReLU(SLOPE)]
+            last = hidden
+        self.body = nn.Sequential(*layers, nn.Linear(last, 3 * size * size), nn.Tanh())
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """(B, noise) to (B, 3, size, size) in [-1, 1]."""
+        made: Tensor = self.body(noise)
+        return made.view(-1, 3, self.size, self.size).float()
+
+
+class DcganGenerator(nn.Module):
+    """The generator of DCGAN: Radford et al. 2016, figure 1, for any of `SIZES`.
+
+    Args:
+        noise: numbers in.
+        filters: channels before the picture; they double with every halving of the size.
+        size: of the pictures, px a side.
+    """
+
+    def __init__(self, noise: int, filters: int, size: int) -> None:
+        super().__init__()
+        count = doublings(size)
+        channels = [filters * min(2 ** (count - 1 - index), 8) for index in range(count)]
+        self.project = nn.ConvTranspose2d(noise, channels[0], LEAST_PX, bias=False)
+        layers: list[nn.Module] = []
+        for last, out in pairwise(channels):
+            layers += [nn.ConvTranspose2d(last, out, 4, 2, 1, bias=False), PixelNorm(), nn.ReLU()]
+        self.body = nn.Sequential(PixelNorm(), nn.ReLU(), *layers)
+        self.draw = nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1)
+        initialise(self)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """(B, noise) to (B, 3, size, size) in [-1, 1]."""
+        made: Tensor = self.draw(self.body(self.project(noise[:, :, None, None])))
+        return made.tanh().float()
+
+
+class Judge(nn.Module):
+    """One score for a whole picture: the discriminator of DCGAN, with spectral norms instead of BatchNorm.
+
+    Args:
+        filters: channels after the first convolution; they double with every further one, up to eight times.
+        size: of the pictures, px a side.
+    """
+
+    def __init__(self, filters: int, size: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList()
+        channels = 3
+        for layer in range(doublings(size)):
+            out = filters * min(2**layer, 8)
+            self.convs.append(spectral_norm(nn.Conv2d(channels, out, 4, 2, 1)))
+            channels = out
+        self.score = spectral_norm(nn.Conv2d(channels, 1, LEAST_PX))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
+        for conv in self.convs:
+            x = F.leaky_relu(GAIN * conv(x), SLOPE)
+        scores: Tensor = GAIN * self.score(x)
+        return scores.float()
