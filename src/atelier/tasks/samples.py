@@ -144,13 +144,18 @@ def _positions(length: int) -> list[int]:
 @lru_cache(maxsize=4)
 def _scaled(parent: Parent, short_side: int, painted: bool) -> Pixels:
     """A whole parent at one scale: painting it once is far cheaper than painting each of its windows."""
-    left, top, right, bottom = parent.box
-    photo = images.resize(_photo(parent.package, parent.file)[top:bottom, left:right], *_size(parent, short_side))
+    photo = photograph(parent, short_side)
     if not painted:
         return photo
     from atelier.tasks.painting import paint  # OpenCV is slow to import, and photographs do without
 
     return paint(photo, seed=zlib.crc32(f"{parent.name} {short_side}".encode()))
+
+
+def photograph(parent: Parent, short_side: int) -> Pixels:
+    """A whole parent as it was photographed, scaled so that its shorter side has about so many pixels."""
+    left, top, right, bottom = parent.box
+    return images.resize(_photo(parent.package, parent.file)[top:bottom, left:right], *_size(parent, short_side))
 
 
 @lru_cache(maxsize=2)
