@@ -1,0 +1,230 @@
+"""The methods side by side, each with the same pictures, the same generator size and the same time on a processor.
+
+    python benchmarks/methods.py monet FOLDER --keep WORK        photo → Monet at 128²
+    python benchmarks/methods.py styles CONTENT STYLES --keep WORK     one painting as the style
+    python benchmarks/methods.py faces FOLDER --keep WORK        attributes and noise at 64²
+
+FOLDER of `monet` holds `photo/` and `monet/` (the "monet2photo" set of Zhu et al. 2017); CONTENT is a folder of
+photographs, STYLES one of paintings; FOLDER of `faces` holds CelebA's `images.zip` and `list_attr_celeba.txt`. A fifth
+of the pictures is held out by ingestion, as it always is, and everything is measured on them.
+
+A method trains for `--minutes` of processor time, the time of all cores added up: ten minutes are five on two cores.
+Its steps are counted from a short training that is thrown away. What is finished is kept in WORK: the same command
+goes on.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import RESULTS, hardware
+
+ATELIER = Path(sys.executable).with_name("atelier")
+PROBE_STEPS = 12
+WARM_UP = 4  # of the probe's steps
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How a method is set up: what differs from its defaults."""
+
+    method: str
+    settings: dict[str, Any]
+    batch: int = 1
+    encoder: str = "efficientnet_lite0"
+
+
+# 0.7 to 0.8 million weights in every generator; batches as in the papers
+SMALL = {"filters": 24, "blocks": 4}
+MONET = {
+    "color": Contender("color", {}),
+    "cpgan": Contender("cpgan", {}, batch=4),
+    "fast": Contender("fast", SMALL, batch=4),
+    "adain": Contender("adain", {}, batch=4),
+    "cyclegan": Contender("cyclegan", SMALL),
+    "cut": Contender("cut", SMALL),
+    "fastcut": Contender("fastcut", SMALL),
+}
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those it waited for, over all cores."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def workspace(root: Path, sources: list[str], changes: dict[str, str]) -> None:
+    """A workspace with its training set, by the product's own commands.
+
+    Args:
+        root: where; one that is there is brought up to date.
+        sources: `--content …` and `--style …` of `atelier init`.
+        changes: lines of params.yaml to write otherwise, by the key at their beginning.
+    """
+    if not (root / "params.yaml").is_file():
+        subprocess.run([ATELIER, "init", root, *sources], check=True)
+        params = root / "params.yaml"
+        lines = params.read_text().splitlines()
+        for key, value in changes.items():
+            places = [index for index, line in enumerate(lines) if line.strip().startswith(f"{key}:")]
+            assert places, f"params.yaml has no {key}"
+            for index in places:
+                lines[index] = f"{lines[index].split(key)[0]}{key}: {value}"
+        params.write_text("\n".join(lines) + "\n")
+    subprocess.run([ATELIER, "augment", "--workspace", root], check=True)
+
+
+def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[str, Any]:
+    """Train for a time on the processor, or go on where it stopped. Returns what it took.
+
+    Args:
+        contender: what.
+        data: the training set.
+        out: folder of the model, the checkpoints and `training.json`, which says that it is finished.
+        minutes: of processor time.
+    """
+    from pydantic import TypeAdapter
+
+    from atelier.tasks.progress import Progress
+    from atelier.tasks.training import TrainConfig
+    from atelier.tasks.training import train as run
+
+    finished = out / "training.json"
+    if finished.is_file():
+        return dict(json.loads(finished.read_text()))
+    out.mkdir(parents=True, exist_ok=True)
+    loop = {"batch_size": contender.batch, "sample_every": 10**6, "checkpoint_every": 10**6, "log_every": 50}
+
+    def config(steps: int) -> TrainConfig:
+        given = {
+            "method": contender.method, contender.method: contender.settings, "encoder": contender.encoder,
+            "workers": 0, "loop": loop | {"steps": steps},
+        }  # fmt: skip
+        return TypeAdapter(TrainConfig).validate_python(given)
+
+    def tell(progress: Progress) -> None:
+        print(f"\r{contender.method}: {progress.done}/{progress.total} {progress.note:<80.80}", end="", file=sys.stderr)
+
+    plan = out / "steps.json"
+    if not plan.is_file():
+        plan.write_text(json.dumps(_steps(config, data, out, minutes)))
+    planned = json.loads(plan.read_text())
+    loop["checkpoint_every"] = max(1, planned["steps"] // 4)
+    loop["log_every"] = max(1, planned["steps"] // 40)
+    used, begin = cpu_seconds(), time.perf_counter()
+    summary = run(config(planned["steps"]), data, out / "model", out / "checkpoints", out / "logs", tell)
+    print(file=sys.stderr)
+    result = {
+        "steps": summary.steps, "images": summary.steps * contender.batch, "precision": summary.precision,
+        "cpu_minutes": round((cpu_seconds() - used) / 60, 1), "minutes": round((time.perf_counter() - begin) / 60, 1),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "continued_from_step": summary.resumed_from,
+        "generator_mb": round((out / "model" / "generator.safetensors").stat().st_size / 1e6, 2),
+    }  # fmt: skip
+    finished.write_text(json.dumps(result))
+    return result
+
+
+def _steps(config: Callable[[int], Any], data: Path, out: Path, minutes: float) -> dict[str, Any]:
+    """How many steps fit into the time, by the processor time of a few."""
+    from atelier.models import encoders as networks
+    from atelier.models.training import Trainer
+    from atelier.tasks import encoders
+    from atelier.tasks.dataset import read_card
+    from atelier.tasks.training import facts_of
+    from atelier.tasks.training_data import Batches
+    from atelier.tasks.training_plan import Plan
+
+    probe = config(PROBE_STEPS)
+    if not getattr(probe.method_config, "optimizer", None):
+        return {"steps": 1}
+    probe = replace(probe, loop=replace(probe.loop, log_every=1))
+    encoder = networks.load(probe.encoder, encoders.resolve(probe.encoder))
+    plan = Plan(
+        probe.method_config, probe.loop, probe.encoder, data, probe.content, probe.style, None, out, None,
+        facts_of(probe, read_card(data)), probe.shuffle_rows,
+    )  # fmt: skip
+    marks: list[float] = []
+    trainer = Trainer(probe.method_config, probe.loop, encoder)
+    with Batches(plan, 0, 1) as batches:
+        trainer.run(batches, lambda *_: marks.append(cpu_seconds()), lambda _: None, lambda _: None)
+    each = (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
+    return {"steps": max(1, round(60 * minutes / each)), "cpu_s_a_step": round(each, 4)}
+
+
+def in_processes(names: list[str], contenders: dict[str, Contender], data: Path, keep: Path, minutes: float) -> None:
+    """Train each in a process of its own, one after the other: peak memory is of one method then."""
+    for name in names:
+        command = [sys.executable, __file__, "train", str(data), str(keep / name), "--minutes", str(minutes)]
+        subprocess.run([*command, "--contender", json.dumps(asdict(contenders[name]))], check=True)
+
+
+def monet(arguments: argparse.Namespace) -> None:
+    """Photographs to Monet: train, compare, write `results/methods.json`."""
+    for name in ("photo", "monet"):
+        if not (arguments.folder / name).is_dir():
+            raise SystemExit(f"{arguments.folder / name} is missing")
+    root = arguments.keep.resolve() / "monet"
+    workspace(
+        root,
+        ["--content", str(arguments.folder / "photo"), "--style", str(arguments.folder / "monet")],
+        {"pictures": "320"},
+    )
+    names = arguments.methods or list(MONET)
+    in_processes(names, MONET, root / "data" / "augmented", arguments.keep.resolve() / "methods", arguments.minutes)
+    folders = [arguments.keep.resolve() / "methods" / name / "model" for name in names]
+    given = [part for folder in folders for part in ("--models", str(folder))]
+    subprocess.run([ATELIER, "evaluate", "--workspace", root, *given], check=True)
+    compared = json.loads((root / "reports" / "comparison" / "comparison.json").read_text())
+    record("monet", {
+        "minutes_of_processor_time": arguments.minutes,
+        "training": {n: json.loads((arguments.keep / "methods" / n / "training.json").read_text()) for n in names},
+        "comparison": compared,
+    })  # fmt: skip
+    print(f"look at {root / 'reports' / 'comparison'}")
+
+
+def record(part: str, result: dict[str, Any]) -> None:
+    """Put one part's results into `results/methods.json`, beside the others'."""
+    path = RESULTS / "methods.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | {part: {"hardware": hardware(), **result}}, indent=2) + "\n")
+
+
+def main() -> None:
+    """Run one part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(required=True)
+    for name, run, paths in (("monet", monet, ("folder",)),):
+        part = parts.add_parser(name)
+        part.set_defaults(run=run)
+        for path in paths:
+            part.add_argument(path, type=Path)
+        part.add_argument("--keep", type=Path, required=True, help="where workspaces and models are made and kept")
+        part.add_argument("--minutes", type=float, default=10, help="of processor time for each method")
+        part.add_argument("--methods", nargs="+", help="only these")
+    one = parts.add_parser("train")
+    one.add_argument("data", type=Path)
+    one.add_argument("out", type=Path)
+    one.add_argument("--minutes", type=float)
+    one.add_argument("--contender")
+    one.set_defaults(run=None)
+    arguments = parser.parse_args()
+    if arguments.run:
+        arguments.run(arguments)
+    else:
+        torch.manual_seed(0)
+        print(train(Contender(**json.loads(arguments.contender)), arguments.data, arguments.out, arguments.minutes))
+
+
+if __name__ == "__main__":
+    main()
