@@ -16,6 +16,7 @@ $(SETUP): pyproject.toml constraints.txt
 
 demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo/
 	$(BIN)/atelier encoders pull inception --optional
+	$(BIN)/atelier encoders pull alexnet --optional
 	$(BIN)/atelier up
 	test -d demo || $(BIN)/atelier init demo --from demo
 	$(BIN)/atelier retrain --workspace demo

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from atelier.models import artifact
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks.dataset import Card, Shard, read_card, write_card, write_shard
-from atelier.tasks.evaluation import EvaluateConfig, Evaluation, choose_ruler, evaluate, held_out, read_facts
+from atelier.tasks.evaluation import EvaluateConfig, Evaluation, choose_ruler, evaluate, read_facts
+from atelier.tasks.held_out import held_out
 from atelier.tasks.images import decode, encode
 from atelier.tasks.measuring import square
 from atelier.tasks.progress import Progress

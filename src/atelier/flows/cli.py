@@ -398,11 +398,14 @@ def datasets_show(workspace: WorkspaceOption = None, as_json: JsonOption = False
 
 @encoders_app.command("list", epilog="Example: atelier encoders list")
 def encoders_list(as_json: JsonOption = False) -> None:
-    """The encoders there are, and whether their weights are on this machine."""
+    """The encoders there are: whether their weights are on this machine, how much is fetched, what they are for."""
     from atelier.tasks.encoders import status
 
     rows = status()
-    lines = [f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {row.used_for}" for row in rows]
+    lines = [
+        f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {f'{row.megabytes} MB':>6}  {row.used_for}"
+        for row in rows
+    ]
     _result(rows, as_json, text="\n".join(lines))
 
 
@@ -414,14 +417,17 @@ def encoders_pull(
     ] = False,
 ) -> None:
     """Fetch an encoder's weights, check their sha256 and convert them once."""
+    from atelier.flows.progress import shown
     from atelier.tasks.encoders import pull
 
     try:
-        print(f"{name} is ready: {pull(name)}")
+        with shown("pull") as report:
+            path = pull(name, report)
+        print(f"{name} is ready: {path}")
     except (OSError, RuntimeError) as error:
         if not optional:
             raise
-        print(f"{name} could not be fetched, evaluation will use another encoder under its own name: {error}")
+        print(f"{name} could not be fetched, evaluation does without it: {error}")
 
 
 # --------------------------------------------------------------------------------------------------- the control plane

@@ -41,8 +41,10 @@ class Pace:
         (t0, done0, images0), (t1, done1, images1) = self._seen[0], self._seen[-1]
         if t1 > t0 and done1 > done0:
             rate = (done1 - done0) / (t1 - t0)
-            pictures = (images1 - images0) / (t1 - t0) if images1 > images0 else rate
-            parts.append(f"{pictures:.1f} images/s")
+            if images1 > images0:
+                parts.append(f"{(images1 - images0) / (t1 - t0):.1f} images/s")
+            else:
+                parts.append(f"{rate:.1f} {progress.unit}/s")
             if progress.total > progress.done:
                 left = (progress.total - progress.done) / rate
                 parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")

@@ -7,23 +7,20 @@ no independent observations.
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow.compute as pc
-import pyarrow.dataset as pads
-
 from atelier.tasks import encoders
-from atelier.tasks.dataset import Card, fold_of, read_card, read_rows, select
+from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
+from atelier.tasks.held_out import Picture, batches, files, held_out, spread
 from atelier.tasks.images import Pixels
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.whole_files import write
 
-FORMAT = 1
+FORMAT = 2
+LPIPS_IN = "alexnet"  # as published scores are given
 RULERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
 SHOWN_PX = 512  # longer side of the pictures that people look at
 MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
@@ -69,20 +66,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Ruler:
-    """The encoder that measures."""
+    """The encoder that measures, and LPIPS where it can be had."""
 
     encoder: str
     weights: Path
     independent: bool  # it had no part in the loss
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A held-out row."""
-
-    id: str
-    group: str
-    data: bytes
+    lpips: Path | None = None  # weights of `LPIPS_IN`, None where they are not at hand
 
 
 def evaluate(
@@ -116,12 +105,12 @@ def evaluate(
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
     # a larger file shows more: it comes first, where people look
-    shown = sorted(_spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
-    pairs = ray.remote(_show).options(num_cpus=1).remote(_data(shown), model.resolve(), SHOWN_PX)
+    shown = sorted(spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
+    pairs = ray.remote(_show).options(num_cpus=1).remote(files(shown), model.resolve(), SHOWN_PX)
     measured, each = measure(config, model, photos, paintings, cache, report)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos, each, strict=True)]
-    write_plots(plots, rows, _get(pairs), _data(_spread(paintings, GRID_COLUMNS)))
+    write_plots(plots, rows, _get(pairs), files(spread(paintings, GRID_COLUMNS)))
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -152,13 +141,13 @@ def measure(
     size, ruler = facts.size_px, choose_ruler(facts.encoder)
     real, stylize = (ray.remote(task).options(num_cpus=1, num_returns=2) for task in (_real, _stylized))
     summarize = ray.remote(_summarize).options(num_cpus=1)
-    photo_batches, painting_batches = _batches(photos, config.batch), _batches(paintings, config.batch)
+    photo_batches, painting_batches = batches(photos, config.batch), batches(paintings, config.batch)
     model, cache = model.resolve(), cache.resolve()
     # each task gives what it measured, which stays on the cluster, and how many pictures that were
-    stylized = [stylize.remote(_data(batch), size, model, ruler) for batch in photo_batches]
-    kept = [cache / _cache_name(batch, size, ruler) for batch in photo_batches + painting_batches]
+    stylized = [stylize.remote(files(batch), size, model, ruler) for batch in photo_batches]
+    kept = [cache / cache_name(batch, size, ruler) for batch in photo_batches + painting_batches]
     untouched = [
-        real.remote(_data(batch), size, ruler, file)
+        real.remote(files(batch), size, ruler, file)
         for batch, file in zip(photo_batches + painting_batches, kept, strict=True)
     ]
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
@@ -200,48 +189,28 @@ def read_facts(model: Path) -> Facts:
         raise ValueError(f"{path} is damaged ({error}): train again or fetch the version again") from error
 
 
-def choose_ruler(loss_encoder: str) -> Ruler:
-    """The best encoder at hand that had no part in the loss; if there is none, the loss's own, and that is said.
+def choose_ruler(*loss_encoders: str) -> Ruler:
+    """The best encoder at hand that had no part in any loss; if there is none, the best there is, and that is said.
+
+    Args:
+        loss_encoders: of the models that are measured.
 
     Raises:
         FileNotFoundError: no encoder's weights are at hand.
     """
-    for name in (*(name for name in RULERS if name != loss_encoder), loss_encoder):
+    for name in sorted(RULERS, key=lambda name: name in loss_encoders):
         try:
-            return Ruler(name, encoders.resolve(name), independent=name != loss_encoder)
+            return Ruler(name, encoders.resolve(name), name not in loss_encoders, _lpips())
         except FileNotFoundError as error:
             missing = error
     raise missing
 
 
-def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None) -> list[Picture]:
-    """Pictures of a domain that training has not seen, the same ones as long as the dataset is the same.
-
-    Args:
-        folder: the dataset.
-        card: its card.
-        domain: whose pictures.
-        most: how many at most.
-        fold: k and K take the pictures of the training split that are in fold k of K, instead of the held-out split.
-
-    Raises:
-        ValueError: there are fewer than two.
-    """
-    split = "train" if fold else "holdout"
-    rows = read_rows(folder, card, domain, split, ["id", "group"]).to_pylist()
-    ids = [row["id"] for row in rows if fold is None or fold_of(row["group"], fold[1]) == fold[0]]
-    if len(ids) < 2:
-        raise ValueError(
-            f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
-            f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"
-        )
-    ids = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]  # as good as random, and stable
-    shards = select(card.shards, domain, split)
-    table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
-        columns=["id", "group", "image"], filter=pc.field("id").isin(ids)
-    )
-    found = {row["id"]: Picture(row["id"], row["group"], row["image"]["bytes"]) for row in table.to_pylist()}
-    return [found[i] for i in ids]
+def _lpips() -> Path | None:
+    try:
+        return encoders.resolve(LPIPS_IN)
+    except FileNotFoundError:
+        return None
 
 
 def _real(data: list[bytes], size: int, ruler: Ruler, cache: Path) -> tuple[Any, int]:
@@ -295,25 +264,8 @@ def _get(ref: Any) -> Any:
         raise error.cause if isinstance(error.cause, Exception) else error from error
 
 
-def _batches(pictures: list[Picture], batch: int) -> list[list[Picture]]:
-    return [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
-
-
-def _data(pictures: list[Picture]) -> list[bytes]:
-    return [picture.data for picture in pictures]
-
-
-def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """Some pictures, from as many groups as possible, in a stable order."""
-    seen: Counter[str] = Counter()
-    turns: list[tuple[int, int]] = []
-    for picture in pictures:
-        turns.append((seen[picture.group], len(turns)))
-        seen[picture.group] += 1
-    return [pictures[place] for _, place in sorted(turns)[:count]]
-
-
-def _cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
+def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
+    """The file of the features of exactly these pictures, at this size, in this encoder."""
     key = json.dumps([FORMAT, ruler.encoder, size, [p.id for p in batch]])
     return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from atelier.tasks import evaluation
 from atelier.tasks.dataset import Card, fold_of, read_card, read_rows
-from atelier.tasks.evaluation import EvaluateConfig, choose_ruler, held_out, measure
+from atelier.tasks.evaluation import EvaluateConfig, choose_ruler, measure
 from atelier.tasks.gate import value
+from atelier.tasks.held_out import held_out
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training import TrainConfig, facts_of, train
 from atelier.tasks.whole_files import write

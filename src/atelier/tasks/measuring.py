@@ -18,16 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
+from atelier.models.encoders.calibrated import Calibrated
+from atelier.models.metrics.artfid import artfid
 from atelier.models.metrics.checkerboard import checkerboard
 from atelier.models.metrics.content import content_distances
-from atelier.models.metrics.diversity import diversity
+from atelier.models.metrics.diversity import diversity, mean_squared_distance
 from atelier.models.metrics.fid import frechet
 from atelier.models.metrics.gram import gram_vectors, style_kernel
 from atelier.models.metrics.inversion import INVERTED, correlation
 from atelier.models.metrics.kid import polynomial_kernel
+from atelier.models.metrics.lpips import SMALLEST, embed
 from atelier.models.metrics.mmd import compare, group_weights
 from atelier.models.metrics.ssim import luminance, ssim
-from atelier.tasks.evaluation import Ruler
+from atelier.tasks.evaluation import LPIPS_IN, Ruler
 from atelier.tasks.images import Pixels, decode, resize
 
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see things move, small enough to keep
@@ -43,6 +46,16 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What LPIPS says of a batch."""
+
+    distances: np.ndarray  # (B,) float32: from each photograph to its stylized picture
+    # of the points whose squared distances are LPIPS: their sum (D,) float64, and that of their squared norms
+    stylized: tuple[np.ndarray, float]
+    photos: tuple[np.ndarray, float]
+
+
+@dataclass(frozen=True)
 class Stylized:
     """What is measured on a batch of stylized pictures."""
 
@@ -52,6 +65,7 @@ class Stylized:
     ssim: np.ndarray  # (B,)
     correlation: np.ndarray  # (B,)
     seconds: float  # to stylize the batch
+    seen: Seen | None = None  # None where LPIPS cannot be had
 
 
 def square(picture: Pixels, size: int) -> Pixels:
@@ -105,6 +119,7 @@ def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Rule
         ssim=ssim(before, after).numpy(),
         correlation=correlation(before, after).numpy(),
         seconds=seconds,
+        seen=_seen(photos, stylized, ruler.lpips) if ruler.lpips and size >= SMALLEST else None,
     )
 
 
@@ -159,7 +174,7 @@ def summarize(
     kid = compare(polynomial_kernel(deep, deep), *groups)
     style = compare(style_kernel(grams, slice(2 * n, None)), *groups)
     fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
-    varied = diversity(deep[:n]), diversity(deep[n : 2 * n])
+    varied = {"metric": f"distance_{ruler.encoder}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
     content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
     kept, unrelated = content_distances(content[n:], content[:n], photo_groups)
     similarity = np.concatenate([batch.ssim for batch in stylized])
@@ -187,18 +202,56 @@ def summarize(
             "ratio_high": content_high / unrelated,
         },
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
-        "diversity": _beside(*varied),
+        "diversity": varied,
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
         "checkerboard": _beside(*grids),
         # a whole batch in its median pass: the first one also pays for warming up
         "speed": {"images_per_second": float(np.median([len(batch.ssim) / batch.seconds for batch in stylized]))},
     }
+    seen = [batch.seen for batch in stylized if batch.seen]
+    if len(seen) == len(stylized):
+        measures |= _by_sight(seen, weights, fid if ruler.encoder == "inception" else None)
     return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
 
 
 def _batch(files: Sequence[bytes], size: int) -> Tensor:
     """uint8 (B, 3, size, size)."""
     return torch.from_numpy(np.stack([square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _seen(photos: Tensor, stylized: Tensor, weights: Path) -> Seen:
+    """LPIPS of uint8 (B, 3, S, S)."""
+    encoder = encoders.load(LPIPS_IN, weights)
+    assert isinstance(encoder, Calibrated)
+    before, after = (embed(encoder, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
+    sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
+    return Seen((after - before).square().sum(1).float().numpy(), *sums)
+
+
+def _by_sight(seen: Sequence[Seen], weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
+    """The measures that LPIPS has a part in.
+
+    Args:
+        seen: of all batches.
+        weights: how often each photograph is in each resample, (R, n).
+        fid: of the stylized pictures and of the photographs; None where the features are not Inception's.
+    """
+    distances = np.concatenate([batch.distances for batch in seen]).astype(np.float64)
+    low, high = _interval(distances, weights)
+    varied = []
+    for sums in ([batch.stylized for batch in seen], [batch.photos for batch in seen]):
+        total = np.sum([points for points, _ in sums], axis=0)
+        varied.append(mean_squared_distance(total, sum(squares for _, squares in sums), len(distances)))
+    metric = {"metric": f"lpips_{LPIPS_IN}"}
+    measures = {
+        "lpips": {**metric, "mean": float(distances.mean()), "low": low, "high": high},
+        "diversity": {**metric, **_beside(*varied)},
+    }
+    if fid is not None:
+        scores = artfid(float(distances.mean()), fid[0]), artfid(0.0, fid[1])
+        measures["artfid"] = {"metric": f"lpips_{LPIPS_IN}, fid_inception", **_beside(*scores)}
+    return measures
 
 
 @torch.inference_mode()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 class Progress:
     """One observation of a running stage. Rates and time left are derived by whoever shows it."""
 
-    stage: str  # "ingest", "augment", "train", "evaluate", "stylize"
+    stage: str  # "ingest", "augment", "train", "evaluate", "stylize", "pull"
     done: int  # finished units
     total: int  # all units, 0 while unknown
-    unit: str  # what is counted: "images", "steps"
+    unit: str  # what is counted: "images", "steps", "MB"
     note: str = ""  # what a person wants to know beside the count, such as "content 1.32  style 0.45"
     images: int = 0  # pictures processed so far, where the unit is not pictures (a step handles a batch)
 

@@ -22,6 +22,7 @@ class Measure:
 MEASURES = (
     Measure("kid", "Kernel distance", "how far the pictures as a whole are from the paintings, × 1000", 1000),
     Measure("frechet", "Fréchet distance", "the same, as a distance of Gaussians; biased by few pictures"),
+    Measure("artfid", "ArtFID", "(1 + LPIPS) · (1 + FID): content and style in one number"),
     Measure("style", "Style distance", "how far the textures are from the paintings'"),
     Measure("content", "Change of content", "0 is untouched, 1 is another photograph"),
     Measure("diversity", "Diversity", "how much the pictures differ from each other"),
@@ -97,6 +98,7 @@ def _singles(
     """Measures without a baseline, as large numbers."""
     wanted = (
         ("ssim.mean", "SSIM of luminance", "1 is the photograph itself"),
+        ("lpips.mean", "LPIPS", "how different from the photograph it looks; 0 is itself"),
         ("inversion.share", "inverted", "share of pictures with light and dark exchanged"),
         ("speed.images_per_second", "pictures a second", "on one core, at the training size"),
         ("counts.content", "held-out photographs", "measured"),
@@ -107,8 +109,9 @@ def _singles(
         if _finite(value) is None:
             continue
         notes = [meaning]
-        if key == "ssim.mean" and _finite(lookup(metrics, "ssim.low")) is not None:
-            notes.append(f"{number(lookup(metrics, 'ssim.low'), 2)} – {number(lookup(metrics, 'ssim.high'), 2)}")
+        low, high = (lookup(metrics, f"{key.split('.')[0]}.{end}") for end in ("low", "high"))
+        if _finite(low) is not None and _finite(high) is not None:
+            notes.append(f"{number(low, 2)} – {number(high, 2)}")
         if _finite(lookup(previous, key)) is not None and not key.startswith("counts"):
             notes.append(f"last version {number(lookup(previous, key))}")
         if limit := _limits(key.split(".")[0], metrics, thresholds):
