@@ -38,7 +38,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
         assert word in lines[0]
 
 
-COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "inspect", "report")
+COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
 COMMANDS += ("models list", "models promote", "datasets show", "encoders list", "encoders pull")
 COMMANDS += ("up", "down", "status", "doctor")
 

@@ -241,6 +241,35 @@ def stylize(
         raise typer.Exit(3)
 
 
+@app.command(
+    epilog="Example: atelier generate faces --model style-model@prod --count 64 --seed 0 --truncation 0.8 "
+    "--interpolate 8"
+)
+def generate(
+    destination: Annotated[Path, typer.Argument(help="Folder for the pictures; those that are there are kept.")],
+    model: Annotated[
+        str, typer.Option(help="style-model@prod, style-model@v1.2.0 or the folder of a model of gan or dcgan.")
+    ] = "style-model@prod",
+    count: Annotated[int, typer.Option(help="Pictures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Which pictures: each is a function of the seed and its number.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(help="Draw the noise within ± this: smaller is safer and less varied.")
+    ] = None,
+    interpolate: Annotated[
+        int, typer.Option(help="Also show the way from one picture to the next in so many pictures.")
+    ] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make pictures from noise, with a model that learned to (gan, dcgan)."""
+    from atelier.flows import generate as flow
+    from atelier.tasks.generation import GenerateConfig
+
+    job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
+    summary = flow.run(job, say=_say, quiet=as_json)
+    _result(summary, as_json, text=flow.story(summary))
+
+
 @app.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg")
 def inspect(
     file: Annotated[Path, typer.Argument(help="A picture that atelier made.")], as_json: JsonOption = False

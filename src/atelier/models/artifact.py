@@ -4,7 +4,7 @@ The file says nothing but facts of the training, so equal training gives equal b
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,9 +12,10 @@ from typing import Any, get_type_hints
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from atelier.models.controls import Controls, check
+from atelier.models.draws import noise
 from atelier.models.encoders import ENCODERS
 from atelier.models.methods import METHODS, Method
 from atelier.models.methods.base import Painter
@@ -43,6 +44,18 @@ class TrainedModel:
         """
         check(self.method.name, controls)
         return self.method.painter(self.config, self.generator, controls)
+
+    def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
+        """Pictures from noise, uint8 (B, 3, H, W); see `draws.noise`.
+
+        Raises:
+            ValueError: the method paints.
+        """
+        return self.from_noise(noise(seed, indices, getattr(self.config, "noise", 1), most))
+
+    def from_noise(self, numbers: Tensor) -> Tensor:
+        """The same from given noise (B, noise)."""
+        return self.method.generate(self.config, self.generator, numbers)
 
 
 def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[str, Any]) -> None:

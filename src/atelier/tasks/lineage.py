@@ -16,6 +16,7 @@ from atelier import __version__
 from atelier.tasks.images import read_xmp
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+GENERATED_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # from no picture
 SOFTWARE = f"Atelier {__version__}"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP = "http://ns.adobe.com/xap/1.0/"
@@ -47,7 +48,7 @@ class Lineage:
 
     model: ModelIdentity
     parameters: dict[str, Any]  # what the output depends on beside the model and the input, such as the strength
-    input_sha256: str
+    input_sha256: str  # "" where it was made from no picture
     software: str = SOFTWARE
 
 
@@ -105,13 +106,14 @@ def packet(lineage: Lineage) -> bytes:
         "input": lineage.input_sha256,
     }
     attributes = "".join(f"\n   atelier:{key}={quoteattr(_printable(value))}" for key, value in ours.items())
+    source = SOURCE_TYPE if lineage.input_sha256 else GENERATED_TYPE
     text = (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
         f' <rdf:RDF xmlns:rdf="{RDF}">\n'
         f'  <rdf:Description rdf:about="" xmlns:xmp="{XMP}" xmlns:Iptc4xmpExt="{IPTC}" xmlns:atelier="{OURS}"\n'
         f"   xmp:CreatorTool={quoteattr(lineage.software)}\n"
-        f'   Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"{attributes}/>\n'
+        f'   Iptc4xmpExt:DigitalSourceType="{source}"{attributes}/>\n'
         " </rdf:RDF>\n"
         "</x:xmpmeta>\n"
         '<?xpacket end="r"?>'
