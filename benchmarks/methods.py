@@ -1,12 +1,10 @@
 """The methods side by side, each with the same pictures, the same generator size and the same time on a processor.
 
-    python benchmarks/methods.py monet FOLDER --keep WORK        photo → Monet at 128²
-    python benchmarks/methods.py styles CONTENT STYLES --keep WORK     one painting as the style
-    python benchmarks/methods.py faces FOLDER --keep WORK        attributes and noise at 64²
+    python benchmarks/methods.py FOLDER --keep WORK
 
-FOLDER of `monet` holds `photo/` and `monet/` (the "monet2photo" set of Zhu et al. 2017); CONTENT is a folder of
-photographs, STYLES one of paintings; FOLDER of `faces` holds CelebA's `images.zip` and `list_attr_celeba.txt`. A fifth
-of the pictures is held out by ingestion, as it always is, and everything is measured on them.
+Photographs to Monet at 128²: FOLDER holds `photo/` and `monet/` (the "monet2photo" set of Zhu et al. 2017). A fifth of
+the pictures is held out by ingestion, as it always is, and everything is measured on them. What one painting is as a
+style `styles.py` shows, and faces `faces.py`.
 
 A method trains for `--minutes` of processor time, the time of all cores added up: ten minutes are five on two cores.
 Its steps are counted from a short training that is thrown away. What is finished is kept in WORK: the same command
@@ -41,6 +39,8 @@ class Contender:
     settings: dict[str, Any]
     batch: int = 1
     encoder: str = "efficientnet_lite0"
+    content: str = "photos"
+    style: str = "paintings"
 
 
 # 0.7 to 0.8 million weights in every generator; batches as in the papers
@@ -107,7 +107,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     def config(steps: int) -> TrainConfig:
         given = {
             "method": contender.method, contender.method: contender.settings, "encoder": contender.encoder,
-            "workers": 0, "loop": loop | {"steps": steps},
+            "content": contender.content, "style": contender.style, "workers": 0, "loop": loop | {"steps": steps},
         }  # fmt: skip
         return TypeAdapter(TrainConfig).validate_python(given)
 
@@ -164,7 +164,7 @@ def _steps(config: Callable[[int], Any], data: Path, out: Path, minutes: float) 
 def in_processes(names: list[str], contenders: dict[str, Contender], data: Path, keep: Path, minutes: float) -> None:
     """Train each in a process of its own, one after the other: peak memory is of one method then."""
     for name in names:
-        command = [sys.executable, __file__, "train", str(data), str(keep / name), "--minutes", str(minutes)]
+        command = [sys.executable, __file__, str(data), "--keep", str(keep / name), "--minutes", str(minutes)]
         subprocess.run([*command, "--contender", json.dumps(asdict(contenders[name]))], check=True)
 
 
@@ -200,30 +200,27 @@ def record(part: str, result: dict[str, Any]) -> None:
     path.write_text(json.dumps(known | {part: {"hardware": hardware(), **result}}, indent=2) + "\n")
 
 
+def arguments_of(description: str | None, *paths: str) -> argparse.ArgumentParser:
+    """What the scripts that compare methods have in common."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for path in paths:
+        parser.add_argument(path, type=Path)
+    parser.add_argument("--keep", type=Path, required=True, help="where workspaces and models are made and kept")
+    parser.add_argument("--minutes", type=float, default=10, help="of processor time for each method")
+    parser.add_argument("--methods", nargs="+", help="only these")
+    return parser
+
+
 def main() -> None:
-    """Run one part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = parser.add_subparsers(required=True)
-    for name, run, paths in (("monet", monet, ("folder",)),):
-        part = parts.add_parser(name)
-        part.set_defaults(run=run)
-        for path in paths:
-            part.add_argument(path, type=Path)
-        part.add_argument("--keep", type=Path, required=True, help="where workspaces and models are made and kept")
-        part.add_argument("--minutes", type=float, default=10, help="of processor time for each method")
-        part.add_argument("--methods", nargs="+", help="only these")
-    one = parts.add_parser("train")
-    one.add_argument("data", type=Path)
-    one.add_argument("out", type=Path)
-    one.add_argument("--minutes", type=float)
-    one.add_argument("--contender")
-    one.set_defaults(run=None)
+    """All methods, or one of them in a process of its own."""
+    parser = arguments_of(__doc__, "folder")
+    parser.add_argument("--contender", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.run:
-        arguments.run(arguments)
-    else:
+    if arguments.contender:
         torch.manual_seed(0)
-        print(train(Contender(**json.loads(arguments.contender)), arguments.data, arguments.out, arguments.minutes))
+        print(train(Contender(**arguments.contender), arguments.folder, arguments.keep, arguments.minutes))
+    else:
+        monet(arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""What is wished is said in a form that tells one job from another, and what a method lacks is refused by name."""
+
+import numpy as np
+import pytest
+
+from atelier.models.controls import HONOURED, Controls, Style, check
+from atelier.models.methods import METHODS
+
+
+def test_every_method_says_what_it_honours() -> None:
+    assert HONOURED.keys() == METHODS.keys()
+    known = set(Controls.__dataclass_fields__)
+    assert all(set(names) <= known for names in HONOURED.values())
+
+
+def test_only_what_was_said_is_recorded() -> None:
+    assert Controls().said() == {}
+    assert Controls(0.5, "b2a", to=("Young", "-Male")).said() == {
+        "strength": 0.5, "direction": "b2a", "to": ["Young", "-Male"],
+    }  # fmt: skip
+
+
+def test_styles_are_told_apart_by_their_pixels_weights_and_masks() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    other = pixels.copy()
+    other[0, 0, 0] = 1
+    mask = np.zeros((2, 2), np.uint8)
+    said = [
+        str(Controls(styles=(style,)).said())
+        for style in (
+            Style("a"),
+            Style("a", 0.5),
+            Style("a", 1.0, pixels),
+            Style("a", 1.0, pixels.reshape(2, 8, 3)),
+            Style("a", 1.0, other),
+            Style("a", 1.0, other, mask),
+        )
+    ]
+    assert len(set(said)) == len(said)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_a_strength_is_a_share(strength: float) -> None:
+    with pytest.raises(ValueError, match="strength must be between 0 and 1"):
+        Controls(strength)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_weight_is_above_nothing(weight: float) -> None:
+    with pytest.raises(ValueError, match="the weight of style 'x' must be above 0"):
+        Controls(styles=(Style("x", weight),))
+
+
+def test_what_a_method_lacks_is_refused_by_name() -> None:
+    check("cyclegan", Controls(0.5, "b2a"))
+    with pytest.raises(ValueError, match="cpgan has no control 'direction': it has strength"):
+        check("cpgan", Controls(direction="b2a"))
+    with pytest.raises(ValueError, match="cyclegan has no control 'preserve-color': it has strength, direction"):
+        check("cyclegan", Controls(preserve_color=True))
