@@ -22,7 +22,7 @@ class Encoder(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
-    def end_at(self, layer: str) -> None:  # noqa: B027  most end at their content layer
+    def end_at(self, layer: str) -> None:
         """Drop the weights that only features behind this one need; those are then no longer returned."""
 
     @classmethod
