@@ -49,7 +49,7 @@ class StylizeConfig:
     )
     styles: tuple[str, ...] = field(
         default=(),
-        metadata={"description": "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; none means what was trained"},
+        metadata={"description": "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; none means 'trained'"},
     )
     masks: tuple[str, ...] = field(
         default=(), metadata={"description": "a picture for each style, white where it goes; none means everywhere"}
