@@ -160,10 +160,28 @@ def train(
         _stage("train", workspace, as_json)
 
 
-@app.command(epilog="Example: atelier evaluate --json")
-def evaluate(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Measure the model on the held-out pictures."""
-    _stage("evaluate", workspace, as_json)
+@app.command(
+    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 ~/other"
+)
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare models: style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or model folders. One after "
+            "the other, joined by commas, or the option again."
+        ),
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Further models of --models.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the model on the held-out pictures; or with --models several, side by side in reports/comparison."""
+    if models:
+        _compare([name for text in (*models, *(more or ())) for name in text.split(",") if name], workspace, as_json)
+    elif more:
+        raise ValueError(f"what is {more[0]}? To compare models write --models {' '.join(more)}")
+    else:
+        _stage("evaluate", workspace, as_json)
 
 
 @app.command(epilog='Example: atelier retrain --cron "0 2 * * *" --timezone Europe/Berlin')
@@ -328,6 +346,22 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
 
         found = cross_validate.with_options(flow_run_name=f"folds {workspace.root.name}")(str(workspace.root), folds)
         _result(found, as_json, text=found.story)
+
+
+def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
+    """Models side by side, on the dataset as it is."""
+    from atelier.flows.candidates import candidates
+    from atelier.flows.control_plane import use
+
+    workspace = Workspace.find(where)
+    models = candidates(workspace, names)
+    with use(say=_say):
+        from atelier.flows.compare import run
+
+        found = run(workspace, models)
+        _result(found.content if as_json else found, as_json, text=found.story)
+        if found.failed:
+            raise typer.Exit(1)
 
 
 def _each_style(where: Path | None, as_json: bool) -> None:

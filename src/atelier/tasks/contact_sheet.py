@@ -14,7 +14,7 @@ _INK = (40, 40, 40)
 
 
 def contact_sheet(
-    cells: Sequence[Sequence[Pixels]],
+    cells: Sequence[Sequence[Pixels | None]],
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     cell_px: int = 128,
@@ -22,8 +22,8 @@ def contact_sheet(
     """Lay pictures out in a grid with labels on the left and above.
 
     Args:
-        cells: the pictures, row by row, each uint8 (H, W, 3) sRGB of any size; rows may differ in length. A picture is
-            shrunk or enlarged to fit its cell with its proportions kept.
+        cells: the pictures, row by row, each uint8 (H, W, 3) sRGB of any size; rows may differ in length, and None is
+            an empty cell. A picture is shrunk or enlarged to fit its cell with its proportions kept.
         rows: one label for each row, or none at all.
         columns: labels of the columns from the left, or none at all.
         cell_px: width and height of a cell, in pixels.
@@ -53,6 +53,8 @@ def contact_sheet(
         if rows:
             draw.text((left - _GAP_PX, y + cell_px / 2), rows[r], fill=_INK, font=font, anchor="rm")
         for c, picture in enumerate(row):
+            if picture is None:
+                continue
             shown = _fitted(picture, cell_px)
             x = left + c * pitch
             sheet.paste(shown, (x + (cell_px - shown.width) // 2, y + (cell_px - shown.height) // 2))

@@ -167,7 +167,7 @@ def measure(
         "style_groups": len(set(groups[1])),
     }
     few = min(counts["content_groups"], counts["style_groups"]) < MANY_GROUPS
-    return {"indicative": few, "size_px": size, "counts": counts, **_rounded(measured)}, each
+    return {"indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
 
 
 def read_facts(model: Path) -> Facts:
@@ -270,8 +270,8 @@ def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
     return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Six significant digits: enough for people, and for telling two models apart."""
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -143,6 +143,13 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
     return pairs
 
 
+def size_of(model: Path) -> dict[str, float]:
+    """How many parameters a model has, and how large its file is."""
+    trained = artifact.load(model)
+    parameters = sum(parameter.numel() for parameter in trained.generator.parameters())
+    return {"parameters": parameters, "megabytes": (model / artifact.WEIGHTS).stat().st_size / 1e6}
+
+
 def summarize(
     stylized: Sequence[Stylized],
     untouched: Sequence[Features],

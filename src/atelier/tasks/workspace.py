@@ -22,6 +22,7 @@ _IGNORED = """\
 /reports/index.html
 /reports/evaluation/
 /reports/styles/
+/reports/comparison/
 """
 _DVC_CONFIG = """\
 [core]
@@ -129,6 +130,11 @@ class Workspace:
         return self.reports / "styles" / model
 
     @property
+    def comparison(self) -> Path:
+        """Models side by side."""
+        return self.reports / "comparison"
+
+    @property
     def folds(self) -> Path:
         """What cross-validation found."""
         return self.reports / "folds.json"
@@ -162,6 +168,11 @@ class Workspace:
     def evaluation_cache(self) -> Path:
         """Features of real pictures, by dataset."""
         return self.private / "evaluation"
+
+    @property
+    def comparison_cache(self) -> Path:
+        """Features of real pictures, for the models that were compared last."""
+        return self.private / "comparison"
 
     @property
     def models(self) -> Path:

@@ -1,0 +1,91 @@
+"""Compare: registered models and model folders side by side, each measured as a Ray task of its own.
+
+A model that cannot be measured keeps no other from being measured; the flow fails at its end and names it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, tags, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect_ray import RayTaskRunner
+from prefect_ray.context import remote_options
+
+from atelier.flows.params import Params
+from atelier.flows.pictures import picture_artifact
+from atelier.flows.progress import shown
+from atelier.tasks import cluster
+from atelier.tasks import comparison as work
+from atelier.tasks.comparison import Candidate, Comparison, Measured, Terms
+from atelier.tasks.progress import Progress
+from atelier.tasks.workspace import Workspace
+
+_POLL_S = 0.5
+
+
+@task(task_run_name="look at the untouched pictures", cache_policy=NO_CACHE)
+def look(terms: Terms, candidates: list[Candidate]) -> int:
+    """Keep the features that all models are compared with."""
+    return work.look(terms, candidates)
+
+
+@task(task_run_name="measure {candidate.name}", cache_policy=NO_CACHE)
+def measure(terms: Terms, candidate: Candidate, looked: int) -> Measured:
+    """Measure a model, when the untouched pictures have been `looked` at."""
+    return work.measure(terms, candidate)
+
+
+@flow(name="compare", task_runner=RayTaskRunner(), validate_parameters=False)
+def compare(root: str, candidates: list[Candidate]) -> Comparison:
+    """Measure every model on the same held-out pictures and write `reports/comparison/`.
+
+    Raises:
+        RuntimeError: no model could be measured.
+    """
+    workspace = Workspace(Path(root))
+    cluster.preflight(workspace.root)
+    params = Params(workspace.params)
+    terms = work.agree(
+        params.evaluate,
+        workspace.dataset,
+        params.train.content,
+        params.augment.size_px,
+        workspace.comparison_cache,
+        candidates,
+    )
+    measured: dict[str, Measured] = {}
+    failed: dict[str, str] = {}
+    with tags(workspace.root.name), shown("compare") as report:
+        with remote_options(num_cpus=1):
+            looked: Any = look.submit(terms, candidates)
+            waiting = {one.name: measure.submit(terms, one, looked) for one in candidates}
+        while waiting:
+            done = len(measured) + len(failed)
+            report(Progress("compare", done, len(candidates), "models", f"measuring {', '.join(waiting)}"))
+            for name, future in list(waiting.items()):
+                try:
+                    found = future.result(timeout=_POLL_S, raise_on_failure=False)
+                except TimeoutError:
+                    continue
+                except Exception as error:  # noqa: BLE001 (a worker that died, as Ray tells it)
+                    found = error
+                del waiting[name]
+                if isinstance(found, Measured):
+                    measured[name] = found
+                else:
+                    failed[name] = " ".join(str(found).split()) or type(found).__name__
+        report(Progress("compare", len(candidates), len(candidates), "models"))
+    if not measured:
+        raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
+    order = [measured[one.name] for one in candidates if one.name in measured]
+    result = work.publish(workspace.comparison, terms, order, failed)
+    create_markdown_artifact(result.table.read_text(encoding="utf-8"), key="comparison")
+    picture_artifact("compared-pictures", result.grid, "The same pictures by every model")
+    return result
+
+
+def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
+    """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
+    cluster.connect()
+    return compare.with_options(flow_run_name=f"compare {workspace.root.name}")(str(workspace.root), candidates)
