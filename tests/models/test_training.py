@@ -14,11 +14,15 @@ from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics, window
 from atelier.models.training import Trainer, TrainingConfig, load_checkpoint, save_checkpoint
 from tests.models.tiny import (
+    ADAIN,
     CONFIG,
     CUT,
+    DCGAN,
     FAST,
     FASTCUT,
+    GAN,
     REMEDIES,
+    STARGAN,
     TRAINING,
     TinyEncoder,
     batches,
@@ -27,7 +31,17 @@ from tests.models.tiny import (
     trainer,
 )
 
-METHODS = {"cpgan": CONFIG, "cyclegan": REMEDIES, "cut": CUT, "fastcut": FASTCUT, "fast": FAST}
+METHODS = {
+    "cpgan": CONFIG,
+    "cyclegan": REMEDIES,
+    "cut": CUT,
+    "fastcut": FASTCUT,
+    "fast": FAST,
+    "adain": replace(ADAIN, adversarial_weight=1.0),
+    "stargan": STARGAN,
+    "gan": GAN,
+    "dcgan": DCGAN,
+}
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
 
 

@@ -9,20 +9,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.encoders import Encoder
+from atelier.models.methods.adain import AdainConfig
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.dcgan import DcganConfig
 from atelier.models.methods.fast import FastConfig
+from atelier.models.methods.gan import GanConfig
+from atelier.models.methods.stargan import StarganConfig
 from atelier.models.order import Order
 from atelier.models.training import Batch, Trainer, TrainingConfig, places
 
 CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
 )
+ADAIN = AdainConfig(filters=4, discriminator_filters=4, style_images=8)
 CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=6)
 CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projection=8)
 FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)
 FAST = FastConfig(filters=4, blocks=1, style_images=8)
+STARGAN = StarganConfig(
+    attributes=("dark", "light", "warm"),
+    exclusive=("dark", "light"),
+    filters=4,
+    blocks=1,
+    discriminator_filters=4,
+    discriminator_layers=2,
+    classifier_filters=2,
+)
+GAN = GanConfig(size_px=32, noise=8, width=16, discriminator_filters=4)
+DCGAN = DcganConfig(
+    size_px=32,
+    noise=8,
+    filters=4,
+    discriminator_filters=4,
+    diffaugment=("color", "translation"),
+    r1_weight=1.0,
+    r1_every=2,
+)
 # everything that has a memory or a random number
 REMEDIES = replace(
     CYCLEGAN,
@@ -49,7 +73,7 @@ class TinyEncoder(Encoder):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.shallow, self.deep = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 6, 3, 2)
+            self.shallow, self.deep = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1)
         self.freeze()
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -62,16 +86,22 @@ def pictures(seed: int) -> Tensor:
     return torch.randint(0, 256, (16, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
 
 
+def labels() -> Tensor:
+    """Of the sixteen pictures: dark or light or neither, and warm."""
+    rows = torch.arange(16)
+    return torch.stack([rows % 3 == 0, rows % 3 == 1, rows % 2 == 0], 1).float()
+
+
 def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
     own = places(rank, world_size, training.batch_size)
 
     def batch(step: int) -> Batch:
         positions = range(step * training.batch_size + own.start, step * training.batch_size + own.stop)
         content, style = (
-            images[[row for _, row in Order(training.seed, role, [len(images)], len(images)).pictures(positions)]]
-            for role, images in (("content", pictures(1)), ("style", pictures(2)))
+            [row for _, row in Order(training.seed, role, [16], 16).pictures(positions)]
+            for role in ("content", "style")
         )
-        return Batch(content, style)
+        return Batch(pictures(1)[content], pictures(2)[style], labels()[content], labels()[style])
 
     return batch
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -15,14 +16,22 @@ import pytest
 import torch
 
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.methods.stargan import StarganConfig
 from atelier.models.training import Batch, TrainingConfig
-from atelier.tasks import dataset, images
+from atelier.tasks import attributes, dataset, images
 from atelier.tasks.training_data import Batches, Stream, row_groups
 from atelier.tasks.training_plan import Plan
 
 ROWS = {"photos": (600, 300, 256, 700), "paintings": (300, 260)}  # of each shard: groups of 256 rows and their rests
 WINDOW = 512
 FOLDS = 5
+
+
+def said(domain: str, number: int) -> dict[str, object]:
+    """As CelebA's list has it, as folders of classes, as CSV, and as COCO's categories."""
+    if domain == "photos":
+        return {"Male": number % 2 == 0, "Young": number % 3 == 0, "sky": str(int(number % 5 == 0))}
+    return {"class": ("monet", "goya", "dix")[number % 3], "categories": ["boat"] if number % 4 == 0 else []}
 
 
 def make_set(folder: Path, shards: dict[str, tuple[int, ...]]) -> Path:
@@ -39,7 +48,7 @@ def make_set(folder: Path, shards: dict[str, tuple[int, ...]]) -> Path:
                 rows.append({
                     "id": f"{domain}{number}", "group": parent.hexdigest(), "domain": domain, "split": "train",
                     "image": {"bytes": content, "path": f"{number}.png"}, "width": 4, "height": 4, "source": "sample",
-                    "attributes": "{}",
+                    "attributes": json.dumps(said(domain, number)),
                 })  # fmt: skip
                 number += 1
             written.append(dataset.write_shard(folder, pa.Table.from_pylist(rows, dataset.SCHEMA), domain, "train"))
@@ -254,3 +263,70 @@ def test_the_time_spent_waiting_is_a_share(data: Path) -> None:
         batches(0)
         assert 0 < batches.waited_share() <= 1
         assert batches.waited_share() == 0, "counted from the last call on"
+
+
+NAMES = ("Young", "Male", "sky", "monet", "boat", "paintings")
+
+
+def truth(domain: str, number: int) -> list[float]:
+    if domain == "photos":
+        return [float(number % 3 == 0), float(number % 2 == 0), float(number % 5 == 0), 0, 0, 0]
+    return [0, 0, 0, float(number % 3 == 0), float(number % 4 == 0), 1]
+
+
+def test_labels_come_with_their_pictures(data: Path, whole: list[Batch]) -> None:
+    plan = make_plan(data, method_config=StarganConfig(attributes=NAMES))
+    batches = read(plan, [0, 40, 3])
+    assert_equal(batches, [whole[0], whole[40], whole[3]])
+    for batch in batches:
+        for domain, pictures, labels in (
+            ("photos", batch.content, batch.content_labels),
+            ("paintings", batch.style, batch.style_labels),
+        ):
+            assert labels is not None
+            assert labels.dtype == torch.float32
+            assert labels.tolist() == [truth(domain, number) for number in numbers(pictures)]
+    fold = read(replace(plan, fold=(1, FOLDS)), [2])[0]
+    assert fold.content_labels is not None
+    assert fold.content_labels.tolist() == [truth("photos", number) for number in numbers(fold.content)]
+    ranks = [read(plan, [9], rank, 2)[0] for rank in range(2)]
+    one = read(plan, [9])[0]
+    assert torch.equal(torch.cat([part.style_labels for part in ranks]), one.style_labels)  # type: ignore[arg-type, misc]
+
+
+def test_other_methods_get_no_labels(data: Path, whole: list[Batch]) -> None:
+    assert whole[0].content_labels is None
+    assert whole[0].style_labels is None
+    with Batches(make_plan(data), 0, 1) as batches:
+        batches(0)
+        assert all(held.result().labels is None for held in batches.content._held.values())
+
+
+def test_attributes_that_no_picture_has_are_told_with_those_there_are(data: Path) -> None:
+    card = dataset.read_card(data)
+    attributes.check(data, card, ("photos", "paintings"), NAMES)
+    with pytest.raises(ValueError, match="no picture has the attribute 'Bald': there are ") as raised:
+        attributes.check(data, card, ("photos", "paintings"), ("Male", "Bald"))
+    there = {"Male", "Young", "boat", "dix", "goya", "monet", "paintings", "photos", "sky"}
+    assert str(raised.value).endswith(": there are " + ", ".join(sorted(there)))
+    with pytest.raises(ValueError, match="no picture has the attribute 'monet': there are Male, Young, photos, sky"):
+        attributes.check(data, card, ("photos",), ("monet",))
+    with pytest.raises(ValueError, match="no attributes are named that the model shall learn: choose from Male,"):
+        attributes.check(data, card, ("photos",), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "true"),
+    [
+        ('{"a": true, "b": false, "c": 1, "d": 0, "e": -1, "f": null, "g": 0.5}', {"a", "c"}),
+        ('{"a": "1", "b": "0", "c": "-1", "d": "true", "e": "No", "f": "", "g": "red"}', {"a", "d", "red"}),
+        ('{"class": "monet", "categories": ["boat", "sky"]}', {"monet", "boat", "sky"}),
+        ("{}", set()),
+    ],
+)
+def test_what_is_true_of_a_picture(text: str, true: set[str]) -> None:
+    names = sorted({*"abcdefg", "red", "monet", "boat", "sky", "class", "elsewhere"})
+    (row,) = attributes.labels([text], names, "here").tolist()
+    assert {name for name, value in zip(names, row, strict=True) if value} == true
+    assert attributes.labels([text], ("here",), "here").tolist() == [[1.0]]
+    assert attributes.labels([], names, "here").shape == (0, len(names))
