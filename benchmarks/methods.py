@@ -6,9 +6,9 @@ Photographs to Monet at 128²: FOLDER holds `photo/` and `monet/` (the "monet2ph
 the pictures is held out by ingestion, as it always is, and everything is measured on them. What one painting is as a
 style `styles.py` shows, and faces `faces.py`.
 
-A method trains for `--minutes` of processor time, the time of all cores added up: ten minutes are five on two cores.
-Its steps are counted from a short training that is thrown away. What is finished is kept in WORK: the same command
-goes on.
+A method trains for `--minutes` of processor time, the time of all cores added up: ten minutes are five on two cores,
+less what threads wait for each other (`OMP_NUM_THREADS=1` wastes nothing). Its steps are counted from a short training
+that is thrown away. What is finished is kept in WORK: the same command goes on.
 """
 
 import argparse
@@ -125,6 +125,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     print(file=sys.stderr)
     result = {
         "steps": summary.steps, "images": summary.steps * contender.batch, "precision": summary.precision,
+        "threads": torch.get_num_threads(),
         "cpu_minutes": round((cpu_seconds() - used) / 60, 1), "minutes": round((time.perf_counter() - begin) / 60, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "continued_from_step": summary.resumed_from,
