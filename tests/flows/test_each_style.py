@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,31 @@ def test_each_has_a_name_to_restyle_and_to_promote_by(atelier: Atelier, studio: 
     assert promoted.stdout.strip() == "style-model-oils@prod is now v1.0.0"
     with pytest.raises(ValueError, match="no version of style-model is prod yet"):
         plan(str(studio.parent / "photos"), tmp_path, "style-model@prod", {}, studio)
+
+
+def test_side_by_side(atelier: Atelier, plane: str, studio: Path, tmp_path: Path) -> None:
+    """Registered models and a folder that is broken: what can be measured is, and the command says what cannot."""
+    broken = tmp_path / "broken"
+    shutil.copytree(studio / "artifacts" / "style-model-inks", broken)
+    (broken / "generator.safetensors").write_bytes(b"nothing")
+    names = ["style-model-inks@prod,style-model-oils@v1.0.0", str(broken)]
+    done = atelier("evaluate", "--models", *names, "--workspace", studio, "--json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    styles = [(model["name"], model["style_domain"]) for model in found["models"]]
+    assert styles == [("style-model-inks@v1.0.0", "inks"), ("style-model-oils@v1.0.0", "oils")]
+    assert list(found["failed"]) == ["broken"]
+    assert "generator.safetensors" in found["failed"]["broken"]
+    folder = studio / "reports" / "comparison"
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.md", "grid.png"]
+    assert json.loads((folder / "comparison.json").read_text()) == found
+    tasks = {run["name"] for run in asked(plane, "task_runs")}
+    assert {"measure style-model-inks@v1.0.0", "measure broken"} <= tasks
+    assert not (studio / "reports" / "evaluation.json").exists(), "the pipeline's own output"
+
+    wrong = atelier("evaluate", "--models", "style-model-inks@prod", "style-model@v9.0.0", "--workspace", studio)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.strip() == "atelier: there is no version 'v9.0.0' of style-model: there are none"
 
 
 def test_the_pipeline_is_left_as_it_is(studio: Path) -> None:

@@ -19,6 +19,8 @@ def test_pictures_are_where_row_and_column_say() -> None:
     assert tuple(sheet[4 + 16, 40 + 16]) == green
     assert tuple(sheet[40 + 16, 4 + 16]) == blue
     assert tuple(sheet[40 + 16, 40 + 16]) == (250, 250, 248), "the missing cell stays empty"
+    sheet = contact_sheet([[None, _plain(green)]], cell_px=32)
+    assert (tuple(sheet[20, 20]), tuple(sheet[20, 56])) == ((250, 250, 248), green)
 
 
 def test_a_picture_keeps_its_proportions() -> None:

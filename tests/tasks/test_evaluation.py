@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,17 @@ import pyarrow as pa
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import save_file
 
 from atelier.models import artifact
+from atelier.models.encoders import load
+from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.metrics.lpips import lpips
+from atelier.tasks import encoders, measuring
 from atelier.tasks.dataset import Card, Shard, read_card, write_card, write_shard
-from atelier.tasks.evaluation import EvaluateConfig, Evaluation, choose_ruler, evaluate, read_facts
-from atelier.tasks.held_out import held_out
+from atelier.tasks.evaluation import EvaluateConfig, Evaluation, Ruler, choose_ruler, evaluate, read_facts
+from atelier.tasks.held_out import batches, files, held_out
 from atelier.tasks.images import decode, encode
 from atelier.tasks.measuring import square
 from atelier.tasks.progress import Progress
@@ -156,7 +162,6 @@ def test_an_identical_picture_keeps_everything(
     tmp_path: Path, dataset: Path, ray_cluster: None, only_packaged_encoders: None
 ) -> None:
     """A generator whose output is what the photographs are scores as the photographs do."""
-    from atelier.tasks.evaluation import Ruler
     from atelier.tasks.measuring import Stylized, measure_real, summarize
 
     ruler = Ruler("efficientnet_lite0", choose_ruler("vgg19").weights, True)
@@ -171,6 +176,60 @@ def test_an_identical_picture_keeps_everything(
         assert metrics[name]["ratio"] == pytest.approx(1)
     assert metrics["content"]["stylized"] == 0
     assert metrics["inversion"] == {"share": 0, "correlation": 1}
+
+
+class TestLpips:
+    """With weights that stand where AlexNet's would be."""
+
+    @pytest.fixture(scope="class")
+    def ruler(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruler]:
+        cache = tmp_path_factory.mktemp("cache")
+        torch.manual_seed(3)
+        state = AlexNet().state_dict()
+        state |= {key: torch.rand(value.shape) for key, value in state.items() if key.startswith("heads")}
+        (cache / "encoders").mkdir()
+        save_file(state, cache / "weights")
+        digest = hashlib.sha256((cache / "weights").read_bytes()).hexdigest()
+        stem = encoders._stem("alexnet", encoders.SOURCES["alexnet"])
+        (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ATELIER_CACHE", str(cache))
+            yield choose_ruler("vgg19")
+
+    def test_measures(self, tmp_path: Path, dataset: Path, model: Path, ruler: Ruler) -> None:
+        photos, paintings = (held_out(dataset, read_card(dataset), of, 6) for of in ("photos", "paintings"))
+        groups = [p.group for p in photos], [p.group for p in paintings]
+        stylized = [measuring.measure_stylized(files(batch), 48, model, ruler) for batch in batches(photos, 4)]
+        untouched = [
+            measuring.measure_real(files(batch), 48, ruler, tmp_path / batch[0].id)
+            for batch in batches(photos, 4) + batches(paintings, 4)
+        ]
+        metrics, _ = measuring.summarize(stylized, untouched, *groups, ruler, 50, 0)
+
+        assert ruler.lpips is not None
+        encoder = load("alexnet", ruler.lpips)
+        assert isinstance(encoder, AlexNet)
+        before = torch.from_numpy(np.stack([square(decode(p.data), 48) for p in photos])).permute(0, 3, 1, 2)
+        after = artifact.load(model).painter()(before)
+        expected = lpips(encoder, before / 255, after / 255)
+        assert metrics["lpips"]["mean"] == pytest.approx(float(expected.mean()), rel=1e-4)
+        assert metrics["lpips"]["low"] < metrics["lpips"]["mean"] < metrics["lpips"]["high"]
+        places = [(i, j) for i in range(6) for j in range(6) if i != j]
+        first, second = (after[[pair[side] for pair in places]] / 255 for side in (0, 1))
+        mean = float(lpips(encoder, first, second).mean())
+        assert metrics["diversity"] == {"metric": "lpips_alexnet"} | metrics["diversity"]
+        assert metrics["diversity"]["stylized"] == pytest.approx(mean, rel=1e-3)
+        assert "artfid" not in metrics, "it is defined on Inception's features"
+
+        inception = replace(ruler, encoder="inception")
+        metrics, _ = measuring.summarize(stylized, untouched, *groups, inception, 50, 0)
+        product = (1 + metrics["lpips"]["mean"]) * (1 + metrics["frechet"]["stylized"])
+        assert metrics["artfid"]["stylized"] == pytest.approx(product)
+        assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
+
+    def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, ruler: Ruler) -> None:
+        photos = held_out(dataset, read_card(dataset), "photos", 2)
+        assert measuring.measure_stylized(files(photos), 24, model, ruler).seen is None
 
 
 class TestRuler:

@@ -171,7 +171,7 @@ def evaluate(
             "the other, joined by commas, or the option again."
         ),
     ] = None,
-    more: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Further models of --models.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Further models of --models.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -99,10 +99,9 @@ def find(
             raise ValueError(
                 f"{text} makes pictures from noise ({method}): it has none to paint and cannot be compared"
             )
-        if name in found:
-            name = text
-        if name in found:
-            raise ValueError(f"{text} is named twice")
+        if any(folder.resolve() == other.folder.resolve() for other in found.values()):
+            raise ValueError(f"{name} is named twice: name each model once")
+        name = text if name in found else name
         own = facts.get("style_domain")
         found[name] = Candidate(name, folder, method, str(facts.get("encoder", "")), own if own in domains else style)
     return list(found.values())
