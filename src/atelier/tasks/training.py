@@ -5,6 +5,7 @@ goes on; any other training starts fresh. The journal that the run writes is fol
 DVCLive's files and TensorBoard's events.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -30,7 +31,7 @@ from atelier.models.training import TrainingConfig
 from atelier.tasks import attributes, dataset, encoders
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
-from atelier.tasks.training_placement import SNAPSHOT, Fit, place
+from atelier.tasks.training_placement import SNAPSHOT, Fit, place, trains_on_gpu
 from atelier.tasks.training_plan import MODEL, Plan, sha256_of
 
 FORMAT = 2
@@ -55,7 +56,7 @@ class TrainConfig:
     encoder: str = field(
         default="auto",
         metadata={
-            "description": "perceptual encoder of the losses; auto takes vgg19 if its weights are found, "
+            "description": "perceptual encoder of the losses; auto takes vgg19 on GPUs if its weights are found, "
             "else efficientnet_lite0"
         },
     )
@@ -248,7 +249,7 @@ def facts_of(
         "augment": card.facts.get("augment"),
         "content_domain": config.content,
         "style_domain": config.style,
-        "encoder": _encoder(config.encoder),
+        "encoder": _encoder(config),
         "train": config.facts(),
         "initial": sha256_of(initial) if initial else None,
         "train_format": FORMAT,
@@ -277,19 +278,19 @@ def _note(entry: dict[str, Any]) -> str:
     return f"{note}data wait {entry['figures']['data_wait']:.0%}"
 
 
-def _encoder(name: str) -> str:
+def _encoder(config: TrainConfig) -> str:
     """The encoder's name, with its weights in place on this machine.
 
     Raises:
         FileNotFoundError: its weights are not found.
     """
+    name = config.encoder
     if name == "auto":
-        try:
-            encoders.resolve("vgg19")
-        except FileNotFoundError:
-            name = "efficientnet_lite0"
-        else:
-            return "vgg19"
+        name = "efficientnet_lite0"
+        if trains_on_gpu(config.workers, config.min_workers, config.device):
+            with contextlib.suppress(FileNotFoundError):
+                encoders.resolve("vgg19")
+                return "vgg19"
     encoders.resolve(name)
     return name
 

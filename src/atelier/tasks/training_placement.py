@@ -46,7 +46,7 @@ def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"])
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    gpu = device == "gpu" or (device == "auto" and gpus >= min_workers)
+    gpu = trains_on_gpu(workers, min_workers, device)
     if gpu and gpus < min_workers:
         raise ValueError(f"train.{_least(workers, min_workers)}, but the Ray cluster has {gpus} GPUs: use device cpu")
     room = [(node.get("CPU", 0), int(node.get("GPU", 0)) if gpu else workers) for node in nodes]
@@ -57,6 +57,19 @@ def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"])
             "use fewer workers or add nodes"
         )
     return Placement(workers, min_workers, now, cpus_per_worker(room, now), gpu)
+
+
+def trains_on_gpu(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"]) -> bool:
+    """Whether a training gets GPUs: those of the cluster, or without workers this machine's."""
+    if device != "auto":
+        return device == "gpu"
+    if workers:
+        import ray
+
+        return ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= min_workers
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def cpus_per_worker(nodes: Sequence[tuple[float, int]], workers: int) -> int:
