@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from atelier.models.controls import GENERATING, HONOURED
 from atelier.tasks.comparison_table import cells, markdown
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.dataset import read_card
@@ -86,19 +87,15 @@ def find(
         FileNotFoundError: there is no such model.
         ValueError: a model is damaged, or is none that paints; or one is named twice.
     """
-    from atelier.models.methods import METHODS
-
     found: dict[str, Candidate] = {}
     for text in names:
         name, folder = locate(text)
         facts = _facts(folder, text)
         method = facts["method"]
-        if method not in METHODS:
-            raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(METHODS)})")
-        if METHODS[method].generates:
-            raise ValueError(
-                f"{text} makes pictures from noise ({method}): it has none to paint and cannot be compared"
-            )
+        if method not in HONOURED:
+            raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
+        if method in GENERATING:
+            raise ValueError(f"{text} makes pictures from noise ({method}) and paints none: it cannot be compared")
         if any(folder.resolve() == other.folder.resolve() for other in found.values()):
             raise ValueError(f"{name} is named twice: name each model once")
         name = text if name in found else name
