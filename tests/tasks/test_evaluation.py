@@ -17,7 +17,9 @@ from atelier.models import artifact
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.methods.dcgan import Dcgan, DcganConfig
 from atelier.models.metrics.lpips import lpips
+from atelier.models.metrics.ssim import luminance
 from atelier.tasks import encoders, measuring
 from atelier.tasks.dataset import Card, Shard, read_card, write_card, write_shard
 from atelier.tasks.evaluation import EvaluateConfig, Evaluation, Ruler, choose_ruler, evaluate, read_facts
@@ -176,6 +178,30 @@ def test_an_identical_picture_keeps_everything(
         assert metrics[name]["ratio"] == pytest.approx(1)
     assert metrics["content"]["stylized"] == 0
     assert metrics["inversion"] == {"share": 0, "correlation": 1}
+
+
+def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
+    tmp_path: Path, dataset: Path, ray_cluster: None, only_packaged_encoders: None
+) -> None:
+    config = DcganConfig(size_px=32, noise=8, filters=4)
+    torch.manual_seed(0)
+    both = {"content_domain": "paintings", "style_domain": "paintings", "augment": {"size_px": 32}}
+    artifact.save(tmp_path / "model", config, Dcgan.build_generator(config, None), FACTS | both)
+    out, plots, cache = tmp_path / "evaluation.json", tmp_path / "plots", tmp_path / "cache"
+    metrics = evaluate(CONFIG, dataset, tmp_path / "model", out, plots, cache).metrics
+    assert metrics["kind"] == "generates"
+    assert not metrics.keys() & {"ssim", "content", "inversion", "lpips", "artfid"}
+    for name in ("kid", "frechet", "style"):
+        assert metrics[name]["stylized"] > 0
+        assert not metrics[name].keys() & {"photos", "ratio", "ratio_low"}, "paintings are no baseline for paintings"
+    assert metrics["diversity"]["ratio"] > 0
+    assert metrics["checkerboard"]["ratio"] > 0
+    made = artifact.load(tmp_path / "model").generate(0, range(6))
+    features = measuring.measure_stylized(files(held_out(dataset, read_card(dataset), "paintings", 6)), 32,
+        tmp_path / "model", choose_ruler("vgg19")).luminance  # fmt: skip
+    torch.testing.assert_close(torch.from_numpy(features), luminance(made / 255))
+    assert (plots / "ssim.csv").read_text() == "image,group,ssim,correlation\n"
+    assert decode((plots / "pairs" / "00-after.jpg").read_bytes()).shape == (32, 32, 3)
 
 
 class TestLpips:

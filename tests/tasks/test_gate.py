@@ -67,3 +67,21 @@ def test_pydantic_reads_the_config_and_refuses_unknown_keys() -> None:
     assert TypeAdapter(GateConfig).validate_python({"min_ssim": 0.7}).min_ssim == 0.7
     with pytest.raises(ValidationError):
         TypeAdapter(GateConfig).validate_python({"min_sim": 0.7})
+
+
+def test_models_that_edit_or_generate_are_held_to_what_they_have() -> None:
+    edits = {**GOOD, "kind": "edits", "kid": {"metric": "kid_inception", "stylized": 0.01}, "style": {}}
+    assert gate(edits, None, GateConfig()).passed
+    assert not gate({**edits, "ssim": {"mean": 0.1}}, None, GateConfig()).passed
+    assert not gate({**edits, "ssim": {"mean": 0.51}}, {**edits, "ssim": {"mean": 0.6}}, GateConfig()).passed
+    generates = {
+        key: value for key, value in {**edits, "kind": "generates"}.items() if key not in ("ssim", "inversion")
+    } | {"frechet": {"stylized": 100.0}}
+    assert gate(generates, None, GateConfig()).passed
+    assert not gate({**generates, "checkerboard": {"ratio": 5.0}}, None, GateConfig()).passed
+    better = {**generates, "frechet": {"stylized": 90.0}}
+    assert gate(better, generates, GateConfig()).passed
+    refused = gate(generates, better, GateConfig())
+    assert refused.reasons == ("frechet.stylized is 100, it must be at most 94.5 (prod has 90)",)
+    assert "not compared with prod" in " ".join(gate(generates, edits, GateConfig()).reasons)
+    assert not gate({k: v for k, v in GOOD.items() if k != "ssim"}, None, GateConfig()).passed, "a painter has all"

@@ -65,12 +65,17 @@ def _decision(entry: versions.Version) -> str:
 
 def _measures(metrics: dict[str, Any]) -> list[str]:
     """The headline figures in words; held-out pictures only."""
-    kid, style = metrics["kid"], metrics["style"]
+    kid, style, ssim = metrics["kid"], metrics["style"], metrics.get("ssim")
     indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
-    return [
+    distance = f"{1000 * kid['stylized']:.1f}"
+    if "ratio" in kid:  # not where the pictures before are of the style themselves
+        distance += f", photographs {1000 * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
+    lines = [
         f"on {metrics['counts']['content']} held-out pictures{indicative}:",
-        f"distance to the paintings, {kid['metric']} × 1000: {1000 * kid['stylized']:.1f}, "
-        f"photographs {1000 * kid['photos']:.1f} (ratio {kid['ratio']:.2f})",
-        f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'",
-        f"structure kept, SSIM of luminance: {metrics['ssim']['mean']:.2f}",
+        f"distance to the {'paintings' if 'ratio' in kid else 'real pictures'}, {kid['metric']} × 1000: {distance}",
     ]
+    if "ratio" in style:
+        lines.append(f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'")
+    if ssim:
+        lines.append(f"structure kept, SSIM of luminance: {ssim['mean']:.2f}")
+    return lines

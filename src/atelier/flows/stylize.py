@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.params import Params
-from atelier.models.controls import check
+from atelier.models.controls import check, check_attributes
+from atelier.tasks.attributes import known_to
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.one_picture import Painted, paint_one
 from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries
@@ -62,6 +63,8 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
         raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
     identity = identify(folder, name, version)
     check(identity.method, wished(config, Path.cwd()))
+    if config.to:
+        check_attributes(config.to, known_to(folder))
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
 

@@ -4,6 +4,7 @@ Nothing here needs torch, so that a wrong wish is told before anything starts.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -94,3 +95,18 @@ def check(method: str, controls: Controls) -> None:
         if name not in honoured:
             has = f"it has {', '.join(honoured)}" if honoured else "it has none"
             raise ValueError(f"{method} has no control {name.replace('_', '-')!r}: {has.replace('_', '-')}")
+
+
+def check_attributes(to: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse attributes that a model does not know.
+
+    Args:
+        to: as `Controls` has them.
+        known: to the model.
+
+    Raises:
+        ValueError: names the first, and those that there are.
+    """
+    for name in (wish.removeprefix("-") for wish in to):
+        if name not in known:
+            raise ValueError(f"the model knows no attribute {name!r}: it has {', '.join(known)}")

@@ -180,7 +180,7 @@ class Trainer:
         count = min(self.training.accumulate, len(self.places))
         for index in range(count):
             rows = slice(index * len(self.places) // count, (index + 1) * len(self.places) // count)
-            labels = (
+            content_labels, style_labels = (
                 None if of is None else of[rows].to(self.device) for of in (batch.content_labels, batch.style_labels)
             )
             yield Part(
@@ -191,8 +191,8 @@ class Trainer:
                 first=self.places.start + rows.start,
                 batch_size=self.training.batch_size,
                 alone=count == 1,
-                content_labels=next(labels),
-                style_labels=next(labels),
+                content_labels=content_labels,
+                style_labels=style_labels,
             )
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:

@@ -60,6 +60,19 @@ def check(folder: Path, card: dataset.Card, domains: Iterable[str], names: Seque
     raise ValueError(f"no picture has the attribute {sorted(missing)[0]!r}: there are {there}")
 
 
+def known_to(model: Path) -> tuple[str, ...]:
+    """The attributes that a model can give, without loading it.
+
+    Raises:
+        ValueError: the model does not say.
+    """
+    path = model / "model.json"
+    try:
+        return tuple(json.loads(path.read_text())["config"].get("attributes", ()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): train the model again or fetch it again") from error
+
+
 def _said(folder: Path, card: dataset.Card, domain: str) -> Iterator[str]:
     """The attributes of all pictures of a domain, shard by shard."""
     for shard in dataset.select(card.shards, domain):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from atelier.models.controls import GENERATING
 from atelier.tasks import encoders
 from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
@@ -62,6 +63,14 @@ class Facts:
     style_domain: str
     encoder: str  # of the loss
     size_px: int  # of the training pictures
+    method: str
+
+    @property
+    def kind(self) -> dict[str, str]:
+        """What the model does where it does not paint one domain in the style of another: see `gate.KINDS`."""
+        if self.method in GENERATING:
+            return {"kind": "generates"}
+        return {"kind": "edits"} if self.content_domain == self.style_domain else {}
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,9 @@ def evaluate(
     pairs = ray.remote(_show).options(num_cpus=1).remote(files(shown), model.resolve(), SHOWN_PX)
     measured, each = measure(config, model, photos, paintings, cache, report)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
-    rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos, each, strict=True)]
-    write_plots(plots, rows, _get(pairs), files(spread(paintings, GRID_COLUMNS)))
+    rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
+    names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
+    write_plots(plots, rows, _get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -144,7 +154,10 @@ def measure(
     photo_batches, painting_batches = batches(photos, config.batch), batches(paintings, config.batch)
     model, cache = model.resolve(), cache.resolve()
     # each task gives what it measured, which stays on the cluster, and how many pictures that were
-    stylized = [stylize.remote(files(batch), size, model, ruler) for batch in photo_batches]
+    stylized = [
+        stylize.remote(files(batch), size, model, ruler, index * config.batch)
+        for index, batch in enumerate(photo_batches)
+    ]
     kept = [cache / cache_name(batch, size, ruler) for batch in photo_batches + painting_batches]
     untouched = [
         real.remote(files(batch), size, ruler, file)
@@ -167,7 +180,11 @@ def measure(
         "style_groups": len(set(groups[1])),
     }
     few = min(counts["content_groups"], counts["style_groups"]) < MANY_GROUPS
-    return {"indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
+    if facts.content_domain == facts.style_domain:
+        for name in measured.keys() & {"kid", "frechet", "style", "artfid"}:
+            # what is in the style already is no baseline
+            measured[name] = {k: v for k, v in measured[name].items() if k != "photos" and not k.startswith("ratio")}
+    return {**facts.kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
 
 
 def read_facts(model: Path) -> Facts:
@@ -182,7 +199,8 @@ def read_facts(model: Path) -> Facts:
         raise FileNotFoundError(f"{model} holds no model (model.json is missing): run `atelier train`")
     try:
         facts = json.loads(path.read_bytes())
-        return Facts(facts["content_domain"], facts["style_domain"], facts["encoder"], int(facts["augment"]["size_px"]))
+        domains = facts["content_domain"], facts["style_domain"]
+        return Facts(*domains, facts["encoder"], int(facts["augment"]["size_px"]), facts["method"])
     except KeyError as error:
         raise ValueError(f"{path} does not name its {error.args[0]}: train again") from error
     except (ValueError, TypeError) as error:
@@ -219,10 +237,10 @@ def _real(data: list[bytes], size: int, ruler: Ruler, cache: Path) -> tuple[Any,
     return measuring.measure_real(data, size, ruler, cache), len(data)
 
 
-def _stylized(data: list[bytes], size: int, model: Path, ruler: Ruler) -> tuple[Any, int]:
+def _stylized(data: list[bytes], size: int, model: Path, ruler: Ruler, first: int) -> tuple[Any, int]:
     from atelier.tasks import measuring
 
-    return measuring.measure_stylized(data, size, model, ruler), len(data)
+    return measuring.measure_stylized(data, size, model, ruler, first), len(data)
 
 
 def _show(data: list[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:

@@ -16,6 +16,7 @@ def write_plots(
     rows: list[tuple[str, str, float, float]],
     pairs: list[tuple[Pixels, Pixels]],
     paintings: list[bytes],
+    labels: tuple[str, str] = ("photograph", "stylized"),
 ) -> None:
     """Write `ssim.csv` for DVC's plots, `pairs/` and `grid.png`; what the folder held is replaced.
 
@@ -24,6 +25,7 @@ def write_plots(
         rows: picture, group, SSIM and luminance correlation of each measured picture.
         pairs: pictures before and after.
         paintings: encoded pictures of the style, for the last row of the grid.
+        labels: what is before, and what is after.
     """
     shutil.rmtree(folder, ignore_errors=True)
     lines = ["image,group,ssim,correlation"]
@@ -37,7 +39,7 @@ def write_plots(
     for start in range(0, len(pairs), GRID_COLUMNS):
         part = pairs[start : start + GRID_COLUMNS]
         cells += [[before for before, _ in part], [after for _, after in part]]
-        names += ["photograph", "stylized"]
+        names += labels
     cells.append([decode(data) for data in paintings])
     names.append("the style")
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))

@@ -62,8 +62,8 @@ class Stylized:
     features: Features
     luminance: np.ndarray  # (B, 1, S, S) float32 in [0, 1]
     photo_luminance: np.ndarray  # as luminance, of the photographs
-    ssim: np.ndarray  # (B,)
-    correlation: np.ndarray  # (B,)
+    ssim: np.ndarray | None  # (B,); None of pictures that were made from noise
+    correlation: np.ndarray | None  # (B,), the same
     seconds: float  # to stylize the batch
     seen: Seen | None = None  # None where LPIPS cannot be had
 
@@ -97,41 +97,46 @@ def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -
     return features
 
 
-def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Ruler) -> Stylized:
-    """Stylize photographs and measure what came out.
+def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Ruler, first: int = 0) -> Stylized:
+    """Stylize photographs and measure what came out; or measure as many pictures that are generated.
 
     Args:
         files: encoded photographs.
         size: pixels a side that they are stylized and measured at.
         model: the model folder.
         ruler: the encoder.
+        first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
-    photos = _batch(files, size)
+    photos, generates = _batch(files, size), trained.method.generates
     started = time.perf_counter()
-    stylized = trained.painter()(photos)
+    stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(photos)
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(
         features=_features(stylized, ruler),
         luminance=after.numpy(),
         photo_luminance=before.numpy(),
-        ssim=ssim(before, after).numpy(),
-        correlation=correlation(before, after).numpy(),
+        ssim=None if generates else ssim(before, after).numpy(),
+        correlation=None if generates else correlation(before, after).numpy(),
         seconds=seconds,
-        seen=_seen(photos, stylized, ruler.lpips) if ruler.lpips and size >= SMALLEST else None,
+        seen=_seen(photos, stylized, ruler.lpips) if ruler.lpips and size >= SMALLEST and not generates else None,
     )
 
 
 def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:
-    """Pictures for people: whole, in their own proportions, before and after.
+    """Pictures for people: whole, in their own proportions, before and after; or beside generated ones.
 
     Args:
         files: encoded photographs.
         model: the model folder.
         longest: pixels of the longer side at most.
     """
-    paint = artifact.load(model).painter()
+    trained = artifact.load(model)
+    if trained.method.generates:
+        made = list(trained.generate(0, range(len(files))).permute(0, 2, 3, 1).cpu().numpy())
+        return [(square(decode(data), len(one)), one) for data, one in zip(files, made, strict=True)]
+    paint = trained.painter()
     pairs = []
     for data in files:
         picture = decode(data)
@@ -171,7 +176,8 @@ def summarize(
         seed: of the resamples.
 
     Returns:
-        The measures by name, as `reports/evaluation.json` holds them, and each picture's SSIM and correlation.
+        The measures by name, as `reports/evaluation.json` holds them, and each picture's SSIM and correlation; without
+        those that need the picture before, and with no pairs, where pictures were made from noise.
     """
     n = len(photo_groups)
     features = [*(batch.features for batch in stylized), *untouched]
@@ -182,13 +188,6 @@ def summarize(
     style = compare(style_kernel(grams, slice(2 * n, None)), *groups)
     fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
     varied = {"metric": f"distance_{ruler.encoder}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
-    content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
-    kept, unrelated = content_distances(content[n:], content[:n], photo_groups)
-    similarity = np.concatenate([batch.ssim for batch in stylized])
-    correlations = np.concatenate([batch.correlation for batch in stylized])
-    weights = group_weights(photo_groups, resamples, np.random.default_rng(seed))
-    low, high = _interval(similarity, weights)
-    content_low, content_high = _interval(kept, weights)
     grids = [
         checkerboard(torch.from_numpy(np.concatenate([getattr(batch, name) for batch in stylized])))
         for name in ("luminance", "photo_luminance")
@@ -202,6 +201,22 @@ def summarize(
             **_beside(*fid),
         },
         "style": {**encoder, **asdict(style)},
+        "diversity": varied,
+        "checkerboard": _beside(*grids),
+        # a whole batch in its median pass: the first one also pays for warming up
+        "speed": {"images_per_second": float(np.median([len(batch.luminance) / batch.seconds for batch in stylized]))},
+    }
+    ssims = [batch.ssim for batch in stylized if batch.ssim is not None]
+    if not ssims:
+        return measures, []
+    similarity = np.concatenate(ssims)
+    correlations = np.concatenate([batch.correlation for batch in stylized if batch.correlation is not None])
+    content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
+    kept, unrelated = content_distances(content[n:], content[:n], photo_groups)
+    weights = group_weights(photo_groups, resamples, np.random.default_rng(seed))
+    low, high = _interval(similarity, weights)
+    content_low, content_high = _interval(kept, weights)
+    measures |= {
         "content": {
             **encoder,
             **_beside(float(kept.mean()), unrelated),
@@ -209,11 +224,7 @@ def summarize(
             "ratio_high": content_high / unrelated,
         },
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
-        "diversity": varied,
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
-        "checkerboard": _beside(*grids),
-        # a whole batch in its median pass: the first one also pays for warming up
-        "speed": {"images_per_second": float(np.median([len(batch.ssim) / batch.seconds for batch in stylized]))},
     }
     seen = [batch.seen for batch in stylized if batch.seen]
     if len(seen) == len(stylized):

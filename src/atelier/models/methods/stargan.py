@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.controls import Controls
+from atelier.models.controls import Controls, check_attributes
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
@@ -114,10 +114,9 @@ class Wish:
     def __init__(self, config: StarganConfig, to: Sequence[str]) -> None:
         names, self.config = config.attributes, config
         self.given: dict[int, float] = {}
+        check_attributes(to, names)
         for wish in to:
             name = wish.removeprefix("-")
-            if name not in names:
-                raise ValueError(f"the model knows no attribute {name!r}: it has {', '.join(names)}")
             self.given[names.index(name)] = float(name == wish)
         self.exclusive = [names.index(name) for name in config.exclusive]
         chosen = [index for index in self.exclusive if self.given.get(index)]
