@@ -35,7 +35,7 @@ def learned(config: ColorConfig = CONFIG, style: torch.Tensor = STYLE) -> Traine
 
 
 def test_the_space_is_the_papers() -> None:
-    """Grey is nearly without opponent colours, and l is √3 times its logarithm: the rows of equation 4 sum to about 1."""
+    """Grey has hardly opponent colours and l is √3 times its logarithm: rows of equation 4 sum to about 1."""
     l, a, b = to_lab(torch.zeros(1, 3, 1, 1))[0, :, 0, 0].tolist()  # noqa: E741
     assert l == pytest.approx(3**0.5 * np.log10(0.5), abs=5e-3)
     assert abs(a) < 5e-3
