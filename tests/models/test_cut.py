@@ -154,7 +154,8 @@ def test_the_step_is_the_papers_objective(config: CutConfig) -> None:
         objective = objective + config.identity_weight * terms["identity_nce"]
     objective.backward()
     for one, p in zip(found, networks.parameters(), strict=True):
-        torch.testing.assert_close(one, p.grad, rtol=1e-3, atol=1e-5)
+        assert p.grad is not None
+        torch.testing.assert_close(one, p.grad, rtol=1e-3, atol=1e-3 * p.grad.abs().max().item())
 
 
 @pytest.mark.parametrize("config", [CUT, FASTCUT], ids=["cut", "fastcut"])
