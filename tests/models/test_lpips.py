@@ -9,24 +9,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models.encoders.alexnet import AlexNet
-from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.metrics.artfid import artfid
 from atelier.models.metrics.diversity import diversity, mean_squared_distance
 from atelier.models.metrics.lpips import embed, lpips
 
 Published = dict[str, Tensor]
+Conv = tuple[int, int, int, int, int]
+Network = tuple[str, list[Conv], dict[int, tuple[int, int]], list[int]]
 
 # of each network: its name there, the convolutions' kernel, input, output, stride and padding, whether a pool of (size,
 # stride) stands before each, and after which convolutions features are compared
-ALEXNET = (
+ALEXNET: Network = (
     "AlexNet_0",
     [(11, 3, 64, 4, 2), (5, 64, 192, 1, 2), (3, 192, 384, 1, 1), (3, 384, 256, 1, 1), (3, 256, 256, 1, 1)],
     {1: (3, 2), 2: (3, 2)},
     [0, 1, 2, 3, 4],
 )
 WIDTHS = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-VGG16 = (
+VGG16: Network = (
     "VGG16_0",
     [(3, i, o, 1, 1) for i, o in pairwise(WIDTHS)],
     {2: (2, 2), 4: (2, 2), 7: (2, 2), 10: (2, 2)},
@@ -34,7 +35,7 @@ VGG16 = (
 )
 
 
-def published(network: tuple, seed: int) -> Published:
+def published(network: Network, seed: int) -> Published:
     """Random weights in the published layout; every convolution keeps the size of what it is given."""
     name, convs, _, judged = network
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +49,7 @@ def published(network: tuple, seed: int) -> Published:
     return found
 
 
-def by_hand(network: tuple, weights: Published, x: Tensor, y: Tensor) -> list[float]:
+def by_hand(network: Network, weights: Published, x: Tensor, y: Tensor) -> list[float]:
     """Zhang et al. 2018, section 3, step by step from pictures in [-1, 1], with the published shift and scale."""
     name, convs, pools, judged = network
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
@@ -72,7 +73,7 @@ def by_hand(network: tuple, weights: Published, x: Tensor, y: Tensor) -> list[fl
     return total.tolist()
 
 
-def loaded(kind: type[Calibrated], weights: Published) -> Calibrated:
+def loaded(kind: type[AlexNet | Vgg16], weights: Published) -> AlexNet | Vgg16:
     encoder = kind()
     encoder.load_state_dict(kind.convert(weights))
     encoder.freeze()
@@ -86,7 +87,7 @@ def pairs(side: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("kind", "network"), [(AlexNet, ALEXNET), (Vgg16, VGG16)])
-def test_is_the_formula_whatever_the_weights(kind: type[Calibrated], network: tuple) -> None:
+def test_is_the_formula_whatever_the_weights(kind: type[AlexNet | Vgg16], network: Network) -> None:
     weights = published(network, seed=1)
     x, y = pairs((48, 64))
     encoder = loaded(kind, weights)

@@ -92,7 +92,7 @@ def arrays(kind: type[networks.Encoder]) -> dict[str, dict[str, dict[str, np.nda
             network[f"Conv_{len(network)}"] = {"kernel": np.ascontiguousarray(array.transpose(2, 3, 1, 0))}
         else:
             network[f"Conv_{len(network) - 1}"]["bias"] = array
-    return {"AlexNet_0": network, **heads}  # type: ignore[dict-item]
+    return {"AlexNet_0": network, **heads}
 
 
 def test_a_source_archive_of_arrays_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

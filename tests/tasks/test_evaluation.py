@@ -204,25 +204,28 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     assert decode((plots / "pairs" / "00-after.jpg").read_bytes()).shape == (32, 32, 3)
 
 
+@pytest.fixture(scope="module")
+def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruler]:
+    """An encoder, and LPIPS with random weights."""
+    cache = tmp_path_factory.mktemp("cache")
+    torch.manual_seed(3)
+    state = AlexNet().state_dict()
+    state |= {key: torch.rand(value.shape) for key, value in state.items() if key.startswith("heads")}
+    (cache / "encoders").mkdir()
+    save_file(state, cache / "weights")
+    digest = hashlib.sha256((cache / "weights").read_bytes()).hexdigest()
+    stem = encoders._stem("alexnet", encoders.SOURCES["alexnet"])
+    (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_CACHE", str(cache))
+        yield choose_ruler("vgg19")
+
+
 class TestLpips:
     """With weights that stand where AlexNet's would be."""
 
-    @pytest.fixture(scope="class")
-    def ruler(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruler]:
-        cache = tmp_path_factory.mktemp("cache")
-        torch.manual_seed(3)
-        state = AlexNet().state_dict()
-        state |= {key: torch.rand(value.shape) for key, value in state.items() if key.startswith("heads")}
-        (cache / "encoders").mkdir()
-        save_file(state, cache / "weights")
-        digest = hashlib.sha256((cache / "weights").read_bytes()).hexdigest()
-        stem = encoders._stem("alexnet", encoders.SOURCES["alexnet"])
-        (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ATELIER_CACHE", str(cache))
-            yield choose_ruler("vgg19")
-
-    def test_measures(self, tmp_path: Path, dataset: Path, model: Path, ruler: Ruler) -> None:
+    def test_measures(self, tmp_path: Path, dataset: Path, model: Path, with_lpips: Ruler) -> None:
+        ruler = with_lpips
         photos, paintings = (held_out(dataset, read_card(dataset), of, 6) for of in ("photos", "paintings"))
         groups = [p.group for p in photos], [p.group for p in paintings]
         stylized = [measuring.measure_stylized(files(batch), 48, model, ruler) for batch in batches(photos, 4)]
@@ -253,9 +256,9 @@ class TestLpips:
         assert metrics["artfid"]["stylized"] == pytest.approx(product)
         assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
 
-    def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, ruler: Ruler) -> None:
+    def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: Ruler) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)
-        assert measuring.measure_stylized(files(photos), 24, model, ruler).seen is None
+        assert measuring.measure_stylized(files(photos), 24, model, with_lpips).seen is None
 
 
 class TestRuler:

@@ -64,6 +64,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
             done = len(measured) + len(failed)
             report(Progress("compare", done, len(candidates), "models", f"measuring {', '.join(waiting)}"))
             for name, future in list(waiting.items()):
+                found: Measured | Exception
                 try:
                     found = future.result(timeout=_POLL_S, raise_on_failure=False)
                 except TimeoutError:

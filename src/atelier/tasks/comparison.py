@@ -99,7 +99,7 @@ def find(
         if any(folder.resolve() == other.folder.resolve() for other in found.values()):
             raise ValueError(f"{name} is named twice: name each model once")
         name = text if name in found else name
-        own = facts.get("style_domain")
+        own = str(facts.get("style_domain"))
         found[name] = Candidate(name, folder, method, str(facts.get("encoder", "")), own if own in domains else style)
     return list(found.values())
 
