@@ -8,11 +8,13 @@ their channels, and there are as many stages as they halve the size.
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from atelier.models.networks.reflection import Reflection
 
 CONVOLUTIONS = (2, 2, 4)  # at full, half and quarter size, as VGG-19 has; 4 below too, but one where it begins
+FAINT = 0.1  # of the last convolution's first weights
 
 
 class Mirror(nn.Module):
@@ -38,6 +40,18 @@ class Mirror(nn.Module):
             if level:
                 layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
         self.body = nn.Sequential(*layers[:-1])  # the last convolution makes the picture
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """He et al. 2015, equation 10, so that it learns from the first step on; the first pictures are nearly grey."""
+        convolutions = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
+        for layer in convolutions:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            layer.bias.zero_()
+        convolutions[-1].weight *= FAINT
+        nn.init.constant_(convolutions[-1].bias, 0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""

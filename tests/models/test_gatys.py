@@ -1,0 +1,164 @@
+"""Optimisation of one picture: it lowers its loss, the same way every time, and every control counts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from atelier.models import artifact
+from atelier.models.controls import Controls, Style
+from atelier.models.encoders import ENCODERS
+from atelier.models.losses.perceptual import gram, style_loss
+from atelier.models.methods.gatys import Gatys, GatysConfig, GatysGenerator, Optimisation
+from atelier.models.training import Trainer, save_checkpoint
+from tests.models.test_training import _connected
+from tests.models.tiny import TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+
+CONFIG = GatysConfig(steps=4, scales=2, style_images=16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> artifact.TrainedModel:
+    """Prepared, saved and loaded."""
+    folder = tmp_path_factory.mktemp("model")
+    t = trainer(CONFIG)
+    finished: list[int] = []
+    t.run(batches(TRAINING), ignore, finished.append, ignore)
+    assert finished == [TRAINING.steps]
+    artifact.save(folder, CONFIG, t.generator_ema, {"encoder": "tiny"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENCODERS, "tiny", TinyEncoder)
+        return artifact.load(folder)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return pictures(7)[:2].repeat(1, 1, 4, 4)[..., :130, :129]  # two sizes are painted
+
+
+def dark(seed: int) -> Style:
+    return Style("dark.png", pixels=np.random.default_rng(seed).integers(0, 60, (40, 30, 3), dtype=np.uint8))
+
+
+def test_what_is_learned_are_the_mean_gram_matrices(model: artifact.TrainedModel) -> None:
+    features = TinyEncoder()(pictures(2).float() / 255)
+    assert isinstance(model.generator, GatysGenerator)
+    for layer, found in model.generator.trained().items():
+        torch.testing.assert_close(found, gram(features[layer]).mean(0))
+
+
+@pytest.mark.parametrize("algorithm", ["lbfgs", "adam"])
+def test_the_loss_falls_at_every_further_step(model: artifact.TrainedModel, algorithm: Any) -> None:
+    assert isinstance(model.generator, GatysGenerator)
+    generator = model.generator
+    given = pictures(7)[:1].float() / 127.5 - 1
+    target = generator.seen(generator(pictures(2)[:1].float() / 512 - 1))
+    losses = []
+    for steps in (1, 5, 25):
+        config = replace(CONFIG, algorithm=algorithm, content_weight=0.1)
+        task = Optimisation(config, generator, [target], steps, config.style_weight)
+        content = generator(given)[generator.encoder.content_layer]
+        losses += [task.loss(x, content, target).item() for x in ([given] if steps == 1 else []) + [task(given)]]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_painting_is_a_function_of_the_picture_alone(model: artifact.TrainedModel, images: Tensor) -> None:
+    painted = model.painter()(images)
+    assert painted.shape == images.shape
+    assert not torch.equal(painted, images)
+    assert torch.equal(model.painter()(images), painted)
+    assert torch.equal(model.painter()(images[1:]), painted[1:]), "neighbours count"
+    assert torch.equal(model.painter()(images[[0, 1, 1]]), painted[[0, 1, 1]])
+    with torch.inference_mode():
+        assert torch.equal(model.painter()(images.clone()), painted)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (37, 18)])
+def test_pictures_of_any_size(model: artifact.TrainedModel, size: tuple[int, int]) -> None:
+    small = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    styles = (Style("dot.png", pixels=np.zeros((1, 1, 3), np.uint8)), Style("trained"))
+    for controls in (Controls(), Controls(styles=styles)):
+        assert model.painter(controls)(small).shape == small.shape
+
+
+def test_every_control_counts(model: artifact.TrainedModel, images: Tensor) -> None:
+    image = images[:1, :, :40, :40]
+
+    def painted(**said: Any) -> Tensor:
+        return model.painter(Controls(**said))(image)
+
+    usual = painted()
+    assert torch.equal(painted(strength=0.0), image)
+    assert (painted(strength=0.5).float() - (usual.float() + image.float()) / 2).abs().max() <= 1
+    assert torch.equal(painted(steps=4, style_weight=1.0, styles=(Style("trained", 0.2),)), usual)
+    for said in (
+        {"steps": 8},
+        {"style_weight": 3.0},
+        {"styles": (dark(0),)},
+        {"preserve_color": True},
+        {"styles": (dark(0), Style("trained"))},
+    ):
+        assert not torch.equal(painted(**said), usual), said
+
+
+def test_a_style_takes_its_statistics(model: artifact.TrainedModel, images: Tensor) -> None:
+    """The Gram matrices of what is painted come near those of the style that was said."""
+    image = images[:1, :, :40, :40]
+    bright = replace(dark(0), pixels=255 - dark(0).pixels)  # type: ignore[operator]
+    painted = {
+        name: model.painter(Controls(styles=styles, steps=20, style_weight=10.0))(image)
+        for name, styles in {"dark": (dark(0),), "bright": (bright,), "both": (dark(0), bright)}.items()
+    }
+
+    def seen(pixels: Tensor) -> dict[str, Tensor]:
+        assert isinstance(model.generator, GatysGenerator)
+        return model.generator.seen(model.generator(pixels.float() / 127.5 - 1))
+
+    of_style = {
+        name: seen(torch.from_numpy(s.pixels).permute(2, 0, 1)[None])  # type: ignore[arg-type]
+        for name, s in (("dark", dark(0)), ("bright", bright))
+    }
+    of_style["both"] = {layer: (of_style["dark"][layer] + of_style["bright"][layer]) / 2 for layer in of_style["dark"]}
+    for name, target in of_style.items():
+        distances = {other: style_loss(seen(x), target).item() for other, x in painted.items()}
+        assert min(distances, key=distances.__getitem__) == name
+        assert distances[name] < 0.1 * style_loss(seen(image), target)
+
+
+def test_what_it_cannot_is_refused(model: artifact.TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^style 'picaso' is no picture file.*it knows 'trained'$"):
+        model.painter(Controls(styles=(Style("picaso"),)))
+    with pytest.raises(ValueError, match="gatys has no masks"):
+        model.painter(Controls(styles=(replace(dark(0), mask=np.zeros((2, 2), np.uint8)),)))
+    with pytest.raises(ValueError, match="does not say which it was trained with"):
+        Gatys.build_generator(CONFIG, None)
+
+
+def _train(rank: int, world_size: int, folder: str) -> None:
+    _connected(rank, world_size, folder)
+    t = Trainer(CONFIG, TRAINING, TinyEncoder(), rank=rank)
+    t.run(batches(TRAINING, rank, world_size), ignore, ignore, ignore)
+    save_checkpoint(Path(folder) / f"{rank}.safetensors", t)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_workers_learn_the_same(tmp_path: Path) -> None:
+    one = trainer(CONFIG)
+    one.run(batches(TRAINING), ignore, ignore, ignore)
+    torch.multiprocessing.spawn(_train, (2, str(tmp_path)), nprocs=2)
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    for key, expected in one.state_dict().items():
+        assert torch.equal(first[key], second[key]), key
+        torch.testing.assert_close(first[key], expected, msg=key)
+
+
+def test_its_config_is_plain_values(model: artifact.TrainedModel) -> None:
+    assert model.config == CONFIG
+    assert json.loads(json.dumps(model.facts["config"]))["algorithm"] == "lbfgs"
