@@ -44,7 +44,7 @@ class AdainConfig:
     )
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
     style_weight: float = field(default=10.0, metadata={"description": "weight λ of the style loss", "ge": 0})
-    adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
+    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(
         default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
     )
