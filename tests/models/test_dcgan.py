@@ -101,7 +101,7 @@ def test_the_pictures_of_the_style_are_learned(config: Any) -> None:
         config, diffaugment=(), optimizer=replace(config.optimizer, generator_lr=5e-3, discriminator_lr=2e-3)
     )
     watchdog = WatchdogConfig(enabled=False)
-    t = trainer(config, steps=150, watchdog=watchdog, decay_from=1.0)
+    t = trainer(config, steps=80, watchdog=watchdog, decay_from=1.0)
     t.run(lambda step: Batch(pictures(1)[:4], red), ignore, ignore, ignore)
     made = t.sample(pictures(1)).float().mean((0, 2, 3))
     assert made[0] > 120

@@ -73,6 +73,7 @@ class ConditionedGenerator(nn.Module):
             *(Reflection(3), ToPicture(f, 3, 7)),
         )
         initialise(self)
+        nn.init.zeros_(self.decode[-1].weight)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], multiples of 4 px and 8 at least, with labels (B, A) to (B, 3, H, W), float32."""
