@@ -16,6 +16,7 @@ from atelier.tasks.comparison_table import cells
 from atelier.tasks.dataset import Card, write_card
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.images import decode
+from atelier.tasks.progress import Progress
 from tests.tasks.test_evaluation import make_shard
 
 CONFIG = EvaluateConfig(pictures=8, batch=4, resamples=30, pairs=3)
@@ -57,7 +58,10 @@ def terms(studio: Path, candidates: list[Candidate], tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def measured(terms: Terms, candidates: list[Candidate]) -> list[Measured]:
-    return [measure(terms, candidate) for candidate in candidates]
+    seen: list[Progress] = []
+    found = [measure(terms, candidate, seen.append) for candidate in candidates]
+    assert [(p.done, p.total) for p in seen] == 3 * [(4, terms.photos), (8, terms.photos)]
+    return found
 
 
 def test_each_is_held_against_its_own_style(candidates: list[Candidate]) -> None:
@@ -142,9 +146,14 @@ class TestErrors:
             find([str(studio / "first")] * 2, located, "oils", DOMAINS)
 
     def test_equal_names_of_different_folders(self, studio: Path, tmp_path: Path) -> None:
-        shutil.copytree(studio / "first", tmp_path / "first")
-        found = find([str(studio / "first"), str(tmp_path / "first")], located, "oils", DOMAINS)
-        assert [c.name for c in found] == ["first", str(tmp_path / "first")]
+        for folder in ("a", "b"):
+            shutil.copytree(studio / "first", tmp_path / folder / "first")
+        paths = [studio / "second", tmp_path / "a" / "first", tmp_path / "b" / "first"]
+        assert [c.name for c in find(list(map(str, paths)), located, "oils", DOMAINS)] == [
+            "second",
+            "a/first",
+            "b/first",
+        ]
 
     def test_one_that_paints_nothing(self, studio: Path, tmp_path: Path) -> None:
         (tmp_path / "model.json").write_text(json.dumps({"method": "dcgan"}))

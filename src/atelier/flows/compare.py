@@ -15,7 +15,7 @@ from prefect_ray.context import remote_options
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
-from atelier.tasks import cluster
+from atelier.tasks import cluster, telling
 from atelier.tasks import comparison as work
 from atelier.tasks.comparison import Candidate, Comparison, Measured, Terms
 from atelier.tasks.progress import Progress
@@ -33,7 +33,7 @@ def look(terms: Terms, candidates: list[Candidate]) -> int:
 @task(task_run_name="measure {candidate.name}", cache_policy=NO_CACHE)
 def measure(terms: Terms, candidate: Candidate, looked: int) -> Measured:
     """Measure a model, when the untouched pictures have been `looked` at."""
-    return work.measure(terms, candidate)
+    return work.measure(terms, candidate, telling.to(_run(terms, candidate)))
 
 
 @flow(name="compare", task_runner=RayTaskRunner(), validate_parameters=False)
@@ -54,16 +54,19 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
         workspace.comparison_cache,
         candidates,
     )
+    total = len(candidates) * terms.photos
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
     with tags(workspace.root.name), shown("compare") as report:
+        report(Progress("compare", 0, total, "images", "looking at the untouched pictures"))
+        for one in candidates:
+            telling.forget(_run(terms, one))
         with remote_options(num_cpus=1):
             looked: Any = look.submit(terms, candidates)
             waiting = {one.name: measure.submit(terms, one, looked) for one in candidates}
         while waiting:
-            done = len(measured) + len(failed)
-            report(Progress("compare", done, len(candidates), "models", f"measuring {', '.join(waiting)}"))
-            for name, future in list(waiting.items()):
+            report(_progress(terms, candidates, set(waiting)))
+            for name, future in list(waiting.items()):  # waits for each in turn, so this is no busy loop
                 found: Measured | Exception
                 try:
                     found = future.result(timeout=_POLL_S, raise_on_failure=False)
@@ -76,7 +79,6 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
                     measured[name] = found
                 else:
                     failed[name] = " ".join(str(found).split()) or type(found).__name__
-        report(Progress("compare", len(candidates), len(candidates), "models"))
     if not measured:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]
@@ -90,3 +92,19 @@ def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
     """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
     cluster.connect()
     return compare.with_options(flow_run_name=f"compare {workspace.root.name}")(str(workspace.root), candidates)
+
+
+def _progress(terms: Terms, candidates: list[Candidate], waiting: set[str]) -> Progress:
+    """All models as one count of pictures."""
+    done, notes = 0, []
+    for one in candidates:
+        told = telling.told(_run(terms, one))
+        own = terms.photos if one.name not in waiting else told.done if told else 0
+        done += own
+        notes.append(f"{one.name} {own}/{terms.photos}")
+    return Progress("compare", done, len(candidates) * terms.photos, "images", "  ".join(notes), images=done)
+
+
+def _run(terms: Terms, candidate: Candidate) -> Path:
+    """Where the task of a model tells how far it is."""
+    return terms.cache / candidate.name.replace("/", "-")

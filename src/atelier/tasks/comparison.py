@@ -17,6 +17,7 @@ from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation import MANY_GROUPS, SHOWN_PX, EvaluateConfig, Ruler, cache_name, choose_ruler, rounded
 from atelier.tasks.held_out import Picture, batches, files, held_out, spread
 from atelier.tasks.images import Pixels, decode, encode
+from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.whole_files import write
 
 CELL_PX = 192
@@ -44,6 +45,7 @@ class Terms:
     size_px: int
     ruler: Ruler
     cache: Path  # keeps the features of untouched pictures from run to run
+    photos: int  # pictures that are stylized
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Measured:
     candidate: Candidate
     measures: dict[str, Any]  # as `measuring.summarize`, with the model's size
     shown: list[tuple[Pixels, Pixels]]  # pictures before and after
-    painting: Pixels  # one of its style
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def find(
         FileNotFoundError: there is no such model.
         ValueError: a model is damaged, or is none that paints; or one is named twice.
     """
-    found: dict[str, Candidate] = {}
+    found: list[Candidate] = []
     for text in names:
         name, folder = locate(text)
         facts = _facts(folder, text)
@@ -96,12 +97,11 @@ def find(
             raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
         if method in GENERATING:
             raise ValueError(f"{text} makes pictures from noise ({method}) and paints none: it cannot be compared")
-        if any(folder.resolve() == other.folder.resolve() for other in found.values()):
+        if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")
-        name = text if name in found else name
         own = str(facts.get("style_domain"))
-        found[name] = Candidate(name, folder, method, str(facts.get("encoder", "")), own if own in domains else style)
-    return list(found.values())
+        found.append(Candidate(name, folder, method, str(facts.get("encoder", "")), own if own in domains else style))
+    return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
 
 
 def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cache: Path, of: list[Candidate]) -> Terms:
@@ -112,7 +112,9 @@ def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cac
         ValueError: too little is held out.
     """
     ruler = choose_ruler(*(candidate.encoder for candidate in of))
-    terms = Terms(config, dataset.resolve(), read_card(dataset).id, content, size_px, ruler, cache.resolve())
+    card = read_card(dataset)
+    photos = len(held_out(dataset, card, content, config.pictures))
+    terms = Terms(config, dataset.resolve(), card.id, content, size_px, ruler, cache.resolve(), photos)
     kept = {
         terms.cache / cache_name(batch, size_px, ruler) for d in _domains(terms, of) for batch in _batches(terms, d)
     }
@@ -138,8 +140,13 @@ def look(terms: Terms, of: list[Candidate]) -> int:
     return total
 
 
-def measure(terms: Terms, candidate: Candidate) -> Measured:
+def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Measured:
     """Measure a model in this process.
+
+    Args:
+        terms: what is the same for all.
+        candidate: the model.
+        report: told of pictures that were stylized.
 
     Raises:
         RuntimeError: the dataset is another one by now.
@@ -150,9 +157,10 @@ def measure(terms: Terms, candidate: Candidate) -> Measured:
     config, size = terms.config, terms.size_px
     ruler = replace(terms.ruler, independent=terms.ruler.encoder != candidate.encoder)
     photos, paintings = _pictures(terms, terms.content), _pictures(terms, candidate.style)
-    stylized = [
-        measuring.measure_stylized(files(b), size, candidate.folder, ruler) for b in batches(photos, config.batch)
-    ]
+    stylized: list[measuring.Stylized] = []
+    for index, batch in enumerate(batches(photos, config.batch)):
+        stylized.append(measuring.measure_stylized(files(batch), size, candidate.folder, ruler))
+        report(Progress("compare", index * config.batch + len(batch), len(photos), "images"))
     untouched = [
         measuring.measure_real(files(batch), size, ruler, terms.cache / cache_name(batch, size, ruler))
         for batch in batches(photos, config.batch) + batches(paintings, config.batch)
@@ -167,7 +175,7 @@ def measure(terms: Terms, candidate: Candidate) -> Measured:
     }
     measures |= {"counts": counts, "size": measuring.size_of(candidate.folder)}
     shown = measuring.show(files(spread(photos, config.pairs)), candidate.folder, SHOWN_PX)
-    return Measured(candidate, rounded(measures), shown, decode(spread(paintings, 1)[0].data))
+    return Measured(candidate, rounded(measures), shown)
 
 
 def publish(folder: Path, terms: Terms, measured: Sequence[Measured], failed: dict[str, str]) -> Comparison:
@@ -195,7 +203,9 @@ def publish(folder: Path, terms: Terms, measured: Sequence[Measured], failed: di
     }
     rows: list[list[Pixels | None]]
     rows = [[before, *(m.shown[i][1] for m in measured)] for i, (before, _) in enumerate(measured[0].shown)]
-    rows.append([None, *(m.painting for m in measured)])
+    # another painting in each column, where they are of one style
+    paintings = [spread(_pictures(terms, m.candidate.style), i + 1)[-1] for i, m in enumerate(measured)]
+    rows.append([None, *(decode(painting.data) for painting in paintings)])
     labels = [*("" for _ in rows[:-1]), "of the style"]
     columns = [terms.content, *(m.candidate.name for m in measured)]
     found = Comparison(folder / "comparison.json", folder / "comparison.md", folder / "grid.png", content, failed)
@@ -203,6 +213,16 @@ def publish(folder: Path, terms: Terms, measured: Sequence[Measured], failed: di
     write(found.table, markdown(content, cells(models)).encode())
     write(found.path, json.dumps(content, indent=2).encode() + b"\n")
     return found
+
+
+def _apart(of: Sequence[Candidate]) -> list[str]:
+    """Names that tell models apart: of folders of one name, as much of their paths as it takes."""
+    names, depth = [one.name for one in of], 1
+    while len(set(names)) < len(names):
+        depth += 1
+        paths = ["/".join(one.folder.resolve().parts[-depth:]) for one in of]
+        names = [path if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
+    return names
 
 
 def _domains(terms: Terms, of: list[Candidate]) -> list[str]:

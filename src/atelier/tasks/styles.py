@@ -5,22 +5,18 @@ training and its evaluation. A model that says it is what would be trained is no
 """
 
 import json
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atelier.tasks import evaluation, training
+from atelier.tasks import evaluation, telling, training
 from atelier.tasks.dataset import Card, read_card
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.pipeline import keep
-from atelier.tasks.progress import Progress, Report
+from atelier.tasks.progress import Progress
 from atelier.tasks.training import TrainConfig, facts_of
 from atelier.tasks.versions import GateConfig, Release, model_of, release
-from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace
-
-_TELL_EVERY_S = 0.5
 
 
 def styles_of(card: Card, config: TrainConfig) -> list[str]:
@@ -68,7 +64,7 @@ def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: 
         out,
         run / "checkpoints",
         workspace.style_reports(model) / "training",
-        _telling(run),
+        telling.to(run),
         initial=initial,
     )
     return True
@@ -89,7 +85,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
         reports / "evaluation.json",
         reports / "evaluation",
         run / "features",
-        _telling(run),
+        telling.to(run),
     )
 
 
@@ -102,32 +98,12 @@ def release_style(workspace: Workspace, config: GateConfig, style: str) -> Relea
 
 def told(workspace: Workspace, style: str) -> Progress | None:
     """What the worker of a style told last; None before it told anything."""
-    try:
-        return Progress(**json.loads(_progress(workspace.style_runs / style).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
+    return telling.told(workspace.style_runs / style)
 
 
 def forget(workspace: Workspace, style: str) -> None:
     """Forget what an earlier run told."""
-    _progress(workspace.style_runs / style).unlink(missing_ok=True)
-
-
-def _telling(run: Path) -> Report:
-    """A callback that leaves what it is told where `told` finds it, on any node."""
-    last = [-_TELL_EVERY_S]
-
-    def tell(progress: Progress) -> None:
-        now = time.monotonic()
-        if now - last[0] >= _TELL_EVERY_S or progress.done >= progress.total:
-            last[0] = now
-            write(_progress(run), json.dumps(asdict(progress)).encode())
-
-    return tell
-
-
-def _progress(run: Path) -> Path:
-    return run / "progress.json"
+    telling.forget(workspace.style_runs / style)
 
 
 def _said_by(model: Path) -> dict[str, Any]:
