@@ -24,7 +24,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Batch, Method, Painter, Part, to_float, to_uint8
 from atelier.models.ranks import summed_together
 
-GAIN = 4.0  # of a band's standard deviation, at most
+GAIN = 3.0  # of a band's standard deviation, at most
 DARKEST = 1 / 255  # of what a logarithm is taken
 RGB_TO_LMS = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.1288, 0.8444))  # equation 4
 LMS_TO_LAB = tuple(  # equation 6

@@ -145,6 +145,20 @@ class StyleStatistics(nn.Module):
             # the plain mean of the first steps, the running one after them
             mean.lerp_(grams[layer], max(1 - self.memory, 1 / (step + 1)))
 
+    def follow_parts(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
+        """Take a batch into the mean of the painted that comes in parts, and from all ranks.
+
+        Args:
+            shares: of each part in the global batch.
+            grams: of each part, the mean (C, C) by layer.
+            step: index of the step, from 0.
+        """
+        sums = [
+            sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
+            for layer in self.layers
+        ]
+        self.follow(dict(zip(self.layers, summed_together(sums), strict=True)), step)
+
     def mean_painted(self, grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mean (C, C) by layer: its value is of many batches, its gradient that of the part with these means."""
         return {
@@ -209,15 +223,7 @@ class Cpgan(Method):
         if turn == "generator" and not parts[0].alone:
             with torch.no_grad():
                 grams = [self._grams(self._features(self._paint(part)[self._view(part)])) for part in parts]
-            self._follow([part.share for part in parts], grams, parts[0].step)
-
-    def _follow(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
-        """Take the means of all parts and ranks into the mean of the painted."""
-        sums = [
-            sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
-            for layer in self.style.layers
-        ]
-        self.style.follow(dict(zip(self.style.layers, summed_together(sums), strict=True)), step)
+            self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
 
     def _paint(self, part: Part) -> Tensor:
         """The painted pictures, and the repainted style pictures behind them where identity is asked for."""
@@ -246,7 +252,7 @@ class Cpgan(Method):
             scores = self.discriminator(painted, self.style.scaled(features))
         grams = self._grams(features)
         if part.alone:
-            self._follow([part.share], [grams], part.step)
+            self.style.follow_parts([part.share], [grams], part.step)
         part.memo |= {
             "pictures": torch.cat([real, painted.detach()]),
             "features": {layer: torch.cat([given[layer][n:], features[layer].detach()]) for layer in self.style.layers},

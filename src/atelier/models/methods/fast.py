@@ -5,12 +5,13 @@ style loss in equations 3 and 4, total variation in section 3.2, network in its 
 There is no discriminator: all that is known of the style are Gram matrices in an encoder's features. With one painting
 as the style domain they are that painting's, as in the paper; with many they are the means over the domain.
 
-What differs: losses are relative to their targets, so that their weights serve every encoder; the network upsamples
-without checkerboards and paints over an underpainting (`networks.generator`); the losses look through a moving window,
-see `cpgan.window`; the weights that stylize are averages (Karras et al. 2018).
+What differs: what has to match is the mean Gram matrix of many painted pictures, as in cpgan, since one picture of a
+domain is far from its mean; losses are relative to their targets, so that their weights serve every encoder; the
+network upsamples without checkerboards and paints over an underpainting (`networks.generator`); the losses look through
+a moving window, see `cpgan.window`; the weights that stylize are averages (Karras et al. 2018).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -37,10 +38,14 @@ class FastConfig:
         default=24,
         metadata={"description": "generator channels at full size; four times as many inside", "ge": 4, "le": 256},
     )
-    blocks: int = field(default=5, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
+    blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
     style_weight: float = field(default=5.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
     total_variation_weight: float = field(default=0.1, metadata={"description": "weight of total variation", "ge": 0})
+    style_memory: float = field(
+        default=0.9,
+        metadata={"description": "share of earlier batches in the mean Gram of what was painted", "ge": 0, "lt": 1},
+    )
     style_images: int = field(
         default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
     )
@@ -64,7 +69,7 @@ class Fast(Method):
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
         channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
-        self.style = StyleStatistics(channels, 0.0).to(device)
+        self.style = StyleStatistics(channels, config.style_memory).to(device)
         self.modules = {"generator": self.generator, "style": self.style}
         self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
 
@@ -82,8 +87,7 @@ class Fast(Method):
         """See `StyleStatistics.learn`."""
 
         def grams(style: Tensor) -> dict[str, Tensor]:
-            features = self._features(to_float(style, self.device))
-            return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
+            return self._grams(self._features(to_float(style, self.device)))
 
         self.style.learn(batches, batch_size, self.config.style_images, grams)
 
@@ -92,18 +96,35 @@ class Fast(Method):
         features: dict[str, Tensor] = self.encoder((images + 1) / 2)
         return features
 
+    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Means over pictures (C, C), by layer."""
+        return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
+
+    def _painted(self, part: Part) -> Tensor:
+        """What the losses see of the painted pictures."""
+        with autocast(self.device, self.dtype):
+            painted: Tensor = self.generator(part.content).float()
+        return painted[window(part.step, *part.content.shape[2:])]
+
+    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+        """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
+        if not parts[0].alone:
+            with torch.no_grad():
+                grams = [self._grams(self._features(self._painted(part))) for part in parts]
+            self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
+
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""
-        with autocast(self.device, self.dtype):
-            outputs: Tensor = self.generator(part.content).float()
-        view = window(part.step, *part.content.shape[2:])
-        painted, content = outputs[view], part.content[view]
+        painted = self._painted(part)
+        content = part.content[window(part.step, *part.content.shape[2:])]
         features, layer = self._features(painted), self.encoder.content_layer
         with torch.no_grad():
             given = self._features(content)[layer]
-        grams = {name: gram(features[name]) for name in self.style.layers}  # (b, C, C)
+        grams = self._grams(features)
+        if part.alone:
+            self.style.follow_parts([part.share], [grams], part.step)
         yield {
             "content": content_loss(features[layer], given),
-            "style": style_loss(grams, self.style.of("target")) / len(painted),
+            "style": style_loss(self.style.mean_painted(grams), self.style.of("target")),
             "total_variation": total_variation(painted),
         }

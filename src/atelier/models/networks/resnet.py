@@ -89,7 +89,7 @@ class ResnetGenerator(nn.Module):
             if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
                 seen.append(y)
         y = arranged(y)
-        for index, block in enumerate(self.transform[: self.before]):
+        for index, block in enumerate(list(self.transform)[: self.before]):
             y = block(y)
             if index in (0, self.before - 1):
                 seen.append(y)
