@@ -122,8 +122,8 @@ def test_the_decoder_alone_is_trained(adversarial_weight: float) -> None:
 @pytest.mark.parametrize(("name", "share"), [("content", 0.8), ("style", 0.5)])
 def test_content_and_style_are_learned(name: str, share: float) -> None:
     seen: list[dict[str, float]] = []
-    only = {"content_weight": float(name == "content"), "style_weight": float(name == "style")}
-    quick = replace(ADAIN, **only, optimizer=replace(ADAIN.optimizer, generator_lr=5e-3))
+    only = replace(ADAIN, content_weight=float(name == "content"), style_weight=float(name == "style"))
+    quick = replace(only, optimizer=replace(ADAIN.optimizer, generator_lr=5e-3))
     t = trainer(quick, steps=60, log_every=5, sample_every=100)
     smooth = Batch(*(F.interpolate(pictures(seed)[:4, :, :4, :4], scale_factor=8) for seed in (1, 2)))
     t.run(lambda step: smooth, lambda step, metrics: seen.append(metrics), ignore, ignore)

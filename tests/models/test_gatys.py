@@ -42,8 +42,8 @@ def images() -> Tensor:
     return pictures(7)[:2].repeat(1, 1, 4, 4)[..., :130, :129]  # two sizes are painted
 
 
-def dark(seed: int) -> Style:
-    return Style("dark.png", pixels=np.random.default_rng(seed).integers(0, 60, (40, 30, 3), dtype=np.uint8))
+DARK = np.random.default_rng(0).integers(0, 60, (40, 30, 3), dtype=np.uint8)
+dark, bright = Style("dark.png", pixels=DARK), Style("bright.png", pixels=255 - DARK)
 
 
 def test_what_is_learned_are_the_mean_gram_matrices(model: artifact.TrainedModel) -> None:
@@ -101,9 +101,9 @@ def test_every_control_counts(model: artifact.TrainedModel, images: Tensor) -> N
     for said in (
         {"steps": 8},
         {"style_weight": 3.0},
-        {"styles": (dark(0),)},
+        {"styles": (dark,)},
         {"preserve_color": True},
-        {"styles": (dark(0), Style("trained"))},
+        {"styles": (dark, Style("trained"))},
     ):
         assert not torch.equal(painted(**said), usual), said
 
@@ -111,10 +111,9 @@ def test_every_control_counts(model: artifact.TrainedModel, images: Tensor) -> N
 def test_a_style_takes_its_statistics(model: artifact.TrainedModel, images: Tensor) -> None:
     """The Gram matrices of what is painted come near those of the style that was said."""
     image = images[:1, :, :40, :40]
-    bright = replace(dark(0), pixels=255 - dark(0).pixels)  # type: ignore[operator]
     painted = {
         name: model.painter(Controls(styles=styles, steps=20, style_weight=10.0))(image)
-        for name, styles in {"dark": (dark(0),), "bright": (bright,), "both": (dark(0), bright)}.items()
+        for name, styles in {"dark": (dark,), "bright": (bright,), "both": (dark, bright)}.items()
     }
 
     def seen(pixels: Tensor) -> dict[str, Tensor]:
@@ -122,8 +121,8 @@ def test_a_style_takes_its_statistics(model: artifact.TrainedModel, images: Tens
         return model.generator.seen(model.generator(pixels.float() / 127.5 - 1))
 
     of_style = {
-        name: seen(torch.from_numpy(s.pixels).permute(2, 0, 1)[None])  # type: ignore[arg-type]
-        for name, s in (("dark", dark(0)), ("bright", bright))
+        name: seen(torch.from_numpy(s.pixels).permute(2, 0, 1)[None])
+        for name, s in (("dark", dark), ("bright", bright))
     }
     of_style["both"] = {layer: (of_style["dark"][layer] + of_style["bright"][layer]) / 2 for layer in of_style["dark"]}
     for name, target in of_style.items():
@@ -136,7 +135,7 @@ def test_what_it_cannot_is_refused(model: artifact.TrainedModel, tmp_path: Path)
     with pytest.raises(ValueError, match=r"^style 'picaso' is no picture file.*it knows 'trained'$"):
         model.painter(Controls(styles=(Style("picaso"),)))
     with pytest.raises(ValueError, match="gatys has no masks"):
-        model.painter(Controls(styles=(replace(dark(0), mask=np.zeros((2, 2), np.uint8)),)))
+        model.painter(Controls(styles=(replace(dark, mask=np.zeros((2, 2), np.uint8)),)))
     with pytest.raises(ValueError, match="does not say which it was trained with"):
         Gatys.build_generator(CONFIG, None)
 

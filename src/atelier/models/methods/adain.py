@@ -281,7 +281,7 @@ def _restyled(content: Tensor, looks: Sequence[Look], masks: Sequence[Tensor]) -
         return adain(content, looks[0].mean, looks[0].std)
     total, mixed = torch.zeros_like(content[:1, :1]), torch.zeros_like(content)
     for look, mask in zip(looks, masks, strict=True):
-        where = F.adaptive_avg_pool2d(mask, content.shape[2:])  # (1, 1, h, w)
+        where = F.adaptive_avg_pool2d(mask, (content.shape[2], content.shape[3]))  # (1, 1, h, w)
         mixed += look.share * where * adain(content, look.mean, look.std, where)
         total += look.share * where
     return torch.where(total > 0, mixed / total.clamp(min=1e-6), content)

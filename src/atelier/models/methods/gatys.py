@@ -223,7 +223,7 @@ class Optimisation:
             return loss
 
         for _ in range(1 if self.config.algorithm == "lbfgs" else self.steps):
-            optimizer.step(closure)  # type: ignore[arg-type]
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
         return x.detach().clamp(-1, 1)
 
 
