@@ -13,7 +13,9 @@ from torch import Tensor
 
 from atelier.models.methods import METHODS
 from atelier.models.methods.cpgan import CpganConfig
+from atelier.models.methods.cut import CutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.fast import FastConfig
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.training import Batch, Trainer
 from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
@@ -324,7 +326,9 @@ def test_pictures_that_differed_are_missed_at_once() -> None:
         dog.samples(8, CONTENT, CONTENT * 0)
 
 
-@pytest.mark.parametrize("config", [CpganConfig(), CycleganConfig()], ids=["cpgan", "cyclegan"])
+@pytest.mark.parametrize(
+    "config", [CpganConfig(), CycleganConfig(), CutConfig(), FastConfig()], ids=["cpgan", "cyclegan", "cut", "fast"]
+)
 def test_messages_name_parameters_that_there_are(config: Any) -> None:
     faults: list[Callable[[Watchdog], None]] = [
         lambda dog: feed(dog, 1, content=math.nan),

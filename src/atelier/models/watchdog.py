@@ -160,6 +160,7 @@ class Watchdog:
                 "lower optimizer.generator_lr",
                 "raise content_weight",
                 "raise cycle_weight",
+                "raise nce_weight",
                 "lower adversarial_weight",
                 "set diffaugment",
                 "lower train.loop.watchdog.least_diversity if that is wanted",
