@@ -46,7 +46,8 @@ def set_params(workspace: Path, **values: object) -> None:
     path = workspace / "params.yaml"
     text = path.read_text()
     for key, value in values.items():
-        text, count = re.subn(rf"(?m)^(\s+{key}:) [^#\n]*", rf"\1 {value}  ", text)
+        # what is null is left to its method
+        text, count = re.subn(rf"(?m)^(\s+{key}:) (?!null)[^#\n]*", rf"\1 {value}  ", text)
         assert count, f"{key} is not in params.yaml"
     path.write_text(text)
 
