@@ -76,6 +76,8 @@ def test_painting_is_a_function_of_the_picture_alone(model: artifact.TrainedMode
     assert torch.equal(model.painter()(images), painted)
     assert torch.equal(model.painter()(images[1:]), painted[1:]), "neighbours count"
     assert torch.equal(model.painter()(images[[0, 1, 1]]), painted[[0, 1, 1]])
+    channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as decoded pictures lie
+    assert torch.equal(model.painter()(channels_last), painted)
     with torch.inference_mode():
         assert torch.equal(model.painter()(images.clone()), painted)
 

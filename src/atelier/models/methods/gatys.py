@@ -205,7 +205,7 @@ class Optimisation:
         """At one size."""
         with torch.no_grad():
             content = self.generator(given)[self.generator.encoder.content_layer]
-        x = start.clone().requires_grad_()
+        x = start.clone(memory_format=torch.contiguous_format).requires_grad_()  # L-BFGS sees it as a vector
         optimizer: torch.optim.Optimizer
         if self.config.algorithm == "lbfgs":
             # a picture has many pixels and each a small gradient: only the steps say when to stop
