@@ -256,6 +256,21 @@ class TestLpips:
         assert metrics["artfid"]["stylized"] == pytest.approx(product)
         assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
 
+    def test_diversity_of_generated_pictures(self, tmp_path: Path, dataset: Path, with_lpips: Ruler) -> None:
+        config = DcganConfig(size_px=32, noise=8, filters=4)
+        torch.manual_seed(0)
+        artifact.save(tmp_path, config, Dcgan.build_generator(config, None), FACTS)
+        data = files(held_out(dataset, read_card(dataset), "paintings", 2))
+        seen = measuring.measure_stylized(data, 32, tmp_path, with_lpips).seen
+        assert seen is not None
+        assert seen.distances is None, "they come from no photograph"
+        assert with_lpips.lpips is not None
+        encoder = load("alexnet", with_lpips.lpips)
+        assert isinstance(encoder, AlexNet)
+        made = artifact.load(tmp_path).generate(0, range(2)) / 255
+        expected = float(lpips(encoder, made[:1], made[1:]))
+        assert measuring._diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
+
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: Ruler) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)
         assert measuring.measure_stylized(files(photos), 24, model, with_lpips).seen is None

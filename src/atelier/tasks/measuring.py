@@ -49,7 +49,7 @@ class Features:
 class Seen:
     """What LPIPS says of a batch."""
 
-    distances: np.ndarray  # (B,) float32: from each photograph to its stylized picture
+    distances: np.ndarray | None  # (B,) float32: from each photograph to its picture; None of one made from noise
     # of the points whose squared distances are LPIPS: their sum (D,) float64, and that of their squared norms
     stylized: tuple[np.ndarray, float]
     photos: tuple[np.ndarray, float]
@@ -120,7 +120,7 @@ def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Rule
         ssim=None if generates else ssim(before, after).numpy(),
         correlation=None if generates else correlation(before, after).numpy(),
         seconds=seconds,
-        seen=_seen(photos, stylized, ruler.lpips) if ruler.lpips and size >= SMALLEST and not generates else None,
+        seen=_seen(photos, stylized, ruler.lpips, not generates) if ruler.lpips and size >= SMALLEST else None,
     )
 
 
@@ -206,6 +206,9 @@ def summarize(
         # a whole batch in its median pass: the first one also pays for warming up
         "speed": {"images_per_second": float(np.median([len(batch.luminance) / batch.seconds for batch in stylized]))},
     }
+    seen = [batch.seen for batch in stylized if batch.seen]
+    if len(seen) == len(stylized):
+        measures["diversity"] = _diversity(seen, n)
     ssims = [batch.ssim for batch in stylized if batch.ssim is not None]
     if not ssims:
         return measures, []
@@ -226,9 +229,10 @@ def summarize(
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
     }
-    seen = [batch.seen for batch in stylized if batch.seen]
-    if len(seen) == len(stylized):
-        measures |= _by_sight(seen, weights, fid if ruler.encoder == "inception" else None)
+    if distances := [batch.distances for batch in seen if batch.distances is not None]:
+        measures |= _by_sight(
+            np.concatenate(distances).astype(np.float64), weights, fid if ruler.encoder == "inception" else None
+        )
     return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
 
 
@@ -238,37 +242,38 @@ def _batch(files: Sequence[bytes], size: int) -> Tensor:
 
 
 @torch.inference_mode()
-def _seen(photos: Tensor, stylized: Tensor, weights: Path) -> Seen:
-    """LPIPS of uint8 (B, 3, S, S)."""
+def _seen(photos: Tensor, stylized: Tensor, weights: Path, paired: bool) -> Seen:
+    """LPIPS of uint8 (B, 3, S, S); `paired` where each is made from its photograph."""
     encoder = encoders.load(LPIPS_IN, weights)
     assert isinstance(encoder, Calibrated)
     before, after = (embed(encoder, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
     sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
-    return Seen((after - before).square().sum(1).float().numpy(), *sums)
+    return Seen((after - before).square().sum(1).float().numpy() if paired else None, *sums)
 
 
-def _by_sight(seen: Sequence[Seen], weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
-    """The measures that LPIPS has a part in.
-
-    Args:
-        seen: of all batches.
-        weights: how often each photograph is in each resample, (R, n).
-        fid: of the stylized pictures and of the photographs; None where the features are not Inception's.
-    """
-    distances = np.concatenate([batch.distances for batch in seen]).astype(np.float64)
-    low, high = _interval(distances, weights)
+def _diversity(seen: Sequence[Seen], count: int) -> dict[str, Any]:
+    """Mean LPIPS of all pairs of `count` pictures, in all batches."""
     varied = []
     for sums in ([batch.stylized for batch in seen], [batch.photos for batch in seen]):
         total = np.sum([points for points, _ in sums], axis=0)
-        varied.append(mean_squared_distance(total, sum(squares for _, squares in sums), len(distances)))
-    metric = {"metric": f"lpips_{LPIPS_IN}"}
-    measures = {
-        "lpips": {**metric, "mean": float(distances.mean()), "low": low, "high": high},
-        "diversity": {**metric, **_beside(*varied)},
-    }
+        varied.append(mean_squared_distance(total, sum(squares for _, squares in sums), count))
+    return {"metric": f"lpips_{LPIPS_IN}", **_beside(*varied)}
+
+
+def _by_sight(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
+    """The measures that LPIPS to the photograph has a part in.
+
+    Args:
+        distances: LPIPS of each picture (n,).
+        weights: how often each photograph is in each resample, (R, n).
+        fid: of the stylized pictures and of the photographs; None where the features are not Inception's.
+    """
+    mean = float(distances.mean())
+    low, high = _interval(distances, weights)
+    measures: dict[str, Any] = {"lpips": {"metric": f"lpips_{LPIPS_IN}", "mean": mean, "low": low, "high": high}}
     if fid is not None:
-        scores = artfid(float(distances.mean()), fid[0]), artfid(0.0, fid[1])
-        measures["artfid"] = {"metric": f"lpips_{LPIPS_IN}, fid_inception", **_beside(*scores)}
+        scores = _beside(artfid(mean, fid[0]), artfid(0.0, fid[1]))
+        measures["artfid"] = {"metric": f"lpips_{LPIPS_IN}, fid_inception", **scores}
     return measures
 
 
