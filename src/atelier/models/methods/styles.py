@@ -46,7 +46,7 @@ def picture(style: Style, device: torch.device) -> Tensor | None:
 def keep_color(painted: Tensor, original: Tensor) -> Tensor:
     """The luminance of what was painted with the colours of the original, both (B, 3, H, W) in [-1, 1].
 
-    Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", section 5 (luminance-only transfer). In
+    Luminance-only transfer of Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer". In
     spaces such as YIQ grey has no colour, so that adding grey changes luminance alone.
     """
     return original + luminance(painted) - luminance(original)
