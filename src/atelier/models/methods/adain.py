@@ -7,8 +7,8 @@ the model; only the decoder is trained.
 
 What differs: distances are squared means, as in the published code; every layer is measured in units of its mean
 activation over the style domain, which normalised VGG has as 1 by construction and other encoders do not; an
-adversarial loss on the style domain can be added. The published code has 64 filters, λ = 10 and a rate of 1e-4 for
-160,000 steps of 8 pictures; the defaults are for thousands of steps, in which so large a λ leaves no content. What the
+adversarial loss on the style domain can be added. Public PyTorch code trains 64 filters with λ = 1, at a rate of 1e-4
+for 100,000 steps of 8 pictures; the defaults are for shorter trainings, in which a λ of 10 left no content. What the
 decoder cannot reproduce is given back as the strength falls, so that strength 0 is the picture itself and not its
 reconstruction. Without a style the model paints in equal parts of all paintings of its training. Colours are kept by
 luminance-only transfer, after the painting.
@@ -44,7 +44,7 @@ class AdainConfig:
         default=32, metadata={"description": "decoder channels at full size; the paper's has 64", "ge": 4, "le": 256}
     )
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=2.0, metadata={"description": "weight λ of the style loss", "ge": 0})
+    style_weight: float = field(default=1.0, metadata={"description": "weight λ of the style loss", "ge": 0})
     adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(
         default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
