@@ -8,7 +8,8 @@ as the style domain they are that painting's, as in the paper; with many they ar
 What differs: what has to match is the mean Gram matrix of many painted pictures, as in cpgan, since one picture of a
 domain is far from its mean; losses are relative to their targets, so that their weights serve every encoder; the
 network upsamples without checkerboards and paints over an underpainting (`networks.generator`); the losses look through
-a moving window, see `cpgan.window`; the weights that stylize are averages (Karras et al. 2018).
+a moving window, see `cpgan.window`; weights of content and style and Adam's memories are cpgan's; the weights that
+stylize are averages (Karras et al. 2018).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,9 +40,9 @@ class FastConfig:
         metadata={"description": "generator channels at full size; four times as many inside", "ge": 4, "le": 256},
     )
     blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
-    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=5.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
-    total_variation_weight: float = field(default=0.1, metadata={"description": "weight of total variation", "ge": 0})
+    content_weight: float = field(default=0.75, metadata={"description": "weight of the content loss", "ge": 0})
+    style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
+    total_variation_weight: float = field(default=0.02, metadata={"description": "weight of total variation", "ge": 0})
     style_memory: float = field(
         default=0.9,
         metadata={"description": "share of earlier batches in the mean Gram of what was painted", "ge": 0, "lt": 1},
@@ -50,8 +51,7 @@ class FastConfig:
         default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
     )
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999),
-        metadata={"description": "how the weights are updated"},
+        default_factory=OptimizerConfig, metadata={"description": "how the weights are updated"}
     )
 
 
