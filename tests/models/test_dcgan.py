@@ -162,3 +162,25 @@ def test_a_training_that_collapses_is_stopped() -> None:
     smooth = F.interpolate(pictures(2)[:4, :, :4, :4], scale_factor=8)
     with pytest.raises(TrainingStopped, match="mode collapse"):
         t.run(lambda step: Batch(smooth, smooth), ignore, ignore, ignore)
+
+
+def test_a_dense_generator_keeps_the_contracts_of_the_engine() -> None:
+    """What `dcgan` shares with it is tested with every method; its own layers are here."""
+    whole, parts, first = trainer(GAN), trainer(GAN, accumulate=2), trainer(GAN, steps=6)
+    whole.run(batches(TRAINING), ignore, ignore, ignore)
+    parts.run(batches(TRAINING), ignore, ignore, ignore)
+    for key, value in whole.state_dict().items():
+        if not key.startswith("optimizer"):
+            torch.testing.assert_close(parts.state_dict()[key], value, atol=1e-3, rtol=1e-3, msg=key)
+    states: list[dict[str, torch.Tensor]] = []
+
+    def keep(step: int) -> None:
+        states.append({key: value.clone() for key, value in first.state_dict().items()})
+
+    first.run(batches(TRAINING), ignore, keep, ignore)
+    resumed = trainer(GAN)
+    resumed.load_state_dict(states[0])
+    assert resumed.step == 3
+    resumed.run(batches(TRAINING), ignore, ignore, ignore)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key

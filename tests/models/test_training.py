@@ -20,7 +20,6 @@ from tests.models.tiny import (
     DCGAN,
     FAST,
     FASTCUT,
-    GAN,
     REMEDIES,
     STARGAN,
     TRAINING,
@@ -39,7 +38,6 @@ METHODS = {
     "fast": FAST,
     "adain": replace(ADAIN, adversarial_weight=1.0),
     "stargan": STARGAN,
-    "gan": GAN,
     "dcgan": DCGAN,
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
