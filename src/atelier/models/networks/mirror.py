@@ -49,9 +49,8 @@ class Mirror(nn.Module):
         for layer in convolutions:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             assert layer.bias is not None
-            layer.bias.zero_()
+            layer.bias.fill_(0.5 if layer is convolutions[-1] else 0)
         convolutions[-1].weight *= FAINT
-        nn.init.constant_(convolutions[-1].bias, 0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
