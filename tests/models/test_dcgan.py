@@ -158,7 +158,7 @@ def test_a_training_that_collapses_is_stopped() -> None:
     watchdog = WatchdogConfig(diverse_from=0, sample_patience=2)
     t = trainer(replace(GAN, optimizer=replace(GAN.optimizer, generator_lr=1e-12)), sample_every=1, watchdog=watchdog)
     for generator in (t.method.modules["generator"], t.generator_ema):
-        torch.nn.init.zeros_(generator.body[-2].weight)  # type: ignore[union-attr, index, arg-type, operator]
+        torch.nn.init.zeros_(generator.body[-2].weight)  # type: ignore[union-attr, index]
     smooth = F.interpolate(pictures(2)[:4, :, :4, :4], scale_factor=8)
     with pytest.raises(TrainingStopped, match="mode collapse"):
         t.run(lambda step: Batch(smooth, smooth), ignore, ignore, ignore)

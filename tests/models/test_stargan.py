@@ -15,7 +15,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, Stargan, StarganConfig, Wish
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import ConditionedGenerator, TellingDiscriminator
+from atelier.models.networks.conditioned import ConditionedGenerator, ConditionedResidual, TellingDiscriminator
 from tests.models.tiny import STARGAN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 FACES = StarganConfig(
@@ -29,12 +29,13 @@ def test_labels_reach_the_middle_of_a_picture() -> None:
     generator = ConditionedGenerator(8, 2, 2)
     x = torch.randn(1, 3, 64, 64)
     assert torch.equal(generator(x, torch.ones(1, 2)), x), "it begins with what it is given"
-    torch.nn.init.normal_(generator.decode[-1].weight)
+    torch.nn.init.normal_(generator.decode[-1].weight)  # type: ignore[arg-type]
     one, two = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     difference = (generator(x, one) - generator(x, two)).abs()
     assert difference[:, :, 24:40, 24:40].mean() > 0.5 * difference.mean() > 0
-    for told in (block.told for block in generator.transform):  # type: ignore[union-attr]
-        torch.nn.init.zeros_(told.weight)  # type: ignore[union-attr, arg-type]
+    for block in generator.transform:
+        assert isinstance(block, ConditionedResidual)
+        torch.nn.init.zeros_(block.told.weight)
     difference = (generator(x, one) - generator(x, two)).abs()
     assert difference[:, :, 24:40, 24:40].mean() > 1e-6, "as planes of the picture they do without the blocks"
 
@@ -54,14 +55,16 @@ def test_the_step_is_the_papers_objective(kind: Any) -> None:
     config = replace(STARGAN, adversarial=kind)
     t = trainer(config)
     (part,) = t._parts(batches(TRAINING)(0))
-    generator, discriminator = t.method.modules["generator"].painter, t.method.modules["discriminator"]
+    editor, discriminator = t.method.modules["generator"], t.method.modules["discriminator"]
+    assert isinstance(editor, Editor)
+    generator = editor.painter
     t.method.begin("generator", [part])
     (found,) = t.method.losses("generator", part)
     assert part.content_labels is not None
     assert part.style_labels is not None
     expected = dict.fromkeys(found, 0.0)
-    for x, had, wanted in zip(part.content.split(1), part.content_labels, part.style_labels, strict=True):
-        painted = generator(x, wanted[None])
+    for x, had, wanted in zip(part.content, part.content_labels, part.style_labels, strict=True):
+        painted = generator(x[None], wanted[None])
         scores, told = discriminator(painted)
         p = torch.sigmoid(told[0])
         expected["adversarial"] -= scores.mean().item() / 4

@@ -214,7 +214,7 @@ def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[
         for index, lineage in lineages.items():
             data = encode(pictures[index - whole.start].copy(), "png", xmp=packet(lineage))
             write(destination / name(index), data)
-    return sum(map(len, batches))
+    return sum(len(lineages) for lineages in batches)
 
 
 def _strips(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
@@ -268,4 +268,4 @@ def _grid(pictures: Sequence[Pixels]) -> Pixels:
 
 
 def _cell(picture: Pixels) -> int:
-    return min(CELL_PX, picture.shape[0])
+    return min(CELL_PX, int(picture.shape[0]))

@@ -37,7 +37,7 @@ class NoiseConfig:
         default=100, metadata={"description": "random numbers that a picture is made from", "ge": 1, "le": 4096}
     )
     discriminator_filters: int = field(
-        default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
+        default=16, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
     adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
     diffaugment: tuple[Policy, ...] = field(
@@ -48,7 +48,7 @@ class NoiseConfig:
     )
     r1_every: int = field(default=16, metadata={"description": "steps between two R1 penalties", "ge": 1})
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999),
+        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=5e-4, beta2=0.99),
         metadata={"description": "how the weights are updated"},
     )
 

@@ -65,7 +65,7 @@ def learn(
             x = _moved(to_float(pictures[torch.from_numpy(rows)], torch.device("cpu")), random)
             loss = F.binary_cross_entropy_with_logits(classifier(x), labels[torch.from_numpy(rows)].float())
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
     return classifier.eval().requires_grad_(False)

@@ -67,13 +67,14 @@ class ConditionedGenerator(nn.Module):
             *(nn.Conv2d(2 * f, 4 * f, 4, 2, 1, bias=False), InstanceNorm(RELU)),
         )
         self.transform = nn.ModuleList(ConditionedResidual(4 * f, labels) for _ in range(blocks))
+        draw = ToPicture(f, 3, 7)
         self.decode = nn.Sequential(
             *(nn.ConvTranspose2d(4 * f, 2 * f, 4, 2, 1, bias=False), InstanceNorm(RELU)),
             *(nn.ConvTranspose2d(2 * f, f, 4, 2, 1, bias=False), InstanceNorm(RELU)),
-            *(Reflection(3), ToPicture(f, 3, 7)),
+            *(Reflection(3), draw),
         )
         initialise(self)
-        nn.init.zeros_(self.decode[-1].weight)
+        nn.init.zeros_(draw.weight)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], multiples of 4 px and 8 at least, with labels (B, A) to (B, 3, H, W), float32."""

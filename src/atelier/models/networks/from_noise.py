@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from atelier.models.networks.discriminator import GAIN
 from atelier.models.networks.resnet import initialise
 
 SIZES = (16, 32, 64, 128, 256)  # px a side
@@ -91,6 +90,8 @@ class DcganGenerator(nn.Module):
 class Judge(nn.Module):
     """One score for a whole picture: the discriminator of DCGAN, with spectral norms instead of BatchNorm.
 
+    Its layers have a gain of 1. At 2, as where pictures are painted, the generator learned much more slowly.
+
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.
         size: of the pictures, px a side.
@@ -109,6 +110,6 @@ class Judge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
         for conv in self.convs:
-            x = F.leaky_relu(GAIN * conv(x), SLOPE)
-        scores: Tensor = GAIN * self.score(x)
+            x = F.leaky_relu(conv(x), SLOPE)
+        scores: Tensor = self.score(x)
         return scores.float()
