@@ -7,8 +7,8 @@ half, behind a small projector that is trained with it. Defaults are the paper's
 squares, 256 places, τ = 0.07, projections to 256 numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without
 identity and with equivariance to flips, as in the authors' code.
 
-What differs: networks and their first weights are those of CycleGAN, without blurred sampling; each picture has its own
-places; the weights that stylize are averages (Karras et al. 2018).
+What differs: the first weights are those of CycleGAN; each picture has its own places; the weights that stylize are
+averages (Karras et al. 2018).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.methods.base import Method, Painter, Part, autocast, paint
+from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
 from atelier.models.optimization import OptimizerConfig
@@ -40,6 +41,9 @@ class CutConfig:
 
     filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=9, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
+    antialiased: bool = field(
+        default=True, metadata={"description": "blur where the generator halves and doubles, as the authors' code does"}
+    )
     discriminator_filters: int = field(
         default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
@@ -156,7 +160,7 @@ class Cut(Method):
 
     def __init__(self, config: CutConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
-        self.generator = ResnetGenerator(config.filters, config.blocks, 0.0).to(device)
+        self.generator = _generator(config).to(device)
         self.projector = Projector(self.generator.channels, config.projection).to(device)
         self.discriminator = PatchGan(config.discriminator_filters, False).to(device)
         self.modules = {
@@ -174,7 +178,7 @@ class Cut(Method):
     @staticmethod
     def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator of this config."""
-        return ResnetGenerator(config.filters, config.blocks, 0.0)
+        return _generator(config)
 
     @classmethod
     def painter(cls, config: CutConfig, generator: nn.Module, controls: Controls) -> Painter:
@@ -229,6 +233,11 @@ class Cut(Method):
             "discriminator": discriminator_loss(kind, scores[:n], scores[n:]),
             "discriminator_accuracy": accuracy(kind, scores[:n], scores[n:]),
         }
+
+
+def _generator(config: CutConfig) -> ResnetGenerator:
+    network = AntialiasedGenerator if config.antialiased else ResnetGenerator
+    return network(config.filters, config.blocks, 0.0)
 
 
 class Fastcut(Cut):

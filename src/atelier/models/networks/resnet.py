@@ -80,13 +80,13 @@ class ResnetGenerator(nn.Module):
             x: (B, 3, H, W).
 
         Returns:
-            (B, C, h, w) each: the picture itself, both halving convolutions before their norms, the first residual
+            (B, C, h, w) each: the picture itself, both 3×3 convolutions before their norms, the first residual
             block and the middle one (of nine the fifth), which is the first where there is but one.
         """
         seen, y = [x], x
         for layer in self.encode:
             y = layer(y)
-            if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
                 seen.append(y)
         y = arranged(y)
         for index, block in enumerate(list(self.transform)[: self.before]):
