@@ -49,7 +49,7 @@ class StarganConfig:
         default=(),
         metadata={"description": "those attributes of which a picture has one at most: giving one takes the others"},
     )
-    filters: int = field(default=32, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
+    filters: int = field(default=24, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
     discriminator_filters: int = field(
         default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
@@ -73,7 +73,7 @@ class StarganConfig:
         default=10.0, metadata={"description": "weight of the gradient penalty that wasserstein needs, λ_gp", "ge": 0}
     )
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=5e-4, discriminator_lr=5e-4, beta2=0.99),
+        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, beta2=0.99),
         metadata={"description": "how the weights are updated"},
     )
 
