@@ -135,6 +135,7 @@ def _learn(rank: int, world_size: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_workers_learn_as_one_does(tmp_path: Path) -> None:
     one = trainer(CONFIG, batch_size=5)
     one.run(batches(replace(TRAINING, batch_size=5)), ignore, ignore, ignore)

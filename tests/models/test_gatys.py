@@ -150,6 +150,7 @@ def _train(rank: int, world_size: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_workers_learn_the_same(tmp_path: Path) -> None:
     one = trainer(CONFIG)
     one.run(batches(TRAINING), ignore, ignore, ignore)

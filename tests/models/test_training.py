@@ -41,6 +41,14 @@ METHODS = {
     "dcgan": DCGAN,
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
+# processes take seconds to start: two methods stand for all, and `make test-all` has all
+IN_PROCESSES = pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(config, id=name, marks=() if name in ("cpgan", "cyclegan") else pytest.mark.slow)
+        for name, config in METHODS.items()
+    ],
+)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -197,7 +205,7 @@ def _assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tens
             torch.testing.assert_close(found[key], value, atol=1e-3, rtol=1e-3, msg=key)
 
 
-@EVERY
+@IN_PROCESSES
 def test_workers_train_as_one_does(tmp_path: Path, config: Any) -> None:
     """The same pictures in the same steps, in shares of three and two: sums in another order are all that differs."""
     training = replace(TRAINING, batch_size=5)
@@ -213,7 +221,7 @@ def test_workers_train_as_one_does(tmp_path: Path, config: Any) -> None:
             assert found == pytest.approx(metrics[int(step)], rel=1e-2, abs=1e-3), "metrics are of all workers"
 
 
-@EVERY
+@IN_PROCESSES
 def test_two_workers_resume_exactly(tmp_path: Path, config: Any) -> None:
     torch.multiprocessing.spawn(_train_and_resume, (2, str(tmp_path), config), nprocs=2)
 
