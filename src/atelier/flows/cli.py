@@ -3,18 +3,18 @@
 Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine.
 """
 
-import dataclasses
-import json
 import os
 import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from atelier import __version__
+from atelier.flows.cli_models import datasets_app, encoders_app, models_app
+from atelier.flows.cli_output import JsonOption, WorkspaceOption, result, say
 from atelier.tasks.workspace import Workspace
 
 app = typer.Typer(
@@ -27,17 +27,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="Versions of the model: list, promote, roll back.", no_args_is_help=True)
-datasets_app = typer.Typer(help="The dataset: what is in it.", no_args_is_help=True)
-encoders_app = typer.Typer(help="Weights of the perceptual encoders: list, fetch.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(encoders_app, name="encoders")
-
-WorkspaceOption = Annotated[
-    Path | None, typer.Option("--workspace", help="The workspace; without it the one that holds the current folder.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 class Start(StrEnum):
@@ -125,7 +117,7 @@ def ingest(
         from atelier.tasks.ingest import scan as scan_sources
 
         found = Workspace.find(workspace)
-        _result(scan_sources(Params(found.params).ingest, found.root, found.sources_lock), as_json)
+        result(scan_sources(Params(found.params).ingest, found.root, found.sources_lock), as_json)
     else:
         _stage("ingest", workspace, as_json)
 
@@ -198,14 +190,14 @@ def retrain(
 
     found = Workspace.find(workspace)
     Params(found.params).check()
-    with use(say=_say):
+    with use(say=say):
         from atelier.flows import retrain as flow
 
         if cron:
             flow.serve(found.root, cron, timezone, trust)
         else:
             night = flow.retrain.with_options(flow_run_name=f"retrain {found.root.name}")(str(found.root), trust=trust)
-            _result(night, as_json, text=night.story)
+            result(night, as_json, text=night.story)
 
 
 @app.command(
@@ -239,7 +231,7 @@ def stylize(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restyle an archive; each picture once, the bad ones in quarantine, a second run does nothing."""
+    """Restyle an archive, each picture once, the bad ones in quarantine, a second run does nothing; or one picture."""
     from atelier.flows import stylize as flow
 
     wishes = {
@@ -249,10 +241,10 @@ def stylize(
     job = flow.plan(source, destination, model, wishes, workspace)
     if painted := flow.one_picture(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
-        _result(painted, as_json, text=done if painted.seconds else f"{painted.file} is there already")
+        result(painted, as_json, text=done if painted.seconds else f"{painted.file} is there already")
         return
-    summary = flow.run(job, say=_say, quiet=as_json)
-    _result(summary, as_json, text=flow.story(summary, destination))
+    summary = flow.run(job, say=say, quiet=as_json)
+    result(summary, as_json, text=flow.story(summary, destination))
     if summary.pending:
         raise typer.Exit(1)
     if summary.quarantined:
@@ -284,8 +276,8 @@ def generate(
     from atelier.tasks.generation import GenerateConfig
 
     job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
-    summary = flow.run(job, say=_say, quiet=as_json)
-    _result(summary, as_json, text=flow.story(summary))
+    summary = flow.run(job, say=say, quiet=as_json)
+    result(summary, as_json, text=flow.story(summary))
 
 
 @app.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg")
@@ -298,7 +290,7 @@ def inspect(
     lineage = read(file.read_bytes())
     if lineage is None:
         raise ValueError(f"{file} does not say that atelier made it")
-    _result(lineage, as_json)
+    result(lineage, as_json)
 
 
 @app.command(epilog="Example: atelier report --workspace demo")
@@ -321,7 +313,7 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
     asked_by_dvc = os.environ.get("DVC_STAGE") == name
     if not asked_by_dvc:
         params.check()
-    with use(say=None if asked_by_dvc else _say):
+    with use(say=None if asked_by_dvc else say):
         if asked_by_dvc:
             from atelier.flows.stages import run
 
@@ -330,7 +322,7 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
             from atelier.flows import retrain as flow
 
             update = flow.update.with_options(flow_run_name=f"update {workspace.root.name} through {name}")
-            _result(update(str(workspace.root), until=name), as_json)
+            result(update(str(workspace.root), until=name), as_json)
 
 
 def _folds(folds: int, where: Path | None, as_json: bool) -> None:
@@ -341,11 +333,11 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
 
     workspace = Workspace.find(where)
     check(Params(workspace.params).check().train, folds)
-    with use(say=_say):
+    with use(say=say):
         from atelier.flows.folds import cross_validate
 
         found = cross_validate.with_options(flow_run_name=f"folds {workspace.root.name}")(str(workspace.root), folds)
-        _result(found, as_json, text=found.story)
+        result(found, as_json, text=found.story)
 
 
 def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
@@ -355,11 +347,11 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
 
     workspace = Workspace.find(where)
     models = candidates(workspace, names)
-    with use(say=_say):
+    with use(say=say):
         from atelier.flows.compare import run
 
         found = run(workspace, models)
-        _result(found.content if as_json else found, as_json, text=found.story)
+        result(found.content if as_json else found, as_json, text=found.story)
         if found.failed:
             raise typer.Exit(1)
 
@@ -371,126 +363,11 @@ def _each_style(where: Path | None, as_json: bool) -> None:
 
     workspace = Workspace.find(where)
     Params(workspace.params).check()
-    with use(say=_say):
+    with use(say=say):
         from atelier.flows.each_style import run
 
         styles = run(workspace)
-        _result(styles, as_json, text="\n".join(style.story for style in styles))
-
-
-# -------------------------------------------------------------------------------------------------------- the registry
-
-
-@models_app.command("list", epilog="Example: atelier models list --json")
-def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Versions, stages and metrics of the registered models."""
-    from atelier.tasks.versions import list_models, list_versions
-
-    found = Workspace.find(workspace)
-    versions = [version for model in list_models(found) for version in list_versions(found, model)]
-    names = [f"{v.model}@{v.version}" for v in versions]
-    width = max(map(len, names), default=0)
-    lines = [
-        f"{name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
-        for name, v in zip(names, versions, strict=True)
-    ]
-    _result(versions, as_json, text="\n".join(lines) or "no version is registered yet: run `atelier retrain`")
-
-
-@models_app.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
-def models_promote(
-    version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 is one of style-model.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
-    workspace: WorkspaceOption = None,
-) -> None:
-    """Make a registered version `prod`; an older version is a rollback."""
-    from atelier.tasks.versions import MODEL, named, promote
-
-    model, version = named(version) or (MODEL, version)
-    promote(Workspace.find(workspace), version, reason=reason, model=model)
-    print(f"{model}@prod is now {version}")
-
-
-@models_app.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")
-def models_import(
-    file: Annotated[Path, typer.Argument(help="A generator that CycleGAN's or CUT's reference code saved.")],
-    model: Annotated[Path, typer.Argument(help="The model folder to make.")],
-    style: Annotated[str, typer.Option(help="What to call its style.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Bring a model that was trained elsewhere: `atelier stylize … --model FOLDER` then paints with it."""
-    from atelier.tasks.exchange import import_model
-
-    made = import_model(file, model, style)
-    _result(made, as_json, text=f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
-
-
-@models_app.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
-def models_export(
-    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0 or a model folder.")],
-    file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
-    direction: Annotated[str, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = "a2b",
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
-    from atelier.flows.stylize import locate
-    from atelier.models.controls import Controls
-    from atelier.tasks.exchange import export_model
-
-    if direction not in ("a2b", "b2a"):
-        raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    made = export_model(locate(model, workspace), file, Controls(direction=direction))  # type: ignore[arg-type]
-    said = (
-        f"{made.file}: {made.megabytes} MB; differs from the model by {made.largest_difference:.1e} of a colour at most"
-    )
-    _result(made, as_json, text=said)
-
-
-@datasets_app.command("show", epilog="Example: atelier datasets show")
-def datasets_show(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """The dataset's id, its domains and how many pictures each split has."""
-    from atelier.tasks.dataset import SPLITS, read_card
-
-    card = read_card(Workspace.find(workspace).dataset)
-    counts = {d: {s: card.rows(d, s) for s in SPLITS} for d in card.domains}
-    lines = [f"dataset {card.id[:12]}, {card.rows()} pictures"]
-    lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in counts.items()]
-    _result({"id": card.id, "rows": card.rows(), "domains": counts}, as_json, text="\n".join(lines))
-
-
-@encoders_app.command("list", epilog="Example: atelier encoders list")
-def encoders_list(as_json: JsonOption = False) -> None:
-    """The encoders there are: whether their weights are on this machine, how much is fetched, what they are for."""
-    from atelier.tasks.encoders import status
-
-    rows = status()
-    lines = [
-        f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {f'{row.megabytes} MB':>6}  {row.used_for}"
-        for row in rows
-    ]
-    _result(rows, as_json, text="\n".join(lines))
-
-
-@encoders_app.command("pull", epilog="Example: atelier encoders pull inception")
-def encoders_pull(
-    name: Annotated[str, typer.Argument(help="An encoder of `atelier encoders list`.")],
-    optional: Annotated[
-        bool, typer.Option("--optional", help="Where it can not be fetched say so, and succeed all the same.")
-    ] = False,
-) -> None:
-    """Fetch an encoder's weights, check their sha256 and convert them once."""
-    from atelier.flows.progress import shown
-    from atelier.tasks.encoders import pull
-
-    try:
-        with shown("pull") as report:
-            path = pull(name, report)
-        print(f"{name} is ready: {path}")
-    except (OSError, RuntimeError) as error:
-        if not optional:
-            raise
-        print(f"{name} could not be fetched, evaluation does without it: {error}")
+        result(styles, as_json, text="\n".join(style.story for style in styles))
 
 
 # --------------------------------------------------------------------------------------------------- the control plane
@@ -518,7 +395,7 @@ def status(as_json: JsonOption = False) -> None:
     from atelier.flows.control_plane import status as ask
 
     state = ask()
-    _result(state, as_json, text=state.sentence if state else "nothing of atelier's is up: start it with `atelier up`")
+    result(state, as_json, text=state.sentence if state else "nothing of atelier's is up: start it with `atelier up`")
 
 
 @app.command(epilog="Example: atelier doctor")
@@ -528,31 +405,6 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
     checks = examine(Workspace.find(workspace) if workspace else None)
     lines = [f"{c.status:<5} {c.name:<12} {c.what}" + (f"\n{'':<18} → {c.remedy}" if c.remedy else "") for c in checks]
-    _result(checks, as_json, text="\n".join(lines))
+    result(checks, as_json, text="\n".join(lines))
     if any(c.status == "fail" for c in checks):
         raise typer.Exit(1)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def _result(value: Any, as_json: bool, text: str | None = None) -> None:
-    """Print a result for a machine or for a person."""
-    plain = _plain(value)
-    if as_json:
-        print(json.dumps(plain, indent=2, default=str))
-    elif text is not None:
-        print(text)
-    elif isinstance(plain, dict):
-        print("\n".join(f"{key}: {item}" for key, item in plain.items()))
-    else:
-        print(plain)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -41,7 +41,8 @@ def normal(uniform: Tensor, most: float | None = None) -> Tensor:
     if most is not None:
         low = torch.special.ndtr(torch.tensor(-most, dtype=torch.float64))
         share = low + share * (1 - 2 * low)
-    return torch.special.ndtri(share).float()
+    numbers: Tensor = torch.special.ndtri(share)
+    return numbers.float()
 
 
 def noise(seed: int, indices: Iterable[int], numbers: int, most: float | None = None) -> Tensor:
@@ -80,4 +81,5 @@ def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
     if angle.sin() < 1e-6:  # the same direction, or the opposite one, to which there is no one shortest way
         return torch.lerp(first, last, share)
     way = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
-    return way * torch.lerp(*lengths, share)
+    strip: Tensor = way * torch.lerp(*lengths, share)
+    return strip

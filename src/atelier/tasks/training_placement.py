@@ -66,7 +66,7 @@ def trains_on_gpu(workers: int, min_workers: int, device: Literal["auto", "cpu",
     if workers:
         import ray
 
-        return ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= min_workers
+        return bool(ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= min_workers)
     import torch
 
     return torch.cuda.is_available()

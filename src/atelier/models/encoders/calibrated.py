@@ -42,7 +42,7 @@ class Calibrated(Encoder):
     def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From names and layouts (height, width, in, out) of Flax, in which these weights are published with heads."""
         state: dict[str, Tensor] = {}
-        for index, name in enumerate(cls().convs):
+        for index, name in enumerate(cls().convs):  # type: ignore[call-arg]  # of a class that puts its own together
             layer = f"{cls.published}.Conv_{index}"
             state[f"convs.{name}.weight"] = published[f"{layer}.kernel"].permute(3, 2, 0, 1)
             state[f"convs.{name}.bias"] = published[f"{layer}.bias"]

@@ -1,0 +1,40 @@
+"""What the subcommands have in common: where they work, and how they say what came of it."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", help="The workspace; without it the one that holds the current folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def say(sentence: str) -> None:
+    """Tell a person, beside the result."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def result(value: Any, as_json: bool, text: str | None = None) -> None:
+    """Print a result for a machine or for a person."""
+    plain = _plain(value)
+    if as_json:
+        print(json.dumps(plain, indent=2, default=str))
+    elif text is not None:
+        print(text)
+    elif isinstance(plain, dict):
+        print("\n".join(f"{key}: {item}" for key, item in plain.items()))
+    else:
+        print(plain)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
