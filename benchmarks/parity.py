@@ -2,7 +2,7 @@
 
     python benchmarks/parity.py PHOTOS PAINTINGS --size 64 --steps 600
 
-CycleGAN with the paper's networks learns from two folders of pictures, four fifths of each, three times: in float32, in
+CycleGAN learns from two folders of pictures, four fifths of each, three times: in float32, in
 bfloat16 from the same seed (so from the same weights, on the same pictures in the same order), and in float32 from
 another seed, which tells how far apart two trainings are anyway. Written are the curves of the losses and, on the
 pictures held out, the Inception KID of what is painted.
@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("style", type=Path, help="folder of paintings")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--filters", type=int, default=64, help="of the generators; the paper's have 64")
+    parser.add_argument("--blocks", type=int, default=9, help="of the generators; the paper's have 9 at 256²")
     parser.add_argument("--pictures", type=int, default=1000, help="of each folder, at most")
     arguments = parser.parse_args()
     content, style = (pictures(f, arguments.size, arguments.pictures) for f in (arguments.content, arguments.style))
@@ -54,6 +56,7 @@ def main() -> None:
     real = deep_features(inception, held[1])
     result = {
         "hardware": hardware(), "size_px": arguments.size, "steps": arguments.steps,
+        "filters": arguments.filters, "blocks": arguments.blocks,
         "held_out": [len(x) for x in held],
         "kid_times_1000_of_the_photographs": round(1000 * kid(deep_features(inception, held[0]), real), 1),
     }  # fmt: skip
@@ -64,7 +67,7 @@ def main() -> None:
             checkpoint_every=arguments.steps, precision=precision,  # type: ignore[arg-type]
         )  # fmt: skip
         encoder = networks.load("efficientnet_lite0", encoders.resolve("efficientnet_lite0"))
-        trainer = Trainer(CycleganConfig(), config, encoder)
+        trainer = Trainer(CycleganConfig(filters=arguments.filters, blocks=arguments.blocks), config, encoder)
         orders = [Order(seed, role, [len(x)], len(x)) for role, x in zip(("content", "style"), kept, strict=True)]
 
         def batch(step: int, orders: list[Order] = orders) -> Batch:
