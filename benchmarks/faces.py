@@ -4,8 +4,8 @@
 
 FOLDER holds CelebA's `images.zip` and `list_attr_celeba.txt`. A fifth of the faces is held out by ingestion. An
 attribute counts as given where a classifier says so that was trained on the real training faces and had no part in the
-training of the generator; its own accuracy on real held-out faces stands beside it. Identity is LPIPS between a face and
-what became of it, beside the LPIPS of two different faces. Faces from noise are measured by Inception's FID and KID
+training of the generator; its own accuracy on real held-out faces stands beside it. Identity is LPIPS between a face
+and what became of it, beside the LPIPS of two different faces. Faces from noise are measured by Inception's FID and KID
 against held-out faces, beside those of as many training faces.
 """
 
