@@ -15,7 +15,13 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.models.methods.dcgan import DcganConfig
 from atelier.models.methods.gan import GanConfig
-from atelier.models.networks.from_noise import DcganGenerator, DenseGenerator, Judge, PixelNorm, doublings
+from atelier.models.networks.from_noise import (
+    DcganDiscriminator,
+    DcganGenerator,
+    DenseGenerator,
+    PixelNorm,
+    doublings,
+)
 from atelier.models.watchdog import TrainingStopped, WatchdogConfig
 from tests.models.tiny import DCGAN, GAN, TRAINING, batches, ignore, pictures, trainer
 
@@ -40,7 +46,7 @@ def test_every_size_has_its_networks(size: int) -> None:
         made = generator(torch.randn(2, 8))
         assert made.shape == (2, 3, size, size)
         assert made.abs().max() <= 1
-        assert Judge(4, size)(made).shape == (2, 1, 1, 1)
+        assert DcganDiscriminator(4, size)(made).shape == (2, 1, 1, 1)
 
 
 def test_a_picture_does_not_depend_on_those_beside_it() -> None:

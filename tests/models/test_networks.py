@@ -6,7 +6,7 @@ from torch import nn
 
 from atelier.models.methods.base import pad, paint
 from atelier.models.networks.discriminator import Discriminator
-from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+from atelier.models.networks.generator import Generator
 
 
 def painted_over(seed: int = 0) -> Generator:
@@ -49,14 +49,14 @@ def test_each_picture_is_painted_by_itself() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (7, 8), (16, 16), (17, 30), (33, 50)])
 def test_any_size_is_painted(size: tuple[int, int]) -> None:
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
-    painted = paint(painted_over(), images, 1.0, MULTIPLE, MINIMUM)
+    painted = paint(painted_over(), images, 1.0)
     assert painted.shape == images.shape
     assert painted.dtype == torch.uint8
 
 
 def test_strength_goes_from_the_input_to_the_painting() -> None:
     generator, images = painted_over(), torch.randint(0, 256, (1, 3, 17, 21), dtype=torch.uint8)
-    none, half, full = (paint(generator, images, s, MULTIPLE, MINIMUM).float() for s in (0.0, 0.5, 1.0))
+    none, half, full = (paint(generator, images, s).float() for s in (0.0, 0.5, 1.0))
     assert torch.equal(none, images.float())
     assert (full - none).abs().mean() > 1
     assert (half - (full + none) / 2).abs().max() <= 1

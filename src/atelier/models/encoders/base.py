@@ -22,8 +22,16 @@ class Encoder(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
+    def see(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Features of pictures as generators take and make them, (B, 3, H, W) in [-1, 1]."""
+        features: dict[str, Tensor] = self((pictures + 1) / 2)
+        return features
+
     def end_at(self, layer: str) -> None:
-        """Drop the weights that only features behind this one need; those are then no longer returned."""
+        """Drop the weights that only features behind this one need; those are then no longer returned.
+
+        By default all are kept: it pays where most weights lie behind.
+        """
 
     @classmethod
     def layout(cls) -> dict[str, tuple[int, int]]:

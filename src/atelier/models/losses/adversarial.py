@@ -55,6 +55,21 @@ def generator_loss(kind: Adversarial, fake: Tensor) -> Tensor:
             return F.softplus(-fake).mean()
 
 
+def discriminator_losses(kind: Adversarial, scores: Tensor) -> dict[str, Tensor]:
+    """The discriminator's loss and accuracy, by the names that methods with one discriminator give them.
+
+    Args:
+        kind: which loss.
+        scores: (2 B, ...), of B style pictures and then of as many generated ones, from one pass: that is exact
+            without a batch norm.
+    """
+    real, fake = scores.chunk(2)
+    return {
+        "discriminator": discriminator_loss(kind, real, fake),
+        "discriminator_accuracy": accuracy(kind, real, fake),
+    }
+
+
 @torch.no_grad()
 def accuracy(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
     """Share of the patches that the discriminator tells right, 0…1; about ½ when it can not tell.

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, pad, to_float, to_uint8
 from atelier.models.methods.styles import TRAINED, domain_means, keep_color, picture, shares
@@ -102,7 +102,7 @@ class AdainGenerator(nn.Module):
 
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
         """The encoder's view of pictures (B, 3, H, W) in [-1, 1], up to the content layer."""
-        features: dict[str, Tensor] = self.encoder((pictures + 1) / 2)
+        features = self.encoder.see(pictures)
         return {layer: features[layer] for layer in self.layers}
 
     def decode(self, features: Tensor) -> Tensor:
@@ -203,13 +203,9 @@ class Adain(Method):
         return losses
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
-        kind, n = self.config.adversarial, len(part.style)
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))  # one pass: no batch norm
-        return {
-            "discriminator": discriminator_loss(kind, scores[:n], scores[n:]),
-            "discriminator_accuracy": accuracy(kind, scores[:n], scores[n:]),
-        }
+            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))
+        return discriminator_losses(self.config.adversarial, scores)
 
     # ---- painting
 

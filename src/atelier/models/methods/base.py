@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,9 @@ from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
 
 Painter = Callable[[Tensor], Tensor]  # uint8 pictures (B, 3, H, W) of any size to the same, painted
+
+MULTIPLE = 4  # height and width that generators take are multiples of this, px: two halvings
+MINIMUM = 8  # and at least this, px: reflection inside needs two positions at a quarter of the size
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,10 @@ class Method(ABC):
         """
 
     @classmethod
-    @abstractmethod
     def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
         """What paints pictures as it is wished; what can be done once for all pictures is done here.
+
+        By default the generator itself, as `paint` says.
 
         Args:
             config: the method's.
@@ -115,6 +120,7 @@ class Method(ABC):
         Raises:
             ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
         """
+        return partial(paint, generator, strength=controls.strength)
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
@@ -131,13 +137,13 @@ class Method(ABC):
     def begin(self, turn: str, parts: Sequence[Part]) -> None:  # noqa: B027  most need nothing
         """Do what a turn needs of the batch as a whole."""
 
-    @abstractmethod
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
-        """The scalars of one turn, means over the part.
+        """The scalars of one turn, means over the part. A method without turns has none.
 
         What is yielded together shares a graph, which is gone when the next ones are asked for: losses that share
         nothing come apart, and need the memory of the larger only.
         """
+        raise NotImplementedError
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -145,23 +151,21 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
-def paint(generator: nn.Module, images: Tensor, strength: float, multiple: int, minimum: int) -> Tensor:
+def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     """Run a generator that keeps positions over uint8 pictures of any size, and mix its result with the original.
 
     Mixing is linear in sRGB: x + strength · (G(x) − x). The generator keeps every shape where it is, so halfway shows a
     half-painted picture and no double contours; strength 0 is the input bit by bit.
 
     Args:
-        generator: (B, 3, H, W) in [-1, 1] to the same.
+        generator: (B, 3, H, W) in [-1, 1] to the same, for sizes as `MULTIPLE` and `MINIMUM` say.
         images: uint8 (B, 3, H, W).
         strength: 0…1.
-        multiple: sizes that the generator takes are multiples of this, px.
-        minimum: and at least this, px.
     """
     if strength == 0:
         return images
     height, width = images.shape[2:]
-    x = pad(to_float(images, next(generator.parameters()).device), multiple, minimum)
+    x = pad(to_float(images, next(generator.parameters()).device), MULTIPLE, MINIMUM)
     with torch.inference_mode():
         y = torch.lerp(x, generator(x).float().clamp(-1, 1), strength)
     return to_uint8(y[:, :, :height, :width]).to(images.device)

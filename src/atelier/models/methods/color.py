@@ -10,7 +10,7 @@ pictures of the mean and of the variance. What differs: no gain is larger than `
 would become its texture.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Batch, Method, Painter, Part, to_float, to_uint8
-from atelier.models.ranks import summed_together
+from atelier.models.methods.base import Batch, Method, Painter, to_float, to_uint8
+from atelier.models.methods.styles import domain_means
 
 GAIN = 3.0  # of a band's standard deviation, at most
 DARKEST = 1 / 255  # of what a logarithm is taken
@@ -138,22 +138,17 @@ class Color(Method):
         """Transfers, and mixes with the original as `methods.base.paint` does."""
         return partial(_painted, generator, strength=controls.strength)
 
-    @torch.no_grad()
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Average the statistics of about `style_images` paintings, over all ranks."""
-        steps = -(-self.config.style_images // batch_size)
-        totals = [torch.zeros_like(self.transfer.mean), torch.zeros_like(self.transfer.variance)]
-        for step in range(steps):
-            bands = pyramid(to_lab(to_float(batches(step).style, self.device)), self.config.bands)
-            for index, band in enumerate(bands):
-                for total, value in zip(totals, statistics(band), strict=True):
-                    total[index] += value.sum(0) / (batch_size * steps)
-        for kept, total in zip((self.transfer.mean, self.transfer.variance), summed_together(totals), strict=True):
-            kept.copy_(total)
+        """Average the statistics of the style domain."""
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
-        """There are none."""
-        raise NotImplementedError
+        def measure(style: Tensor) -> dict[str, Tensor]:
+            bands = [statistics(band) for band in pyramid(to_lab(style), self.config.bands)]
+            mean, variance = (torch.stack(of_bands).mean(1) for of_bands in zip(*bands, strict=True))  # (bands, 3)
+            return {"mean": mean, "variance": variance}
+
+        means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
+        self.transfer.mean.copy_(means["mean"])
+        self.transfer.variance.copy_(means["variance"])
 
 
 def _painted(transfer: nn.Module, images: Tensor, strength: float) -> Tensor:

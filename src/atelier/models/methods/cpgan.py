@@ -8,14 +8,12 @@ taken once before the first step.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
@@ -26,9 +24,10 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, paint, to_float
+from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.styles import domain_means
 from atelier.models.networks.discriminator import Discriminator
-from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+from atelier.models.networks.generator import Generator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.ranks import summed_together
@@ -108,31 +107,14 @@ class StyleStatistics(nn.Module):
             for layer, target in self.of("target").items()
         }
 
-    @torch.no_grad()
-    def learn(
-        self,
-        batches: Callable[[int], Batch],
-        batch_size: int,
-        images: int,
-        grams: Callable[[Tensor], Mapping[str, Tensor]],
-    ) -> None:
-        """Take the mean over paintings, of all ranks, as the target.
+    def grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Gram matrices (C, C) by layer, means over the pictures whose features (B, C, h, w) these are."""
+        return {layer: gram(features[layer]).mean(0) for layer in self.layers}
 
-        Args:
-            batches: this rank's batch of a step.
-            batch_size: pictures of the global batch.
-            images: about as many paintings are looked at.
-            grams: of uint8 paintings (B, 3, H, W) to the means of their Gram matrices (C, C), by layer.
-        """
-        steps = -(-images // batch_size)
-        for step in range(steps):
-            style = batches(step).style
-            means = grams(style)
-            for layer, target in self.of("target").items():
-                target += means[layer] * (len(style) / batch_size / steps)
-        targets = list(self.of("target").values())
-        for target, total in zip(targets, summed_together(targets), strict=True):
-            target.copy_(total)
+    def learn(self, means: Mapping[str, Tensor]) -> None:
+        """Take mean Gram matrices (C, C) of the style domain, by layer, as the target."""
+        for layer, target in self.of("target").items():
+            target.copy_(means[layer])
 
     def follow(self, grams: Mapping[str, Tensor], step: int) -> None:
         """Take a batch into the mean of the painted.
@@ -195,34 +177,20 @@ class Cpgan(Method):
         """The generator of this config, which paints nothing over its underpainting yet."""
         return Generator(config.filters, config.width, config.blocks)
 
-    @classmethod
-    def painter(cls, config: CpganConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`."""
-        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
-
-    def _features(self, images: Tensor) -> dict[str, Tensor]:
-        """The encoder's view of pictures in [-1, 1]."""
-        features: dict[str, Tensor] = self.encoder((images + 1) / 2)
-        return features
-
-    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Means over pictures (C, C), by layer."""
-        return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
-
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """See `StyleStatistics.learn`."""
+        """Take the mean Gram matrices of the style domain."""
 
         def grams(style: Tensor) -> dict[str, Tensor]:
-            return self._grams(self._features(to_float(style, self.device)))
+            return self.style.grams(self.encoder.see(style))
 
-        self.style.learn(batches, batch_size, self.config.style_images, grams)
+        self.style.learn(domain_means(grams, batches, batch_size, self.config.style_images, self.device))
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
         advance(self.discriminator)
         if turn == "generator" and not parts[0].alone:
             with torch.no_grad():
-                grams = [self._grams(self._features(self._paint(part)[self._view(part)])) for part in parts]
+                grams = [self.style.grams(self.encoder.see(self._paint(part)[self._view(part)])) for part in parts]
             self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
 
     def _paint(self, part: Part) -> Tensor:
@@ -245,12 +213,12 @@ class Cpgan(Method):
         c, n, view = self.config, len(part.content), self._view(part)
         outputs = self._paint(part)
         painted, content, real = outputs[view], part.content[view], part.style[view]
-        features = self._features(painted)
+        features = self.encoder.see(painted)
         with torch.no_grad():
-            given = self._features(torch.cat([content, real]))
+            given = self.encoder.see(torch.cat([content, real]))
         with autocast(self.device, self.dtype):
             scores = self.discriminator(painted, self.style.scaled(features))
-        grams = self._grams(features)
+        grams = self.style.grams(features)
         if part.alone:
             self.style.follow_parts([part.share], [grams], part.step)
         part.memo |= {

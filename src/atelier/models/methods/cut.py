@@ -1,7 +1,7 @@
 """cut and fastcut: one-way translation without pairs, held to its content by contrast between patches.
 
 Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image Translation": patchwise contrastive loss in
-equations 3 and 4, full objective in equation 5. What a patch of the result shows must be told, among 255 other patches
+equations 2 and 3, full objective in equation 5. What a patch of the result shows must be told, among 255 other patches
 of the picture that it was painted from, to come from its own place; the features are those of the generator's own first
 half, behind a small projector that is trained with it. Defaults are the paper's (section 4 and appendix): least
 squares, 256 places, τ = 0.07, projections to 256 numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without
@@ -13,20 +13,18 @@ averages (Karras et al. 2018).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
-from atelier.models.methods.base import Method, Painter, Part, autocast, paint
+from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
+from atelier.models.methods.base import Method, Part, autocast
 from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
+from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.optimization import OptimizerConfig
 
 GAIN = 0.02  # of the projector's first weights: the authors' code
@@ -115,7 +113,7 @@ class Projector(nn.Module):
 
 
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """−log of exp(v · v⁺ / τ) over the sum with all exp(v · v⁻ / τ): Park et al. 2020, equation 3.
+    """−log of exp(v · v⁺ / τ) over the sum with all exp(v · v⁻ / τ): Park et al. 2020, equation 2.
 
     The key at a query's own place is the positive, those at the picture's other places are the negatives.
 
@@ -160,7 +158,7 @@ class Cut(Method):
 
     def __init__(self, config: CutConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
-        self.generator = _generator(config).to(device)
+        self.generator = self.build_generator(config, type(encoder)).to(device)
         self.projector = Projector(self.generator.channels, config.projection).to(device)
         self.discriminator = PatchGan(config.discriminator_filters, False).to(device)
         self.modules = {
@@ -176,14 +174,10 @@ class Cut(Method):
         }
 
     @staticmethod
-    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> nn.Module:
+    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator:
         """The generator of this config."""
-        return _generator(config)
-
-    @classmethod
-    def painter(cls, config: CutConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`."""
-        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
+        network = AntialiasedGenerator if config.antialiased else ResnetGenerator
+        return network(config.filters, config.blocks, 0.0)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
@@ -207,7 +201,7 @@ class Cut(Method):
                 wanted = self.projector(keys, places)
         part.memo["painted"] = painted[:n].detach()
         layers = [patch_nce(q, k, c.temperature) for q, k in zip(found, wanted, strict=True)]
-        nce = torch.stack(layers).mean(0)  # (B,), the mean over the features: equation 4
+        nce = torch.stack(layers).mean(0)  # (B,), the mean over the features: equation 3
         losses = {"adversarial": generator_loss(c.adversarial, scores), "nce": nce[:n].mean()}
         if c.identity_weight:
             losses["identity_nce"] = nce[n:].mean()
@@ -226,18 +220,9 @@ class Cut(Method):
         return painted, keys, [flipped(feature, flips) for feature in self.generator.features(painted)]
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
-        kind, n = self.config.adversarial, len(part.style)
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))  # exact without a batch norm
-        return {
-            "discriminator": discriminator_loss(kind, scores[:n], scores[n:]),
-            "discriminator_accuracy": accuracy(kind, scores[:n], scores[n:]),
-        }
-
-
-def _generator(config: CutConfig) -> ResnetGenerator:
-    network = AntialiasedGenerator if config.antialiased else ResnetGenerator
-    return network(config.filters, config.blocks, 0.0)
+            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))
+        return discriminator_losses(self.config.adversarial, scores)
 
 
 class Fastcut(Cut):

@@ -8,7 +8,6 @@ are the paper's, with least squares, an image pool of 50 and λ = 10. What diffe
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -20,11 +19,11 @@ from atelier.models.diffaugment import DRAWS, Policy, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Method, Painter, Part, autocast, paint
+from atelier.models.methods.base import Method, Painter, Part, autocast
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
+from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.ranks import gathered
@@ -129,9 +128,9 @@ class Cyclegan(Method):
 
     @classmethod
     def painter(cls, config: CycleganConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`; the wish is the direction."""
+        """The generator of the direction that is wished."""
         one_way = generator.get_submodule("forth" if controls.direction == "a2b" else "back")
-        return partial(paint, one_way, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
+        return super().painter(config, one_way, controls)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """Draw what is left out; before the discriminator's turn, exchange painted pictures with the pools."""

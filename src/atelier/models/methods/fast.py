@@ -12,20 +12,19 @@ a moving window, see `cpgan.window`; weights of content and style and Adam's mem
 stylize are averages (Karras et al. 2018).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, paint, to_float
+from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.cpgan import StyleStatistics, window
-from atelier.models.networks.generator import MINIMUM, MULTIPLE, Generator
+from atelier.models.methods.styles import domain_means
+from atelier.models.networks.generator import Generator
 from atelier.models.optimization import OptimizerConfig
 
 
@@ -78,27 +77,13 @@ class Fast(Method):
         """The generator of this config, which paints nothing over its underpainting yet."""
         return Generator(config.filters, 4 * config.filters, config.blocks)
 
-    @classmethod
-    def painter(cls, config: FastConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`."""
-        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
-
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """See `StyleStatistics.learn`."""
+        """Take the mean Gram matrices of the style domain."""
 
         def grams(style: Tensor) -> dict[str, Tensor]:
-            return self._grams(self._features(to_float(style, self.device)))
+            return self.style.grams(self.encoder.see(style))
 
-        self.style.learn(batches, batch_size, self.config.style_images, grams)
-
-    def _features(self, images: Tensor) -> dict[str, Tensor]:
-        """The encoder's view of pictures in [-1, 1]."""
-        features: dict[str, Tensor] = self.encoder((images + 1) / 2)
-        return features
-
-    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Means over pictures (C, C), by layer."""
-        return {layer: gram(features[layer]).mean(0) for layer in self.style.layers}
+        self.style.learn(domain_means(grams, batches, batch_size, self.config.style_images, self.device))
 
     def _painted(self, part: Part) -> Tensor:
         """What the losses see of the painted pictures."""
@@ -110,17 +95,17 @@ class Fast(Method):
         """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
         if not parts[0].alone:
             with torch.no_grad():
-                grams = [self._grams(self._features(self._painted(part))) for part in parts]
+                grams = [self.style.grams(self.encoder.see(self._painted(part))) for part in parts]
             self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""
         painted = self._painted(part)
         content = part.content[window(part.step, *part.content.shape[2:])]
-        features, layer = self._features(painted), self.encoder.content_layer
+        features, layer = self.encoder.see(painted), self.encoder.content_layer
         with torch.no_grad():
-            given = self._features(content)[layer]
-        grams = self._grams(features)
+            given = self.encoder.see(content)[layer]
+        grams = self.style.grams(features)
         if part.alone:
             self.style.follow_parts([part.share], [grams], part.step)
         yield {

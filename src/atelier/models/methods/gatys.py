@@ -12,7 +12,7 @@ held down. L-BFGS has a line search, which keeps it from diverging. Every pictur
 it becomes does not depend on its neighbours in a batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Literal
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Painter, Part, pad, to_float, to_uint8
+from atelier.models.methods.base import Batch, Method, Painter, pad, to_float, to_uint8
 from atelier.models.methods.styles import TRAINED, domain_means, keep_color, picture, shares
 
 SMALLEST_PX = 16  # side that pictures are continued to
@@ -73,8 +73,7 @@ class GatysGenerator(nn.Module):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Features by name of pictures (B, 3, H, W) in [-1, 1]."""
-        features: dict[str, Tensor] = self.encoder((pictures + 1) / 2)
-        return features
+        return self.encoder.see(pictures)
 
     def trained(self) -> dict[str, Tensor]:
         """(C, C) by layer."""
@@ -113,10 +112,6 @@ class Gatys(Method):
         )  # fmt: skip
         for layer, trained in self.generator.trained().items():
             trained.copy_(means[layer])
-
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
-        """There are no turns."""
-        yield from ()
 
     @classmethod
     def painter(cls, config: GatysConfig, generator: nn.Module, controls: Controls) -> Painter:

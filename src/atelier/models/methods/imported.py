@@ -5,19 +5,17 @@ InstanceNorm takes a constant out again, so the biases that the reference code h
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Method, Painter, Part, paint
+from atelier.models.methods.base import Method
 from atelier.models.networks.antialiased import AntialiasedGenerator
-from atelier.models.networks.resnet import MINIMUM, MULTIPLE, ResnetGenerator
+from atelier.models.networks.resnet import ResnetGenerator
 
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 
@@ -46,15 +44,6 @@ class Imported(Method):
         """The generator, without dropout, since that is for training."""
         network = AntialiasedGenerator if config.antialiased else ResnetGenerator
         return network(config.filters, config.blocks, 0.0)
-
-    @classmethod
-    def painter(cls, config: ImportedConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`."""
-        return partial(paint, generator, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
-
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
-        """There are none."""
-        raise NotImplementedError
 
 
 def recognise(published: Mapping[str, Any]) -> tuple[ImportedConfig, dict[str, Tensor]]:

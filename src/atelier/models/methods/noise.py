@@ -15,10 +15,10 @@ from atelier.models.controls import Controls, check
 from atelier.models.diffaugment import DRAWS, Policy, diffaugment
 from atelier.models.draws import normal
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.penalties import r1_penalty
 from atelier.models.methods.base import Method, Painter, Part, autocast, to_uint8
-from atelier.models.networks.from_noise import SIZES, Judge
+from atelier.models.networks.from_noise import SIZES, DcganDiscriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 
@@ -62,7 +62,7 @@ class NoiseConfig:
 
 
 class FromNoise(Method):
-    """A method that generates: one generator from noise, and a `Judge`."""
+    """A method that generates: one generator from noise, and a `DcganDiscriminator`."""
 
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
     generates: ClassVar[bool] = True
@@ -72,7 +72,7 @@ class FromNoise(Method):
             raise ValueError(f"train.{self.name}.size_px is 0, and the training set does not tell its size: set it")
         self.config, self.device, self.dtype = config, device, dtype
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        self.discriminator = Judge(config.discriminator_filters, config.size_px).to(device)
+        self.discriminator = DcganDiscriminator(config.discriminator_filters, config.size_px).to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator}
         self.weights = {"adversarial": 1.0, "discriminator": 1.0, "r1": config.r1_weight / 2 * config.r1_every}
 
@@ -106,14 +106,10 @@ class FromNoise(Method):
             part.memo["made"] = made.detach()
             yield {"adversarial": generator_loss(c.adversarial, scores)}
             return
-        n = len(part.style)
         real, made = self._augmented(part.style, part), self._augmented(part.memo["made"], part)
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([real, made]))  # one pass, exact without a batch norm
-        losses = {
-            "discriminator": discriminator_loss(c.adversarial, scores[:n], scores[n:]),
-            "discriminator_accuracy": accuracy(c.adversarial, scores[:n], scores[n:]),
-        }
+            scores = self.discriminator(torch.cat([real, made]))
+        losses = discriminator_losses(c.adversarial, scores)
         if c.r1_weight and part.step % c.r1_every == 0:
             losses["r1"] = r1_penalty(self.discriminator, real)
         yield losses

@@ -5,7 +5,7 @@ adversarial loss (equation 1, or 8 with "wasserstein" and its gradient penalty),
 pictures (2 and 3), reconstruction (4), full objectives (5 and 6). Weights are the paper's, λ_cls = 1 and λ_rec = 10.
 Equation 7, masks for joining datasets that have different labels, is not here: a dataset has one set of attributes.
 
-What differs. The paper trains 200,000 steps with five of the discriminator's for one of the generator's, which no
+What differs. The authors train 200,000 steps with five of the discriminator's for one of the generator's, which no
 processor does overnight: here the default is the hinge loss with spectral norms, which is stable with one step each and
 needs no second derivatives. How the networks differ is said in `networks.conditioned`. The labels to give are those of
 the pictures in the batch of the style domain, which come in an order of their own: set `train.content` and
@@ -16,7 +16,6 @@ tells them, which is trained beside the discriminator on real pictures and is sa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -25,12 +24,11 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls, check_attributes
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
-from atelier.models.methods.base import Method, Painter, Part, autocast, paint
+from atelier.models.methods.base import Method, Painter, Part, autocast
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.conditioned import ConditionedGenerator, TellingDiscriminator
-from atelier.models.networks.resnet import MINIMUM, MULTIPLE
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 
@@ -196,9 +194,8 @@ class Stargan(Method):
 
     @classmethod
     def painter(cls, config: StarganConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `methods.base.paint`; the wish is what to give, see `Wish`."""
-        editing = Editing(generator, Wish(config, controls.to))
-        return partial(paint, editing, strength=controls.strength, multiple=MULTIPLE, minimum=MINIMUM)
+        """The generator with what it is wished to give, see `Wish`."""
+        return super().painter(config, Editing(generator, Wish(config, controls.to)), controls)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """Advance the spectral norms."""
@@ -235,15 +232,11 @@ class Stargan(Method):
 
     def _discrimination(self, part: Part, labels: Tensor) -> dict[str, Tensor]:
         """Equation 5, and the penalty of equation 8 where it is asked for."""
-        c, n, painted = self.config, len(part.style), part.memo["painted"]
+        c, painted = self.config, part.memo["painted"]
         with autocast(self.device, self.dtype):
-            # real and painted in one pass, exact without a batch norm
             scores, told = self.discriminator(torch.cat([part.style, painted]))
-        losses = {
-            "discriminator": discriminator_loss(c.adversarial, scores[:n], scores[n:]),
-            "discriminator_classification": classification_loss(told[:n], labels),
-            "discriminator_accuracy": accuracy(c.adversarial, scores[:n], scores[n:]),
-        }
+        losses = discriminator_losses(c.adversarial, scores)
+        losses["discriminator_classification"] = classification_loss(told[: len(part.style)], labels)
         if c.adversarial == "wasserstein" and c.gradient_penalty_weight:
             losses["gradient_penalty"] = gradient_penalty(
                 lambda x: self.discriminator(x)[0], part.style, painted, part.draws(1, 0)[:, 0]

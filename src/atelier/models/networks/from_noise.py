@@ -1,4 +1,4 @@
-"""Networks that make pictures of one size from noise, and the one that judges them.
+"""Networks that make pictures of one size from noise, and their discriminator.
 
 None of them normalises over the batch. Radford et al. 2016 do in both of their networks, and a picture would then
 depend on those beside it: on how many workers there are, and in how many parts a batch goes through. And the average
@@ -87,7 +87,7 @@ class DcganGenerator(nn.Module):
         return made.tanh().float()
 
 
-class Judge(nn.Module):
+class DcganDiscriminator(nn.Module):
     """One score for a whole picture: the discriminator of DCGAN, with spectral norms instead of BatchNorm.
 
     Its layers have a gain of 1. At 2, as where pictures are painted, the generator learned much more slowly.

@@ -11,9 +11,6 @@ sees it at a quarter of the size.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MULTIPLE = 4  # height and width must be multiples of this: two halvings
-MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
-
 
 def norm(channels: int, shift: bool = True) -> nn.InstanceNorm2d:
     """Each channel of each picture to mean 0 and variance 1, then scaled and shifted: Ulyanov et al. 2016, equation 4.

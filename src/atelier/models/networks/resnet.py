@@ -14,9 +14,6 @@ from atelier.models.networks.winograd import Conv3x3, arranged
 
 RELU = 0.0  # slope
 
-MULTIPLE = 4  # height and width must be multiples of this: two halvings
-MINIMUM = 8  # px; reflection inside needs two positions at a quarter of the size
-
 
 class Residual(nn.Module):
     """x + two normalised 3×3 convolutions, with dropout between them: He et al. 2016; Isola et al. 2017.
