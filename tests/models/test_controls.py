@@ -1,5 +1,7 @@
 """What is wished is said in a form that tells one job from another, and what a method lacks is refused by name."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,20 @@ def test_a_strength_is_a_share(strength: float) -> None:
 def test_a_weight_is_above_nothing(weight: float) -> None:
     with pytest.raises(ValueError, match="the weight of style 'x' must be above 0"):
         Controls(styles=(Style("x", weight),))
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"style_weight": 0.0}, "style_weight must be above 0"),
+        ({"style_weight": float("nan")}, "style_weight must be above 0"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"to": ("Young", "-Male", "-Young")}, "'Young' is asked for twice"),
+    ],
+)
+def test_a_wish_that_no_method_can_fulfil_is_refused(said: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        Controls(**said)
 
 
 def test_what_a_method_lacks_is_refused_by_name() -> None:

@@ -70,6 +70,13 @@ class Controls:
         for style in self.styles:
             if not 0 < style.weight < float("inf"):
                 raise ValueError(f"the weight of style {style.name!r} must be above 0, not {style.weight}")
+        names = [wish.removeprefix("-") for wish in self.to]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]!r} is asked for twice: name it once, as it or as -{twice[0]}")
+        if self.style_weight is not None and not 0 < self.style_weight < float("inf"):
+            raise ValueError(f"style_weight must be above 0, not {self.style_weight}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, not {self.steps}")
 
     def said(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values: it decides the outputs, and is stamped into them."""
