@@ -15,6 +15,7 @@ from atelier.models import artifact
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import ENCODERS, Encoder
 from atelier.models.encoders.efficientnet_lite0 import EfficientNetLite0
+from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.encoders.vgg19 import Vgg19
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.adain import Adain, AdainGenerator
@@ -23,7 +24,7 @@ from atelier.models.networks.mirror import Mirror
 from tests.models.tiny import ADAIN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 
-def style(seed: int, size: tuple[int, int] = (40, 24), **said: object) -> Style:
+def style(seed: int, size: tuple[int, int] = (40, 32), **said: object) -> Style:
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     pixels[:, : size[1] // 2] //= seed + 1  # each another mean
     return Style(f"{seed}.png", pixels=pixels, **said)  # type: ignore[arg-type]
@@ -157,6 +158,12 @@ def test_pictures_of_any_size(model: artifact.TrainedModel, size: tuple[int, int
     mask = np.full((4, 4), 255, np.uint8)
     for styles in ((), (style(1), style(2, (1, 1))), (style(1, mask=mask),)):
         assert model.painter(Controls(styles=styles))(images).shape == images.shape
+
+
+def test_an_encoder_that_is_deeper_than_its_content_layer_sees_small_pictures() -> None:
+    model = Adain.build_generator(replace(ADAIN, filters=4), Vgg16)
+    images = torch.zeros(1, 3, 2, 5, dtype=torch.uint8)
+    assert Adain.painter(ADAIN, model, Controls(styles=(style(1, (1, 1)),)))(images).shape == images.shape
 
 
 def test_styles_are_mixed_by_their_weights(model: artifact.TrainedModel) -> None:

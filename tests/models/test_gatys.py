@@ -14,6 +14,8 @@ from torch import Tensor
 from atelier.models import artifact
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import ENCODERS
+from atelier.models.encoders.alexnet import AlexNet
+from atelier.models.encoders.inception import Inception
 from atelier.models.losses.perceptual import gram, style_loss
 from atelier.models.methods.gatys import Gatys, GatysConfig, GatysGenerator, Optimisation
 from atelier.models.training import Trainer, save_checkpoint
@@ -88,6 +90,18 @@ def test_pictures_of_any_size(model: artifact.TrainedModel, size: tuple[int, int
     styles = (Style("dot.png", pixels=np.zeros((1, 1, 3), np.uint8)), Style("trained"))
     for controls in (Controls(), Controls(styles=styles)):
         assert model.painter(controls)(small).shape == small.shape
+
+
+def test_every_encoder_sees_small_pictures() -> None:
+    config = replace(CONFIG, steps=1)
+    dot = Style("dot.png", pixels=np.zeros((1, 1, 3), np.uint8))
+    images = torch.zeros(1, 3, 5, 2, dtype=torch.uint8)
+    painted = Gatys.painter(config, Gatys.build_generator(config, AlexNet), Controls(styles=(dot,)))(images)
+    assert painted.shape == images.shape
+
+
+def test_features_without_positions_are_no_part_of_a_layout() -> None:
+    assert Inception.layout()[Inception.content_layer][0] == 768
 
 
 def test_every_control_counts(model: artifact.TrainedModel, images: Tensor) -> None:

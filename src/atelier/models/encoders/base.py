@@ -35,11 +35,11 @@ class Encoder(nn.Module):
 
     @classmethod
     def layout(cls) -> dict[str, tuple[int, int]]:
-        """Channels and stride, px, of each feature, from shallow to deep."""
+        """Channels and stride, px, of each feature that has positions, from shallow to deep."""
         side = 256
         with torch.device("meta"):
             features: dict[str, Tensor] = cls()(torch.zeros(1, 3, side, side))
-        return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items()}
+        return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items() if x.ndim == 4}
 
     @classmethod
     def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, pad, to_float, to_uint8
-from atelier.models.methods.styles import TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
 from atelier.models.networks.mirror import Mirror
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.optimization import OptimizerConfig
@@ -244,7 +244,7 @@ def _paint(
     if strength == 0:
         return images
     height, width = images.shape[2:]
-    sizes = generator.stride, 2 * generator.stride  # reflection inside needs two positions
+    sizes = generator.stride, max(2 * generator.stride, SMALLEST_PX)  # reflection inside needs two positions
     x = pad(to_float(images, generator.mean.device), *sizes)
     with torch.inference_mode():
         masks = [pad(_stretched(look, height, width), *sizes) for look in looks]

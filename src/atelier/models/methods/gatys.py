@@ -25,9 +25,8 @@ from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, Painter, pad, to_float, to_uint8
-from atelier.models.methods.styles import TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
 
-SMALLEST_PX = 16  # side that pictures are continued to
 COARSEST_PX = 64  # shorter side under which nothing coarser is painted
 HISTORY = 20  # steps that L-BFGS remembers
 

@@ -13,7 +13,7 @@ from atelier.models.ranks import summed_together
 
 TRAINED = Style("trained")  # the style domain of the training as a whole; what is painted in when nothing is said
 LONGEST_PX = 512  # side that a style picture is shrunk to: the size of the literature's
-SMALLEST_PX = 16  # side that it is continued to
+SMALLEST_PX = 32  # side that a picture is continued to before an encoder sees it: all of them take that
 
 
 def shares(styles: Sequence[Style]) -> list[float]:
