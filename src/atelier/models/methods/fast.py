@@ -65,9 +65,8 @@ class Fast(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        with torch.no_grad():
-            features = self.encoder(torch.zeros(1, 3, 64, 64, device=device))
-        channels = {layer: features[layer].shape[1] for layer in encoder.style_layers}
+        layout = encoder.layout()
+        channels = {layer: layout[layer][0] for layer in encoder.style_layers}
         self.style = StyleStatistics(channels, config.style_memory).to(device)
         self.modules = {"generator": self.generator, "style": self.style}
         self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
