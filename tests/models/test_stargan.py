@@ -15,7 +15,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, Stargan, StarganConfig, Wish
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import ConditionedGenerator, ConditionedResidual, TellingDiscriminator
+from atelier.models.networks.conditioned import ClassifyingDiscriminator, ConditionedGenerator, ConditionedResidual
 from tests.models.tiny import STARGAN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 FACES = StarganConfig(
@@ -41,7 +41,7 @@ def test_labels_reach_the_middle_of_a_picture() -> None:
 
 
 def test_a_discriminator_takes_any_size() -> None:
-    discriminator = TellingDiscriminator(4, 4, 5, True)
+    discriminator = ClassifyingDiscriminator(4, 4, 5, True)
     for size in (32, 64, 80):
         scores, told = discriminator(torch.zeros(2, 3, size, size))
         assert scores.shape == (2, 1, size // 16, size // 16)

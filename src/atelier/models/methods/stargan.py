@@ -28,7 +28,7 @@ from atelier.models.losses.adversarial import Adversarial, discriminator_losses,
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Method, Painter, Part, autocast
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import ConditionedGenerator, TellingDiscriminator
+from atelier.models.networks.conditioned import ClassifyingDiscriminator, ConditionedGenerator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 
@@ -173,7 +173,7 @@ class Stargan(Method):
             raise ValueError("train.stargan.attributes is empty: name the attributes that the generator shall give")
         self.config, self.device, self.dtype = config, device, dtype
         self.generator = Editor(config).to(device)
-        self.discriminator = TellingDiscriminator(
+        self.discriminator = ClassifyingDiscriminator(
             config.discriminator_filters, config.discriminator_layers, len(config.attributes), config.spectral_norm
         ).to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator}

@@ -21,7 +21,7 @@ def _binomial(taps: tuple[float, ...], like: Tensor) -> Tensor:
     return (square / square.sum()).expand(like.shape[1], 1, -1, -1)
 
 
-class Halve(nn.Module):
+class BlurPool(nn.Module):
     """Blurred by (1, 2, 1), then every second position."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Halve(nn.Module):
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), _binomial((1, 2, 1), x), stride=2, groups=x.shape[1])
 
 
-class Double(nn.Module):
+class BlurUpsample(nn.Module):
     """Each position spread over its neighbours by (1, 3, 3, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,12 +51,12 @@ class AntialiasedGenerator(ResnetGenerator):
 
         self.encode = nn.Sequential(
             *(Reflection(3), FromPicture(3, f, 7), InstanceNorm(RELU)),
-            *(convolution(f, 2 * f), InstanceNorm(RELU), Halve()),
-            *(convolution(2 * f, 4 * f), InstanceNorm(RELU), Halve()),
+            *(convolution(f, 2 * f), InstanceNorm(RELU), BlurPool()),
+            *(convolution(2 * f, 4 * f), InstanceNorm(RELU), BlurPool()),
         )
         self.decode = nn.Sequential(
-            *(Double(), convolution(4 * f, 2 * f), InstanceNorm(RELU)),
-            *(Double(), convolution(2 * f, f), InstanceNorm(RELU)),
+            *(BlurUpsample(), convolution(4 * f, 2 * f), InstanceNorm(RELU)),
+            *(BlurUpsample(), convolution(2 * f, f), InstanceNorm(RELU)),
             *(Reflection(3), ToPicture(f, 3, 7), nn.Tanh()),
         )
         initialise(self)

@@ -86,7 +86,7 @@ class ConditionedGenerator(nn.Module):
         return x + change.float()
 
 
-class TellingDiscriminator(nn.Module):
+class ClassifyingDiscriminator(nn.Module):
     """Patch scores, and the attributes that a picture shows.
 
     Args:
