@@ -1,6 +1,6 @@
 """Whether edited pictures show the attributes that were asked for, as a classifier tells that had no part in training.
 
-As Choi et al. 2018, section 5.4 and table 2, measure StarGAN: a classifier is trained on the real training split, its
+As Choi et al. 2018, section 5.5 and table 3, measure StarGAN: a classifier is trained on the real training split, its
 accuracy on real pictures that it has not seen says how far it can be trusted, and then it tells what edited ones show.
 """
 
