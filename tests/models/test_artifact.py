@@ -57,7 +57,7 @@ def cut(folder: Path) -> None:
         (lambda f: (f / "model.json").write_bytes(b"\xff\xfe"), "model.json is damaged"),
         (cut, "is damaged or cut short"),
         (edit(format=99), "has model format 99; this version reads 1"),
-        (edit(method="stargan"), "method 'stargan' is unknown to this version"),
+        (edit(method="pix2pix"), "method 'pix2pix' is unknown to this version"),
         (edit(method=["x"]), "is unknown to this version"),
         (edit(config={"filters": 8}), "does not hold the network that model.json describes"),
         (edit(config={"colour": 8}), "has a config that cpgan does not take"),

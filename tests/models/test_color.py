@@ -14,6 +14,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.base import to_float
 from atelier.models.methods.color import ColorConfig, Transfer, composed, from_lab, pyramid, statistics, to_lab
 from atelier.models.training import Batch, Trainer, load_checkpoint, places, save_checkpoint
+from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 CONFIG = ColorConfig(bands=3, style_images=8)
@@ -124,9 +125,7 @@ def test_it_is_learned_in_one_look_and_travels_with_the_checkpoint(tmp_path: Pat
 
 
 def _learn(rank: int, world_size: int, folder: str) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size
-    )
+    _connected(rank, world_size, folder)
     training = replace(TRAINING, batch_size=5)
     assert len(places(rank, world_size, 5)) in (2, 3)
     t = Trainer(CONFIG, training, TinyEncoder(), rank=rank)
