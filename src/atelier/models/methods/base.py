@@ -78,7 +78,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type[Any]]  # the method's frozen dataclass, with a field `optimizer: OptimizerConfig`
+    Config: ClassVar[type[Any]]  # frozen dataclass; where there are turns, with a field `optimizer: OptimizerConfig`
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, what is trained: modules, or "module.submodule" of them
     weights: dict[str, float]  # of each loss; what has none is only shown

@@ -201,7 +201,7 @@ class Cut(Method):
                 wanted = self.projector(keys, places)
         part.memo["painted"] = painted[:n].detach()
         layers = [patch_nce(q, k, c.temperature) for q, k in zip(found, wanted, strict=True)]
-        nce = torch.stack(layers).mean(0)  # (B,), the mean over the features: equation 3
+        nce = torch.stack(layers).mean(0)  # (B,), equation 3 with means for sums, as in the authors' code
         losses = {"adversarial": generator_loss(c.adversarial, scores), "nce": nce[:n].mean()}
         if c.identity_weight:
             losses["identity_nce"] = nce[n:].mean()
