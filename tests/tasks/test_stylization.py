@@ -10,8 +10,9 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -279,16 +280,64 @@ def test_a_damaged_model_stops_the_job_with_one_line(tmp_path: Path, model: Path
     assert json.loads((tmp_path / "out/_atelier/summary.json").read_text())["pending"] == 1
 
 
+def _agreed(*arguments: Any, **options: Any) -> bool:
+    """Whether a job would go on, which is not done."""
+    with pytest.raises(ConnectionError, match="no cluster"):
+        stylize(*arguments, connect=_unreachable, **options)
+    return True
+
+
+def _unreachable() -> None:
+    raise ConnectionError("no cluster")
+
+
+def test_styles_and_masks_make_the_job_by_what_they_show(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    """They are known by their contents, wherever they lie."""
+    _picture(tmp_path / "in/a.png", 1)
+    oil, ink = _picture(tmp_path / "oil.png", 2), _picture(tmp_path / "ink.png", 3)
+    mask = _picture(tmp_path / "mask.png", 4)
+    arguments = (str(tmp_path / "in"), tmp_path / "out", model)
+    painter = replace(identity, method="adain")
+    begun = StylizeConfig(styles=("oil.png=2", "ink.png"), masks=("mask.png", "mask.png"))
+    assert _agreed(*arguments, begun, painter, base=tmp_path)
+    (tmp_path / "out/a.png").write_bytes(b"from a run that was killed")
+    elsewhere = StylizeConfig(styles=(f"{oil}=2", str(ink)), masks=(str(mask),) * 2)
+    assert _agreed(*arguments, elsewhere, painter, base=tmp_path / "in")
+
+    def refused(config: StylizeConfig, reason: str) -> None:
+        with pytest.raises(ValueError, match=f"holds a job with parameters {reason}"):
+            stylize(*arguments, config, painter, base=tmp_path, connect=_no_connection)
+
+    refused(replace(begun, styles=("oil.png=2", "ink.png=3")), 'styles 2 .*"weight": 1.0}, not .*"weight": 3.0}:')
+    refused(replace(begun, styles=("oil.png=2",), masks=("mask.png",)), "styles ")
+    refused(replace(begun, masks=()), "styles 1 .*; parameters styles 2 ")
+    refused(replace(begun, preserve_color=True), "preserve_color false, not true:")
+    _picture(mask, 5)
+    refused(begun, "styles 1 .*; parameters styles 2 ")
+
+
+def test_a_job_from_before_a_parameter_was_there_goes_on(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    _picture(tmp_path / "in/a.png", 1)
+    arguments = (str(tmp_path / "in"), tmp_path / "out", model)
+    assert _agreed(*arguments, CONFIG, identity)
+    (tmp_path / "out/a.png").write_bytes(b"from a run that was killed")
+    book = tmp_path / "out/_atelier/job.json"
+    manifest = json.loads(book.read_text())
+    manifest["parameters"] = {name: manifest["parameters"][name] for name in ("strength", "format", "quality")}
+    painter = replace(identity, method="cyclegan")
+    book.write_text(json.dumps(manifest | {"model": asdict(painter)}))
+    with pytest.raises(ValueError, match='holds a job with parameters direction "a2b", not "b2a":'):
+        stylize(*arguments, replace(CONFIG, direction="b2a"), painter, connect=_no_connection)
+    book.write_text(json.dumps(manifest))
+    assert _agreed(*arguments, CONFIG, identity)
+
+
 def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     out, source = tmp_path / "out", str(tmp_path / "in")
     _picture(tmp_path / "in/a.png", 1)
 
-    def unreachable() -> None:
-        raise ConnectionError("no cluster")
-
     for config in (replace(CONFIG, format="webp"), CONFIG):  # a job that never began does not count
-        with pytest.raises(ConnectionError, match="no cluster"):
-            stylize(source, out, model, config, identity, connect=unreachable)
+        assert _agreed(source, out, model, config, identity)
     (out / "a.png").write_bytes(b"from a run that was killed")
     with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
         stylize(source, out, model, CONFIG, replace(identity, version="v2"), connect=_no_connection)

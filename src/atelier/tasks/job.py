@@ -68,8 +68,12 @@ class Job:
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}): use another destination") from error
 
-    def agree(self, wanted: dict[str, Any]) -> None:
+    def agree(self, wanted: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Make sure that this destination holds no other job; one that never came to anything is forgotten.
+
+        Args:
+            wanted: what the job is to be.
+            defaults: values of parameters that there were not yet when it began.
 
         Raises:
             ValueError: it does; says what differs and what to do.
@@ -79,6 +83,8 @@ class Job:
             for name in ("job.json", "names.parquet"):
                 (self.books / name).unlink(missing_ok=True)
             return
+        if existing:
+            existing["parameters"] = defaults | existing.get("parameters", {})
         differences = [
             f"{key} {_short(old)}, not {_short(new)}" for key, old, new in _differences(existing, wanted) if old != new
         ]
@@ -182,15 +188,18 @@ def open_job(destination: Path) -> Iterator[Job]:
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
     """Leaves of what is wanted beside what is there."""
     for key, value in new.items():
-        if isinstance(value, dict) and isinstance(old.get(key), dict):
-            yield from _differences(old[key], value, f"{prefix}{key} ")
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            yield from _differences(before, value, f"{prefix}{key} ")
+        elif isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+            yield from ((f"{prefix}{key} {n}", *pair) for n, pair in enumerate(zip(before, value, strict=True), 1))
         else:
-            yield prefix + key, old.get(key), value
+            yield prefix + key, before, value
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 70 else text[:69] + "…"
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)  # as the manifest has it
+    return text if len(text) <= 100 else text[:99] + "…"
 
 
 def _size(path: str) -> int:

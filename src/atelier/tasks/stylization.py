@@ -81,8 +81,7 @@ def stylize(
         FileNotFoundError: the source does not exist.
         NotADirectoryError: the destination is a file.
         ValueError: the source holds no picture or is damaged, the model's method does not honour a control, a style's
-            picture cannot be read, the model folder is damaged, or the destination holds
-            another job or other files.
+            picture cannot be read, the model folder is damaged, or the destination holds another job or other files.
         RuntimeError: another process works on the destination, it has no space or cannot be written, or the cluster
             cannot honour the job's execution plan. The job can be continued when that is mended.
     """
@@ -93,9 +92,9 @@ def stylize(
     check(identity.method, controls)
     listing = _listing(source, base)
     with open_job(destination) as job:
-        parameters = json.loads(json.dumps(asdict(config) | controls.said()))
+        parameters = _parameters(config) | controls.said()
         manifest = {"format": FORMAT, "source": where, "model": asdict(identity), "parameters": parameters}
-        job.agree(manifest)
+        job.agree(manifest, _parameters(StylizeConfig()))
         before = job.standing(listing)
         if not before.counts["pending"] and job.summarized:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
@@ -131,6 +130,12 @@ def _writing(destination: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RuntimeError(stopped(destination, error)) from error
+
+
+def _parameters(config: StylizeConfig) -> dict[str, Any]:
+    """The parameters as JSON values. What styles and masks are is known by their contents, not by their paths."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return {name: value for name, value in found.items() if name != "masks"}
 
 
 def _apart(source: str, base: Path, destination: Path) -> str:
