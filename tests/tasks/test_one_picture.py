@@ -67,10 +67,20 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, model: Path, pi
     identity = lineage.identify(model, "model", "")
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"bad\.jpg: not a picture"):
+    with pytest.raises(ValueError, match=r"bad\.jpg cannot be read: not a picture"):
         paint_one(bad, tmp_path / "out.png", model, StylizeConfig(), identity)
     with pytest.raises(ValueError, match="cpgan has no control 'styles': it has strength"):
         paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("x",)), identity)
     with pytest.raises(FileNotFoundError, match="style picture"):
         paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("no/x.jpg=0.5",)), identity)
+    with pytest.raises(ValueError, match=r"out\.gif: \.gif is not written"):
+        paint_one(picture, tmp_path / "out.gif", model, StylizeConfig(), identity)
+    with pytest.raises(FileExistsError, match=r"bad\.jpg exists and is something else"):
+        paint_one(picture, bad, model, StylizeConfig(), identity)
+    with pytest.raises(ValueError, match=r"sea\.tiff\.png cannot be read: the file has [0-9,]+ bytes, more than"):
+        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(max_bytes=10), identity)
+    (tmp_path / "job" / "_atelier").mkdir(parents=True)
+    for out in (tmp_path / "job" / "out.png", tmp_path / "job" / "deeper"):
+        with pytest.raises(ValueError, match="holds the pictures of a job"):
+            paint_one(picture, out, model, StylizeConfig(), identity)
     assert not (tmp_path / "out.png").exists()

@@ -10,7 +10,7 @@ from atelier.models.controls import Controls, Style, check
 from atelier.models.methods.adain import Adain, AdainConfig
 from atelier.tasks.images import encode
 from atelier.tasks.stylist import StylizeConfig
-from atelier.tasks.wishes import wished
+from atelier.tasks.wishes import anchored, wished
 from tests.models.tiny import TinyEncoder
 
 CONFIG = AdainConfig(filters=4)
@@ -52,7 +52,18 @@ def test_a_mask_goes_with_its_style(tmp_path: Path) -> None:
         wished(StylizeConfig(styles=("a.png",), masks=("mask.png", "mask.png")), tmp_path)
 
 
+def test_whole_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
+    """So that pictures that a workspace names are found from outside of it."""
+    (tmp_path / "a=b.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
+    config = StylizeConfig(styles=("a=b.png=0.3", "trained=0.7"), masks=("a=b.png",) * 2)
+    whole = anchored(config, tmp_path)
+    assert whole.styles == (f"{tmp_path / 'a=b.png'}=0.3", "trained=0.7")
+    assert wished(whole, Path("/")).said() == wished(config, tmp_path).said()
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"style picture .*/none\.jpg does not exist"):
+        wished(StylizeConfig(styles=("none.jpg",)), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/folder/none\.png does not exist"):
         wished(StylizeConfig(styles=("folder/none.png=2",)), tmp_path)
     (tmp_path / "bad.png").write_bytes(b"no picture")

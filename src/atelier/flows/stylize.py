@@ -11,13 +11,14 @@ from atelier.flows.params import Params
 from atelier.models.controls import check, check_attributes
 from atelier.tasks.attributes import known_to
 from atelier.tasks.lineage import ModelIdentity, identify
+from atelier.tasks.naming import RESERVED
 from atelier.tasks.one_picture import Painted, paint_one
 from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries
 from atelier.tasks.sources import locate as locate_source
 from atelier.tasks.starters import starter
 from atelier.tasks.stylization import StylizeConfig, StylizeSummary
 from atelier.tasks.versions import named, resolve
-from atelier.tasks.wishes import wished
+from atelier.tasks.wishes import anchored, wished
 from atelier.tasks.workspace import Workspace
 
 
@@ -49,7 +50,7 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     """
     if named(model):
         found = Workspace.find(workspace)
-        config = Params(found.params).stylize
+        config = anchored(Params(found.params).stylize, found.root)
         resolved = resolve(found, model)
         folder, name, version = resolved.path, resolved.model, resolved.version
     else:
@@ -81,8 +82,8 @@ def locate(model: str, workspace: Path | None) -> Path:
 
 
 def one_picture(job: Job) -> Painted | None:
-    """Restyle a source that is a single picture here and now; None where it is more than one."""
-    if "://" in job.source:
+    """Restyle a source that is a single picture here and now; None where it is more than one, or continues a job."""
+    if "://" in job.source or (job.destination / RESERVED).is_dir():
         return None
     path = locate_source(job.source, job.base)
     if not path.is_file() or archive_kind(path) or path.suffix.lower() in NO_PICTURES:

@@ -8,6 +8,7 @@ import io
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -80,6 +81,32 @@ def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
         raise BadImage("the picture does not fit into memory") from error
     except Exception as error:  # decoders raise nearly every type on damaged input
         raise BadImage(f"the file is damaged: {_one_line(error)}") from error
+
+
+def load(path: Path, limits: Limits = Limits()) -> tuple[bytes, Pixels]:
+    """Read and decode one file that a person names.
+
+    Args:
+        path: of the file.
+        limits: what it may cost; its size is checked before it is read.
+
+    Returns:
+        The file's bytes, and its pixels as `decode` gives them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        BadImage: names the file and the reason.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"picture {path} does not exist")
+    size = path.stat().st_size
+    try:
+        if size > limits.max_bytes:
+            raise BadImage(f"the file has {size:,} bytes, more than the limit of {limits.max_bytes:,}")
+        data = path.read_bytes()
+        return data, decode(data, limits)
+    except BadImage as error:
+        raise BadImage(f"{path} cannot be read: {error}") from error
 
 
 def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None = None) -> bytes:

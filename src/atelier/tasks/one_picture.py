@@ -2,13 +2,14 @@
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.controls import check
-from atelier.tasks.images import BadImage, Limits, decode, encode
+from atelier.tasks.images import BadImage, Limits, encode, load
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
-from atelier.tasks.naming import output_format, plan_outputs
+from atelier.tasks.naming import PICTURES, RESERVED, output_format, plan_outputs
 from atelier.tasks.stylist import StylizeConfig
 from atelier.tasks.whole_files import write
 from atelier.tasks.wishes import wished
@@ -40,31 +41,31 @@ def paint_one(
         base: what the styles' pictures are relative to.
 
     Raises:
-        ValueError: the picture cannot be read, or the method does not honour a control.
+        ValueError: the picture cannot be read, the method does not honour a control, or `out` is of a format that is
+            not written, or in the folder of a job.
         FileExistsError: there is another file of this name.
     """
     started = time.monotonic()
-    limits = Limits(config.max_bytes, config.max_pixels)
     controls = wished(config, base)
     check(identity.method, controls)
-    if picture.stat().st_size > limits.max_bytes:
-        raise ValueError(f"{picture} is larger than stylize.max_bytes, {limits.max_bytes:,}")
-    data = picture.read_bytes()
-    try:
-        pixels = decode(data, limits)
-    except BadImage as error:
-        raise ValueError(f"{picture}: {error}") from error
-    if out.suffix.lower() in FORMATS and not out.is_dir():
-        target, form = out, FORMATS[out.suffix.lower()]
+    data, pixels = load(picture, Limits(config.max_bytes, config.max_pixels))
+    suffix = "" if out.is_dir() else out.suffix.lower()
+    if suffix in FORMATS:
+        target, form = out, FORMATS[suffix]
+    elif suffix in PICTURES:
+        raise ValueError(f"{out}: {suffix} is not written: name a {', '.join(FORMATS)} or a folder")
     else:
         target = out / plan_outputs([picture.name], config.format, {})[picture.name]
         form = output_format(picture.name, config.format)
+    if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
+        raise ValueError(f"{target} is in {job}, which holds the pictures of a job: name another place")
     parameters = {"strength": controls.strength, **controls.said(), "quality": config.quality}
     lineage = Lineage(identity, parameters, hashlib.sha256(data).hexdigest())
     height, width = pixels.shape[:2]
     if target.exists():
-        if read(target.read_bytes()) == lineage:
-            return Painted(target, width, height, 0.0)
+        with suppress(BadImage):
+            if target.is_file() and read(target.read_bytes()) == lineage:
+                return Painted(target, width, height, 0.0)
         raise FileExistsError(f"{target} exists and is something else: name another file")
 
     import torch

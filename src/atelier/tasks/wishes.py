@@ -1,9 +1,11 @@
 """What a job's parameters wish of the model, with the pictures that they name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from atelier.models.controls import Controls, Style
-from atelier.tasks.images import BadImage, Limits, Pixels, decode, resize
+from atelier.tasks.images import Pixels, load, resize
+from atelier.tasks.naming import PICTURES
 from atelier.tasks.stylist import StylizeConfig
 
 LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
@@ -28,7 +30,7 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
         name, weight = _weighed(text)
         path = _path(name, base)
         pixels = _picture(name, base) if path.is_file() else None
-        if pixels is None and path.suffix and "/" in name:
+        if pixels is None and path.suffix.lower() in PICTURES:
             raise FileNotFoundError(f"style picture {path} does not exist")
         styles.append(Style(path.name, weight, pixels, masks[number] if masks else None))
     return Controls(
@@ -40,6 +42,16 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
         style_weight=config.style_weight,
         steps=config.steps,
     )
+
+
+def anchored(config: StylizeConfig, base: Path) -> StylizeConfig:
+    """The config with whole paths of the pictures that it names: it then means the same from every folder."""
+    styles = []
+    for text in config.styles:
+        name, weight = _weighed(text)
+        path = _path(name, base)
+        styles.append(f"{path}={weight}" if path.suffix.lower() in PICTURES or path.is_file() else text)
+    return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
 
 
 def _weighed(text: str) -> tuple[str, float]:
@@ -56,13 +68,7 @@ def _path(name: str, base: Path) -> Path:
 
 
 def _picture(name: str, base: Path) -> Pixels:
-    path = _path(name, base)
-    if not path.is_file():
-        raise FileNotFoundError(f"picture {path} does not exist")
-    try:
-        pixels = decode(path.read_bytes(), Limits())
-    except BadImage as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    _, pixels = load(_path(name, base))
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_PX / max(height, width))
     return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else pixels
