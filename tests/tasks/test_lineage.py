@@ -57,6 +57,9 @@ def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None
     assert (identity.name, identity.method, identity.dataset) == ("m", "cpgan", "d")
     save_file({"w": np.ones(3, np.float32)}, tmp_path / "generator.safetensors")
     assert lineage.identify(tmp_path, "m", "").weights_sha256 != identity.weights_sha256
+    (tmp_path / "model.json").write_text(json.dumps({"method": "none"}))
+    with pytest.raises(ValueError, match="method 'none' is unknown to this version"):
+        lineage.identify(tmp_path, "m", "")
     (tmp_path / "model.json").write_text("[]")
     with pytest.raises(ValueError, match="damaged"):
         lineage.identify(tmp_path, "m", "")

@@ -92,7 +92,7 @@ def find(
     for text in names:
         name, folder = locate(text)
         facts = _facts(folder, text)
-        method = facts["method"]
+        method = str(facts["method"])
         if method not in HONOURED:
             raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
         if method in GENERATING:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from atelier import __version__
+from atelier.models.controls import HONOURED
 from atelier.tasks.images import read_xmp
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -62,7 +63,7 @@ def identify(folder: Path, name: str, version: str) -> ModelIdentity:
 
     Raises:
         FileNotFoundError: this is no model folder.
-        ValueError: it is damaged.
+        ValueError: it is damaged, or of a method that this version does not have.
     """
     weights, card = folder / "generator.safetensors", folder / "model.json"
     for path in (weights, card):
@@ -73,6 +74,8 @@ def identify(folder: Path, name: str, version: str) -> ModelIdentity:
         method, dataset = str(facts["method"]), str(facts.get("dataset", ""))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{card} is damaged ({error!r}): train the model again or fetch it again") from error
+    if method not in HONOURED:
+        raise ValueError(f"{folder}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
     _check_length(weights)
     with weights.open("rb") as file:
         return ModelIdentity(Path(name).name, version, method, dataset, hashlib.file_digest(file, "sha256").hexdigest())

@@ -35,5 +35,5 @@ def starter(name: str) -> Path | None:
         return None
     known = {one.name: one.folder for one in starters()}
     if name not in known:
-        raise ValueError(f"there is no model {name!r}: there are {', '.join(known)}")
+        raise ValueError(f"there is no model {name!r}: the package has {', '.join(known) or 'none'}")
     return known[name]
