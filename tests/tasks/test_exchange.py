@@ -117,10 +117,11 @@ def test_other_files_are_refused_with_the_reason(tmp_path: Path) -> None:
             import_model(tmp_path / f"{index}.pth", tmp_path / "model")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "0.pth").read_bytes()[:200])
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Call()))
-    for name in ("cut", "plain"):
-        with pytest.raises(ValueError, match="damaged"):
+    (tmp_path / "text.pth").write_text("hi")
+    for name in ("cut", "plain", "text"):
+        with pytest.raises(ValueError, match=r"damaged, or holds more than weights: save [a-z' _]+\(\)$"):
             import_model(tmp_path / f"{name}.pth", tmp_path / "model")
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".pth"] * 8
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".pth"] * 9
     with pytest.raises(FileNotFoundError):
         import_model(tmp_path / "none.pth", tmp_path / "model")
 
@@ -144,4 +145,6 @@ def test_a_wrong_wish_writes_nothing(tmp_path: Path) -> None:
     artifact.save(tmp_path / "model", config, Cpgan.build_generator(config, None), {})
     with pytest.raises(ValueError, match="cpgan has no control 'direction'"):
         export_model(tmp_path / "model", tmp_path / "x.onnx", Controls(direction="b2a"))
+    with pytest.raises(ValueError, match=r"ends in \.onnx"):
+        export_model(tmp_path / "model", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

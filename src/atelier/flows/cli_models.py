@@ -59,20 +59,30 @@ def models_import(
 
 @models_app.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
 def models_export(
-    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0 or a model folder.")],
+    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0, starter/NAME or a model folder.")],
     file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     direction: Annotated[str, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = "a2b",
+    to: Annotated[
+        str | None, typer.Option(help="Attributes that it gives (stargan), like Blond_Hair,Young; -NAME takes away.")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
     from atelier.flows.stylize import locate
-    from atelier.models.controls import Controls
+    from atelier.models.controls import Controls, check, check_attributes
+    from atelier.tasks.attributes import known_to
     from atelier.tasks.exchange import export_model
+    from atelier.tasks.lineage import identify
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    made = export_model(locate(model, workspace), file, Controls(direction=direction))  # type: ignore[arg-type]
+    folder = locate(model, workspace)
+    controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
+    check(identify(folder, model, "").method, controls)
+    if controls.to:
+        check_attributes(controls.to, known_to(folder))
+    made = export_model(folder, file, controls)
     said = (
         f"{made.file}: {made.megabytes} MB; differs from the model by {made.largest_difference:.1e} of a colour at most"
     )

@@ -80,8 +80,6 @@ def import_model(published: Path, out: Path, style: str = "") -> Imported:
 
 def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None:
     """Runs in the process of its own."""
-    import pickle
-
     import torch
 
     from atelier.models import artifact
@@ -90,8 +88,8 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
 
     try:
         state = torch.load(published, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"it is damaged, or holds more than weights ({str(error).splitlines()[0]})") from None
+    except Exception:  # noqa: BLE001  whatever a damaged file leads to; PyTorch would advise to open it all the same
+        raise ValueError("it is damaged, or holds more than weights: save the generator's state_dict()") from None
     if not isinstance(state, Mapping):
         raise ValueError("it holds no state dict")
     config, weights = recognise(state)
@@ -116,15 +114,19 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     Args:
         model: the model folder.
         out: the file to write.
-        controls: that choose the network, such as the direction; the strength is the caller's to mix.
+        controls: that choose the network, such as the direction or the attributes to give; the strength is the
+            caller's to mix.
 
     Raises:
-        ValueError: the model is damaged, has no such control, or is no single network from picture to picture.
+        ValueError: the model is damaged, has no such control, or is no single network from picture to picture; or the
+            file is not called `.onnx`.
         RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
     """
     from atelier.models import artifact
     from atelier.models.methods.base import paint
 
+    if out.suffix != ".onnx" or out.is_dir():
+        raise ValueError(f"{out} is no name of an ONNX file: name one that ends in .onnx")
     trained = artifact.load(model)
     painter = trained.painter(controls)
     if not isinstance(painter, partial) or painter.func is not paint:
