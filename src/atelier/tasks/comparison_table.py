@@ -100,7 +100,10 @@ def _value(model: Mapping[str, Any], row: Row) -> str:
 
 def _number(model: Mapping[str, Any], key: str, scale: float) -> str:
     found = lookup(model, key) if key else None
-    return f"{found * scale:.3g}" if isinstance(found, int | float) else ""
+    if not isinstance(found, int | float):
+        return ""
+    value = found * scale
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
