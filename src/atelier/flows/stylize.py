@@ -38,8 +38,8 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     """Find the model and the source before anything is started, so that a wrong name is told at once.
 
     Args:
-        source: folder, zip, tar or list file.
-        destination: folder of the outputs.
+        source: folder, zip, tar or list file, or one picture.
+        destination: folder of the outputs; for one picture also a file.
         model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, `starter/NAME`, or the path
             of a folder.
         wishes: parameters of `StylizeConfig` by name; None takes the workspace's.
