@@ -39,8 +39,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
 
 
 COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
-COMMANDS += ("models list", "models promote", "datasets show", "encoders list", "encoders pull")
-COMMANDS += ("up", "down", "status", "doctor")
+COMMANDS += ("models list", "models promote", "models import", "models export", "datasets show")
+COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
