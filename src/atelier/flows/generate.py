@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.flows.model_names import find
 from atelier.tasks.generation import GenerateConfig, GenerateSummary, check
-from atelier.tasks.lineage import ModelIdentity, identify
-from atelier.tasks.versions import named, resolve
-from atelier.tasks.workspace import Workspace
+from atelier.tasks.lineage import ModelIdentity
 
 
 @dataclass(frozen=True)
@@ -25,21 +24,17 @@ def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path 
 
     Args:
         destination: folder of the pictures.
-        model: `style-model@STAGE`, `style-model@VERSION`, or the path of a folder.
+        model: as `model_names.find` reads it.
         config: what to generate.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
         FileNotFoundError, ValueError: one line for a person.
     """
-    if named(model):
-        resolved = resolve(Workspace.find(workspace), model)
-        folder, identity = resolved.path, identify(resolved.path, resolved.model, resolved.version)
-    else:
-        folder = Path(model).absolute()
-        identity = identify(folder, folder.name, "")
+    found = find(model, workspace)
+    identity = found.identity
     check(identity)
-    return Job(destination.absolute(), folder, identity, config)
+    return Job(destination.absolute(), found.folder, identity, config)
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:

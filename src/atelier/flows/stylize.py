@@ -7,17 +7,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from atelier.flows.model_names import find
 from atelier.flows.params import Params
 from atelier.models.controls import check, check_attributes
 from atelier.tasks.attributes import known_to
-from atelier.tasks.lineage import ModelIdentity, identify
+from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.naming import RESERVED
 from atelier.tasks.one_picture import Painted, paint_one
-from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries
-from atelier.tasks.sources import locate as locate_source
-from atelier.tasks.starters import starter
+from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries, locate
 from atelier.tasks.stylization import StylizeConfig, StylizeSummary
-from atelier.tasks.versions import named, resolve
+from atelier.tasks.versions import named
 from atelier.tasks.wishes import anchored, wished
 from atelier.tasks.workspace import Workspace
 
@@ -40,52 +39,38 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     Args:
         source: folder, zip, tar or list file, or one picture.
         destination: folder of the outputs; for one picture also a file.
-        model: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, `starter/NAME`, or the path
-            of a folder.
-        wishes: parameters of `StylizeConfig` by name; None takes the workspace's.
+        model: as `model_names.find` reads it.
+        wishes: parameters of `StylizeConfig` by name; None takes those of the workspace that has the model, or the
+            defaults where none has.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
         FileNotFoundError, ValueError: one line for a person.
     """
+    config = StylizeConfig()
     if named(model):
-        found = Workspace.find(workspace)
-        config = anchored(Params(found.params).stylize, found.root)
-        resolved = resolve(found, model)
-        folder, name, version = resolved.path, resolved.model, resolved.version
-    else:
-        config, folder, version = StylizeConfig(), starter(model) or Path(model).absolute(), ""
-        name = folder.name
+        home = Workspace.find(workspace)
+        config = anchored(Params(home.params).stylize, home.root)
+    found = find(model, workspace)
     given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
     try:
         config = TypeAdapter(StylizeConfig).validate_python(asdict(config) | given)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
-    identity = identify(folder, name, version)
+    identity = found.identity
     check(identity.method, wished(config, Path.cwd()))
     if config.to:
-        check_attributes(config.to, known_to(folder))
+        check_attributes(config.to, known_to(found.folder))
     next(iter(list_entries(source, Path.cwd())))
-    return Job(source, Path.cwd(), destination.absolute(), folder, identity, config)
-
-
-def locate(model: str, workspace: Path | None) -> Path:
-    """The folder of a model that a person names.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none.
-    """
-    if named(model):
-        return resolve(Workspace.find(workspace), model).path
-    return starter(model) or Path(model).absolute()
+    return Job(source, Path.cwd(), destination.absolute(), found.folder, identity, config)
 
 
 def one_picture(job: Job) -> Painted | None:
     """Restyle a source that is a single picture here and now; None where it is more than one, or continues a job."""
     if "://" in job.source or (job.destination / RESERVED).is_dir():
         return None
-    path = locate_source(job.source, job.base)
+    path = locate(job.source, job.base)
     if not path.is_file() or archive_kind(path) or path.suffix.lower() in NO_PICTURES:
         return None
     return paint_one(path, job.destination, job.model, job.config, job.identity, job.base)
