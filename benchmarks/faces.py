@@ -68,8 +68,8 @@ CONTENDERS = {
         batch=8,
         **FACES,
     ),
-    "dcgan": Contender("dcgan", {}, batch=16, **FACES),
-    "gan": Contender("gan", {}, batch=16, **FACES),
+    "dcgan": Contender("dcgan", {"size_px": SIZE}, batch=16, **FACES),
+    "gan": Contender("gan", {"size_px": SIZE}, batch=16, **FACES),
 }
 
 

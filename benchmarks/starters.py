@@ -3,9 +3,10 @@
     python benchmarks/starters.py FOLDER --keep WORK --minutes 30
 
 FOLDER holds paintings by Claude Monet, which are in the public domain. The pictures to paint are windows of the free
-photographs inside scikit-image and scikit-learn, and the paintings themselves, so that a generator sees more than a
-handful of scenes. A palette is a sixth of the paintings, the foremost by a measure of their mean colour. WORK keeps the
-workspaces and models; copy a model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
+photographs inside scikit-image and scikit-learn. Both are cut small, so that strokes are as broad on a picture of some
+400 pixels as the painter's. A palette is a sixth of the paintings, the foremost by a measure of their mean colour. WORK
+keeps the workspaces and models; copy a model's `generator.safetensors` and `model.json` to
+`src/atelier/starters/NAME/`.
 """
 
 import argparse
@@ -83,8 +84,8 @@ def main() -> None:
     write_styles(arguments.paintings, keep / "styles")
     for name in arguments.only:
         root = keep / "workspaces" / name
-        content = ["--content", str(keep / "content"), "--content", str(arguments.paintings.resolve())]
-        workspace(root, [*content, "--style", str(keep / "styles" / name)], {"holdout_share": "0.05"})
+        sources = ["--content", str(keep / "content"), "--style", str(keep / "styles" / name)]
+        workspace(root, sources, {"holdout_share": "0.05", "crop_area": "[0.15, 0.4]"})
         contenders = {name: Contender("cpgan", arguments.settings, batch=4)}
         in_processes([name], contenders, root / "data" / "augmented", keep / "models", arguments.minutes)
 
