@@ -29,6 +29,15 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
     result(versions, as_json, text="\n".join(lines) or "no version is registered yet: run `atelier retrain`")
 
 
+@models_app.command("starters", epilog="Example: atelier models starters")
+def models_starters(as_json: JsonOption = False) -> None:
+    """Models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
+    from atelier.tasks.starters import starters
+
+    found = starters()
+    result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))
+
+
 @models_app.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
 def models_promote(
     version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 is one of style-model.")],
