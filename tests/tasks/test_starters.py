@@ -31,5 +31,5 @@ def test_a_starter_paints_is_small_and_has_a_card(folder: Path) -> None:
 def test_names_are_found_or_refused() -> None:
     assert starter("starter/monet") == FOLDER / "monet"
     assert starter("style-model@prod") is None
-    with pytest.raises(ValueError, match=r"there is no model 'starter/mone': there are starter/monet"):
+    with pytest.raises(ValueError, match=r"there is no model 'starter/mone': the package has starter/monet"):
         starter("starter/mone")
