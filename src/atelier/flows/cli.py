@@ -241,7 +241,7 @@ def stylize(
     job = flow.plan(source, destination, model, wishes, workspace)
     if painted := flow.one_picture(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
-        result(painted, as_json, text=done if painted.seconds else f"{painted.file} is there already")
+        result(painted, as_json, text=done if painted.painted else f"{painted.file} is there already")
         return
     summary = flow.run(job, say=say, quiet=as_json)
     result(summary, as_json, text=flow.story(summary, destination))

@@ -24,7 +24,8 @@ class Painted:
     file: Path
     width: int
     height: int
-    seconds: float  # with loading the model; 0 when it was there already
+    seconds: float  # with loading the model
+    painted: bool  # now, or it was there already
 
 
 def paint_one(
@@ -65,7 +66,7 @@ def paint_one(
     if target.exists():
         with suppress(BadImage):
             if target.is_file() and read(target.read_bytes()) == lineage:
-                return Painted(target, width, height, 0.0)
+                return Painted(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is something else: name another file")
 
     import torch
@@ -75,4 +76,4 @@ def paint_one(
     paint = artifact.load(model).painter(controls)
     painted = paint(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0].permute(1, 2, 0).contiguous().numpy()
     write(target, encode(painted, form, quality=config.quality, xmp=packet(lineage)))
-    return Painted(target, width, height, round(time.monotonic() - started, 2))
+    return Painted(target, width, height, round(time.monotonic() - started, 2), painted=True)
