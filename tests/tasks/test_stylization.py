@@ -238,12 +238,13 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, model: Path, identity: Mode
                         killed.append(child.pid)
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
+            (tmp_path / "out/.atelier-1-dead-0.tmp").write_bytes(b"what one of them had begun")
 
     summary = stylize(str(tmp_path / "in"), tmp_path / "out", model, CONFIG, identity, kill, connect=_already)
     assert killed
     assert (summary.done, summary.pending) == (48, 0)
-    assert len(_tree(tmp_path / "out")) == 48
-    assert remove_leftovers(tmp_path / "out") <= len(killed)
+    assert set(_tree(tmp_path / "out")) == {f"{index}.png" for index in range(48)}
+    assert remove_leftovers(tmp_path / "out") == 0
 
 
 def test_a_picture_that_crashes_the_decoder_ends_in_quarantine_on_a_cluster_of_one_cpu(

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import uuid
 from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -74,6 +74,11 @@ class StylizeConfig:
     )
 
 
+def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
+    """The parameters that an output tells of itself."""
+    return {"strength": controls.strength, **controls.said(), "quality": config.quality}
+
+
 @dataclass(frozen=True)
 class Plan:
     """How the model is run. Results depend on it in their last bits, so a job chooses it once and keeps it."""
@@ -104,8 +109,7 @@ class Order:
 
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
-        said = {"strength": self.controls.strength, **self.controls.said()}
-        parameters = {**said, "quality": self.config.quality, "plan": asdict(self.plan)}
+        parameters = stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
         return Lineage(self.identity, parameters, input_sha256)
 
 
@@ -177,8 +181,22 @@ class Stylist:
 
     def _settle(self, tasks: list[Task]) -> list[Row]:
         """Bring tasks to an end and record them."""
-        rows: list[Row] = []
         written: list[Future[Row]] = []
+        try:
+            rows = self._stylize(tasks, written)
+        finally:
+            wait(written)  # a job that stops leaves no writer behind
+        rows += [future.result() for future in written]
+        for folder in {(self.order.destination / row.output).parent for row in rows if row.output}:
+            sync_folder(folder)
+        self.ledger.append(rows)
+        for task in tasks:
+            self.marks.leave(task.input)
+        return rows
+
+    def _stylize(self, tasks: list[Task], written: list[Future[Row]]) -> list[Row]:
+        """Open and paint tasks, batch by batch of one size; returns those that failed before they were written."""
+        rows: list[Row] = []
         waiting: dict[tuple[int, int], list[Picture]] = defaultdict(list)
         for task in tasks:
             opened = self._open(task)
@@ -194,12 +212,6 @@ class Stylist:
                 rows += self._paint(waiting.pop(max(held, key=held.__getitem__)), written)
         for pictures in waiting.values():
             rows += self._paint(pictures, written)
-        rows += [future.result() for future in written]
-        for folder in {(self.order.destination / row.output).parent for row in rows if row.output}:
-            sync_folder(folder)
-        self.ledger.append(rows)
-        for task in tasks:
-            self.marks.leave(task.input)
         return rows
 
     def _open(self, task: Task) -> Picture | Row:

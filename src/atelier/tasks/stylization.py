@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from atelier.models.controls import check
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
-from atelier.tasks.ledger import Row
+from atelier.tasks.ledger import Row, remove_leftovers
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.naming import split_suffix
 from atelier.tasks.progress import Progress, Report, silent
@@ -110,6 +110,7 @@ def stylize(
                 with connected(connect), contextlib.closing(answers(todo, order)) as stream:
                     rate = _watch(stream, job.standing(listing).counts, report)
             with _writing(destination):
+                remove_leftovers(destination)  # of workers that died and were replaced
                 job.ledger.compact()
         finally:
             after = job.standing(listing)
