@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ruamel.yaml import YAML
 
 from training import RESULTS, hardware
 
@@ -62,24 +63,26 @@ def cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def workspace(root: Path, sources: list[str], changes: dict[str, str]) -> None:
+def workspace(root: Path, sources: list[str], changes: dict[str, Any]) -> None:
     """A workspace with its training set, by the product's own commands.
 
     Args:
         root: where; one that is there is brought up to date.
         sources: `--content …` and `--style …` of `atelier init`.
-        changes: lines of params.yaml to write otherwise, by the key at their beginning.
+        changes: parameters that differ from those of `atelier init`, by their dotted names.
     """
     if not (root / "params.yaml").is_file():
         subprocess.run([ATELIER, "init", root, *sources], check=True)
-        params = root / "params.yaml"
-        lines = params.read_text().splitlines()
-        for key, value in changes.items():
-            places = [index for index, line in enumerate(lines) if line.strip().startswith(f"{key}:")]
-            assert places, f"params.yaml has no {key}"
-            for index in places:
-                lines[index] = f"{lines[index].split(key)[0]}{key}: {value}"
-        params.write_text("\n".join(lines) + "\n")
+        yaml, path = YAML(), root / "params.yaml"
+        params = yaml.load(path)
+        for name, value in changes.items():
+            *sections, key = name.split(".")
+            section = params
+            for inner in sections:
+                section = section[inner]
+            assert key in section, f"params.yaml has no {name}"
+            section[key] = value
+        yaml.dump(params, path)
     subprocess.run([ATELIER, "augment", "--workspace", root], check=True)
 
 
@@ -178,7 +181,7 @@ def monet(arguments: argparse.Namespace) -> None:
     workspace(
         root,
         ["--content", str(arguments.folder / "photo"), "--style", str(arguments.folder / "monet")],
-        {"pictures": "320"},
+        {"evaluate.pictures": 320},
     )
     names = arguments.methods or list(MONET)
     in_processes(names, MONET, root / "data" / "augmented", arguments.keep.resolve() / "methods", arguments.minutes)

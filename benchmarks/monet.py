@@ -11,15 +11,14 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from methods import ATELIER, workspace
 from overhead import cpu_name
 
 RESULTS = Path(__file__).parent / "results" / "monet.json"
-ATELIER = Path(sys.executable).with_name("atelier")
 
 
 def main() -> None:
@@ -33,12 +32,8 @@ def main() -> None:
         if not (arguments.folder / name).is_dir():
             parser.error(f"{arguments.folder / name} is missing")
     root = arguments.keep or Path(tempfile.mkdtemp(prefix="monet-")) / "monet"
-    sources = ("--content", str(arguments.folder / "photo"), "--style", str(arguments.folder / "monet"))
-    subprocess.run([ATELIER, "init", root, *sources], check=True)
-    params = root / "params.yaml"
-    lines = params.read_text().splitlines()
-    params.write_text("\n".join(f"    steps: {arguments.steps}" if x.startswith("    steps:") else x for x in lines))
-    subprocess.run([ATELIER, "augment", "--workspace", root], check=True)
+    sources = ["--content", str(arguments.folder / "photo"), "--style", str(arguments.folder / "monet")]
+    workspace(root, sources, {"train.loop.steps": arguments.steps})
     begin = time.perf_counter()
     subprocess.run([ATELIER, "train", "--workspace", root], check=True)
     seconds = time.perf_counter() - begin

@@ -85,7 +85,15 @@ def main() -> None:
     for name in arguments.only:
         root = keep / "workspaces" / name
         sources = ["--content", str(keep / "content"), "--style", str(keep / "styles" / name)]
-        workspace(root, sources, {"holdout_share": "0.05", "crop_area": "[0.15, 0.4]"})
+        workspace(
+            root,
+            sources,
+            {
+                "ingest.holdout_share": 0.05,
+                "augment.default.crop_area": [0.15, 0.4],
+                "augment.domains.photos.crop_area": [0.15, 0.4],
+            },
+        )
         contenders = {name: Contender("cpgan", arguments.settings, batch=4)}
         in_processes([name], contenders, root / "data" / "augmented", keep / "models", arguments.minutes)
 

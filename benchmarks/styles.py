@@ -22,7 +22,7 @@ from atelier.models import artifact
 from atelier.models import encoders as networks
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import Encoder
-from atelier.models.losses.perceptual import gram
+from atelier.models.losses.perceptual import gram, style_loss
 from atelier.models.methods.base import Painter
 from atelier.models.metrics.ssim import luminance, ssim
 from atelier.tasks import encoders, images
@@ -56,19 +56,14 @@ def tensor(pixels: images.Pixels) -> Tensor:
 
 
 @torch.no_grad()
-def grams(encoder: Encoder, picture: Tensor) -> list[Tensor]:
+def grams(encoder: Encoder, picture: Tensor) -> dict[str, Tensor]:
     """Of uint8 (1, 3, H, W), a (C, C) for each style layer."""
     features = encoder(picture.float() / 255)
-    return [gram(features[layer])[0] for layer in encoder.style_layers]
-
-
-def distance(a: list[Tensor], b: list[Tensor]) -> float:
-    """Mean over layers of the squared distance, relative to b's size."""
-    return statistics.fmean(float((x - y).square().sum() / y.square().sum()) for x, y in zip(a, b, strict=True))
+    return {layer: gram(features[layer])[0] for layer in encoder.style_layers}
 
 
 def measured(
-    paint: Painter, photos: list[Tensor], style: list[Tensor], ruler: Encoder
+    paint: Painter, photos: list[Tensor], style: dict[str, Tensor], ruler: Encoder
 ) -> tuple[dict[str, Any], list[Tensor]]:
     """Of one method on one painting."""
     ratios, kept, seconds, painted = [], [], [], []
@@ -77,7 +72,7 @@ def measured(
         result = paint(photo)
         seconds.append(time.perf_counter() - begin)
         painted.append(result)
-        ratios.append(distance(grams(ruler, result), style) / distance(grams(ruler, photo), style))
+        ratios.append(float(style_loss(grams(ruler, result), style) / style_loss(grams(ruler, photo), style)))
         kept.append(float(ssim(luminance(photo / 255), luminance(result / 255))[0]))
     found = {
         "style_ratio": round(statistics.median(ratios), 3),
@@ -110,7 +105,7 @@ def main() -> None:
         write_windows(painting, keep / "styles" / name)
         root = keep / "workspaces" / name
         sources = ["--content", str(trained_on), "--style", str(keep / "styles" / name)]
-        workspace(root, sources, {"holdout_share": "0.1"})
+        workspace(root, sources, {"ingest.holdout_share": 0.1})
         in_processes(
             [name],
             {name: Contender("fast", SMALL, batch=4)},
