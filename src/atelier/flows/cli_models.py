@@ -79,17 +79,14 @@ def models_export(
 ) -> None:
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
     from atelier.flows.model_names import find
-    from atelier.models.controls import Controls, check, check_attributes
-    from atelier.tasks.attributes import known_to
+    from atelier.models.controls import Controls
     from atelier.tasks.exchange import export_model
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
     found = find(model, workspace)
     controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
-    check(found.identity.method, controls)
-    if controls.to:
-        check_attributes(controls.to, known_to(found.folder))
+    found.check(controls)
     made = export_model(found.folder, file, controls)
     said = (
         f"{made.file}: {made.megabytes} MB; differs from the model by {made.largest_difference:.1e} of a colour at most"

@@ -1,8 +1,11 @@
 """What a person calls a model: a version in a workspace's registry, one that comes with the package, or a folder."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from atelier.models.controls import Controls, check, check_attributes
+from atelier.tasks.attributes import known_to
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.starters import starter
 from atelier.tasks.versions import named, resolve
@@ -17,10 +20,20 @@ class Found:
     name: str
     version: str  # "" where it is in no registry
 
-    @property
+    @cached_property
     def identity(self) -> ModelIdentity:
         """Which model it is; see `lineage.identify`."""
         return identify(self.folder, self.name, self.version)
+
+    def check(self, controls: Controls) -> None:
+        """Refuse, before anything is started, what the model cannot do.
+
+        Raises:
+            ValueError: its method does not honour a control, or it does not know an attribute.
+        """
+        check(self.identity.method, controls)
+        if controls.to:
+            check_attributes(controls.to, known_to(self.folder))
 
 
 def find(text: str, workspace: Path | None) -> Found:

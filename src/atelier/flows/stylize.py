@@ -9,8 +9,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.model_names import find
 from atelier.flows.params import Params
-from atelier.models.controls import check, check_attributes
-from atelier.tasks.attributes import known_to
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.naming import RESERVED
 from atelier.tasks.one_picture import Painted, paint_one
@@ -58,12 +56,9 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
-    identity = found.identity
-    check(identity.method, wished(config, Path.cwd()))
-    if config.to:
-        check_attributes(config.to, known_to(found.folder))
+    found.check(wished(config, Path.cwd()))
     next(iter(list_entries(source, Path.cwd())))
-    return Job(source, Path.cwd(), destination.absolute(), found.folder, identity, config)
+    return Job(source, Path.cwd(), destination.absolute(), found.folder, found.identity, config)
 
 
 def one_picture(job: Job) -> Painted | None:

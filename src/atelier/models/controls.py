@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Direction = Literal["a2b", "b2a"]
 
-# by method, beside what is refused
+# by method, the fields of `Controls` that it takes
 HONOURED: dict[str, tuple[str, ...]] = {
     "adain": ("strength", "styles", "preserve_color"),
     "color": ("strength",),
@@ -100,8 +100,8 @@ def check(method: str, controls: Controls) -> None:
     honoured = HONOURED[method]
     for name in controls.said():
         if name not in honoured:
-            has = f"it has {', '.join(honoured)}" if honoured else "it has none"
-            raise ValueError(f"{method} has no control {name.replace('_', '-')!r}: {has.replace('_', '-')}")
+            has = ", ".join(honoured).replace("_", "-")
+            raise ValueError(f"{method} has no control {name.replace('_', '-')!r}: it has {has}")
 
 
 def check_attributes(to: Sequence[str], known: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -283,6 +284,17 @@ def preflight(data_root: Path) -> list[str]:
 def _connected() -> bool:
     ray = sys.modules.get("ray")  # a process that has not imported it is not connected
     return bool(ray is not None and ray.is_initialized())
+
+
+def get(ref: Any) -> Any:
+    """The task's result, or its own error instead of Ray's with a remote traceback."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        return ray.get(ref)
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else error from error
 
 
 def running(pid: int, created: float) -> bool:

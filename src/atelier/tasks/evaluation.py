@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from atelier.models.controls import GENERATING
-from atelier.tasks import encoders
+from atelier.tasks import cluster, encoders
 from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
 from atelier.tasks.held_out import Picture, batches, files, held_out, spread
@@ -120,7 +120,7 @@ def evaluate(
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
-    write_plots(plots, rows, _get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    write_plots(plots, rows, cluster.get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -166,7 +166,7 @@ def measure(
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]
-    measured, each = _get(
+    measured, each = cluster.get(
         summarize.remote(
             [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, ruler, config.resamples, config.seed
         )
@@ -267,19 +267,8 @@ def _follow(tasks: list[Any], total: int, report: Report) -> None:
     report(Progress("evaluate", 0, total, "images"))
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1)
-        done += _get(ready[0])
+        done += cluster.get(ready[0])
         report(Progress("evaluate", done, total, "images", images=done))
-
-
-def _get(ref: Any) -> Any:
-    """The task's result, or its own error instead of Ray's with a remote traceback."""
-    import ray
-    from ray.exceptions import RayTaskError
-
-    try:
-        return ray.get(ref)
-    except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else error from error
 
 
 def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:

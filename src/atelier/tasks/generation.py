@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.controls import GENERATING
+from atelier.tasks import cluster
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.images import BadImage, Pixels, decode, encode
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
@@ -107,7 +108,7 @@ def generate(
         with connected(connect):
             _run(config, destination, model, identity, missing, report)
             if strips_due:
-                write(destination / STRIPS, _get(_task(_strips).remote(config, model, packet(strips))))
+                write(destination / STRIPS, cluster.get(_task(_strips).remote(config, model, packet(strips))))
     if missing or not _is_there(destination / GRID, sheet, ours=True):
         pictures = [decode((destination / name(index)).read_bytes()) for index in shown]
         write(destination / GRID, encode(_grid(pictures), "png", xmp=packet(sheet)))
@@ -196,7 +197,7 @@ def _run(
     done = config.count - len(missing)
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1)
-        done += _get(ready[0])
+        done += cluster.get(ready[0])
         report(Progress("generate", done, config.count, "images"))
 
 
@@ -247,17 +248,6 @@ def _task(work: Callable[..., Any]) -> Any:
     import ray
 
     return ray.remote(work).options(num_cpus=1)
-
-
-def _get(ref: Any) -> Any:
-    """The task's result, or its own error instead of Ray's with a remote traceback."""
-    import ray
-    from ray.exceptions import RayTaskError
-
-    try:
-        return ray.get(ref)
-    except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else error from error
 
 
 def _grid(pictures: Sequence[Pixels]) -> Pixels:

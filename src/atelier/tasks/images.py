@@ -40,6 +40,16 @@ class Limits:
     )
 
 
+def check_size(size: int, most: int) -> None:
+    """Refuse a file that is larger than it may be.
+
+    Raises:
+        BadImage: it is.
+    """
+    if size > most:
+        raise BadImage(f"the file has {size:,} bytes, more than the limit of {most:,}")
+
+
 def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
     """Decode the first frame of an image file.
 
@@ -58,8 +68,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
     """
     if not data:
         raise BadImage("the file is empty")
-    if len(data) > limits.max_bytes:
-        raise BadImage(f"the file has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}")
+    check_size(len(data), limits.max_bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
@@ -99,10 +108,8 @@ def load(path: Path, limits: Limits = Limits()) -> tuple[bytes, Pixels]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"picture {path} does not exist")
-    size = path.stat().st_size
     try:
-        if size > limits.max_bytes:
-            raise BadImage(f"the file has {size:,} bytes, more than the limit of {limits.max_bytes:,}")
+        check_size(path.stat().st_size, limits.max_bytes)
         data = path.read_bytes()
         return data, decode(data, limits)
     except BadImage as error:

@@ -10,7 +10,7 @@ from atelier.models.controls import check
 from atelier.tasks.images import BadImage, Limits, encode, load
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
 from atelier.tasks.naming import PICTURES, RESERVED, output_format, plan_outputs
-from atelier.tasks.stylist import StylizeConfig
+from atelier.tasks.stylist import StylizeConfig, stamped
 from atelier.tasks.whole_files import write
 from atelier.tasks.wishes import wished
 
@@ -60,8 +60,7 @@ def paint_one(
         form = output_format(picture.name, config.format)
     if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
         raise ValueError(f"{target} is in {job}, which holds the pictures of a job: name another place")
-    parameters = {"strength": controls.strength, **controls.said(), "quality": config.quality}
-    lineage = Lineage(identity, parameters, hashlib.sha256(data).hexdigest())
+    lineage = Lineage(identity, stamped(controls, config), hashlib.sha256(data).hexdigest())
     height, width = pixels.shape[:2]
     if target.exists():
         with suppress(BadImage):

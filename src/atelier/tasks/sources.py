@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from atelier.tasks import archives, cifar, samples
-from atelier.tasks.images import BadImage, Limits
+from atelier.tasks.images import BadImage, Limits, check_size
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tgz", ".tar.gz": "tgz"}
 LISTS = (".txt", ".lst")
@@ -122,8 +122,7 @@ def read(entry: Entry, max_bytes: int = Limits().max_bytes) -> bytes:
     if entry.record >= 0:
         batch = replace(entry, name=str(PurePosixPath(entry.name).parent), record=-1, attributes="{}")
         return cifar.picture(PurePosixPath(batch.name).name, _batch(batch), entry.record)
-    if entry.size > max_bytes:
-        raise BadImage(f"the file has {entry.size:,} bytes, more than the limit of {max_bytes:,}")
+    check_size(entry.size, max_bytes)
     try:
         if entry.kind == "sample":
             return samples.read(entry.name, entry.source)

@@ -42,6 +42,12 @@ class Encoder(nn.Module):
         return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items() if x.ndim == 4}
 
     @classmethod
+    def style_channels(cls) -> dict[str, int]:
+        """Channels of each style layer."""
+        layout = cls.layout()
+        return {layer: layout[layer][0] for layer in cls.style_layers}
+
+    @classmethod
     def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn the published weights into this module's state dict.
 

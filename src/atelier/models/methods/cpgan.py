@@ -111,8 +111,11 @@ class StyleStatistics(nn.Module):
         """Gram matrices (C, C) by layer, means over the pictures whose features (B, C, h, w) these are."""
         return {layer: gram(features[layer]).mean(0) for layer in self.layers}
 
-    def learn(self, means: Mapping[str, Tensor]) -> None:
-        """Take mean Gram matrices (C, C) of the style domain, by layer, as the target."""
+    def learn(
+        self, encoder: Encoder, batches: Callable[[int], Batch], batch_size: int, images: int, device: torch.device
+    ) -> None:
+        """Take the mean Gram matrices of about `images` pictures of the style domain as the target: `domain_means`."""
+        means = domain_means(lambda style: self.grams(encoder.see(style)), batches, batch_size, images, device)
         for layer, target in self.of("target").items():
             target.copy_(means[layer])
 
@@ -162,8 +165,7 @@ class Cpgan(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        layout = encoder.layout()
-        channels = {layer: layout[layer][0] for layer in encoder.style_layers}
+        channels = encoder.style_channels()
         self.style = StyleStatistics(channels, config.style_memory).to(device)
         self.discriminator = Discriminator(channels, config.discriminator_filters, config.discriminator_layers)
         self.discriminator.to(device)
@@ -178,11 +180,7 @@ class Cpgan(Method):
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Take the mean Gram matrices of the style domain."""
-
-        def grams(style: Tensor) -> dict[str, Tensor]:
-            return self.style.grams(self.encoder.see(style))
-
-        self.style.learn(domain_means(grams, batches, batch_size, self.config.style_images, self.device))
+        self.style.learn(self.encoder, batches, batch_size, self.config.style_images, self.device)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """See the batch as a whole, where the style loss must: it compares means of all that was painted."""

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.methods.base import Method, Part, autocast
-from atelier.models.networks.antialiased import AntialiasedGenerator
+from atelier.models.networks.antialiased import residual_generator
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.optimization import OptimizerConfig
@@ -176,8 +176,7 @@ class Cut(Method):
     @staticmethod
     def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator:
         """The generator of this config."""
-        network = AntialiasedGenerator if config.antialiased else ResnetGenerator
-        return network(config.filters, config.blocks, 0.0)
+        return residual_generator(config.filters, config.blocks, config.antialiased)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

@@ -23,7 +23,6 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.cpgan import StyleStatistics, window
-from atelier.models.methods.styles import domain_means
 from atelier.models.networks.generator import Generator
 from atelier.models.optimization import OptimizerConfig
 
@@ -65,9 +64,7 @@ class Fast(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.encoder = encoder.to(device)
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        layout = encoder.layout()
-        channels = {layer: layout[layer][0] for layer in encoder.style_layers}
-        self.style = StyleStatistics(channels, config.style_memory).to(device)
+        self.style = StyleStatistics(encoder.style_channels(), config.style_memory).to(device)
         self.modules = {"generator": self.generator, "style": self.style}
         self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
 
@@ -78,11 +75,7 @@ class Fast(Method):
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Take the mean Gram matrices of the style domain."""
-
-        def grams(style: Tensor) -> dict[str, Tensor]:
-            return self.style.grams(self.encoder.see(style))
-
-        self.style.learn(domain_means(grams, batches, batch_size, self.config.style_images, self.device))
+        self.style.learn(self.encoder, batches, batch_size, self.config.style_images, self.device)
 
     def _painted(self, part: Part) -> Tensor:
         """What the losses see of the painted pictures."""

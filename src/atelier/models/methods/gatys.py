@@ -62,12 +62,10 @@ class GatysGenerator(nn.Module):
 
     def __init__(self, kind: type[Encoder]) -> None:
         super().__init__()
-        layout = kind.layout()
         self.encoder = kind()
         self.encoder.freeze()
         self.grams = nn.Module()
-        for layer in kind.style_layers:
-            channels, _ = layout[layer]
+        for layer, channels in kind.style_channels().items():
             self.grams.register_buffer(layer, torch.zeros(channels, channels))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
-from atelier.models.networks.antialiased import AntialiasedGenerator
-from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.networks.antialiased import residual_generator
 
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 
@@ -42,8 +41,7 @@ class Imported(Method):
     @staticmethod
     def build_generator(config: ImportedConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator, without dropout, since that is for training."""
-        network = AntialiasedGenerator if config.antialiased else ResnetGenerator
-        return network(config.filters, config.blocks, 0.0)
+        return residual_generator(config.filters, config.blocks, config.antialiased)
 
 
 def recognise(published: Mapping[str, Any]) -> tuple[ImportedConfig, dict[str, Tensor]]:
