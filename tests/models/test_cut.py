@@ -14,6 +14,7 @@ from atelier.models.draws import uniform
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cut import CutConfig, FastcutConfig, Projector, distinct, flipped, patch_nce
 from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.networks.translator import Translator, translator
 from tests.models.tiny import CUT, FASTCUT, TRAINING, batches, ignore, pictures, trainer
 
 
@@ -73,15 +74,17 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
     assert (seen - expected).abs().max() < max(6 * expected**0.5, 0.3 * expected)
 
 
-def test_the_first_half_and_the_rest_are_the_whole() -> None:
+@pytest.mark.parametrize("kind", ["residual", "underpainting"])
+def test_the_first_half_and_the_rest_are_the_whole(kind: Translator) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)
-        generator, x = ResnetGenerator(4, blocks, 0.0), torch.rand(2, 3, 32, 24) * 2 - 1
+        generator, x = translator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1
+        nn.init.normal_(list(generator.parameters())[-2])  # the underpainting one begins with zeros
         features = generator.features(x)
         assert tuple(f.shape[1] for f in features) == generator.channels
         assert [tuple(f.shape[2:]) for f in features[:3]] == [(32, 24), (16, 12), (8, 6)]
         assert torch.equal(features[0], x)
-        assert torch.equal(generator.finished(features[-1]), generator(x))
+        assert torch.equal(generator.finished(features), generator(x))
         assert len(features) == (4 if blocks == 1 else 5)
     # of nine blocks the fifth, as in the paper
     y = generator.encode(x)

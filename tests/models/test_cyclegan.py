@@ -20,6 +20,7 @@ from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
+from atelier.models.networks.translator import Translator
 from atelier.models.networks.winograd import Conv3x3
 from tests.models.tiny import CYCLEGAN, TRAINING, batches, ignore, pictures, trainer
 
@@ -163,14 +164,23 @@ def test_every_adversarial_loss_trains(kind: Any) -> None:
     assert seen[-1]["discriminator_style"] < seen[0]["discriminator_style"]
 
 
-def test_the_cycle_is_learned() -> None:
+@pytest.mark.parametrize("kind", ["residual", "antialiased"])
+def test_the_cycle_is_learned(kind: Translator) -> None:
     """Smooth pictures come back; random ones could not."""
     seen: list[float] = []
     quick = replace(CYCLEGAN.optimizer, generator_lr=5e-3)
-    t = trainer(replace(CYCLEGAN, optimizer=quick), steps=40, log_every=5)
+    t = trainer(replace(CYCLEGAN, generator=kind, optimizer=quick), steps=40, log_every=5)
     smooth = Batch(*(F.interpolate(pictures(seed)[:4, :, :4, :4], scale_factor=8) for seed in (1, 2)))
     t.run(lambda step: smooth, lambda step, metrics: seen.append(metrics["cycle_content"]), ignore, ignore)
     assert seen[-1] < 0.8 * seen[0]
+
+
+def test_an_underpainting_begins_with_the_picture() -> None:
+    method = trainer(replace(CYCLEGAN, generator="underpainting")).method
+    x = torch.full((1, 3, 16, 16), 0.25)
+    assert torch.equal(method.modules["generator"](x), x)
+    with pytest.raises(ValueError, match="no dropout"):
+        replace(CYCLEGAN, generator="underpainting", dropout=0.5)
 
 
 def test_penalties_come_when_they_are_asked_for() -> None:

@@ -22,9 +22,10 @@ from torch.nn import functional as F
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.methods.base import Method, Part, autocast
-from atelier.models.networks.antialiased import residual_generator
+from atelier.models.networks.generator import Generator
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.networks.translator import CHOICE, Translator, translator
 from atelier.models.optimization import OptimizerConfig
 
 GAIN = 0.02  # of the projector's first weights: the authors' code
@@ -39,9 +40,7 @@ class CutConfig:
 
     filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=9, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
-    antialiased: bool = field(
-        default=True, metadata={"description": "blur where the generator halves and doubles, as the authors' code does"}
-    )
+    generator: Translator = field(default="antialiased", metadata={"description": CHOICE})
     discriminator_filters: int = field(
         default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
@@ -174,9 +173,9 @@ class Cut(Method):
         }
 
     @staticmethod
-    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator:
+    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator | Generator:
         """The generator of this config."""
-        return residual_generator(config.filters, config.blocks, config.antialiased)
+        return translator(config.generator, config.filters, config.blocks)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
@@ -210,7 +209,7 @@ class Cut(Method):
         """What is painted, the features of what was given, and those of what was painted at the same places."""
         if not self.config.flip_equivariance:
             keys = self.generator.features(given)
-            painted = self.generator.finished(keys[-1])
+            painted = self.generator.finished(keys)
             return painted, keys, self.generator.features(painted)
         flips = part.draws(1, FLIPS)[:, 0].to(self.device) < 0.5
         painted = self.generator(flipped(given, flips))

@@ -23,8 +23,8 @@ from atelier.models.methods.base import Method, Painter, Part, autocast
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
+from atelier.models.networks.translator import CHOICE, Translator, translator
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.ranks import gathered
 
@@ -39,6 +39,7 @@ class CycleganConfig:
 
     filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=9, metadata={"description": "residual blocks of a generator", "ge": 1, "le": 32})
+    generator: Translator = field(default="residual", metadata={"description": CHOICE})
     discriminator_filters: int = field(
         default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
@@ -71,6 +72,11 @@ class CycleganConfig:
         metadata={"description": "how the weights are updated"},
     )
 
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        if self.generator == "underpainting" and self.dropout:
+            raise ValueError("cyclegan.generator underpainting has no dropout: set cyclegan.dropout to 0")
+
 
 class BothWays(nn.Module):
     """Two generators: `forth` paints from content to style, `back` the other way.
@@ -81,8 +87,9 @@ class BothWays(nn.Module):
 
     def __init__(self, config: CycleganConfig) -> None:
         super().__init__()
-        self.forth = ResnetGenerator(config.filters, config.blocks, config.dropout)
-        self.back = ResnetGenerator(config.filters, config.blocks, config.dropout)
+        self.forth, self.back = (
+            translator(config.generator, config.filters, config.blocks, config.dropout) for _ in range(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) of the content domain in [-1, 1] to the style domain."""

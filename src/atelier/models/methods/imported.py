@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
-from atelier.models.networks.antialiased import residual_generator
+from atelier.models.networks.translator import translator
 
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 
@@ -41,7 +41,7 @@ class Imported(Method):
     @staticmethod
     def build_generator(config: ImportedConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator, without dropout, since that is for training."""
-        return residual_generator(config.filters, config.blocks, config.antialiased)
+        return translator("antialiased" if config.antialiased else "residual", config.filters, config.blocks)
 
 
 def recognise(published: Mapping[str, Any]) -> tuple[ImportedConfig, dict[str, Tensor]]:

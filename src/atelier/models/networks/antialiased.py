@@ -60,9 +60,3 @@ class AntialiasedGenerator(ResnetGenerator):
             *(Reflection(3), ToPicture(f, 3, 7), nn.Tanh()),
         )
         initialise(self)
-
-
-def residual_generator(filters: int, blocks: int, antialiased: bool) -> ResnetGenerator:
-    """Either of the two, without dropout."""
-    network = AntialiasedGenerator if antialiased else ResnetGenerator
-    return network(filters, blocks, 0.0)

@@ -8,8 +8,12 @@ detail is the painter's own: photographic detail that is only added to could nev
 sees it at a quarter of the size.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from atelier.models.networks.resnet import features
 
 
 def norm(channels: int, shift: bool = True) -> nn.InstanceNorm2d:
@@ -70,6 +74,8 @@ class Generator(nn.Module):
     def __init__(self, filters: int, width: int, blocks: int) -> None:
         super().__init__()
         f, w = filters, width
+        self.before = blocks // 2 + 1  # residual blocks up to the middle one
+        self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
         self.encode = nn.Sequential(
             *(convolution(3, f, 5), norm(f), nn.ReLU()),
             *(convolution(f, 2 * f, 3, 2), norm(2 * f), nn.ReLU()),
@@ -88,6 +94,16 @@ class Generator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y: Tensor = self.encode(x)  # (B, w, H/4, W/4)
-        y = self.decode(self.transform(y))  # (B, f, H, W)
-        strokes: Tensor = self.draw(y)  # (B, 3, H, W)
+        return self._painted(x, self.transform(y))
+
+    def _painted(self, x: Tensor, y: Tensor) -> Tensor:
+        strokes: Tensor = self.draw(self.decode(y))  # (B, 3, H, W)
         return underpainting(x) + strokes.to(x.dtype)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What is seen on the first half of the way: as `ResnetGenerator.features`."""
+        return features(x, self.encode, list(self.transform)[: self.before])
+
+    def finished(self, seen: Sequence[Tensor]) -> Tensor:
+        """What `forward` makes of a picture with these `features`."""
+        return self._painted(seen[0], self.transform[self.before :](seen[-1]))

@@ -4,6 +4,8 @@ c7s1-64, d128, d256, nine R256 for 256 pixels and more, u128, u64, c7s1-3. Its I
 convolutions before it have no bias: the norm would take it out again).
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from atelier.models.networks.dropout import ChannelDropout
@@ -66,8 +68,10 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y = self.encode(x)  # (B, 4 f, H/4, W/4)
-        y = self.transform(arranged(y)).contiguous()
-        painted: Tensor = self.decode(y)
+        return self._painted(self.transform(arranged(y)))
+
+    def _painted(self, y: Tensor) -> Tensor:
+        painted: Tensor = self.decode(y.contiguous())
         return painted.float()
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -80,23 +84,26 @@ class ResnetGenerator(nn.Module):
             (B, C, h, w) each: the picture itself, both 3×3 convolutions before their norms, the first residual
             block and the middle one (of nine the fifth), which is the first where there is but one.
         """
-        seen, y = [x], x
-        for layer in self.encode:
-            y = layer(y)
-            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
-                seen.append(y)
-        y = arranged(y)
-        for index, block in enumerate(list(self.transform)[: self.before]):
-            y = block(y)
-            if index in (0, self.before - 1):
-                seen.append(y)
-        return seen
+        return features(x, self.encode, list(self.transform)[: self.before])
 
-    def finished(self, y: Tensor) -> Tensor:
-        """What `forward` makes of a picture whose last of the `features` is y."""
-        y = self.transform[self.before :](y).contiguous()
-        painted: Tensor = self.decode(y)
-        return painted.float()
+    def finished(self, seen: Sequence[Tensor]) -> Tensor:
+        """What `forward` makes of a picture with these `features`."""
+        return self._painted(self.transform[self.before :](seen[-1]))
+
+
+def features(x: Tensor, encode: nn.Sequential, blocks: Sequence[nn.Module]) -> list[Tensor]:
+    """See `ResnetGenerator.features`; of these layers."""
+    seen, y = [x], x
+    for layer in encode:
+        y = layer(y)
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            seen.append(y)
+    y = arranged(y)
+    for index, block in enumerate(blocks):
+        y = block(y)
+        if index in (0, len(blocks) - 1):
+            seen.append(y)
+    return seen
 
 
 def initialise(network: nn.Module) -> None:

@@ -1,0 +1,27 @@
+"""The generators that methods of translation choose from."""
+
+from typing import Literal
+
+from atelier.models.networks.antialiased import AntialiasedGenerator
+from atelier.models.networks.generator import Generator
+from atelier.models.networks.resnet import ResnetGenerator
+
+Translator = Literal["residual", "antialiased", "underpainting"]
+CHOICE = (
+    "residual as in CycleGAN; antialiased as in CUT; or over an underpainting, which begins with the picture itself "
+    "and so is good after a short training"
+)
+
+
+def translator(kind: Translator, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
+    """A generator with new weights.
+
+    Args:
+        kind: `ResnetGenerator`, `AntialiasedGenerator` or `Generator`.
+        filters: channels at full size; four times as many in the residual blocks.
+        blocks: residual blocks.
+        dropout: share of the channels left out in each block, while training; not over an underpainting.
+    """
+    if kind == "underpainting":
+        return Generator(filters, 4 * filters, blocks)
+    return (AntialiasedGenerator if kind == "antialiased" else ResnetGenerator)(filters, blocks, dropout)
