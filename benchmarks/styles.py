@@ -1,10 +1,10 @@
 """One painting as the style: `gatys` on each picture, `fast` trained for it, `adain` that never saw it.
 
-    python benchmarks/styles.py CONTENT PAINTING [PAINTING …] --adain MODEL --gatys MODEL --keep WORK
+    python benchmarks/styles.py CONTENT PAINTING [PAINTING …] --adain MODEL --keep WORK
 
 CONTENT is a folder of photographs; a fifth of them, the last by name, is painted and not trained on. `fast` trains for
-`--minutes` of processor time on each painting; MODEL of `adain` and of `gatys` are models that `methods.py` has made,
-which have not seen the paintings. Measured are the Gram distance to the painting, in an encoder that is in no loss
+`--minutes` of processor time on each painting; MODEL is an `adain` that has seen neither the photographs nor the
+paintings. Measured are the Gram distance to the painting, in an encoder that is in no loss
 (VGG-16), as a share of what it was for the photograph; SSIM; and seconds for a picture, model loaded.
 """
 
@@ -31,7 +31,7 @@ from methods import SMALL, Contender, arguments_of, in_processes, record, worksp
 
 SHORT_PX, LONG_PX = 192, 256  # of a painted photograph
 WINDOWS_PX = (192, 256, 384)  # of the painting, for training
-PAINTED = 8  # photographs
+PAINTED = 4  # photographs
 
 
 def read(path: Path, width: int, height: int) -> images.Pixels:
@@ -88,7 +88,6 @@ def main() -> None:
     parser = arguments_of(__doc__, "content")
     parser.add_argument("paintings", type=Path, nargs="+")
     parser.add_argument("--adain", type=Path, required=True)
-    parser.add_argument("--gatys", type=Path, required=True)
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
     files = sorted(p for p in arguments.content.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
@@ -106,19 +105,15 @@ def main() -> None:
         root = keep / "workspaces" / name
         sources = ["--content", str(trained_on), "--style", str(keep / "styles" / name)]
         workspace(root, sources, {"ingest.holdout_share": 0.1})
-        in_processes(
-            [name],
-            {name: Contender("fast", SMALL, batch=4)},
-            root / "data" / "augmented",
-            keep / "fast",
-            arguments.minutes,
-        )
+        for contender in (Contender("fast", SMALL, batch=4), Contender("gatys", {}, encoder="vgg19")):
+            data, out = root / "data" / "augmented", keep / contender.method
+            in_processes([name], {name: contender}, data, out, arguments.minutes)
         pixels = images.decode(painting.read_bytes())
         scale = LONG_PX / max(pixels.shape[:2])
         pixels = images.resize(pixels, round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
         wish = Controls(styles=(Style(name, 1.0, pixels),))
         painters = {
-            "gatys": artifact.load(arguments.gatys).painter(wish),
+            "gatys": artifact.load(keep / "gatys" / name / "model").painter(wish),
             "fast": artifact.load(keep / "fast" / name / "model").painter(),
             "adain": artifact.load(arguments.adain).painter(wish),
         }

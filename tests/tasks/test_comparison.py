@@ -17,7 +17,7 @@ from atelier.tasks.dataset import Card, write_card
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.images import decode
 from atelier.tasks.progress import Progress
-from tests.tasks.test_evaluation import make_shard
+from tests.tasks.test_evaluation import make_editor, make_faces, make_shard
 
 CONFIG = EvaluateConfig(pictures=8, batch=4, resamples=30, pairs=3)
 DOMAINS = ["photos", "inks", "oils"]
@@ -131,6 +131,28 @@ def test_of_one_style_the_photographs_are_a_column(measured: list[Measured]) -> 
     assert table[0] == ["", "photographs", "first", "third"]
     row = next(row for row in table if row[0] == "KID × 1000")
     assert float(row[1].replace(",", "")) == pytest.approx(1000 * models[0]["kid"]["photos"], rel=0.01)
+
+
+def test_attributes_stand_beside_models_that_have_none(studio: Path, tmp_path: Path) -> None:
+    shards = [make_faces(tmp_path / "dataset", split, count, 1) for split, count in (("train", 100), ("holdout", 8))]
+    write_card(tmp_path / "dataset", Card(1, tuple(shards)))
+    of = find([str(studio / "first"), str(make_editor(tmp_path / "editor", 0.7))], located, "faces", ["faces"])
+    assert [one.attributes for one in of] == [(), ("light", "dark", "warm", "faces")]
+    cache = tmp_path / "features"
+    cache.mkdir()
+    (cache / "stale.classifier").touch()
+    terms = agree(CONFIG, tmp_path / "dataset", "faces", 32, cache, of)
+    assert look(terms, of) == 8
+    (kept,) = cache.glob("*.classifier")
+    learned = kept.stat().st_mtime_ns
+    plain, editor = (measure(terms, one) for one in of)
+    assert kept.stat().st_mtime_ns == learned, "no model's task learns it again"
+    assert "attributes" not in plain.measures
+    assert editor.measures["attributes"]["wishes"]["light"]["share"] == 1
+    lines = publish(tmp_path / "out", terms, [plain, editor], {}).table.read_text().splitlines()
+    (row,) = (line for line in lines if line.startswith("| light, share"))
+    assert [cell.strip() for cell in row.split("|")[2:5]] == ["0", "", "1"], "photographs, first, editor"
+    assert any("right about so many real held-out pictures: light 100 %" in line for line in lines)
 
 
 class TestErrors:

@@ -18,15 +18,18 @@ from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.models.methods.dcgan import Dcgan, DcganConfig
+from atelier.models.methods.stargan import Editor, StarganConfig
 from atelier.models.metrics.lpips import lpips
 from atelier.models.metrics.ssim import luminance
-from atelier.tasks import encoders, measuring
+from atelier.models.networks.classifier import Classifier
+from atelier.tasks import edits, encoders, measuring
 from atelier.tasks.dataset import Card, Shard, read_card, write_card, write_shard
-from atelier.tasks.evaluation import EvaluateConfig, Evaluation, Ruler, choose_ruler, evaluate, read_facts
+from atelier.tasks.evaluation import EvaluateConfig, Evaluation, Lesson, Ruler, choose_ruler, evaluate, read_facts
 from atelier.tasks.held_out import batches, files, held_out
 from atelier.tasks.images import decode, encode
 from atelier.tasks.measuring import square
 from atelier.tasks.progress import Progress
+from atelier.tasks.report_measures import table
 
 CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
 FACTS = {"content_domain": "photos", "style_domain": "paintings", "augment": {"size_px": 48}, "encoder": "vgg19"}
@@ -118,13 +121,17 @@ def test_measures_are_written_as_they_are_returned(run: tuple[Evaluation, Path, 
     assert metrics["speed"]["images_per_second"] > 0
 
 
-def test_nothing_that_dvc_cannot_show(run: tuple[Evaluation, Path, list[Progress]]) -> None:
+def test_nothing_that_dvc_cannot_show(
+    run: tuple[Evaluation, Path, list[Progress]], edited: tuple[Evaluation, Path, list[Progress]]
+) -> None:
     """`dvc metrics show` drops lists and nulls without a word."""
 
     def leaves(value: object) -> list[object]:
         return [leaf for v in value.values() for leaf in leaves(v)] if isinstance(value, dict) else [value]
 
-    assert all(isinstance(leaf, float | int | str) for leaf in leaves(run[0].metrics))
+    assert "attributes" not in run[0].metrics, "its method has none"
+    for evaluation, *_ in (run, edited):
+        assert all(isinstance(leaf, float | int | str) for leaf in leaves(evaluation.metrics))
 
 
 def test_progress_counts_every_picture(run: tuple[Evaluation, Path, list[Progress]]) -> None:
@@ -274,6 +281,147 @@ class TestLpips:
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: Ruler) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)
         assert measuring.measure_stylized(files(photos), 24, model, with_lpips).seen is None
+
+
+NAMES = ("light", "dark", "warm", "faces")
+
+
+def make_faces(folder: Path, split: str, count: int, seed: int) -> Shard:
+    """Light or dark pictures, warm or cold, and what they are."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for light, warm in generator.integers(0, 2, (count, 2)).tolist():
+        pixels = 60 + 90 * light + generator.integers(0, 20, (32, 32, 3))
+        pixels += np.array([60, 0, -60]) * (2 * warm - 1)
+        data = encode(pixels.astype(np.uint8), "png")
+        name = hashlib.sha256(data).hexdigest()
+        row = {"id": name, "group": name, "image": {"bytes": data, "path": "x.png"}, "domain": "faces", "split": split}
+        said = json.dumps({"light": bool(light), "dark": not light, "warm": bool(warm)})
+        rows.append(row | {"width": 32, "height": 32, "source": "drawn", "attributes": said})
+    return write_shard(folder, pa.Table.from_pylist(rows), "faces", split)
+
+
+def make_editor(folder: Path, brighter: float) -> Path:
+    """A model that makes everything a little brighter, whatever it is asked for."""
+    config = StarganConfig(attributes=NAMES, exclusive=("light", "dark"), filters=4, blocks=1, classifier_filters=2)
+    torch.manual_seed(0)
+    editor = Editor(config)
+    torch.nn.init.constant_(editor.painter.decode[-1].bias, brighter)  # type: ignore[arg-type]
+    both = {"content_domain": "faces", "style_domain": "faces", "augment": {"size_px": 32}}
+    artifact.save(folder, config, editor, FACTS | both)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    shards = [make_faces(folder, "train", 60, 6), make_faces(folder, "train", 40, 7)]
+    write_card(folder, Card(1, (*shards, make_faces(folder, "holdout", 24, 8))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def edited(
+    tmp_path_factory: pytest.TempPathFactory, studio: Path, ray_cluster: None, only_packaged_encoders: None
+) -> tuple[Evaluation, Path, list[Progress]]:
+    folder = tmp_path_factory.mktemp("edited")
+    make_editor(folder / "model", 0.7)
+    seen: list[Progress] = []
+    config = replace(CONFIG, pictures=20, batch=8)
+    out, plots, cache = folder / "evaluation.json", folder / "plots", folder / "cache"
+    cache.mkdir()
+    (cache / "stale.classifier").touch()
+    return evaluate(config, studio, folder / "model", out, plots, cache, seen.append), folder, seen
+
+
+def counted(studio: Path, pictures: int) -> np.ndarray:
+    """Which of NAMES the held-out pictures have."""
+    held = held_out(studio, read_card(studio), "faces", pictures)
+    said = [json.loads(picture.attributes) for picture in held]
+    return np.array([[one.get(name, True) for name in NAMES] for one in said])
+
+
+class TestAttributes:
+    """With a model that makes pictures brighter, so that one wish comes true and the others do not."""
+
+    def test_what_comes_true(self, edited: tuple[Evaluation, Path, list[Progress]], studio: Path) -> None:
+        evaluation, _, _ = edited
+        assert json.loads(evaluation.path.read_text()) == evaluation.metrics
+        found = evaluation.metrics["attributes"]
+        assert set(found["classifier"]) == {"light", "dark", "warm"}, "nobody knows how well 'faces' is told"
+        assert all(told["accuracy"] == 1 for told in found["classifier"].values())
+        wishes, truth = found["wishes"], counted(studio, 20)
+        assert list(wishes) == ["light", "dark", "warm", "-warm"], "exclusive ones are not taken"
+        assert [wishes[wish]["share"] for wish in ("light", "dark")] == [1, 0]
+        assert {wish["photos"] for wish in wishes.values()} == {0}, "a picture does not show what it lacks"
+        lacking = {"light": ~truth[:, 0], "dark": truth[:, 0], "warm": ~truth[:, 2], "-warm": truth[:, 2]}
+        for wish, rows in lacking.items():
+            assert wishes[wish]["pictures"] == rows.sum()
+            assert wishes[wish]["groups"]["faces"] == {"share": wishes[wish]["share"], "pictures": rows.sum()}
+            assert "lpips" not in wishes[wish], "there is no AlexNet"
+        assert wishes["light"]["groups"]["warm"] == {"share": 1, "pictures": (~truth[:, 0] & truth[:, 2]).sum()}
+        assert found["share"] == pytest.approx(np.mean([wish["share"] for wish in wishes.values()]), rel=1e-5)
+        assert "lpips" not in found
+
+    def test_progress(self, edited: tuple[Evaluation, Path, list[Progress]]) -> None:
+        told = [p for p in edited[2] if p.note == "attributes"]
+        assert (told[0].done, told[-1].done, told[-1].total) == (0, 20, 20)
+
+    def test_the_classifier_is_kept(self, edited: tuple[Evaluation, Path, list[Progress]], studio: Path) -> None:
+        evaluation, folder, _ = edited
+        (kept,) = (folder / "cache").glob("*.classifier")
+        before = kept.stat().st_mtime_ns
+        model, out, config = make_editor(folder / "other", 0.0), folder / "again.json", replace(CONFIG, pictures=20)
+        again = evaluate(config, studio, model, out, folder / "again", folder / "cache").metrics["attributes"]
+        assert kept.stat().st_mtime_ns == before
+        assert again["classifier"] == evaluation.metrics["attributes"]["classifier"]
+        assert all(wish["share"] == wish["photos"] for wish in again["wishes"].values()), "it changes nothing"
+
+    def test_a_lesson_is_its_pictures_and_names(self, studio: Path, tmp_path: Path) -> None:
+        lesson = Lesson(studio, ("faces",), NAMES, 32, tmp_path)
+        others = [replace(lesson, names=NAMES[:2]), replace(lesson, size=64), replace(lesson, domains=("a", "faces"))]
+        write_card(tmp_path, Card(1, (make_faces(tmp_path, "train", 3, 9),)))
+        assert len({one.file for one in (lesson, *others, replace(lesson, dataset=tmp_path))}) == 5
+
+    def test_lpips(self, studio: Path, tmp_path: Path, with_lpips: Ruler) -> None:
+        """Distances are those of each pair; two different pictures are all pairs, one by one."""
+        torch.manual_seed(0)
+        truth = counted(studio, 6)
+        photos = files(held_out(studio, read_card(studio), "faces", 6))
+        by = edits.Judge(Classifier(4, 2), NAMES, truth, truth)
+        model = make_editor(tmp_path, 0.5)
+        parts = [edits.edit(part, 32, model, by, with_lpips.lpips) for part in (photos[:4], photos[4:])]
+        found = edits.summarize(by, parts)["attributes"]
+        assert with_lpips.lpips is not None
+        encoder = load("alexnet", with_lpips.lpips)
+        assert isinstance(encoder, AlexNet)
+        before = measuring.squares(photos, 32)
+        distances = lpips(encoder, before / 255, artifact.load(model).painter()(before) / 255).numpy()
+        assert found["wishes"]["light"]["lpips"] == pytest.approx(distances[~truth[:, 0]].mean(), rel=1e-4)
+        assert found["lpips"]["mean"] == pytest.approx(np.mean([w["lpips"] for w in found["wishes"].values()]))
+        pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
+        first, second = (before[[pair[side] for pair in pairs]] / 255 for side in (0, 1))
+        assert found["lpips"]["different"] == pytest.approx(float(lpips(encoder, first, second).mean()), rel=1e-4)
+
+    def test_large_pictures_are_kept_as_the_classifier_sees_them(self) -> None:
+        large = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+        classifier = Classifier(3, 2)
+        small = edits._small(large)
+        assert small.shape == (2, 3, 64, 64)
+        torch.testing.assert_close(classifier(small / 255), classifier(large / 255), atol=5e-3, rtol=0)
+
+    def test_nothing_where_the_pictures_do_not_differ(self) -> None:
+        truth = np.ones((3, 1), dtype=np.bool_)
+        by = edits.Judge(Classifier(1, 2), ("light",), truth, truth)
+        assert edits.summarize(by, [edits.Edited({"light": truth, "-light": truth}, None)]) == {}
+
+    def test_in_the_report(self, edited: tuple[Evaluation, Path, list[Progress]]) -> None:
+        metrics = edited[0].metrics
+        html = table(metrics, {}, {}, None)
+        for text in ("shown after", '<th scope="row">-warm</th>', "By what the pictures had before"):
+            assert text in html
+        assert "Two different pictures" not in html, "there is no AlexNet"
+        assert "shown after" not in table({**metrics, "attributes": {}}, {}, {}, None)
 
 
 class TestRuler:

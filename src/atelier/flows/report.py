@@ -66,6 +66,7 @@ def _decision(entry: versions.Version) -> str:
 def _measures(metrics: dict[str, Any]) -> list[str]:
     """The headline figures in words; held-out pictures only."""
     kid, style, ssim = metrics["kid"], metrics["style"], metrics.get("ssim")
+    attributes = metrics.get("attributes")
     indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
     distance = f"{1000 * kid['stylized']:.1f}"
     if "ratio" in kid:  # not where the pictures before are of the style themselves
@@ -78,4 +79,7 @@ def _measures(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'")
     if ssim:
         lines.append(f"structure kept, SSIM of luminance: {ssim['mean']:.2f}")
+    if attributes:
+        before = f"without a change {attributes['photos']:.2f}"
+        lines.append(f"attributes that are seen where they were asked for, share: {attributes['share']:.2f}, {before}")
     return lines

@@ -11,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.controls import GENERATING, HONOURED
+from atelier.tasks.attributes import known_to
 from atelier.tasks.comparison_table import cells, markdown
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.dataset import read_card
-from atelier.tasks.evaluation import MANY_GROUPS, SHOWN_PX, EvaluateConfig, Ruler, cache_name, choose_ruler, rounded
+from atelier.tasks.evaluation import (
+    MANY_GROUPS,
+    SHOWN_PX,
+    EvaluateConfig,
+    Lesson,
+    Ruler,
+    cache_name,
+    choose_ruler,
+    forget_classifiers,
+    rounded,
+)
 from atelier.tasks.held_out import Picture, batches, files, held_out, spread
 from atelier.tasks.images import Pixels, decode, encode
 from atelier.tasks.progress import Progress, Report, silent
@@ -32,6 +43,7 @@ class Candidate:
     method: str
     encoder: str  # of its loss, "" where it has none or does not say
     style: str  # the domain whose paintings it is held against
+    attributes: tuple[str, ...]  # that it can give
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,8 @@ def find(
         if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")
         own = str(facts.get("style_domain"))
-        found.append(Candidate(name, folder, method, str(facts.get("encoder", "")), own if own in domains else style))
+        held_against = own if own in domains else style
+        found.append(Candidate(name, folder, method, str(facts.get("encoder", "")), held_against, known_to(folder)))
     return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
 
 
@@ -120,16 +133,17 @@ def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cac
     }
     for stale in set(terms.cache.glob("*.safetensors")) - kept:
         stale.unlink(missing_ok=True)
+    forget_classifiers(terms.cache, [_lesson(terms, candidate).file for candidate in of if candidate.attributes])
     return terms
 
 
 def look(terms: Terms, of: list[Candidate]) -> int:
-    """Keep the features of the untouched pictures, so that no model's task has to make them.
+    """Keep the features of the untouched pictures and what tells attributes, so that no model's task has to make them.
 
     Returns:
-        How many pictures that were.
+        How many pictures that were, those that a classifier learns from aside.
     """
-    from atelier.tasks import measuring
+    from atelier.tasks import edits, measuring
 
     total = 0
     for domain in _domains(terms, of):
@@ -137,6 +151,9 @@ def look(terms: Terms, of: list[Candidate]) -> int:
             kept = terms.cache / cache_name(batch, terms.size_px, terms.ruler)
             measuring.measure_real(files(batch), terms.size_px, terms.ruler, kept)
             total += len(batch)
+    for candidate in of:
+        if candidate.attributes:
+            edits.learn(_lesson(terms, candidate))
     return total
 
 
@@ -152,7 +169,7 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
         RuntimeError: the dataset is another one by now.
         ValueError: the model is damaged, or cannot paint.
     """
-    from atelier.tasks import measuring
+    from atelier.tasks import edits, measuring
 
     config, size = terms.config, terms.size_px
     ruler = replace(terms.ruler, independent=terms.ruler.encoder != candidate.encoder)
@@ -174,6 +191,12 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
         "style_groups": len(set(groups[1])),
     }
     measures |= {"counts": counts, "size": measuring.size_of(candidate.folder)}
+    if candidate.attributes:
+        by = edits.judge(_lesson(terms, candidate), {terms.content: photos, candidate.style: paintings})
+        edited = [
+            edits.edit(files(batch), size, candidate.folder, by, ruler.lpips) for batch in batches(photos, config.batch)
+        ]
+        measures |= edits.summarize(by, edited)
     shown = measuring.show(files(spread(photos, config.pairs)), candidate.folder, SHOWN_PX)
     return Measured(candidate, rounded(measures), shown)
 
@@ -227,6 +250,11 @@ def _apart(of: Sequence[Candidate]) -> list[str]:
 
 def _domains(terms: Terms, of: list[Candidate]) -> list[str]:
     return sorted({terms.content, *(candidate.style for candidate in of)})
+
+
+def _lesson(terms: Terms, of: Candidate) -> Lesson:
+    domains = tuple(dict.fromkeys((terms.content, of.style)))
+    return Lesson(terms.dataset, domains, of.attributes, terms.size_px, terms.cache)
 
 
 def _pictures(terms: Terms, domain: str) -> list[Picture]:

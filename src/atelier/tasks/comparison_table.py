@@ -32,6 +32,8 @@ ROWS = (
     Row("Diversity", "diversity.stylized", photos="diversity.photos"),
     Row("Grid", "checkerboard.stylized", photos="checkerboard.photos"),
     Row("Inverted, share", "inversion.share"),
+    Row("Attributes given, mean share", "attributes.share"),
+    Row("LPIPS of these edits", "attributes.lpips.mean"),
     Row("Pictures a second, one core", "speed.images_per_second"),
     Row("Parameters, millions", "size.parameters", scale=1e-6),
     Row("File, MB", "size.megabytes"),
@@ -53,6 +55,13 @@ def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         values = [_value(model, row) for model in models]
         if any(values):
             table.append([row.name, *([_number(models[0], row.photos, row.scale)] if same else []), *values])
+    wishes: list[Mapping[str, Any]] = [model.get("attributes", {}).get("wishes", {}) for model in models]
+    for wish in dict.fromkeys(wish for of in wishes for wish in of):
+        found = [of.get(wish, {}) for of in wishes]
+        before = next(one["photos"] for one in found if one)
+        table.append([
+            f"{wish}, share", *([_shown(before)] if same else []), *(_shown(one.get("share")) for one in found)
+        ])  # fmt: skip
     return table
 
 
@@ -84,8 +93,17 @@ def _notes(content: Mapping[str, Any]) -> list[str]:
     flattered = [model["name"] for model in models if not model["style"]["independent"]]
     if flattered:
         notes.append(f"Not independent: the measuring encoder also trained {', '.join(flattered)}.")
+    notes += dict.fromkeys(_told(model["attributes"]) for model in models if "attributes" in model)
     notes += [f"{name} could not be measured: {reason}" for name, reason in content["failed"].items()]
     return notes
+
+
+def _told(attributes: Mapping[str, Any]) -> str:
+    """How far to trust what is said of attributes."""
+    right = ", ".join(f"{name} {100 * of['accuracy']:.0f} %" for name, of in attributes["classifier"].items())
+    lpips = attributes.get("lpips")
+    apart = f" Two different photographs have an LPIPS of {_shown(lpips['different'])}." if lpips else ""
+    return f"Attributes are told by a classifier that is right about so many real held-out pictures: {right}.{apart}"
 
 
 def _paintings(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -99,7 +117,10 @@ def _value(model: Mapping[str, Any], row: Row) -> str:
 
 
 def _number(model: Mapping[str, Any], key: str, scale: float) -> str:
-    found = lookup(model, key) if key else None
+    return _shown(lookup(model, key) if key else None, scale)
+
+
+def _shown(found: object, scale: float = 1.0) -> str:
     if not isinstance(found, int | float):
         return ""
     value = found * scale

@@ -7,22 +7,25 @@ no independent observations.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from atelier.models.controls import GENERATING
 from atelier.tasks import cluster, encoders
-from atelier.tasks.dataset import read_card
+from atelier.tasks.attributes import known_to
+from atelier.tasks.dataset import read_card, select
 from atelier.tasks.evaluation_plots import GRID_COLUMNS, write_plots
 from atelier.tasks.held_out import Picture, batches, files, held_out, spread
 from atelier.tasks.images import Pixels
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.whole_files import write
 
-FORMAT = 2
+FORMAT = 3
 LPIPS_IN = "alexnet"  # as published scores are given
 RULERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
+CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures that people look at
 MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
 
@@ -83,6 +86,24 @@ class Ruler:
     lpips: Path | None = None  # weights of `LPIPS_IN`, None where they are not at hand
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a classifier of attributes learns: the training split of some domains."""
+
+    dataset: Path
+    domains: tuple[str, ...]
+    names: tuple[str, ...]  # of the attributes
+    size: int  # pixels a side that pictures will be told at
+    cache: Path  # folder that keeps the classifier from run to run
+
+    @property
+    def file(self) -> Path:
+        """The classifier that has learned exactly this."""
+        shards = read_card(self.dataset).shards
+        learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
+        return self.cache / f"{_key(FORMAT, self.size, self.names, learned)}{CLASSIFIER}"
+
+
 def evaluate(
     config: EvaluateConfig,
     dataset: Path,
@@ -100,7 +121,8 @@ def evaluate(
         model: the model folder.
         out: the JSON file to write.
         plots: folder to write `ssim.csv`, `grid.png` and `pairs/` into; what is in it is replaced.
-        cache: folder that keeps the features of untouched pictures from run to run.
+        cache: folder that keeps from run to run what does not depend on the model: features of untouched pictures,
+            and what tells attributes.
         report: told of finished pictures.
 
     Raises:
@@ -117,6 +139,7 @@ def evaluate(
     shown = sorted(spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
     pairs = ray.remote(_show).options(num_cpus=1).remote(files(shown), model.resolve(), SHOWN_PX)
     measured, each = measure(config, model, photos, paintings, cache, report)
+    measured |= measure_edits(config, dataset, model, photos, paintings, cache, report)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
@@ -187,6 +210,48 @@ def measure(
     return {**facts.kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
 
 
+def measure_edits(
+    config: EvaluateConfig,
+    dataset: Path,
+    model: Path,
+    photos: list[Picture],
+    paintings: list[Picture],
+    cache: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """Measure whether a model gives the attributes that it is asked for; Ray must be connected.
+
+    Args:
+        config: how to measure.
+        dataset: the dataset folder, of which the training split teaches a classifier.
+        model: the model folder.
+        photos: held-out pictures of the content domain; these are edited.
+        paintings: those of the style domain.
+        cache: folder that keeps the classifier from run to run; other classifiers are removed.
+        report: told of finished pictures.
+
+    Returns:
+        As `edits.summarize`; nothing where the model's method has no attributes.
+    """
+    import ray
+
+    facts, names = read_facts(model), known_to(model)
+    if not names:
+        return {}
+    held = {facts.content_domain: photos, facts.style_domain: paintings}  # one where both domains are
+    lesson = Lesson(dataset.resolve(), tuple(held), names, facts.size_px, cache.resolve())
+    judge, summarize = (ray.remote(task).options(num_cpus=1) for task in (_judge, _summarize_edits))
+    edit = ray.remote(_edited).options(num_cpus=1, num_returns=2)
+    by = judge.remote(lesson, held)
+    edited = [
+        edit.remote(files(batch), lesson.size, model.resolve(), by, _lpips()) for batch in batches(photos, config.batch)
+    ]
+    _follow([done for _, done in edited], len(photos), report, "attributes")
+    forget_classifiers(lesson.cache, [lesson.file])
+    found: dict[str, Any] = rounded(cluster.get(summarize.remote(by, [ref for ref, _ in edited])))
+    return found
+
+
 def read_facts(model: Path) -> Facts:
     """What a model says of its training.
 
@@ -249,6 +314,26 @@ def _show(data: list[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pi
     return measuring.show(data, model, longest)
 
 
+def _judge(lesson: Lesson, held: dict[str, list[Picture]]) -> Any:
+    from atelier.tasks import edits
+
+    return edits.judge(lesson, held)
+
+
+def _edited(data: list[bytes], *rest: Any) -> tuple[Any, int]:
+    from atelier.tasks import edits
+
+    return edits.edit(data, *rest), len(data)
+
+
+def _summarize_edits(judge: Any, edited: list[Any]) -> dict[str, Any]:
+    import ray
+
+    from atelier.tasks import edits
+
+    return edits.summarize(judge, ray.get(edited))
+
+
 def _summarize(
     stylized: list[Any], untouched: list[Any], *rest: Any
 ) -> tuple[dict[str, Any], list[tuple[float, float]]]:
@@ -259,22 +344,31 @@ def _summarize(
     return measuring.summarize(ray.get(stylized), ray.get(untouched), *rest)
 
 
-def _follow(tasks: list[Any], total: int, report: Report) -> None:
+def _follow(tasks: list[Any], total: int, report: Report, note: str = "") -> None:
     """Wait for tasks and report how many pictures they have done; the first error ends it."""
     import ray
 
     done, waiting = 0, tasks
-    report(Progress("evaluate", 0, total, "images"))
+    report(Progress("evaluate", 0, total, "images", note))
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1)
         done += cluster.get(ready[0])
-        report(Progress("evaluate", done, total, "images", images=done))
+        report(Progress("evaluate", done, total, "images", note, images=done))
 
 
 def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
     """The file of the features of exactly these pictures, at this size, in this encoder."""
-    key = json.dumps([FORMAT, ruler.encoder, size, [p.id for p in batch]])
-    return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    return f"{_key(FORMAT, ruler.encoder, size, [p.id for p in batch])}.safetensors"
+
+
+def forget_classifiers(cache: Path, kept: Iterable[Path]) -> None:
+    """Remove all classifiers of attributes from a folder but those that are named."""
+    for stale in set(cache.glob(f"*{CLASSIFIER}")) - set(kept):
+        stale.unlink(missing_ok=True)
+
+
+def _key(*decides: Any) -> str:
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:24]
 
 
 def rounded(value: Any) -> Any:

@@ -1,24 +1,25 @@
-"""The held-out pictures that a model is measured on: the same ones as long as the dataset is the same."""
+"""The pictures that a model is measured on or with: the same ones as long as the dataset is the same."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from atelier.tasks.dataset import Card, fold_of, read_rows, select
+from atelier.tasks.dataset import Card, Shard, fold_of, read_rows, select
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A held-out row."""
+    """A row."""
 
     id: str
     group: str
-    data: bytes
+    data: bytes  # the encoded picture
+    attributes: str  # a JSON object
 
 
 def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None) -> list[Picture]:
@@ -42,13 +43,26 @@ def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, 
             f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
             f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"
         )
-    ids = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]  # as good as random, and stable
-    shards = select(card.shards, domain, split)
-    table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
-        columns=["id", "group", "image"], filter=pc.field("id").isin(ids)
-    )
-    found = {row["id"]: Picture(row["id"], row["group"], row["image"]["bytes"]) for row in table.to_pylist()}
+    ids = _some(ids, most)
+    found = {picture.id: picture for picture in _read(folder, select(card.shards, domain, split), ids)}
     return [found[i] for i in ids]
+
+
+def learned(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
+    """Pictures of a domain's training split, the same ones as long as the dataset is the same.
+
+    Args:
+        folder: the dataset.
+        card: its card.
+        domain: whose pictures.
+        most: how many at most.
+
+    Yields:
+        Those of a shard, which may be none.
+    """
+    ids = _some(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
+    for shard in select(card.shards, domain, "train"):
+        yield _read(folder, [shard], ids)
 
 
 def batches(pictures: list[Picture], batch: int) -> list[list[Picture]]:
@@ -69,3 +83,15 @@ def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
         turns.append((seen[picture.group], len(turns)))
         seen[picture.group] += 1
     return [pictures[place] for _, place in sorted(turns)[:count]]
+
+
+def _some(ids: Iterable[str], most: int) -> list[str]:
+    """At most so many, as good as random, and stable."""
+    return sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]
+
+
+def _read(folder: Path, shards: Sequence[Shard], ids: Sequence[str]) -> list[Picture]:
+    table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
+        columns=["id", "group", "image", "attributes"], filter=pc.field("id").isin(ids)
+    )
+    return [Picture(r["id"], r["group"], r["image"]["bytes"], r["attributes"]) for r in table.to_pylist()]

@@ -76,6 +76,11 @@ def square(picture: Pixels, size: int) -> Pixels:
     return resize(picture[top : top + side, left : left + side], size, size)
 
 
+def squares(files: Sequence[bytes], size: int) -> Tensor:
+    """The middle squares of encoded pictures, uint8 (B, 3, size, size)."""
+    return torch.from_numpy(np.stack([square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
+
+
 def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -> Features:
     """Features of untouched pictures, read from `cache` when they are there.
 
@@ -88,7 +93,7 @@ def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -
     if cache.is_file():
         kept = load_file(cache)
         return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
-    features = _features(_batch(files, size), ruler)
+    features = _features(squares(files, size), ruler)
     cache.parent.mkdir(parents=True, exist_ok=True)
     temporary = cache.with_suffix(f".{os.getpid()}.tmp")
     grams = {f"gram{i}": gram for i, gram in enumerate(features.grams)}
@@ -108,7 +113,7 @@ def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Rule
         first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
-    photos, generates = _batch(files, size), trained.method.generates
+    photos, generates = squares(files, size), trained.method.generates
     started = time.perf_counter()
     stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(photos)
     seconds = time.perf_counter() - started
@@ -234,11 +239,6 @@ def summarize(
             np.concatenate(distances).astype(np.float64), weights, fid if ruler.encoder == "inception" else None
         )
     return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
-
-
-def _batch(files: Sequence[bytes], size: int) -> Tensor:
-    """uint8 (B, 3, size, size)."""
-    return torch.from_numpy(np.stack([square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()

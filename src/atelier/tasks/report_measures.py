@@ -1,7 +1,7 @@
 """The report's table of measures: each beside its baseline, its limit, and the last version."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -58,7 +58,7 @@ def table(
         f'<th>ratio</th><th class="n"></th>{last}<th class="n">limit</th></tr></thead>'
     )
     ratios = f'<table class="measures">{head}<tbody>{"".join(rows)}</tbody></table>' if rows else ""
-    return ratios + singles + _notes(metrics)
+    return ratios + singles + _attributes(metrics) + _notes(metrics)
 
 
 def lookup(metrics: Mapping[str, Any], key: str) -> Any:
@@ -136,6 +136,41 @@ def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mappi
             prefix = "" if part in ("ratio", "mean", "share") else f"{escape(part)} "
             texts.append(f"<span>{prefix}{sign} {limit:g} {mark}</span>")
     return "<br>".join(texts)
+
+
+def _attributes(metrics: Mapping[str, Any]) -> str:
+    """What became of attributes that were asked for, in all pictures and in those that had another one."""
+    wishes, classifier = (lookup(metrics, f"attributes.{part}") for part in ("wishes", "classifier"))
+    if not isinstance(wishes, Mapping) or not isinstance(classifier, Mapping):
+        return ""
+    heads = ("shown before", "shown after", "pictures", "LPIPS", "classifier right")
+    rows, groups = [], []
+    for wish, found in wishes.items():
+        right = lookup(classifier.get(wish.removeprefix("-"), {}), "accuracy")
+        values = (*(lookup(found, key) for key in ("photos", "share", "pictures", "lpips")), right)
+        rows.append((wish, [number(value) for value in values]))
+        of = lookup(found, "groups")
+        groups.append((wish, of if isinstance(of, Mapping) else {}))
+    names = list(dict.fromkeys(name for _, of in groups for name in of))
+    parts = [(wish, [number(lookup(of.get(name, {}), "share")) for name in names]) for wish, of in groups]
+    different = _finite(lookup(metrics, "attributes.lpips.different"))
+    apart = "" if different is None else f" Two different pictures have an LPIPS of {number(different)}."
+    return (
+        f"{_plain('asked for', heads, rows)}"
+        '<p class="quiet">Shares of the pictures that were not so before, as a classifier tells that learned from real '
+        f"pictures; beside it the share of real held-out pictures that it is right about.{apart}</p>"
+        "<details><summary>By what the pictures had before</summary>"
+        f'<div class="wide">{_plain("asked for", names, parts)}</div></details>'
+    )
+
+
+def _plain(first: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    head = "".join(f'<th class="n">{escape(name)}</th>' for name in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>' + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>"
+        for name, cells in rows
+    )
+    return f'<table class="plain"><thead><tr><th>{first}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _notes(metrics: Mapping[str, Any]) -> str:
