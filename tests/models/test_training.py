@@ -34,7 +34,7 @@ METHODS = {
     "cpgan": CONFIG,
     "cyclegan": REMEDIES,
     "cut": CUT,
-    "fastcut": FASTCUT,
+    "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
     "fast": FAST,
     "adain": replace(ADAIN, adversarial_weight=1.0),
     "stargan": STARGAN,

@@ -11,7 +11,7 @@ What differs: the first weights are those of CycleGAN; each picture has its own 
 averages (Karras et al. 2018).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -21,10 +21,13 @@ from torch.nn import functional as F
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
-from atelier.models.methods.base import Method, Part, autocast
+from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.styles import learn_units
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.patchgan import PatchGan
+from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
+from atelier.models.networks.projected import Kind, new_discriminator
 from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.networks.spectral import advance
 from atelier.models.networks.translator import CHOICE, Translator, translator
 from atelier.models.optimization import OptimizerConfig
 
@@ -41,6 +44,7 @@ class CutConfig:
     filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=9, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
     generator: Translator = field(default="antialiased", metadata={"description": CHOICE})
+    discriminator: Kind = field(default="patchgan", metadata={"description": DISCRIMINATORS})
     discriminator_filters: int = field(
         default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
@@ -159,7 +163,9 @@ class Cut(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.projector = Projector(self.generator.channels, config.projection).to(device)
-        self.discriminator = PatchGan(config.discriminator_filters, False).to(device)
+        self.discriminator = new_discriminator(
+            config.discriminator, config.discriminator_filters, False, encoder.to(device)
+        ).to(device)
         self.modules = {
             "generator": self.generator,
             "projector": self.projector,
@@ -176,6 +182,14 @@ class Cut(Method):
     def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator | Generator:
         """The generator of this config."""
         return translator(config.generator, config.filters, config.blocks)
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """Give the discriminator its units."""
+        learn_units([self.discriminator], batches, batch_size, self.device)
+
+    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+        """Advance the spectral norms."""
+        advance(self.discriminator)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

@@ -6,7 +6,7 @@ are the paper's, with least squares, an image pool of 50 and λ = 10. What diffe
 (Karras et al. 2018); each way is backpropagated on its own, which gives the same gradient for half the memory.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -19,10 +19,12 @@ from atelier.models.diffaugment import DRAWS, Policy, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Method, Painter, Part, autocast
+from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
+from atelier.models.methods.styles import learn_units
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.image_pool import ImagePool
-from atelier.models.networks.patchgan import PatchGan
+from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
+from atelier.models.networks.projected import Kind, new_discriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.networks.translator import CHOICE, Translator, translator
 from atelier.models.optimization import OptimizerConfig
@@ -40,6 +42,7 @@ class CycleganConfig:
     filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
     blocks: int = field(default=9, metadata={"description": "residual blocks of a generator", "ge": 1, "le": 32})
     generator: Translator = field(default="residual", metadata={"description": CHOICE})
+    discriminator: Kind = field(default="patchgan", metadata={"description": DISCRIMINATORS})
     discriminator_filters: int = field(
         default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
@@ -55,7 +58,8 @@ class CycleganConfig:
         default=0.0, metadata={"description": "share of the channels left out in residual blocks", "ge": 0, "lt": 1}
     )
     spectral_norm: bool = field(
-        default=False, metadata={"description": "spectral norms in the discriminator instead of InstanceNorm"}
+        default=False,
+        metadata={"description": "spectral norms in the PatchGAN instead of InstanceNorm"},
     )
     diffaugment: tuple[Policy, ...] = field(
         default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
@@ -111,7 +115,10 @@ class Cyclegan(Method):
         self.config, self.device, self.dtype = config, device, dtype
         self.generator = BothWays(config).to(device)
         self.discriminators = {
-            domain: PatchGan(config.discriminator_filters, config.spectral_norm).to(device) for domain in DOMAINS
+            domain: new_discriminator(
+                config.discriminator, config.discriminator_filters, config.spectral_norm, encoder.to(device)
+            ).to(device)
+            for domain in DOMAINS
         }
         self.pools = {domain: ImagePool(config.pool_size).to(device) for domain in DOMAINS}
         self.modules = {"generator": self.generator}
@@ -138,6 +145,10 @@ class Cyclegan(Method):
         """The generator of the direction that is wished."""
         one_way = generator.get_submodule("forth" if controls.direction == "a2b" else "back")
         return super().painter(config, one_way, controls)
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """Give the discriminators their units."""
+        learn_units(self.discriminators.values(), batches, batch_size, self.device)
 
     def begin(self, turn: str, parts: Sequence[Part]) -> None:
         """Draw what is left out; before the discriminator's turn, exchange painted pictures with the pools."""

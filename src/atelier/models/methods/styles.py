@@ -1,19 +1,22 @@
 """Styles that are said when pictures are stylized, for methods that take any; and what is known of the trained one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.controls import Style
 from atelier.models.methods.base import Batch, pad, to_float
 from atelier.models.metrics.ssim import luminance
+from atelier.models.networks.projected import Projected
 from atelier.models.ranks import summed_together
 
 TRAINED = Style("trained")  # the style domain of the training as a whole; what is painted in when nothing is said
 LONGEST_PX = 512  # side that a style picture is shrunk to: the size of the literature's
 SMALLEST_PX = 32  # side that a picture is continued to before an encoder sees it: all of them take that
+
+UNIT_IMAGES = 64  # whose mean energies are the units of a projected discriminator
 
 
 def shares(styles: Sequence[Style]) -> list[float]:
@@ -77,3 +80,12 @@ def domain_means(
             value = value * (len(style) / batch_size / steps)
             means[name] = means[name] + value if name in means else value
     return dict(zip(means, summed_together(list(means.values())), strict=True))
+
+
+def learn_units(
+    discriminators: Iterable[nn.Module], batches: Callable[[int], Batch], batch_size: int, device: torch.device
+) -> None:
+    """Give projected discriminators the units of their features; see `domain_means`. Others need none."""
+    for one in discriminators:
+        if isinstance(one, Projected):
+            one.learn(domain_means(one.energies, batches, batch_size, UNIT_IMAGES, device))

@@ -1,0 +1,73 @@
+"""A discriminator that looks at pictures through a frozen encoder too, and so learns in few steps.
+
+Sauer et al. 2021, "Projected GANs Converge Faster": features that already know textures, each with a small
+discriminator of its own. What differs: the picture itself is looked at as well, the features are not mixed with each
+other, and every patch has a score, as methods of translation want it.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.encoders.base import Encoder
+from atelier.models.networks.discriminator import Discriminator
+from atelier.models.networks.patchgan import PatchGan
+
+Kind = Literal["patchgan", "projected"]
+CHOICE = "the 70×70 PatchGAN, or projected: the encoder's features are looked at as well, good for short trainings"
+LAYERS = 3  # halvings of the picture
+
+
+class Projected(nn.Module):
+    """Scores patches of pictures (B, 3, H, W) in [-1, 1], like `PatchGan`.
+
+    Args:
+        encoder: frozen; no part of the state.
+        filters: channels after the first convolution.
+    """
+
+    def __init__(self, encoder: Encoder, filters: int) -> None:
+        super().__init__()
+        self.see: Callable[[Tensor], dict[str, Tensor]] = encoder.see
+        channels = encoder.style_channels()
+        self.judge = Discriminator(channels, filters, LAYERS)
+        self.energy = nn.Module()  # mean square of each channel over the style domain
+        for layer, size in channels.items():
+            self.energy.register_buffer(layer, torch.ones(size))
+
+    def energies(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Mean squares of each channel, (C,) by layer, of pictures (B, 3, H, W) in [-1, 1]."""
+        features = self.see(pictures)
+        return {layer: features[layer].float().square().mean((0, 2, 3)) for layer in self.judge.features}
+
+    def learn(self, energies: dict[str, Tensor]) -> None:
+        """Take these `energies` of the style domain as the units of the features."""
+        for layer, value in self.energy.named_buffers():
+            value.copy_(energies[layer])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w), float32: of the picture and of each feature, at a place."""
+        features = self.see(x)
+        units = {
+            layer: features[layer] * torch.rsqrt(energy + 1e-6)[:, None, None]
+            for layer, energy in self.energy.named_buffers()
+        }
+        scores = self.judge(x, units)
+        size = scores[0].shape[2:]
+        # as many of each, so that all count the same
+        return torch.cat([F.interpolate(score, size=size) for score in scores], 1)
+
+
+def new_discriminator(kind: Kind, filters: int, spectral: bool, encoder: Encoder) -> PatchGan | Projected:
+    """A discriminator with new weights.
+
+    Args:
+        kind: which.
+        filters: channels after the first convolution.
+        spectral: see `PatchGan`; the other always is.
+        encoder: see `Projected`.
+    """
+    return PatchGan(filters, spectral) if kind == "patchgan" else Projected(encoder, filters)

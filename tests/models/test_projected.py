@@ -1,0 +1,57 @@
+"""The discriminator that looks through an encoder: its units, its scores, and what it does to a training."""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from atelier.models.networks.projected import Projected
+from atelier.models.networks.spectral import advance
+from tests.models.tiny import CYCLEGAN, SIZE, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+
+
+def projected() -> Projected:
+    torch.manual_seed(0)
+    network = Projected(TinyEncoder(), 4)
+    advance(network)
+    return network
+
+
+def test_every_view_has_a_score_at_every_place() -> None:
+    network = projected()
+    x = (torch.rand(2, 3, 64, 48) * 2 - 1).requires_grad_()
+    scores = network(x)
+    assert scores.shape[:2] == (2, 3)  # the picture, "shallow" and "deep"
+    (own,) = torch.autograd.grad(scores[0].sum(), x)
+    assert own[0].any()
+    assert not own[1].any()
+    for view in range(3):
+        (gradient,) = torch.autograd.grad(network(x)[:, view].sum(), x)
+        assert gradient.any(), view
+
+
+def test_the_encoder_is_no_part_of_it() -> None:
+    network = projected()
+    assert not any("shallow.weight" in key and "judge" not in key for key in network.state_dict())
+    assert {id(p) for p in TinyEncoder().parameters()}.isdisjoint(id(p) for p in network.parameters())
+    assert sorted(key for key in network.state_dict() if key.startswith("energy")) == ["energy.deep", "energy.shallow"]
+
+
+def test_units_are_of_the_whole_style_domain() -> None:
+    method = trainer(replace(CYCLEGAN, discriminator="projected")).method
+    method.prepare(batches(TRAINING), TRAINING.batch_size)  # 64 pictures: each of the sixteen four times
+    features = TinyEncoder()(pictures(2).float() / 255)
+    for domain in ("content", "style"):
+        for layer, energy in method.modules[f"discriminator_{domain}"].get_submodule("energy").named_buffers():
+            torch.testing.assert_close(energy, features[layer].square().mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
+
+
+def test_a_training_against_it() -> None:
+    seen: list[dict[str, float]] = []
+    config = replace(CYCLEGAN, discriminator="projected", adversarial="hinge", r1_weight=1.0, r1_every=2)
+    t = trainer(config, steps=30, log_every=5)
+    t.run(batches(TRAINING), lambda step, metrics: seen.append(metrics), ignore, ignore)
+    assert all(math.isfinite(value) for metrics in seen for value in metrics.values())
+    assert seen[-1]["discriminator_style"] < seen[0]["discriminator_style"]
+    painted = t.sample(pictures(1)[:2])
+    assert painted.shape == (2, 3, SIZE, SIZE)
