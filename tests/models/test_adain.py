@@ -152,6 +152,21 @@ def test_strength_begins_at_the_picture_itself(model: artifact.TrainedModel) -> 
         assert weaker < stronger
 
 
+def test_what_the_decoder_loses_is_given_back(model: artifact.TrainedModel) -> None:
+    images, generator = pictures(5)[:2], model.generator
+    assert isinstance(generator, AdainGenerator)
+    with torch.no_grad():
+        x = images.float() / 127.5 - 1
+        content = generator.features(x)["deep"]
+        plain, restyled = (generator.decode(t) for t in (content, adain(content, generator.mean, generator.std)))
+    for detail in (0.3, 1.0):
+        painted = Adain.painter(replace(ADAIN, detail=detail), generator, Controls())(images)
+        expected = ((restyled + detail * (x - plain) + 1) * 127.5).clamp(0, 255)
+        assert (painted - expected).abs().max() <= 0.51
+    half = Adain.painter(replace(ADAIN, detail=1.0), generator, Controls(0.0))
+    assert torch.equal(half(images), images)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (37, 18)])
 def test_pictures_of_any_size(model: artifact.TrainedModel, size: tuple[int, int]) -> None:
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -74,12 +74,12 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
     assert (seen - expected).abs().max() < max(6 * expected**0.5, 0.3 * expected)
 
 
-@pytest.mark.parametrize("kind", ["residual", "underpainting"])
+@pytest.mark.parametrize("kind", ["residual", "skip"])
 def test_the_first_half_and_the_rest_are_the_whole(kind: Translator) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)
         generator, x = translator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1
-        nn.init.normal_(list(generator.parameters())[-2])  # the underpainting one begins with zeros
+        nn.init.normal_(list(generator.parameters())[-2])  # of the skip it is zero
         features = generator.features(x)
         assert tuple(f.shape[1] for f in features) == generator.channels
         assert [tuple(f.shape[2:]) for f in features[:3]] == [(32, 24), (16, 12), (8, 6)]

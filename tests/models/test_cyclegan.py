@@ -175,12 +175,12 @@ def test_the_cycle_is_learned(kind: Translator) -> None:
     assert seen[-1] < 0.8 * seen[0]
 
 
-def test_an_underpainting_begins_with_the_picture() -> None:
-    method = trainer(replace(CYCLEGAN, generator="underpainting")).method
-    x = torch.full((1, 3, 16, 16), 0.25)
+def test_a_skip_begins_with_the_picture() -> None:
+    method = trainer(replace(CYCLEGAN, generator="skip")).method
+    x = torch.rand(1, 3, 16, 16)
     assert torch.equal(method.modules["generator"](x), x)
     with pytest.raises(ValueError, match="no dropout"):
-        replace(CYCLEGAN, generator="underpainting", dropout=0.5)
+        replace(CYCLEGAN, generator="skip", dropout=0.5)
 
 
 def test_penalties_come_when_they_are_asked_for() -> None:

@@ -23,7 +23,7 @@ from atelier.models.training import Batch, Trainer, TrainingConfig, places
 CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
 )
-ADAIN = AdainConfig(filters=4, discriminator_filters=4, style_images=8)
+ADAIN = AdainConfig(filters=4, discriminator_filters=4, style_images=8, detail=0.0)  # as in the paper
 CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=6)
 CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projection=8)
 FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)

@@ -9,9 +9,10 @@ What differs: distances are squared means, as in the published code; every layer
 activation over the style domain, which normalised VGG has as 1 by construction and other encoders do not; an
 adversarial loss on the style domain can be added. Public PyTorch code trains 64 filters with λ = 1, at a rate of 1e-4
 for 100,000 steps of 8 pictures; the defaults are for shorter trainings, in which a λ of 10 left no content. What the
-decoder cannot reproduce is given back as the strength falls, so that strength 0 is the picture itself and not its
-reconstruction. Without a style the model paints in equal parts of all paintings of its training. Colours are kept by
-luminance-only transfer, after the painting.
+decoder cannot reproduce is given back (`detail`): the result is the picture plus the difference between two decodings,
+with the style and without, in which the decoder's own faults cancel out; so strength 0 is the picture itself and not its
+reconstruction. Detail 0 is the paper's, but for this last point. Without a style the model paints in equal parts of all
+paintings of its training. Colours are kept by luminance-only transfer, after the painting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,14 @@ class AdainConfig:
     )
     style_images: int = field(
         default=256, metadata={"description": "paintings whose mean statistics are the trained style", "ge": 1}
+    )
+    detail: float = field(
+        default=1.0,
+        metadata={
+            "description": "share of what the decoder loses of a picture that is given back to it",
+            "ge": 0,
+            "le": 1,
+        },
     )
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999),
@@ -222,7 +231,7 @@ class Adain(Method):
                 for kind in ([look.mean for look in looks], [look.std for look in looks])
             )
             looks = [Look(1.0, mean, std, None)]
-        return partial(_paint, generator, looks, controls.strength, controls.preserve_color)
+        return partial(_paint, generator, looks, controls.strength, config.detail, controls.preserve_color)
 
 
 @torch.no_grad()
@@ -238,7 +247,12 @@ def _look(generator: AdainGenerator, style: Style, share: float) -> Look:
 
 
 def _paint(
-    generator: AdainGenerator, looks: Sequence[Look], strength: float, preserve_color: bool, images: Tensor
+    generator: AdainGenerator,
+    looks: Sequence[Look],
+    strength: float,
+    detail: float,
+    preserve_color: bool,
+    images: Tensor,
 ) -> Tensor:
     """Paint uint8 pictures (B, 3, H, W) of any size."""
     if strength == 0:
@@ -250,8 +264,8 @@ def _paint(
         masks = [pad(_stretched(look, height, width), *sizes) for look in looks]
         content = generator.features(x)[generator.layer].float()
         y = generator.decode(torch.lerp(content, _restyled(content, looks, masks), strength))
-        if strength < 1:
-            y += (1 - strength) * (x - generator.decode(content))
+        if (kept := 1 - strength * (1 - detail)) > 0:
+            y += kept * (x - generator.decode(content))
         y = y.clamp(-1, 1)
         if preserve_color:
             y = keep_color(y, x)

@@ -78,8 +78,8 @@ class CycleganConfig:
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
-        if self.generator == "underpainting" and self.dropout:
-            raise ValueError("cyclegan.generator underpainting has no dropout: set cyclegan.dropout to 0")
+        if self.generator == "skip" and self.dropout:
+            raise ValueError("cyclegan.generator skip has no dropout: set cyclegan.dropout to 0")
 
 
 class BothWays(nn.Module):

@@ -69,10 +69,12 @@ class Generator(nn.Module):
         filters: channels at full size, where a channel costs most; twice as many at half the size.
         width: channels at a quarter of the size.
         blocks: residual blocks at a quarter of the size.
+        underpainted: paint over the underpainting, else over the picture itself.
     """
 
-    def __init__(self, filters: int, width: int, blocks: int) -> None:
+    def __init__(self, filters: int, width: int, blocks: int, underpainted: bool = True) -> None:
         super().__init__()
+        self.underpainted = underpainted
         f, w = filters, width
         self.before = blocks // 2 + 1  # residual blocks up to the middle one
         self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
@@ -98,7 +100,7 @@ class Generator(nn.Module):
 
     def _painted(self, x: Tensor, y: Tensor) -> Tensor:
         strokes: Tensor = self.draw(self.decode(y))  # (B, 3, H, W)
-        return underpainting(x) + strokes.to(x.dtype)
+        return (underpainting(x) if self.underpainted else x) + strokes.to(x.dtype)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What is seen on the first half of the way: as `ResnetGenerator.features`."""

@@ -6,10 +6,10 @@ from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.resnet import ResnetGenerator
 
-Translator = Literal["residual", "antialiased", "underpainting"]
+Translator = Literal["residual", "antialiased", "skip"]
 CHOICE = (
-    "residual as in CycleGAN; antialiased as in CUT; or over an underpainting, which begins with the picture itself "
-    "and so is good after a short training"
+    "residual as in CycleGAN, antialiased as in CUT, or skip, which changes the picture instead of making it anew: for "
+    "short trainings"
 )
 
 
@@ -20,8 +20,8 @@ def translator(kind: Translator, filters: int, blocks: int, dropout: float = 0.0
         kind: `ResnetGenerator`, `AntialiasedGenerator` or `Generator`.
         filters: channels at full size; four times as many in the residual blocks.
         blocks: residual blocks.
-        dropout: share of the channels left out in each block, while training; not over an underpainting.
+        dropout: share of the channels left out in each block, while training; not with "skip".
     """
-    if kind == "underpainting":
-        return Generator(filters, 4 * filters, blocks)
+    if kind == "skip":
+        return Generator(filters, 4 * filters, blocks, underpainted=False)
     return (AntialiasedGenerator if kind == "antialiased" else ResnetGenerator)(filters, blocks, dropout)
