@@ -10,7 +10,7 @@ activation over the style domain, which normalised VGG has as 1 by construction 
 adversarial loss on the style domain can be added. Public PyTorch code trains 64 filters with λ = 1, at a rate of 1e-4
 for 100,000 steps of 8 pictures; the defaults are for shorter trainings, in which a λ of 10 left no content. What the
 decoder cannot reproduce is given back (`detail`): the result is the picture plus the difference between two decodings,
-with the style and without, in which the decoder's own faults cancel out; so strength 0 is the picture itself and not its
+with the style and without, in which the decoder's own faults cancel out; strength 0 is the picture itself, not its
 reconstruction. Detail 0 is the paper's, but for this last point. Without a style the model paints in equal parts of all
 paintings of its training. Colours are kept by luminance-only transfer, after the painting.
 """
