@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from atelier.models import artifact
 from atelier.models.losses.perceptual import gram
-from atelier.models.methods.cpgan import StyleStatistics, window
+from atelier.models.methods.cpgan import StyleStatistics
+from atelier.models.methods.window import window
 from atelier.models.training import Trainer, TrainingConfig, load_checkpoint, save_checkpoint
 from tests.models.tiny import (
     ADAIN,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,13 +25,12 @@ from atelier.models.losses.perceptual import (
 )
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.styles import domain_means
+from atelier.models.methods.window import window
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.ranks import summed_together
-
-SHIFT = 16  # px: the longest stride of an encoder's style features, and twice that of the discriminator's pixels
 
 
 @dataclass(frozen=True)
@@ -242,20 +240,6 @@ class Cpgan(Method):
             "discriminator": mean(discriminator_loss(kind, scale[:n], scale[n:]) for scale in scores),
             "discriminator_accuracy": mean(accuracy(kind, scale[:n], scale[n:]) for scale in scores),
         }
-
-
-def window(step: int, height: int, width: int) -> tuple[slice, ...]:
-    """The part of the pictures (B, C, H, W) that the losses see at this step: all but up to `SHIFT` px at each side.
-
-    Encoder and discriminator stride over the picture, so their gradients repeat with that period; where it begins moves
-    with every step, else the generator learns it as a grid. Small pictures are seen whole.
-    """
-    slices = [slice(None), slice(None)]
-    for size, offset in zip(
-        (height, width), np.random.default_rng(step).integers(0, SHIFT, 2, endpoint=True).tolist(), strict=True
-    ):
-        slices.append(slice(offset, offset + size - SHIFT) if size >= 4 * SHIFT else slice(None))
-    return tuple(slices)
 
 
 def mean(losses: Iterable[Tensor]) -> Tensor:

@@ -23,6 +23,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.styles import learn_units
+from atelier.models.methods.window import shown
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
 from atelier.models.networks.projected import Kind, new_discriminator
@@ -201,7 +202,7 @@ class Cut(Method):
         given = torch.cat([part.content, part.style]) if c.identity_weight else part.content
         with autocast(self.device, self.dtype):
             painted, keys, queries = self._painted(given, part)
-            scores = self.discriminator(painted[:n])
+            scores = self.discriminator(shown(self.discriminator, painted[:n], part.step))
             places = [
                 distinct(part.draws(c.patches, salt), key.shape[2] * key.shape[3])
                 .to(self.device)
@@ -232,8 +233,9 @@ class Cut(Method):
         return painted, keys, [flipped(feature, flips) for feature in self.generator.features(painted)]
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
+        both = torch.cat([part.style, part.memo["painted"]])
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))
+            scores = self.discriminator(shown(self.discriminator, both, part.step))
         return discriminator_losses(self.config.adversarial, scores)
 
 

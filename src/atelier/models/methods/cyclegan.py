@@ -21,6 +21,7 @@ from atelier.models.losses.adversarial import Adversarial, accuracy, discriminat
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
 from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
 from atelier.models.methods.styles import learn_units
+from atelier.models.methods.window import shown
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
@@ -212,7 +213,8 @@ class Cyclegan(Method):
         return losses
 
     def _augmented(self, x: Tensor, domain: str, part: Part) -> Tensor:
-        """The same for real and painted pictures of a step."""
+        """What the discriminator is shown: the same for real and painted pictures of a step."""
+        x = shown(self.discriminators[domain], x, part.step)
         if not self.config.diffaugment:
             return x
         return diffaugment(x, self.config.diffaugment, part.draws(DRAWS, 2 + DOMAINS.index(domain)))

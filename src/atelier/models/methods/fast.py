@@ -8,7 +8,7 @@ as the style domain they are that painting's, as in the paper; with many they ar
 What differs: what has to match is the mean Gram matrix of many painted pictures, as in cpgan, since one picture of a
 domain is far from its mean; losses are relative to their targets, so that their weights serve every encoder; the
 network upsamples without checkerboards and paints over an underpainting (`networks.generator`); the losses look through
-a moving window, see `cpgan.window`; weights of content and style and Adam's memories are cpgan's; the weights that
+a moving window, see `window`; weights of content and style and Adam's memories are cpgan's; the weights that
 stylize are averages (Karras et al. 2018).
 """
 
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, Part, autocast
-from atelier.models.methods.cpgan import StyleStatistics, window
+from atelier.models.methods.cpgan import StyleStatistics
+from atelier.models.methods.window import window
 from atelier.models.networks.generator import Generator
 from atelier.models.optimization import OptimizerConfig
 
