@@ -82,16 +82,16 @@ def workspace(root: Path, sources: list[str], changes: dict[str, Any]) -> None:
     """
     if not (root / "params.yaml").is_file():
         subprocess.run([ATELIER, "init", root, *sources], check=True)
-        yaml, path = YAML(), root / "params.yaml"
-        params = yaml.load(path)
-        for name, value in changes.items():
-            *sections, key = name.split(".")
-            section = params
-            for inner in sections:
-                section = section[inner]
-            assert key in section, f"params.yaml has no {name}"
-            section[key] = value
-        yaml.dump(params, path)
+    yaml, path = YAML(), root / "params.yaml"
+    params = yaml.load(path)
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section = params
+        for inner in sections:
+            section = section[inner]
+        assert key in section, f"params.yaml has no {name}"
+        section[key] = value
+    yaml.dump(params, path)
     subprocess.run([ATELIER, "augment", "--workspace", root], check=True)
 
 

@@ -2,23 +2,28 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
+from torch.nn import functional as F
 
+from atelier.models.methods.base import Batch, to_float
+from atelier.models.methods.window import SHIFT, window
 from atelier.models.networks.projected import Projected
 from atelier.models.networks.spectral import advance
-from tests.models.tiny import CYCLEGAN, SIZE, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+from tests.models.tiny import CUT, CYCLEGAN, SIZE, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 
-def projected() -> Projected:
+def projected(encoder: TinyEncoder) -> Projected:
     torch.manual_seed(0)
-    network = Projected(TinyEncoder(), 4)
+    network = Projected(encoder, 4)
     advance(network)
     return network
 
 
 def test_every_view_has_a_score_at_every_place() -> None:
-    network = projected()
+    network = projected(TinyEncoder())
     x = (torch.rand(2, 3, 64, 48) * 2 - 1).requires_grad_()
     scores = network(x)
     assert scores.shape[:2] == (2, 3)  # the picture, "shallow" and "deep"
@@ -31,9 +36,10 @@ def test_every_view_has_a_score_at_every_place() -> None:
 
 
 def test_the_encoder_is_no_part_of_it() -> None:
-    network = projected()
+    encoder = TinyEncoder()
+    network = projected(encoder)
     assert not any("shallow.weight" in key and "judge" not in key for key in network.state_dict())
-    assert {id(p) for p in TinyEncoder().parameters()}.isdisjoint(id(p) for p in network.parameters())
+    assert {id(p) for p in encoder.parameters()}.isdisjoint(id(p) for p in network.parameters())
     assert sorted(key for key in network.state_dict() if key.startswith("energy")) == ["energy.deep", "energy.shallow"]
 
 
@@ -44,6 +50,23 @@ def test_units_are_of_the_whole_style_domain() -> None:
     for domain in ("content", "style"):
         for layer, energy in method.modules[f"discriminator_{domain}"].get_submodule("energy").named_buffers():
             torch.testing.assert_close(energy, features[layer].square().mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [CYCLEGAN, CUT], ids=["cyclegan", "cut"])
+def test_it_sees_the_same_moving_part_of_real_and_painted_pictures(config: Any) -> None:
+    size, seen = 80, []
+    large = Batch(*(F.interpolate(pictures(seed)[:2], size=(size, size)) for seed in (1, 2)))
+    t = trainer(replace(config, discriminator="projected"), steps=3, batch_size=2, sample_every=100)
+    for name, module in t.method.modules.items():
+        if "discriminator" in name:
+            module.register_forward_pre_hook(lambda _, inputs, name=name: seen.append((t.step, name, inputs[0])))
+    t.run(lambda step: large, ignore, ignore, ignore)
+    style = to_float(large.style, torch.device("cpu"))
+    for step in range(3):
+        shown = [x for at, name, x in seen if at == step and not name.endswith("content")]
+        assert {tuple(x.shape[2:]) for x in shown} == {(size - SHIFT, size - SHIFT)}
+        assert torch.equal(shown[-1][:2], style[window(step, size, size)])  # the real ones, in the discriminator's turn
+    assert len({window(step, size, size)[2].start for step in range(3)}) > 1
 
 
 def test_a_training_against_it() -> None:

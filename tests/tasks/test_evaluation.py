@@ -404,11 +404,12 @@ class TestAttributes:
         assert found["lpips"]["different"] == pytest.approx(float(lpips(encoder, first, second).mean()), rel=1e-4)
 
     def test_large_pictures_are_kept_as_the_classifier_sees_them(self) -> None:
+        torch.manual_seed(0)
         large = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
         classifier = Classifier(3, 2)
         small = edits._small(large)
         assert small.shape == (2, 3, 64, 64)
-        torch.testing.assert_close(classifier(small / 255), classifier(large / 255), atol=5e-3, rtol=0)
+        torch.testing.assert_close(classifier(small / 255), classifier(large / 255), atol=3e-4, rtol=0)
 
     def test_nothing_where_the_pictures_do_not_differ(self) -> None:
         truth = np.ones((3, 1), dtype=np.bool_)

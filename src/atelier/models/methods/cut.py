@@ -7,8 +7,9 @@ half, behind a small projector that is trained with it. Defaults are the paper's
 squares, 256 places, τ = 0.07, projections to 256 numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without
 identity and with equivariance to flips, as in the authors' code.
 
-What differs: the first weights are those of CycleGAN; each picture has its own places; the weights that stylize are
-averages (Karras et al. 2018).
+What differs: the first weights of the residual generators are those of CycleGAN; each picture has its own places; the
+weights that stylize are averages (Karras et al. 2018). For short trainings there are a generator that changes the
+picture instead of making it anew and a discriminator that looks through the encoder too (`generator`, `discriminator`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -165,8 +166,8 @@ class Cut(Method):
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.projector = Projector(self.generator.channels, config.projection).to(device)
         self.discriminator = new_discriminator(
-            config.discriminator, config.discriminator_filters, False, encoder.to(device)
-        ).to(device)
+            config.discriminator, config.discriminator_filters, False, encoder, device
+        )
         self.modules = {
             "generator": self.generator,
             "projector": self.projector,

@@ -3,7 +3,9 @@
 Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks": full objective in
 equation 3, cycle consistency in equation 2, identity loss in section 5.2, networks and optimizer in section 7. Defaults
 are the paper's, with least squares, an image pool of 50 and λ = 10. What differs: the weights that stylize are averages
-(Karras et al. 2018); each way is backpropagated on its own, which gives the same gradient for half the memory.
+(Karras et al. 2018); each way is backpropagated on its own, which gives the same gradient for half the memory. For
+short trainings there are generators that change the picture instead of making it anew and discriminators that look
+through the encoder too (`generator`, `discriminator`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -117,8 +119,8 @@ class Cyclegan(Method):
         self.generator = BothWays(config).to(device)
         self.discriminators = {
             domain: new_discriminator(
-                config.discriminator, config.discriminator_filters, config.spectral_norm, encoder.to(device)
-            ).to(device)
+                config.discriminator, config.discriminator_filters, config.spectral_norm, encoder, device
+            )
             for domain in DOMAINS
         }
         self.pools = {domain: ImagePool(config.pool_size).to(device) for domain in DOMAINS}
@@ -161,9 +163,9 @@ class Cyclegan(Method):
             painted = torch.cat([part.memo[domain] for part in parts])
             whole = parts[0].batch_size
             new = gathered(painted, parts[0].first, whole)  # (B, 3, H, W) of the global batch
-            shown = self.pools[domain].replace(new, parts[0].draws_of(range(whole), 2, salt), parts[0].step)
+            taken = self.pools[domain].replace(new, parts[0].draws_of(range(whole), 2, salt), parts[0].step)
             for part in parts:
-                part.memo[domain] = shown[part.first : part.first + len(part.content)]
+                part.memo[domain] = taken[part.first : part.first + len(part.content)]
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """Each way, then each discriminator, on its own."""

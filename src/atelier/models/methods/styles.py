@@ -85,7 +85,12 @@ def domain_means(
 def learn_units(
     discriminators: Iterable[nn.Module], batches: Callable[[int], Batch], batch_size: int, device: torch.device
 ) -> None:
-    """Give projected discriminators the units of their features; see `domain_means`. Others need none."""
-    for one in discriminators:
-        if isinstance(one, Projected):
-            one.learn(domain_means(one.energies, batches, batch_size, UNIT_IMAGES, device))
+    """Give projected discriminators the units of their features; see `domain_means`. Others need none.
+
+    They are those of the style domain, whatever a discriminator judges: what matters is that no feature drowns others.
+    """
+    projected = [one for one in discriminators if isinstance(one, Projected)]
+    if projected:
+        energies = domain_means(projected[0].energies, batches, batch_size, UNIT_IMAGES, device)
+        for one in projected:
+            one.learn(energies)

@@ -46,7 +46,7 @@ def learn(
     """Train a classifier; equal arguments give an equal one on the same machine.
 
     Args:
-        pictures: uint8 (N, 3, H, W), of the training split, at the size at which edited pictures will be told.
+        pictures: uint8 (N, 3, H, W), of the training split, as the classifier will see edited ones.
         labels: (N, A), 0 or 1.
         filters: channels of its first layer.
         epochs: passes over the pictures, mirrored half of the time and moved a little.

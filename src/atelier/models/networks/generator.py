@@ -5,7 +5,8 @@ blocks, two upsamplings) with three changes: bilinear upsampling followed by a c
 transposed one, which leaves no checkerboard (Odena et al. 2016); InstanceNorm (Ulyanov et al. 2016); and the network
 paints over an underpainting, the picture without its finest detail. So content is there from the first step, but the
 detail is the painter's own: photographic detail that is only added to could never be taken away, since the network
-sees it at a quarter of the size.
+sees it at a quarter of the size. Against a discriminator alone, in a short training, strokes do not come soon enough:
+then the picture itself is changed.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def underpainting(x: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] to painted pictures of the same shape and range.
+    """Pictures (B, 3, H, W) in [-1, 1] to painted pictures of the same shape, which may leave that range a little.
 
     Args:
         filters: channels at full size, where a channel costs most; twice as many at half the size.

@@ -49,19 +49,23 @@ class Projected(nn.Module):
             value.copy_(energies[layer])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w), float32: of the picture and of each feature, at a place."""
+        """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w), float32: of the picture and of each feature, at a place.
+
+        Where a feature has more scores than the picture has, some are left out, so that each view counts the same. As
+        methods show another part of a picture at every step, all have their turn.
+        """
         features = self.see(x)
         units = {
             layer: features[layer] * torch.rsqrt(energy + 1e-6)[:, None, None]
             for layer, energy in self.energy.named_buffers()
         }
         scores = self.judge(x, units)
-        size = scores[0].shape[2:]
-        # as many of each, so that all count the same
-        return torch.cat([F.interpolate(score, size=size) for score in scores], 1)
+        return torch.cat([F.interpolate(score, size=scores[0].shape[2:]) for score in scores], 1)
 
 
-def new_discriminator(kind: Kind, filters: int, spectral: bool, encoder: Encoder) -> PatchGan | Projected:
+def new_discriminator(
+    kind: Kind, filters: int, spectral: bool, encoder: Encoder, device: torch.device
+) -> PatchGan | Projected:
     """A discriminator with new weights.
 
     Args:
@@ -69,5 +73,7 @@ def new_discriminator(kind: Kind, filters: int, spectral: bool, encoder: Encoder
         filters: channels after the first convolution.
         spectral: see `PatchGan`; the other always is.
         encoder: see `Projected`.
+        device: where it is to be, and the encoder if it is looked through.
     """
-    return PatchGan(filters, spectral) if kind == "patchgan" else Projected(encoder, filters)
+    network = PatchGan(filters, spectral) if kind == "patchgan" else Projected(encoder.to(device), filters)
+    return network.to(device)
