@@ -58,6 +58,7 @@ class Terms:
     ruler: Ruler
     cache: Path  # keeps the features of untouched pictures from run to run
     photos: int  # pictures that are stylized
+    lesson: Lesson | None  # of the one classifier that tells all attributes; None where no model gives any
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,16 @@ def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cac
     ruler = choose_ruler(*(candidate.encoder for candidate in of))
     card = read_card(dataset)
     photos = len(held_out(dataset, card, content, config.pictures))
-    terms = Terms(config, dataset.resolve(), card.id, content, size_px, ruler, cache.resolve(), photos)
+    names = tuple(sorted({name for candidate in of for name in candidate.attributes}))
+    domains = tuple(dict.fromkeys((content, *(candidate.style for candidate in of if candidate.attributes))))
+    lesson = Lesson(dataset.resolve(), domains, names, size_px, cache.resolve()) if names else None
+    terms = Terms(config, dataset.resolve(), card.id, content, size_px, ruler, cache.resolve(), photos, lesson)
     kept = {
         terms.cache / cache_name(batch, size_px, ruler) for d in _domains(terms, of) for batch in _batches(terms, d)
     }
     for stale in set(terms.cache.glob("*.safetensors")) - kept:
         stale.unlink(missing_ok=True)
-    forget_classifiers(terms.cache, [_lesson(terms, candidate).file for candidate in of if candidate.attributes])
+    forget_classifiers(terms.cache, [lesson.file] if lesson else [])
     return terms
 
 
@@ -151,9 +155,8 @@ def look(terms: Terms, of: list[Candidate]) -> int:
             kept = terms.cache / cache_name(batch, terms.size_px, terms.ruler)
             measuring.measure_real(files(batch), terms.size_px, terms.ruler, kept)
             total += len(batch)
-    for candidate in of:
-        if candidate.attributes:
-            edits.learn(_lesson(terms, candidate))
+    if terms.lesson:
+        edits.learn(terms.lesson)
     return total
 
 
@@ -191,8 +194,8 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
         "style_groups": len(set(groups[1])),
     }
     measures |= {"counts": counts, "size": measuring.size_of(candidate.folder)}
-    if candidate.attributes:
-        by = edits.judge(_lesson(terms, candidate), {terms.content: photos, candidate.style: paintings})
+    if candidate.attributes and terms.lesson:
+        by = edits.judge(terms.lesson, {domain: _pictures(terms, domain) for domain in terms.lesson.domains})
         edited = [
             edits.edit(files(batch), size, candidate.folder, by, ruler.lpips) for batch in batches(photos, config.batch)
         ]
@@ -250,11 +253,6 @@ def _apart(of: Sequence[Candidate]) -> list[str]:
 
 def _domains(terms: Terms, of: list[Candidate]) -> list[str]:
     return sorted({terms.content, *(candidate.style for candidate in of)})
-
-
-def _lesson(terms: Terms, of: Candidate) -> Lesson:
-    domains = tuple(dict.fromkeys((terms.content, of.style)))
-    return Lesson(terms.dataset, domains, of.attributes, terms.size_px, terms.cache)
 
 
 def _pictures(terms: Terms, domain: str) -> list[Picture]:
