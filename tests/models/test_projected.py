@@ -35,6 +35,13 @@ def test_every_view_has_a_score_at_every_place() -> None:
         assert gradient.any(), view
 
 
+def test_pictures_that_are_too_small() -> None:
+    network = projected(TinyEncoder())
+    assert network(torch.zeros(1, 3, 16, 16)).shape == (1, 3, 1, 1)
+    with pytest.raises(ValueError, match=r"sees 15×64 positions and needs 16 a side: train with larger pictures"):
+        network(torch.zeros(1, 3, 15, 64))
+
+
 def test_the_encoder_is_no_part_of_it() -> None:
     encoder = TinyEncoder()
     network = projected(encoder)

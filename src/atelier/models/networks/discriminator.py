@@ -27,7 +27,17 @@ class Patches(nn.Module):
         self.score = spectral_norm(nn.Conv2d(channels, 1, 4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to (B, 1, h, w)."""
+        """(B, channels, H, W) to (B, 1, h, w).
+
+        Raises:
+            ValueError: it is too small for a single patch.
+        """
+        least = 2 ** (len(self.convs) + 1)
+        if min(x.shape[2:]) < least:
+            raise ValueError(
+                f"the discriminator sees {x.shape[2]}×{x.shape[3]} positions and needs {least} a side: "
+                "train with larger pictures (augment.size_px), or another encoder"
+            )
         for conv in self.convs:
             x = F.leaky_relu(GAIN * conv(x), 0.2)
         scores: Tensor = GAIN * self.score(x)
