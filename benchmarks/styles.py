@@ -127,7 +127,8 @@ def main() -> None:
         cells.append([pixels])
         grid = contact_sheet(cells, rows=["photograph", *painters, "the style"], cell_px=160)
         (keep / f"{name}.png").write_bytes(images.encode(np.asarray(grid), "png"))
-    record("styles", {"photographs": len(photos), "size_px": [LONG_PX, SHORT_PX], "paintings": result})
+    terms = {"photographs": len(photos), "size_px": [LONG_PX, SHORT_PX], "minutes_of_processor_time": arguments.minutes}
+    record("styles", terms | {"paintings": result})
 
 
 if __name__ == "__main__":
