@@ -195,7 +195,8 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
     }
     measures |= {"counts": counts, "size": measuring.size_of(candidate.folder)}
     if candidate.attributes and terms.lesson:
-        by = edits.judge(terms.lesson, {domain: _pictures(terms, domain) for domain in terms.lesson.domains})
+        held = {terms.content: photos, candidate.style: paintings}
+        by = edits.judge(terms.lesson, {d: held.get(d) or _pictures(terms, d) for d in terms.lesson.domains})
         edited = [
             edits.edit(files(batch), size, candidate.folder, by, ruler.lpips) for batch in batches(photos, config.batch)
         ]

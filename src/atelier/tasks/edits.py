@@ -4,7 +4,6 @@ The classifier that tells them learns from real training pictures and has no par
 right about among real held-out pictures is told beside what it says of edited ones: see `models.metrics.attributes`.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +31,7 @@ from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation import LPIPS_IN, Lesson
 from atelier.tasks.held_out import Picture, batches, files, learned
 from atelier.tasks.measuring import squares
+from atelier.tasks.whole_files import write
 
 LEARNED = 5000  # training pictures of a domain at most: two minutes of a core
 FILTERS = 24  # channels of the classifier's first layer
@@ -79,10 +79,7 @@ def learn(lesson: Lesson) -> Classifier:
             pictures += [_small(squares(files(part), lesson.size)) for part in batches(shard, _TOGETHER)]
             truth.append(labels((picture.attributes for picture in shard), lesson.names, domain))
     classifier = metric.learn(torch.cat(pictures), torch.from_numpy(np.concatenate(truth)), filters=FILTERS)
-    lesson.file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = lesson.file.with_suffix(f".{os.getpid()}.tmp")
-    save_file(classifier.state_dict(), temporary)
-    temporary.replace(lesson.file)
+    write(lesson.file, save(classifier.state_dict()))
     return classifier
 
 
@@ -141,7 +138,7 @@ def summarize(by: Judge, edited: Sequence[Edited]) -> dict[str, Any]:
     trusted = {name: asdict(accuracy) for name, accuracy in accuracies.items() if 0 < accuracy.share < 1}
     told = {wish: np.concatenate([batch.told[wish] for batch in edited]) for wish in edited[0].told}
     seen = [batch.seen for batch in edited if batch.seen]
-    count = sum(len(batch.told[wish]) for batch in edited for wish in list(told)[:1])
+    count = len(next(iter(told.values())))  # the photographs
     had, before = by.truth[:count], by.told[:count]
     found: dict[str, dict[str, Any]] = {}
     for wish, after in told.items():

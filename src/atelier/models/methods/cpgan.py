@@ -26,7 +26,7 @@ from atelier.models.losses.perceptual import (
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.styles import domain_means
 from atelier.models.methods.window import window
-from atelier.models.networks.discriminator import Discriminator
+from atelier.models.networks.discriminator import Discriminator, in_units
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
@@ -100,10 +100,7 @@ class StyleStatistics(nn.Module):
 
     def scaled(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Features in units of the style's own root mean square, channel by channel; shapes as they are."""
-        return {
-            layer: features[layer] * torch.rsqrt(target.diagonal() + 1e-6)[:, None, None]
-            for layer, target in self.of("target").items()
-        }
+        return in_units(features, {layer: target.diagonal() for layer, target in self.of("target").items()})
 
     def grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Gram matrices (C, C) by layer, means over the pictures whose features (B, C, h, w) these are."""

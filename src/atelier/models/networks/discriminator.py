@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -42,6 +43,16 @@ class Patches(nn.Module):
             x = F.leaky_relu(GAIN * conv(x), 0.2)
         scores: Tensor = GAIN * self.score(x)
         return scores
+
+
+def in_units(features: Mapping[str, Tensor], energies: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Features in units of a root mean square, channel by channel.
+
+    Args:
+        features: by layer, (B, C, h, w); those without an energy are left out.
+        energies: by layer, (C,) mean squares.
+    """
+    return {layer: features[layer] * torch.rsqrt(energy + 1e-6)[:, None, None] for layer, energy in energies.items()}
 
 
 class Discriminator(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.encoders.base import Encoder
-from atelier.models.networks.discriminator import Discriminator
+from atelier.models.networks.discriminator import Discriminator, in_units
 from atelier.models.networks.patchgan import PatchGan
 
 Kind = Literal["patchgan", "projected"]
@@ -54,12 +54,7 @@ class Projected(nn.Module):
         Where a feature has more scores than the picture has, some are left out, so that each view counts the same. As
         methods show another part of a picture at every step, all have their turn.
         """
-        features = self.see(x)
-        units = {
-            layer: features[layer] * torch.rsqrt(energy + 1e-6)[:, None, None]
-            for layer, energy in self.energy.named_buffers()
-        }
-        scores = self.judge(x, units)
+        scores = self.judge(x, in_units(self.see(x), dict(self.energy.named_buffers())))
         return torch.cat([F.interpolate(score, size=scores[0].shape[2:]) for score in scores], 1)
 
 
