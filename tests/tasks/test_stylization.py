@@ -25,12 +25,13 @@ from atelier.models import artifact
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import lineage
+from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import decode
 from atelier.tasks.job import open_job
 from atelier.tasks.ledger import Ledger, Row, remove_leftovers
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.progress import Progress
-from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Plan, Stylist
+from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Stylist
 from atelier.tasks.stylization import StylizeConfig, stylize
 
 # Ray Data sets its own deprecated attribute
@@ -275,7 +276,7 @@ def test_a_damaged_model_stops_the_job_with_one_line(tmp_path: Path, model: Path
     shutil.copytree(model, broken)
     save_file({"w": np.zeros(3, np.float32)}, broken / "generator.safetensors")  # whole, but of another network
     _picture(tmp_path / "in/a.png", 1)
-    with pytest.raises(RuntimeError, match="does not hold the network") as error:
+    with pytest.raises(ValueError, match="does not hold the network") as error:
         stylize(str(tmp_path / "in"), tmp_path / "out", broken, CONFIG, identify(broken, "m", ""), connect=_already)
     assert "\n" not in str(error.value)
     assert json.loads((tmp_path / "out/_atelier/summary.json").read_text())["pending"] == 1
@@ -392,7 +393,9 @@ def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[St
     threads = torch.get_num_threads()
     with open_job(tmp_path / "out") as job:
         job.marks.clear()
-        yield Stylist(Order(tmp_path / "out", model, identity, CONFIG, Controls(), Plan(), 1))
+        yield Stylist(
+            Order(tmp_path / "out", model, identity, CONFIG, Controls(), Execution(Plan(version=torch.__version__)), 1)
+        )
     torch.set_num_threads(threads)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from atelier.models.controls import Controls, Direction
+from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import BadImage, Limits, Pixels, decode, encode
 from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet
@@ -65,6 +66,9 @@ class StylizeConfig:
         default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
     )
     quality: int = field(default=95, metadata={"description": "of JPEG and WebP outputs", "ge": 1, "le": 100})
+    execution: ExecutionConfig = field(
+        default_factory=ExecutionConfig, metadata={"description": "how the model is run"}
+    )
     max_bytes: int = field(
         default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
     )
@@ -80,22 +84,6 @@ def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the model is run. Results depend on it in their last bits, so a job chooses it once and keeps it."""
-
-    backend: str = "torch"
-    device: str = "cpu"
-    precision: str = "float32"
-    threads: int = 1  # of one worker
-    batch_pixels: int = 2**16  # pixels of a batch, where one picture has not more; larger batches gain nothing on a CPU
-    max_batch: int = 16  # pictures of a batch
-
-    def batch_size(self, height: int, width: int) -> int:
-        """Pictures in every batch of this size; a batch that is not full is padded."""
-        return max(1, min(self.max_batch, self.batch_pixels // (height * width)))
-
-
-@dataclass(frozen=True)
 class Order:
     """All that a worker is told; picklable."""
 
@@ -104,8 +92,13 @@ class Order:
     identity: ModelIdentity
     config: StylizeConfig
     controls: Controls
-    plan: Plan
+    execution: Execution
     attempt: int
+
+    @property
+    def plan(self) -> Plan:
+        """How the model is run."""
+        return self.execution.plan
 
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
@@ -147,6 +140,7 @@ class Stylist:
         import torch
 
         from atelier.models import artifact
+        from atelier.tasks import execution
 
         torch.set_num_threads(order.plan.threads)
         books = order.destination / RESERVED
@@ -157,7 +151,9 @@ class Stylist:
         self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
         try:
-            self.paint = artifact.load(order.model, order.plan.device).painter(order.controls)
+            execution.refuse_other(order.plan)
+            trained = artifact.load(order.model, order.plan.device)
+            self.paint = execution.painter(trained, order.controls, order.plan, order.execution.network)
         except (ValueError, OSError) as error:
             self.refusal = str(error)
 
