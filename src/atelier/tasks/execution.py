@@ -42,7 +42,7 @@ def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, 
     """
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = one_network(trained.painter(controls)) is not None
-    possible = _possible(gpu, single)
+    possible = possible_plans(gpu, single)
     fitting = [
         plan
         for plan in possible
@@ -170,8 +170,13 @@ class Compiled(nn.Module):
         return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
 
 
-def _possible(gpu: bool, single: bool) -> list[Plan]:
-    """What this machine can do, the exact and simple way first."""
+def possible_plans(gpu: bool, single: bool) -> list[Plan]:
+    """What this machine can do, the exact and simple way first.
+
+    Args:
+        gpu: on its GPU.
+        single: whether the painter is one network from picture to picture.
+    """
     exact = Plan(version=_version("torch"))
     if gpu:
         exact = replace(exact, device="cuda", batch_pixels=GPU_BATCH, max_batch=64)
