@@ -228,6 +228,12 @@ def stylize(
     ] = None,
     style_weight: Annotated[float | None, typer.Option(help="Times the usual weight of the style (gatys).")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimisation of each picture (gatys).")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="torch, openvino, or auto: what is measured as quickest, where there is much to do."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs where the cluster has any.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -237,6 +243,7 @@ def stylize(
     wishes = {
         "strength": strength, "direction": direction, "to": to.split(",") if to else None, "styles": style,
         "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
+        "execution": {"backend": backend, "precision": precision, "device": device},
     }  # fmt: skip
     job = flow.plan(source, destination, model, wishes, workspace)
     if painted := flow.one_picture(job):

@@ -52,15 +52,26 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
         home = Workspace.find(workspace)
         config = anchored(Params(home.params).stylize, home.root)
     found = find(model, workspace)
-    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
     try:
-        config = TypeAdapter(StylizeConfig).validate_python(asdict(config) | given)
+        config = TypeAdapter(StylizeConfig).validate_python(_overridden(asdict(config), wishes))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
     found.check(wished(config, Path.cwd()))
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), found.folder, found.identity, config)
+
+
+def _overridden(values: Mapping[str, Any], wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and in place of them those wishes that somebody has."""
+    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
+    return {
+        **values,
+        **{
+            name: _overridden(values[name], value) if isinstance(value, dict) else value
+            for name, value in given.items()
+        },
+    }
 
 
 def one_picture(job: Job) -> Painted | None:
