@@ -1,5 +1,7 @@
 import json
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +21,15 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_every_format_tells_its_lineage(format: str) -> None:
     assert lineage.read(encode(PICTURE, format, xmp=lineage.packet(SOME))) == SOME
+
+
+def test_the_revision_of_the_code_is_told_and_makes_no_difference() -> None:
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert SOME.revision == revision.stdout.strip()
+    older = replace(SOME, revision="f" * 40)
+    read = lineage.read(encode(PICTURE, "png", xmp=lineage.packet(older)))
+    assert read == SOME
+    assert read.revision == older.revision
 
 
 def test_names_with_markup_come_back() -> None:

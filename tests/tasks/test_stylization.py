@@ -466,6 +466,43 @@ def test_what_fails_for_one_picture_is_its_own(
     assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
 
+def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist) -> None:
+    """Frames of one file, frames of another size and of another depth: each is painted as it would be alone."""
+    stylist.order = replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3))
+    arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
+    frames = [Image.fromarray(array) for array in arrays]
+    paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png")]
+    frames[0].save(paths[0])
+    frames[0].save(paths[1], lossless=True, save_all=True, append_images=frames[1:3], duration=40)
+    deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
+    Image.fromarray(deep).save(paths[2], save_all=True, append_images=[frames[1], Image.fromarray(arrays[2][:9])])
+    frames[0].save(paths[3], save_all=True, append_images=frames[1:])
+    paths[4].write_bytes(b"")
+    answers = _ask(stylist, *paths)
+    assert answers["many.gif"] == ("quarantined", "the file has more frames or pages than the limit of 3")
+    assert answers["no.png"] == ("quarantined", "the file is empty")
+    assert {answers[path.name] for path in paths[:3]} == {("done", "")}
+
+    def painted(array: np.ndarray) -> np.ndarray:
+        made = stylist.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
+        return made.permute(1, 2, 0).numpy()
+
+    out = tmp_path / "out"
+    assert np.array_equal(np.asarray(Image.open(out / "a.png")), painted(arrays[0]))
+    with Image.open(out / "moving.webp") as moving:
+        for number in range(3):
+            moving.seek(number)
+            assert np.array_equal(np.asarray(moving.convert("RGB")), painted(arrays[number]))
+    with Image.open(out / "scan.tif") as scan:
+        assert [scan.n_frames, scan.mode] == [3, "I;16"]
+        grey = np.repeat(deep[..., None], 3, axis=2)
+        luma = painted((grey / 32767.5 - 1).astype(np.float32)) @ [0.299, 0.587, 0.114]
+        assert np.abs(np.asarray(scan).astype(int) - (luma + 1) * 32767.5).max() <= 1
+        for number, array in ((1, arrays[1]), (2, arrays[2][:9])):
+            scan.seek(number)
+            assert np.array_equal(np.asarray(scan), painted(array))
+
+
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
     stylist.marks.enter("0.png", "decode")

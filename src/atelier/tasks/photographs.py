@@ -1,0 +1,154 @@
+"""Photographs: an image file as what the model paints, and all that is needed to put the painting back.
+
+What goes in comes out: frames and pages with their times, grey, CMYK or colour, 8 or 16 bits, transparency, metadata.
+`paintings.write` is the way back. Only what the output's format can hold is read: a JPEG has one frame and no
+transparency.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from atelier.tasks import deep
+from atelier.tasks.deep import Deep, Samples
+from atelier.tasks.images import BadImage, Limits, Pixels, check_pixels, opened, separated
+from atelier.tasks.metadata import Metadata, read_metadata
+
+Mode = Literal["1", "L", "RGB", "CMYK"]
+
+ANIMATED = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
+PAGED = frozenset({"tiff"})  # formats that hold any number of pictures
+DEEP = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
+COUNTED = frozenset({"png", "webp", "avif"})  # formats whose head says how many frames there are
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a file: a frame, a page, or all there is."""
+
+    pixels: Pixels | Deep  # (H, W, 3) sRGB, upright: uint8, or float32 in [-1, 1] where the file has 16 bits
+    alpha: NDArray[np.uint8] | Samples | None  # (H, W) as in the file, None where it is opaque
+    mode: Mode  # what the colours were: bilevel, grey, RGB (palettes too) or CMYK
+    profile: bytes | None  # the ICC profile of CMYK
+    duration_ms: float  # how long an animation shows it
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded image file."""
+
+    frames: tuple[Frame, ...]
+    metadata: Metadata
+    plays: int = 0  # how often an animation is shown, 0 for ever
+    apart: bool = False  # whether the first frame is no part of the animation, as PNG has it
+    lossless: bool = False  # whether a WebP was
+
+
+def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, max_frames: int = 1) -> Photograph:
+    """Decode an image file, by its contents and not by its name.
+
+    Colours are converted to sRGB by the ICC profile, and the EXIF orientation is applied. Colours under transparent
+    pixels are as the file has them.
+
+    Args:
+        data: the file's bytes.
+        limits: what it may cost; all frames together count.
+        format: that the painting is to be written in.
+        size: longest side of every frame, in px: larger ones are made smaller. None leaves them.
+        max_frames: a file with more frames or pages is refused, where the format holds more than one.
+
+    Raises:
+        BadImage: with the reason.
+    """
+    with opened(data, limits) as image:
+        contents = (image.format or "").lower()
+        several = (contents in ANIMATED and format in ANIMATED) or (contents in ANIMATED | PAGED and format in PAGED)
+        declared = int(getattr(image, "n_frames", 1)) if several and contents in COUNTED else None
+        if declared is not None:
+            _check_frames(declared, max_frames)
+        frames: list[Frame] = []
+        metadata, pixels = Metadata(), 0
+        for number in itertools.count() if several else range(1):
+            try:
+                image.seek(number)
+            except EOFError:
+                break
+            _check_frames(number + 1, max_frames)
+            pixels += image.width * image.height
+            check_pixels(image, pixels, limits)
+            image.load()
+            if number == 0:
+                metadata = read_metadata(image)
+            frames.append(_shrunk(_frame(image, data, number, deep_too=format in DEEP), size))
+        if declared is not None and len(frames) < declared:
+            raise BadImage(f"the file is damaged: it ends after frame {len(frames)} of {declared}")
+        apart = len(frames) > 1 and bool(getattr(image, "default_image", False))
+        if apart and format != "png":
+            del frames[0]
+        return Photograph(
+            tuple(frames),
+            metadata,
+            plays=_plays(image),
+            apart=apart and format == "png",
+            lossless=contents == "webp" and b"VP8L" in data[:4096],
+        )
+
+
+def _plays(image: Image.Image) -> int:
+    """How often an animation is shown, 0 for ever: GIF counts how often it is shown again."""
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        return 1 if loop is None else loop + 1 if loop else 0
+    return loop or 0
+
+
+def _check_frames(frames: int, most: int) -> None:
+    if frames > most:
+        raise BadImage(f"the file has more frames or pages than the limit of {most:,}")
+
+
+def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> Frame:
+    """The frame at which a loaded picture stands."""
+    duration = float(image.info.get("duration", 0))
+    if deep_too and deep.is_deep(image, data):
+        samples, opacity = deep.read_deep(image, data, number)
+        return Frame(deep.to_float(samples), opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
+    colour, alpha = separated(image)
+    mode: Mode = "RGB"
+    if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"):
+        mode = "1" if image.mode == "1" and alpha is None else "L"
+    elif image.mode == "CMYK":
+        mode = "CMYK"
+    profile = image.info.get("icc_profile") if mode == "CMYK" else None
+    opacity = None if alpha is None else np.asarray(alpha, dtype=np.uint8)
+    return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration)
+
+
+def _shrunk(frame: Frame, size: int | None) -> Frame:
+    """The frame with its longest side no longer than `size`."""
+    height, width = frame.pixels.shape[:2]
+    if size is None or max(height, width) <= size:
+        return frame
+    scale = size / max(height, width)
+    wanted = max(1, round(width * scale)), max(1, round(height * scale))
+    alpha = None if frame.alpha is None else _resized(frame.alpha, wanted)
+    return replace(frame, pixels=_resized(frame.pixels, wanted), alpha=alpha)
+
+
+def _resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """(H, W) or (H, W, C) to a width and height, with Lanczos' filter."""
+    if array.dtype == np.uint8:
+        return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
+    planes = [array] if array.ndim == 2 else list(np.moveaxis(array, -1, 0))
+    small = [_plane(plane, size) for plane in planes]
+    limits = (0, 65535) if array.dtype == np.uint16 else (-1, 1)
+    found = np.clip(small[0] if array.ndim == 2 else np.stack(small, axis=-1), *limits)
+    return (np.rint(found) if array.dtype == np.uint16 else found).astype(array.dtype)
+
+
+def _plane(plane: NDArray[np.float32] | Samples, size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.LANCZOS))
