@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageSequence
 
-from atelier.tasks import paintings, photographs
+from atelier.tasks import images, paintings, photographs
 from atelier.tasks.color import srgb_profile
 from atelier.tasks.images import BadImage, Limits, read_xmp
 from atelier.tasks.paintings import WRITERS
@@ -318,6 +318,34 @@ def test_colours_are_converted_to_srgb_and_tagged() -> None:
         grey = opened(back(saved(red.convert("L"), format.upper()), format))
         assert (grey.info.get("icc_profile") is None) == (grey.mode == "L" or format == "png"), format
     assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))).startswith("sRGB")
+
+
+@pytest.mark.parametrize("gamma", [2.4, 1.8])
+def test_16_bits_are_converted_by_the_profile_as_8_bits_are(gamma: float) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"tmp!").replace(b"bXYZ", b"rXYZ").replace(b"tmp!", b"bXYZ")
+    fixed = struct.pack(">i", round(2.4 * 65536))
+    assert fixed in swapped
+    profile = swapped.replace(fixed, struct.pack(">i", round(gamma * 65536)))
+    eight = images.decode(saved(Image.fromarray((RGB16 // 257).astype(np.uint8)), "PNG", icc_profile=profile))
+    bgr = np.ascontiguousarray(RGB16[..., ::-1] // 257 * 257)
+    plain = cv2.imencode(".png", bgr)[1].tobytes()
+    packed = b"icc\0\0" + zlib.compress(profile)
+    chunk = struct.pack(">I", len(packed)) + b"iCCP" + packed + struct.pack(">I", zlib.crc32(b"iCCP" + packed))
+    (frame,) = read(plain[:33] + chunk + plain[33:], "png").frames
+    assert np.abs((frame.pixels + 1) * 127.5 - eight).max() < 1.5
+    for useless in (b"no profile", profile[:200], profile):
+        data = saved(Image.fromarray(GREY16), "PNG", icc_profile=useless)
+        assert np.array_equal(np.asarray(opened(back(data, "png"))), GREY16)
+
+
+def test_16_bit_grey_in_linear_light_is_shown_brighter() -> None:
+    head = bytes(16) + b"GRAYXYZ " + bytes(104) + struct.pack(">I4sII", 1, b"kTRC", 144, 14)
+    linear = head + b"curv" + struct.pack(">IIH", 0, 1, 256)
+    made = np.asarray(opened(back(saved(Image.fromarray(GREY16), "TIFF", icc_profile=linear), "tiff")))
+    light = GREY16 / 65535
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(made / 65535 - expected).max() < 1e-4
 
 
 def test_metadata_is_kept_or_stripped() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from atelier.tasks import icc
 from atelier.tasks.images import BadImage, upright
 
 Deep = NDArray[np.float32]  # (H, W, 3) in [-1, 1]
@@ -67,10 +68,10 @@ def read_deep(image: Image.Image, data: bytes, page: int) -> tuple[Samples, Samp
     return np.ascontiguousarray(found[..., 2::-1]), alpha  # from BGR
 
 
-def to_float(samples: Samples) -> Deep:
-    """(H, W) or (H, W, 3) 0…65535 to (H, W, 3) in [-1, 1]; every value has a float of its own."""
-    colour = samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
-    return np.asarray(colour / 32767.5 - 1, dtype=np.float32)
+def to_float(samples: Samples, profile: bytes | None) -> Deep:
+    """(H, W) or (H, W, 3) 0…65535 to (H, W, 3) in [-1, 1], by the ICC profile where it is one that `icc` reads."""
+    values = icc.to_srgb(samples, profile)
+    return 2 * (values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)) - 1
 
 
 def from_float(painted: Deep, *, grey: bool) -> Samples:

@@ -6,6 +6,7 @@ transparency.
 """
 
 import itertools
+import struct
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
             metadata,
             plays=_plays(image),
             apart=apart and format == "png",
-            lossless=contents == "webp" and b"VP8L" in data[:4096],
+            lossless=contents == "webp" and _is_lossless(data),
         )
 
 
@@ -104,6 +105,17 @@ def _plays(image: Image.Image) -> int:
     if image.format == "GIF":
         return 1 if loop is None else loop + 1 if loop else 0
     return loop or 0
+
+
+def _is_lossless(webp: bytes) -> bool:
+    """Whether the first picture of a WebP file is: its chunks are looked through."""
+    at = 12  # behind the head of the file
+    while at + 8 <= len(webp):
+        kind, size = struct.unpack_from("<4sI", webp, at)
+        if kind in (b"VP8L", b"VP8 "):
+            return bool(kind == b"VP8L")
+        at += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame holds chunks of its own
+    return False
 
 
 def _check_frames(frames: int, most: int) -> None:
@@ -116,7 +128,8 @@ def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> F
     duration = float(image.info.get("duration", 0))
     if deep_too and deep.is_deep(image, data):
         samples, opacity = deep.read_deep(image, data, number)
-        return Frame(deep.to_float(samples), opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
+        pixels = deep.to_float(samples, image.info.get("icc_profile"))
+        return Frame(pixels, opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
     colour, alpha = separated(image)
     mode: Mode = "RGB"
     if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"):
