@@ -45,7 +45,8 @@ from atelier.tasks.stylization import StylizeConfig, stylize
 source, destination, model, address, extra = sys.argv[1:]
 options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}
 if extra:
-    options["runtime_env"] = {"env_vars": {"PYTHONPATH": extra}}
+    paths = os.pathsep.join(filter(None, (extra, os.environ.get("PYTHONPATH"))))
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
 identity = identify(Path(model), "style-model", "v1")
 stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
         connect=lambda: ray.init(**options, logging_level="error", log_to_driver=False))
