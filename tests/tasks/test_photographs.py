@@ -397,6 +397,17 @@ def test_size_is_the_longest_side_and_nothing_is_enlarged() -> None:
     assert near(np.asarray(opened(deep)), halved, 50)
 
 
+def test_what_is_made_smaller_may_be_larger_than_what_is_painted() -> None:
+    smooth = np.asarray(Image.fromarray(PHOTO).resize((640, 480), Image.Resampling.BICUBIC))
+    data = saved(Image.fromarray(smooth), "JPEG", quality=95)
+    with pytest.raises(BadImage, match="640 × 480, has 307,200 pixels, more than the limit of 3,000"):
+        photographs.read(data, Limits(max_pixels=3000), "jpeg")
+    (frame,) = photographs.read(data, Limits(max_pixels=3000), "jpeg", size=60).frames
+    assert near(frame.pixels, np.asarray(Image.fromarray(smooth).resize((60, 45), Image.Resampling.LANCZOS)))
+    with pytest.raises(BadImage, match="4,800 pixels, more than the limit of 3,000"):
+        photographs.read(data, Limits(max_pixels=3000), "jpeg", size=80)
+
+
 def test_grey_and_cmyk_without_a_profile_are_told_apart_from_colour() -> None:
     painted = np.zeros((H, W, 3), np.uint8) + np.uint8([200, 40, 40])
     for data, format in ((KINDS["grey png"][0], "png"), (KINDS["grey jpeg"][0], "webp")):
@@ -455,7 +466,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
             append_images=[Image.fromarray(noise(900, 900))] * 2,
         ),
         "webp",
-        "in several frames or pages, more than the limit of 1,000,000",
+        "with all its frames or pages, has 1,620,000 pixels, more than the limit of 1,000,000",
     ),
     "a cut animation": (
         lambda: saved(

@@ -72,7 +72,7 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                check_pixels(image, image.width * image.height, limits)
+                check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
                 yield image
     except BadImage:
         raise
@@ -88,18 +88,14 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
         raise BadImage(f"the file is damaged: {_one_line(error)}") from error
 
 
-def check_pixels(image: Image.Image, pixels: int, limits: Limits) -> None:
-    """Refuse a picture that has, or comes to, more pixels than it may.
+def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None:
+    """Refuse what has more pixels than it may.
 
     Raises:
-        BadImage: it does.
+        BadImage: it has.
     """
     if pixels > limits.max_pixels:
-        frames = "" if pixels == image.width * image.height else ", in several frames or pages"
-        raise BadImage(
-            f"the picture has {image.width} × {image.height} pixels{frames}, more than the limit of "
-            f"{limits.max_pixels:,}"
-        )
+        raise BadImage(f"{what} has {pixels:,} pixels, more than the limit of {limits.max_pixels:,}")
 
 
 def decode(data: bytes, limits: Limits = Limits()) -> Pixels:

@@ -24,6 +24,7 @@ Mode = Literal["1", "L", "RGB", "CMYK"]
 ANIMATED = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
 PAGED = frozenset({"tiff"})  # formats that hold any number of pictures
 DEEP = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
+TOGETHER = "the file, with all its frames or pages,"
 COUNTED = frozenset({"png", "webp", "avif"})  # formats whose head says how many frames there are
 
 
@@ -57,7 +58,7 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
 
     Args:
         data: the file's bytes.
-        limits: what it may cost; all frames together count.
+        limits: what it may cost; all frames together count. With a `size` its pixels are those after shrinking.
         format: that the painting is to be written in.
         size: longest side of every frame, in px: larger ones are made smaller. None leaves them.
         max_frames: a file with more frames or pages is refused, where the format holds more than one.
@@ -65,26 +66,33 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
     Raises:
         BadImage: with the reason.
     """
-    with opened(data, limits) as image:
+    # what is made smaller may be as large as any picture that is decoded
+    readable = limits if size is None else replace(limits, max_pixels=max(limits.max_pixels, Limits().max_pixels))
+    with opened(data, readable) as image:
         contents = (image.format or "").lower()
         several = (contents in ANIMATED and format in ANIMATED) or (contents in ANIMATED | PAGED and format in PAGED)
         declared = int(getattr(image, "n_frames", 1)) if several and contents in COUNTED else None
         if declared is not None:
             _check_frames(declared, max_frames)
         frames: list[Frame] = []
-        metadata, pixels = Metadata(), 0
+        metadata, decoded, kept = Metadata(), 0, 0
         for number in itertools.count() if several else range(1):
             try:
                 image.seek(number)
             except EOFError:
                 break
             _check_frames(number + 1, max_frames)
-            pixels += image.width * image.height
-            check_pixels(image, pixels, limits)
+            decoded += image.width * image.height
+            check_pixels(decoded, readable, TOGETHER)
+            if size is not None:  # JPEG can be decoded at a half, a quarter or an eighth; the filter does the rest
+                image.draft(None, _within((image.width, image.height), 2 * size))
             image.load()
             if number == 0:
                 metadata = read_metadata(image)
-            frames.append(_shrunk(_frame(image, data, number, deep_too=format in DEEP), size))
+            frame = _shrunk(_frame(image, data, number, deep_too=format in DEEP), size)
+            kept += frame.pixels.size // 3
+            check_pixels(kept, limits, TOGETHER)
+            frames.append(frame)
         if declared is not None and len(frames) < declared:
             raise BadImage(f"the file is damaged: it ends after frame {len(frames)} of {declared}")
         apart = len(frames) > 1 and bool(getattr(image, "default_image", False))
@@ -146,10 +154,15 @@ def _shrunk(frame: Frame, size: int | None) -> Frame:
     height, width = frame.pixels.shape[:2]
     if size is None or max(height, width) <= size:
         return frame
-    scale = size / max(height, width)
-    wanted = max(1, round(width * scale)), max(1, round(height * scale))
+    wanted = _within((width, height), size)
     alpha = None if frame.alpha is None else _resized(frame.alpha, wanted)
     return replace(frame, pixels=_resized(frame.pixels, wanted), alpha=alpha)
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A width and height in proportion, none longer than that and none enlarged."""
+    scale = min(1.0, longest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
