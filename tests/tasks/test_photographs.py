@@ -339,6 +339,58 @@ def test_16_bits_are_converted_by_the_profile_as_8_bits_are(gamma: float) -> Non
         assert np.array_equal(np.asarray(opened(back(data, "png"))), GREY16)
 
 
+def press_profile() -> bytes:
+    """A CMYK profile of the smallest tables: lightness falls with black, and the other inks do nothing."""
+
+    def table(inputs: int, outputs: int, colours: list[list[int]]) -> bytes:
+        head = b"mft1\0\0\0\0" + struct.pack(">BBBB9i", inputs, outputs, 2, 0, *(65536, 0, 0, 0) * 2, 65536)
+        ramps = bytes(range(256))
+        return head + ramps * inputs + bytes(value for colour in colours for value in colour) + ramps * outputs
+
+    to_lab = table(4, 3, [[0 if number % 2 else 255, 128, 128] for number in range(16)])
+    from_lab = table(3, 4, [[0, 0, 0, 255 if number < 4 else 0] for number in range(8)])
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    text = b"text\0\0\0\0press\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 6) + b"press\0" + bytes(79)
+    parts = {
+        b"A2B0": to_lab,
+        b"B2A0": from_lab,
+        b"cprt": text,
+        b"desc": name + b"\0" * (-len(name) % 4),
+        b"wtpt": white,
+    }
+    at, entries = 128 + 4 + 12 * len(parts), b""
+    for tag, content in parts.items():
+        entries += struct.pack(">4sII", tag, at, len(content))
+        at += len(content)
+    head = struct.pack(">I4sI4s4s4s12x4s", at, b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp")
+    head = (head + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0")
+    return head + struct.pack(">I", len(parts)) + entries + b"".join(parts.values())
+
+
+@pytest.mark.parametrize("format", ["jpeg", "tiff"])
+def test_cmyk_goes_back_by_the_profile_that_it_came_with(format: str) -> None:
+    inks = np.zeros((H, W, 4), np.uint8)
+    inks[..., 3] = X * 4  # black, and cyan that this press does not have
+    inks[..., 0] = 90
+    press = press_profile()
+    data = saved(Image.frombytes("CMYK", (W, H), inks.tobytes()), format.upper(), icc_profile=press)
+    (frame,) = read(data, format).frames
+    lightness = 100 * (1 - X * 4 / 255)
+    assert np.ptp(frame.pixels.astype(int), axis=-1).max() <= 2
+    grey = np.asarray(ImageCms.applyTransform(Image.fromarray(frame.pixels), to_lab()))[..., 0] / 2.55
+    assert np.abs(grey - lightness).max() < 3
+    made = opened(back(data, format))
+    assert (made.mode, made.info["icc_profile"]) == ("CMYK", press)
+    found = np.asarray(made)
+    assert found[..., :3].max() <= 3
+    assert near(found[..., 3], inks[..., 3])
+
+
+def to_lab() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+
+
 def test_16_bit_grey_in_linear_light_is_shown_brighter() -> None:
     head = bytes(16) + b"GRAYXYZ " + bytes(104) + struct.pack(">I4sII", 1, b"kTRC", 144, 14)
     linear = head + b"curv" + struct.pack(">IIH", 0, 1, 256)
