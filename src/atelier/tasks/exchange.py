@@ -5,14 +5,11 @@ A foreign file is a pickle: it is read once, in a process of its own, by a loade
 
 import hashlib
 import json
-import logging
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +18,6 @@ from atelier.models.controls import Controls
 if TYPE_CHECKING:
     from torch import nn
 
-OPSET = 20
 SIZES = ((64, 64), (96, 160))  # height and width of the pictures that both programs paint
 TOLERANCE = 2 / 255  # of a colour in 0…1: what rounding may part at most
 
@@ -123,19 +119,19 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
         RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
     """
     from atelier.models import artifact
-    from atelier.models.methods.base import paint
+    from atelier.models.methods.base import one_network
+    from atelier.tasks.network_file import onnx_of
 
     if out.suffix != ".onnx" or out.is_dir():
         raise ValueError(f"{out} is no name of an ONNX file: name one that ends in .onnx")
     trained = artifact.load(model)
-    painter = trained.painter(controls)
-    if not isinstance(painter, partial) or painter.func is not paint:
+    network = one_network(trained.painter(controls))
+    if network is None:
         raise ValueError(f"{trained.method.name} is not one network from picture to picture: it cannot be exported")
-    network = painter.args[0].eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
-        _write_onnx(network, temporary)
+        temporary.write_bytes(onnx_of(network))
         largest, mean = _differences(network, temporary)
         if not largest <= TOLERANCE:
             raise RuntimeError(
@@ -147,35 +143,18 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     return Exported(out, round(out.stat().st_size / 1e6, 2), largest, mean)
 
 
-def _write_onnx(network: "nn.Module", file: Path) -> None:
-    import torch
-
-    free = {side: 4 * torch.export.Dim(f"quarter_of_side_{side}", min=4) for side in (2, 3)}
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    try:
-        logger.setLevel(logging.ERROR)  # it would tell of operators that nobody uses
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of PyTorch, about itself
-            torch.onnx.export(
-                network, (torch.zeros(2, 3, 64, 96),), file, input_names=["pictures"], output_names=["painted"],
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC, **free},), opset_version=OPSET, dynamo=True,
-                verbose=False, external_data=False,
-            )  # fmt: skip
-    finally:
-        logger.setLevel(level)
-
-
 def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:
     """The largest and the mean one, of a colour in 0…1, on pictures of `SIZES`."""
     import onnxruntime
     import torch
 
+    from atelier.tasks.network_file import INPUT
+
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     largest, total, count = 0.0, 0.0, 0
     for height, width in SIZES:
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height)) * 2 - 1
-        (given,) = session.run(None, {"pictures": x.numpy()})
+        (given,) = session.run(None, {INPUT: x.numpy()})
         with torch.inference_mode():
             apart = (network(x) - torch.from_numpy(given)).abs() / 2
         largest, total, count = max(largest, apart.max().item()), total + apart.sum().item(), count + apart.numel()

@@ -20,6 +20,7 @@ import pyarrow as pa
 from atelier.models.controls import Controls, Direction
 from atelier.tasks import paintings, photographs
 from atelier.tasks.deep import Deep
+from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import BadImage, Limits, Pixels
 from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
 from atelier.tasks.lineage import Lineage, ModelIdentity, code_revision, packet
@@ -88,6 +89,9 @@ class StylizeConfig:
         default="keep",
         metadata={"description": "EXIF (GPS too), resolution and comments of the inputs: keep or strip"},
     )
+    execution: ExecutionConfig = field(
+        default_factory=ExecutionConfig, metadata={"description": "how the model is run"}
+    )
     max_bytes: int = field(
         default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
     )
@@ -108,22 +112,6 @@ def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the model is run. Results depend on it in their last bits, so a job chooses it once and keeps it."""
-
-    backend: str = "torch"
-    device: str = "cpu"
-    precision: str = "float32"
-    threads: int = 1  # of one worker
-    batch_pixels: int = 2**16  # pixels of a batch, where one picture has not more; larger batches gain nothing on a CPU
-    max_batch: int = 16  # pictures of a batch
-
-    def batch_size(self, height: int, width: int) -> int:
-        """Pictures in every batch of this size; a batch that is not full is padded."""
-        return max(1, min(self.max_batch, self.batch_pixels // (height * width)))
-
-
-@dataclass(frozen=True)
 class Order:
     """All that a worker is told; picklable."""
 
@@ -132,9 +120,14 @@ class Order:
     identity: ModelIdentity
     config: StylizeConfig
     controls: Controls
-    plan: Plan
+    execution: Execution
     attempt: int
     revision: str = field(default_factory=code_revision)  # of the code of whoever gives the order
+
+    @property
+    def plan(self) -> Plan:
+        """How the model is run."""
+        return self.execution.plan
 
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
@@ -181,6 +174,7 @@ class Stylist:
         import torch
 
         from atelier.models import artifact
+        from atelier.tasks import execution
 
         torch.set_num_threads(order.plan.threads)
         books = order.destination / RESERVED
@@ -191,7 +185,10 @@ class Stylist:
         self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
         try:
-            self.paint = artifact.load(order.model, order.plan.device).painter(order.controls)
+            execution.refuse_other(order.plan)
+            trained = artifact.load(order.model, order.plan.device)
+            self.paint = execution.painter(trained, order.controls, order.plan, order.execution.network)
+            self.paint_deep = trained.painter(order.controls)  # bfloat16 has fewer bits than such pictures
         except (ValueError, OSError) as error:
             self.refusal = str(error)
 
@@ -310,7 +307,7 @@ class Stylist:
         padding = self.order.plan.batch_size(height, width) - len(pictures)
         batch = np.stack(pictures + [pictures[-1]] * padding)  # (B, H, W, 3)
         images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.order.plan.device)  # (B, 3, H, W)
-        painted = self.paint(images)
+        painted = self.paint(images) if batch.dtype == np.uint8 else self.paint_deep(images)
         return list(painted[: len(pictures)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
     def _finish(self, picture: Picture, painted: list[Image]) -> Row:

@@ -7,16 +7,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.controls import Controls
+from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.stylist import Order, Stylist
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
 PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
+WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer than it gains
 FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
 
@@ -39,14 +43,59 @@ def connected(connect: Callable[[], object]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+def executed(model: Path, controls: Controls, config: ExecutionConfig, plan: Plan | None, pictures: int) -> Execution:
+    """How a job runs its model, found out where it will run.
+
+    Args:
+        model: the model folder, readable on every node.
+        controls: how it paints.
+        config: what is asked for.
+        plan: that the job began with; None lets one be chosen, by measurement where so many pictures are worth it.
+        pictures: that are to be painted.
+
+    Raises:
+        ValueError: what is asked for is not possible, or the plan cannot be honoured here.
+    """
+    import ray
+
+    from atelier.tasks import cluster
+
+    gpus = ray.cluster_resources().get("GPU", 0)
+    if config.device == "gpu" and not gpus:
+        raise ValueError("device gpu is asked for, and the cluster has none: use auto or cpu")
+    gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
+    where = {"num_cpus": 0.5, "num_gpus": 1 if gpu else 0}
+    if plan:
+        answer = ray.remote(**where)(_resume).remote(model, controls, plan)
+    else:
+        answer = ray.remote(**where)(_choose).remote(model, controls, config, gpu, pictures >= WORTH_MEASURING)
+    execution: Execution = cluster.get(answer)
+    return execution
+
+
+def _choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
+    from atelier.tasks import execution
+
+    return execution.choose(model, controls, config, gpu, measured)
+
+
+def _resume(model: Path, controls: Controls, plan: Plan) -> Execution:
+    from atelier.tasks import execution
+
+    return execution.resume(model, controls, plan)
+
+
 def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     """Run the tasks on a pool of stylists and yield their answers as they come."""
     import ray.data
 
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    resources = ray.cluster_resources()
+    cpus = max(1, int(resources.get("CPU", 1)))
+    gpu = order.plan.device == "cuda"
+    workers = int(resources["GPU"]) if gpu else cpus
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
     pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
-    blocks = list(_blocks(todo, cpus))
+    blocks = list(_blocks(todo, workers))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
@@ -56,10 +105,11 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
             fn_constructor_args=(order,),
             batch_size=None,  # a block is a batch
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, len(blocks))),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(blocks))),
             # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
             num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
             # as many side by side as there is memory for, and always one
+            num_gpus=1 if order.plan.device == "cuda" else None,
             memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

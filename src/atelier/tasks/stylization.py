@@ -20,15 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import check
+from atelier.tasks.execution_plan import Plan
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row, remove_leftovers
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.naming import split_suffix
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import NO_PICTURES, list_files, locate
-from atelier.tasks.stylist import ENTRY, TASKS, Order, Plan, stopped
+from atelier.tasks.stylist import ENTRY, TASKS, Order, stopped
 from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
-from atelier.tasks.stylist_pool import answers, connected
+from atelier.tasks.stylist_pool import answers, connected, executed
 from atelier.tasks.wishes import wished
 
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
@@ -102,13 +103,16 @@ def stylize(
         try:
             with _writing(destination):
                 attempt = job.ledger.attempts + 1
-                plan = _plan(job)
-                todo = _prepare(job, listing, before, config, manifest | {"plan": asdict(plan)}, attempt)
+                chosen = job.manifest().get("plan")
+                todo = _prepare(job, listing, before, config, manifest | ({"plan": chosen} if chosen else {}), attempt)
             report(_progress(before.counts))
             if todo.num_rows:
-                order = Order(destination, model.absolute(), identity, config, controls, plan, attempt)
-                with connected(connect), contextlib.closing(answers(todo, order)) as stream:
-                    rate = _watch(stream, job.standing(listing).counts, report)
+                with connected(connect):
+                    execution = executed(model.absolute(), controls, config.execution, _plan(job), todo.num_rows)
+                    job.write_manifest(manifest | {"plan": asdict(execution.plan)})
+                    order = Order(destination, model.absolute(), identity, config, controls, execution, attempt)
+                    with contextlib.closing(answers(todo, order)) as stream:
+                        rate = _watch(stream, job.standing(listing).counts, report)
             with _writing(destination):
                 remove_leftovers(destination)  # of workers that died and were replaced
                 job.ledger.compact()
@@ -218,23 +222,20 @@ def _prepare(
     return todo.append_column("output", outputs).select(TASKS.names)
 
 
-def _plan(job: Job) -> Plan:
-    """The execution plan that the job began with, else this version's.
+def _plan(job: Job) -> Plan | None:
+    """The execution plan that the job began with, None where it is yet to be chosen.
 
     Raises:
-        RuntimeError: this version cannot honour it.
+        RuntimeError: it is another version's.
     """
-    chosen, ours = job.manifest().get("plan"), Plan()
+    chosen = job.manifest().get("plan")
     try:
-        plan = Plan(**chosen) if chosen else ours
-    except TypeError:
-        plan = None
-    if plan is None or (plan.backend, plan.device, plan.precision) != (ours.backend, ours.device, ours.precision):
+        return Plan(**chosen) if chosen else None
+    except TypeError as error:
         raise RuntimeError(
-            f"the job in {job.destination} began with the execution plan {chosen}, which this version cannot honour: "
+            f"the job in {job.destination} began with the execution plan {chosen}, which this version does not know: "
             "continue it with the version that began it, or use another destination"
-        )
-    return plan
+        ) from error
 
 
 def _watch(answers: Iterator[pa.Table], counts: dict[str, int], report: Report) -> float:

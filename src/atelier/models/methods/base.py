@@ -180,6 +180,14 @@ def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     return as_given(y[:, :, :height, :width], images)
 
 
+def one_network(painter: Painter) -> nn.Module | None:
+    """The generator of a painter that runs one from picture to picture and mixes, as `paint` does; None of another."""
+    if isinstance(painter, partial) and painter.func is paint:
+        network: nn.Module = painter.args[0].eval()
+        return network
+    return None
+
+
 def pad(x: Tensor, multiple: int, minimum: int) -> Tensor:
     """Continue (B, C, H, W) to the right and below by reflection (as often as it takes) to sizes that fit."""
     for axis in (2, 3):
