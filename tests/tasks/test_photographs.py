@@ -125,6 +125,14 @@ def test_transparency_of_palettes_single_colours_and_bmp() -> None:
     assert np.array_equal(np.asarray(again), np.asarray(hole))
 
 
+def test_of_a_camera_s_jpeg_of_several_pictures_the_first_is_the_photograph() -> None:
+    data = saved(Image.fromarray(PHOTO), "MPO", save_all=True, append_images=[Image.fromarray(OTHER)], quality=95)
+    assert opened(data).n_frames == 2
+    made = opened(back(data, "jpeg"))
+    assert made.format == "JPEG"
+    assert near(np.asarray(made), PHOTO)
+
+
 def test_jpeg_has_no_transparency_and_one_frame() -> None:
     data = saved(Image.fromarray(np.dstack([PHOTO, HOLE])), "PNG")
     made = np.asarray(opened(back(data, "jpeg")))
@@ -186,9 +194,10 @@ def test_pages_keep_their_order_size_mode_and_depth() -> None:
     assert np.array_equal(np.asarray(opened(back(data, "png"))), PHOTO), "a PNG has no pages: the first counts"
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_16_bit_grey_comes_back_as_16_bit_grey(format: str) -> None:
-    data = saved(Image.fromarray(GREY16), format)
+@pytest.mark.parametrize(("format", "order"), [("PNG", "<"), ("TIFF", "<"), ("TIFF", ">")])
+def test_16_bit_grey_comes_back_as_16_bit_grey(format: str, order: str) -> None:
+    data = saved(Image.fromarray(GREY16.astype(f"{order}u2")), format)
+    assert format == "PNG" or data.startswith(b"II" if order == "<" else b"MM")
     photograph = read(data, format.lower())
     (frame,) = photograph.frames
     assert (frame.pixels.dtype, frame.pixels.shape, frame.mode) == (np.float32, (H, W, 3), "L")
@@ -240,14 +249,14 @@ def oriented(data: bytes, orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["jpeg", "png16 colour", "png16 grey", "tiff16 colour", "webp"])
+@pytest.mark.parametrize("kind", ["jpeg", "png16 colour", "png16 grey", "tiff16 colour", "webp", "avif"])
 def test_orientation_is_applied_once_and_reset(orientation: int, kind: str) -> None:
     turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     bgr = np.ascontiguousarray(RGB16[..., ::-1])
     format = kind.split()[0].removesuffix("16")
-    if kind in ("jpeg", "webp"):
+    if kind in ("jpeg", "webp", "avif"):
         data, source = saved(Image.fromarray(PHOTO), format.upper(), exif=exif, quality=95), PHOTO
     elif kind == "tiff16 colour":
         parameters = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
@@ -411,7 +420,7 @@ def test_metadata_is_kept_or_stripped() -> None:
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     data = saved(Image.fromarray(PHOTO), "JPEG", exif=exif, dpi=(300, 150), comment="by the sea", xmp=b"<theirs/>")
     for format in ("jpeg", "png", "webp", "tiff", "avif"):
-        made = opened(back(data, format))
+        made = opened(back(back(data, format), format))  # from itself, too
         kept = made.getexif()
         assert kept[ExifTags.Base.Artist].encode("latin-1") == "J\u00f6rg".encode(), format
         assert ExifTags.Base.HostComputer not in kept
@@ -447,6 +456,20 @@ def test_size_is_the_longest_side_and_nothing_is_enlarged() -> None:
     assert (opened(deep).mode, opened(deep).size) == ("I;16", (16, 12))
     halved = GREY16.reshape(H // 2, 2, W // 2, 2).mean((1, 3))
     assert near(np.asarray(opened(deep)), halved, 50)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_transparent_pixels_lend_no_colour_when_made_smaller(deep: bool) -> None:
+    red = np.zeros((64, 64, 4), np.uint8)
+    red[:, 33:] = [255, 0, 0, 255]  # beside black that nobody sees
+    data = saved(Image.fromarray(red), "PNG")
+    if deep:
+        bgra = red[..., [2, 1, 0, 3]].astype(np.uint16) * 257
+        data = cv2.imencode(".png", bgra)[1].tobytes()
+    made = np.asarray(opened(back(data, "png", size=16)).convert("RGBA"))
+    seen = made[made[..., 3] > 20]
+    assert len(np.unique(seen[:, 3])) > 1
+    assert seen[:, 0].min() > 240
 
 
 def test_what_is_made_smaller_may_be_larger_than_what_is_painted() -> None:
@@ -495,6 +518,13 @@ def png_with(kind: bytes, payload: bytes) -> bytes:
     return data[:33] + chunk + data[33:]
 
 
+def endless_jpeg() -> bytes:
+    """A progressive JPEG whose last scan comes a thousand times."""
+    data = saved(Image.fromarray(PHOTO), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 1000 + data[-2:]
+
+
 BOMB = zlib.compress(bytes(64 * 2**20), 9)
 HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a GIF of a million frames": (lambda: huge_gif(1_000_000), "gif", "more frames or pages than the limit of 10"),
@@ -527,6 +557,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "png",
         "damaged",
     ),
+    "a JPEG of a thousand scans": (endless_jpeg, "jpeg", "more than 500 scans"),
     "32-bit floats": (lambda: saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "tiff", "8 or 16 bits"),
     "CIELAB": (lambda: saved(Image.new("LAB", (8, 8)), "TIFF"), "tiff", "LAB colours"),
 }

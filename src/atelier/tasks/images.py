@@ -24,6 +24,7 @@ from atelier.tasks.png import XMP_KEYWORD
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
+MAX_SCANS = 500  # of one JPEG: each goes over the whole picture, however few its bytes; cameras and programs make ten
 
 
 class BadImage(ValueError):  # noqa: N818 (it says what it is about, like StopIteration)
@@ -73,6 +74,8 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
+                if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+                    raise BadImage(f"the JPEG has more than {MAX_SCANS} scans: it is made to keep a decoder busy")
                 yield image
     except BadImage:
         raise

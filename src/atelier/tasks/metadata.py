@@ -90,9 +90,12 @@ def _texts(image: Image.Image) -> dict[str, str]:
         texts = {COMMENT: comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)}
     else:
         texts = {str(key): str(text) for key, text in getattr(image, "text", {}).items() if _descriptive(key)}
-    return texts if sum(len(key) + len(text) for key, text in texts.items()) <= MAX_BYTES else {}
+    return (
+        texts if sum(len((key + text).encode("utf-8", "replace")) for key, text in texts.items()) <= MAX_BYTES else {}
+    )
 
 
 def _descriptive(keyword: str) -> bool:
     """Whether a PNG's text is for people: programs hide EXIF, XMP and more under keywords of their own."""
-    return keyword.isascii() and keyword.isprintable() and len(keyword) < 80 and not keyword.startswith(("XML:", "Raw"))
+    valid = keyword.isascii() and keyword.isprintable() and 0 < len(keyword) < 80
+    return valid and not keyword.startswith(("XML:", "Raw profile"))

@@ -155,8 +155,15 @@ def _shrunk(frame: Frame, size: int | None) -> Frame:
     if size is None or max(height, width) <= size:
         return frame
     wanted = _within((width, height), size)
-    alpha = None if frame.alpha is None else _resized(frame.alpha, wanted)
-    return replace(frame, pixels=_resized(frame.pixels, wanted), alpha=alpha)
+    if frame.alpha is None:
+        return replace(frame, pixels=_resized(frame.pixels, wanted))
+    # what is transparent lends its neighbours no colour
+    weight = np.maximum(frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max), 1e-4).astype(np.float32)
+    weighed = _resized(frame.pixels * weight[..., None], wanted) / np.maximum(_resized(weight, wanted), 1e-4)[..., None]
+    low, high = (0, 255) if frame.pixels.dtype == np.uint8 else (-1, 1)
+    pixels = np.clip(weighed, low, high)
+    pixels = np.rint(pixels) if frame.pixels.dtype == np.uint8 else pixels
+    return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=_resized(frame.alpha, wanted))
 
 
 def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -166,15 +173,13 @@ def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def _resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(H, W) or (H, W, C) to a width and height, with Lanczos' filter."""
+    """(H, W) or (H, W, C) of any type to a width and height, with Lanczos' filter."""
     if array.dtype == np.uint8:
         return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
-    planes = [array] if array.ndim == 2 else list(np.moveaxis(array, -1, 0))
-    small = [_plane(plane, size) for plane in planes]
-    limits = (0, 65535) if array.dtype == np.uint16 else (-1, 1)
-    found = np.clip(small[0] if array.ndim == 2 else np.stack(small, axis=-1), *limits)
-    return (np.rint(found) if array.dtype == np.uint16 else found).astype(array.dtype)
-
-
-def _plane(plane: NDArray[np.float32] | Samples, size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.LANCZOS))
+    planes = np.atleast_3d(array).astype(np.float32)  # (H, W, C)
+    small = [
+        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS))
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    found = np.stack(small, axis=-1).reshape(size[1], size[0], *array.shape[2:])
+    return np.rint(np.clip(found, 0, 65535)).astype(np.uint16) if array.dtype == np.uint16 else found
