@@ -437,17 +437,18 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist)
     stylist.order = replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3))
     arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
     frames = [Image.fromarray(array) for array in arrays]
-    paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png")]
+    paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png", "photo.png")]
     frames[0].save(paths[0])
     frames[0].save(paths[1], lossless=True, save_all=True, append_images=frames[1:3], duration=40)
     deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
     Image.fromarray(deep).save(paths[2], save_all=True, append_images=[frames[1], Image.fromarray(arrays[2][:9])])
     frames[0].save(paths[3], save_all=True, append_images=frames[1:])
     paths[4].write_bytes(b"")
+    frames[0].save(paths[5], "JPEG")
     answers = _ask(stylist, *paths)
     assert answers["many.gif"] == ("quarantined", "the file has more frames or pages than the limit of 3")
     assert answers["no.png"] == ("quarantined", "the file is empty")
-    assert {answers[path.name] for path in paths[:3]} == {("done", "")}
+    assert {answers[path.name] for path in (*paths[:3], paths[5])} == {("done", "")}
 
     def painted(array: np.ndarray) -> np.ndarray:
         made = stylist.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
@@ -455,6 +456,7 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist)
 
     out = tmp_path / "out"
     assert np.array_equal(np.asarray(Image.open(out / "a.png")), painted(arrays[0]))
+    assert (out / "photo.png").read_bytes().startswith(b"\x89PNG"), "a name says what is written, contents what is read"
     with Image.open(out / "moving.webp") as moving:
         for number in range(3):
             moving.seek(number)

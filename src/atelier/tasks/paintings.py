@@ -6,7 +6,6 @@ bytes.
 """
 
 import io
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +45,7 @@ def write(
     painting = replace(photograph, frames=frames, metadata=Metadata() if strip else photograph.metadata)
     try:
         return WRITERS[format](painting, quality, xmp)
-    except (OSError, ValueError, struct.error) as error:
+    except Exception as error:  # encoders raise nearly every type on what they cannot hold
         height, width = frames[0].pixels.shape[:2]
         raise ValueError(f"cannot encode {width} × {height} pixels as {format}: {error}") from error
 

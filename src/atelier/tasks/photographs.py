@@ -7,6 +7,7 @@ transparency.
 
 import itertools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,8 +25,8 @@ Mode = Literal["1", "L", "RGB", "CMYK"]
 ANIMATED = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
 PAGED = frozenset({"tiff"})  # formats that hold any number of pictures
 DEEP = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
+COUNTED = ("PNG", "WEBP", "AVIF")  # formats whose head says how many frames there are; others are walked through
 TOGETHER = "the file, with all its frames or pages,"
-COUNTED = frozenset({"png", "webp", "avif"})  # formats whose head says how many frames there are
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,13 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
     # what is made smaller may be as large as any picture that is decoded
     readable = limits if size is None else replace(limits, max_pixels=max(limits.max_pixels, Limits().max_pixels))
     with opened(data, readable) as image:
-        contents = (image.format or "").lower()
-        several = (contents in ANIMATED and format in ANIMATED) or (contents in ANIMATED | PAGED and format in PAGED)
-        declared = int(getattr(image, "n_frames", 1)) if several and contents in COUNTED else None
-        if declared is not None:
-            _check_frames(declared, max_frames)
         frames: list[Frame] = []
         metadata, decoded, kept = Metadata(), 0, 0
-        for number in itertools.count() if several else range(1):
-            try:
-                image.seek(number)
-            except EOFError:
-                break
-            _check_frames(number + 1, max_frames)
+        for number in _stand_at_each(image, max_frames) if _several(image, format) else (0,):
             decoded += image.width * image.height
             check_pixels(decoded, readable, TOGETHER)
             if size is not None:  # JPEG can be decoded at a half, a quarter or an eighth; the filter does the rest
-                image.draft(None, _within((image.width, image.height), 2 * size))
+                image.draft(None, _within((image.width, image.height), 3 * size // 2))
             image.load()
             if number == 0:
                 metadata = read_metadata(image)
@@ -93,18 +84,39 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
             kept += frame.pixels.size // 3
             check_pixels(kept, limits, TOGETHER)
             frames.append(frame)
-        if declared is not None and len(frames) < declared:
-            raise BadImage(f"the file is damaged: it ends after frame {len(frames)} of {declared}")
         apart = len(frames) > 1 and bool(getattr(image, "default_image", False))
         if apart and format != "png":
-            del frames[0]
-        return Photograph(
-            tuple(frames),
-            metadata,
-            plays=_plays(image),
-            apart=apart and format == "png",
-            lossless=contents == "webp" and _is_lossless(data),
-        )
+            apart, frames = False, frames[1:]
+        lossless = image.format == "WEBP" and _is_lossless(data)
+        return Photograph(tuple(frames), metadata, _plays(image), apart, lossless)
+
+
+def _several(image: Image.Image, format: str) -> bool:
+    """Whether the format holds as many frames or pages as the image may have."""
+    contents = (image.format or "").lower()
+    return (contents in ANIMATED and format in ANIMATED | PAGED) or (contents in PAGED and format in PAGED)
+
+
+def _stand_at_each(image: Image.Image, most: int) -> Iterator[int]:
+    """Move an image from frame to frame, and give their numbers.
+
+    Raises:
+        BadImage: it has more than it may, or fewer than it says.
+    """
+    too_many = BadImage(f"the file has more frames or pages than the limit of {most:,}")
+    said = int(getattr(image, "n_frames", 1)) if image.format in COUNTED else 0
+    if said > most:
+        raise too_many
+    for number in itertools.count():
+        try:
+            image.seek(number)
+        except EOFError:
+            if number < said:
+                raise BadImage(f"the file is damaged: it ends after frame {number} of {said}") from None
+            return
+        if number == most:
+            raise too_many
+        yield number
 
 
 def _plays(image: Image.Image) -> int:
@@ -124,11 +136,6 @@ def _is_lossless(webp: bytes) -> bool:
             return bool(kind == b"VP8L")
         at += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame holds chunks of its own
     return False
-
-
-def _check_frames(frames: int, most: int) -> None:
-    if frames > most:
-        raise BadImage(f"the file has more frames or pages than the limit of {most:,}")
 
 
 def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> Frame:

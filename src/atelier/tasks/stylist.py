@@ -239,7 +239,7 @@ class Stylist:
                 continue
             kind = _kind(opened.frames[0])
             waiting[kind].append(opened)
-            held = {kind: sum(p.frames[0].nbytes for p in pictures) for kind, pictures in waiting.items()}
+            held = {each: sum(p.frames[0].nbytes for p in pictures) for each, pictures in waiting.items()}
             if len(waiting[kind]) == self.order.plan.batch_size(*kind[:2]):
                 rows += self._paint(waiting.pop(kind), written)
             elif sum(held.values()) > MAX_HELD_BYTES:
