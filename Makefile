@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+# two at a time: much of a test is waiting for processes to start, and each has a cluster and a server of its own
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: setup demo test test-all bench lint clean
 
@@ -24,10 +26,10 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 	$(BIN)/atelier report --workspace demo
 
 test: $(SETUP)  ## everything but the long kill matrices
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 test-all: $(SETUP)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 bench: $(SETUP)  ## an idle machine and half an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py

@@ -243,6 +243,12 @@ def stylize(
         str | None,
         typer.Option(help="keep (the default) EXIF, GPS too, resolution and comments of the pictures, or strip them."),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="torch, openvino, or auto: what is measured as quickest, where there is much to do."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs where the cluster has any.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -253,6 +259,7 @@ def stylize(
         "strength": strength, "direction": direction, "to": to.split(",") if to else None, "styles": style,
         "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
         "format": format, "quality": quality, "size": size, "metadata": metadata,
+        "execution": {"backend": backend, "precision": precision, "device": device},
     }  # fmt: skip
     job = flow.plan(source, destination, model, wishes, workspace)
     if painted := flow.one_picture(job):

@@ -18,6 +18,8 @@ from atelier.tasks.versions import named
 from atelier.tasks.wishes import anchored, wished
 from atelier.tasks.workspace import Workspace
 
+CONTINUE = "run the same command again to continue"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -50,15 +52,26 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
         home = Workspace.find(workspace)
         config = anchored(Params(home.params).stylize, home.root)
     found = find(model, workspace)
-    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
     try:
-        config = TypeAdapter(StylizeConfig).validate_python(asdict(config) | given)
+        config = TypeAdapter(StylizeConfig).validate_python(_overridden(asdict(config), wishes))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
     found.check(wished(config, Path.cwd()))
     next(iter(list_entries(source, Path.cwd())))
     return Job(source, Path.cwd(), destination.absolute(), found.folder, found.identity, config)
+
+
+def _overridden(values: Mapping[str, Any], wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and in place of them those wishes that somebody has."""
+    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
+    return {
+        **values,
+        **{
+            name: _overridden(values[name], value) if isinstance(value, dict) else value
+            for name, value in given.items()
+        },
+    }
 
 
 def one_picture(job: Job) -> Painted | None:
@@ -82,31 +95,42 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
     from atelier.flows.control_plane import use
 
     with use(say=say):
-        from prefect import flow
+        from prefect import flow, states
         from prefect.artifacts import create_table_artifact
+        from prefect.client.schemas.objects import State
+        from prefect.exceptions import CancelledRun
 
+        from atelier.flows.cancellation import Cancelled, cancellable
         from atelier.flows.progress import shown
         from atelier.tasks import cluster
         from atelier.tasks.stylization import stylize
 
         @flow(name="stylize", flow_run_name=f"stylize {job.destination.name}", validate_parameters=False)
-        def stylize_flow() -> StylizeSummary:
-            with shown("stylize", quiet=quiet) as report:
-                summary = stylize(
-                    job.source,
-                    job.destination,
-                    job.model,
-                    job.config,
-                    job.identity,
-                    report,
-                    connect=cluster.connect,
-                    base=job.base,
-                )
+        def stylize_flow() -> StylizeSummary | State[StylizeSummary]:
+            try:
+                with cancellable(), shown("stylize", quiet=quiet) as report:
+                    summary = stylize(
+                        job.source,
+                        job.destination,
+                        job.model,
+                        job.config,
+                        job.identity,
+                        report,
+                        connect=cluster.connect,
+                        base=job.base,
+                    )
+            except Cancelled:
+                return states.Cancelled(message=CONTINUE)
             counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
             create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
             return summary
 
-        return stylize_flow()
+        try:
+            summary = stylize_flow()
+        except CancelledRun as error:
+            raise RuntimeError(f"cancelled: {CONTINUE}") from error
+        assert isinstance(summary, StylizeSummary)
+        return summary
 
 
 def story(summary: StylizeSummary, destination: Path) -> str:
@@ -122,6 +146,6 @@ def story(summary: StylizeSummary, destination: Path) -> str:
     if summary.quarantined:
         lines.append(f"reasons: {destination / '_atelier' / 'quarantine.csv'}")
     if summary.pending:
-        lines.append("run the same command again to continue")
+        lines.append(CONTINUE)
     lines.append(f"pictures: {destination}")
     return "\n".join(lines)

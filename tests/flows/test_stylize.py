@@ -1,0 +1,69 @@
+"""`atelier stylize` as a flow: stopped by a person, it ends in a final state and can be continued."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atelier.tasks.images import encode
+from tests.flows.conftest import Atelier
+from tests.flows.small import asked
+
+PICTURES = 150
+
+
+def run_of(api: str, name: str) -> dict[str, Any]:
+    """The flow run of this name."""
+    (run,) = (run for run in asked(api, "flow_runs") if run["name"] == name)
+    return dict(run)
+
+
+def cancel(api: str, run: str) -> None:
+    """As the button in Prefect's pages does."""
+    wish = json.dumps({"state": {"type": "CANCELLING"}, "force": True}).encode()
+    request = urllib.request.Request(f"{api}/flow_runs/{run}/set_state", wish, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+@pytest.mark.parametrize(
+    ("how", "final", "code"), [("cancelled in Prefect", "CANCELLED", 1), ("Ctrl-C", "CRASHED", 130)]
+)
+def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
+    tmp_path: Path, environment: dict[str, str], atelier: Atelier, plane: str, how: str, final: str, code: int
+) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(PICTURES):
+        pixels = np.random.default_rng(index).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        (tmp_path / f"in/{index}.png").write_bytes(encode(pixels, "png"))
+    out = tmp_path / final.lower()
+    command = [Path(sys.executable).with_name("atelier"), "stylize", tmp_path / "in", out, "--model", "starter/monet"]
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while len(list(out.glob("*.png"))) < 3:
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    name = f"stylize {out.name}"
+    if how == "Ctrl-C":
+        running.send_signal(signal.SIGINT)
+    else:
+        cancel(plane, run_of(plane, name)["id"])
+    begun = time.monotonic()
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    assert time.monotonic() - begun < 20  # ten, and what Prefect takes to end on a busy machine
+    assert run_of(plane, name)["state_type"] == final
+    written = json.loads((out / "_atelier/summary.json").read_text())
+    assert written["pending"] > 0
+    assert written["total"] == PICTURES
+
+    done = atelier("stylize", tmp_path / "in", out, "--model", "starter/monet", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["done"] == PICTURES
