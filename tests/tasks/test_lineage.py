@@ -54,6 +54,14 @@ def test_other_pictures_tell_nothing(xmp: bytes | None) -> None:
     assert lineage.read(encode(PICTURE, "png", xmp=xmp)) is None
 
 
+@pytest.mark.parametrize("parameters", ["[" * 50_000, "5", "{", "null"])
+def test_a_packet_of_ours_that_somebody_changed_tells_nothing(parameters: str) -> None:
+    packet = lineage.packet(replace(SOME, parameters={}))
+    assert packet.count(b'"{}"') == 1
+    data = encode(PICTURE, "png", xmp=packet.replace(b'"{}"', f'"{parameters}"'.encode()))
+    assert lineage.read(data) is None
+
+
 def test_what_is_too_long_for_a_jpeg_is_refused() -> None:
     with pytest.raises(ValueError, match="60,000"):
         lineage.packet(Lineage(MODEL, {"x": "y" * 70_000}, ""))

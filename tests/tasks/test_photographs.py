@@ -158,6 +158,8 @@ def test_animations_keep_their_frames_times_and_transparency(format: str, transp
     made_data = back(data, format.lower())
     before, made = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(made_data))
     assert (made.format, made.n_frames) == (format, 3)
+    assert read_xmp(made_data) == XMP
+    assert made_data == back(data, format.lower())
     assert made.info.get("loop") == before.info.get("loop")
     for number in range(3):
         made.seek(number)

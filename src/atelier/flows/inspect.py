@@ -29,7 +29,12 @@ class Inspected:
             "software": f"{made.software}, revision {made.revision or 'unknown'}",
             "input": f"sha256 {made.input_sha256}" if made.input_sha256 else "none, it was made from noise",
         }
-        return "\n".join([self.file, *(f"  {key:<12}{value}" for key, value in facts.items())])
+        return "\n".join(_printable(line) for line in [self.file, *(f"  {k:<12}{v}" for k, v in facts.items())])
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: a file may say anything."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def inspect(files: Sequence[Path]) -> list[Inspected]:
@@ -41,7 +46,7 @@ def _inspect(file: Path) -> Inspected:
     try:
         lineage = read(contents(file))
     except FileNotFoundError as error:
-        return Inspected(str(file), None, str(error))
+        return Inspected(str(file), None, _printable(str(error)))
     except BadImage as error:
-        return Inspected(str(file), None, f"{file}: {error}")
-    return Inspected(str(file), lineage, "" if lineage else f"{file} does not say that atelier made it")
+        return Inspected(str(file), None, _printable(f"{file}: {error}"))
+    return Inspected(str(file), lineage, "" if lineage else _printable(f"{file} does not say that atelier made it"))

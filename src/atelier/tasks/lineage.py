@@ -165,7 +165,9 @@ def read(data: bytes) -> Lineage | None:
         parameters = json.loads(ours["parameters"])
         software = found.attrib[f"{{{XMP}}}CreatorTool"]
         revision = found.attrib.get(f"{{{OURS}}}revision", "")
-    except (ElementTree.ParseError, StopIteration, KeyError, ValueError):
+    except (ElementTree.ParseError, StopIteration, KeyError, ValueError, RecursionError):
+        return None
+    if not isinstance(parameters, dict):
         return None
     return Lineage(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
 
