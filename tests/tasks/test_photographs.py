@@ -403,12 +403,15 @@ def to_lab() -> ImageCms.ImageCmsTransform:
 
 
 def test_16_bit_grey_in_linear_light_is_shown_brighter() -> None:
-    head = bytes(16) + b"GRAYXYZ " + bytes(104) + struct.pack(">I4sII", 1, b"kTRC", 144, 14)
-    linear = head + b"curv" + struct.pack(">IIH", 0, 1, 256)
+    head = bytes(16) + b"GRAYXYZ " + bytes(104) + struct.pack(">I4sII", 1, b"kTRC", 144, 16)
+    linear = head + b"curv" + struct.pack(">IIHH", 0, 1, 256, 0)
     made = np.asarray(opened(back(saved(Image.fromarray(GREY16), "TIFF", icc_profile=linear), "tiff")))
     light = GREY16 / 65535
     expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     assert np.abs(made / 65535 - expected).max() < 1e-4
+    for wrong in (struct.pack(">IHHi", 0, 0, 0, -65536), struct.pack(">IHHi", 0, 9, 0, 65536)):
+        data = saved(Image.fromarray(GREY16), "TIFF", icc_profile=head + b"para" + wrong)
+        assert np.array_equal(np.asarray(opened(back(data, "tiff"))), GREY16), "no curve: taken for sRGB"
 
 
 def test_metadata_is_kept_or_stripped() -> None:

@@ -25,7 +25,7 @@ class Inspected:
             "model": f"{model.label}, {model.method}",
             "weights": model.weights_sha256,
             "dataset": model.dataset or "unknown",
-            "parameters": ", ".join(f"{key} {value}" for key, value in made.parameters.items()),
+            "parameters": ", ".join(f"{key} {value}" for key, value in made.parameters.items() if value is not None),
             "software": f"{made.software}, revision {made.revision or 'unknown'}",
             "input": f"sha256 {made.input_sha256}" if made.input_sha256 else "none, it was made from noise",
         }

@@ -52,12 +52,13 @@ def _curves(profile: bytes, colour: bool) -> tuple[list[NDArray[np.float32]], ND
         if profile[16:20] != (b"RGB " if colour else b"GRAY") or profile[20:24] != b"XYZ ":
             return None
         tags = _tags(profile)
-        tables = [_curve(tags[name + b"TRC"]) for name in ((b"r", b"g", b"b") if colour else (b"k",))]
+        with np.errstate(all="ignore"):  # what is not finite is seen below
+            tables = [_curve(tags[name + b"TRC"]) for name in ((b"r", b"g", b"b") if colour else (b"k",))]
         matrix = np.eye(3)
         if colour:
             primaries = np.stack([_fixed(tags[name + b"XYZ"], 8, 3) for name in (b"r", b"g", b"b")], axis=1)
             matrix = np.linalg.inv(_SRGB) @ primaries
-    except (struct.error, KeyError, ValueError, IndexError, ZeroDivisionError, FloatingPointError):
+    except (struct.error, KeyError, ValueError, IndexError):
         return None
     if not all(np.isfinite(table).all() for table in (*tables, matrix)):
         return None
