@@ -115,7 +115,10 @@ def test_a_prefect_server_that_does_not_answer(atelier: Atelier, workspace: Path
 
 
 def test_a_picture_that_is_not_ours(atelier: Atelier, pictures: Path) -> None:
-    assert_one_line(atelier("inspect", pictures / "a.png"), 2, "a.png")
+    assert_one_line(atelier("inspect", pictures / "a.png"), 2, "a.png does not say that atelier made it")
+    assert_one_line(atelier("inspect", pictures / "b.png"), 2, "b.png does not exist")
+    (pictures / "b.png").write_bytes(b"no picture")
+    assert_one_line(atelier("inspect", pictures / "b.png"), 2, "b.png: not a picture in a supported format")
 
 
 def test_the_traceback_only_with_debug(atelier: Atelier, tmp_path: Path) -> None:

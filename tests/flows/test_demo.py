@@ -102,8 +102,8 @@ def test_an_archive_is_restyled_once_and_can_tell_by_what(atelier: Atelier, work
         "pending": 0,
     }
     assert "broken.jpg" in (restyled / "_atelier" / "quarantine.csv").read_text()
-    lineage = json.loads(atelier("inspect", restyled / "trip" / "0.png", "--json").stdout)
-    assert lineage["model"]["version"] == "v1.0.0"
+    (inspected,) = json.loads(atelier("inspect", restyled / "trip" / "0.png", "--json").stdout)
+    assert inspected["lineage"]["model"]["version"] == "v1.0.0"
 
     def state() -> dict[str, tuple[int, bytes]]:
         return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(restyled.rglob("*.png"))}

@@ -37,8 +37,13 @@ def test_one_picture(atelier: Atelier, folder: Path) -> None:
     done = atelier(*command, "--to", "-dark,warm", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert decode(Path(json.loads(done.stdout)["file"]).read_bytes()).shape == (30, 44, 3)
-    said = json.loads(atelier("inspect", "out/painted.jpg", "--json", cwd=folder).stdout)
+    said = json.loads(atelier("inspect", "out/painted.jpg", "--json", cwd=folder).stdout)[0]["lineage"]
     assert (said["model"]["name"], said["parameters"]["to"]) == ("stargan", ["-dark", "warm"])
+    both = atelier("inspect", "out/painted.jpg", "photo.png", cwd=folder)
+    assert both.returncode == 2
+    assert both.stderr == "atelier: photo.png does not say that atelier made it\n"
+    for word in ("out/painted.jpg", "stargan", "dataset", "to ['-dark', 'warm']", "revision", "input"):
+        assert word in both.stdout
     assert_one_line(atelier(*command, "--to", "Beard", cwd=folder), 2, "'Beard'", "dark, light, warm")
     assert_one_line(atelier(*command, "--style", "warm", cwd=folder), 2, "stargan has no control 'styles'")
     assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "less than or equal to 1")

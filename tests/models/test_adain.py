@@ -21,7 +21,7 @@ from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.adain import Adain, AdainGenerator
 from atelier.models.methods.base import Batch
 from atelier.models.networks.mirror import Mirror
-from tests.models.tiny import ADAIN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+from tests.models.tiny import ADAIN, TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
 
 def style(seed: int, size: tuple[int, int] = (40, 32), **said: object) -> Style:
@@ -146,6 +146,7 @@ def test_the_trained_style_is_that_of_all_paintings() -> None:
 def test_strength_begins_at_the_picture_itself(model: artifact.TrainedModel) -> None:
     images = pictures(5)[:2, :, :30, :21]
     assert torch.equal(model.painter(Controls(0.0))(images), images)
+    assert_precision_is_kept(model.painter(), images)
     moved = [(model.painter(Controls(s))(images).float() - images.float()).abs().mean() for s in (0.01, 0.25, 0.5, 1.0)]
     assert moved[0] < 2
     for weaker, stronger in pairwise(moved):

@@ -10,7 +10,7 @@ from torch import nn
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from tests.models.tiny import CONFIG, pictures, trainer
+from tests.models.tiny import CONFIG, assert_precision_is_kept, pictures, trainer
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def test_round_trip(folder: Path) -> None:
     painted = model.painter()(images)
     assert painted.shape == images.shape
     assert not torch.equal(painted, images)
+    assert_precision_is_kept(model.painter(), images)
     assert torch.equal(model.painter(Controls(strength=0.0))(images), images)
     assert sorted(p.name for p in folder.iterdir()) == ["generator.safetensors", "model.json"]
 

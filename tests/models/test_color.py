@@ -15,7 +15,7 @@ from atelier.models.methods.base import to_float
 from atelier.models.methods.color import ColorConfig, Transfer, composed, from_lab, pyramid, statistics, to_lab
 from atelier.models.training import Batch, Trainer, load_checkpoint, places, save_checkpoint
 from tests.models.test_training import _connected
-from tests.models.tiny import TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
 CONFIG = ColorConfig(bands=3, style_images=8)
 
@@ -103,6 +103,8 @@ def test_a_model_paints_any_size_as_strong_as_it_is_told(tmp_path: Path, size: t
     none, half, full = (model.painter(Controls(s))(images) for s in (0.0, 0.5, 1.0))
     assert torch.equal(none, images)
     assert torch.equal(full, t.sample(images))
+    if size == (33, 50):
+        assert_precision_is_kept(model.painter(), images)
     assert (half.float() - (images.float() + full.float()) / 2).abs().max() <= 1
     with pytest.raises(ValueError, match="color has no control 'direction'"):
         model.painter(Controls(direction="b2a"))

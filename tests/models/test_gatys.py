@@ -20,7 +20,7 @@ from atelier.models.losses.perceptual import gram, style_loss
 from atelier.models.methods.gatys import Gatys, GatysConfig, GatysGenerator, Optimisation
 from atelier.models.training import Trainer, save_checkpoint
 from tests.models.test_training import _connected
-from tests.models.tiny import TRAINING, TinyEncoder, batches, ignore, pictures, trainer
+from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
 CONFIG = GatysConfig(steps=4, scales=2, style_images=16)
 
@@ -80,6 +80,7 @@ def test_painting_is_a_function_of_the_picture_alone(model: artifact.TrainedMode
     assert torch.equal(model.painter()(images[[0, 1, 1]]), painted[[0, 1, 1]])
     channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as decoded pictures lie
     assert torch.equal(model.painter()(channels_last), painted)
+    assert_precision_is_kept(model.painter(), images)
     with torch.inference_mode():
         assert torch.equal(model.painter()(images.clone()), painted)
 

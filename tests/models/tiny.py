@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from atelier.models.encoders import Encoder
 from atelier.models.methods.adain import AdainConfig
+from atelier.models.methods.base import Painter, to_float, to_uint8
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
@@ -108,6 +109,15 @@ def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Cal
 
 def trainer(config: Any = CONFIG, **changes: Any) -> Trainer:
     return Trainer(config, replace(TRAINING, **changes), TinyEncoder())
+
+
+def assert_precision_is_kept(paint: Painter, images: Tensor) -> None:
+    """uint8 and float32 pictures are painted alike, and each comes back as what it came as."""
+    levels, values = paint(images), paint(to_float(images, images.device))
+    assert (levels.dtype, values.dtype) == (torch.uint8, torch.float32)
+    assert torch.equal(to_uint8(values), levels)
+    assert len(values.unique()) > 256
+    assert values.abs().max() <= 1
 
 
 def ignore(*_: object) -> None:

@@ -1,5 +1,7 @@
 import json
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +21,15 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_every_format_tells_its_lineage(format: str) -> None:
     assert lineage.read(encode(PICTURE, format, xmp=lineage.packet(SOME))) == SOME
+
+
+def test_the_revision_of_the_code_is_told_and_makes_no_difference() -> None:
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert SOME.revision == revision.stdout.strip()
+    older = replace(SOME, revision="f" * 40)
+    read = lineage.read(encode(PICTURE, "png", xmp=lineage.packet(older)))
+    assert read == SOME
+    assert read.revision == older.revision
 
 
 def test_names_with_markup_come_back() -> None:
@@ -41,6 +52,14 @@ def test_equal_lineages_give_equal_bytes() -> None:
 @pytest.mark.parametrize("xmp", [None, b"<x/>", b"no xml", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
 def test_other_pictures_tell_nothing(xmp: bytes | None) -> None:
     assert lineage.read(encode(PICTURE, "png", xmp=xmp)) is None
+
+
+@pytest.mark.parametrize("parameters", ["[" * 50_000, "5", "{", "null"])
+def test_a_packet_of_ours_that_somebody_changed_tells_nothing(parameters: str) -> None:
+    packet = lineage.packet(replace(SOME, parameters={}))
+    assert packet.count(b'"{}"') == 1
+    data = encode(PICTURE, "png", xmp=packet.replace(b'"{}"', f'"{parameters}"'.encode()))
+    assert lineage.read(data) is None
 
 
 def test_what_is_too_long_for_a_jpeg_is_refused() -> None:

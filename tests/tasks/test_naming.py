@@ -17,14 +17,15 @@ def test_names_keep_folders_and_stem_and_get_the_suffix_of_their_format() -> Non
     }
 
 
-def test_keep_changes_only_what_cannot_be_kept() -> None:
-    assert plan_outputs(["a.JPEG", "b.png", "c.gif", "d.webp"], "keep") == {
-        "a.JPEG": "a.JPEG",
-        "b.png": "b.png",
-        "c.gif": "c.png",
-        "d.webp": "d.webp",
+def test_keep_changes_only_names_that_say_no_format() -> None:
+    kept = ["a.JPEG", "b.png", "c.gif", "d.webp", "e.TIF", "f.tiff", "g.bmp", "h.avif", "i.apng"]
+    assert plan_outputs([*kept, "no_suffix", "x.dat"], "keep") == {
+        **{name: name for name in kept},
+        "no_suffix": "no_suffix.png",
+        "x.dat": "x.dat.png",
     }
-    assert [output_format(name, "keep") for name in ("a.JPEG", "b.png", "c.gif")] == ["jpeg", "png", "png"]
+    formats = ["jpeg", "png", "gif", "webp", "tiff", "tiff", "bmp", "avif", "png"]
+    assert [output_format(name, "keep") for name in kept] == formats
 
 
 def test_inputs_that_would_meet_keep_their_original_suffix() -> None:

@@ -44,7 +44,8 @@ from atelier.tasks.stylization import StylizeConfig, stylize
 source, destination, model, address, extra = sys.argv[1:]
 options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}
 if extra:
-    options["runtime_env"] = {"env_vars": {"PYTHONPATH": extra}}
+    paths = os.pathsep.join(filter(None, (extra, os.environ.get("PYTHONPATH"))))
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
 identity = identify(Path(model), "style-model", "v1")
 stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
         connect=lambda: ray.init(**options, logging_level="error", log_to_driver=False))
@@ -429,6 +430,61 @@ def test_what_fails_for_one_picture_is_its_own(
         "2.png": "stylize",
     }
     assert not any((tmp_path / "out/_atelier/inflight").iterdir())
+
+
+def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist) -> None:
+    """Frames of one file, frames of another size and of another depth: each is painted as it would be alone."""
+    stylist.order = replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3))
+    arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
+    frames = [Image.fromarray(array) for array in arrays]
+    paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png", "photo.png")]
+    frames[0].save(paths[0])
+    frames[0].save(paths[1], lossless=True, save_all=True, append_images=frames[1:3], duration=40)
+    deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
+    Image.fromarray(deep).save(paths[2], save_all=True, append_images=[frames[1], Image.fromarray(arrays[2][:9])])
+    frames[0].save(paths[3], save_all=True, append_images=frames[1:])
+    paths[4].write_bytes(b"")
+    frames[0].save(paths[5], "JPEG")
+    answers = _ask(stylist, *paths)
+    assert answers["many.gif"] == ("quarantined", "the file has more frames or pages than the limit of 3")
+    assert answers["no.png"] == ("quarantined", "the file is empty")
+    assert {answers[path.name] for path in (*paths[:3], paths[5])} == {("done", "")}
+
+    def painted(array: np.ndarray) -> np.ndarray:
+        made = stylist.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
+        return made.permute(1, 2, 0).numpy()
+
+    out = tmp_path / "out"
+    assert np.array_equal(np.asarray(Image.open(out / "a.png")), painted(arrays[0]))
+    assert (out / "photo.png").read_bytes().startswith(b"\x89PNG"), "a name says what is written, contents what is read"
+    with Image.open(out / "moving.webp") as moving:
+        for number in range(3):
+            moving.seek(number)
+            assert np.array_equal(np.asarray(moving.convert("RGB")), painted(arrays[number]))
+    with Image.open(out / "scan.tif") as scan:
+        assert [scan.n_frames, scan.mode] == [3, "I;16"]
+        grey = np.repeat(deep[..., None], 3, axis=2)
+        luma = painted((grey / 32767.5 - 1).astype(np.float32)) @ [0.299, 0.587, 0.114]
+        assert np.abs(np.asarray(scan).astype(int) - (luma + 1) * 32767.5).max() <= 1
+        for number, array in ((1, arrays[1]), (2, arrays[2][:9])):
+            scan.seek(number)
+            assert np.array_equal(np.asarray(scan), painted(array))
+
+
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16")
+def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, stylist: Stylist) -> None:
+    deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
+    Image.fromarray(deep).save(tmp_path / "scan.tif")
+    shallow = _picture(tmp_path / "a.png", 1)
+    order = replace(stylist.order, config=replace(CONFIG, format="keep"))
+    plan = replace(order.plan, precision="bfloat16")
+    pixels = []
+    for each in (order, replace(order, execution=Execution(plan))):
+        worker = Stylist(each)
+        assert set(_ask(worker, tmp_path / "scan.tif", shallow).values()) == {("done", "")}
+        pixels.append([np.asarray(Image.open(tmp_path / "out" / name)) for name in ("scan.tif", "a.png")])
+    assert np.array_equal(pixels[0][0], pixels[1][0])
+    assert not np.array_equal(pixels[0][1], pixels[1][1]), "eight bits follow the plan"
 
 
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:

@@ -228,6 +228,21 @@ def stylize(
     ] = None,
     style_weight: Annotated[float | None, typer.Option(help="Times the usual weight of the style (gatys).")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimisation of each picture (gatys).")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="keep (the default: what goes in comes out, with its depth, transparency, pages and frames), png, "
+            "jpeg, webp or avif. In a jpeg transparency is white and the first frame counts; only TIFF has pages."
+        ),
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG, WebP and AVIF; 95 unless told.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Longest side of the outputs, in px; smaller pictures stay as they are.")
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        typer.Option(help="keep (the default) EXIF, GPS too, resolution and comments of the pictures, or strip them."),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(help="torch, openvino, or auto: what is measured as quickest, where there is much to do."),
@@ -243,6 +258,7 @@ def stylize(
     wishes = {
         "strength": strength, "direction": direction, "to": to.split(",") if to else None, "styles": style,
         "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
+        "format": format, "quality": quality, "size": size, "metadata": metadata,
         "execution": {"backend": backend, "precision": precision, "device": device},
     }  # fmt: skip
     job = flow.plan(source, destination, model, wishes, workspace)
@@ -287,17 +303,22 @@ def generate(
     result(summary, as_json, text=flow.story(summary))
 
 
-@app.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg")
+@app.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg restyled/holiday/0002.jpg")
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A picture that atelier made.")], as_json: JsonOption = False
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures that atelier made.")],
+    as_json: JsonOption = False,
 ) -> None:
-    """Say which model, dataset and parameters made a picture."""
-    from atelier.tasks.lineage import read
+    """Say which model, dataset, parameters, code and input made a picture; exit code 2 where one does not say."""
+    from atelier.flows.inspect import inspect as read
 
-    lineage = read(file.read_bytes())
-    if lineage is None:
-        raise ValueError(f"{file} does not say that atelier made it")
-    result(lineage, as_json)
+    found = read(files)
+    if as_json or any(one.lineage for one in found):
+        result(found, as_json, text="\n\n".join(one.story for one in found if one.lineage))
+    silent = [one.problem for one in found if one.problem]
+    for problem in silent:
+        say(f"atelier: {problem}")
+    if silent:
+        raise typer.Exit(2)
 
 
 @app.command(epilog="Example: atelier report --workspace demo")

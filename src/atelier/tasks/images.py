@@ -6,20 +6,25 @@ tried. Everything that can go wrong with one file is a `BadImage` whose text a p
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
+
+from atelier.tasks import gif
+from atelier.tasks.color import to_srgb
+from atelier.tasks.png import XMP_KEYWORD
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-XMP_KEYWORD = "XML:com.adobe.xmp"  # the PNG text chunk that the XMP specification names
+MAX_SCANS = 500  # of one JPEG: each goes over the whole picture, however few its bytes; cameras and programs make ten
 
 
 class BadImage(ValueError):  # noqa: N818 (it says what it is about, like StopIteration)
@@ -50,6 +55,52 @@ def check_size(size: int, most: int) -> None:
         raise BadImage(f"the file has {size:,} bytes, more than the limit of {most:,}")
 
 
+@contextmanager
+def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+    """Open an image file by its contents, whatever its name says; nothing is decoded yet.
+
+    Args:
+        data: the file's bytes.
+        limits: what the file may cost.
+
+    Raises:
+        BadImage: with the reason; whatever a decoder raises inside the block becomes one too.
+    """
+    if not data:
+        raise BadImage("the file is empty")
+    check_size(len(data), limits.max_bytes)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
+                if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+                    raise BadImage(f"the JPEG has more than {MAX_SCANS} scans: it is made to keep a decoder busy")
+                yield image
+    except BadImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"the picture has more pixels than the limit of {limits.max_pixels:,}") from error
+    except MemoryError as error:
+        raise BadImage("the picture does not fit into memory") from error
+    except Exception as error:  # decoders raise nearly every type on damaged input
+        if "MAX_TEXT" in str(error):
+            raise BadImage("the file's metadata unpacks to more than 1 MB: it may be a decompression bomb") from error
+        raise BadImage(f"the file is damaged: {_one_line(error)}") from error
+
+
+def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None:
+    """Refuse what has more pixels than it may.
+
+    Raises:
+        BadImage: it has.
+    """
+    if pixels > limits.max_pixels:
+        raise BadImage(f"{what} has {pixels:,} pixels, more than the limit of {limits.max_pixels:,}")
+
+
 def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
     """Decode the first frame of an image file.
 
@@ -66,52 +117,75 @@ def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
     Raises:
         BadImage: with the reason.
     """
-    if not data:
-        raise BadImage("the file is empty")
-    check_size(len(data), limits.max_bytes)
+    with opened(data, limits) as image:
+        image.load()
+        colour, alpha = separated(image)
+        return np.asarray(colour if alpha is None else on_white(colour, alpha), dtype=np.uint8)
+
+
+def separated(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """A decoded picture, upright, as RGB in sRGB; and its alpha (L), None where it is opaque.
+
+    Raises:
+        BadImage: its samples or colours are of a kind that is not understood.
+    """
+    profile = image.info.get("icc_profile")
+    image = upright(image)
+    if image.mode in ("I", "F"):
+        raise BadImage("32-bit samples have no agreed white: convert the file to 8 or 16 bits")
+    if image.mode in ("LAB", "HSV"):
+        raise BadImage(f"{image.mode} colours are not supported: convert the file to RGB")
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)  # (H, W) 0…65535
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    if image.mode not in ("RGB", "CMYK", "L"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return to_srgb(image, profile), alpha
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture with its EXIF orientation applied; unreadable EXIF says nothing about orientation."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > limits.max_pixels:
-                    raise BadImage(
-                        f"the picture has {width} × {height} pixels, more than the limit of {limits.max_pixels:,}"
-                    )
-                image.load()
-                return np.asarray(_srgb(image), dtype=np.uint8)
-    except BadImage:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(f"the picture has more pixels than the limit of {limits.max_pixels:,}") from error
-    except MemoryError as error:
-        raise BadImage("the picture does not fit into memory") from error
-    except Exception as error:  # decoders raise nearly every type on damaged input
-        raise BadImage(f"the file is damaged: {_one_line(error)}") from error
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
+        return image
 
 
-def load(path: Path, limits: Limits = Limits()) -> tuple[bytes, Pixels]:
-    """Read and decode one file that a person names.
+def on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Composite a picture on white."""
+    return Image.composite(colour, Image.new(colour.mode, colour.size, "white"), alpha)
 
-    Args:
-        path: of the file.
-        limits: what it may cost; its size is checked before it is read.
 
-    Returns:
-        The file's bytes, and its pixels as `decode` gives them.
+def contents(path: Path, limits: Limits = Limits()) -> bytes:
+    """Read a file that a person names, without decoding it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        BadImage: names the file and the reason.
+        BadImage: it is too large; names the file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"picture {path} does not exist")
     try:
         check_size(path.stat().st_size, limits.max_bytes)
-        data = path.read_bytes()
-        return data, decode(data, limits)
+    except BadImage as error:
+        raise BadImage(f"{path} cannot be read: {error}") from error
+    return path.read_bytes()
+
+
+def load(path: Path) -> Pixels:
+    """Read and decode one file that a person names, as `decode` does.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        BadImage: names the file and the reason.
+    """
+    data = contents(path)
+    try:
+        return decode(data)
     except BadImage as error:
         raise BadImage(f"{path} cannot be read: {error}") from error
 
@@ -176,56 +250,10 @@ def read_xmp(data: bytes) -> bytes | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                packet = image.info.get("xmp")
+                packet = gif.read_xmp(data) if image.format == "GIF" else image.info.get("xmp")
     except Exception as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
     return packet.encode() if isinstance(packet, str) else packet
-
-
-def _srgb(image: Image.Image) -> Image.Image:
-    """A decoded picture as upright RGB8 sRGB on white."""
-    profile = image.info.get("icc_profile")
-    image = _upright(image)
-    if image.mode in ("I", "F"):
-        raise BadImage("32-bit samples have no agreed white: convert the file to 8 or 16 bits")
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)  # (H, W) 0…65535
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
-    if image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    image = _to_srgb(image, profile)
-    if alpha is not None:
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    return image
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied; unreadable EXIF says nothing about orientation."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
-        return image
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB, CMYK or grey to RGB, by its ICC profile where that is usable."""
-    if profile:
-        try:
-            return ImageCms.applyTransform(image, _transform(profile, image.mode)) or image
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a damaged profile, or one of another colour space: sRGB is the best guess
-    return image.convert("RGB")
-
-
-@lru_cache(maxsize=16)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """The transform to sRGB: building one costs more than applying it, and archives repeat few profiles."""
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,9 @@ user and carries no time, so that equal work gives equal bytes.
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+import subprocess
+from dataclasses import astuple, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,6 +27,19 @@ IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 OURS = "urn:atelier:lineage:1"
 IDENTITY = ("model", "version", "method", "dataset", "weights")  # as ModelIdentity has them
 MAX_PACKET_BYTES = 60_000  # what one JPEG segment holds
+
+
+@lru_cache(maxsize=1)
+def code_revision() -> str:
+    """The git commit of the code that runs, "" where it runs from no checkout of its own."""
+    here = Path(__file__)
+    commands = (("ls-files", "--error-unmatch", here.name), ("rev-parse", "HEAD"))
+    try:
+        for command in commands:
+            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,8 @@ class Lineage:
     parameters: dict[str, Any]  # what the output depends on beside the model and the input, such as the strength
     input_sha256: str  # "" where it was made from no picture
     software: str = SOFTWARE
+    # equal work of equal software is equal, whichever revision did it
+    revision: str = field(default_factory=code_revision, compare=False)
 
 
 def identify(folder: Path, name: str, version: str) -> ModelIdentity:
@@ -107,6 +124,7 @@ def packet(lineage: Lineage) -> bytes:
         **dict(zip(IDENTITY, astuple(lineage.model), strict=True)),
         "parameters": json.dumps(lineage.parameters, sort_keys=True),
         "input": lineage.input_sha256,
+        "revision": lineage.revision,
     }
     attributes = "".join(f"\n   atelier:{key}={quoteattr(_printable(value))}" for key, value in ours.items())
     source = SOURCE_TYPE if lineage.input_sha256 else GENERATED_TYPE
@@ -146,9 +164,12 @@ def read(data: bytes) -> Lineage | None:
         ours = {key: found.attrib[f"{{{OURS}}}{key}"] for key in (*IDENTITY, "parameters", "input")}
         parameters = json.loads(ours["parameters"])
         software = found.attrib[f"{{{XMP}}}CreatorTool"]
-    except (ElementTree.ParseError, StopIteration, KeyError, ValueError):
+        revision = found.attrib.get(f"{{{OURS}}}revision", "")
+    except (ElementTree.ParseError, StopIteration, KeyError, ValueError, RecursionError):
         return None
-    return Lineage(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software)
+    if not isinstance(parameters, dict):
+        return None
+    return Lineage(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
 
 
 def _printable(value: str) -> str:

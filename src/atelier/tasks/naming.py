@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 RESERVED = "_atelier"
-SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-WRITTEN = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".webp": "webp"}
-PICTURES = frozenset(WRITTEN) | {".gif", ".tif", ".tiff", ".bmp", ".avif"}
+SUFFIX = {"jpeg": ".jpg", "tiff": ".tif"} | {form: f".{form}" for form in ("png", "webp", "avif", "gif", "bmp")}
+PICTURES = {suffix: form for form, suffix in SUFFIX.items()}
+PICTURES |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".apng": "png"}
 
 
 def output_format(name: str, wanted: str) -> str:
-    """The format that an input is written in: "png", "jpeg" or "webp".
+    """The format that an input is written in, one of `SUFFIX`'s keys.
 
     Args:
-        name: the input's name.
-        wanted: one of these, or "keep", which writes what cannot be kept (GIF, TIFF, BMP, AVIF) as PNG.
+        name: the input's name, which decides before anything is opened: a JPEG that is called `a.png` becomes a PNG.
+        wanted: one of them, or "keep", which keeps what the name says and is PNG where it says nothing.
     """
-    return WRITTEN.get(split_suffix(name)[1].lower(), "png") if wanted == "keep" else wanted
+    return PICTURES.get(split_suffix(name)[1].lower(), "png") if wanted == "keep" else wanted
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -35,7 +35,7 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | N
 
     Args:
         names: relative POSIX paths of the inputs, each once.
-        wanted: "keep", "png", "jpeg" or "webp".
+        wanted: "keep", "png", "jpeg", "webp" or "avif".
         taken: outputs by input that an earlier run of the job planned: kept as they are.
 
     Returns:
@@ -72,7 +72,7 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | N
 
 def _natural(name: str, format: str) -> str:
     stem, suffix = split_suffix(name)
-    fits = WRITTEN.get(suffix.lower()) == format
+    fits = PICTURES.get(suffix.lower()) == format
     return _unreserved(name if fits else (stem if suffix.lower() in PICTURES else name) + SUFFIX[format])
 
 

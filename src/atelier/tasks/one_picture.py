@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.controls import check
-from atelier.tasks.images import BadImage, Limits, encode, load
+from atelier.tasks import paintings, photographs
+from atelier.tasks.images import BadImage, Limits, contents
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
 from atelier.tasks.naming import PICTURES, RESERVED, output_format, plan_outputs
 from atelier.tasks.stylist import StylizeConfig, stamped
 from atelier.tasks.whole_files import write
 from atelier.tasks.wishes import wished
-
-FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
 
 @dataclass(frozen=True)
@@ -35,33 +34,36 @@ def paint_one(
 
     Args:
         picture: the input.
-        out: a file name with a suffix of `FORMATS`, or the folder to write into under the picture's own name.
+        out: a file name with a suffix of `PICTURES`, or the folder to write into under the picture's own name.
         model: the model folder.
         config: parameters.
         identity: which model this is (`lineage.identify`).
         base: what the styles' pictures are relative to.
 
     Raises:
-        ValueError: the picture cannot be read, the method does not honour a control, or `out` is of a format that is
-            not written, or in the folder of a job.
+        ValueError: the picture cannot be read or written, the method does not honour a control, or `out` is in the
+            folder of a job.
         FileExistsError: there is another file of this name.
     """
     started = time.monotonic()
     controls = wished(config, base)
     check(identity.method, controls)
-    data, pixels = load(picture, Limits(config.max_bytes, config.max_pixels))
     suffix = "" if out.is_dir() else out.suffix.lower()
-    if suffix in FORMATS:
-        target, form = out, FORMATS[suffix]
-    elif suffix in PICTURES:
-        raise ValueError(f"{out}: {suffix} is not written: name a {', '.join(FORMATS)} or a folder")
+    if suffix in PICTURES:
+        target, form = out, PICTURES[suffix]
     else:
         target = out / plan_outputs([picture.name], config.format, {})[picture.name]
         form = output_format(picture.name, config.format)
     if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
         raise ValueError(f"{target} is in {job}, which holds the pictures of a job: name another place")
+    limits = Limits(config.max_bytes, config.max_pixels)
+    data = contents(picture, limits)
+    try:
+        photograph = photographs.read(data, limits, form, size=config.size, max_frames=config.max_frames)
+    except BadImage as error:
+        raise BadImage(f"{picture} cannot be read: {error}") from error
     lineage = Lineage(identity, stamped(controls, config), hashlib.sha256(data).hexdigest())
-    height, width = pixels.shape[:2]
+    height, width = photograph.frames[0].pixels.shape[:2]
     if target.exists():
         with suppress(BadImage):
             if target.is_file() and read(target.read_bytes()) == lineage:
@@ -73,6 +75,10 @@ def paint_one(
     from atelier.models import artifact
 
     paint = artifact.load(model).painter(controls)
-    painted = paint(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0].permute(1, 2, 0).contiguous().numpy()
-    write(target, encode(painted, form, quality=config.quality, xmp=packet(lineage)))
+    painted = []
+    for frame in photograph.frames:
+        image = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+        painted.append(paint(image)[0].permute(1, 2, 0).contiguous().numpy())
+    xmp, strip = packet(lineage), config.metadata == "strip"
+    write(target, paintings.write(photograph, painted, form, quality=config.quality, xmp=xmp, strip=strip))
     return Painted(target, width, height, round(time.monotonic() - started, 2), painted=True)

@@ -10,6 +10,7 @@ import uuid
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,14 +18,20 @@ import numpy as np
 import pyarrow as pa
 
 from atelier.models.controls import Controls, Direction
+from atelier.tasks import paintings, photographs
+from atelier.tasks.deep import Deep
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
-from atelier.tasks.images import BadImage, Limits, Pixels, decode, encode
+from atelier.tasks.images import BadImage, Limits, Pixels
 from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
-from atelier.tasks.lineage import Lineage, ModelIdentity, packet
+from atelier.tasks.lineage import Lineage, ModelIdentity, code_revision, packet
 from atelier.tasks.naming import RESERVED, output_format
+from atelier.tasks.photographs import Photograph
 from atelier.tasks.sources import Entry, read
 
-MAX_HELD_PIXELS = 2**25  # decoded pictures that wait for a full batch: 100 MB
+Image = Pixels | Deep
+Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
+
+MAX_HELD_BYTES = 10**8  # decoded pictures that wait for a full batch
 ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
 ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
 TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY})
@@ -62,10 +69,26 @@ class StylizeConfig:
     steps: int | None = field(
         default=None, metadata={"description": "of gatys' optimisation; null takes its own", "ge": 1}
     )
-    format: Literal["keep", "png", "jpeg", "webp"] = field(
-        default="keep", metadata={"description": "format of the outputs; keep writes GIF, TIFF, BMP and AVIF as PNG"}
+    format: Literal["keep", "png", "jpeg", "webp", "avif"] = field(
+        default="keep",
+        metadata={
+            "description": "format of the outputs; keep writes what the name of the input says, with its mode, depth, "
+            "alpha and frames. JPEG has neither alpha, which goes on white, nor frames after the first"
+        },
     )
-    quality: int = field(default=95, metadata={"description": "of JPEG and WebP outputs", "ge": 1, "le": 100})
+    quality: int = field(default=95, metadata={"description": "of JPEG, WebP and AVIF outputs", "ge": 1, "le": 100})
+    size: int | None = field(
+        default=None,
+        metadata={
+            "description": "longest side of the outputs, in px; larger pictures are made smaller before they are "
+            "stylized. null leaves every size",
+            "ge": 1,
+        },
+    )
+    metadata: Literal["keep", "strip"] = field(
+        default="keep",
+        metadata={"description": "EXIF (GPS too), resolution and comments of the inputs: keep or strip"},
+    )
     execution: ExecutionConfig = field(
         default_factory=ExecutionConfig, metadata={"description": "how the model is run"}
     )
@@ -76,11 +99,16 @@ class StylizeConfig:
         default=2**24,
         metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
     )
+    max_frames: int = field(
+        default=1000,
+        metadata={"description": "most frames or pages of one file; one with more goes to quarantine", "ge": 1},
+    )
 
 
 def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
     """The parameters that an output tells of itself."""
-    return {"strength": controls.strength, **controls.said(), "quality": config.quality}
+    made = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
+    return {"strength": controls.strength, **controls.said(), **made}
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,7 @@ class Order:
     controls: Controls
     execution: Execution
     attempt: int
+    revision: str = field(default_factory=code_revision)  # of the code of whoever gives the order
 
     @property
     def plan(self) -> Plan:
@@ -103,7 +132,7 @@ class Order:
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
         parameters = stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
-        return Lineage(self.identity, parameters, input_sha256)
+        return Lineage(self.identity, parameters, input_sha256, revision=self.revision)
 
 
 @dataclass(frozen=True)
@@ -121,8 +150,13 @@ class Picture:
     """A decoded input."""
 
     task: Task
-    pixels: Pixels
+    photograph: Photograph
     sha256: str
+
+    @property
+    def frames(self) -> list[Image]:
+        """What there is to paint."""
+        return [frame.pixels for frame in self.photograph.frames]
 
 
 class Stopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
@@ -154,6 +188,7 @@ class Stylist:
             execution.refuse_other(order.plan)
             trained = artifact.load(order.model, order.plan.device)
             self.paint = execution.painter(trained, order.controls, order.plan, order.execution.network)
+            self.paint_deep = trained.painter(order.controls)  # bfloat16 has fewer bits than such pictures
         except (ValueError, OSError) as error:
             self.refusal = str(error)
 
@@ -191,20 +226,23 @@ class Stylist:
         return rows
 
     def _stylize(self, tasks: list[Task], written: list[Future[Row]]) -> list[Row]:
-        """Open and paint tasks, batch by batch of one size; returns those that failed before they were written."""
+        """Open and paint tasks, batch by batch of one kind; returns those that failed before they were written."""
         rows: list[Row] = []
-        waiting: dict[tuple[int, int], list[Picture]] = defaultdict(list)
+        waiting: dict[Kind, list[Picture]] = defaultdict(list)
         for task in tasks:
             opened = self._open(task)
             if isinstance(opened, Row):
                 rows.append(opened)
                 continue
-            size = (opened.pixels.shape[0], opened.pixels.shape[1])
-            waiting[size].append(opened)
-            held = {(h, w): len(pictures) * h * w for (h, w), pictures in waiting.items()}
-            if len(waiting[size]) == self.order.plan.batch_size(*size):
-                rows += self._paint(waiting.pop(size), written)
-            elif sum(held.values()) > MAX_HELD_PIXELS:
+            if len(opened.frames) > 1:  # it fills batches of its own
+                rows += self._paint([opened], written)
+                continue
+            kind = _kind(opened.frames[0])
+            waiting[kind].append(opened)
+            held = {each: sum(p.frames[0].nbytes for p in pictures) for each, pictures in waiting.items()}
+            if len(waiting[kind]) == self.order.plan.batch_size(*kind[:2]):
+                rows += self._paint(waiting.pop(kind), written)
+            elif sum(held.values()) > MAX_HELD_BYTES:
                 rows += self._paint(waiting.pop(max(held, key=held.__getitem__)), written)
         for pictures in waiting.values():
             rows += self._paint(pictures, written)
@@ -222,17 +260,24 @@ class Stylist:
         except BadImage as error:
             return self._quarantine(task, "read", str(error))
         sha256 = hashlib.sha256(data).hexdigest()
+        config = self.order.config
+        form = output_format(task.input, config.format)
         try:
-            return Picture(task, decode(data, self.limits), sha256)
+            photograph = photographs.read(data, self.limits, form, size=config.size, max_frames=config.max_frames)
+            return Picture(task, photograph, sha256)
         except BadImage as error:
             return self._quarantine(task, "decode", str(error), sha256)
 
     def _paint(self, pictures: list[Picture], written: list[Future[Row]]) -> list[Row]:
-        """Stylize pictures of one size and hand them to the writers; returns those that failed before."""
+        """Stylize pictures that share a batch, or one of several frames; hand them to the writers.
+
+        Returns:
+            Those that failed before.
+        """
         for picture in pictures:
             self.marks.enter(picture.task.input, "stylize")
         try:
-            painted = self._forward([picture.pixels for picture in pictures])
+            painted = self._painted([frame for picture in pictures for frame in picture.frames])
         except (RuntimeError, ValueError) as error:  # torch raises these, for want of memory too
             if len(pictures) > 1:
                 return [row for picture in pictures for row in self._paint([picture], written)]
@@ -240,26 +285,40 @@ class Stylist:
             return [self._quarantine(picture.task, "stylize", f"the model failed: {_one_line(error)}", picture.sha256)]
         for future in written:
             future.result()  # one batch at most waits to be written
-        written += [self.writers.submit(self._finish, *pair) for pair in zip(pictures, painted, strict=True)]
+        frames = iter(painted)
+        for picture in pictures:
+            own = list(islice(frames, len(picture.frames)))
+            written.append(self.writers.submit(self._finish, picture, own))
         return []
 
-    def _forward(self, pictures: list[Pixels]) -> list[Pixels]:
-        """Stylize up to a batch of pictures of one size, padded to the batch that the plan says."""
+    def _painted(self, frames: list[Image]) -> list[Image]:
+        """Stylize frames of any kind, in batches of neighbours of one kind."""
+        painted: list[Image] = []
+        for kind, same in groupby(frames, _kind):
+            while batch := list(islice(same, self.order.plan.batch_size(*kind[:2]))):
+                painted += self._forward(batch)
+        return painted
+
+    def _forward(self, pictures: list[Image]) -> list[Image]:
+        """Stylize up to a batch of pictures of one kind, padded to the batch that the plan says."""
         import torch
 
         height, width = pictures[0].shape[:2]
         padding = self.order.plan.batch_size(height, width) - len(pictures)
         batch = np.stack(pictures + [pictures[-1]] * padding)  # (B, H, W, 3)
         images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.order.plan.device)  # (B, 3, H, W)
-        painted = self.paint(images)
+        painted = self.paint(images) if batch.dtype == np.uint8 else self.paint_deep(images)
         return list(painted[: len(pictures)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
-    def _finish(self, picture: Picture, pixels: Pixels) -> Row:
+    def _finish(self, picture: Picture, painted: list[Image]) -> Row:
         """Encode and commit one output."""
         task, order = picture.task, self.order
         try:
             xmp = packet(order.lineage(picture.sha256))
-            data = encode(pixels, output_format(task.input, order.config.format), quality=order.config.quality, xmp=xmp)
+            form, strip = output_format(task.input, order.config.format), order.config.metadata == "strip"
+            data = paintings.write(
+                picture.photograph, painted, form, quality=order.config.quality, xmp=xmp, strip=strip
+            )
         except ValueError as error:
             return self._quarantine(task, "encode", str(error), picture.sha256)
         target = order.destination / task.output
@@ -286,6 +345,10 @@ class Stylist:
     def _quarantine(self, task: Task, stage: str, reason: str, sha256: str = "") -> Row:
         row = Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256)
         return replace(row, attempt=self.order.attempt)
+
+
+def _kind(image: Image) -> Kind:
+    return image.shape[0], image.shape[1], image.dtype.name
 
 
 def _task(values: dict[str, Any]) -> Task:

@@ -68,7 +68,7 @@ def _path(name: str, base: Path) -> Path:
 
 
 def _picture(name: str, base: Path) -> Pixels:
-    _, pixels = load(_path(name, base))
+    pixels = load(_path(name, base))
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_PX / max(height, width))
     return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else pixels

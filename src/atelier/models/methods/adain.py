@@ -28,7 +28,7 @@ from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast, pad, to_float, to_uint8
+from atelier.models.methods.base import Batch, Method, Painter, Part, as_given, autocast, pad, to_float
 from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
 from atelier.models.networks.mirror import Mirror
 from atelier.models.networks.patchgan import PatchGan
@@ -254,7 +254,7 @@ def _paint(
     preserve_color: bool,
     images: Tensor,
 ) -> Tensor:
-    """Paint uint8 pictures (B, 3, H, W) of any size."""
+    """Paint pictures (B, 3, H, W) of any size, see `Painter`."""
     if strength == 0:
         return images
     height, width = images.shape[2:]
@@ -270,7 +270,7 @@ def _paint(
         if preserve_color:
             y = keep_color(y, x)
         y = torch.lerp(x, y, torch.stack(masks).sum(0).clamp(max=1))
-    return to_uint8(y[:, :, :height, :width]).to(images.device)
+    return as_given(y[:, :, :height, :width], images)
 
 
 def _stretched(look: Look, height: int, width: int) -> Tensor:

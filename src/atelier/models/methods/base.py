@@ -14,7 +14,9 @@ from atelier.models.controls import Controls
 from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
 
-Painter = Callable[[Tensor], Tensor]  # uint8 pictures (B, 3, H, W) of any size to the same, painted
+# pictures (B, 3, H, W) of any size to the same, painted: uint8 to uint8, float32 in [-1, 1] to float32, whose precision
+# is then the network's own and not that of 256 levels
+Painter = Callable[[Tensor], Tensor]
 
 MULTIPLE = 4  # height and width that generators take are multiples of this, px: two halvings
 MINIMUM = 8  # and at least this, px: reflection inside needs two positions at a quarter of the size
@@ -60,13 +62,20 @@ class Part:
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 0…255 to float32 in [-1, 1], on the device."""
-    return images.to(device, non_blocking=True).float() / 127.5 - 1
+    """uint8 0…255, or float32 that is there already, to float32 in [-1, 1], on the device."""
+    images = images.to(device, non_blocking=True)
+    return images if images.is_floating_point() else images.float() / 127.5 - 1
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Float in [-1, 1] (clipped) to uint8 0…255, rounded."""
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def as_given(painted: Tensor, images: Tensor) -> Tensor:
+    """Float in [-1, 1] (clipped) on the device and in the type, uint8 or float32, of the pictures that were painted."""
+    kept = painted.float().clamp(-1, 1) if images.is_floating_point() else to_uint8(painted)
+    return kept.to(images.device)
 
 
 class Method(ABC):
@@ -152,14 +161,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
-    """Run a generator that keeps positions over uint8 pictures of any size, and mix its result with the original.
+    """Run a generator that keeps positions over pictures of any size, and mix its result with the original.
 
     Mixing is linear in sRGB: x + strength · (G(x) − x). The generator keeps every shape where it is, so halfway shows a
     half-painted picture and no double contours; strength 0 is the input bit by bit.
 
     Args:
         generator: (B, 3, H, W) in [-1, 1] to the same, for sizes as `MULTIPLE` and `MINIMUM` say.
-        images: uint8 (B, 3, H, W).
+        images: (B, 3, H, W), as a `Painter` takes and returns them.
         strength: 0…1.
     """
     if strength == 0:
@@ -168,7 +177,7 @@ def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     x = pad(to_float(images, next(generator.parameters()).device), MULTIPLE, MINIMUM)
     with torch.inference_mode():
         y = torch.lerp(x, generator(x).float().clamp(-1, 1), strength)
-    return to_uint8(y[:, :, :height, :width]).to(images.device)
+    return as_given(y[:, :, :height, :width], images)
 
 
 def one_network(painter: Painter) -> nn.Module | None:

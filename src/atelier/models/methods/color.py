@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Batch, Method, Painter, to_float, to_uint8
+from atelier.models.methods.base import Batch, Method, Painter, as_given, to_float
 from atelier.models.methods.styles import domain_means
 
 GAIN = 3.0  # of a band's standard deviation, at most
@@ -152,10 +152,10 @@ class Color(Method):
 
 
 def _painted(transfer: nn.Module, images: Tensor, strength: float) -> Tensor:
-    """uint8 (B, 3, H, W) to the same, mixed linearly in sRGB."""
+    """Pictures (B, 3, H, W) to the same, see `Painter`, mixed linearly in sRGB."""
     if strength == 0:
         return images
     x = to_float(images, next(transfer.buffers()).device)
     with torch.inference_mode():
         y = torch.lerp(x, transfer(x), strength)
-    return to_uint8(y).to(images.device)
+    return as_given(y, images)

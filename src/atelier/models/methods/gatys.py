@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Painter, pad, to_float, to_uint8
+from atelier.models.methods.base import Batch, Method, Painter, as_given, pad, to_float
 from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
 
 COARSEST_PX = 64  # shorter side under which nothing coarser is painted
@@ -236,4 +236,4 @@ def _paint(task: Optimisation, strength: float, preserve_color: bool, images: Te
             if preserve_color:
                 y = keep_color(y, x)
             painted.append(torch.lerp(x, y, strength)[:, :, :height, :width])
-    return to_uint8(torch.cat(painted)).to(images.device)
+    return as_given(torch.cat(painted), images)
