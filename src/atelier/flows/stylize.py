@@ -66,7 +66,7 @@ def one_picture(job: Job) -> Painted | None:
     if "://" in job.source or (job.destination / RESERVED).is_dir():
         return None
     path = locate(job.source, job.base)
-    if not path.is_file() or archive_kind(path) or path.suffix.lower() in NO_PICTURES:
+    if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
         return None
     return paint_one(path, job.destination, job.model, job.config, job.identity, job.base)
 
