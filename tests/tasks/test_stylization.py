@@ -25,9 +25,10 @@ from atelier.models import artifact
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import lineage
+from atelier.tasks.destination import LocalFolder
 from atelier.tasks.images import decode
 from atelier.tasks.job import open_job
-from atelier.tasks.ledger import Ledger, Row, remove_leftovers
+from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.progress import Progress
 from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Plan, Stylist
@@ -45,6 +46,7 @@ from atelier.tasks.stylization import StylizeConfig, stylize
 source, destination, model, address, extra = sys.argv[1:]
 options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}
 if extra:
+    extra = os.pathsep.join([extra, os.environ.get("PYTHONPATH", "")])
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": extra}}
 identity = identify(Path(model), "style-model", "v1")
 stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
@@ -221,7 +223,7 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_wa
     summary = stylize(source, out, model, CONFIG, identity, connect=_already)
     assert (summary.done, summary.quarantined, summary.pending) == (48, 1, 0)
     assert _tree(out) == _tree(calm)
-    assert remove_leftovers(out) == 0
+    assert LocalFolder(out).remove_leftovers() == 0
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -244,7 +246,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, model: Path, identity: Mode
     assert killed
     assert (summary.done, summary.pending) == (48, 0)
     assert set(_tree(tmp_path / "out")) == {f"{index}.png" for index in range(48)}
-    assert remove_leftovers(tmp_path / "out") == 0
+    assert LocalFolder(tmp_path / "out").remove_leftovers() == 0
 
 
 def test_a_picture_that_crashes_the_decoder_ends_in_quarantine_on_a_cluster_of_one_cpu(
@@ -468,16 +470,16 @@ def test_what_fails_for_one_picture_is_its_own(
 
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
-    stylist.marks.enter("0.png", "decode")
-    for _ in range(2):
-        stylist.marks.enter("1.png", "decode")
-    for stage in ("decode", "stylize") * 2:
-        stylist.marks.enter("2.png", stage)
+    stylist.marks.take([path.name for path in paths])
+    stylist.marks.take_alone("1.png")
+    stylist.marks.take_alone("2.png")
+    stylist.marks.enter("2.png", "stylize")
     answers = _ask(stylist, *paths)
     assert answers["0.png"][0] == answers["3.png"][0] == "done"
     assert answers["1.png"] == ("quarantined", "crashed the decoder")
     assert "memory" in answers["2.png"][1]
     assert Ledger(tmp_path / "out/_atelier/ledger").read().num_rows == 4
+    assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
 
 def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> None:
