@@ -32,9 +32,9 @@ STANDING = ("input", "output", "state", "stage", "reason", "stamp", "bytes", "at
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a job is: one row an input of the source as it is now."""
+    """How far a job is: one row an input of the source as it is now, in the order of the listing."""
 
-    rows: pa.Table  # input and stamp of the listing, output, state, stage and reason of the ledger
+    rows: pa.Table  # input and stamp of the listing; output, state, stage, reason, bytes and attempt of the ledger
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,10 +114,12 @@ class Job:
         new = inputs.filter(pc.invert(pc.is_in(inputs, names["input"])))
         if len(new):
             planned = plan_outputs(_values(new), format, _values(names["output"]))
-            added = pa.table([list(planned), list(planned.values())], schema=NAMES)
+            outputs = pa.array([planned[name] for name in _values(new)], pa.string())
+            del planned
+            added = pa.table([new, outputs], schema=NAMES)
             names = pa.concat_tables([names, added]).replace_schema_metadata({"format": format})
             sink = pa.BufferOutputStream()
-            pq.write_table(names, sink, compression="zstd")
+            pq.write_table(names, sink, compression="zstd", use_dictionary=False)
             self.books.write("names.parquet", sink.getvalue())
         return names["output"].take(pc.index_in(inputs, names["input"]))
 
@@ -137,9 +139,12 @@ class Job:
             since: the attempt from which on rows of the ledger count.
             retry: whether what is in quarantine is pending again.
         """
-        ledger = self.ledger.read(STANDING).rename_columns({"stamp": "recorded"})
-        rows = listing.select(["input", "stamp"]).join(ledger, "input")
-        valid = pc.and_(pc.equal(rows["stamp"], rows["recorded"]), pc.greater_equal(rows["attempt"], since))
+        ledger = self.ledger.read(STANDING)
+        found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null where there is none
+        rows = listing.select(["input", "stamp"])
+        for name in ("output", "state", "stage", "reason", "bytes", "attempt"):
+            rows = rows.append_column(name, found[name])
+        valid = pc.and_(pc.equal(rows["stamp"], found["stamp"]), pc.greater_equal(rows["attempt"], since))
         state = pc.if_else(pc.fill_null(valid, False), rows["state"], "pending")
         if retry:
             state = pc.if_else(pc.equal(state, "quarantined"), "pending", state)

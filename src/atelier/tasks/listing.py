@@ -111,13 +111,13 @@ def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[E
 
 
 def _batch(part: list[Entry], others: list[bool]) -> pa.RecordBatch:
-    columns: dict[str, list[object]] = {name: [getattr(entry, name) for entry in part] for name in ENTRY}
-    columns |= {
-        "input": columns["name"],
-        "stamp": [f"{entry.size}:{entry.etag}" for entry in part],
-        "other": list(others),
-    }
-    return pa.record_batch({name: columns[name] for name in LISTING.names}, LISTING)
+    columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY.items()}
+    columns["input"] = columns["name"]  # one memory for both; and for a zip's members mostly
+    if columns["member"].equals(columns["name"]):
+        columns["member"] = columns["name"]
+    columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
+    columns["other"] = pa.array(others, pa.bool_())
+    return pa.record_batch([columns[name] for name in LISTING.names], LISTING)
 
 
 def _unique(table: pa.Table) -> pa.Table:

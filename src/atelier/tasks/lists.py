@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from atelier.tasks.bounds import Bounds
 from atelier.tasks.entries import Entry, name_problem, printable
 from atelier.tasks.locations import facts, info, is_url, open_stream, refusal
-from atelier.tasks.walks import file_entry, object_entry
+from atelier.tasks.walks import file_entry, object_entry, plain_entry
 
 LISTS = (".txt", ".lst", ".parquet")
 MAX_LIST_BYTES = 256 * 2**20
@@ -37,9 +37,22 @@ def list_file_entries(spec: str, location: str, bounds: Bounds, base: Path) -> I
         ValueError: the list is damaged or too large, or its root is no folder.
     """
     root = _root(location, bounds.list_root, base)
+    real = ("", "")  # the last folder, and where it is without links
     for batch in _lines(spec, location, bounds).to_batches(BATCH_ROWS):
         for line in batch["path"].to_pylist():
-            yield _entry(line, spec, root, bounds.schemes)
+            if is_url(line) or is_url(root):
+                yield _url_entry(line, spec, root, bounds.schemes)
+                continue
+            path = os.path.normpath(line if line.startswith("/") else f"{root}/{line}")
+            folder = path.rpartition("/")[0]
+            if folder != real[0]:  # lists are sorted: a folder is looked at once
+                real = (folder, os.path.realpath(folder))
+            if not path.startswith(f"{root.rstrip('/')}/"):
+                yield Entry(name=printable(line), source=spec, problem="outside the folder of its list")
+            elif real[1] == folder:
+                yield plain_entry(path[len(root.rstrip("/")) + 1 :], spec, path, Path(root))
+            else:
+                yield file_entry(path[len(root.rstrip("/")) + 1 :], spec, Path(path), Path(root))
 
 
 def _root(location: str, wanted: str, base: Path) -> str:
@@ -54,15 +67,6 @@ def _root(location: str, wanted: str, base: Path) -> str:
     if not root.is_dir():
         raise ValueError(f"list root {wanted} is no folder (looked for {root})")
     return str(root)
-
-
-def _entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Entry:
-    if is_url(line) or is_url(root):
-        return _url_entry(line, spec, root, schemes)
-    target = Path(os.path.normpath(f"{root}/{line}" if not line.startswith("/") else line))
-    if not target.is_relative_to(root):
-        return Entry(name=printable(line), source=spec, problem="outside the folder of its list")
-    return file_entry(target.relative_to(root).as_posix(), spec, target, Path(root))
 
 
 def _url_entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Entry:

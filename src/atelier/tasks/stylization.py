@@ -122,6 +122,7 @@ def stylize(
                 plan = _plan(job)
                 manifest |= {"plan": asdict(plan), "since": since}
                 todo, counts = _prepare(job, inputs, before, config, manifest, attempt)
+            inputs = inputs.select(["input", "stamp"])  # the rest is heavy, and lives on in the tasks
             quarantine.check(counts, max_quarantine, target)
             report(_progress(before.counts))
             if todo.num_rows:
@@ -177,10 +178,9 @@ def _prepare(
     Raises:
         RuntimeError: the destination has obviously not enough space.
     """
-    waiting = before.rows.filter(pc.equal(before.rows["state"], "pending"))["input"]
-    pending = inputs.filter(pc.is_in(inputs["input"], waiting))
-    work = pc.and_(pc.equal(pending["problem"], ""), pc.invert(pending["other"]))
-    todo = pending.filter(work)
+    waiting = pc.equal(before.rows["state"], "pending")
+    work = pc.and_(pc.equal(inputs["problem"], ""), pc.invert(inputs["other"]))
+    todo = _where(inputs, pc.and_(waiting, work))
     needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, job.destination.free_bytes()
     if todo.num_rows and free is not None and free < max(needed, ROOM_BYTES):
         raise RuntimeError(
@@ -191,13 +191,19 @@ def _prepare(
     outputs = job.plan_names(todo["input"], config.format)
     job.begin(before)
     counts = before.counts
-    for batch in pending.filter(pc.invert(work)).select(["input", "stamp", "problem"]).to_batches(ROWS):
+    idle = inputs.select(["input", "stamp", "problem"]).filter(pc.and_(waiting, pc.invert(work)))
+    for batch in idle.to_batches(ROWS):
         rows = [_ended(**values, attempt=attempt) for values in batch.to_pylist()]
         job.ledger.append(rows)
         counts["pending"] -= len(rows)
         for row in rows:
             counts[row.state] += 1
     return todo.append_column("output", outputs).select(TASKS.names), counts
+
+
+def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows of a mask; all of them are not copied."""
+    return table if pc.all(mask).as_py() else table.filter(mask)
 
 
 def _ended(input: str, stamp: str, problem: str, attempt: int) -> Row:

@@ -13,6 +13,8 @@ from typing import Any
 from atelier.tasks.entries import Entry, is_hidden, name_problem, printable
 from atelier.tasks.locations import filesystem, told, url_facts
 
+FOLDER = "a folder"
+
 
 def folder_entries(spec: str, root: Path) -> Iterator[Entry]:
     """Walk a folder (absolute, free of links).
@@ -30,7 +32,9 @@ def folder_entries(spec: str, root: Path) -> Iterator[Entry]:
             continue
         name = prefixes[-1] + child
         if not child.endswith("/"):
-            yield from _file_entries(name, spec, root)
+            entry = plain_entry(name, spec, f"{root}/{name}", root)
+            if entry.problem != FOLDER:  # a link that shows nothing that is not listed at its own place
+                yield entry
             continue
         try:
             stack.append(iter(_children(root / name)))
@@ -81,6 +85,21 @@ def file_entry(name: str, spec: str, path: Path, root: Path) -> Entry:
     return Entry(name, spec, facts.st_size, f"mtime:{facts.st_mtime_ns}", "file", str(target), problem=problem)
 
 
+def plain_entry(name: str, spec: str, path: str, root: Path) -> Entry:
+    """The same where the way to the file has no link: a million plain files take this way, and cost one call each."""
+    if problem := name_problem(name):
+        return Entry(name=printable(name), source=spec, problem=problem)
+    try:
+        facts = os.lstat(path)
+    except OSError as error:
+        return Entry(name=name, source=spec, problem=_unreachable(Path(path), error))
+    if stat.S_ISLNK(facts.st_mode):
+        return file_entry(name, spec, Path(path), root)
+    return Entry(
+        name, spec, facts.st_size, f"mtime:{facts.st_mtime_ns}", "file", path, problem=_mode_problem(facts.st_mode)
+    )
+
+
 def object_entry(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
     """An object of which fsspec has told `info`."""
     if problem := name_problem(name):
@@ -95,36 +114,10 @@ def _children(folder: Path) -> list[str]:
         return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children if not is_hidden(c.name))
 
 
-def _file_entries(name: str, spec: str, root: Path) -> Iterator[Entry]:
-    """The entry of what is no folder; a million plain files take this way, and cost one call each."""
-    path = f"{root}/{name}"
-    try:
-        facts = os.lstat(path)
-    except OSError as error:
-        yield Entry(name=printable(name), source=spec, problem=f"cannot be read: {error.strerror}")
-        return
-    if stat.S_ISLNK(facts.st_mode):
-        # a link to a folder inside the source shows nothing that is not listed at its own place
-        if not _leads_inside(Path(path), root):
-            yield file_entry(name, spec, Path(path), root)
-    elif problem := name_problem(name):
-        yield Entry(name=printable(name), source=spec, problem=problem)
-    else:
-        problem = _mode_problem(facts.st_mode)
-        yield Entry(name, spec, facts.st_size, f"mtime:{facts.st_mtime_ns}", "file", path, problem=problem)
-
-
-def _leads_inside(link: Path, root: Path) -> bool:
-    try:
-        return link.is_dir() and link.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):
-        return False
-
-
 def _mode_problem(mode: int) -> str:
     if stat.S_ISREG(mode):
         return ""
-    return "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device, not a file"
+    return FOLDER if stat.S_ISDIR(mode) else "a pipe, socket or device, not a file"
 
 
 def _unreachable(path: Path, error: OSError | RuntimeError) -> str:
