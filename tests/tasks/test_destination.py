@@ -96,20 +96,6 @@ def test_the_lock_refuses_a_second_process_and_ends_with_a_killed_one(tmp_path: 
         assert still()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of one megabyte."""
-    import subprocess
-
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system needs the right to mount: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
     folder = LocalFolder(small_disk)
     folder.write("a", b"before")

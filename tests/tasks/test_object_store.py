@@ -17,11 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
-from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks.bounds import Bounds
 from atelier.tasks.destination import at
 from atelier.tasks.images import decode, encode
@@ -218,25 +215,16 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    config = CpganConfig(filters=4, blocks=1)
-    torch.manual_seed(0)
-    artifact.save(folder, config, Cpgan.build_generator(config, None), {"dataset": "d" * 64})
-    return folder
-
-
-def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path: Path, model: Path) -> None:
+def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path: Path, tiny_model: Path) -> None:
     for index in range(3):
         bucket.pipe_file(f"bucket/in/deep/{index}.png", encode(np.full((8, 8 + index, 3), 90, np.uint8), "png"))
     bucket.pipe_file("bucket/in/bad.png", b"bad")
     inputs = listing(["s3://bucket/in"], tmp_path)
     todo = inputs.append_column("output", inputs["input"]).select(TASKS.names)
-    identity = identify(model, "style-model", "v1")
+    identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            stylist = Stylist(Order(destination, model, identity, StylizeConfig(), Controls(), Plan(), 1))
+            stylist = Stylist(Order(destination, tiny_model, identity, StylizeConfig(), Controls(), Plan(), 1))
             states = dict(zip(*(stylist(todo)[name].to_pylist() for name in ("input", "state")), strict=True))
             assert sorted(states.values()) == ["done", "done", "done", "quarantined"]
     names = [f"deep/{index}.png" for index in range(3)]
@@ -248,12 +236,12 @@ def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path
     assert at("s3://bucket/out/_atelier/inflight").names() == []
 
 
-def test_a_whole_job_from_and_to_an_object_store(bucket: Any, tmp_path: Path, model: Path) -> None:
+def test_a_whole_job_from_and_to_an_object_store(bucket: Any, tmp_path: Path, tiny_model: Path) -> None:
     for index in range(4):
         bucket.pipe_file(f"bucket/in/{index % 2}/{index}.png", encode(np.full((8, 9, 3), 40 * index, np.uint8), "png"))
     bucket.pipe_file("bucket/more.zip", _zip(tmp_path / "more.zip", ["a.png", "sub/b.png"]))
     sources = ["s3://bucket/in", "s3://bucket/more.zip"]
-    command = [sys.executable, "-c", DRIVER, str(model), "s3://bucket/out", *sources]
+    command = [sys.executable, "-c", DRIVER, str(tiny_model), "s3://bucket/out", *sources]
     done = subprocess.run(command, env=os.environ | {"RAY_AUTH_MODE": "token"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))

@@ -176,6 +176,12 @@ def test_a_file_that_becomes_a_pipe_or_link_is_not_opened(folder: Path) -> None:
         read(entry)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that cannot be read needs Linux")
+def test_a_read_error_is_a_reason() -> None:
+    with pytest.raises(BadImage, match="the file cannot be read: Input/output error"):
+        read(Entry("a.png", "", size=1, path=f"/proc/{os.getpid()}/mem"))  # its first page is never there
+
+
 def test_odd_names_are_shown_and_stored_safely(folder: Path) -> None:
     (folder / "new\nline.png").write_bytes(PNG)
     Path(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.png")).write_bytes(PNG)
