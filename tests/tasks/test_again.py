@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from atelier.tasks.job import open_job
+from atelier.tasks import stylization
+from atelier.tasks.job import Job, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import identify
 from atelier.tasks.listing import Selection, listing
@@ -183,6 +184,29 @@ def test_an_output_that_has_another_input_by_now_is_not_removed(tmp_path: Path) 
         job.begin(standing)
         assert job.destination.read("a.png") == b"123"
         assert job.standing(inputs, since=1).inputs("done") == {"a.png", "a.jpg"}
+
+
+def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stylization, "COMPACT_BLOCKS", 4)
+    counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 10}
+    parts = []
+    with open_job(tmp_path) as job:
+
+        def blocks() -> Iterator[pa.Table]:
+            for index in range(10):
+                job.ledger.append([Row(f"{index}", "done")])
+                parts.append(len(list((tmp_path / "_atelier/ledger").iterdir())))
+                yield pa.table({})
+
+        assert len(list(stylization._kept(blocks(), job, counts, ""))) == 10
+        assert parts == [1, 2, 3, 4, 2, 3, 4, 5, 2, 3]
+        assert job.ledger.read().num_rows == 10
+
+
+def test_a_job_that_another_process_took_over_stops(tmp_path: Path) -> None:
+    counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 1}
+    with open_job(tmp_path) as job, pytest.raises(RuntimeError, match="another process has taken over the job in"):
+        list(stylization._kept(iter([pa.table({})]), Job(job.destination, lambda: False), counts, ""))
 
 
 def test_the_whole_destination_is_searched_only_after_a_killed_run(tmp_path: Path) -> None:

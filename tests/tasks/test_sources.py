@@ -286,6 +286,27 @@ def test_members_of_every_size_and_method(tmp_path: Path, method: int) -> None:
         assert [read(entry) for entry in entries] == [*contents, PNG]
 
 
+def test_any_damage_to_a_zip_is_told_as_damage(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.png", "b/c.png"):
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(PNG)
+    whole = (tmp_path / "a.zip").read_bytes()
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(400):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), rng.integers(1, 6)):
+            data[place] = rng.choice([0, 1, 127, 255])
+        (tmp_path / "a.zip").write_bytes(data)
+        try:
+            for entry in list_entries("a.zip", tmp_path):
+                read(entry)
+        except (ValueError, BadImage):
+            told += 1
+    assert told > 200
+
+
 def test_a_directory_of_more_than_65535_members(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(66_000):

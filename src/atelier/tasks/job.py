@@ -214,9 +214,9 @@ def open_job(where: str | Path | Destination) -> Iterator[Job]:
         except NotADirectoryError as error:
             raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
         except BlockingIOError as error:
+            since = f" ({error})" if error.errno is None else ""  # what the destination knows of it
             raise RuntimeError(
-                f"another job is running on {destination}, or was killed a moment ago: wait until it ends, or choose "
-                "another destination"
+                f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
             ) from error
         except OSError as error:
             raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error

@@ -137,12 +137,15 @@ class ObjectStore(Destination):
         with told():
             found = self.system.call_s3("head_object", Bucket=bucket, Key=key)
         now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-        if (now - found["LastModified"]).total_seconds() < self.stale_s:
-            raise BlockingIOError(f"{path} is held")
+        age = (now - found["LastModified"]).total_seconds()
+        if age < self.stale_s:
+            raise BlockingIOError(
+                f"or was killed: its lock was renewed {age:.0f} s ago, and ends after {self.stale_s:.0f}"
+            )
         try:
             return self._put(path, owner, 0, IfMatch=found["ETag"])
         except FileExistsError as error:
-            raise BlockingIOError(f"{path} has just been taken") from error
+            raise BlockingIOError("it has just begun") from error
 
     def _put(self, path: str, owner: str, beats: int, **condition: str) -> str:
         """Put a lock under a condition and return its ETag. Raises FileExistsError where the condition is not met."""

@@ -110,8 +110,9 @@ def stylize(
         parameters = _parameters(config) | controls.said()
         manifest: dict[str, Any] = {"format": FORMAT, "source": where[0] if len(where) == 1 else where}
         manifest |= {"model": asdict(identity), "parameters": parameters}
-        since = job.agree(manifest, _parameters(StylizeConfig()), replace=replace)
-        before = job.standing(inputs, since, retry=retry_quarantined)
+        with _writing(target):
+            since = job.agree(manifest, _parameters(StylizeConfig()), replace=replace)
+            before = job.standing(inputs, since, retry=retry_quarantined)
         quarantine.check(before.counts, max_quarantine, target)
         if not before.counts["pending"] and job.summarized:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
