@@ -121,6 +121,9 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
             job(**options, connect=_nothing)
     assert _outputs(tmp_path / "out") == before
 
+    with open_job(tmp_path / "out") as books:  # an output that was never recorded, as a kill leaves it
+        books.ledger.folder.remove(books.ledger.folder.names())
+        books.ledger.append([Row("bad.png", "quarantined")])
     with pytest.raises(ConnectionError, match="killed"):
         job(other, replace=True, connect=_killed)
     assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left

@@ -124,12 +124,15 @@ class Job:
         return names["output"].take(pc.index_in(inputs, names["input"]))
 
     def _names(self, format: str) -> pa.Table:
+        """What is planned for this format; what a job that was replaced planned for another is removed, done or not."""
         try:
             table = pq.read_table(pa.BufferReader(self.books.read("names.parquet")))
         except FileNotFoundError:
             return NAMES.empty_table()
-        planned_for = (table.schema.metadata or {}).get(b"format", format.encode()).decode()
-        return table.replace_schema_metadata() if planned_for == format else NAMES.empty_table()
+        if (table.schema.metadata or {}).get(b"format", format.encode()).decode() == format:
+            return table.replace_schema_metadata()
+        self.destination.remove(_values(table["output"]))
+        return NAMES.empty_table()
 
     def standing(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> Standing:
         """Match what the source holds with the ledger; an output that is gone or was cut makes its input pending.
@@ -206,8 +209,7 @@ def open_job(where: str | Path | Destination) -> Iterator[Job]:
     destination = at(where)
     with ExitStack() as stack:
         try:
-            found = destination.names()
-            if found and RESERVED not in found:
+            if not (destination / RESERVED).names() and destination.names():
                 raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
             destination.make()
             held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
