@@ -1,6 +1,3 @@
-import errno
-import multiprocessing
-import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -31,7 +28,8 @@ def test_compacting_changes_no_row_and_leaves_one_part_that_any_tool_reads(tmp_p
     for index in range(5):
         book.append([Row(f"{4 - index}", "done", attempt=index + 1), Row("x", "skipped", attempt=index + 1)])
     before = book.read().sort_by("input")
-    assert book.compact().sort_by("input").equals(before)
+    book.compact()
+    assert book.read().sort_by("input").equals(before)
     parts = list((tmp_path / "ledger").iterdir())
     assert len(parts) == 1
     assert pq.read_table(parts[0]).sort_by("input").equals(before)
@@ -46,7 +44,7 @@ def test_a_compaction_killed_before_it_removed_the_parts_does_no_harm(
     book.append([Row("a", "done")])
     book.append([Row("b", "done")])
 
-    def killed(path: Path) -> None:
+    def killed(path: Path, missing_ok: bool) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -54,7 +52,8 @@ def test_a_compaction_killed_before_it_removed_the_parts_does_no_harm(
         with pytest.raises(KeyboardInterrupt):
             book.compact()
     assert _states(book) == {"a": "done", "b": "done"}
-    assert book.compact().num_rows == 2
+    book.compact()
+    assert book.read().num_rows == 2
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
@@ -63,63 +62,45 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
         Ledger(tmp_path).read()
 
 
-@pytest.mark.parametrize("call", ["fsync", "write"])
-def test_a_failing_write_leaves_neither_a_target_nor_a_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    if call == "fsync":
-        monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            ledger.write_durably(tmp_path / "a", b"x")
-    else:
-        with pytest.raises(TypeError):
-            ledger.write_durably(tmp_path / "a", "not bytes")
-    assert list(tmp_path.iterdir()) == []
+def test_parts_that_are_full_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Ledger(tmp_path)
+    book.append([Row(f"{index}", "done", reason=f"{index}" * 9) for index in range(5000)])
+    (full,) = tmp_path.iterdir()
+    monkeypatch.setattr(ledger, "FULL_BYTES", full.stat().st_size)
+    for index in range(4):
+        book.append([Row(f"{index}", "quarantined", attempt=index + 2)])
+    before = book.read().sort_by("input")
+    book.compact()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert full.exists()
+    assert book.read().sort_by("input").equals(before)
+    assert sorted(before["attempt"].to_pylist())[-5:] == [1, 2, 3, 4, 5]
 
 
-def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "picture.png").write_bytes(b"x")
-    ledger.write_beside(tmp_path / "sub" / "other.png", b"half", "3-abc")
-    assert ledger.remove_leftovers(tmp_path) == 1
-    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["picture.png"]
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    book = Ledger(tmp_path)
+    book.append([Row("a", "quarantined", "x", attempt=1), Row("b", "done", "y", attempt=1)])
+    book.append([Row("a", "done", "z", attempt=2)])
+    rows = book.read(["output"])
+    assert rows.column_names == ["input", "output", "state", "attempt"]
+    assert sorted(rows["output"].to_pylist()) == ["y", "z"]
 
 
-def test_marks_remember_what_was_entered_until_it_is_left(tmp_path: Path) -> None:
-    marks = Marks(tmp_path / "inflight")
+def test_marks_tell_what_a_worker_had_in_hand_when_it_died(tmp_path: Path) -> None:
+    marks, after = Marks(tmp_path / "inflight"), Marks(tmp_path / "inflight")
     marks.clear()
-    marks.enter("a/b.png", "decode")
-    marks.enter("a/b.png", "stylize")
-    assert Marks(tmp_path / "inflight").history("a/b.png") == ["decode", "stylize"]
-    assert marks.history("other") == []
-    marks.leave("a/b.png")
-    marks.leave("a/b.png")
-    assert marks.history("a/b.png") == []
-    marks.enter("c", "decode")
+    assert not marks.take(["a", "b"])
+    marks.enter("a", "stylize")  # says nothing of a block
+    assert after.take(["a", "b"])
+    assert not after.take(["a"])  # another block
+    assert after.take_alone("a") == ""
+    assert marks.take_alone("a") == "decode"
+    after.enter("a", "stylize")
+    assert marks.take_alone("a") == "stylize"
+    marks.leave_alone("a")
+    marks.leave_alone("a")
+    assert marks.take_alone("a") == ""
+    marks.leave(["a", "b"])
+    assert not marks.take(["a", "b"])
     marks.clear()
-    assert marks.history("c") == []
-
-
-def _hold(path: Path, held: "multiprocessing.synchronize.Event") -> None:
-    with ledger.locked(path):
-        held.set()
-        multiprocessing.Event().wait()
-
-
-def test_the_lock_refuses_a_second_process_and_ends_with_a_killed_one(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    holder = context.Process(target=_hold, args=(tmp_path / "lock", held))
-    holder.start()
-    try:
-        assert held.wait(60)
-        with pytest.raises(BlockingIOError), ledger.locked(tmp_path / "lock"):
-            pass
-    finally:
-        holder.kill()
-        holder.join()
-    with ledger.locked(tmp_path / "lock"):
-        pass
+    assert list((tmp_path / "inflight").iterdir()) == []

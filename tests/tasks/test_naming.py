@@ -68,5 +68,13 @@ def test_the_folder_of_the_books_is_reserved() -> None:
 
 def test_what_was_planned_once_stays_when_the_source_grows() -> None:
     first = plan_outputs(["a.png", "b.png"], "webp")
-    grown = plan_outputs(["a.png", "a.jpg", "b.png", "c.png"], "webp", first)
-    assert grown == {"a.png": "a.webp", "a.jpg": "a.jpg.webp", "b.png": "b.webp", "c.png": "c.webp"}
+    added = plan_outputs(["a.jpg", "b.webp/c.png", "c.png"], "webp", first.values())
+    assert added == {"a.jpg": "a.jpg.webp", "b.webp/c.png": "b.webp/c.webp", "c.png": "c.webp"}
+
+
+def test_a_great_many_names_that_all_meet_are_parted() -> None:
+    names = [f"{index // 3}.{('png', 'jpg', 'gif')[index % 3]}" for index in range(3000)]
+    plan = plan_outputs([*names, "0.PNG"], "webp")
+    assert len({output.lower() for output in plan.values()}) == 3001
+    assert plan["5.gif"] == "5.gif.webp"
+    assert plan["0.png"].startswith("0.png~")

@@ -23,10 +23,11 @@ from atelier.models import artifact
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import lineage
+from atelier.tasks.destination import LocalFolder
 from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import decode
 from atelier.tasks.job import open_job
-from atelier.tasks.ledger import Ledger, Row, remove_leftovers
+from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.progress import Progress
 from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Stylist
@@ -208,7 +209,7 @@ def test_a_job_that_is_stopped_closes_its_books_within_ten_seconds_and_can_be_co
     assert written["pending"] > 0
     assert written["total"] == 48 == sum(written[state] for state in ("done", "skipped", "quarantined", "pending"))
     assert stylize(source, out, model, CONFIG, identity, connect=_already).done == 48
-    assert remove_leftovers(out) == 0
+    assert LocalFolder(out).remove_leftovers() == 0
 
 
 def test_a_picture_that_crashes_the_decoder_ends_in_quarantine_on_a_cluster_of_one_cpu(
@@ -489,16 +490,16 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
 
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
-    stylist.marks.enter("0.png", "decode")
-    for _ in range(2):
-        stylist.marks.enter("1.png", "decode")
-    for stage in ("decode", "stylize") * 2:
-        stylist.marks.enter("2.png", stage)
+    stylist.marks.take([path.name for path in paths])
+    stylist.marks.take_alone("1.png")
+    stylist.marks.take_alone("2.png")
+    stylist.marks.enter("2.png", "stylize")
     answers = _ask(stylist, *paths)
     assert answers["0.png"][0] == answers["3.png"][0] == "done"
     assert answers["1.png"] == ("quarantined", "crashed the decoder")
     assert "memory" in answers["2.png"][1]
     assert Ledger(tmp_path / "out/_atelier/ledger").read().num_rows == 4
+    assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
 
 def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> None:

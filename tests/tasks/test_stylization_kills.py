@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from atelier.tasks.ledger import TEMPORARY, remove_leftovers
+from atelier.tasks.destination import TEMPORARY, LocalFolder
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.stylization import stylize
 from tests.tasks.nodes import Nodes
@@ -125,7 +125,7 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
     summary = stylize(source, out, model, CONFIG, identity, connect=_already)
     assert (summary.total, summary.done, summary.quarantined, summary.pending) == (pictures + 1, pictures, 1, 0)
     assert _tree(out) == _tree(calm)
-    assert remove_leftovers(out) == 0
+    assert LocalFolder(out).remove_leftovers() == 0
 
 
 NODE_DRIVER = """
@@ -162,4 +162,4 @@ def test_a_node_is_lost_and_the_job_finishes(
     written = json.loads((out / "_atelier/summary.json").read_text())
     assert (written["done"], written["pending"]) == (PICTURES, 0)
     assert set(_tree(out)) == {f"{index}.png" for index in range(PICTURES)}
-    assert remove_leftovers(out) == 0
+    assert LocalFolder(out).remove_leftovers() == 0

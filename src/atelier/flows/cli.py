@@ -201,14 +201,23 @@ def retrain(
 
 
 @app.command(
-    epilog="Example: atelier stylize ~/archive ~/restyled --model style-model@prod --strength 0.8, "
+    epilog="Example: atelier stylize ~/archive more.zip s3://bucket/out --exclude 'drafts/*' --max-quarantine 1%, "
     "or atelier stylize photo.jpg painted.jpg --model starter/monet"
 )
 def stylize(
-    source: Annotated[str, typer.Argument(help="Folder, zip, tar or list file of pictures, or one picture.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), here or at "
+            "s3:// URLs; or one picture."
+        ),
+    ],
     destination: Annotated[
-        Path,
-        typer.Argument(help="Folder for the restyled pictures, paths as the source's; for one picture also a file."),
+        str,
+        typer.Argument(
+            help="Folder or s3:// URL for the restyled pictures, paths as the source's, of several sources each below "
+            "its own name; for one picture also a file."
+        ),
     ],
     model: Annotated[
         str,
@@ -249,6 +258,38 @@ def stylize(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs where the cluster has any.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only paths that match this glob; * crosses folders. Repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="No paths that match this glob. Repeatable. What is left out is no part of the totals."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many pictures, the first; a run without it continues the same job.")
+    ] = None,
+    list_root: Annotated[
+        str | None, typer.Option(help="Folder or URL that a list's entries lie in; without it, the list's own folder.")
+    ] = None,
+    allow_scheme: Annotated[
+        list[str] | None, typer.Option(help="A scheme of URLs that lists may name, like s3. Repeatable.")
+    ] = None,
+    max_members: Annotated[int | None, typer.Option(help="Refuse archives and lists of more files.")] = None,
+    max_ratio: Annotated[
+        float | None, typer.Option(help="Refuse archives above 1 GiB that unpack to more times their size.")
+    ] = None,
+    max_quarantine: Annotated[
+        str, typer.Option(help="Fail when more inputs do: a count like 100, a share like 0.05 or 5%.")
+    ] = "",
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Try again what is in quarantine.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Remove the outputs that another model or other parameters made, and make them again."
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -261,7 +302,12 @@ def stylize(
         "format": format, "quality": quality, "size": size, "metadata": metadata,
         "execution": {"backend": backend, "precision": precision, "device": device},
     }  # fmt: skip
-    job = flow.plan(source, destination, model, wishes, workspace)
+    selected = {
+        "include": include, "exclude": exclude, "limit": limit, "list_root": list_root, "schemes": allow_scheme,
+        "max_members": max_members, "max_ratio": max_ratio,
+    }  # fmt: skip
+    again = flow.Again(retry_quarantined, max_quarantine, replace)
+    job = flow.plan(sources, destination, model, wishes, workspace, selected, again)
     if painted := flow.one_picture(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} is there already")

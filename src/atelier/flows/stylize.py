@@ -1,15 +1,19 @@
 """Stylize: an archive of pictures, each restyled once."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.model_names import find
 from atelier.flows.params import Params
+from atelier.tasks import quarantine
+from atelier.tasks.bounds import DEFAULTS, Bounds
 from atelier.tasks.lineage import ModelIdentity
+from atelier.tasks.listing import Selection
+from atelier.tasks.locations import is_url
 from atelier.tasks.naming import RESERVED
 from atelier.tasks.one_picture import Painted, paint_one
 from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries, locate
@@ -19,30 +23,52 @@ from atelier.tasks.wishes import anchored, wished
 from atelier.tasks.workspace import Workspace
 
 CONTINUE = "run the same command again to continue"
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a run does with how an earlier one ended."""
+
+    retry_quarantined: bool = False
+    max_quarantine: str = ""
+    replace: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
     """One archive, one destination, one model."""
 
-    source: str
+    sources: tuple[str, ...]
     base: Path  # what a relative source is relative to
-    destination: Path
+    destination: str  # a folder (absolute) or a URL
     model: Path  # the model's folder
     identity: ModelIdentity
     config: StylizeConfig
+    selection: Selection
+    again: Again
 
 
-def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], workspace: Path | None) -> Job:
-    """Find the model and the source before anything is started, so that a wrong name is told at once.
+def plan(
+    sources: Sequence[str],
+    destination: str,
+    model: str,
+    wishes: Mapping[str, Any],
+    workspace: Path | None,
+    selected: Mapping[str, Any],
+    again: Again,
+) -> Job:
+    """Find the model and the sources before anything is started, so that a wrong name is told at once.
 
     Args:
-        source: folder, zip, tar or list file, or one picture.
-        destination: folder of the outputs; for one picture also a file.
+        sources: folders, archives or lists, here or at URLs, or one picture.
+        destination: folder or URL of the outputs; for one picture also a file.
         model: as `model_names.find` reads it.
         wishes: parameters of `StylizeConfig` by name; None takes those of the workspace that has the model, or the
             defaults where none has.
         workspace: where to look for a workspace; None means from the current folder upwards.
+        selected: parameters of `Selection` and `Bounds` by name; None takes the default.
+        again: what is done with how an earlier run ended.
 
     Raises:
         FileNotFoundError, ValueError: one line for a person.
@@ -52,36 +78,47 @@ def plan(source: str, destination: Path, model: str, wishes: Mapping[str, Any], 
         home = Workspace.find(workspace)
         config = anchored(Params(home.params).stylize, home.root)
     found = find(model, workspace)
+    config = _validated(StylizeConfig, _overridden(asdict(config), wishes))
+    chosen = _given(selected)
+    bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
+    selection = replace(_validated(Selection, chosen), bounds=_validated(Bounds, bounds))
+    quarantine.allowed(again.max_quarantine, 0)
+    found.check(wished(config, Path.cwd()))
+    for source in sources:
+        next(iter(list_entries(source, Path.cwd(), selection.bounds)))
+    place = destination if is_url(destination) else str(Path(destination).absolute())
+    return Job(tuple(sources), Path.cwd(), place, found.folder, found.identity, config, selection, again)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those values that were given on the command line."""
+    return {name: value for name, value in values.items() if value not in (None, [], ())}
+
+
+def _validated(config: type[C], values: Mapping[str, Any]) -> C:
     try:
-        config = TypeAdapter(StylizeConfig).validate_python(_overridden(asdict(config), wishes))
+        return TypeAdapter(config).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
-    found.check(wished(config, Path.cwd()))
-    next(iter(list_entries(source, Path.cwd())))
-    return Job(source, Path.cwd(), destination.absolute(), found.folder, found.identity, config)
 
 
 def _overridden(values: Mapping[str, Any], wishes: Mapping[str, Any]) -> dict[str, Any]:
     """The values, and in place of them those wishes that somebody has."""
-    given = {name: value for name, value in wishes.items() if value not in (None, [], ())}
-    return {
-        **values,
-        **{
-            name: _overridden(values[name], value) if isinstance(value, dict) else value
-            for name, value in given.items()
-        },
-    }
+    given = _given(wishes)
+    inner = {name: _overridden(values[name], wish) for name, wish in given.items() if isinstance(wish, dict)}
+    return {**values, **given, **inner}
 
 
 def one_picture(job: Job) -> Painted | None:
     """Restyle a source that is a single picture here and now; None where it is more than one, or continues a job."""
-    if "://" in job.source or (job.destination / RESERVED).is_dir():
+    destination = Path(job.destination)
+    if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
         return None
-    path = locate(job.source, job.base)
-    if not path.is_file() or archive_kind(path) or path.suffix.lower() in NO_PICTURES:
+    path = locate(job.sources[0], job.base)
+    if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
         return None
-    return paint_one(path, job.destination, job.model, job.config, job.identity, job.base)
+    return paint_one(path, destination, job.model, job.config, job.identity, job.base)
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
@@ -105,12 +142,14 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         from atelier.tasks import cluster
         from atelier.tasks.stylization import stylize
 
-        @flow(name="stylize", flow_run_name=f"stylize {job.destination.name}", validate_parameters=False)
+        name = f"stylize {PurePosixPath(job.destination).name}"
+
+        @flow(name="stylize", flow_run_name=name, validate_parameters=False)
         def stylize_flow() -> StylizeSummary | State[StylizeSummary]:
             try:
                 with cancellable(), shown("stylize", quiet=quiet) as report:
                     summary = stylize(
-                        job.source,
+                        job.sources,
                         job.destination,
                         job.model,
                         job.config,
@@ -118,6 +157,8 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
                         report,
                         connect=cluster.connect,
                         base=job.base,
+                        selection=job.selection,
+                        **asdict(job.again),
                     )
             except Cancelled:
                 return states.Cancelled(message=CONTINUE)
@@ -133,7 +174,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         return summary
 
 
-def story(summary: StylizeSummary, destination: Path) -> str:
+def story(summary: StylizeSummary, destination: str) -> str:
     """What a person wants to know at the end."""
     lines = [
         f"{summary.total} pictures: {summary.done} done, {summary.skipped} skipped, "
@@ -144,7 +185,7 @@ def story(summary: StylizeSummary, destination: Path) -> str:
     else:
         lines.append("nothing was left to do")
     if summary.quarantined:
-        lines.append(f"reasons: {destination / '_atelier' / 'quarantine.csv'}")
+        lines.append(f"reasons: {destination}/_atelier/quarantine.csv")
     if summary.pending:
         lines.append(CONTINUE)
     lines.append(f"pictures: {destination}")

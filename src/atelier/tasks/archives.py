@@ -1,141 +1,97 @@
 """Zip and tar archives read in place: members are listed with what is known against them, and never extracted."""
 
-import gzip
 import io
-import stat
 import struct
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, NamedTuple
 
+from atelier.tasks import zips
+from atelier.tasks.bounds import Bounds
 from atelier.tasks.images import BadImage
+from atelier.tasks.locations import Unpacked, facts, is_url, open_stream, read_range
 
-MAX_MEMBERS = 5_000_000
-MAX_RATIO = 200  # times a whole archive may grow when it is unpacked; pictures grow hardly at all
-FREE_BYTES = 2**30  # what any archive may unpack to, whatever its ratio
+COMPRESSION = {"tgz": "gzip", "tzst": "zstd"}  # of the tars that are read from their beginning
 MAX_HEADER_BYTES = 2**20  # of one tar header: names, not pictures
-_DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    NotImplementedError,  # compressed in a way that Python does not know
-    UnicodeDecodeError,
-)
+_DAMAGE = (zips.BadZipError, tarfile.TarError, struct.error, OSError, UnicodeDecodeError)
 
 
 class Member(NamedTuple):
-    """One file of an archive; members sort by their names."""
+    """One file of an archive."""
 
     name: str  # as written in the archive
     size: int  # bytes, unpacked
     etag: str
-    offset: int  # where its bytes begin in the unpacked tar stream, 0 in a zip
+    offset: int  # where its bytes begin in the unpacked tar stream; of a zip, where its header does
     problem: str  # why it cannot be read, "" when nothing is known
 
 
-def list_members(spec: str, path: Path, kind: str) -> Iterator[Member]:
-    """List the files of an archive ("zip", "tar" or "tgz"), links and devices with their problem.
+def list_members(spec: str, location: str, kind: str, bounds: Bounds) -> Iterator[Member]:
+    """List the files of an archive ("zip", "tar", "tgz" or "tzst") in its order, links and devices with their problem.
 
     Raises:
         ValueError: the archive is damaged, or unpacks to unreasonably much.
     """
-    allowed = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     total = 0
     try:
-        members = _zip_members(path) if kind == "zip" else _tar_members(path, kind)
+        allowed = max(bounds.free_bytes, int(bounds.max_ratio * facts(location).size))
+        members = _zip_members(location) if kind == "zip" else _tar_members(location, kind)
         for count, member in enumerate(members, 1):
             total += member.size
-            if count > MAX_MEMBERS or total > allowed:
+            if count > bounds.max_members or total > allowed:
                 raise ValueError(
-                    f"source {spec} is refused: it holds more than {MAX_MEMBERS:,} files or unpacks to more than "
-                    f"{allowed:,} bytes"
+                    f"source {spec} is refused: it holds more than {bounds.max_members:,} files or unpacks to more "
+                    f"than {allowed:,} bytes"
                 )
             yield member
     except _DAMAGE as error:
         raise ValueError(f"source {spec} is damaged or no {kind} archive: {error}") from error
 
 
-def read_zip(path: str, member: str, max_bytes: int) -> bytes:
-    """The bytes of a zip's member.
+def read_member(location: str, kind: str, name: str, offset: int, size: int, etag: str) -> bytes:
+    """The bytes of a member, as `list_members` found it; a compressed tar is read fastest in its own order.
 
     Raises:
-        BadImage: it is damaged or larger than `max_bytes`.
+        BadImage: the archive is damaged, or no longer the one that was listed.
     """
     try:
-        # a member that grows past its declared size is cut there by zipfile, and its checksum fails
-        with _open_zip(path, Path(path).stat().st_mtime_ns).open(member) as file:
-            data = file.read(max_bytes + 1)
-    except KeyError as error:
-        raise BadImage("the archive no longer holds this member") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BadImage(f"damaged in its archive: {error}") from error
-    if len(data) > max_bytes:
-        raise BadImage(f"the member unpacks to more bytes than the limit of {max_bytes:,}")
-    return data
-
-
-def read_tar(path: str, kind: str, offset: int, size: int) -> bytes:
-    """The bytes of a member of a tar ("tar" or "tgz"); a tgz is read fastest in the order of the offsets.
-
-    Raises:
-        BadImage: the archive ends before the member does, or is damaged.
-    """
-    try:
-        if kind == "tgz":
-            data = _read_at(_open_tgz(path, Path(path).stat().st_mtime_ns), offset, size)
-        else:
-            with Path(path).open("rb") as file:
-                data = _read_at(file, offset, size)
-    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
+        if kind == "zip":
+            return zips.read(location, offset, name, size, int(etag.removeprefix("crc32:"), 16))
+        data = _read_packed(location, kind, offset, size) if kind in COMPRESSION else read_range(location, offset, size)
+    except zips.BadZipError as error:
         raise BadImage(f"damaged in its archive: {error}") from error
     if len(data) < size:
         raise BadImage("the archive ends in the middle of this member")
     return data
 
 
-def _read_at(file: IO[bytes] | gzip.GzipFile, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    return file.read(size)
-
-
-# A process keeps its archives open: opening a zip reads its whole directory, and a compressed tar can only be read
-# from its beginning. The modification time makes a replaced archive another one.
+def _read_packed(location: str, kind: str, offset: int, size: int) -> bytes:
+    """From a compressed tar, which a process keeps open, since it can only be read from its beginning."""
+    # the modification time makes a replaced file another one
+    stream = _open_packed(location, kind, "" if is_url(location) else facts(location).etag)
+    try:
+        stream.seek(offset)
+        return stream.read(size)
+    except OSError as error:
+        _open_packed.cache_clear()
+        raise BadImage(f"damaged in its archive: {error}") from error
 
 
 @lru_cache(maxsize=4)
-def _open_zip(path: str, mtime_ns: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _open_packed(location: str, kind: str, etag: str) -> Unpacked:
+    return Unpacked(location, COMPRESSION[kind])
 
 
-@lru_cache(maxsize=4)
-def _open_tgz(path: str, mtime_ns: int) -> gzip.GzipFile:
-    return gzip.GzipFile(path)
+def _zip_members(location: str) -> Iterator[Member]:
+    for name, size, crc, offset, problem in zips.members(location):
+        yield Member(name, size, f"crc32:{crc:08x}", offset, problem)
 
 
-def _zip_members(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.is_dir():
-                continue
-            problem = ""
-            mode = info.external_attr >> 16
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-                problem = "a link or device in an archive"
-            elif info.flag_bits & 1:
-                problem = "encrypted in its archive"
-            yield Member(info.filename, info.file_size, f"crc32:{info.CRC:08x}", 0, problem)
-
-
-def _tar_members(path: Path, kind: str) -> Iterator[Member]:
-    with path.open("rb") as file:
-        stream = _Bounded(gzip.GzipFile(fileobj=file) if kind == "tgz" else file)  # type: ignore[arg-type]
+def _tar_members(location: str, kind: str) -> Iterator[Member]:
+    file = Unpacked(location, COMPRESSION[kind]) if kind in COMPRESSION else open_stream(location)
+    try:
+        stream = _Bounded(file)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             while (info := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # else every header is remembered
@@ -151,12 +107,14 @@ def _tar_members(path: Path, kind: str) -> Iterator[Member]:
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile ends silently at a header that it cannot read
                 raise tarfile.ReadError(f"an unreadable header at byte {archive.offset:,}")
+    finally:
+        file.close()
 
 
 class _Bounded(io.RawIOBase):
     """A tar stream from which only headers are read: one that claims to be huge is refused before memory is taken."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | Unpacked) -> None:
         self.file = file
 
     def read(self, size: int = -1) -> bytes:

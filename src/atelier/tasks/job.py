@@ -8,30 +8,33 @@ quarantine.csv    what failed, at which stage, and why
 """
 
 import json
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atelier.tasks.ledger import STATES, Ledger, Marks, locked, remove_leftovers, write_durably
+from atelier.tasks.destination import Destination, at
+from atelier.tasks.ledger import STATES, Ledger, Marks
 from atelier.tasks.naming import RESERVED, plan_outputs
 from atelier.tasks.whole_files import csv_bytes
 
-FORMAT = 1
+FORMAT = 2
+RUNNING = "running"  # is there while a run is, and after one that was killed
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
+STANDING = ("input", "output", "state", "stage", "reason", "stamp", "bytes", "attempt")  # what is read of the ledger
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a job is: one row an input of the source as it is now."""
+    """How far a job is: one row an input of the source as it is now, in the order of the listing."""
 
-    rows: pa.Table  # input and stamp of the listing, output, state, stage and reason of the ledger
+    rows: pa.Table  # input and stamp of the listing; output, state, stage, reason, bytes and attempt of the ledger
 
     @property
     def counts(self) -> dict[str, int]:
@@ -47,10 +50,11 @@ class Standing:
 class Job:
     """The books of one destination, whose lock is held."""
 
-    def __init__(self, destination: Path) -> None:
+    def __init__(self, destination: Destination, held: Callable[[], bool] = lambda: True) -> None:
         """Take the books of a destination in hand; `open_job` does this under the lock."""
         self.destination = destination
         self.books = destination / RESERVED
+        self.held = held
         self.ledger = Ledger(self.books / "ledger")
         self.marks = Marks(self.books / "inflight")
 
@@ -60,104 +64,141 @@ class Job:
         Raises:
             ValueError: it is damaged.
         """
-        path = self.books / "job.json"
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return dict(json.loads(self.books.read("job.json")))
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): use another destination") from error
+            raise ValueError(f"{self.books}/job.json is damaged ({error}): use another destination") from error
 
-    def agree(self, wanted: dict[str, Any], defaults: dict[str, Any]) -> None:
+    def agree(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> int:
         """Make sure that this destination holds no other job; one that never came to anything is forgotten.
 
         Args:
             wanted: what the job is to be.
             defaults: values of parameters that there were not yet when it began.
+            replace: whether another model or other parameters may take this one's place, whose outputs are made again.
+
+        Returns:
+            The attempt from which on rows of the ledger count.
 
         Raises:
-            ValueError: it does; says what differs and what to do.
+            ValueError: it holds another job; says what differs and what to do.
         """
         existing = self.manifest()
-        if all(path.name == RESERVED for path in self.destination.iterdir()) and not self.ledger.read().num_rows:
-            for name in ("job.json", "names.parquet"):
-                (self.books / name).unlink(missing_ok=True)
-            return
+        if not self.ledger.attempts and set(self.destination.names()) <= {RESERVED}:
+            self.books.remove(["job.json", "names.parquet"])
+            return 1
         if existing:
             existing["parameters"] = defaults | existing.get("parameters", {})
-        differences = [
-            f"{key} {_short(old)}, not {_short(new)}" for key, old, new in _differences(existing, wanted) if old != new
-        ]
-        if differences:
-            raise ValueError(
-                f"{self.destination} holds a job with {'; '.join(differences)}: "
-                "use another destination, or the same model, source and parameters to continue that job"
-            )
+        since = int(existing.get("since", 1))
+        differences = [pair for pair in _differences(existing, wanted) if pair[1] != pair[2]]
+        if not differences:
+            return since
+        if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in differences):
+            return self.ledger.attempts + 1
+        said = "; ".join(f"{key} {_short(old)}, not {_short(new)}" for key, old, new in differences)
+        raise ValueError(
+            f"{self.destination} holds a job with {said}: use another destination, or the same model, source and "
+            "parameters to continue that job, or --replace to make its outputs again with another model or parameters"
+        )
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Say what this job is, where that is new."""
+        """Say what this job is, where that is new: from here on it is this one."""
         if manifest != self.manifest():
             self._write("job.json", json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
-    def plan_names(self, inputs: list[str], format: str) -> dict[str, str]:
-        """The output of every input; what was planned once stays."""
-        path = self.books / "names.parquet"
-        taken: dict[str, str] = {}
-        if path.exists():
-            table = pq.read_table(path, schema=NAMES, partitioning=None)
-            taken = dict(zip(table["input"].to_pylist(), table["output"].to_pylist(), strict=True))
-        if all(name in taken for name in inputs):
-            return taken
-        planned = taken | plan_outputs(inputs, format, taken)
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table([list(planned), list(planned.values())], schema=NAMES), sink, compression="zstd")
-        write_durably(path, sink.getvalue())
-        return planned
+    def plan_names(self, inputs: pa.ChunkedArray, format: str) -> pa.ChunkedArray:
+        """The output of every input; what was planned once for this format stays."""
+        names = self._names(format)
+        new = inputs.filter(pc.invert(pc.is_in(inputs, names["input"])))
+        if len(new):
+            planned = plan_outputs(_values(new), format, _values(names["output"]))
+            outputs = pa.array([planned[name] for name in _values(new)], pa.string())
+            del planned
+            added = pa.table([new, outputs], schema=NAMES)
+            names = pa.concat_tables([names, added]).replace_schema_metadata({"format": format})
+            sink = pa.BufferOutputStream()
+            pq.write_table(names, sink, compression="zstd", use_dictionary=False)
+            self.books.write("names.parquet", sink.getvalue())
+        return names["output"].take(pc.index_in(inputs, names["input"]))
 
-    def standing(self, listing: pa.Table) -> Standing:
+    def _names(self, format: str) -> pa.Table:
+        """What is planned for this format; what a job that was replaced planned for another is removed, done or not."""
+        try:
+            table = pq.read_table(pa.BufferReader(self.books.read("names.parquet")))
+        except FileNotFoundError:
+            return NAMES.empty_table()
+        if (table.schema.metadata or {}).get(b"format", format.encode()).decode() == format:
+            return table.replace_schema_metadata()
+        self.destination.remove(_values(table["output"]))
+        return NAMES.empty_table()
+
+    def standing(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> Standing:
         """Match what the source holds with the ledger; an output that is gone or was cut makes its input pending.
 
         Args:
             listing: a table with the columns `input` and `stamp`.
+            since: the attempt from which on rows of the ledger count.
+            retry: whether what is in quarantine is pending again.
         """
-        ledger = self.ledger.read().rename_columns({"stamp": "recorded"})
-        rows = listing.select(["input", "stamp"]).join(ledger, "input")
-        valid = pc.fill_null(pc.equal(rows["stamp"], rows["recorded"]), False)
-        state = pc.if_else(valid, rows["state"], "pending").to_pylist()
-        facts = zip(rows["output"].to_pylist(), rows["bytes"].to_pylist(), strict=True)
-        for index, (output, size) in enumerate(facts):
-            if state[index] == "done" and _size(f"{self.destination}/{output}") != size:
-                state[index] = "pending"
+        ledger = self.ledger.read(STANDING)
+        found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null where there is none
+        rows = listing.select(["input", "stamp"])
+        for name in ("output", "state", "stage", "reason", "bytes", "attempt"):
+            rows = rows.append_column(name, found[name])
+        valid = pc.and_(pc.equal(rows["stamp"], found["stamp"]), pc.greater_equal(rows["attempt"], since))
+        state = pc.if_else(pc.fill_null(valid, False), rows["state"], "pending")
+        if retry:
+            state = pc.if_else(pc.equal(state, "quarantined"), "pending", state)
+        done = pc.equal(state, "done").to_numpy()  # (N,)
+        sizes = np.full(len(done), -1)
+        sizes[done] = self.destination.sizes(rows["output"].filter(pa.array(done)).to_pylist())
+        lost = done & (sizes != rows["bytes"].fill_null(-1).to_numpy())
+        state = pc.if_else(pa.array(lost), "pending", state)
         at = rows.schema.get_field_index("state")
-        return Standing(rows.set_column(at, "state", pa.array(state, pa.string())))
+        return Standing(rows.set_column(at, "state", state))
 
-    def clean(self, standing: Standing) -> None:
+    def begin(self, standing: Standing) -> None:
         """Remove what a killed run left, and outputs of inputs that have changed since."""
-        remove_leftovers(self.destination)
+        if self.books.sizes([RUNNING]) != [-1]:
+            self.destination.remove_leftovers()
         self.marks.clear()
-        stale = standing.rows.filter(pc.equal(standing.rows["state"], "pending"))
-        for output in filter(None, stale["output"].to_pylist()):
-            (self.destination / output).unlink(missing_ok=True)
+        self.books.note(RUNNING, b"")
+        pending = pc.equal(standing.rows["state"], "pending")
+        stale = standing.rows.filter(pending)["output"].drop_null()
+        kept = standing.rows.filter(pc.invert(pending))["output"]  # an output may have another input by now
+        stale = stale.filter(pc.invert(pc.is_in(stale, kept)))
+        self.destination.remove(name for name in _values(stale) if name)
+
+    def end(self, outputs: pa.ChunkedArray) -> None:
+        """Tidy up after a run that wrote these outputs: what workers left that died and were replaced."""
+        folders = {name.rpartition("/")[0] for name in _values(outputs)}
+        self.destination.remove_leftovers(folders | {"", RESERVED, f"{RESERVED}/ledger"})
+        self.ledger.compact()
+        self.books.remove([RUNNING])
 
     def write_summary(self, summary: dict[str, Any], standing: Standing) -> None:
         """Write the counts and the quarantine list."""
         failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
         columns = ("path", "stage", "reason")
-        rows = [(row["input"], row["stage"], row["reason"]) for row in failed.to_pylist()]
-        write_durably(self.books / "quarantine.csv", csv_bytes(columns, rows))
+        rows = [
+            (row["input"], row["stage"], row["reason"]) for row in failed.select(["input", *columns[1:]]).to_pylist()
+        ]
+        self.books.write("quarantine.csv", csv_bytes(columns, rows))
         self._write("summary.json", json.dumps(summary, indent=2) + "\n")
 
     @property
     def summarized(self) -> bool:
         """Whether a run has written its summary."""
-        return (self.books / "summary.json").exists()
+        return self.books.sizes(["summary.json"]) != [-1]
 
     def _write(self, name: str, text: str) -> None:
-        write_durably(self.books / name, text.encode("utf-8", "backslashreplace"))
+        self.books.write(name, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
-def open_job(destination: Path) -> Iterator[Job]:
+def open_job(where: str | Path | Destination) -> Iterator[Job]:
     """Open the books of a destination, which is made when it does not exist, and hold its lock.
 
     Raises:
@@ -165,24 +206,29 @@ def open_job(destination: Path) -> Iterator[Job]:
         ValueError: it holds something else than a job's outputs.
         RuntimeError: it cannot be written, or another job is running on it.
     """
-    if destination.exists() and not destination.is_dir():
-        raise NotADirectoryError(f"destination {destination} is not a folder: choose another one")
-    try:
-        if destination.exists() and not (destination / RESERVED).is_dir() and any(destination.iterdir()):
-            raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
-        (destination / RESERVED).mkdir(parents=True, exist_ok=True)
-        lock = locked(destination / RESERVED / "lock")
-        lock.__enter__()
-    except BlockingIOError as error:
-        raise RuntimeError(
-            f"another job is running on {destination}: wait until it ends, or choose another destination"
-        ) from error
-    except OSError as error:
-        raise RuntimeError(f"destination {destination} cannot be written: {error.strerror}") from error
-    try:
-        yield Job(destination)
-    finally:
-        lock.__exit__(None, None, None)
+    destination = at(where)
+    with ExitStack() as stack:
+        try:
+            if not (destination / RESERVED).names() and destination.names():
+                raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
+            destination.make()
+            held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
+        except NotADirectoryError as error:
+            raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
+        except BlockingIOError as error:
+            since = f" ({error})" if error.errno is None else ""  # what the destination knows of it
+            raise RuntimeError(
+                f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
+            ) from error
+        except OSError as error:
+            raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
+        yield Job(destination, held)
+
+
+def _values(column: pa.ChunkedArray) -> Iterator[Any]:
+    """The values of a column, of which only a chunk at a time is in Python's hands."""
+    for batch in pa.table({"": column}).to_batches(10_000):
+        yield from batch.column(0).to_pylist()
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
@@ -200,10 +246,3 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)  # as the manifest has it
     return text if len(text) <= 100 else text[:99] + "…"
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (this runs for every output, and a Path costs more than the call)
-    except OSError:
-        return -1

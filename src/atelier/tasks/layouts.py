@@ -29,8 +29,8 @@ class SourceConfig:
 
     path: str = field(
         metadata={
-            "description": "folder, picture, .zip, .tar, .tar.gz, list of paths (.txt, .lst) or sample://NAME; "
-            "relative to the workspace"
+            "description": "folder, picture, .zip, .tar (.gz, .zst) or list of paths (.txt, .lst, .parquet), also at "
+            "s3:// URLs, or sample://NAME; relative to the workspace"
         }
     )
     layout: Literal["auto", "folder", "imagefolder", "cifar", "coco"] = field(

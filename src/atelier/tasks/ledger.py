@@ -1,27 +1,26 @@
-"""Exactly-once bookkeeping of a bulk job: which input ended how, committed so that a kill at any moment loses nothing.
+"""Exactly-once bookkeeping of a bulk job: which input ended how.
 
-An output is written to a temporary file beside its target, synced, renamed, its folder synced, and only then recorded
-in the ledger. So a row means a complete output; an output without a row is redone with the same bytes; and a
-temporary file that is left behind is rubbish. Marks of what is in hand tell which picture took a worker down.
+An output is committed first and recorded then. So a row means a complete output, and an output without a row is redone
+with the same bytes. Marks of what is in hand tell which picture took a worker down.
 """
 
-import fcntl
 import hashlib
-import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from atelier.tasks.destination import Destination, at
+
 STATES = ("done", "skipped", "quarantined", "pending")
 STAGES = ("read", "decode", "stylize", "encode", "write")
-TEMPORARY = ".atelier-"  # what the names of temporary files begin with; inputs with such names are hidden files
+FULL_BYTES = 16 * 2**20  # of a part: some 200,000 rows
+PARALLEL = 8  # parts that are read at once
 ROWS = pa.schema(
     [
         ("input", pa.string()),  # name in the source
@@ -57,9 +56,9 @@ class Row:
 class Ledger:
     """Parquet parts in a folder; where parts disagree the latest attempt counts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path | Destination) -> None:
         """Keep books in a folder, which is made when it is first written."""
-        self.folder = folder
+        self.folder = at(folder)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add one part: durable when this returns, complete or not at all before."""
@@ -67,152 +66,114 @@ class Ledger:
         if table.num_rows:
             self._write(table)
 
-    def read(self) -> pa.Table:
-        """One row an input (schema `ROWS`).
+    def read(self, columns: Sequence[str] = tuple(ROWS.names)) -> pa.Table:
+        """One row an input (of the schema `ROWS` these columns, and those that tell which row counts).
 
         Raises:
             ValueError: a part is damaged.
         """
-        parts = self._parts()
-        return _latest(self._read(parts)) if parts else ROWS.empty_table()
+        needed = [name for name in ROWS.names if name in (*columns, "input", "state", "attempt")]
+        return _latest(self._read(self._parts(), needed))
 
     @property
     def attempts(self) -> int:
         """How many runs have recorded something."""
-        return max(self.read()["attempt"].to_pylist(), default=0)
+        return pc.max(self._read(self._parts(), ["attempt"])["attempt"]).as_py() or 0
 
-    def compact(self) -> pa.Table:
-        """Make one part of all parts and return its rows; a kill in the middle leaves rows twice, which is harmless."""
-        parts = self._parts()
-        rows = self.read()
+    def compact(self) -> None:
+        """Make one part of all parts that are not full; a kill in the middle leaves rows twice, which is harmless."""
+        names = self._parts()
+        parts = [n for n, size in zip(names, self.folder.sizes(names), strict=True) if size < FULL_BYTES]
         if len(parts) > 1:
-            self._write(rows.sort_by("input"))
-            for part in parts:
-                part.unlink()
-        return rows
+            self._write(_latest(self._read(parts, ROWS.names)).sort_by("input"))
+            self.folder.remove(parts)
 
-    def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("*.parquet"))
+    def _parts(self) -> list[str]:
+        return [name for name in self.folder.names() if name.endswith(".parquet") and not name.startswith(".")]
 
-    def _read(self, parts: list[Path]) -> pa.Table:
-        tables = []
-        for part in parts:
+    def _read(self, parts: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """All rows of parts, in the order of the parts."""
+        schema = pa.schema([ROWS.field(name) for name in columns])
+
+        def read(part: str) -> pa.Table:
             try:
-                tables.append(pq.read_table(part, schema=ROWS, partitioning=None))
+                return pq.read_table(pa.BufferReader(self.folder.read(part)), schema=schema, columns=columns)
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(
-                    f"{part} is damaged: delete it, and what it recorded is stylized again ({error})"
+                    f"{self.folder}/{part} is damaged: delete it, and what it recorded is stylized again ({error})"
                 ) from error
-        return pa.concat_tables(tables)
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            return pa.concat_tables([schema.empty_table(), *pool.map(read, parts)])
 
     def _write(self, table: pa.Table) -> None:
-        self.folder.mkdir(exist_ok=True)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_durably(self.folder / f"{uuid.uuid4().hex}.parquet", sink.getvalue())
+        self.folder.write(f"{uuid.uuid4().hex}.parquet", sink.getvalue())
 
 
 def _latest(rows: pa.Table) -> pa.Table:
     """The row of the latest attempt of every input; of equal attempts the one that ended well."""
-    order = pc.sort_indices(rows, [("attempt", "ascending"), ("state", "descending")])
-    last = dict(zip(rows["input"].take(order).to_pylist(), order.to_pylist(), strict=True))
-    return rows.take(pa.array(last.values(), pa.uint64()))
+    if pc.count_distinct(rows["input"]).as_py() == rows.num_rows:
+        return rows
+    rows = rows.take(pc.sort_indices(rows, [("attempt", "ascending"), ("state", "descending")]))
+    places = rows.select(["input"]).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    return rows.take(places.group_by("input").aggregate([("place", "max")])["place_max"].sort())
 
 
 class Marks:
     """Small files that say what the workers of a run have in hand, so that a crash leaves its suspects behind.
 
-    A run begins by clearing them: a job that was stopped from outside says nothing against its pictures.
+    A worker marks a block of inputs, and a block that is found marked went down with a worker: each of its inputs is
+    then marked and worked on alone, and one that is found marked alone has been present at two deaths. A run begins by
+    clearing all marks: a job that was stopped from outside says nothing against its pictures.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path | Destination) -> None:
         """Keep books in a folder, which is made when it is first written."""
-        self.folder = folder
+        self.folder = at(folder)
+        self.alone = ""  # the input that is in hand alone, "" where it is a block
 
     def clear(self) -> None:
         """Forget all suspicion."""
-        self.folder.mkdir(exist_ok=True)
-        for mark in self.folder.iterdir():
-            mark.unlink()
+        self.folder.remove(self.folder.names())
 
-    def history(self, name: str) -> list[str]:
-        """The stages that this input entered and was never seen to leave, oldest first."""
-        try:
-            return (self.folder / _key(name)).read_text().split()
-        except FileNotFoundError:
-            return []
+    def take(self, block: Sequence[str]) -> bool:
+        """Say that a block is taken in hand; returns whether a worker has died that had it."""
+        self.alone = ""
+        died = self._read(_key(*block)) != ""
+        if not died:
+            self.folder.note(_key(*block), b"taken")
+        return died
+
+    def take_alone(self, name: str) -> str:
+        """Say that an input is in hand alone; returns the stage at which a worker died that had it so, else ""."""
+        self.alone = name
+        stage = self._read(_key("alone", name))
+        if not stage:
+            self.enter(name, "decode")
+        return stage
 
     def enter(self, name: str, stage: str) -> None:
-        """Say that an input enters a stage."""
-        with (self.folder / _key(name)).open("a") as mark:
-            mark.write(f"{stage}\n")
+        """Say that an input enters a stage, which matters where it is in hand alone."""
+        if name == self.alone:
+            self.folder.note(_key("alone", name), stage.encode())
 
-    def leave(self, name: str) -> None:
-        """Say that an input has ended."""
-        (self.folder / _key(name)).unlink(missing_ok=True)
+    def leave(self, block: Sequence[str]) -> None:
+        """Say that a block has ended."""
+        self.folder.remove([_key(*block)])
 
+    def leave_alone(self, name: str) -> None:
+        """Say that an input that was in hand alone has ended."""
+        self.folder.remove([_key("alone", name)])
+        self.alone = ""
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a job's lock, which ends with the process that holds it, however that ends.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-
-
-def write_beside(target: Path, data: Any, attempt: str) -> Path:
-    """Write a synced temporary file beside its target, with the attempt in its name."""
-    temporary = target.parent / f"{TEMPORARY}{attempt}-{_key(target.name)}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
+    def _read(self, key: str) -> str:
+        try:
+            return self.folder.read(key).decode()
+        except FileNotFoundError:
+            return ""
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def commit(target: Path, data: Any, attempt: str) -> None:
-    """Write a file, complete or not at all; `sync_folder` makes its name durable."""
-    temporary = write_beside(target, data, attempt)
-    try:
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_durably(target: Path, data: Any) -> None:
-    """Write a file, durable when this returns, complete or not at all before."""
-    commit(target, data, uuid.uuid4().hex[:8])
-    sync_folder(target.parent)
-
-
-def remove_leftovers(destination: Path) -> int:
-    """Remove the temporary files that a killed run left anywhere below the destination; returns how many."""
-    count = 0
-    for folder, _, files in os.walk(destination):
-        for file in files:
-            if file.startswith(TEMPORARY) and file.endswith(".tmp"):
-                Path(folder, file).unlink(missing_ok=True)
-                count += 1
-    return count
-
-
-def _key(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:24]
+def _key(*names: str) -> str:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "backslashreplace")).hexdigest()[:24]

@@ -5,9 +5,12 @@ into the folder that the job keeps its books in.
 """
 
 import hashlib
+import itertools
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 RESERVED = "_atelier"
 SUFFIX = {"jpeg": ".jpg", "tiff": ".tif"} | {form: f".{form}" for form in ("png", "webp", "avif", "gif", "bmp")}
@@ -25,7 +28,7 @@ def output_format(name: str, wanted: str) -> str:
     return PICTURES.get(split_suffix(name)[1].lower(), "png") if wanted == "keep" else wanted
 
 
-def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | None = None) -> dict[str, str]:
+def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -> dict[str, str]:
     """Plan the output of every input.
 
     A name keeps its folders and stem and gets the suffix of its format; inputs that would meet keep their original
@@ -36,38 +39,51 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Mapping[str, str] | N
     Args:
         names: relative POSIX paths of the inputs, each once.
         wanted: "keep", "png", "jpeg", "webp" or "avif".
-        taken: outputs by input that an earlier run of the job planned: kept as they are.
+        taken: outputs that an earlier run of the job planned for other inputs.
 
     Returns:
         The output (relative POSIX path) of every input.
     """
-    taken = taken or {}
-    planned = {name: taken[name] for name in names if name in taken}
-    natural = {name: _natural(name, output_format(name, wanted)) for name in names if name not in taken}
+    natural = {name: _natural(name, output_format(name, wanted)) for name in names}
+    before = set(taken)
+    folders = _folders(before) | _folders(natural.values())
+    # digests stand for what file systems compare: a million of them are 8 MB, and two that are equal by chance only
+    # make a name longer than it had to be
+    used = np.concatenate([_digests(_key(output) for output in before), _digests(folders)])
 
-    used = {_key(output) for output in taken.values()}
-    folders = _folders(taken.values()) | _folders(natural.values())
-    claims = Counter(_key(output) for output in natural.values())
-    faithful = Counter(_key(output) for name, output in natural.items() if output == name)
-    contested = []
-    for name, output in natural.items():
-        key = _key(output)
-        alone = claims[key] == 1 or (output == name and faithful[key] == 1)
-        if alone and key not in used and key not in folders:
-            planned[name] = output
-        else:
-            contested.append(name)
-    used |= {_key(output) for output in planned.values()}
+    keys = _digests(_key(output) for output in natural.values())
+    faithful = np.array([output == name for name, output in natural.items()], dtype=bool)
+    alone = (_claims(keys) == 1) | (faithful & (_claims(keys, faithful) == 1))
+    free = alone & ~np.isin(keys, used)
+    planned = dict(itertools.compress(natural.items(), free))
+    used = np.concatenate([used, keys[free]])
 
-    longer = {name: _unreserved(name) + SUFFIX[output_format(name, wanted)] for name in contested}
-    claims = Counter(_key(output) for output in longer.values())
-    still = [name for name, output in longer.items() if claims[_key(output)] > 1 or _key(output) in used | folders]
-    planned |= {name: longer[name] for name in contested if name not in set(still)}
-    used |= {_key(output) for output in planned.values()} | folders
-    for name in sorted(still):
-        planned[name] = _tagged(longer[name], name, used)
-        used.add(_key(planned[name]))
+    longer = {name: _unreserved(name) + SUFFIX[output_format(name, wanted)] for name in natural if name not in planned}
+    keys = _digests(_key(output) for output in longer.values())
+    free = (_claims(keys) == 1) & ~np.isin(keys, used)
+    planned |= dict(itertools.compress(longer.items(), free))
+
+    still = sorted(itertools.compress(longer.items(), ~free))
+    everything = set(np.concatenate([used, keys[free]]).tolist()) if still else set()
+    for name, output in still:
+        planned[name] = _tagged(output, name, everything)
+        everything.add(_digest(_key(planned[name])))
     return planned
+
+
+def _claims(keys: "np.ndarray[Any, np.dtype[np.uint64]]", counted: Any = None) -> Any:
+    """For each key how often it is there, or how often among those that are counted."""
+    _, inverse = np.unique(keys, return_inverse=True)
+    return np.bincount(inverse, counted)[inverse]
+
+
+def _digests(keys: Iterable[str]) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+    return np.fromiter((_digest(key) for key in keys), dtype=np.uint64)
+
+
+def _digest(key: str) -> int:
+    digest = hashlib.blake2b(key.encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def _natural(name: str, format: str) -> str:
@@ -76,11 +92,11 @@ def _natural(name: str, format: str) -> str:
     return _unreserved(name if fits else (stem if suffix.lower() in PICTURES else name) + SUFFIX[format])
 
 
-def _tagged(output: str, name: str, used: set[str]) -> str:
+def _tagged(output: str, name: str, used: set[int]) -> str:
     stem, suffix = split_suffix(output)
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
     tags = (f"{stem}~{digest[:length]}{suffix}" for length in range(8, len(digest) + 1, 8))
-    return next(tagged for tagged in tags if _key(tagged) not in used)
+    return next(tagged for tagged in tags if _digest(_key(tagged)) not in used)
 
 
 def split_suffix(name: str) -> tuple[str, str]:
@@ -107,4 +123,6 @@ def _folders(outputs: Iterable[str]) -> set[str]:
 
 def _key(name: str) -> str:
     """Equal for names that some file system takes for one."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from atelier.tasks.layouts import SourceConfig, list_source
+from atelier.tasks.locations import facts
 from atelier.tasks.sources import Entry
 from atelier.tasks.whole_files import write
 
@@ -96,8 +97,7 @@ def _file(entry: Entry, archives: dict[str, str]) -> tuple[str, str]:
         return entry.source, entry.etag
     if entry.kind != "file":
         if entry.path not in archives:
-            facts = Path(entry.path).stat()
-            archives[entry.path] = f"{facts.st_size} mtime:{facts.st_mtime_ns}"
+            archives[entry.path] = " ".join(map(str, facts(entry.path)))
         return PurePosixPath(entry.path).name, archives[entry.path]
     if entry.problem:
         return entry.name, f"unreadable: {entry.problem}"

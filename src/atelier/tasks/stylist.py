@@ -20,9 +20,10 @@ import pyarrow as pa
 from atelier.models.controls import Controls, Direction
 from atelier.tasks import paintings, photographs
 from atelier.tasks.deep import Deep
+from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import BadImage, Limits, Pixels
-from atelier.tasks.ledger import Ledger, Marks, Row, commit, sync_folder
+from atelier.tasks.ledger import Ledger, Marks, Row
 from atelier.tasks.lineage import Lineage, ModelIdentity, code_revision, packet
 from atelier.tasks.naming import RESERVED, output_format
 from atelier.tasks.photographs import Photograph
@@ -115,7 +116,7 @@ def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
 class Order:
     """All that a worker is told; picklable."""
 
-    destination: Path
+    destination: str | Path  # a folder or a URL
     model: Path
     identity: ModelIdentity
     config: StylizeConfig
@@ -177,10 +178,10 @@ class Stylist:
         from atelier.tasks import execution
 
         torch.set_num_threads(order.plan.threads)
-        books = order.destination / RESERVED
-        self.order, self.ledger, self.marks = order, Ledger(books / "ledger"), Marks(books / "inflight")
+        self.order, self.destination = order, at(order.destination)
+        books = self.destination / RESERVED
+        self.ledger, self.marks = Ledger(books / "ledger"), Marks(books / "inflight")
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this worker: two never share a temporary file
-        self.folders = {order.destination}
         self.writers = ThreadPoolExecutor(2)
         self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
@@ -199,11 +200,13 @@ class Stylist:
         try:
             if self.refusal:
                 raise Stopped(self.refusal)
-            # what a dead worker had in hand goes one by one, so that a second death has one suspect
-            suspects = {task.input: task for task in todo if self.marks.history(task.input)}
-            for task in suspects.values():
-                rows += self._settle([task])
-            rows += self._settle([task for task in todo if task.input not in suspects])
+            block = [task.input for task in todo]
+            if self.marks.take(block):
+                for task in todo:
+                    rows += self._settle_alone(task)
+            else:
+                rows += self._settle(todo)
+            self.marks.leave(block)
         except Stopped as stop:
             rows.append(Row(todo[0].input, "pending", reason=str(stop)))
         except OSError as error:
@@ -218,11 +221,20 @@ class Stylist:
         finally:
             wait(written)  # a job that stops leaves no writer behind
         rows += [future.result() for future in written]
-        for folder in {(self.order.destination / row.output).parent for row in rows if row.output}:
-            sync_folder(folder)
+        self.destination.sync(row.output for row in rows if row.output)
         self.ledger.append(rows)
-        for task in tasks:
-            self.marks.leave(task.input)
+        return rows
+
+    def _settle_alone(self, task: Task) -> list[Row]:
+        """Settle an input that a worker had in hand when it died: alone, so that a second death has one suspect."""
+        stage = self.marks.take_alone(task.input)
+        if not stage:
+            rows = self._settle([task])
+        else:
+            reason = "crashed its worker twice; it may need more memory than there is"
+            rows = [self._quarantine(task, stage, "crashed the decoder" if stage == "decode" else reason)]
+            self.ledger.append(rows)
+        self.marks.leave_alone(task.input)
         return rows
 
     def _stylize(self, tasks: list[Task], written: list[Future[Row]]) -> list[Row]:
@@ -249,12 +261,6 @@ class Stylist:
         return rows
 
     def _open(self, task: Task) -> Picture | Row:
-        history = self.marks.history(task.input)
-        if history.count("decode") >= 2:
-            if history[-1] == "decode":
-                return self._quarantine(task, "decode", "crashed the decoder")
-            return self._quarantine(task, "stylize", "crashed its worker twice; it may need more memory than there is")
-        self.marks.enter(task.input, "decode")
         try:
             data = read(task.entry, self.limits.max_bytes)
         except BadImage as error:
@@ -321,10 +327,8 @@ class Stylist:
             )
         except ValueError as error:
             return self._quarantine(task, "encode", str(error), picture.sha256)
-        target = order.destination / task.output
         try:
-            self._make_folder(target.parent)
-            commit(target, data, self.attempt)
+            self.destination.commit(task.output, data, self.attempt)
         except OSError as error:
             if error.errno in OWN_FAULTS:
                 return self._quarantine(task, "write", f"cannot be written: {error.strerror}", picture.sha256)
@@ -333,14 +337,6 @@ class Stylist:
             task.input, "done", task.output, stamp=task.stamp, input_sha256=picture.sha256, attempt=order.attempt
         )
         return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder of the destination, durably."""
-        if folder not in self.folders:
-            self._make_folder(folder.parent)
-            folder.mkdir(exist_ok=True)
-            sync_folder(folder.parent)
-            self.folders.add(folder)
 
     def _quarantine(self, task: Task, stage: str, reason: str, sha256: str = "") -> Row:
         row = Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256)
@@ -355,7 +351,7 @@ def _task(values: dict[str, Any]) -> Task:
     return Task(values.pop("input"), values.pop("output"), values.pop("stamp"), Entry(**values))
 
 
-def stopped(destination: Path, error: OSError) -> str:
+def stopped(destination: object, error: OSError) -> str:
     """What to tell when a destination takes no more."""
     return f"{destination} cannot be written ({error.strerror or error}): mend that and run the same command again"
 

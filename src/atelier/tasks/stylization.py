@@ -7,11 +7,9 @@ stylists write, is the truth: what Ray runs twice is recorded once, and what it 
 """
 
 import contextlib
-import itertools
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +18,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import check
+from atelier.tasks import quarantine
+from atelier.tasks.destination import Destination, at
 from atelier.tasks.execution_plan import Plan
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
-from atelier.tasks.ledger import Row, remove_leftovers
+from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
-from atelier.tasks.naming import split_suffix
+from atelier.tasks.listing import ALL, Selection, listing
+from atelier.tasks.locations import is_url
 from atelier.tasks.progress import Progress, Report, silent
-from atelier.tasks.sources import NO_PICTURES, list_files, locate
-from atelier.tasks.stylist import ENTRY, TASKS, Order, stopped
+from atelier.tasks.sources import locate
+from atelier.tasks.stylist import TASKS, Order, stopped
 from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
 from atelier.tasks.stylist_pool import answers, connected, executed
 from atelier.tasks.wishes import wished
 
-LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
+COMPACT_BLOCKS = 512  # after which the parts of the ledger are made one while the job runs
+ROWS = 10_000  # inputs that are recorded together where there is nothing to do
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class StylizeSummary:
 
 
 def stylize(
-    source: str,
-    destination: Path,
+    sources: str | Sequence[str],
+    destination: str | Path,
     model: Path,
     config: StylizeConfig,
     identity: ModelIdentity,
@@ -62,74 +64,91 @@ def stylize(
     *,
     connect: Callable[[], object],
     base: Path = Path(),
+    selection: Selection = ALL,
+    retry_quarantined: bool = False,
+    max_quarantine: str = "",
+    replace: bool = False,
 ) -> StylizeSummary:
-    """Stylize every picture of a source into a mirrored destination, each exactly once.
+    """Stylize every picture of the sources into a mirrored destination, each exactly once.
 
     Interrupted at any moment and started again it continues; a finished job has nothing to do: it does not connect,
-    loads nothing and changes nothing. Inputs that are new or have changed since are stylized by the next run.
+    loads nothing and changes nothing. Inputs that are new, newly selected or changed are stylized by the next run.
 
     Args:
-        source: a folder, archive, list or sample, as `sources.list_files` reads it.
-        destination: a new or empty folder, or one that holds this very job.
+        sources: a folder, archive, list or sample, as `sources.list_files` reads it, or several, whose outputs lie
+            below the name of their own source each.
+        destination: a new or empty folder or URL, or one that holds this very job.
         model: the model folder, readable on every node.
         config: parameters.
         identity: which model this is (`lineage.identify`).
         report: is told of the progress in images.
         connect: connects to Ray; called only when there is something to do.
-        base: what a relative `source` is relative to.
+        base: what relative sources are relative to.
+        selection: which files of the sources are inputs.
+        retry_quarantined: try again what is in quarantine.
+        max_quarantine: when too many inputs have failed (`quarantine.allowed`); "" for never.
+        replace: take the place of a job with another model or other parameters, and make its outputs again. Its
+            outputs are removed at the start. Killed in the middle, it is this job that continues.
 
     Raises:
-        FileNotFoundError: the source does not exist.
+        FileNotFoundError: a source does not exist.
         NotADirectoryError: the destination is a file.
-        ValueError: the source holds no picture or is damaged, the model's method does not honour a control, a style's
+        ValueError: the sources hold no picture or are damaged, the model's method does not honour a control, a style's
             picture cannot be read, the model folder is damaged, or the destination holds another job or other files.
-        RuntimeError: another process works on the destination, it has no space or cannot be written, or the cluster
-            cannot honour the job's execution plan. The job can be continued when that is mended.
+        RuntimeError: another process works on the destination, it has no space or cannot be written, too many inputs
+            are in quarantine, or the cluster cannot honour the job's execution plan. The job can be continued when
+            that is mended.
     """
     started = time.monotonic()
-    destination = destination.absolute()
-    where = _apart(source, base, destination)
+    sources = [sources] if isinstance(sources, str) else list(sources)
+    quarantine.allowed(max_quarantine, 0)
+    target = at(destination)
+    where = [_apart(source, base, target) for source in sources]
     controls = wished(config, base)
     check(identity.method, controls)
-    listing = _listing(source, base)
-    with open_job(destination) as job:
+    inputs = listing(sources, base, selection)
+    with open_job(target) as job:
         parameters = _parameters(config) | controls.said()
-        manifest = {"format": FORMAT, "source": where, "model": asdict(identity), "parameters": parameters}
-        job.agree(manifest, _parameters(StylizeConfig()))
-        before = job.standing(listing)
+        manifest: dict[str, Any] = {"format": FORMAT, "source": where[0] if len(where) == 1 else where}
+        manifest |= {"model": asdict(identity), "parameters": parameters}
+        with _writing(target):
+            since = job.agree(manifest, _parameters(StylizeConfig()), replace=replace)
+            before = job.standing(inputs, since, retry=retry_quarantined)
+        quarantine.check(before.counts, max_quarantine, target)
         if not before.counts["pending"] and job.summarized:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
         rate = 0.0
         try:
-            with _writing(destination):
-                attempt = job.ledger.attempts + 1
+            with _writing(target):
+                attempt = max(since, job.ledger.attempts + 1)
                 chosen = job.manifest().get("plan")
-                todo = _prepare(job, listing, before, config, manifest | ({"plan": chosen} if chosen else {}), attempt)
+                manifest |= {"since": since} | ({"plan": chosen} if chosen else {})
+                todo, counts = _prepare(job, inputs, before, config, manifest, attempt)
+            inputs = inputs.select(["input", "stamp"])  # the rest is heavy, and lives on in the tasks
+            quarantine.check(counts, max_quarantine, target)
             report(_progress(before.counts))
             if todo.num_rows:
                 with connected(connect):
                     execution = executed(model.absolute(), controls, config.execution, _plan(job), todo.num_rows)
-                    job.write_manifest(manifest | {"plan": asdict(execution.plan)})
-                    order = Order(destination, model.absolute(), identity, config, controls, execution, attempt)
+                    with _writing(target):
+                        job.write_manifest(manifest | {"plan": asdict(execution.plan)})
+                    order = Order(target.where, model.absolute(), identity, config, controls, execution, attempt)
                     with contextlib.closing(answers(todo, order)) as stream:
-                        rate = _watch(stream, job.standing(listing).counts, report)
-            with _writing(destination):
-                remove_leftovers(destination)  # of workers that died and were replaced
-                job.ledger.compact()
+                        rate = _watch(_kept(stream, job, counts, max_quarantine), counts, report)
+            with _writing(target):
+                job.end(todo["output"])
         finally:
-            after = job.standing(listing)
+            after = job.standing(inputs, since)
             summary = _summary(before, after, identity, time.monotonic() - started, rate)
             with contextlib.suppress(OSError):  # a full disk has been told already
                 job.write_summary(asdict(summary), after)
     if summary.pending:
-        raise RuntimeError(
-            f"{summary.pending} outputs in {destination} were lost while it ran: run the same command again"
-        )
+        raise RuntimeError(f"{summary.pending} outputs in {target} were lost while it ran: run the same command again")
     return summary
 
 
 @contextlib.contextmanager
-def _writing(destination: Path) -> Iterator[None]:
+def _writing(destination: Destination) -> Iterator[None]:
     """Say in one line what is wrong with the destination."""
     try:
         yield
@@ -143,83 +162,61 @@ def _parameters(config: StylizeConfig) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "masks"}
 
 
-def _apart(source: str, base: Path, destination: Path) -> str:
-    """The source as the manifest has it.
+def _apart(source: str, base: Path, destination: Destination) -> str:
+    """A source as the manifest has it.
 
     Raises:
         ValueError: the destination lies in the source, where outputs would become inputs; or it in the destination.
     """
-    if "://" in source:
-        return source
-    path, target = locate(source, base), destination.resolve()
-    if path.is_dir() and (target.is_relative_to(path) or path.is_relative_to(target)):
+    place = source.rstrip("/") if is_url(source) else str(locate(source, base))
+    target = destination.where if is_url(destination.where) else str(Path(destination.where).resolve())
+    lists = is_url(place) or Path(place).is_dir()
+    if lists and (f"{target}/".startswith(f"{place}/") or f"{place}/".startswith(f"{target}/")):
         raise ValueError(f"source {source} and destination {destination} lie in each other: choose another destination")
-    return str(path)
-
-
-def _listing(source: str, base: Path) -> pa.Table:
-    """Every file of the source (schema `LISTING`), pictures or not.
-
-    Raises:
-        ValueError: there is no picture among them.
-    """
-    chunks: list[pa.RecordBatch] = []
-    seen: set[str] = set()
-    pictures = False
-    files = iter(list_files(source, base))
-    while part := list(itertools.islice(files, 10_000)):
-        columns: dict[str, list[Any]] = {name: [] for name in LISTING.names}
-        for entry in part:
-            other = split_suffix(entry.name)[1].lower() in NO_PICTURES
-            pictures |= not other
-            columns["input"].append(_unseen(entry.name, seen))
-            columns["stamp"].append(f"{entry.size}:{entry.etag}")
-            columns["other"].append(other)
-            for name in ENTRY:
-                columns[name].append(getattr(entry, name))
-        chunks.append(pa.record_batch(columns, LISTING))
-    if not pictures:
-        raise ValueError(f"source {source} holds no pictures: put pictures there or name another source")
-    return pa.Table.from_batches(chunks)
-
-
-def _unseen(name: str, seen: set[str]) -> str:
-    """The name, or one made from it where an archive holds it twice."""
-    if name in seen:
-        name = next(other for k in itertools.count(2) if (other := f"{name}#{k}") not in seen)
-    seen.add(name)
-    return name
+    return place
 
 
 def _prepare(
-    job: Job, listing: pa.Table, before: Standing, config: StylizeConfig, manifest: dict[str, Any], attempt: int
-) -> pa.Table:
-    """Write down what the job is, end the inputs that need no work, and return the tasks of the others.
+    job: Job, inputs: pa.Table, before: Standing, config: StylizeConfig, manifest: dict[str, Any], attempt: int
+) -> tuple[pa.Table, dict[str, int]]:
+    """Write down what the job is, end the inputs that need no work, and return the tasks of the others and the counts.
 
     Raises:
         RuntimeError: the destination has obviously not enough space.
     """
-    pending = listing.filter(pc.is_in(listing["input"], pa.array(sorted(before.inputs("pending")), pa.string())))
-    todo = pending.filter(pc.and_(pc.equal(pending["problem"], ""), pc.invert(pending["other"])))
-    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, shutil.disk_usage(job.destination).free
-    if todo.num_rows and free < max(needed, ROOM_BYTES):
+    waiting = pc.equal(before.rows["state"], "pending")
+    work = pc.and_(pc.equal(inputs["problem"], ""), pc.invert(inputs["other"]))
+    todo = _where(inputs, pc.and_(waiting, work))
+    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, job.destination.free_bytes()
+    if todo.num_rows and free is not None and free < max(needed, ROOM_BYTES):
         raise RuntimeError(
             f"{job.destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
             f"{max(needed, ROOM_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
         )
     job.write_manifest(manifest)
-    names = job.plan_names(todo["input"].to_pylist(), config.format)
-    job.clean(before)
-    rows = []
-    for entry in pending.filter(pc.or_(pc.not_equal(pending["problem"], ""), pending["other"])).to_pylist():
-        facts = {"input": entry["input"], "stamp": entry["stamp"], "attempt": attempt}
-        if entry["problem"]:
-            rows.append(Row(**facts, state="quarantined", stage="read", reason=entry["problem"]))
-        else:
-            rows.append(Row(**facts, state="skipped", reason="no picture by its name"))
-    job.ledger.append(rows)
-    outputs = pa.array([names[name] for name in todo["input"].to_pylist()], pa.string())
-    return todo.append_column("output", outputs).select(TASKS.names)
+    outputs = job.plan_names(todo["input"], config.format)
+    job.begin(before)
+    counts = before.counts
+    idle = inputs.select(["input", "stamp", "problem"]).filter(pc.and_(waiting, pc.invert(work)))
+    for batch in idle.to_batches(ROWS):
+        rows = [_ended(**values, attempt=attempt) for values in batch.to_pylist()]
+        job.ledger.append(rows)
+        counts["pending"] -= len(rows)
+        for row in rows:
+            counts[row.state] += 1
+    return todo.append_column("output", outputs).select(TASKS.names), counts
+
+
+def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows of a mask; all of them are not copied."""
+    return table if pc.all(mask).as_py() else table.filter(mask)
+
+
+def _ended(input: str, stamp: str, problem: str, attempt: int) -> Row:
+    """How an input ends that needs no work."""
+    if problem:
+        return Row(input, "quarantined", stage="read", reason=problem, stamp=stamp, attempt=attempt)
+    return Row(input, "skipped", reason="no picture by its name", stamp=stamp, attempt=attempt)
 
 
 def _plan(job: Job) -> Plan | None:
@@ -236,6 +233,21 @@ def _plan(job: Job) -> Plan | None:
             f"the job in {job.destination} began with the execution plan {chosen}, which this version does not know: "
             "continue it with the version that began it, or use another destination"
         ) from error
+
+
+def _kept(answers: Iterator[pa.Table], job: Job, counts: Mapping[str, int], max_quarantine: str) -> Iterator[pa.Table]:
+    """Pass the answers on and keep the books meanwhile; `counts` are those of whoever takes the answers.
+
+    Raises:
+        RuntimeError: too many inputs are in quarantine, or another process has taken the job over.
+    """
+    for number, answer in enumerate(answers, 1):
+        yield answer
+        quarantine.check(counts, max_quarantine, job.destination)
+        if not job.held():
+            raise RuntimeError(f"another process has taken over the job in {job.destination}: leave it to that one")
+        if number % COMPACT_BLOCKS == 0:
+            job.ledger.compact()
 
 
 def _watch(answers: Iterator[pa.Table], counts: dict[str, int], report: Report) -> float:

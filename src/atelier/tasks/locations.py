@@ -1,0 +1,163 @@
+"""Files by their location, a local path or a URL that fsspec reads: sizes, ranges and streams, the same for both.
+
+Only the schemes of `SCHEMES` are opened, and never a chained URL, through which a name could reach any file system.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+
+SCHEMES = ("s3",)
+BLOCK_BYTES = 4 * 2**20  # that a stream from a URL reads ahead
+
+
+class Facts(NamedTuple):
+    """What is known of a file without reading it."""
+
+    size: int  # bytes
+    etag: str  # changes when the content does
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is a URL."""
+    return "://" in location or "::" in location.partition("/")[0]
+
+
+def refusal(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
+    """Why a URL is not opened, "" when it may be."""
+    scheme, _, rest = url.partition("://")
+    if "::" in url:
+        return "a chained URL (::), which is never opened"
+    if scheme not in schemes:
+        allowed = f"only {', '.join(f'{name}://' for name in schemes)}" if schemes else "none"
+        return f"a URL of the scheme {scheme}://, of which {allowed} may be opened"
+    if not rest.strip("/"):
+        return "a URL without a bucket"
+    return ""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Make of what S3's client raises, where it reaches no server or has no credentials, an OSError of one line."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except BotoCoreError as error:
+        raise OSError(" ".join(str(error).split())) from error
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path that the URL has there. Call it within `told`.
+
+    Raises:
+        ValueError: the URL is chained or of another scheme than `SCHEMES`.
+    """
+    if problem := refusal(url):
+        raise ValueError(f"{url} is {problem}")
+    import fsspec.core  # here, since most runs need none
+
+    system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    return system, str(path)
+
+
+def info(url: str) -> dict[str, Any]:
+    """What fsspec says of a URL.
+
+    Raises:
+        OSError: there is nothing, or it cannot be reached.
+    """
+    with told():
+        system, path = filesystem(url)
+        return dict(system.info(path))
+
+
+def facts(location: str) -> Facts:
+    """Size and etag of a file.
+
+    Raises:
+        OSError: there is none, or it cannot be reached.
+    """
+    if is_url(location):
+        return url_facts(info(location))
+    found = Path(location).stat()
+    return Facts(found.st_size, f"mtime:{found.st_mtime_ns}")
+
+
+def url_facts(told: dict[str, Any]) -> Facts:
+    """Size and etag from what fsspec says of a file."""
+    etag = told.get("ETag") or told.get("LastModified") or ""
+    return Facts(int(told.get("size") or 0), f"etag:{etag}".replace('"', ""))
+
+
+def read_range(location: str, offset: int, size: int) -> bytes:
+    """Up to `size` bytes from `offset` on: fewer where the file ends; of a URL by one range request.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if size <= 0 or offset > sys.maxsize:  # a damaged archive may name any
+        return b""
+    if is_url(location):
+        with told():
+            system, path = filesystem(location)
+            return bytes(system.cat_file(path, start=offset, end=offset + size))
+    with Path(location).open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def open_stream(location: str) -> IO[bytes]:
+    """A file opened for reading from its beginning; a URL is read ahead in blocks.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if not is_url(location):
+        return Path(location).open("rb")
+    with told():
+        system, path = filesystem(location)
+        opened: IO[bytes] = system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
+        return opened
+
+
+class Unpacked:
+    """A compressed stream read as a file: seeking forwards reads on, seeking backwards begins anew."""
+
+    def __init__(self, location: str, compression: str) -> None:
+        self.location, self.compression = location, compression
+        self._begin()
+
+    def _begin(self) -> None:
+        self.raw = open_stream(self.location)
+        self.stream = pa.input_stream(pa.PythonFile(self.raw, mode="r"), compression=self.compression)
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, unpacked."""
+        data: bytes = self.stream.read(size)
+        self.position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to an offset of the unpacked stream, or to its end where that comes before."""
+        assert whence == os.SEEK_SET
+        if offset < self.position:
+            self.close()
+            self._begin()
+        while self.position < offset and self.read(min(BLOCK_BYTES, offset - self.position)):
+            pass
+        return self.position
+
+    def tell(self) -> int:
+        """Bytes read so far."""
+        return self.position
+
+    def close(self) -> None:
+        """Close the file below."""
+        self.raw.close()
