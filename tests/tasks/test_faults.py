@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from atelier.models.controls import Controls
 from atelier.tasks.destination import LocalFolder
+from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.job import open_job
 from atelier.tasks.lineage import identify
 from atelier.tasks.listing import listing
-from atelier.tasks.stylist import TASKS, Order, Plan, Stylist
+from atelier.tasks.stylist import TASKS, Order, Stylist
 from atelier.tasks.stylization import StylizeConfig
 
 
@@ -57,7 +59,17 @@ def tasks(tmp_path: Path) -> pa.Table:
 
 
 def _stylist(destination: Path, model: Path) -> Stylist:
-    return Stylist(Order(destination, model, identify(model, "m", "v1"), StylizeConfig(), Controls(), Plan(), 1))
+    return Stylist(
+        Order(
+            destination,
+            model,
+            identify(model, "m", "v1"),
+            StylizeConfig(),
+            Controls(),
+            Execution(Plan(version=torch.__version__)),
+            1,
+        )
+    )
 
 
 def _outputs(folder: Path) -> dict[str, bytes]:

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from atelier.models.controls import Controls
 from atelier.tasks.bounds import Bounds
 from atelier.tasks.destination import at
+from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import decode, encode
 from atelier.tasks.job import open_job
 from atelier.tasks.ledger import Ledger
@@ -28,7 +30,7 @@ from atelier.tasks.lineage import identify
 from atelier.tasks.listing import listing
 from atelier.tasks.object_store import ObjectStore
 from atelier.tasks.sources import list_entries, read
-from atelier.tasks.stylist import TASKS, Order, Plan, Stylist
+from atelier.tasks.stylist import TASKS, Order, Stylist
 from atelier.tasks.stylization import StylizeConfig
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
@@ -224,7 +226,17 @@ def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            stylist = Stylist(Order(destination, tiny_model, identity, StylizeConfig(), Controls(), Plan(), 1))
+            stylist = Stylist(
+                Order(
+                    destination,
+                    tiny_model,
+                    identity,
+                    StylizeConfig(),
+                    Controls(),
+                    Execution(Plan(version=torch.__version__)),
+                    1,
+                )
+            )
             states = dict(zip(*(stylist(todo)[name].to_pylist() for name in ("input", "state")), strict=True))
             assert sorted(states.values()) == ["done", "done", "done", "quarantined"]
     names = [f"deep/{index}.png" for index in range(3)]
