@@ -29,7 +29,7 @@ from atelier.tasks.held_out import files, held_out
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
 from atelier.tasks.measuring import squares
-from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.versions import GateConfig
 from atelier.tasks.workspace import init

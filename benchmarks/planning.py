@@ -79,13 +79,14 @@ def finish(source: Path, destination: Path) -> None:
         digest = "0" * 64
         job.ledger.append(Row(i, "done", o, "", "", s, digest, digest, 1, 1) for i, o, s in rows)
         job.end(outputs)
-        job.write_summary({}, job.standing(inputs))
+        job.write_summary({}, job.standing(inputs), b"")
 
 
 def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: None) -> None:
     """Start a job whose model is never loaded; `planned` is called when it would connect."""
     from atelier.tasks.lineage import ModelIdentity
-    from atelier.tasks.stylization import StylizeConfig, stylize
+    from atelier.tasks.stylization import stylize
+    from atelier.tasks.stylize_config import StylizeConfig
 
     def connect() -> None:
         planned()

@@ -103,7 +103,8 @@ def job(model: Path, archive: Path, cpus: int) -> dict[str, Any]:
 
     from atelier.tasks.lineage import identify
     from atelier.tasks.progress import Progress
-    from atelier.tasks.stylization import StylizeConfig, stylize
+    from atelier.tasks.stylization import stylize
+    from atelier.tasks.stylize_config import StylizeConfig
 
     seen: list[tuple[float, int]] = []
 

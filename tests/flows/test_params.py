@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from atelier.flows.params import SECTIONS, Params, render
 from atelier.tasks.augment import AugmentConfig
-from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 
 
 def write(folder: Path, text: str) -> Path:

@@ -18,7 +18,8 @@ from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import identify
 from atelier.tasks.listing import Selection, listing
 from atelier.tasks.quarantine import allowed
-from atelier.tasks.stylization import StylizeConfig, StylizeSummary, stylize
+from atelier.tasks.stylization import StylizeSummary, stylize
+from atelier.tasks.stylize_config import StylizeConfig
 
 CONFIG = StylizeConfig(format="png")
 

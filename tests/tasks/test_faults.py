@@ -19,7 +19,7 @@ from atelier.tasks.job import open_job
 from atelier.tasks.lineage import identify
 from atelier.tasks.listing import listing
 from atelier.tasks.stylist import TASKS, Order, Stylist
-from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 
 
 class FailingOnce(LocalFolder):

@@ -31,7 +31,7 @@ from atelier.tasks.listing import listing
 from atelier.tasks.object_store import ObjectStore
 from atelier.tasks.sources import list_entries, read
 from atelier.tasks.stylist import TASKS, Order, Stylist
-from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 DRIVER = """
@@ -40,7 +40,8 @@ from dataclasses import asdict
 from pathlib import Path
 import ray
 from atelier.tasks.lineage import identify
-from atelier.tasks.stylization import StylizeConfig, stylize
+from atelier.tasks.stylization import stylize
+from atelier.tasks.stylize_config import StylizeConfig
 
 model, destination, *sources = sys.argv[1:]
 identity = identify(Path(model), "style-model", "v1")

@@ -13,7 +13,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import images, lineage
 from atelier.tasks.one_picture import paint_one
-from atelier.tasks.stylist import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.progress import Progress
 from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Stylist
-from atelier.tasks.stylization import StylizeConfig, stylize
+from atelier.tasks.stylization import stylize
+from atelier.tasks.stylize_config import StylizeConfig
 
 # Ray Data sets its own deprecated attribute
 CONFIG = StylizeConfig(format="png")
@@ -40,7 +41,8 @@ import os, sys
 from pathlib import Path
 import ray
 from atelier.tasks.lineage import identify
-from atelier.tasks.stylization import StylizeConfig, stylize
+from atelier.tasks.stylization import stylize
+from atelier.tasks.stylize_config import StylizeConfig
 
 source, destination, model, address, extra = sys.argv[1:]
 options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}

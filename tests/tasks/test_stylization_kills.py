@@ -133,7 +133,8 @@ import sys
 from pathlib import Path
 from atelier.tasks import cluster
 from atelier.tasks.lineage import identify
-from atelier.tasks.stylization import StylizeConfig, stylize
+from atelier.tasks.stylization import stylize
+from atelier.tasks.stylize_config import StylizeConfig
 
 source, destination, model, address = sys.argv[1:]
 identity = identify(Path(model), "style-model", "v1")

@@ -9,7 +9,7 @@ import torch
 from atelier.models.controls import Controls, Style, check
 from atelier.models.methods.adain import Adain, AdainConfig
 from atelier.tasks.images import encode
-from atelier.tasks.stylist import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.wishes import anchored, wished
 from tests.models.tiny import TinyEncoder
 

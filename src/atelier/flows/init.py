@@ -10,7 +10,7 @@ from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
 from atelier.tasks.sources import list_entries, locate
-from atelier.tasks.stylization import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.versions import GateConfig
 

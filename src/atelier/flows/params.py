@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from atelier.tasks.augment import AugmentConfig
     from atelier.tasks.evaluation import EvaluateConfig
     from atelier.tasks.ingest import IngestConfig
-    from atelier.tasks.stylization import StylizeConfig
+    from atelier.tasks.stylize_config import StylizeConfig
     from atelier.tasks.training import TrainConfig
     from atelier.tasks.versions import GateConfig
 
@@ -90,7 +90,7 @@ class Params:
     @cached_property
     def stylize(self) -> "StylizeConfig":
         """How archives are restyled."""
-        from atelier.tasks.stylization import StylizeConfig
+        from atelier.tasks.stylize_config import StylizeConfig
 
         return self._section("stylize", StylizeConfig)
 

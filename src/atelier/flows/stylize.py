@@ -17,7 +17,8 @@ from atelier.tasks.locations import is_url
 from atelier.tasks.naming import RESERVED
 from atelier.tasks.one_picture import Painted, paint_one
 from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries, locate
-from atelier.tasks.stylization import StylizeConfig, StylizeSummary
+from atelier.tasks.stylization import StylizeSummary
+from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.versions import named
 from atelier.tasks.wishes import anchored, wished
 from atelier.tasks.workspace import Workspace
@@ -188,5 +189,5 @@ def story(summary: StylizeSummary, destination: str) -> str:
         lines.append(f"reasons: {destination}/_atelier/quarantine.csv")
     if summary.pending:
         lines.append(CONTINUE)
-    lines.append(f"pictures: {destination}")
+    lines.append(f"pictures: {destination}, report: {destination}/_atelier/report.html")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ names.parquet     input and output names, planned before the first picture is to
 ledger/           how each input ended
 summary.json      the counts
 quarantine.csv    what failed, at which stage, and why
+report.html       the same for people, with pictures
 """
 
 import json
@@ -27,14 +28,24 @@ from atelier.tasks.whole_files import csv_bytes
 FORMAT = 2
 RUNNING = "running"  # is there while a run is, and after one that was killed
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
-STANDING = ("input", "output", "state", "stage", "reason", "stamp", "bytes", "attempt")  # what is read of the ledger
+STANDING = (
+    "input",
+    "output",
+    "state",
+    "stage",
+    "reason",
+    "stamp",
+    "bytes",
+    "seconds",
+    "attempt",
+)  # what is read of the ledger
 
 
 @dataclass(frozen=True)
 class Standing:
     """How far a job is: one row an input of the source as it is now, in the order of the listing."""
 
-    rows: pa.Table  # input and stamp of the listing; output, state, stage, reason, bytes and attempt of the ledger
+    rows: pa.Table  # input and stamp of the listing, and what is read of the ledger
 
     @property
     def counts(self) -> dict[str, int]:
@@ -145,7 +156,7 @@ class Job:
         ledger = self.ledger.read(STANDING)
         found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null where there is none
         rows = listing.select(["input", "stamp"])
-        for name in ("output", "state", "stage", "reason", "bytes", "attempt"):
+        for name in ("output", "state", "stage", "reason", "bytes", "seconds", "attempt"):
             rows = rows.append_column(name, found[name])
         valid = pc.and_(pc.equal(rows["stamp"], found["stamp"]), pc.greater_equal(rows["attempt"], since))
         state = pc.if_else(pc.fill_null(valid, False), rows["state"], "pending")
@@ -178,14 +189,15 @@ class Job:
         self.ledger.compact()
         self.books.remove([RUNNING])
 
-    def write_summary(self, summary: dict[str, Any], standing: Standing) -> None:
-        """Write the counts and the quarantine list."""
+    def write_summary(self, summary: dict[str, Any], standing: Standing, page: bytes) -> None:
+        """Write the counts, the quarantine list and the report for people."""
         failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
         columns = ("path", "stage", "reason")
         rows = [
             (row["input"], row["stage"], row["reason"]) for row in failed.select(["input", *columns[1:]]).to_pylist()
         ]
         self.books.write("quarantine.csv", csv_bytes(columns, rows))
+        self.books.write("report.html", page)
         self._write("summary.json", json.dumps(summary, indent=2) + "\n")
 
     @property

@@ -32,6 +32,7 @@ ROWS = pa.schema(
         ("input_sha256", pa.string()),
         ("output_sha256", pa.string()),
         ("bytes", pa.int64()),  # of the output
+        ("seconds", pa.float32()),  # that an output took: opening, its share of a batch, encoding and writing
         ("attempt", pa.int32()),  # which run of the job this was, from 1
     ]
 )
@@ -50,6 +51,7 @@ class Row:
     input_sha256: str = ""
     output_sha256: str = ""
     bytes: int = 0
+    seconds: float = 0.0
     attempt: int = 1
 
 

@@ -11,7 +11,7 @@ from atelier.tasks import paintings, photographs
 from atelier.tasks.images import BadImage, Limits, contents
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
 from atelier.tasks.naming import PICTURES, RESERVED, output_format, plan_outputs
-from atelier.tasks.stylist import StylizeConfig, stamped
+from atelier.tasks.stylize_config import StylizeConfig, stamped
 from atelier.tasks.whole_files import write
 from atelier.tasks.wishes import wished
 

@@ -6,32 +6,37 @@ One picture's failure is its own: it ends in quarantine with the stage and a rea
 
 import errno
 import hashlib
+import time
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from atelier.models.controls import Controls, Direction
+from atelier.models.controls import Controls
 from atelier.tasks import paintings, photographs
 from atelier.tasks.deep import Deep
 from atelier.tasks.destination import at
-from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
+from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import BadImage, Limits, Pixels
 from atelier.tasks.ledger import Ledger, Marks, Row
 from atelier.tasks.lineage import Lineage, ModelIdentity, code_revision, packet
 from atelier.tasks.naming import RESERVED, output_format
 from atelier.tasks.photographs import Photograph
 from atelier.tasks.sources import Entry, read
+from atelier.tasks.stylize_config import StylizeConfig, stamped
 
 Image = Pixels | Deep
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
 
+THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
+AHEAD = 4  # opened pictures that wait to be painted
 MAX_HELD_BYTES = 10**8  # decoded pictures that wait for a full batch
 ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
 ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
@@ -39,77 +44,6 @@ TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.stri
 RESULTS = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 # what is wrong with one output's name; every other failure to write is the destination's, and concerns all
 OWN_FAULTS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
-
-
-@dataclass(frozen=True)
-class StylizeConfig:
-    """How outputs are made and what inputs may cost."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    strength: float = field(
-        default=1.0, metadata={"description": "0 leaves the picture, 1 is the full style", "ge": 0, "le": 1}
-    )
-    direction: Direction = field(
-        default="a2b", metadata={"description": "from content to style, or b2a for back; cyclegan has both"}
-    )
-    to: tuple[str, ...] = field(
-        default=(), metadata={"description": "attributes or domains that stargan gives; -NAME takes one away"}
-    )
-    styles: tuple[str, ...] = field(
-        default=(),
-        metadata={"description": "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; none means 'trained'"},
-    )
-    masks: tuple[str, ...] = field(
-        default=(), metadata={"description": "a picture for each style, white where it goes; none means everywhere"}
-    )
-    preserve_color: bool = field(default=False, metadata={"description": "keep the colours of the picture"})
-    style_weight: float | None = field(
-        default=None, metadata={"description": "times the weight of the style that gatys has", "gt": 0}
-    )
-    steps: int | None = field(
-        default=None, metadata={"description": "of gatys' optimisation; null takes its own", "ge": 1}
-    )
-    format: Literal["keep", "png", "jpeg", "webp", "avif"] = field(
-        default="keep",
-        metadata={
-            "description": "format of the outputs; keep writes what the name of the input says, with its mode, depth, "
-            "alpha and frames. JPEG has neither alpha, which goes on white, nor frames after the first"
-        },
-    )
-    quality: int = field(default=95, metadata={"description": "of JPEG, WebP and AVIF outputs", "ge": 1, "le": 100})
-    size: int | None = field(
-        default=None,
-        metadata={
-            "description": "longest side of the outputs, in px; larger pictures are made smaller before they are "
-            "stylized. null leaves every size",
-            "ge": 1,
-        },
-    )
-    metadata: Literal["keep", "strip"] = field(
-        default="keep",
-        metadata={"description": "EXIF (GPS too), resolution and comments of the inputs: keep or strip"},
-    )
-    execution: ExecutionConfig = field(
-        default_factory=ExecutionConfig, metadata={"description": "how the model is run"}
-    )
-    max_bytes: int = field(
-        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
-    )
-    max_pixels: int = field(
-        default=2**24,
-        metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
-    )
-    max_frames: int = field(
-        default=1000,
-        metadata={"description": "most frames or pages of one file; one with more goes to quarantine", "ge": 1},
-    )
-
-
-def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
-    """The parameters that an output tells of itself."""
-    made = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
-    return {"strength": controls.strength, **controls.said(), **made}
 
 
 @dataclass(frozen=True)
@@ -153,6 +87,7 @@ class Picture:
     task: Task
     photograph: Photograph
     sha256: str
+    seconds: float  # that it has taken so far
 
     @property
     def frames(self) -> list[Image]:
@@ -182,7 +117,7 @@ class Stylist:
         books = self.destination / RESERVED
         self.ledger, self.marks = Ledger(books / "ledger"), Marks(books / "inflight")
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this worker: two never share a temporary file
-        self.writers = ThreadPoolExecutor(2)
+        self.readers, self.writers = (ThreadPoolExecutor(THREADS[order.plan.device]) for _ in range(2))
         self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
         self.refusal = ""
         try:
@@ -241,8 +176,7 @@ class Stylist:
         """Open and paint tasks, batch by batch of one kind; returns those that failed before they were written."""
         rows: list[Row] = []
         waiting: dict[Kind, list[Picture]] = defaultdict(list)
-        for task in tasks:
-            opened = self._open(task)
+        for opened in self._opened(tasks):
             if isinstance(opened, Row):
                 rows.append(opened)
                 continue
@@ -260,7 +194,18 @@ class Stylist:
             rows += self._paint(pictures, written)
         return rows
 
+    def _opened(self, tasks: list[Task]) -> Iterator[Picture | Row]:
+        """Open tasks ahead of the painting; in their order, on which batches depend."""
+        ahead: deque[Future[Picture | Row]] = deque()
+        for task in tasks:
+            ahead.append(self.readers.submit(self._open, task))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft().result()
+        for future in ahead:
+            yield future.result()
+
     def _open(self, task: Task) -> Picture | Row:
+        begun = time.perf_counter()
         try:
             data = read(task.entry, self.limits.max_bytes)
         except BadImage as error:
@@ -270,7 +215,7 @@ class Stylist:
         form = output_format(task.input, config.format)
         try:
             photograph = photographs.read(data, self.limits, form, size=config.size, max_frames=config.max_frames)
-            return Picture(task, photograph, sha256)
+            return Picture(task, photograph, sha256, time.perf_counter() - begun)
         except BadImage as error:
             return self._quarantine(task, "decode", str(error), sha256)
 
@@ -282,6 +227,7 @@ class Stylist:
         """
         for picture in pictures:
             self.marks.enter(picture.task.input, "stylize")
+        begun = time.perf_counter()
         try:
             painted = self._painted([frame for picture in pictures for frame in picture.frames])
         except (RuntimeError, ValueError) as error:  # torch raises these, for want of memory too
@@ -291,10 +237,10 @@ class Stylist:
             return [self._quarantine(picture.task, "stylize", f"the model failed: {_one_line(error)}", picture.sha256)]
         for future in written:
             future.result()  # one batch at most waits to be written
-        frames = iter(painted)
+        frames, each = iter(painted), (time.perf_counter() - begun) / len(pictures)
         for picture in pictures:
             own = list(islice(frames, len(picture.frames)))
-            written.append(self.writers.submit(self._finish, picture, own))
+            written.append(self.writers.submit(self._finish, replace(picture, seconds=picture.seconds + each), own))
         return []
 
     def _painted(self, frames: list[Image]) -> list[Image]:
@@ -318,6 +264,7 @@ class Stylist:
 
     def _finish(self, picture: Picture, painted: list[Image]) -> Row:
         """Encode and commit one output."""
+        begun = time.perf_counter()
         task, order = picture.task, self.order
         try:
             xmp = packet(order.lineage(picture.sha256))
@@ -336,7 +283,8 @@ class Stylist:
         done = Row(
             task.input, "done", task.output, stamp=task.stamp, input_sha256=picture.sha256, attempt=order.attempt
         )
-        return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        seconds = picture.seconds + time.perf_counter() - begun
+        return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), seconds=seconds)
 
     def _quarantine(self, task: Task, stage: str, reason: str, sha256: str = "") -> Row:
         row = Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256)

@@ -6,14 +6,16 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import Controls
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
+from atelier.tasks.images import Limits
 from atelier.tasks.stylist import Order, Stylist
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
@@ -83,6 +85,22 @@ def _resume(model: Path, controls: Controls, plan: Plan) -> Execution:
     from atelier.tasks import execution
 
     return execution.resume(model, controls, plan)
+
+
+def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
+    """Pairs for the report, see `job_report.pairs`; none where the worker that reads them dies."""
+    import ray
+    from ray.exceptions import RayError
+
+    from atelier.tasks import job_report
+
+    try:
+        found: list[tuple[str, str]] = ray.get(
+            ray.remote(num_cpus=0.5, max_retries=0)(job_report.pairs).remote(tasks, destination, limits)
+        )
+    except RayError:
+        return []
+    return found
 
 
 def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:

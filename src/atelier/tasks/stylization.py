@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import check
-from atelier.tasks import quarantine
+from atelier.tasks import job_report, quarantine
 from atelier.tasks.destination import Destination, at
 from atelier.tasks.execution_plan import Plan
+from atelier.tasks.images import Limits
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
@@ -29,8 +30,8 @@ from atelier.tasks.locations import is_url
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import locate
 from atelier.tasks.stylist import TASKS, Order, stopped
-from atelier.tasks.stylist import StylizeConfig as StylizeConfig  # here is where callers look for it
-from atelier.tasks.stylist_pool import answers, connected, executed
+from atelier.tasks.stylist_pool import answers, compared, connected, executed
+from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.wishes import wished
 
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
@@ -118,11 +119,12 @@ def stylize(
         if not before.counts["pending"] and job.summarized:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
         rate = 0.0
+        shown: list[tuple[str, str]] = []
         try:
             with _writing(target):
                 attempt = max(since, job.ledger.attempts + 1)
-                chosen = job.manifest().get("plan")
-                manifest |= {"since": since} | ({"plan": chosen} if chosen else {})
+                begun = job.manifest().get("plan")
+                manifest |= {"since": since} | ({"plan": begun} if begun else {})
                 todo, counts = _prepare(job, inputs, before, config, manifest, attempt)
             inputs = inputs.select(["input", "stamp"])  # the rest is heavy, and lives on in the tasks
             quarantine.check(counts, max_quarantine, target)
@@ -135,13 +137,16 @@ def stylize(
                     order = Order(target.where, model.absolute(), identity, config, controls, execution, attempt)
                     with contextlib.closing(answers(todo, order)) as stream:
                         rate = _watch(_kept(stream, job, counts, max_quarantine), counts, report)
+                    limits = Limits(config.max_bytes, config.max_pixels)
+                    shown = compared(job_report.spread(todo), target.where, limits)
             with _writing(target):
                 job.end(todo["output"])
         finally:
             after = job.standing(inputs, since)
             summary = _summary(before, after, identity, time.monotonic() - started, rate)
             with contextlib.suppress(OSError):  # a full disk has been told already
-                job.write_summary(asdict(summary), after)
+                page = job_report.report(target.where, asdict(summary), after, shown)
+                job.write_summary(asdict(summary), after, page)
     if summary.pending:
         raise RuntimeError(f"{summary.pending} outputs in {target} were lost while it ran: run the same command again")
     return summary

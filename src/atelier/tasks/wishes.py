@@ -6,7 +6,7 @@ from pathlib import Path
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images import Pixels, load, resize
 from atelier.tasks.naming import PICTURES
-from atelier.tasks.stylist import StylizeConfig
+from atelier.tasks.stylize_config import StylizeConfig
 
 LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
 
