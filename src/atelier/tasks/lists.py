@@ -7,7 +7,8 @@ root of one kind, folder or bucket, relative entries are relative to it.
 import codecs
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -22,10 +23,11 @@ from atelier.tasks.walks import file_entry, object_entry, plain_entry
 LISTS = (".txt", ".lst", ".parquet")
 MAX_LIST_BYTES = 256 * 2**20
 BATCH_ROWS = 10_000
+PARALLEL = 16  # URLs that are asked after at once
 
 
 def list_file_entries(spec: str, location: str, bounds: Bounds, base: Path) -> Iterator[Entry]:
-    """The files that a list names, each once, in the order of their names.
+    """The files that a list names, each once, sorted as they are written there, URLs first.
 
     Args:
         spec: the list as the user wrote it.
@@ -37,22 +39,30 @@ def list_file_entries(spec: str, location: str, bounds: Bounds, base: Path) -> I
         ValueError: the list is damaged or too large, or its root is no folder.
     """
     root = _root(location, bounds.list_root, base)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for batch in _lines(spec, location, bounds).to_batches(BATCH_ROWS):
+            lines = batch["path"].to_pylist()
+            urls = [line for line in lines if is_url(line) or is_url(root)]
+            yield from pool.map(lambda line: _url_entry(line, spec, root, bounds.schemes), urls)
+            if len(urls) < len(lines):
+                yield from _path_entries([line for line in lines if not is_url(line)], spec, root)
+
+
+def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]:
+    """Entries that are paths, below a root that is a folder."""
     real = ("", "")  # the last folder, and where it is without links
-    for batch in _lines(spec, location, bounds).to_batches(BATCH_ROWS):
-        for line in batch["path"].to_pylist():
-            if is_url(line) or is_url(root):
-                yield _url_entry(line, spec, root, bounds.schemes)
-                continue
-            path = os.path.normpath(line if line.startswith("/") else f"{root}/{line}")
-            folder = path.rpartition("/")[0]
-            if folder != real[0]:  # lists are sorted: a folder is looked at once
-                real = (folder, os.path.realpath(folder))
-            if not path.startswith(f"{root.rstrip('/')}/"):
-                yield Entry(name=printable(line), source=spec, problem="outside the folder of its list")
-            elif real[1] == folder:
-                yield plain_entry(path[len(root.rstrip("/")) + 1 :], spec, path, Path(root))
-            else:
-                yield file_entry(path[len(root.rstrip("/")) + 1 :], spec, Path(path), Path(root))
+    prefix = f"{root.rstrip('/')}/"
+    for line in lines:
+        path = os.path.normpath(line if line.startswith("/") else prefix + line)
+        folder = path.rpartition("/")[0]
+        if folder != real[0]:  # lists are sorted: a folder is looked at once
+            real = (folder, os.path.realpath(folder))
+        if not path.startswith(prefix):
+            yield Entry(name=printable(line), source=spec, problem="outside the folder of its list")
+        elif real[1] == folder:
+            yield plain_entry(path.removeprefix(prefix), spec, path, Path(root))
+        else:
+            yield file_entry(path.removeprefix(prefix), spec, Path(path), Path(root))
 
 
 def _root(location: str, wanted: str, base: Path) -> str:

@@ -44,31 +44,33 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -
     Returns:
         The output (relative POSIX path) of every input.
     """
-    natural = {name: _natural(name, output_format(name, wanted)) for name in names}
+    names = list(names)
+    planned = [_natural(name, output_format(name, wanted)) for name in names]
     before = set(taken)
-    folders = _folders(before) | _folders(natural.values())
+    folders = _folders(before) | _folders(planned)
     # digests stand for what file systems compare: a million of them are 8 MB, and two that are equal by chance only
     # make a name longer than it had to be
-    used = np.concatenate([_digests(_key(output) for output in before), _digests(folders)])
+    used = np.concatenate([_digests(map(_key, before)), _digests(folders)])
 
-    keys = _digests(_key(output) for output in natural.values())
-    faithful = np.array([output == name for name, output in natural.items()], dtype=bool)
+    keys = _digests(map(_key, planned))
+    faithful = np.array([output == name for name, output in zip(names, planned, strict=True)], dtype=bool)
     alone = (_claims(keys) == 1) | (faithful & (_claims(keys, faithful) == 1))
     free = alone & ~np.isin(keys, used)
-    planned = dict(itertools.compress(natural.items(), free))
     used = np.concatenate([used, keys[free]])
 
-    longer = {name: _unreserved(name) + SUFFIX[output_format(name, wanted)] for name in natural if name not in planned}
-    keys = _digests(_key(output) for output in longer.values())
+    contested = list(itertools.compress(names, ~free))
+    longer = [_unreserved(name) + SUFFIX[output_format(name, wanted)] for name in contested]
+    keys = _digests(map(_key, longer))
     free = (_claims(keys) == 1) & ~np.isin(keys, used)
-    planned |= dict(itertools.compress(longer.items(), free))
+    outputs = dict(zip(names, planned, strict=True))
+    outputs.update(zip(contested, longer, strict=True))
 
-    still = sorted(itertools.compress(longer.items(), ~free))
+    still = sorted(itertools.compress(contested, ~free))
     everything = set(np.concatenate([used, keys[free]]).tolist()) if still else set()
-    for name, output in still:
-        planned[name] = _tagged(output, name, everything)
-        everything.add(_digest(_key(planned[name])))
-    return planned
+    for name in still:
+        outputs[name] = _tagged(outputs[name], name, everything)
+        everything.add(_digest(_key(outputs[name])))
+    return outputs
 
 
 def _claims(keys: "np.ndarray[Any, np.dtype[np.uint64]]", counted: Any = None) -> Any:
