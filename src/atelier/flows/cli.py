@@ -284,6 +284,10 @@ def stylize(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try again what is in quarantine.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only tell what would be done, how long and how large, from a timed sample."),
+    ] = False,
     replace: Annotated[
         bool,
         typer.Option(
@@ -308,6 +312,10 @@ def stylize(
     }  # fmt: skip
     again = flow.Again(retry_quarantined, max_quarantine, replace)
     job = flow.plan(sources, destination, model, wishes, workspace, selected, again)
+    if dry_run:
+        expected = flow.expect(job, say=say)
+        result(expected, as_json, text=expected.story)
+        return
     if painted := flow.one_picture(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} is there already")

@@ -11,6 +11,7 @@ from atelier.flows.model_names import find
 from atelier.flows.params import Params
 from atelier.tasks import quarantine
 from atelier.tasks.bounds import DEFAULTS, Bounds
+from atelier.tasks.dry_run import DryRun, dry_run
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.listing import Selection
 from atelier.tasks.locations import is_url
@@ -120,6 +121,25 @@ def one_picture(job: Job) -> Painted | None:
     if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
         return None
     return paint_one(path, destination, job.model, job.config, job.identity, job.base)
+
+
+def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:
+    """What `run` would do, and how long it would take, from a sample; writes nothing."""
+    from atelier.flows.control_plane import use
+
+    with use(say=say):
+        from atelier.tasks import cluster
+
+        return dry_run(
+            job.sources,
+            job.destination,
+            job.model,
+            job.config,
+            job.identity,
+            connect=cluster.connect,
+            base=job.base,
+            selection=job.selection,
+        )
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,8 @@ from atelier.models.controls import Controls
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import Limits
 from atelier.tasks.stylist import Order, Stylist
+
+R = TypeVar("R")
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
@@ -60,19 +62,31 @@ def executed(model: Path, controls: Controls, config: ExecutionConfig, plan: Pla
     """
     import ray
 
-    from atelier.tasks import cluster
-
     gpus = ray.cluster_resources().get("GPU", 0)
     if config.device == "gpu" and not gpus:
         raise ValueError("device gpu is asked for, and the cluster has none: use auto or cpu")
     gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
-    where = {"num_cpus": 0.5, "num_gpus": 1 if gpu else 0}
     if plan:
-        answer = ray.remote(**where)(_resume).remote(model, controls, plan)
-    else:
-        answer = ray.remote(**where)(_choose).remote(model, controls, config, gpu, pictures >= WORTH_MEASURING)
-    execution: Execution = cluster.get(answer)
-    return execution
+        return on_a_worker(_resume, model, controls, plan, gpu=gpu)
+    return on_a_worker(_choose, model, controls, config, gpu, pictures >= WORTH_MEASURING, gpu=gpu)
+
+
+def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False) -> R:
+    """Call a function where stylists run; its own errors are raised here."""
+    import ray
+
+    from atelier.tasks import cluster
+
+    found: R = cluster.get(ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0)(do).remote(*arguments))
+    return found
+
+
+def workers_for(plan: Plan) -> int:
+    """How many stylists the cluster has room for: one for each GPU, or for each CPU."""
+    import ray
+
+    resources = ray.cluster_resources()
+    return int(resources["GPU"]) if plan.device == "cuda" else max(1, int(resources.get("CPU", 1)))
 
 
 def _choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
@@ -89,28 +103,22 @@ def _resume(model: Path, controls: Controls, plan: Plan) -> Execution:
 
 def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
     """Pairs for the report, see `job_report.pairs`; none where the worker that reads them dies."""
-    import ray
     from ray.exceptions import RayError
 
     from atelier.tasks import job_report
 
     try:
-        found: list[tuple[str, str]] = ray.get(
-            ray.remote(num_cpus=0.5, max_retries=0)(job_report.pairs).remote(tasks, destination, limits)
-        )
+        return on_a_worker(job_report.pairs, tasks, destination, limits)
     except RayError:
         return []
-    return found
 
 
 def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     """Run the tasks on a pool of stylists and yield their answers as they come."""
     import ray.data
 
-    resources = ray.cluster_resources()
-    cpus = max(1, int(resources.get("CPU", 1)))
-    gpu = order.plan.device == "cuda"
-    workers = int(resources["GPU"]) if gpu else cpus
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    workers = workers_for(order.plan)
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
     pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
     blocks = list(_blocks(todo, workers))
