@@ -15,7 +15,12 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, Stargan, StarganConfig, Wish
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import ClassifyingDiscriminator, ConditionedGenerator, ConditionedResidual
+from atelier.models.networks.conditioned import (
+    ClassifyingDiscriminator,
+    ConditionedGenerator,
+    ConditionedResidual,
+    ProjectedClassifyingDiscriminator,
+)
 from tests.models.tiny import STARGAN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 FACES = StarganConfig(
@@ -46,6 +51,11 @@ def test_a_discriminator_takes_any_size() -> None:
         scores, told = discriminator(torch.zeros(2, 3, size, size))
         assert scores.shape == (2, 1, size // 16, size // 16)
         assert told.shape == (2, 5)
+    projected = ProjectedClassifyingDiscriminator(TinyEncoder(), 4, 5)
+    for size in (32, 80):
+        scores, told = projected(torch.zeros(2, 3, size, size))
+        assert scores.shape[0] == 2 == told.shape[0]
+        assert told.shape[1] == 5
     assert Classifier(5, 2)(torch.zeros(2, 3, 109, 89)).shape == (2, 5)
 
 
@@ -108,11 +118,19 @@ def test_who_has_the_turn_learns() -> None:
     assert all(name.startswith("classifier") for name in names), "in the discriminator's turn"
 
 
-def test_attributes_are_learned() -> None:
+@pytest.mark.parametrize("kind", ["patchgan", "projected"])
+def test_attributes_are_learned(kind: Any) -> None:
     """Dark pictures and light ones: what is asked for is painted, and the classifier tells which is which."""
     quick = replace(STARGAN.optimizer, generator_lr=3e-3, discriminator_lr=2e-3)
     config = replace(
-        STARGAN, attributes=("light",), exclusive=(), filters=8, reconstruction_weight=2.0, optimizer=quick
+        STARGAN,
+        attributes=("light",),
+        exclusive=(),
+        filters=8,
+        reconstruction_weight=2.0,
+        optimizer=quick,
+        discriminator=kind,
+        diffaugment=("translation",) if kind == "projected" else (),
     )
     coarse = torch.randint(0, 90, (8, 3, 4, 4), generator=torch.Generator().manual_seed(0)).byte()
     dark, light = (F.interpolate(x, scale_factor=4) for x in (coarse[:4], coarse[4:] + 150))

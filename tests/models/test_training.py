@@ -38,7 +38,7 @@ METHODS = {
     "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
     "fast": FAST,
     "adain": replace(ADAIN, adversarial_weight=1.0),
-    "stargan": STARGAN,
+    "stargan": replace(STARGAN, discriminator="projected", diffaugment=("translation",)),
     "dcgan": DCGAN,
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)

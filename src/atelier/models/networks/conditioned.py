@@ -8,14 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from atelier.models.encoders.base import Encoder
 from atelier.models.networks.discriminator import GAIN
 from atelier.models.networks.few_channels import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
+from atelier.models.networks.projected import Projected
 from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import RELU, initialise
 from atelier.models.networks.winograd import Conv3x3, arranged
 
 SLOPE = 0.2  # of the discriminator's leaky ReLUs
+HIDDEN = 128  # numbers between what an encoder sees and the attributes
 CELLS = 4  # a side: attributes are told from features on so coarse a grid
 
 
@@ -118,3 +121,28 @@ class ClassifyingDiscriminator(nn.Module):
         scores: Tensor = self.gain * self.score(x)
         logits: Tensor = self.tell(F.adaptive_avg_pool2d(x, CELLS).flatten(1))
         return scores.float(), logits.float()
+
+
+class ProjectedClassifyingDiscriminator(nn.Module):
+    """The same through the eyes of a frozen encoder, from whose features attributes are told too; see `Projected`.
+
+    Args:
+        encoder: frozen; no part of the state.
+        filters: channels after the first convolution.
+        attributes: to tell.
+    """
+
+    def __init__(self, encoder: Encoder, filters: int, attributes: int) -> None:
+        super().__init__()
+        self.judge = Projected(encoder, filters)
+        channels = sum(encoder.style_channels().values())
+        self.tell = nn.Sequential(
+            nn.Linear(channels * CELLS**2, HIDDEN), nn.LeakyReLU(SLOPE), nn.Linear(HIDDEN, attributes)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w) and logits (B, attributes), float32."""
+        seen = self.judge.seen(x)
+        pooled = [F.adaptive_avg_pool2d(feature, CELLS).flatten(1) for feature in seen.values()]
+        logits: Tensor = self.tell(torch.cat(pooled, 1))
+        return self.judge.scores(x, seen), logits.float()

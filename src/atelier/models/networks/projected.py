@@ -54,7 +54,15 @@ class Projected(nn.Module):
         Where a feature has more scores than the picture has, some are left out, so that each view counts the same. As
         methods show another part of a picture at every step, all have their turn.
         """
-        scores = self.judge(x, in_units(self.see(x), dict(self.energy.named_buffers())))
+        return self.scores(x, self.seen(x))
+
+    def seen(self, x: Tensor) -> dict[str, Tensor]:
+        """What the encoder sees in pictures, in units: (B, C, h, w) by layer."""
+        return in_units(self.see(x), dict(self.energy.named_buffers()))
+
+    def scores(self, x: Tensor, seen: dict[str, Tensor]) -> Tensor:
+        """The scores of pictures in which this is `seen`."""
+        scores = self.judge(x, seen)
         return torch.cat([F.interpolate(score, size=scores[0].shape[2:]) for score in scores], 1)
 
 
