@@ -2,10 +2,10 @@
 
 Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks":
 architecture guidelines and generator of section 3 and figure 1 (100 numbers, strided convolutions, no hidden linear
-layers, ReLU and tanh in the generator, leaky ReLU of 0.2 in the discriminator, weights from N(0, 0.02²), Adam with
-β₁ = 0.5). What differs: norms within each picture and spectral norms in place of BatchNorm, see `networks.from_noise`;
-the hinge loss (Miyato et al. 2018) that goes with them; normal noise, not uniform; a quarter of the paper's channels
-and higher rates, 10⁻³ and 5·10⁻⁴ instead of 2·10⁻⁴, for a processor's few steps.
+layers, ReLU and tanh in the generator, leaky ReLU of 0.2 in the discriminator, weights of the generator from
+N(0, 0.02²)). What differs: norms within each picture in the generator and a gradient penalty on the discriminator in
+place of BatchNorm, see `networks.from_noise`; normal noise, not uniform; a quarter of the paper's channels and a higher
+rate, 5·10⁻⁴ instead of 2·10⁻⁴, for a processor's few steps.
 """
 
 from dataclasses import dataclass, field

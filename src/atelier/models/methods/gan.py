@@ -2,7 +2,7 @@
 
 Goodfellow et al. 2014, "Generative Adversarial Nets": the game of equation 1 in its non-saturating form (section 3),
 with a generator that knows nothing of pictures but their number of pixels. What differs: the discriminator is that of
-DCGAN, with spectral norms; noise is normal, not uniform; norms are within each picture. A picture of 128 px has 49,152
+`dcgan`; noise is normal, not uniform; norms are within each picture. A picture of 128 px has 49,152
 numbers, and each has its own weights: what it learns is coarse, and larger pictures would not fit.
 """
 
@@ -12,7 +12,6 @@ from typing import ClassVar
 from torch import nn
 
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial
 from atelier.models.methods.noise import FromNoise, NoiseConfig
 from atelier.models.networks.from_noise import SIZES, DenseGenerator
 
@@ -26,7 +25,6 @@ class GanConfig(NoiseConfig):
     width: int = field(
         default=512, metadata={"description": "numbers in the generator's last hidden layer", "ge": 8, "le": 4096}
     )
-    adversarial: Adversarial = field(default="non_saturating", metadata={"description": "adversarial loss"})
 
 
 class Gan(FromNoise):

@@ -1,10 +1,11 @@
 """What `gan` and `dcgan` share: pictures of the style domain from noise, against one discriminator.
 
-Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 with one step each. The content domain is read and
-not used: set it to the same as the style domain.
+Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 with one step each and the non-saturating loss of
+section 3; the gradient penalty R1, and β₁ = 0, of Mescheder et al. 2018, "Which Training Methods for GANs do actually
+Converge?". The content domain is read and not used: set it to the same as the style domain.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +20,6 @@ from atelier.models.losses.adversarial import Adversarial, discriminator_losses,
 from atelier.models.losses.penalties import r1_penalty
 from atelier.models.methods.base import Method, Painter, Part, autocast, to_uint8
 from atelier.models.networks.from_noise import SIZES, DcganDiscriminator
-from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 
 
@@ -39,16 +39,16 @@ class NoiseConfig:
     discriminator_filters: int = field(
         default=16, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
     )
-    adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
+    adversarial: Adversarial = field(default="non_saturating", metadata={"description": "adversarial loss"})
     diffaugment: tuple[Policy, ...] = field(
         default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
     )
     r1_weight: float = field(
-        default=0.0, metadata={"description": "weight γ of the R1 penalty on the discriminator", "ge": 0}
+        default=1.0, metadata={"description": "weight γ of the R1 penalty on the discriminator", "ge": 0}
     )
-    r1_every: int = field(default=16, metadata={"description": "steps between two R1 penalties", "ge": 1})
+    r1_every: int = field(default=8, metadata={"description": "steps between two R1 penalties", "ge": 1})
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=5e-4, beta2=0.99),
+        default_factory=lambda: OptimizerConfig(generator_lr=5e-4, discriminator_lr=5e-4, beta1=0.0, beta2=0.99),
         metadata={"description": "how the weights are updated"},
     )
 
@@ -91,10 +91,6 @@ class FromNoise(Method):
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
         """See `Method.generate`."""
         return to_uint8(generator(noise.to(next(generator.parameters()).device)))
-
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:
-        """Advance the spectral norms."""
-        advance(self.discriminator)
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

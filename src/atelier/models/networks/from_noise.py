@@ -3,7 +3,7 @@
 None of them normalises over the batch. Radford et al. 2016 do in both of their networks, and a picture would then
 depend on those beside it: on how many workers there are, and in how many parts a batch goes through. And the average
 of the weights would stylize with statistics of other weights. Where they have BatchNorm, the generators normalise each
-picture by itself, and the discriminator has spectral norms, as Miyato et al. 2018 for the same network.
+picture by itself, and the discriminator has nothing: what keeps it smooth is a penalty in its loss.
 """
 
 from itertools import pairwise
@@ -11,7 +11,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from atelier.models.networks.resnet import initialise
 
@@ -88,9 +87,9 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """One score for a whole picture: the discriminator of DCGAN, with spectral norms instead of BatchNorm.
+    """One score for a whole picture: the discriminator of DCGAN without BatchNorm.
 
-    Its layers have a gain of 1. At 2, as where pictures are painted, the generator learned much more slowly.
+    Spectral norms in its place (Miyato et al. 2018) made it so blunt that one face, and a grid over it, satisfied it.
 
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.
@@ -103,9 +102,13 @@ class DcganDiscriminator(nn.Module):
         channels = 3
         for layer in range(doublings(size)):
             out = filters * min(2**layer, 8)
-            self.convs.append(spectral_norm(nn.Conv2d(channels, out, 4, 2, 1)))
+            self.convs.append(nn.Conv2d(channels, out, 4, 2, 1))
             channels = out
-        self.score = spectral_norm(nn.Conv2d(channels, 1, LEAST_PX))
+        self.score = nn.Conv2d(channels, 1, LEAST_PX)
+        for conv in self.convs:
+            assert isinstance(conv, nn.Conv2d)
+            nn.init.kaiming_normal_(conv.weight, SLOPE)
+        nn.init.normal_(self.score.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
