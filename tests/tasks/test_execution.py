@@ -1,5 +1,6 @@
 """Plans: chosen by measurement, followed to the bit, and refused where they cannot be."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,18 @@ import torch
 from torch import Tensor
 
 from atelier.models import artifact
+from atelier.models import encoders as networks
 from atelier.models.controls import Controls
+from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.methods.base import Painter
 from atelier.models.methods.color import Color, ColorConfig
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.tasks import execution
+from atelier.models.metrics.lpips import lpips
+from atelier.tasks import encoders, execution
 from atelier.tasks.execution_plan import ExecutionConfig, Plan
+from atelier.tasks.images import decode
+from atelier.tasks.sources import list_entries, read
+from atelier.tasks.starters import starter
 
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 
@@ -100,3 +107,22 @@ def test_a_plan_of_another_version_or_machine_is_refused(model: Path) -> None:
 def test_batches_have_one_shape_for_a_size() -> None:
     plan = Plan()
     assert [plan.batch_size(side, side) for side in (16, 64, 128, 256, 4000)] == [16, 16, 4, 1, 1]
+
+
+def test_the_starter_model_looks_the_same_in_every_plan() -> None:
+    """LPIPS (Zhang et al. 2018) of at most 0.01 to what PyTorch paints in float32, on photographs."""
+    try:
+        ruler = networks.load("alexnet", encoders.resolve("alexnet"))
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert isinstance(ruler, Calibrated)
+    folder = starter("starter/monet")
+    assert folder is not None
+    trained = artifact.load(folder)
+    photos = itertools.islice(list_entries("sample://photos", Path()), 4)
+    x = torch.stack([torch.from_numpy(decode(read(photo)).copy()).permute(2, 0, 1)[:, :96, :96] for photo in photos])
+    exact = trained.painter()(x).float() / 255
+    for plan in execution.possible_plans(gpu=False, single=True):
+        network = execution.network_for(plan, trained, Controls())
+        painted = execution.painter(trained, Controls(), plan, network)(x).float() / 255
+        assert lpips(ruler, painted, exact).max() <= 0.01, plan
