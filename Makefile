@@ -31,10 +31,12 @@ test: $(SETUP)  ## everything but the long kill matrices
 test-all: $(SETUP)
 	$(BIN)/pytest $(PARALLEL)
 
-bench: $(SETUP)  ## an idle machine and half an hour; benchmarks/monet.py and parity.py want pictures of their own
+bench: $(SETUP)  ## an idle machine and an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/stylize.py
+	$(BIN)/python benchmarks/planning.py
 
 lint: $(SETUP)
 	$(BIN)/ruff check
