@@ -21,7 +21,6 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.tasks import lineage
 from atelier.tasks.destination import LocalFolder
 from atelier.tasks.execution_plan import Execution, Plan
@@ -56,16 +55,9 @@ stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), ide
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(tiny_model: Path) -> Path:
     """A tiny generator that changes its input visibly."""
-    folder = tmp_path_factory.mktemp("model")
-    config = CpganConfig(filters=4, blocks=1)
-    torch.manual_seed(0)
-    generator = Cpgan.build_generator(config, None)
-    for parameter in generator.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    artifact.save(folder, config, generator, {"dataset": "d" * 64})
-    return folder
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
