@@ -3,8 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
-# two at a time: much of a test is waiting for processes to start, and each has a cluster and a server of its own
-PARALLEL := -n 2 --dist loadfile
+# two files at a time, but for flows: their tests look at all processes and ports of the machine
+PARALLEL := -n 2 --dist loadfile --ignore tests/flows
 
 .PHONY: setup demo test test-all bench lint clean
 
@@ -27,9 +27,11 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
+	$(BIN)/pytest -m "not slow" tests/flows
 
 test-all: $(SETUP)
 	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest tests/flows
 
 bench: $(SETUP)  ## an idle machine and an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py

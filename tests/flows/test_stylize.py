@@ -14,22 +14,26 @@ import pytest
 
 from atelier.tasks.images import encode
 from tests.flows.conftest import Atelier
-from tests.flows.small import asked
 
 PICTURES = 150
 
 
+def post(url: str, body: dict[str, Any]) -> Any:
+    """Ask Prefect's API."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
 def run_of(api: str, name: str) -> dict[str, Any]:
     """The flow run of this name."""
-    (run,) = (run for run in asked(api, "flow_runs") if run["name"] == name)
+    (run,) = post(f"{api}/flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
     return dict(run)
 
 
 def cancel(api: str, run: str) -> None:
     """As the button in Prefect's pages does."""
-    wish = json.dumps({"state": {"type": "CANCELLING"}, "force": True}).encode()
-    request = urllib.request.Request(f"{api}/flow_runs/{run}/set_state", wish, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=10).close()
+    post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
 
 
 @pytest.mark.parametrize(
