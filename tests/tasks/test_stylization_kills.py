@@ -140,6 +140,7 @@ stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), ide
 """
 
 
+@pytest.mark.slow
 def test_a_node_is_lost_and_the_job_finishes(
     tmp_path: Path,
     model: Path,  # noqa: F811
