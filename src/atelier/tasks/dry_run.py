@@ -17,7 +17,7 @@ from atelier.tasks.execution_plan import Plan
 from atelier.tasks.job import Job
 from atelier.tasks.ledger import Ledger
 from atelier.tasks.lineage import ModelIdentity
-from atelier.tasks.listing import Selection, listing
+from atelier.tasks.listing import Selection, listing, spread
 from atelier.tasks.naming import RESERVED
 from atelier.tasks.stylist import TASKS, Order, Stylist
 from atelier.tasks.stylist_pool import connected, executed, on_a_worker, workers_for
@@ -79,14 +79,14 @@ def dry_run(
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: as `stylize`.
+        ValueError, RuntimeError: as `stylize`.
     """
     controls = wished(config, base)
     check(identity.method, controls)
     inputs = listing(list(sources), base, selection)
     job = Job(at(destination))
-    pending = pc.equal(job.standing(inputs).rows["state"], "pending") if job.manifest() else pa.scalar(True)
-    waiting = inputs.filter(pending) if job.manifest() else inputs
+    since = job.manifest().get("since", 1)
+    waiting = inputs.filter(pc.equal(job.standing(inputs, since).rows["state"], "pending"))
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.invert(waiting["other"])))
     found = DryRun(
@@ -100,13 +100,10 @@ def dry_run(
     )  # fmt: skip
     if not todo.num_rows:
         return found
-    begun = job.manifest().get("plan")
     with connected(connect):
-        execution = executed(
-            model.absolute(), controls, config.execution, Plan(**begun) if begun else None, todo.num_rows
-        )
+        execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
         order = Order("", model.absolute(), identity, config, controls, execution, 1)
-        sampled = _spread(todo)
+        sampled = _sample(todo)
         seconds, states, sizes = on_a_worker(_try, sampled, order, gpu=execution.plan.device == "cuda")
         workers = workers_for(execution.plan)
     rate = len(states) / seconds * workers
@@ -122,11 +119,10 @@ def dry_run(
     )
 
 
-def _spread(todo: pa.Table) -> pa.Table:
+def _sample(todo: pa.Table) -> pa.Table:
     """Tasks (schema `TASKS`) from all parts of the job."""
-    count = min(todo.num_rows, WARM_UP + SAMPLE)
-    chosen = todo.take([index * todo.num_rows // count for index in range(count)])
-    outputs = pa.array([f"{index}" for index in range(count)])
+    chosen = spread(todo, WARM_UP + SAMPLE)
+    outputs = pa.array([f"{index}" for index in range(chosen.num_rows)])
     return chosen.append_column("output", outputs).select(TASKS.names)
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.destination import Destination, at
+from atelier.tasks.execution_plan import Plan
 from atelier.tasks.ledger import STATES, Ledger, Marks
 from atelier.tasks.naming import RESERVED, plan_outputs
 from atelier.tasks.whole_files import csv_bytes
@@ -81,6 +82,21 @@ class Job:
             return {}
         except ValueError as error:
             raise ValueError(f"{self.books}/job.json is damaged ({error}): use another destination") from error
+
+    def plan(self) -> Plan | None:
+        """The execution plan that this job began with, None where it is yet to be chosen.
+
+        Raises:
+            RuntimeError: it is another version's.
+        """
+        chosen = self.manifest().get("plan")
+        try:
+            return Plan(**chosen) if chosen else None
+        except TypeError as error:
+            raise RuntimeError(
+                f"the job in {self.destination} began with the execution plan {chosen}, which this version does not "
+                "know: continue it with the version that began it, or use another destination"
+            ) from error
 
     def agree(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> int:
         """Make sure that this destination holds no other job; one that never came to anything is forgotten.

@@ -5,7 +5,6 @@ from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.tasks.destination import at
@@ -21,18 +20,11 @@ SLOWEST = 10
 MOST_QUARANTINED = 200  # rows shown; quarantine.csv has them all
 
 
-def spread(tasks: pa.Table) -> list[dict[str, Any]]:
-    """Up to `PAIRS` of the tasks (schema `stylist.TASKS`), from all parts of the job."""
-    step = max(1, tasks.num_rows // PAIRS)
-    chosen: list[dict[str, Any]] = tasks.take(list(range(0, tasks.num_rows, step))[:PAIRS]).to_pylist()
-    return chosen
-
-
 def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
     """Inputs and their outputs as data URIs; what failed is left out. Runs where stylists do.
 
     Args:
-        tasks: of `spread`.
+        tasks: rows of the schema `stylist.TASKS`, done or not.
         destination: the job's.
         limits: what an input may cost.
     """

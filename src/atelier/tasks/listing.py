@@ -86,6 +86,12 @@ def listing(sources: Sequence[str], base: Path, selection: Selection = ALL) -> p
     return _unique(pa.Table.from_batches(batches, LISTING))
 
 
+def spread(table: pa.Table, most: int) -> pa.Table:
+    """So many rows at most, from all parts of the table."""
+    count = min(table.num_rows, most)
+    return table.take([index * table.num_rows // count for index in range(count)])
+
+
 def _any(globs: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, globs)) or r"(?!)")
 

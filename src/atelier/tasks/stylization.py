@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 from atelier.models.controls import check
 from atelier.tasks import job_report, quarantine
 from atelier.tasks.destination import Destination, at
-from atelier.tasks.execution_plan import Plan
 from atelier.tasks.images import Limits
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.ledger import Row
 from atelier.tasks.lineage import ModelIdentity
-from atelier.tasks.listing import ALL, Selection, listing
+from atelier.tasks.listing import ALL, Selection, listing, spread
 from atelier.tasks.locations import is_url
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import locate
@@ -131,14 +130,14 @@ def stylize(
             report(_progress(before.counts))
             if todo.num_rows:
                 with connected(connect):
-                    execution = executed(model.absolute(), controls, config.execution, _plan(job), todo.num_rows)
+                    execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
                     with _writing(target):
                         job.write_manifest(manifest | {"plan": asdict(execution.plan)})
                     order = Order(target.where, model.absolute(), identity, config, controls, execution, attempt)
                     with contextlib.closing(answers(todo, order)) as stream:
                         rate = _watch(_kept(stream, job, counts, max_quarantine), counts, report)
                     limits = Limits(config.max_bytes, config.max_pixels)
-                    shown = compared(job_report.spread(todo), target.where, limits)
+                    shown = compared(spread(todo, job_report.PAIRS).to_pylist(), target.where, limits)
             with _writing(target):
                 job.end(todo["output"])
         finally:
@@ -222,22 +221,6 @@ def _ended(input: str, stamp: str, problem: str, attempt: int) -> Row:
     if problem:
         return Row(input, "quarantined", stage="read", reason=problem, stamp=stamp, attempt=attempt)
     return Row(input, "skipped", reason="no picture by its name", stamp=stamp, attempt=attempt)
-
-
-def _plan(job: Job) -> Plan | None:
-    """The execution plan that the job began with, None where it is yet to be chosen.
-
-    Raises:
-        RuntimeError: it is another version's.
-    """
-    chosen = job.manifest().get("plan")
-    try:
-        return Plan(**chosen) if chosen else None
-    except TypeError as error:
-        raise RuntimeError(
-            f"the job in {job.destination} began with the execution plan {chosen}, which this version does not know: "
-            "continue it with the version that began it, or use another destination"
-        ) from error
 
 
 def _kept(answers: Iterator[pa.Table], job: Job, counts: Mapping[str, int], max_quarantine: str) -> Iterator[pa.Table]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.controls import Controls
+from atelier.models.diffaugment import DRAWS, Policy, diffaugment
 from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
 
@@ -76,6 +77,11 @@ def as_given(painted: Tensor, images: Tensor) -> Tensor:
     """Float in [-1, 1] (clipped) on the device and in the type, uint8 or float32, of the pictures that were painted."""
     kept = painted.float().clamp(-1, 1) if images.is_floating_point() else to_uint8(painted)
     return kept.to(images.device)
+
+
+def augmented(x: Tensor, policy: tuple[Policy, ...], part: Part, salt: int) -> Tensor:
+    """What a discriminator is shown of pictures (b, 3, H, W): the same for real and painted ones of a step."""
+    return diffaugment(x, policy, part.draws(DRAWS, salt)) if policy else x
 
 
 class Method(ABC):

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.controls import Controls
-from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.diffaugment import Policy
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
+from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
 from atelier.models.methods.styles import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.dropout import draw_from
@@ -217,6 +217,4 @@ class Cyclegan(Method):
     def _augmented(self, x: Tensor, domain: str, part: Part) -> Tensor:
         """What the discriminator is shown: the same for real and painted pictures of a step."""
         x = shown(self.discriminators[domain], x, part.step)
-        if not self.config.diffaugment:
-            return x
-        return diffaugment(x, self.config.diffaugment, part.draws(DRAWS, 2 + DOMAINS.index(domain)))
+        return augmented(x, self.config.diffaugment, part, 2 + DOMAINS.index(domain))

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models.controls import Controls, check
-from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.diffaugment import Policy
 from atelier.models.draws import normal
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.penalties import r1_penalty
-from atelier.models.methods.base import Method, Painter, Part, autocast, to_uint8
+from atelier.models.methods.base import Method, Painter, Part, augmented, autocast, to_uint8
 from atelier.models.networks.from_noise import SIZES, DcganDiscriminator
 from atelier.models.optimization import OptimizerConfig
 
@@ -98,18 +98,14 @@ class FromNoise(Method):
         if turn == "generator":
             with autocast(self.device, self.dtype):
                 made = self.generator(normal(part.draws(c.noise, 0)).to(self.device))
-                scores = self.discriminator(self._augmented(made, part))
+                scores = self.discriminator(augmented(made, c.diffaugment, part, 1))
             part.memo["made"] = made.detach()
             yield {"adversarial": generator_loss(c.adversarial, scores)}
             return
-        real, made = self._augmented(part.style, part), self._augmented(part.memo["made"], part)
+        real, made = augmented(part.style, c.diffaugment, part, 1), augmented(part.memo["made"], c.diffaugment, part, 1)
         with autocast(self.device, self.dtype):
             scores = self.discriminator(torch.cat([real, made]))
         losses = discriminator_losses(c.adversarial, scores)
         if c.r1_weight and part.step % c.r1_every == 0:
             losses["r1"] = r1_penalty(self.discriminator, real)
         yield losses
-
-    def _augmented(self, x: Tensor, part: Part) -> Tensor:
-        """The same for real and generated pictures of a step."""
-        return diffaugment(x, self.config.diffaugment, part.draws(DRAWS, 1)) if self.config.diffaugment else x

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.controls import Controls, check_attributes
-from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.diffaugment import Policy
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
+from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
 from atelier.models.methods.styles import learn_units
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.conditioned import (
@@ -240,7 +240,7 @@ class Stargan(Method):
         with autocast(self.device, self.dtype):
             painted = self.generator.painter(part.content, wanted)
             returned = self.generator.painter(painted, given)
-            scores, told = self.discriminator(self._augmented(painted, part))
+            scores, told = self.discriminator(augmented(painted, self.config.diffaugment, part, 1))
         part.memo["painted"] = painted.detach()
         return {
             "adversarial": generator_loss(self.config.adversarial, scores),
@@ -252,7 +252,7 @@ class Stargan(Method):
         """Equation 5, and the penalty of equation 8 where it is asked for."""
         c, painted = self.config, part.memo["painted"]
         with autocast(self.device, self.dtype):
-            both = torch.cat([self._augmented(part.style, part), self._augmented(painted, part)])
+            both = torch.cat([augmented(x, c.diffaugment, part, 1) for x in (part.style, painted)])
             scores, told = self.discriminator(both)
         losses = discriminator_losses(c.adversarial, scores)
         losses["discriminator_classification"] = classification_loss(told[: len(part.style)], labels)
@@ -261,10 +261,6 @@ class Stargan(Method):
                 lambda x: self.discriminator(x)[0], part.style, painted, part.draws(1, 0)[:, 0]
             )
         return losses
-
-    def _augmented(self, x: Tensor, part: Part) -> Tensor:
-        """The same for real and painted pictures of a step."""
-        return diffaugment(x, self.config.diffaugment, part.draws(DRAWS, 1)) if self.config.diffaugment else x
 
 
 def _discriminator(config: StarganConfig, encoder: Encoder, device: torch.device) -> nn.Module:
