@@ -42,6 +42,10 @@ class GateConfig:
     tolerance: float = field(
         default=0.05, metadata={"description": "how much worse than prod each of the first three may be", "ge": 0}
     )
+    canary: tuple[str, ...] = field(
+        default=(),
+        metadata={"description": "sources of the pictures that every version is shown on; none: some held-out ones"},
+    )
 
     @property
     def thresholds(self) -> dict[str, dict[str, float]]:
