@@ -181,22 +181,29 @@ def retrain(
     cron: Annotated[str | None, typer.Option(help="Serve a schedule instead of running once.")] = None,
     timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
     trust: Annotated[bool, typer.Option("--trust", help="Run stages of dvc.yaml that are not atelier's own.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Only say what would be decided: nothing is registered, promoted or restyled.")
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole pipeline: ingest, augment, train, evaluate; then gate, register, report."""
+    """Run the whole pipeline, judge the model against prod, and promote it and restyle with it if it passes."""
     from atelier.flows.control_plane import use
     from atelier.flows.params import Params
 
     found = Workspace.find(workspace)
     Params(found.params).check()
     with use(say=say):
-        from atelier.flows import retrain as flow
-
         if cron:
-            flow.serve(found.root, cron, timezone, trust)
+            from atelier.flows.schedule import serve_nights
+
+            serve_nights(found.root, cron, timezone, trust)
         else:
-            night = flow.retrain.with_options(flow_run_name=f"retrain {found.root.name}")(str(found.root), trust=trust)
+            from atelier.flows.retrain import retrain as flow
+            from atelier.tasks.night_record import Night
+
+            night = flow.with_options(flow_run_name=f"retrain {found.name}")(str(found.root), trust=trust, dry=dry)
+            assert isinstance(night, Night)  # a state that a flow returns is taken off by the call
             result(night, as_json, text=night.story)
 
 
@@ -401,10 +408,10 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
 
             run(name, workspace)
         else:
-            from atelier.flows import retrain as flow
+            from atelier.flows.update import update
 
-            update = flow.update.with_options(flow_run_name=f"update {workspace.root.name} through {name}")
-            result(update(str(workspace.root), until=name), as_json)
+            named = update.with_options(flow_run_name=f"update {workspace.name} through {name}")
+            result(named(str(workspace.root), until=name), as_json)
 
 
 def _folds(folds: int, where: Path | None, as_json: bool) -> None:
@@ -418,7 +425,7 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
     with use(say=say):
         from atelier.flows.folds import cross_validate
 
-        found = cross_validate.with_options(flow_run_name=f"folds {workspace.root.name}")(str(workspace.root), folds)
+        found = cross_validate.with_options(flow_run_name=f"folds {workspace.name}")(str(workspace.root), folds)
         result(found, as_json, text=found.story)
 
 

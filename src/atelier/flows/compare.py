@@ -57,7 +57,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     total = len(candidates) * terms.photos
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
-    with tags(workspace.root.name), shown("compare") as report:
+    with tags(workspace.name), shown("compare") as report:
         report(Progress("compare", 0, total, "images", "looking at the untouched pictures"))
         for one in candidates:
             telling.forget(_run(terms, one))
@@ -91,7 +91,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
 def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
     """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
     cluster.connect()
-    return compare.with_options(flow_run_name=f"compare {workspace.root.name}")(str(workspace.root), candidates)
+    return compare.with_options(flow_run_name=f"compare {workspace.name}")(str(workspace.root), candidates)
 
 
 def _progress(terms: Terms, candidates: list[Candidate], waiting: set[str]) -> Progress:

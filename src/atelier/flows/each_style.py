@@ -16,7 +16,7 @@ from prefect_ray.context import remote_options
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
-from atelier.flows.retrain import update
+from atelier.flows.update import update
 from atelier.tasks import cluster
 from atelier.tasks import styles as work
 from atelier.tasks.dataset import read_card
@@ -60,10 +60,10 @@ def evaluate(root: str, style: str, config: EvaluateConfig, trained: bool) -> bo
 
 
 @task(task_run_name="gate and register {style}", cache_policy=NO_CACHE)
-def release(root: str, style: str, config: GateConfig) -> Release:
+def release(root: str, style: str, config: EvaluateConfig, gate: GateConfig) -> Release:
     """Register the style's model, and promote it if it passes."""
     workspace = Workspace(Path(root))
-    result = work.release_style(workspace, config, style)
+    result = work.release_style(workspace, config, gate, style)
     reasons = "\n".join(f"- {reason}" for reason in result.reasons)
     head = f"## {result.model} {result.version} (style {result.style}): {result.decision}"
     create_markdown_artifact(f"{head}\n\n{reasons}", key="decision")
@@ -81,7 +81,7 @@ def each_style(root: str) -> list[Style]:
     """
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
-    update.with_options(flow_run_name=f"update {workspace.root.name} through augment")(root, until="augment")
+    update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.preflight(workspace.root)
     styles = work.styles_of(read_card(workspace.augmented), params.train)
     start = params.train.start_from
@@ -90,7 +90,7 @@ def each_style(root: str) -> list[Style]:
     done: list[Style] = []
     failed: dict[str, str] = {}
     # the pipeline would write the training set anew meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.root.name), shown("styles") as report:
+    with lock(workspace, "pipeline"), tags(workspace.name), shown("styles") as report:
         each = f"{room.cpus} CPUs" + (" and a GPU" if room.gpu else "")
         report(Progress("styles", 0, 0, "steps", f"starting: {room.now} at a time, each with {each}"))
         futures: dict[str, tuple[Any, Any]] = {}
@@ -111,7 +111,7 @@ def each_style(root: str) -> list[Style]:
                 try:
                     if isinstance(found, Exception):
                         raise found
-                    done.append(Style(style, found, release(root, style, params.gate)))
+                    done.append(Style(style, found, release(root, style, params.evaluate, params.gate)))
                 except Exception as error:  # noqa: BLE001 (the others go on; told at the end)
                     failed[style] = " ".join(str(error).split()) or type(error).__name__
     rows = [_row(style.release) for style in done]
@@ -126,7 +126,7 @@ def each_style(root: str) -> list[Style]:
 def run(workspace: Workspace) -> list[Style]:
     """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
     cluster.connect()
-    return each_style.with_options(flow_run_name=f"each style {workspace.root.name}")(str(workspace.root))
+    return each_style.with_options(flow_run_name=f"each style {workspace.name}")(str(workspace.root))
 
 
 def _ended(*futures: Any) -> bool | Exception | None:

@@ -7,7 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from atelier.flows.params import Params
 from atelier.flows.progress import shown
-from atelier.flows.retrain import update
+from atelier.flows.update import update
 from atelier.tasks import cluster
 from atelier.tasks import folds as work
 from atelier.tasks.workspace import Workspace, lock
@@ -18,11 +18,11 @@ def cross_validate(root: str, folds: int) -> work.Folds:
     """Bring the training set up to date, then train without each of `folds` folds and measure on it."""
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
-    update.with_options(flow_run_name=f"update {workspace.root.name} through augment")(root, until="augment")
+    update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.connect()
     cluster.preflight(workspace.root)
     # the pipeline would write the training set anew meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.root.name), shown("folds") as report:
+    with lock(workspace, "pipeline"), tags(workspace.name), shown("folds") as report:
         found = work.cross_validate(
             params.train,
             params.evaluate,

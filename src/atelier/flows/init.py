@@ -9,8 +9,9 @@ from atelier.tasks.augment import AugmentConfig
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
+from atelier.tasks.retrain_config import RetrainConfig
 from atelier.tasks.sources import list_entries, locate
-from atelier.tasks.stylize_config import StylizeConfig
+from atelier.tasks.subscriptions import StylizeSection
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.versions import GateConfig
 
@@ -51,7 +52,8 @@ def _defaults() -> dict[str, Any]:
         "train": TrainConfig(),
         "evaluate": EvaluateConfig(),
         "gate": GateConfig(),
-        "stylize": StylizeConfig(),
+        "retrain": RetrainConfig(),
+        "stylize": StylizeSection(),
     }
 
 

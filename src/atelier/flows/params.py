@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from atelier.tasks.augment import AugmentConfig
     from atelier.tasks.evaluation import EvaluateConfig
     from atelier.tasks.ingest import IngestConfig
+    from atelier.tasks.retrain_config import RetrainConfig
     from atelier.tasks.stylize_config import StylizeConfig
+    from atelier.tasks.subscriptions import StylizeSection, Subscription
     from atelier.tasks.training import TrainConfig
     from atelier.tasks.versions import GateConfig
 
 C = TypeVar("C")
-SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "stylize")
+SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "retrain", "stylize")
 
 
 class Params:
@@ -88,11 +90,27 @@ class Params:
         return self._section("gate", GateConfig)
 
     @cached_property
+    def retrain(self) -> "RetrainConfig":
+        """What a night does about what may pass, and where it takes what it made."""
+        from atelier.tasks.retrain_config import RetrainConfig
+
+        return self._section("retrain", RetrainConfig)
+
+    @property
     def stylize(self) -> "StylizeConfig":
         """How archives are restyled."""
-        from atelier.tasks.stylize_config import StylizeConfig
+        return self._stylize.job
 
-        return self._section("stylize", StylizeConfig)
+    @property
+    def subscriptions(self) -> "tuple[Subscription, ...]":
+        """The archives that every version that becomes `prod` restyles."""
+        return self._stylize.subscriptions
+
+    @cached_property
+    def _stylize(self) -> "StylizeSection":
+        from atelier.tasks.subscriptions import StylizeSection
+
+        return self._section("stylize", StylizeSection)
 
     def check(self) -> "Params":
         """Validate every section now."""

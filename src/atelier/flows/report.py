@@ -40,7 +40,7 @@ def summarize(workspace: Workspace) -> str:
         FileNotFoundError: nothing has been made yet.
     """
     card = read_card(workspace.dataset)
-    lines = [f"{workspace.root.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
+    lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
     known = versions.list_versions(workspace)
     if workspace.evaluation.is_file() and known:
         newest = known[0]

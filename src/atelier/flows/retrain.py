@@ -1,136 +1,320 @@
-"""Retrain: from whatever is in the sources now to a judged, registered model and a report.
+"""Retrain: a night, from whatever is in the sources now to a judged model, pushed, promoted and at work, and a report.
 
-DVC knows the order of the stages and which of them have anything to do; the gate, the registry and the report depend
-on versions, which are no files of the pipeline, and come after it.
+DVC knows the order of the stages and which of them have anything to do; the gate, the registry, the archives that are
+restyled and the report depend on versions, which are no files of the pipeline, and come after it. All of it happens in
+a worktree: what fails leaves the workspace and `prod` as they were, and the next night goes on from there.
 """
 
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
-from prefect import flow, tags, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.schedules import Cron
-from prefect.types.entrypoint import EntrypointType
+from prefect import Task, flow, states, tags, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 
+from atelier.flows.cancellation import Cancelled, cancellable
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
+from atelier.flows.progress import shown
 from atelier.flows.report import write
-from atelier.tasks import ingest as ingestion
-from atelier.tasks import pipeline, versions
-from atelier.tasks.sources_lock import ScanSummary
+from atelier.flows.update import reproduce, scan
+from atelier.tasks import cluster, night_record, nights, pipeline, remotes, versions
+from atelier.tasks.challenge import challenge
+from atelier.tasks.failures import StageFailed
+from atelier.tasks.gate import Contest
+from atelier.tasks.night_record import AWAITING, FAILED, PROMOTED, UNCHANGED, Night
+from atelier.tasks.registry import MODEL, PROD
+from atelier.tasks.retrain_config import RetrainConfig
+from atelier.tasks.subscriptions import restyle
 from atelier.tasks.versions import Release
-from atelier.tasks.workspace import Workspace
+from atelier.tasks.workspace import Workspace, lock
+
+R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Night:
-    """What one run of the pipeline came to."""
-
-    stages: dict[str, str]  # each stage: "ran", "restored" (from what DVC keeps) or "unchanged"
-    version: str  # the registered version of the model that the workspace holds now
-    decision: str  # "promoted", "registered" or "refused"
-    reasons: tuple[str, ...]  # why, in sentences
-    report: str  # path of the HTML report
-
-    @property
-    def story(self) -> str:
-        """The run in a few lines."""
-        by_state = {state: [n for n, s in self.stages.items() if s == state] for state in ("ran", "restored")}
-        lines = [f"{state} {', '.join(names)}" for state, names in by_state.items() if names]
-        lines = lines or ["nothing changed: no stage had anything to do"]
-        lines += [f"model {self.version}: {self.decision}", *(f"  {reason}" for reason in self.reasons)]
-        return "\n".join([*lines, f"report: {self.report}"])
+@task(task_run_name="open the night", cache_policy=NO_CACHE)
+def open_night(root: str) -> str:
+    """The worktree that the night works in."""
+    return str(nights.open_night(Workspace(Path(root))).root)
 
 
-@task(task_run_name="scan the sources")
-def scan(root: str) -> ScanSummary:
-    """Look at what is in the sources now."""
-    workspace = Workspace(Path(root))
-    return ingestion.scan(Params(workspace.params).ingest, workspace.root, workspace.sources_lock)
+@task(task_run_name="hold against prod", cache_policy=NO_CACHE)
+def hold_against_prod(root: str) -> Contest | None:
+    """Measure candidate and `prod` on the same held-out pictures and on the canaries."""
+    night = Workspace(Path(root))
+    params = Params(night.params)
+    with shown("contest") as report:
+        cache = night.private / "contest"
+        return challenge(night.home, night, params.evaluate, params.gate, cache, report=report)
 
 
-@task(task_run_name="{stage}")
-def reproduce(root: str, stage: str) -> str:
-    """Let DVC run a stage if anything it depends on has changed."""
-    return pipeline.reproduce(Workspace(Path(root)), stage)
-
-
-@task(task_run_name="gate and register")
-def release(root: str) -> Release:
-    """Hold the model against the thresholds and against `prod`; register it, and promote it if it passes."""
-    workspace = Workspace(Path(root))
-    result = versions.release(workspace, Params(workspace.params).gate)
-    reasons = "\n".join(f"- {reason}" for reason in result.reasons)
-    create_markdown_artifact(f"## {result.version}: {result.decision}\n\n{reasons}", key="decision")
+@task(task_run_name="gate and register", cache_policy=NO_CACHE)
+def judge(root: str, prod: Contest | None, dry: bool) -> Release:
+    """Hold the model against the thresholds and against `prod`, and register it."""
+    night = Workspace(Path(root))
+    config = Params(night.params).gate
+    result = versions.enter(night.home, night, replace(config, mode="dry") if dry else config, prod)
+    _show_decision(result, prod)
     return result
 
 
-@task(task_run_name="report")
+@task(task_run_name="push", cache_policy=NO_CACHE)
+def push(root: str) -> str:
+    """Bring data and model to DVC's remote, before anything depends on them."""
+    return remotes.push(Workspace(Path(root)))
+
+
+@task(task_run_name="promote {version}", cache_policy=NO_CACHE)
+def promote(root: str, version: str, commit: str, reason: str) -> None:
+    """Bring the files and the data of a commit into the workspace, and make its model `prod` where it is not yet."""
+    workspace = Workspace(Path(root))
+    nights.adopt(workspace, commit, f"{MODEL} {version}")
+    prod = versions.current(versions.list_versions(workspace))
+    if prod is None or prod.version != version:
+        versions.promote(workspace, version, reason=reason)
+
+
+@task(task_run_name="push git", cache_policy=NO_CACHE)
+def push_git(root: str, remote: str) -> None:
+    """Bring commits and versions to the git remote."""
+    remotes.push_git(Workspace(Path(root)), remote)
+
+
+@task(task_run_name="restyle {destination}", cache_policy=NO_CACHE)
+def restyle_subscribed(root: str, source: str, destination: str) -> str:
+    """Restyle what is subscribed with `prod`, what is done already excepted."""
+    workspace = Workspace(Path(root))
+    params = Params(workspace.params)
+    subscription = next(s for s in params.subscriptions if (s.source, s.destination) == (source, destination))
+    model = versions.resolve(workspace, f"{MODEL}@{PROD}")
+    with shown("restyle") as report:
+        done = restyle(subscription, model, params.stylize, workspace.root, cluster.connect, report)
+    rest = f", {done.pending} pending: the next night continues" if done.pending else ""
+    return (
+        f"{done.done} of {done.total} by {model.version}, {done.processed} new, {done.quarantined} in quarantine{rest}"
+    )
+
+
+@task(task_run_name="report", cache_policy=NO_CACHE)
 def publish(root: str) -> str:
     """Write the report, and show the held-out pictures before and after."""
     workspace = Workspace(Path(root))
+    page = write(workspace)
     picture_artifact("before-after", workspace.evaluation_pictures / "grid.png", "Held-out pictures, before and after")
-    return str(write(workspace))
-
-
-@flow(name="update")
-def update(root: str, until: str) -> dict[str, str]:
-    """Bring the workspace up to date through the stage `until`."""
-    return _stages(root, until)
+    picture_artifact(
+        "canaries", night_record.folder(workspace) / night_record.PICTURE, "Canary pictures, by prod and candidate"
+    )
+    return str(page)
 
 
 @flow(name="retrain")
-def retrain(root: str, trust: bool = False) -> Night:
-    """Run the pipeline, judge the model, register it and write the report.
+def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[Night]:
+    """Run the pipeline, judge the model, and put it to work if it passes.
 
     Args:
         root: the workspace's folder.
         trust: also run stages whose command is not atelier's own.
+        dry: only say what would be decided: nothing is registered, pushed, promoted or restyled.
     """
-    pipeline.check_trust(Workspace(Path(root)), trust)
-    states = _stages(root, until=None)
-    result = release(root)
-    report = publish(root)
-    return Night(states, result.version, result.decision, tuple(result.reasons), report)
+    workspace = Workspace(Path(root))
+
+    def work(story: _Story, params: Params) -> None:
+        pipeline.check_trust(workspace, trust)
+        _work(workspace, story, params, dry)
+
+    return _told(workspace, work)
 
 
-def serve(root: Path, cron: str, timezone: str, trust: bool) -> None:
-    """Serve `retrain` on a schedule until interrupted.
+@flow(name="approve")
+def approve(root: str, version: str = "", reason: str = "approved") -> Night | State[Night]:
+    """Make a model that waits for approval `prod`, and put it to work.
 
     Args:
         root: the workspace's folder.
-        cron: five fields, such as "0 2 * * *".
-        timezone: an IANA name, such as "Europe/Berlin".
-        trust: as in `retrain`.
-
-    Raises:
-        ValueError: the cron expression or the time zone is none.
+        version: which; the newest that waits when "".
+        reason: why; kept in the registry.
     """
-    try:
-        schedule = Cron(cron, timezone=timezone)
-    except ValueError as error:
-        raise ValueError(
-            f"no schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
-        ) from error
-    retrain.serve(
-        name=root.name,
-        schedule=schedule,
-        parameters={"root": str(root), "trust": trust},
-        # a night that meets the one before it is dropped, and a server that was away leaves no queue of nights behind
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        pause_on_shutdown=False,
-        print_starting_message=False,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-
-
-def _stages(root: str, until: str | None) -> dict[str, str]:
-    """Scan the sources, then offer each stage to DVC in DVC's own order, the last of them `until`."""
     workspace = Workspace(Path(root))
-    order = pipeline.stages(workspace)
-    if until is not None:
-        order = order[: order.index(until) + 1]
-    with tags(workspace.root.name):
-        scan(root)
-        return {stage: reproduce(root, stage) for stage in order}
+
+    def work(story: _Story, params: Params) -> None:
+        found = [one for one in versions.waiting(workspace) if version in ("", one.version)]
+        if not found:
+            raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
+        prod = versions.current(versions.list_versions(workspace))
+        story.tell(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
+        with story.step("promote"):
+            promote(root, found[0].version, versions.commit_of(workspace, MODEL, found[0].version), reason)
+        story.tell(decision=PROMOTED)
+        nights.leave(workspace)
+        _after(workspace, story, params, _Patience(params.retrain))
+
+    return _told(workspace, work)
+
+
+def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]") -> Night | State[Night]:
+    """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
+    story = _Story(workspace)
+    with lock(workspace, "night"), tags(workspace.name):
+        try:
+            with cancellable():
+                work(story, Params(workspace.params).check())
+        except Cancelled:
+            return states.Cancelled(message="the same command again continues")
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            story.tell(decision=FAILED, reasons=(reason,))
+            story.end()
+            raise
+        night = story.end()
+    if night.decision == AWAITING:
+        return states.Completed(name="AwaitingApproval", message=night.story, data=night)
+    return night
+
+
+def _work(workspace: Workspace, story: "_Story", params: Params, dry: bool) -> None:
+    """The night itself; `story` hears of every step."""
+    root, patient = str(workspace.root), _Patience(params.retrain)
+    with story.step("scan"):
+        fresh = nights.unchanged(workspace, lambda lock: patient(scan)(root, lock))
+    if fresh:
+        story.tell(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
+        prod = versions.current(versions.list_versions(workspace))
+        known = versions.known(workspace, workspace)
+        story.tell(version=known.version if known else "", previous=prod.version if prod else None)
+    else:
+        connection = cluster.connect()
+        story.tell(cpus=connection.cpus, gpus=connection.gpus)
+        night = Workspace(Path(open_night(root)))
+        cluster.preflight(night.root)
+        patient(scan)(str(night.root))
+        for stage in pipeline.stages(night):
+            with story.step(stage):
+                story.stage(stage, patient(reproduce)(str(night.root), stage))
+        with story.step("gate"):
+            prod_contest = patient(hold_against_prod)(str(night.root))
+            release = judge(str(night.root), prod_contest, dry)
+        story.judged(release, prod_contest)
+        if release.decision in ("passed", PROMOTED, AWAITING) and params.retrain.push:
+            with story.step("push"):
+                patient(push)(str(night.root))
+        if release.decision in ("passed", PROMOTED):
+            with story.step("promote"):
+                commit = pipeline.commit(night, f"{MODEL} {release.version}")
+                promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
+            story.tell(decision=PROMOTED)
+            nights.leave(workspace)
+    if not dry and story.night.decision in (PROMOTED, UNCHANGED):
+        _after(workspace, story, params, patient)
+
+
+def _after(workspace: Workspace, story: "_Story", params: Params, patient: "_Patience") -> None:
+    """What follows a promotion; what fails here is told and made up for by the next night."""
+    root = str(workspace.root)
+    if params.retrain.push and params.retrain.git_remote and story.night.decision == PROMOTED:
+        with story.trying("the push to git's remote"), story.step("push git"):
+            patient(push_git)(root, params.retrain.git_remote)
+    if not versions.current(versions.list_versions(workspace)):
+        return
+    for subscription in params.subscriptions:
+        with story.trying(f"restyling {subscription.source}"), story.step("restyle"):
+            became = patient(restyle_subscribed)(root, subscription.source, subscription.destination)
+            story.tell(restyled={**story.night.restyled, subscription.destination: became})
+
+
+@dataclass
+class _Story:
+    """The record of the night while it is going on."""
+
+    workspace: Workspace
+    night: Night = field(default_factory=lambda: Night(datetime.now().astimezone().isoformat(timespec="seconds")))
+    sheet: bytes | None = None
+
+    def tell(self, **facts: Any) -> None:
+        self.night = replace(self.night, **facts)
+
+    def stage(self, name: str, state: str) -> None:
+        self.tell(stages={**self.night.stages, name: state})
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = round(time.monotonic() - started + self.night.seconds.get(name, 0.0), 1)
+            self.tell(seconds={**self.night.seconds, name: spent})
+
+    @contextlib.contextmanager
+    def trying(self, what: str) -> Iterator[None]:
+        """Tell of an error and go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (the decision stands; told in the report)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.tell(problems=(*self.night.problems, f"{what} failed: {reason}; the next night tries again"))
+
+    def judged(self, release: Release, prod: Contest | None) -> None:
+        self.tell(
+            version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons
+        )
+        if prod:
+            self.sheet = prod.sheet
+            self.tell(
+                differences={key: asdict(value) for key, value in prod.differences.items()},
+                prod_metrics=prod.metrics,
+                canaries=tuple(asdict(canary) for canary in prod.canaries),
+            )
+
+    def end(self) -> Night:
+        """Remember it, write the report and show it in Prefect."""
+        self.tell(report=str(self.workspace.report))
+        night_record.keep(self.workspace, self.night, self.sheet)
+        with self.trying("the report"):
+            publish(str(self.workspace.root))
+        steps = [
+            {"step": name, "seconds": seconds, "state": self.night.stages.get(name, "")}
+            for name, seconds in self.night.seconds.items()
+        ]
+        create_table_artifact(steps, key="night", description=f"{self.night.decision} {self.night.version}")
+        return self.night
+
+
+class _Patience:
+    """Tasks that are tried again when what failed may pass."""
+
+    def __init__(self, config: RetrainConfig) -> None:
+        self.delays = [config.retry_after_s * 2**index for index in range(config.retries)]
+
+    def __call__(self, one: Task[..., R]) -> Callable[..., R]:
+        if not self.delays:
+            return one
+        return one.with_options(retries=len(self.delays), retry_delay_seconds=self.delays, retry_condition_fn=_may_pass)
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether the same again may end better: bad parameters and a training that diverged do not."""
+    error = state.result(raise_on_failure=False)
+    return error.again if isinstance(error, StageFailed) else not isinstance(error, ValueError)
+
+
+def _show_decision(release: Release, prod: Contest | None) -> None:
+    reasons = "\n".join(f"- {reason}" for reason in release.reasons)
+    create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
+    if prod and prod.differences:
+        rows = [
+            {
+                "measure": key,
+                "candidate": f"{one.candidate:.3g}",
+                prod.against: f"{one.prod:.3g}",
+                "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",
+            }
+            for key, one in prod.differences.items()
+        ]
+        create_table_artifact(rows, key="candidate-and-prod", description=f"{release.version}: {release.decision}")

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import Flow, tags
 
-from atelier.tasks import cluster
+from atelier.tasks import cluster, failures
 from atelier.tasks.workspace import Workspace, die_with_parent, lock
 
 
@@ -21,9 +21,13 @@ def run(name: str, workspace: Workspace) -> None:
     die_with_parent()
     cluster.connect()
     cluster.preflight(workspace.root)
-    stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.root.name}")
-    with lock(workspace, name), tags(workspace.root.name):
-        stage(str(workspace.root))
+    stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.name}")
+    with lock(workspace, name), tags(workspace.name):
+        try:
+            stage(str(workspace.root))
+        except Exception as error:
+            failures.tell(workspace, name, error)
+            raise
 
 
 def _flow(name: str) -> Flow[..., Any]:

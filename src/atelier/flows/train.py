@@ -8,7 +8,8 @@ from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
 from atelier.tasks import training as work
-from atelier.tasks.versions import resolve
+from atelier.tasks.start_lock import SCRATCH, pinned
+from atelier.tasks.versions import MODEL, resolve
 from atelier.tasks.workspace import Workspace
 
 
@@ -17,7 +18,8 @@ def train(root: str) -> work.TrainSummary:
     """Train on the cluster's workers; a killed run continues from its last checkpoint."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
-    initial = None if config.start_from == "scratch" else resolve(workspace, f"style-model@{config.start_from}").path
+    start = pinned(workspace)
+    initial = None if start == SCRATCH else resolve(workspace.home, f"{MODEL}@{start}").path
     with shown("train") as report:
         summary = work.train(
             config,

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
+from atelier.tasks import failures
 from atelier.tasks.processes import dvc, dying_with_me, environment, git
 from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace, lock
@@ -25,7 +26,7 @@ from atelier.tasks.workspace import Workspace, lock
 STAGES = ("ingest", "augment", "train", "evaluate")
 
 _OWNED = (
-    *("dvc.yaml", "dvc.lock", "sources.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc"),
+    *("dvc.yaml", "dvc.lock", "sources.lock", "start.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc"),
     *("reports/evaluation.json", "reports/folds.json"),
 )
 _MODULES = {"ingest": "ingest", "augment": "augment", "train": "training", "evaluate": "evaluation"}
@@ -38,8 +39,8 @@ _CHATTER = re.compile(
 )
 
 
-def write_formats(workspace: Workspace) -> None:
-    """Write formats.yaml from the `FORMAT` of each step's module, read as text: importing them would take seconds."""
+def formats_text() -> str:
+    """What formats.yaml says of this code: `FORMAT` of each step's module, read as text: imports would take seconds."""
     lines = ["# Format version of each step: raised with a change of the code that changes its output."]
     for stage, module in _MODULES.items():
         tree = ast.parse(files("atelier.tasks").joinpath(f"{module}.py").read_text())
@@ -52,7 +53,12 @@ def write_formats(workspace: Workspace) -> None:
         ]
         assert len(values) == 1, f"tasks/{module}.py must define FORMAT once, as a literal"
         lines.append(f"{stage}: {values[0]!r}")
-    text = "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def write_formats(workspace: Workspace) -> None:
+    """Write formats.yaml, where it says something else."""
+    text = formats_text()
     if not workspace.formats.is_file() or workspace.formats.read_text() != text:
         write(workspace.formats, text.encode())
 
@@ -122,9 +128,11 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
         "ran"; "restored" when DVC had the outputs of an earlier run with the same inputs; else "unchanged".
 
     Raises:
-        RuntimeError: the stage failed, or another pipeline runs in this workspace.
+        StageFailed: it failed, as the message tells.
+        RuntimeError: another pipeline runs in this workspace.
     """
     with lock(workspace, "pipeline"):
+        failures.forget(workspace, stage)
         _remove_broken_rwlock(workspace)
         write_formats(workspace)
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
@@ -154,7 +162,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
             _stop(process)
             raise
     if code:
-        raise RuntimeError(f"stage {stage} failed: its message is above; the same command again continues")
+        raise failures.failed(workspace, stage)
     return "ran" if ran else "restored" if restored else "unchanged"
 
 
@@ -168,13 +176,18 @@ def commit(workspace: Workspace, message: str) -> str:
     Returns:
         The id of the commit that holds their present state; a new one only if something changed.
     """
-    listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
-    ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
-    paths = sorted({p for p in (listed + ignores).split("\0") if p})
+    paths = owned(workspace)
     if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
         git(workspace.root, "add", "--", *paths)
         git(workspace.root, "commit", "--quiet", "--message", message, "--", *paths)
     return git(workspace.root, "rev-parse", "HEAD").strip()
+
+
+def owned(workspace: Workspace) -> list[str]:
+    """The files of a workspace that Atelier owns, as paths relative to it."""
+    listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
+    ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
+    return sorted({path for path in (listed + ignores).split("\0") if path})
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -33,6 +33,7 @@ class Version:
     dataset: str  # id of the dataset it was trained from
     registered: str  # when, ISO 8601
     passed: bool  # what the gate said when it was registered
+    manual: bool  # a person must approve it
     reasons: tuple[str, ...]
     metrics: Metrics = field(repr=False)
     bytes: str = field(repr=False)  # DVC's hash of the model's folder
@@ -93,6 +94,7 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
                 str(entry.get("dataset", "")),
                 date,
                 bool(entry.get("passed", False)),
+                bool(entry.get("manual", False)),
                 tuple(entry.get("reasons", ())),
                 entry.get("metrics", {}),
                 str(entry.get("bytes", "")),
@@ -126,11 +128,11 @@ def order(version: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def add(workspace: Workspace, model: str, version: str, entry: dict[str, Any]) -> None:
-    """Tag the present commit as a version."""
+def add(workspace: Workspace, model: str, version: str, commit: str, entry: dict[str, Any]) -> None:
+    """Tag a commit as a version."""
     import gto.api
 
-    gto.api.register(str(workspace.root), model, "HEAD", version=version, message=json.dumps(entry, sort_keys=True))
+    gto.api.register(str(workspace.root), model, commit, version=version, message=json.dumps(entry, sort_keys=True))
 
 
 def assign(workspace: Workspace, model: str, version: str, stage: str, reason: str) -> None:

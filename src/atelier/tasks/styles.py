@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.tasks import evaluation, telling, training
+from atelier.tasks.challenge import challenge
 from atelier.tasks.dataset import Card, read_card
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.pipeline import keep
@@ -89,11 +90,12 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
     )
 
 
-def release_style(workspace: Workspace, config: GateConfig, style: str) -> Release:
-    """Have DVC keep the model of a style, and judge and register it under its own name."""
+def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
+    """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
     model = model_of(style)
     keep(workspace, workspace.model_folder(model))
-    return release(workspace, config, model)
+    prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
+    return release(workspace, gate, prod, model)
 
 
 def told(workspace: Workspace, style: str) -> Progress | None:

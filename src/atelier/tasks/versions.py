@@ -3,15 +3,15 @@
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from atelier.tasks.gate import Decision, GateConfig, Metrics, gate
+from atelier.tasks.gate import Contest, Decision, GateConfig, Metrics, gate
 from atelier.tasks.pipeline import commit
-from atelier.tasks.processes import dvc
+from atelier.tasks.processes import dvc, git
 from atelier.tasks.registry import (
     MODEL,
     PROD,
@@ -29,8 +29,19 @@ from atelier.tasks.registry import (
 )
 from atelier.tasks.workspace import Workspace, lock
 
-__all__ = ["MODEL", "Decision", "GateConfig", "Release", "ResolvedModel", "Version", "gate", "judge", "list_models"]
-__all__ += ["list_versions", "model_of", "named", "promote", "register", "release", "resolve"]
+__all__ = [
+    "MODEL",
+    "Decision",
+    "GateConfig",
+    "Release",
+    "ResolvedModel",
+    "Version",
+    "current",
+    "enter",
+    "gate",
+    "known",
+]
+__all__ += ["list_models", "list_versions", "model_of", "named", "promote", "release", "resolve", "waiting"]
 
 _WAIT_S = 60.0
 
@@ -50,35 +61,44 @@ class Release:
     """What became of a model that was trained."""
 
     model: str
-    version: str
+    version: str  # "" of a model that was only judged
     style: str  # the domain whose style it learned
     previous: str | None  # the version that was `prod` before
-    stage: str | None  # "prod" if this version is
-    decision: str  # "promoted", "registered" (passed once, and is not prod now) or "refused"
+    # "promoted" (it is prod), "passed" (it may become prod), "awaiting approval", "refused", "registered" (it was prod
+    # once and is not now) or "would be promoted" and "would be refused" of a model that was only judged
+    decision: str
     reasons: tuple[str, ...]
     new: bool  # registered by this call; False when these bytes had a version already
-    previous_metrics: Metrics = field(repr=False)
+    previous_metrics: Metrics = field(default_factory=dict, repr=False)
 
 
-def judge(workspace: Workspace, config: GateConfig, model: str = MODEL) -> Decision:
-    """Hold a model's metrics against the thresholds and against its `prod`.
+def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
+    """The version that the bytes of a model that was trained have already.
+
+    Args:
+        workspace: whose registry is asked.
+        made: where it was trained: the workspace or its night.
+        model: its name.
 
     Raises:
-        FileNotFoundError: there are no metrics.
+        FileNotFoundError: there is no model.
     """
-    prod = current(list_versions(workspace, model))
-    return gate(_metrics(workspace, model), prod.metrics if prod else None, config)
+    return _of_bytes(list_versions(workspace, model), _bytes(made, model))
 
 
-def release(workspace: Workspace, config: GateConfig, model: str = MODEL) -> Release:
-    """Commit, judge and register a model that was trained, and make it `prod` if it passes.
+def enter(
+    workspace: Workspace, made: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL
+) -> Release:
+    """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
 
     A model whose bytes have a version already is judged no second time: one that was refused or rolled back does not
     become `prod` by itself.
 
     Args:
-        workspace: whose pipeline is up to date.
+        workspace: whose registry it enters.
+        made: where it was trained: the workspace or its night.
         config: the thresholds.
+        prod: what the contest with `prod` found.
         model: its name; its folder is one that DVC keeps.
 
     Raises:
@@ -86,47 +106,42 @@ def release(workspace: Workspace, config: GateConfig, model: str = MODEL) -> Rel
     """
     with lock(workspace, "registry", _WAIT_S):
         versions = list_versions(workspace, model)
-        prod = current(versions)
-        known = _of_bytes(versions, _bytes(workspace, model))
-        if known is None:
-            decision = judge(workspace, config, model)
-            known = _register(workspace, model, _metrics(workspace, model), decision, versions)
-            new = True
-        else:
-            decision, new = Decision(known.passed, known.reasons), False
-
-        def became(stage: str | None, word: str, reasons: tuple[str, ...]) -> Release:
-            before = (prod.version if prod else None), (prod.metrics if prod else {})
-            return Release(model, known.version, known.style, before[0], stage, word, reasons, new, before[1])
-
-        if known.passed and (new or not was_staged(workspace, known)):  # or killed between the two steps
-            assign(workspace, model, known.version, PROD, "; ".join(known.reasons) or "passed the gate")
-            return became(PROD, "promoted", decision.reasons)
-        if known.stage == PROD:
-            return became(PROD, "promoted", decision.reasons)
-        if not known.passed:
-            return became(None, "refused", decision.reasons)
-        name = known.version if model == MODEL else f"{model}@{known.version}"
-        note = f"{known.version} was prod once: `atelier models promote {name}` makes it prod again"
-        return became(None, "registered", (note,))
+        before = current(versions)
+        standing = _of_bytes(versions, _bytes(made, model))
+        new = standing is None
+        if standing is None:
+            decision = gate(_metrics(made, model), prod, config)
+            if config.mode == "dry":
+                word = "would be promoted" if decision.passed else "would be refused"
+                style = _facts(made, model).get("style_domain", "")
+                return Release(model, "", style, before.version if before else None, word, decision.reasons, False)
+            standing = _register(workspace, made, model, decision, config.mode == "manual", versions)
+        word, reasons = _word(workspace, standing)
+        previous, metrics = (before.version, before.metrics) if before else (None, {})
+        return Release(model, standing.version, standing.style, previous, word, reasons, new, metrics)
 
 
-def register(workspace: Workspace, metrics: Metrics, decision: Decision, model: str = MODEL) -> str:
-    """Give a model that was trained a version; the one it has already, if it has one.
+def release(workspace: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL) -> Release:
+    """Commit, judge and register a model that was trained in the workspace, and make it `prod` if it passes.
 
-    Args:
-        workspace: whose DVC files name the model.
-        metrics: what was measured of it.
-        decision: what the gate says.
-        model: its name.
-
-    Raises:
-        FileNotFoundError: there is no model.
+    Arguments and errors as `enter`.
     """
-    with lock(workspace, "registry", _WAIT_S):
-        versions = list_versions(workspace, model)
-        known = _of_bytes(versions, _bytes(workspace, model))
-        return (known or _register(workspace, model, metrics, decision, versions)).version
+    found = enter(workspace, workspace, config, prod, model)
+    if found.decision != "passed":
+        return found
+    promote(workspace, found.version, reason="; ".join(found.reasons) or "passed the gate", model=model)
+    return replace(found, decision="promoted")
+
+
+def commit_of(workspace: Workspace, model: str, version: str) -> str:
+    """The commit whose files name the bytes of a version."""
+    return git(workspace.root, "rev-parse", f"{model}@{version}^{{commit}}").strip()
+
+
+def waiting(workspace: Workspace, model: str = MODEL) -> list[Version]:
+    """Versions that passed and wait for a person, the newest first."""
+    versions = list_versions(workspace, model)
+    return [v for v in versions if v.passed and v.manual and v.stage is None and not was_staged(workspace, v)]
 
 
 def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
@@ -187,27 +202,47 @@ def _materialise(workspace: Workspace, model: str, version: str, folder: Path) -
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def _word(workspace: Workspace, version: Version) -> tuple[str, tuple[str, ...]]:
+    """What a registered version may do, and why."""
+    if version.stage == PROD:
+        return "promoted", version.reasons
+    if not version.passed:
+        return "refused", version.reasons
+    name = version.version if version.model == MODEL else f"{version.model}@{version.version}"
+    again = f"`atelier models promote {name}`"
+    if was_staged(workspace, version):
+        return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
+    if version.manual:
+        return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
+    return "passed", version.reasons  # new, or whoever registered it was killed before promoting it
+
+
 def _register(
-    workspace: Workspace, model: str, metrics: Metrics, decision: Decision, versions: list[Version]
+    workspace: Workspace, made: Workspace, model: str, decision: Decision, manual: bool, versions: list[Version]
 ) -> Version:
     latest = order(versions[0].version) if versions else None
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
-    facts = json.loads((workspace.model_folder(model) / "model.json").read_text())
+    facts = _facts(made, model)
     entry = {
-        "bytes": _bytes(workspace, model),
+        "bytes": _bytes(made, model),
         "style": facts.get("style_domain", ""),
         "dataset": facts.get("dataset", ""),
         "passed": decision.passed,
+        "manual": manual,
         "reasons": decision.reasons,
-        "metrics": metrics,
+        "metrics": _metrics(made, model),
     }
-    commit(workspace, f"{model} {version}")
-    add(workspace, model, version, entry)
+    add(workspace, model, version, commit(made, f"{model} {version}"), entry)
     return next(v for v in list_versions(workspace, model) if v.version == version)
 
 
-def _metrics(workspace: Workspace, model: str) -> Metrics:
-    path = workspace.evaluation if model == MODEL else workspace.style_reports(model) / "evaluation.json"
+def _facts(made: Workspace, model: str) -> dict[str, Any]:
+    """What a model that was trained says of itself."""
+    return dict(json.loads((made.model_folder(model) / "model.json").read_text()))
+
+
+def _metrics(made: Workspace, model: str) -> Metrics:
+    path = made.evaluation if model == MODEL else made.style_reports(model) / "evaluation.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: run `atelier evaluate`")
     content = json.loads(path.read_text())

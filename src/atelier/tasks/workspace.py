@@ -15,6 +15,8 @@ from atelier.tasks.processes import die_with_parent, dvc, git
 
 __all__ = ["Workspace", "die_with_parent", "init", "lock"]
 
+_PRIVATE = ".atelier"
+_NIGHT = "night"
 _IGNORED = """\
 # what belongs to this machine or can be made again
 /.atelier/
@@ -37,6 +39,22 @@ class Workspace:
     """The layout of a workspace."""
 
     root: Path
+
+    @property
+    def home(self) -> "Workspace":
+        """The workspace whose night this is; itself where it is none."""
+        place = self.root.parent
+        return Workspace(place.parent) if (place.name, self.root.name) == (_PRIVATE, _NIGHT) else self
+
+    @property
+    def night(self) -> "Workspace":
+        """Where its nights work: a git worktree with files of its own, and with what is private here."""
+        return Workspace(self.home.root / _PRIVATE / _NIGHT)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.home.root.name
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
@@ -80,6 +98,11 @@ class Workspace:
     def sources_lock(self) -> Path:
         """The files that are in the sources."""
         return self.root / "sources.lock"
+
+    @property
+    def start_lock(self) -> Path:
+        """The version that training starts from."""
+        return self.root / "start.lock"
 
     @property
     def dataset(self) -> Path:
@@ -146,8 +169,8 @@ class Workspace:
 
     @property
     def private(self) -> Path:
-        """What belongs to this machine alone and git ignores."""
-        return self.root / ".atelier"
+        """What belongs to this machine alone and git ignores; a night shares it."""
+        return self.home.root / _PRIVATE
 
     @property
     def checkpoints(self) -> Path:

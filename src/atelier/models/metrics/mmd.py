@@ -73,28 +73,48 @@ def mmd(xx: Array, yy: Array, xy: Array, wx: Array, wy: Array) -> Array:
     return np.asarray(within(xx, wx) + within(yy, wy) - 2 * between)
 
 
-def compare(kernel: Array, photos: list[str], paintings: list[str], resamples: int, seed: int) -> Comparison:
-    """Compare stylized photographs and the photographs themselves with paintings.
+def resampled(kernel: Array, photos: list[str], paintings: list[str], resamples: int, seed: int) -> tuple[Array, Array]:
+    """Distance to the paintings of stylized photographs and of the photographs, of the sample and of its resamples.
+
+    The draws depend on the groups and the seed alone: two models on the same pictures are compared draw by draw.
 
     Args:
         kernel: (2n + m, 2n + m) over n stylized pictures, the n photographs that they were made from, m paintings.
         photos: groups of the n photographs; a stylized picture is drawn with its photograph.
         paintings: groups of the m paintings.
-        resamples: number of bootstrap resamples.
+        resamples: number of bootstrap resamples, R.
         seed: of the resamples.
+
+    Returns:
+        (R + 1,) of the stylized pictures and (R + 1,) of the photographs; the first is the sample itself.
+
+    Raises:
+        ValueError: there are fewer than two pictures on a side.
     """
     n, m = len(photos), len(paintings)
     assert kernel.shape == (2 * n + m, 2 * n + m)
     if min(n, m) < 2:
         raise ValueError(f"a comparison needs two pictures on each side, there are {n} photos and {m} paintings")
     generator = np.random.default_rng(seed)
-    wx = np.concatenate([np.ones((1, n)), group_weights(photos, resamples, generator)])  # row 0: the sample itself
+    wx = np.concatenate([np.ones((1, n)), group_weights(photos, resamples, generator)])
     wy = np.concatenate([np.ones((1, m)), group_weights(paintings, resamples, generator)])
     s, p, y = slice(0, n), slice(n, 2 * n), slice(2 * n, None)
     stylized = mmd(kernel[s, s], kernel[y, y], kernel[s, y], wx, wy)
-    untouched = mmd(kernel[p, p], kernel[y, y], kernel[p, y], wx, wy)
-    # a baseline of zero or below means photographs that are paintings already: no ratio can look good then
-    ratio = stylized / np.maximum(untouched, 1e-9)
+    return stylized, mmd(kernel[p, p], kernel[y, y], kernel[p, y], wx, wy)
+
+
+def ratio_of(stylized: Array, untouched: Array) -> Array:
+    """Distances as shares of the photographs' own.
+
+    A baseline of zero or below means photographs that are paintings already: no ratio can look good then.
+    """
+    return stylized / np.maximum(untouched, 1e-9)
+
+
+def compare(kernel: Array, photos: list[str], paintings: list[str], resamples: int, seed: int) -> Comparison:
+    """Compare stylized photographs and the photographs themselves with paintings; arguments as `resampled`."""
+    stylized, untouched = resampled(kernel, photos, paintings, resamples, seed)
+    ratio = ratio_of(stylized, untouched)
     low, high = np.nanquantile(stylized[1:], (0.025, 0.975))
     ratio_low, ratio_high = np.nanquantile(ratio[1:], (0.025, 0.975))
     values = (stylized[0], untouched[0], low, high, ratio[0], ratio_low, ratio_high)

@@ -1,0 +1,48 @@
+"""Schedule: nights on a timetable, and the approval that a night may wait for, as deployments that are served."""
+
+from pathlib import Path
+
+from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
+
+from atelier.flows.retrain import approve, retrain
+
+
+def serve_nights(root: Path, cron: str, timezone: str, trust: bool) -> None:
+    """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
+
+    Args:
+        root: the workspace's folder.
+        cron: five fields, such as "0 2 * * *".
+        timezone: an IANA name, such as "Europe/Berlin".
+        trust: as in `retrain`.
+
+    Raises:
+        ValueError: the cron expression or the time zone is none.
+    """
+    try:
+        schedule = Cron(cron, timezone=timezone)
+    except ValueError as error:
+        raise ValueError(
+            f"no schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
+        ) from error
+    # a night that meets the one before it is dropped, and a server that was away leaves no queue of nights behind
+    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    kind = EntrypointType.MODULE_PATH
+    nightly = retrain.to_deployment(
+        root.name,
+        schedule=schedule,
+        parameters={"root": str(root), "trust": trust},
+        concurrency_limit=alone,
+        entrypoint_type=kind,
+    )
+    approval = approve.to_deployment(
+        root.name, parameters={"root": str(root)}, concurrency_limit=alone, entrypoint_type=kind
+    )
+    # outside of a flow Prefect answers at once
+    assert isinstance(nightly, RunnerDeployment)
+    assert isinstance(approval, RunnerDeployment)
+    serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)

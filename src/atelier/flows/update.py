@@ -1,0 +1,39 @@
+"""Update: bring a workspace, or a night of it, to what is in its sources now, stage by stage."""
+
+from pathlib import Path
+
+from prefect import flow, tags, task
+from prefect.cache_policies import NO_CACHE
+
+from atelier.flows.params import Params
+from atelier.tasks import ingest as ingestion
+from atelier.tasks import pipeline, start_lock
+from atelier.tasks.sources_lock import ScanSummary
+from atelier.tasks.workspace import Workspace
+
+
+@task(task_run_name="scan the sources", cache_policy=NO_CACHE)
+def scan(root: str, lock: Path | None = None) -> ScanSummary:
+    """Look at what is in the sources now, and write it to the workspace's `sources.lock` or another file."""
+    workspace = Workspace(Path(root))
+    config = Params(workspace.params).ingest
+    return ingestion.scan(config, workspace.home.root, lock or workspace.sources_lock)
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE)
+def reproduce(root: str, stage: str) -> str:
+    """Let DVC run a stage if anything it depends on has changed."""
+    workspace = Workspace(Path(root))
+    if stage == "train":
+        start_lock.pin(workspace, Params(workspace.params).train.start_from)
+    return pipeline.reproduce(workspace, stage)
+
+
+@flow(name="update")
+def update(root: str, until: str) -> dict[str, str]:
+    """Bring the workspace up to date through the stage `until`, in DVC's own order."""
+    workspace = Workspace(Path(root))
+    order = pipeline.stages(workspace)
+    with tags(workspace.name):
+        scan(root)
+        return {stage: reproduce(root, stage) for stage in order[: order.index(until) + 1]}
