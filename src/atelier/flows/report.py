@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.flows.params import Params
-from atelier.tasks import versions
+from atelier.tasks import night_record, versions
 from atelier.tasks.dataset import read_card
 from atelier.tasks.report import Release, write_report
 from atelier.tasks.versions import MODEL
@@ -16,10 +16,21 @@ PACKAGES = ("atelier", "torch", "ray", "prefect", "dvc")
 
 
 def write(workspace: Workspace) -> Path:
-    """Write `reports/index.html` from the workspace's files and its registry."""
+    """Write `reports/index.html` from the workspace's files and its registry, with the story of the last night.
+
+    Where the last night left a candidate that did not become `prod`, its pictures and figures are shown.
+    """
     known = versions.list_versions(workspace)
+    night = night_record.last(workspace)
+    left = night is not None and night.left_a_candidate and workspace.night.evaluation.is_file()
+    shown = workspace.night if left else workspace
     newest = known[0] if known else None
-    previous = known[1] if len(known) > 1 else None
+    if night is not None and night.version:
+        newest = next((one for one in known if one.version == night.version), newest)
+    others = [one for one in known if newest and one.version != newest.version]
+    named = night.previous if night is not None and night.version else None
+    previous = next((one for one in others if one.version == named), others[0] if others else None)
+    metrics = night.prod_metrics if night is not None and night.prod_metrics else previous.metrics if previous else {}
     release = Release(
         version=newest.version if newest else None,
         previous=previous.version if previous else None,
@@ -27,10 +38,12 @@ def write(workspace: Workspace) -> Path:
         decision=_decision(newest) if newest else None,
         reasons=tuple(newest.reasons) if newest else (),
         thresholds=Params(workspace.params).gate.thresholds,
-        previous_metrics=previous.metrics if previous else {},
+        previous_metrics=metrics,
+        history=tuple(known),
         versions={name: version(name) for name in PACKAGES},
     )
-    return write_report(workspace.root, workspace.report, release)
+    sheet = night_record.folder(workspace) / night_record.PICTURE
+    return write_report(shown.root, workspace.report, release, night, sheet if sheet.is_file() else None)
 
 
 def summarize(workspace: Workspace) -> str:

@@ -28,7 +28,7 @@ from atelier.tasks import cluster, night_record, nights, pipeline, remotes, vers
 from atelier.tasks.challenge import challenge
 from atelier.tasks.failures import StageFailed
 from atelier.tasks.gate import Contest
-from atelier.tasks.night_record import AWAITING, FAILED, PROMOTED, UNCHANGED, Night
+from atelier.tasks.night_record import AWAITING, FAILED, KEPT, PROMOTED, UNCHANGED, Night
 from atelier.tasks.registry import MODEL, PROD
 from atelier.tasks.retrain_config import RetrainConfig
 from atelier.tasks.subscriptions import restyle
@@ -200,16 +200,16 @@ def _work(workspace: Workspace, story: "_Story", params: Params, dry: bool) -> N
             prod_contest = patient(hold_against_prod)(str(night.root))
             release = judge(str(night.root), prod_contest, dry)
         story.judged(release, prod_contest)
-        if release.decision in ("passed", PROMOTED, AWAITING) and params.retrain.push:
+        if release.decision in ("passed", KEPT, AWAITING) and params.retrain.push:
             with story.step("push"):
                 patient(push)(str(night.root))
-        if release.decision in ("passed", PROMOTED):
+        if release.decision in ("passed", KEPT):
             with story.step("promote"):
                 commit = pipeline.commit(night, f"{MODEL} {release.version}")
                 promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
-            story.tell(decision=PROMOTED)
+            story.tell(decision=KEPT if release.decision == KEPT else PROMOTED)
             nights.leave(workspace)
-    if not dry and story.night.decision in (PROMOTED, UNCHANGED):
+    if not dry and story.night.decision in (PROMOTED, KEPT, UNCHANGED):
         _after(workspace, story, params, patient)
 
 
@@ -278,6 +278,7 @@ class _Story:
         night_record.keep(self.workspace, self.night, self.sheet)
         with self.trying("the report"):
             publish(str(self.workspace.root))
+        night_record.keep(self.workspace, self.night, self.sheet)
         steps = [
             {"step": name, "seconds": seconds, "state": self.night.stages.get(name, "")}
             for name, seconds in self.night.seconds.items()

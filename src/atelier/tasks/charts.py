@@ -50,6 +50,43 @@ def curve(name: str, points: Sequence[Point]) -> str:
     )
 
 
+def history(name: str, points: Sequence[tuple[str, float | None, bool]]) -> str:
+    """A measure over the versions of a model: dots on a line, hollow for versions that were refused.
+
+    Args:
+        name: what is plotted, shown to screen readers.
+        points: version, value (None where it was not measured) and whether it passed, in order.
+    """
+    known = [(index, *point) for index, point in enumerate(points) if point[1] is not None and math.isfinite(point[1])]
+    if len(known) < 2:
+        return ""
+    values = [value for _, _, value, _ in known if value is not None]
+    low, high = min(values), max(values)
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    floor = HEIGHT - BOTTOM
+
+    def place(index: int, value: float) -> tuple[float, float]:
+        x = LEFT + 6 + index / (len(points) - 1) * (WIDTH - LEFT - RIGHT - 12)
+        return x, TOP + (high - value) / (high - low) * (floor - TOP)
+
+    places = [(*place(index, value or 0.0), version, passed) for index, version, value, passed in known]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in places)
+    dots = "".join(
+        f'<circle class="{"dot" if passed else "refused"}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+        for x, y, _, passed in places
+    )
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
+        f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
+        f'<text x="{LEFT - 6}" y="{TOP + 4}" class="end">{number(high)}</text>'
+        f'<text x="{LEFT - 6}" y="{floor}" class="end">{number(low)}</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 6}">{escape(places[0][2])}</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" class="end">{escape(places[-1][2])}</text>'
+        f'<polyline class="raw" points="{line}"/>{dots}</svg>'
+    )
+
+
 def ratio_bar(ratio: float, low: float | None, high: float | None, limit: float | None) -> str:
     """A ratio to the untouched photographs on a line from 0 to a little over 1, with its interval and its limit."""
     span = 1.25

@@ -9,6 +9,7 @@ from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace
 
 PROMOTED = "promoted"
+KEPT = "prod already"  # the same model, measured anew
 AWAITING = "awaiting approval"
 UNCHANGED = "nothing changed"
 STOPPED = "stopped before training"
@@ -50,6 +51,11 @@ class Night:
         lines += [f"{destination}: {became}" for destination, became in self.restyled.items()]
         lines += [f"problem: {problem}" for problem in self.problems]
         return "\n".join([*lines, f"report: {self.report}"])
+
+    @property
+    def left_a_candidate(self) -> bool:
+        """Whether it judged a model that did not become `prod`."""
+        return bool(self.stages) and self.decision not in (PROMOTED, KEPT, UNCHANGED, STOPPED, FAILED)
 
     @property
     def hours(self) -> float:

@@ -87,6 +87,12 @@ def rows(head: Sequence[str], found: Sequence[Sequence[str]]) -> str:
     )
 
 
+def figure(uri: str, caption: str) -> str:
+    """A wide picture, given as a data URI, that scrolls on narrow screens."""
+    picture = f'<div class="wide"><img src="{uri}" alt="{escape(caption)}"></div>'
+    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
 def details(summary: str, content: str) -> str:
     """Content that opens with a click; "" where there is none."""
     return f"<details><summary>{summary}</summary>{content}</details>" if content else ""

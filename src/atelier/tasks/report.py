@@ -11,12 +11,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from atelier.tasks import report_night
 from atelier.tasks.charts import curve, number
 from atelier.tasks.dataset import CARD, read_card
 from atelier.tasks.images import BadImage, decode
-from atelier.tasks.pages import before_and_after, data_uri, details, facts, page, rows
+from atelier.tasks.night_record import Night
+from atelier.tasks.pages import before_and_after, data_uri, details, facts, figure, page, rows
+from atelier.tasks.registry import Version
 from atelier.tasks.report_measures import lookup, table
 from atelier.tasks.whole_files import write
+from atelier.tasks.workspace import Workspace
 
 MOST_PAIRS = 24
 MOST_QUARANTINED = 200  # rows shown; the file has them all
@@ -34,16 +38,25 @@ class Release:
     reasons: tuple[str, ...] = ()  # why it was decided so, a sentence each
     thresholds: dict[str, dict[str, float]] = field(default_factory=dict)  # {"kid.ratio": {"max": 0.6}}
     previous_metrics: dict[str, Any] = field(default_factory=dict)  # the evaluation of the previous version
+    history: tuple[Version, ...] = ()  # all registered versions, the newest first
     versions: dict[str, str] = field(default_factory=dict)  # of software
 
 
-def write_report(workspace_root: Path, out: Path, release: Release = Release()) -> Path:
+def write_report(
+    workspace_root: Path,
+    out: Path,
+    release: Release = Release(),
+    night: Night | None = None,
+    sheet: Path | None = None,
+) -> Path:
     """Write the report of a workspace.
 
     Args:
-        workspace_root: the workspace; whatever it holds by now is shown.
+        workspace_root: the workspace, or its night; whatever it holds by now is shown.
         out: the HTML file to write.
         release: what the registry and the gate know.
+        night: the last one.
+        sheet: picture of the canaries, if there is one.
 
     Returns:
         `out`.
@@ -51,10 +64,15 @@ def write_report(workspace_root: Path, out: Path, release: Release = Release()) 
     root = workspace_root
     model = read_object(root / "artifacts/style-model/model.json")
     metrics = read_object(root / "reports/evaluation.json")
+    name = Workspace(root.resolve()).name
+    canaries = _picture(sheet, SHEET_PX) if sheet else None
     sections = {
+        "Last night": report_night.night(night) if night else "",
         "Before and after": _pairs(root / "reports/evaluation"),
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
+        "Candidate and prod": report_night.beside_prod(night, canaries) if night else "",
         "The gate": _gate(release),
+        "Version by version": report_night.past(release.history),
         "Training": _curves(root / "reports/training/plots/metrics"),
         "What the model saw": _sheet(root / "data/augmented/contact_sheet.png", "originals and their variants"),
         "The pictures": _dataset(root / "data/dataset"),
@@ -62,7 +80,7 @@ def write_report(workspace_root: Path, out: Path, release: Release = Release()) 
         "Made with": facts(release.versions),
     }
     version = " ".join(part for part in (release.version, release.stage and f"@{release.stage}") if part)
-    write(out, page(root.resolve().name, version, _lead(model, metrics, release), sections))
+    write(out, page(name, version, _lead(model, metrics, release), sections))
     return out
 
 
@@ -89,12 +107,8 @@ def _lead(model: dict[str, Any], metrics: dict[str, Any], release: Release) -> s
         gone = number(100 * (1 - ratio), 2)
         lines.append(f"On {number(held)} photographs it never saw, {gone} % of the distance from the style is gone.")
     if release.decision:
-        lines.append(f'<span class="decision {_tone(release.decision)}">{escape(release.decision)}</span>')
+        lines.append(f'<span class="decision {report_night.tone(release.decision)}">{escape(release.decision)}</span>')
     return "".join(f"<p>{line}</p>" for line in lines)
-
-
-def _tone(decision: str) -> str:
-    return {"promoted": "good", "refused": "bad"}.get(decision, "calm")
 
 
 def _picture(path: Path, most_px: int) -> str | None:
@@ -123,8 +137,7 @@ def _sheet(path: Path, caption: str) -> str:
     uri = _picture(path, SHEET_PX)
     if uri is None:
         return ""
-    picture = f'<div class="wide"><img src="{uri}" alt="{caption}"></div>'
-    return f"<figure>{picture}<figcaption>{caption.capitalize()}.</figcaption></figure>"
+    return figure(uri, f"{caption.capitalize()}.")
 
 
 def _curves(folder: Path) -> str:
@@ -151,7 +164,7 @@ def _gate(release: Release) -> str:
         return ""
     against = f" Compared with {escape(release.previous)}." if release.previous else ""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in release.reasons)
-    tone = _tone(release.decision)
+    tone = report_night.tone(release.decision)
     text = f'<p><span class="decision {tone}">{escape(release.decision)}</span>{against}</p>'
     return f"{text}<ul>{reasons}</ul>" if reasons else text
 

@@ -64,8 +64,8 @@ class Release:
     version: str  # "" of a model that was only judged
     style: str  # the domain whose style it learned
     previous: str | None  # the version that was `prod` before
-    # "promoted" (it is prod), "passed" (it may become prod), "awaiting approval", "refused", "registered" (it was prod
-    # once and is not now) or "would be promoted" and "would be refused" of a model that was only judged
+    # "promoted" (by this call), "prod already", "passed" (it may become prod), "awaiting approval", "refused",
+    # "registered" (it was prod once and is not now); of a model that was only judged "would be promoted", "… refused"
     decision: str
     reasons: tuple[str, ...]
     new: bool  # registered by this call; False when these bytes had a version already
@@ -205,7 +205,7 @@ def _materialise(workspace: Workspace, model: str, version: str, folder: Path) -
 def _word(workspace: Workspace, version: Version) -> tuple[str, tuple[str, ...]]:
     """What a registered version may do, and why."""
     if version.stage == PROD:
-        return "promoted", version.reasons
+        return "prod already", version.reasons
     if not version.passed:
         return "refused", version.reasons
     name = version.version if version.model == MODEL else f"{version.model}@{version.version}"

@@ -1,0 +1,93 @@
+"""The report's sections about a night: what it did, what came into the data, and candidate beside `prod`."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from atelier.tasks.charts import history, number
+from atelier.tasks.night_record import FAILED, PROMOTED, STOPPED, UNCHANGED, Night
+from atelier.tasks.pages import facts, figure, rows
+from atelier.tasks.registry import Version
+
+NAMES = {"kid.ratio": "Kernel distance", "style.ratio": "Style distance", "ssim.mean": "SSIM of luminance"}
+SHOWN = 40  # versions in the history
+
+
+def tone(decision: str) -> str:
+    """The class of a decision's colour."""
+    return {PROMOTED: "good", "refused": "bad", STOPPED: "bad", FAILED: "bad"}.get(decision, "calm")
+
+
+def night(found: Night) -> str:
+    """What the night did, step by step, and what it cost."""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
+    named = f" {escape(found.version)}" if found.version else ""
+    said = f'<p><span class="decision {tone(found.decision)}">{escape(found.decision)}</span>{named}</p>'
+    if found.decision == FAILED:
+        said += "<p>The workspace and prod are as they were; the next run continues where this one stopped.</p>"
+    steps = [(name, found.stages.get(name, ""), f"{seconds:,.1f} s") for name, seconds in found.seconds.items()]
+    cost: dict[str, object] = {"began": found.started, "took": f"{60 * found.hours:,.1f} min"}
+    if found.cpus:
+        held = f"{found.cpus * found.hours:.2f} CPU hours, {found.gpus * found.hours:.2f} GPU hours"
+        cost["cost at most"] = f"{held} (the time times the cluster's {found.cpus} CPUs and {found.gpus} GPUs)"
+    restyled = facts({"restyled": dict(found.restyled)}) if found.restyled else ""
+    problems = "".join(f"<li>{escape(problem)}</li>" for problem in found.problems)
+    return (
+        said
+        + (f"<ul>{reasons}</ul>" if reasons else "")
+        + (f"<p>What did not work, and is tried again by the next night:</p><ul>{problems}</ul>" if problems else "")
+        + (rows(("step", "", "took"), steps) if found.decision != UNCHANGED else "")
+        + facts(cost)
+        + restyled
+    )
+
+
+def beside_prod(found: Night, sheet: str | None) -> str:
+    """Candidate and `prod` on the same pictures.
+
+    Args:
+        found: the night.
+        sheet: the canary pictures as a data URI, where there are any.
+    """
+    if not found.differences:
+        return ""
+    against = found.previous or "prod"
+    head = ("", f"{found.version or 'candidate'}", against, "difference", "95 % interval")
+    table = [
+        (
+            NAMES.get(key, key),
+            number(one["candidate"]),
+            number(one["prod"]),
+            _signed(one["candidate"] - one["prod"]),
+            f"{_signed(one['low'])} … {_signed(one['high'])}",
+        )
+        for key, one in found.differences.items()
+    ]
+    note = '<p class="quiet">The two distances are shares of the photographs’ own: less is better. Of SSIM more is.</p>'
+    return (
+        rows(head, table)
+        + note
+        + (figure(sheet, "The canary pictures: before, by prod, by the candidate.") if sheet else "")
+    )
+
+
+def past(versions: Sequence[Version]) -> str:
+    """The headline measures over the versions, the oldest first."""
+    shown = list(reversed(versions[:SHOWN]))
+    charts = []
+    for key, name in NAMES.items():
+        points = [(v.version, _value(v.metrics, key), v.passed) for v in shown]
+        if chart := history(name, points):
+            charts.append(f'<figure class="chart"><figcaption>{escape(name)}</figcaption>{chart}</figure>')
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def _value(metrics: Mapping[str, Any], key: str) -> float | None:
+    section, _, name = key.partition(".")
+    found = metrics.get(section)
+    value = found.get(name) if isinstance(found, dict) else None
+    return float(value) if isinstance(value, int | float) else None
