@@ -177,15 +177,17 @@ def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environme
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoints = studio.root / ".atelier" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while len(list(checkpoints.glob("*/checkpoint_*/"))) < 2:
-        assert process.poll() is None, "it ended before it had two checkpoints"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        checkpoints = studio.root / ".atelier" / "checkpoints"
+        deadline = time.monotonic() + 180
+        while len(list(checkpoints.glob("*/checkpoint_*/"))) < 2:
+            assert process.poll() is None, "it ended before it had two checkpoints"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, "DVC and the stage die with the command"
     assert studio.standing() == before

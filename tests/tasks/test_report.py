@@ -12,6 +12,8 @@ import pytest
 from atelier.tasks.charts import curve, number, ratio_bar
 from atelier.tasks.dataset import Card, Shard, write_card
 from atelier.tasks.images import encode
+from atelier.tasks.night_record import Night
+from atelier.tasks.registry import Version
 from atelier.tasks.report import Release, write_report
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -95,21 +97,39 @@ def release(name: str = "plain") -> Release:
         reasons=(f"because {name}",),
         thresholds={"kid.ratio": {"max": 0.6}, "ssim.mean": {"min": 0.7}, f"kid.{name}": {"max": 1}},
         previous_metrics={"kid": {"ratio": 0.491}, "ssim": {"mean": 0.6}},
+        history=tuple(
+            Version(
+                "style-model", f"v1.{i}.0", None, "paintings", "d", "now", i > 0, False, (), {"kid": {"ratio": kid}}, ""
+            )
+            for i, kid in enumerate((0.5, 0.6))
+        ),
         versions={name: name},
     )
 
 
+def last_night(name: str = "plain") -> Night:
+    difference = {"candidate": 0.44, "prod": 0.4, "low": -0.01, "high": 0.09}
+    return Night(
+        "2026-01-02T02:00:00+01:00", "promoted", f"v1.1.0{name}", name, (name,), {"train": "ran"},
+        {"train": 100.0, name: 12.0, "evaluate": 68.0}, 2, 0,
+        differences={"kid.ratio": difference}, restyled={name: name}, problems=("the remote is down", name),
+    )  # fmt: skip
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> Page:
-    return Page(write_report(fill(tmp_path / "lakeside"), tmp_path / "out" / "index.html", release()))
+    root = fill(tmp_path / "lakeside")
+    sheet = root / "data/augmented/contact_sheet.png"
+    return Page(write_report(root, tmp_path / "out" / "index.html", release(), last_night(), sheet))
 
 
 def test_everything_is_there(page: Page) -> None:
     assert page.titles == [
-        "Before and after", "How good it is", "The gate", "Training", "What the model saw", "The pictures",
-        "The model", "Made with",
+        "Last night", "Before and after", "How good it is", "Candidate and prod", "The gate", "Version by version",
+        "Training", "What the model saw", "The pictures", "The model", "Made with",
     ]  # fmt: skip
-    for text in ("lakeside", "71.3", "31.2", "0.437", "0.31 – 0.58", "0.491", "the file is empty", "promoted", "310"):
+    for text in ("lakeside", "71.3", "31.2", "0.437", "0.31 – 0.58", "0.491", "the file is empty", "promoted", "310",
+                 "12.0 s", "0.10 CPU hours", "the remote is down", "+0.0400", "−0.0100 … +0.0900"):  # fmt: skip
         assert text in page.text
     assert "Indicative only" in page.text
     assert "left out" not in page.text
@@ -135,7 +155,7 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     # the folder's own name cannot hold a slash
     root = fill(tmp_path / HOSTILE.replace("/", "\\"), HOSTILE)
-    page = Page(write_report(root, tmp_path / "index.html", release(HOSTILE)))
+    page = Page(write_report(root, tmp_path / "index.html", release(HOSTILE), last_night(HOSTILE)))
     assert sum(tag == "script" for tag, _ in page.tags) == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert all((a.get("src") or "").startswith("data:image/jpeg") for tag, a in page.tags if tag == "img")
@@ -149,7 +169,7 @@ def test_dollar_signs_in_names_are_no_placeholders(tmp_path: Path) -> None:
 def test_an_empty_workspace_has_a_quiet_note(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, tmp_path / "index.html"))
     assert page.titles == []
-    assert "left out: before and after, how good it is" in page.text
+    assert "left out: last night, before and after, how good it is" in page.text
 
 
 def test_damaged_files_are_left_out(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {se
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace, _ = init(tmp_path_factory.mktemp("made") / "studio", PARAMS)
     workspace.sources_lock.write_text("pictures\n")
+    workspace.start_lock.write_text("scratch\n")
     return workspace
 
 
@@ -51,15 +52,15 @@ def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
 
 def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
     with pytest.raises(FileNotFoundError, match="atelier retrain"):
-        versions.release(workspace, GateConfig())
+        versions.release(workspace, GateConfig(), None)
     with pytest.raises(ValueError, match="no version of style-model is prod yet"):
         versions.resolve(workspace, "style-model@prod")
     paint(workspace, "one")
-    first = versions.release(workspace, GateConfig())
+    first = versions.release(workspace, GateConfig(), None)
     assert (first.version, first.previous, first.decision, first.new) == ("v1.0.0", None, "promoted", True)
     tags = git(workspace.root, "tag")
-    again = versions.release(workspace, GateConfig())
-    assert (again.version, again.decision, again.new) == ("v1.0.0", "promoted", False)
+    again = versions.release(workspace, GateConfig(), None)
+    assert (again.version, again.decision, again.new) == ("v1.0.0", "prod already", False)
     assert git(workspace.root, "tag") == tags
     (entry,) = versions.list_versions(workspace)
     assert (entry.stage, entry.dataset, entry.passed) == ("prod", "d1", True)
@@ -69,11 +70,11 @@ def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
 
 def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) -> None:
     paint(workspace, "one")
-    versions.release(workspace, GateConfig())
+    versions.release(workspace, GateConfig(), None)
     paint(workspace, "two", kid=0.7)
-    refused = versions.release(workspace, GateConfig())
-    assert (refused.version, refused.decision, refused.stage) == ("v1.1.0", "refused", None)
-    assert versions.release(workspace, GateConfig(max_kid_ratio=0.9, tolerance=1.0)).decision == "refused"
+    refused = versions.release(workspace, GateConfig(), None)
+    assert (refused.version, refused.decision) == ("v1.1.0", "refused")
+    assert versions.release(workspace, GateConfig(max_kid_ratio=0.9), None).decision == "refused"
     assert versions.resolve(workspace, "style-model@prod").version == "v1.0.0"
     versions.promote(workspace, "v1.1.0", reason="I like it")
     assert versions.resolve(workspace, "style-model@prod").version == "v1.1.0"
@@ -82,9 +83,9 @@ def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) 
 def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace) -> None:
     for weights, kid in (("one", 0.5), ("two", 0.45)):
         paint(workspace, weights, kid)
-        assert versions.release(workspace, GateConfig()).decision == "promoted"
+        assert versions.release(workspace, GateConfig(), None).decision == "promoted"
     versions.promote(workspace, "v1.0.0", reason="softer skies")
-    rolled = versions.release(workspace, GateConfig())
+    rolled = versions.release(workspace, GateConfig(), None)
     assert (rolled.version, rolled.decision, rolled.new) == ("v1.1.0", "registered", False)
     for version, weights in (("prod", "one"), ("v1.1.0", "two"), ("v1.0.0", "one")):
         model = versions.resolve(workspace, f"style-model@{version}")
@@ -99,16 +100,33 @@ def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace)
 
 def test_killed_between_registering_and_promoting_it_is_promoted_next_time(workspace: Workspace) -> None:
     paint(workspace, "one")
-    metrics = json.loads(workspace.evaluation.read_text())
-    assert versions.register(workspace, metrics, versions.judge(workspace, GateConfig())) == "v1.0.0"
+    assert versions.enter(workspace, workspace, GateConfig(), None).decision == "passed"
     assert versions.list_versions(workspace)[0].stage is None
-    found = versions.release(workspace, GateConfig())
-    assert (found.decision, found.stage, found.new) == ("promoted", "prod", False)
+    found = versions.release(workspace, GateConfig(), None)
+    assert (found.decision, found.new) == ("promoted", False)
+
+
+def test_what_needs_approval_is_promoted_by_a_person_only(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    manual = GateConfig(mode="manual")
+    assert versions.release(workspace, manual, None).decision == "awaiting approval"
+    assert versions.release(workspace, GateConfig(), None).decision == "awaiting approval"
+    assert [v.version for v in versions.waiting(workspace)] == ["v1.0.0"]
+    versions.promote(workspace, "v1.0.0", reason="I like it")
+    assert versions.waiting(workspace) == []
+    assert versions.release(workspace, GateConfig(), None).decision == "prod already"
+
+
+def test_dry_registers_nothing(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    assert versions.release(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"
+    assert versions.release(workspace, GateConfig(mode="dry", max_kid_ratio=0.1), None).decision == "would be refused"
+    assert versions.list_versions(workspace) == []
 
 
 def test_bytes_that_are_not_there_leave_no_folder(workspace: Workspace) -> None:
     paint(workspace, "one")
-    versions.release(workspace, GateConfig())
+    versions.release(workspace, GateConfig(), None)
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     with pytest.raises(RuntimeError, match="dvc pull"):
         versions.resolve(workspace, "style-model@prod")

@@ -264,6 +264,11 @@ class _Story:
         self.tell(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons
         )
+        before = night_record.last(self.workspace)
+        if not prod and before and release.version and before.version == release.version:  # it was judged then
+            facts = ("differences", "prod_metrics", "canaries")
+            self.tell(**{name: getattr(before, name) for name in facts})
+            self.sheet = night_record.sheet(self.workspace)
         if prod:
             self.sheet = prod.sheet
             self.tell(

@@ -92,6 +92,12 @@ def last(workspace: Workspace) -> Night | None:
         return None
 
 
+def sheet(workspace: Workspace) -> bytes | None:
+    """PNG of the canary pictures by prod and by the last candidate, None where there is none."""
+    picture = folder(workspace) / PICTURE
+    return picture.read_bytes() if picture.is_file() else None
+
+
 def folder(workspace: Workspace) -> Path:
     """Where it is remembered."""
     return workspace.private / "last-night"
