@@ -45,8 +45,8 @@ def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
 def test_up_once_used_by_commands_down_without_a_trace(state: Path) -> None:
     assert control_plane.status() is None
     plane = control_plane.up(cpus=2)
-    assert plane.fresh
-    assert (control_plane.up(), control_plane.status()) == (control_plane._recorded(),) * 2, (
+    assert plane.started == ("Prefect server", "Ray cluster")
+    assert (control_plane.up(), control_plane.status()) == (control_plane.recorded(),) * 2, (
         "the second up starts nothing"
     )
     assert plane.ui_url in plane.sentence
