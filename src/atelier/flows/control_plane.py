@@ -195,14 +195,28 @@ def _keep_token(theirs: UsersCluster) -> None:
         write_secret(Path(str(theirs.token)), words)
 
 
-def down() -> bool:
+def down() -> tuple[str, ...]:
     """Stop exactly what `up` started.
 
     Returns:
-        Whether something was up.
+        What was up of it.
     """
     with _state_lock():
-        return _stop_recorded()
+        plane = recorded()
+        running = _running(plane) if plane else ()
+        if plane:
+            prefect_server.stop(plane.prefect)
+            if isinstance(plane.ray, RayHead):
+                cluster.stop(plane.ray)
+                shutil.rmtree(Path(plane.ray.temp).parent, ignore_errors=True)
+        _forget()
+        return running
+
+
+def _running(plane: ControlPlane) -> tuple[str, ...]:
+    """What is there of what `up` started."""
+    head = isinstance(plane.ray, RayHead) and plane.ray.alive
+    return (*(["Prefect server"] if plane.prefect.alive else []), *(["Ray head"] if head else []))
 
 
 def status() -> ControlPlane | None:
@@ -327,18 +341,6 @@ def _sweep() -> None:
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as mark:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _stop_recorded() -> bool:
-    plane = recorded()
-    if plane:
-        was_up = plane.prefect.alive or (isinstance(plane.ray, RayHead) and plane.ray.alive)
-        prefect_server.stop(plane.prefect)
-        if isinstance(plane.ray, RayHead):
-            cluster.stop(plane.ray)
-            shutil.rmtree(Path(plane.ray.temp).parent, ignore_errors=True)
-    _forget()
-    return bool(plane and was_up)
 
 
 def _forget() -> None:

@@ -3,7 +3,9 @@
 Nothing of prefect is imported here: it reads its environment when it is imported, and that is not set yet.
 """
 
+import base64
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -14,6 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -177,14 +180,40 @@ def _keep_empty_database(database: Path) -> None:
 
 def healthy(url: str) -> bool:
     """Whether a server of this machine answers."""
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({})
-    )  # a proxy does not know this machine's servers
     try:
-        with opener.open(f"{url}/health", timeout=_HEALTH_S) as answer:
-            return bool(answer.status == 200)
+        return bool(ask(url, "/health", timeout_s=_HEALTH_S))
     except (OSError, ValueError):
         return False
+
+
+def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
+    """Ask Prefect's API, with what the environment has to be let in.
+
+    Args:
+        url: of the API.
+        path: what to ask, like "/flow_runs/filter".
+        body: sent as JSON, by POST; by GET when None.
+        timeout_s: how long to wait.
+
+    Raises:
+        OSError: there is no answer, or a refusal.
+        ValueError: the answer is no JSON, or the URL none.
+    """
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    elif words := os.environ.get("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"
+    data = None if body is None else json.dumps(body).encode()
+    # a proxy does not know this machine's servers
+    proxies: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if _is_here(url) else []
+    opener = urllib.request.build_opener(*proxies)
+    with opener.open(urllib.request.Request(url + path, data, headers), timeout=timeout_s) as answer:
+        return json.load(answer)
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def probe(url: str) -> None:

@@ -7,6 +7,7 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim
 from atelier.tasks import training as work
 from atelier.tasks.versions import resolve
 from atelier.tasks.workspace import Workspace
@@ -15,6 +16,7 @@ from atelier.tasks.workspace import Workspace
 @flow(name="train")
 def train(root: str) -> work.TrainSummary:
     """Train on the cluster's workers; a killed run continues from its last checkpoint."""
+    claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
     initial = None if config.start_from == "scratch" else resolve(workspace, f"style-model@{config.start_from}").path

@@ -5,6 +5,7 @@ Nothing here asks Ray to stop "all" of anything: processes are ended by what was
 """
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -101,6 +102,40 @@ class Connection:
     address: str
     cpus: int
     gpus: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a cluster has: free, and all of it."""
+
+    cpus: tuple[float, float]
+    gpus: tuple[float, float]
+
+
+def resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
+    """Ask a cluster what it has, in a process of its own: a driver that waits for an answer cannot be stopped.
+
+    Args:
+        variables: by which the cluster is found.
+        timeout_s: how long to wait.
+
+    Returns:
+        None where it did not say in time, or does not let us in.
+    """
+    words = (
+        "import json, ray\nfrom atelier.tasks import cluster\ncluster.connect()\n"
+        "both = (ray.available_resources(), ray.cluster_resources())\n"
+        "print(json.dumps([[of.get(kind, 0) for of in both] for kind in ('CPU', 'GPU')]))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", words]
+    try:
+        done = subprocess.run(
+            command, env=os.environ | variables, capture_output=True, text=True, check=True, timeout=timeout_s
+        )
+        cpus, gpus = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError):
+        return None
+    return Resources(tuple(cpus), tuple(gpus))
 
 
 def environment(address: str, token: str | None = None) -> dict[str, str]:
