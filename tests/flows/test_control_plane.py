@@ -1,5 +1,6 @@
 """Up, down, status, and what a command uses: with real servers, real kills."""
 
+import json
 import os
 import signal
 import subprocess
@@ -110,13 +111,18 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert look().story.startswith("nothing of atelier's is up")
 
 
-def test_a_record_of_dead_processes_is_survived(state: Path) -> None:
-    plane = control_plane.up(cpus=1)
-    kill(plane.prefect)
-    kill(plane.ray)
-    assert control_plane.status() is None
+def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
     record = state / "control-plane.json"
-    record.write_text(record.read_text().replace(str(plane.ray.pid), str(os.getpid())))  # a pid that is another's now
+    gone = {
+        "prefect": {"url": "http://127.0.0.1:9/api", "home": str(state), "pid": ended.pid, "created": 0.0},
+        # a pid that is another's now
+        "ray": {"address": "127.0.0.1:9", "token": "", "temp": str(state / "ray"), "pid": os.getpid(), "created": 0.0},
+    }
+    record.write_text(json.dumps(gone))
+    assert control_plane.recorded() is not None
+    assert control_plane.status() is None
     assert not control_plane.down(), "this process is not what was started, and is still here"
     assert not record.exists()
     record.write_text("{ half a rec")

@@ -186,7 +186,8 @@ def _users_cluster() -> UsersCluster | None:
         return None
     cluster.probe(address)
     path = str(home() / _USERS_TOKEN) if "RAY_AUTH_TOKEN" in os.environ else os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return UsersCluster(address, path, os.environ.get("RAY_AUTH_MODE"))
+    settings = {name: os.environ[name] for name in cluster.SETTINGS_OF_A_CLUSTER if name in os.environ}
+    return UsersCluster(address, path, settings)
 
 
 def _keep_token(theirs: UsersCluster) -> None:

@@ -43,6 +43,7 @@ _NOT_FOR_A_HEAD = (
     *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"),
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
+SETTINGS_OF_A_CLUSTER = tuple(_LOOPBACK)  # a driver must have them as its cluster has
 _PROBE_S = 2.0
 _HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
@@ -77,7 +78,7 @@ class UsersCluster:
 
     address: str  # host:port
     token: str | None  # path of a file with its token
-    auth_mode: str | None  # of RAY_AUTH_MODE
+    settings: dict[str, str]  # those of SETTINGS_OF_A_CLUSTER that the environment had beside its address
 
     @property
     def alive(self) -> bool:
@@ -91,8 +92,8 @@ class UsersCluster:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which a process and its children find it; set them before ray is imported."""
-        asked = {"RAY_AUTH_MODE": self.auth_mode, "RAY_AUTH_TOKEN_PATH": self.token}
-        return {"RAY_ADDRESS": self.address, **_SETTINGS, **{name: value for name, value in asked.items() if value}}
+        token = {"RAY_AUTH_TOKEN_PATH": self.token} if self.token else {}
+        return {"RAY_ADDRESS": self.address, **_SETTINGS, **self.settings, **token}
 
 
 @dataclass(frozen=True)
