@@ -3,8 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
-# two files at a time, but for flows: their tests look at all processes and ports of the machine
-PARALLEL := -n 2 --dist loadfile --ignore tests/flows
+# two files at a time, each with a control plane of its own where it needs one
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: setup demo test test-all bench lint clean
 
@@ -27,11 +27,9 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
-	$(BIN)/pytest -m "not slow" tests/flows
 
 test-all: $(SETUP)
 	$(BIN)/pytest $(PARALLEL)
-	$(BIN)/pytest tests/flows
 
 bench: $(SETUP)  ## an idle machine and an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py

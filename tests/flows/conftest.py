@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +17,24 @@ Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes state folders; what takes a server six seconds to make, an empty database, is another one's copy."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("home")
+        for database in sorted(tmp_path_factory.getbasetemp().parent.glob("*/home*/prefect-*.db"))[:1]:
+            shutil.copy(database, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def environment(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables under which commands meet nobody else's control plane, cluster or encoders, but those that we bring."""
     named = ("PREFECT_", "RAY_", "ATELIER_", "DVC_", "GIT_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(named)}
-    folders = {name: str(tmp_path_factory.mktemp(name)) for name in ("ATELIER_HOME", "ATELIER_CACHE")}
-    return inherited | folders
+    return inherited | {"ATELIER_HOME": str(new_home()), "ATELIER_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,22 @@
 """Up, down, status, and what a command uses: with real servers, real kills."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from atelier.flows import control_plane
+from atelier.flows.prefect_server import PrefectServer
+from atelier.flows.status import look
+from atelier.tasks.cluster import RayHead, UsersCluster
+from tests.flows.small import asked
 
 USE = (
     "import sys, time\nfrom atelier.flows.control_plane import use\n"
@@ -20,10 +25,10 @@ USE = (
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state(new_home: Callable[[], Path]) -> Iterator[Path]:
     """A state folder of its own for all of these tests, and an environment that names nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("state")
+        folder = new_home()
         patch.setenv("ATELIER_HOME", str(folder))
         for name in ("PREFECT_API_URL", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
             patch.delenv(name, raising=False)
@@ -42,11 +47,21 @@ def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_up_once_used_by_commands_down_without_a_trace(state: Path) -> None:
+def kill(one: PrefectServer | RayHead | UsersCluster) -> None:
+    """As the kernel does, without a word."""
+    assert not isinstance(one, UsersCluster)
+    os.kill(one.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while one.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -> None:
     assert control_plane.status() is None
     plane = control_plane.up(cpus=2)
-    assert plane.fresh
-    assert (control_plane.up(), control_plane.status()) == (control_plane._recorded(),) * 2, (
+    assert plane.started == ("Prefect server", "Ray cluster")
+    assert (control_plane.up(), control_plane.status()) == (control_plane.recorded(),) * 2, (
         "the second up starts nothing"
     )
     assert plane.ui_url in plane.sentence
@@ -63,26 +78,51 @@ def test_up_once_used_by_commands_down_without_a_trace(state: Path) -> None:
     assert connected == f"{plane.ray_address} {plane.prefect_url}"
     assert answer == "42"
 
-    everyone = [psutil.Process(pid) for pid in (plane.prefect.pid, plane.ray.pid)]
-    everyone += [child for one in everyone for child in one.children(recursive=True)]
-    assert control_plane.down()
-    assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    kill(plane.ray)
+    assert control_plane.status() is None
+    seen = look()
+    assert "does not answer: `atelier up` brings it back" in seen.story
+    assert seen.prefect is not None
+    assert (seen.prefect.url, seen.prefect.problem) == (plane.prefect_url, ""), "one that is down hides no other"
+    token = Path(plane.ray.token).read_text()
+    mended = control_plane.up(cpus=1)
+    assert mended.started == ("Ray cluster",)
+    assert (mended.prefect, mended.ray_address) == (plane.prefect, plane.ray_address)
+    assert Path(mended.ray.token).read_text() == token, "programs that used the head go on with the new one"
     assert not Path(plane.ray.temp).parent.exists()
+
+    kill(mended.prefect)
+    kill(mended.ray)
+    assert look().story.count("`atelier up` brings it back") == 2
+    again = control_plane.up(cpus=1)
+    assert again.started == ("Prefect server", "Ray cluster")
+    assert (again.prefect_url, again.ray_address) == (plane.prefect_url, plane.ray_address)
+    assert [run["state_type"] for run in asked(again.prefect_url, "flow_runs")] == ["COMPLETED"], "it forgets nothing"
+
+    everyone = [psutil.Process(pid) for pid in (again.prefect.pid, again.ray.pid)]
+    everyone += [child for one in everyone for child in one.children(recursive=True)]
+    assert control_plane.down() == ("Prefect server", "Ray head")
+    assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert not Path(again.ray.temp).parent.exists()
+    left = {path.name for path in state.iterdir()}
+    assert left - {"lock", "prefect"} == {path.name for path in state.glob("prefect-*.db")}, "no record, no secret"
     assert not control_plane.down()
     assert control_plane.status() is None
+    assert look().story.startswith("nothing of atelier's is up")
 
 
-def test_a_record_of_dead_processes_is_survived(state: Path) -> None:
-    plane = control_plane.up(cpus=1)
-    for pid in (plane.prefect.pid, plane.ray.pid):
-        os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while plane.prefect.alive or plane.ray.alive:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert control_plane.status() is None
+def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
     record = state / "control-plane.json"
-    record.write_text(record.read_text().replace(str(plane.ray.pid), str(os.getpid())))  # a pid that is another's now
+    gone = {
+        "prefect": {"url": "http://127.0.0.1:9/api", "home": str(state), "pid": ended.pid, "created": 0.0},
+        # a pid that is another's now
+        "ray": {"address": "127.0.0.1:9", "token": "", "temp": str(state / "ray"), "pid": os.getpid(), "created": 0.0},
+    }
+    record.write_text(json.dumps(gone))
+    assert control_plane.recorded() is not None
+    assert control_plane.status() is None
     assert not control_plane.down(), "this process is not what was started, and is still here"
     assert not record.exists()
     record.write_text("{ half a rec")

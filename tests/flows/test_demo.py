@@ -24,7 +24,7 @@ def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFac
     """A workspace after its first `atelier retrain`."""
     root = tmp_path_factory.mktemp("demo") / "demo"
     assert atelier("init", root, "--from", "demo").returncode == 0
-    set_params(root, **SHRUNK)
+    set_params(root, **SHRUNK, size_px=64)
     done = atelier("retrain", "--workspace", root)
     assert done.returncode == 0, done.stderr + done.stdout
     for stage in ("ingest", "augment", "train", "evaluate"):
@@ -65,7 +65,9 @@ def test_every_stage_is_a_flow_run_with_a_readable_name(plane: str, workspace: P
         runs = {run["name"]: run for run in json.load(answer)}
     for name in ("retrain demo", "ingest demo", "augment demo", "train demo", "evaluate demo"):
         assert runs[name]["state_type"] == "COMPLETED"
-    assert runs["train demo"]["tags"] == ["demo"]
+    workspace_tag, process_tag = sorted(runs["train demo"]["tags"])
+    assert workspace_tag == "demo"
+    assert process_tag.startswith("process:")
     request = urllib.request.Request(f"{plane}/artifacts/filter", b"{}", {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         artifacts = {artifact["key"]: artifact["data"] for artifact in json.load(answer) if artifact["key"]}
@@ -124,7 +126,7 @@ def test_a_schedule_that_is_none(atelier: Atelier, workspace: Path) -> None:
 def test_killed_in_the_middle_of_training_it_continues(
     atelier: Atelier, environment: dict[str, str], workspace: Path
 ) -> None:
-    set_params(workspace, steps=150, checkpoint_every=5)
+    set_params(workspace, steps=100, checkpoint_every=5, sample_every=50)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(workspace)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

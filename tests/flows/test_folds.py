@@ -57,6 +57,9 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert first[0].stat().st_mtime_ns == written
     assert sorted(path.name for path in first[0].parent.iterdir()) == ["fold-0.json", "fold-1.json"], "models are kept"
 
+    runs_of_both = [run["state_type"] for run in asked(plane, "flow_runs") if run["name"] == "folds studio"]
+    assert sorted(runs_of_both) == ["COMPLETED", "CRASHED"], "what was killed is not Running for ever"
+
     found = json.loads(done.stdout)
     card = read_card(studio / "data" / "augmented")
     assert (found["folds"], found["training_set"]) == (2, card.id)

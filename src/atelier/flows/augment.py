@@ -7,6 +7,7 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim
 from atelier.tasks import augment as work
 from atelier.tasks.workspace import Workspace
 
@@ -14,6 +15,7 @@ from atelier.tasks.workspace import Workspace
 @flow(name="augment")
 def augment(root: str) -> work.AugmentSummary:
     """Write the training set and its contact sheet."""
+    claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).augment
     with shown("augment") as report:

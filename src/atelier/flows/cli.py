@@ -462,12 +462,23 @@ def _each_style(where: Path | None, as_json: bool) -> None:
 # --------------------------------------------------------------------------------------------------- the control plane
 
 
-@app.command(epilog="Example: atelier up")
-def up() -> None:
-    """Start a Prefect server and a Ray head that every later command uses."""
+@app.command(epilog="Example: atelier up, or ATELIER_DATABASE=postgresql://… atelier up")
+def up(
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST:5432/NAME for Prefect's runs and schedules, instead of a file. Other "
+            "users of the machine see the command line: better set ATELIER_DATABASE."
+        ),
+    ] = None,
+) -> None:
+    """Start a Prefect server and a Ray head that every later command uses, or bring back what is gone of them.
+
+    Where RAY_ADDRESS names a cluster, that is used, and never stopped.
+    """
     from atelier.flows.control_plane import up as start
 
-    print(start().sentence)
+    print(start(database=database).sentence)
 
 
 @app.command(epilog="Example: atelier down")
@@ -475,16 +486,17 @@ def down() -> None:
     """Stop exactly what `atelier up` started."""
     from atelier.flows.control_plane import down as stop
 
-    print("stopped the Prefect server and the Ray head" if stop() else "nothing of atelier's is up")
+    stopped = stop()
+    print(f"stopped the {' and the '.join(stopped)}" if stopped else "nothing of atelier's is up")
 
 
 @app.command(epilog="Example: atelier status")
 def status(as_json: JsonOption = False) -> None:
-    """What is up, and where."""
-    from atelier.flows.control_plane import status as ask
+    """What is up, what is served, how the last night went, what is prod, and how much room there is."""
+    from atelier.flows.status import look
 
-    state = ask()
-    result(state, as_json, text=state.sentence if state else "nothing of atelier's is up: start it with `atelier up`")
+    found = look()
+    result(found, as_json, text=found.story)
 
 
 @app.command(epilog="Example: atelier doctor")

@@ -15,6 +15,7 @@ from prefect_ray.context import remote_options
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim, reap
 from atelier.tasks import cluster, telling
 from atelier.tasks import comparison as work
 from atelier.tasks.comparison import Candidate, Comparison, Measured, Terms
@@ -43,6 +44,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     Raises:
         RuntimeError: no model could be measured.
     """
+    claim()
     workspace = Workspace(Path(root))
     cluster.preflight(workspace.root)
     params = Params(workspace.params)
@@ -91,6 +93,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
 def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
     """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
     cluster.connect()
+    reap()
     return compare.with_options(flow_run_name=f"compare {workspace.name}")(str(workspace.root), candidates)
 
 

@@ -1,8 +1,9 @@
 """The control plane: one Prefect server and one Ray head, for all commands or for a single one.
 
-`up` starts both and remembers what it started, `down` stops exactly that. Every command works inside `use`, which takes
-what the environment names, else what is up, else starts both for this command alone. Neither prefect nor ray is
-imported here: both read their environment when they are imported, and `use` sets it.
+`up` starts both, brings back what a crash or a reboot took, and remembers what it started; `down` stops exactly that.
+Every command works inside `use`, which takes what the environment names, else what is up, else starts both for this
+command alone. Neither prefect nor ray is imported here: both read their environment when they are imported, and `use`
+sets it.
 """
 
 import contextlib
@@ -19,22 +20,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from atelier.flows import database as databases
 from atelier.flows import prefect_server
+from atelier.flows.database import Database
 from atelier.flows.prefect_server import PrefectServer, home
 from atelier.tasks import cluster
-from atelier.tasks.cluster import RayHead
+from atelier.tasks.cluster import RayHead, UsersCluster
+from atelier.tasks.whole_files import write_secret
 
 _UP = "atelier-up-"
 _PRIVATE = "atelier-run-"
+_NEW = "atelier-new-"  # not yet a private one's: its lock is not held yet
+_USERS_TOKEN = "users-ray.token"
 
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """What `atelier up` started."""
+    """What `atelier up` started, or the cluster that it was told to use."""
 
     prefect: PrefectServer
-    ray: RayHead
-    fresh: bool = False  # started by this call
+    ray: RayHead | UsersCluster
+    started: tuple[str, ...] = ()  # by this call, of "Prefect server" and "Ray cluster"
 
     @property
     def prefect_url(self) -> str:
@@ -54,8 +60,13 @@ class ControlPlane:
     @property
     def sentence(self) -> str:
         """What is up, for a person."""
-        began = "started" if self.fresh else "up"
-        return f"{began}: Prefect server {self.ui_url}, Ray cluster {self.ray.address} (token in {self.ray.token})"
+        said = f"token in {self.ray.token}" if isinstance(self.ray, RayHead) else "yours: `atelier down` leaves it"
+        parts = {
+            "Prefect server": f"Prefect server {self.ui_url} ({self.prefect.database})",
+            "Ray cluster": f"Ray cluster {self.ray.address} ({said})",
+        }
+        told = [(begun, [parts[name] for name in parts if (name in self.started) is begun]) for begun in (True, False)]
+        return "; ".join(f"{'started' if begun else 'up'}: {', '.join(which)}" for begun, which in told if which)
 
 
 @dataclass(frozen=True)
@@ -67,63 +78,178 @@ class Used:
     sentence: str
 
 
-def up(cpus: int | None = None) -> ControlPlane:
-    """Start a Prefect server and a Ray head that every later command uses; what is up already stays.
+def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
+    """See that a Prefect server and a Ray cluster are up, for every later command to use.
+
+    What is up already stays as it is. What is gone, after a crash or a reboot, comes back with its database, on its
+    port if that is free. Where RAY_ADDRESS names a cluster, that is the one, and only Prefect's server is started.
 
     Args:
-        cpus: logical CPUs of the Ray head; all of the machine's when None.
+        cpus: logical CPUs of a Ray head that is started; all of the machine's when None.
+        database: URL of a PostgreSQL database for a server that is started. When None, what the environment says; then
+            that of the server that is gone; then SQLite.
 
     Raises:
-        RuntimeError: one of them did not start; nothing is left running.
+        ConnectionError: the database or the cluster that is named does not answer.
+        RuntimeError: one of them did not start, and what this call started is gone again; or another database or
+            cluster is in use.
+        ValueError: the URL of the database is none.
     """
+    wanted = databases.wanted(database)
+    theirs = _users_cluster()
     with _state_lock():
-        if found := status():
-            return found
-        _stop_recorded()
-        folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
-        head = cluster.start_head(home(), folder / "ray", cpus=cpus)
-        server: PrefectServer | None = None
-        try:
-            server = prefect_server.start(home() / "prefect", prefect_server.FIRST_PORT, with_me=False)
-            plane = ControlPlane(server, head, fresh=True)
-            # before they are ready: whoever is killed while waiting leaves a record for `down`
-            temporary = _record().with_suffix(".tmp")
-            temporary.write_text(json.dumps({"prefect": asdict(server), "ray": asdict(head)}, indent=2) + "\n")
-            temporary.replace(_record())
-            prefect_server.await_ready(server)
-            cluster.await_head(head)
-        except BaseException:
-            if server:
-                prefect_server.stop(server)
-            cluster.stop(head)
+        before = recorded()
+        if before:
+            _same(before, wanted, theirs)
+        server = before.prefect if before and _serves(before.prefect) else None
+        ray = before.ray if before and _works(before.ray) else None
+        if before and server and ray:
+            return before
+        if theirs and not ray:
+            _keep_token(theirs)
+            ray = theirs
+        elif before and not ray and isinstance(before.ray, UsersCluster):
+            cluster.probe(before.ray.address)  # not ours to start
+        return _mend(before, server, ray, cpus, wanted)
+
+
+def _mend(
+    before: ControlPlane | None,
+    server: PrefectServer | None,
+    ray: RayHead | UsersCluster | None,
+    cpus: int | None,
+    wanted: Database | None,
+) -> ControlPlane:
+    """Start what is not there, the server and the head side by side; leave nothing of it where one does not start."""
+    folder: Path | None = None
+    new_server: PrefectServer | None = None
+    new_head: RayHead | None = None
+    try:
+        if server is None:
+            wanted = wanted or (databases.remembered(home()) if before else None)
+            if wanted:
+                wanted.check()
+            databases.remember(home(), wanted)
+        if ray is None:
+            gone = before.ray if before and isinstance(before.ray, RayHead) else None
+            folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
+            ray = new_head = cluster.start_head(home(), folder / "ray", cpus=cpus, instead_of=gone)
+            if gone:
+                shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)
+        if server is None:
+            server = new_server = prefect_server.start(
+                home() / "prefect",
+                prefect_server.FIRST_PORT,
+                with_me=False,
+                database=wanted,
+                instead_of=before.prefect if before else None,
+            )
+        # before they are ready: whoever is killed while waiting leaves a record for `down`
+        record = {"prefect": asdict(server), "ray": asdict(ray)}
+        write_secret(_record(), json.dumps(record, indent=2) + "\n")
+        if new_server:
+            prefect_server.await_ready(new_server)
+        if new_head:
+            cluster.await_head(new_head)
+    except BaseException:
+        if new_server:
+            prefect_server.stop(new_server)
+        if new_head:
+            cluster.stop(new_head)
+        if folder:
             shutil.rmtree(folder, ignore_errors=True)
-            _record().unlink(missing_ok=True)
-            raise
-        return plane
+        if before is None:
+            _forget()
+        raise
+    started = [("Prefect server", new_server), ("Ray cluster", new_head)]
+    return ControlPlane(server, ray, tuple(name for name, new in started if new))
 
 
-def down() -> bool:
+def _same(before: ControlPlane, wanted: Database | None, theirs: UsersCluster | None) -> None:
+    """See that `up` is not asked for another database or cluster than the one that is in use."""
+    if wanted and wanted.name != before.prefect.database:
+        raise RuntimeError(
+            f"the Prefect server that is up keeps its runs in {before.prefect.database}, not in {wanted.name}: "
+            "`atelier down` first"
+        )
+    if theirs and theirs.address != before.ray.address:
+        raise RuntimeError(
+            f"what is up works on the Ray cluster at {before.ray.address}, not at {theirs.address} (RAY_ADDRESS): "
+            "`atelier down` first, or unset RAY_ADDRESS"
+        )
+
+
+def _users_cluster() -> UsersCluster | None:
+    """The cluster that the environment names, if any."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        return None
+    cluster.probe(address)
+    path = str(home() / _USERS_TOKEN) if "RAY_AUTH_TOKEN" in os.environ else os.environ.get("RAY_AUTH_TOKEN_PATH")
+    settings = {name: os.environ[name] for name in cluster.SETTINGS_OF_A_CLUSTER if name in os.environ}
+    return UsersCluster(address, path, settings)
+
+
+def _keep_token(theirs: UsersCluster) -> None:
+    """Write a token that only the environment has into the file that the cluster's record names."""
+    if words := os.environ.get("RAY_AUTH_TOKEN"):
+        write_secret(Path(str(theirs.token)), words)
+
+
+def down() -> tuple[str, ...]:
     """Stop exactly what `up` started.
 
     Returns:
-        Whether something was up.
+        What was up of it.
     """
     with _state_lock():
-        return _stop_recorded()
+        plane = recorded()
+        running = _running(plane) if plane else ()
+        if plane:
+            prefect_server.stop(plane.prefect)
+            if isinstance(plane.ray, RayHead):
+                cluster.stop(plane.ray)
+                shutil.rmtree(Path(plane.ray.temp).parent, ignore_errors=True)
+        _forget()
+        return running
+
+
+def _running(plane: ControlPlane) -> tuple[str, ...]:
+    """What is there of what `up` started."""
+    head = isinstance(plane.ray, RayHead) and plane.ray.alive
+    return (*(["Prefect server"] if plane.prefect.alive else []), *(["Ray head"] if head else []))
 
 
 def status() -> ControlPlane | None:
     """What `up` started, if all of it is still there and answers."""
-    plane = _recorded()
-    if plane is None or not (plane.prefect.alive and plane.ray.alive):
-        return None
-    if not prefect_server.healthy(plane.prefect.url):
-        return None
+    plane = recorded()
+    return plane if plane and _serves(plane.prefect) and _works(plane.ray) else None
+
+
+def recorded() -> ControlPlane | None:
+    """What `up` started, whether it is still there or not."""
     try:
-        cluster.probe(plane.ray.address)
-    except ConnectionError:
+        content = json.loads(_record().read_text())
+        ray = content["ray"]
+        return ControlPlane(
+            PrefectServer(**content["prefect"]), RayHead(**ray) if "pid" in ray else UsersCluster(**ray)
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return plane
+
+
+def _serves(server: PrefectServer) -> bool:
+    return server.alive and prefect_server.healthy(server.url)
+
+
+def _works(ray: RayHead | UsersCluster) -> bool:
+    if not ray.alive:
+        return False
+    try:
+        cluster.probe(ray.address)
+    except ConnectionError:
+        return False
+    return True
 
 
 @contextmanager
@@ -171,7 +297,7 @@ def use(*, prefect: bool = True, ray: bool = True, say: Callable[[str], None] | 
                 variables["PREFECT_API_URL"] = server.url
                 parts.append(f"the Prefect server at {server.url.removesuffix('/api')} ({origin})")
             if head:
-                variables |= cluster.environment(head.address, head.token)
+                variables |= head.environment
                 parts.append(f"the Ray cluster at {head.address} ({origin})")
         sentence = f"using {' and '.join(parts)}" if parts else "using no control plane"
         if say:
@@ -186,18 +312,17 @@ def use(*, prefect: bool = True, ray: bool = True, say: Callable[[str], None] | 
 def _private(prefect: bool, ray: bool) -> Iterator[tuple[PrefectServer | None, RayHead | None]]:
     """A control plane that ends with the block, or with this process."""
     _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=_short_temporary()))
-    with _signals_as_exceptions(), (folder / "lock").open("w") as mark:
+    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=_short_temporary()))
+    with _signals_as_exceptions(), (new / "lock").open("w") as mark:
         fcntl.flock(mark, fcntl.LOCK_EX)  # held while this process lives: see _sweep
+        folder = new.rename(new.with_name(new.name.replace(_NEW, _PRIVATE)))
         server: PrefectServer | None = None
         head: RayHead | None = None
         try:
             if ray:
-                # away from where others look for ports at the same moment
-                first = cluster.FIRST_PORT + 10 + 4 * (os.getpid() % 2000)
-                head = cluster.start_head(folder, folder / "ray", first_port=first, with_me=True)
+                head = cluster.start_head(folder, folder / "ray", with_me=True)
             if prefect:
-                server = prefect_server.start(folder / "prefect", 0, with_me=True)
+                server = prefect_server.start(folder / "prefect", prefect_server.FIRST_PRIVATE_PORT, with_me=True)
                 prefect_server.await_ready(server)
             if head:
                 cluster.await_head(head)
@@ -219,23 +344,11 @@ def _sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _recorded() -> ControlPlane | None:
-    try:
-        content = json.loads(_record().read_text())
-        return ControlPlane(PrefectServer(**content["prefect"]), RayHead(**content["ray"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _stop_recorded() -> bool:
-    plane = _recorded()
-    if plane:
-        was_up = plane.prefect.alive or plane.ray.alive
-        prefect_server.stop(plane.prefect)
-        cluster.stop(plane.ray)
-        shutil.rmtree(Path(plane.ray.temp).parent, ignore_errors=True)
+def _forget() -> None:
+    """Remove the record, and the secrets beside it."""
     _record().unlink(missing_ok=True)
-    return bool(plane and was_up)
+    (home() / _USERS_TOKEN).unlink(missing_ok=True)
+    databases.forget(home())
 
 
 def _record() -> Path:

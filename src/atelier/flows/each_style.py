@@ -16,6 +16,7 @@ from prefect_ray.context import remote_options
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim, reap
 from atelier.flows.update import update
 from atelier.tasks import cluster
 from atelier.tasks import styles as work
@@ -79,6 +80,7 @@ def each_style(root: str) -> list[Style]:
     Raises:
         RuntimeError: some failed; the message names them.
     """
+    claim()
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
@@ -126,6 +128,7 @@ def each_style(root: str) -> list[Style]:
 def run(workspace: Workspace) -> list[Style]:
     """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
     cluster.connect()
+    reap()
     return each_style.with_options(flow_run_name=f"each style {workspace.name}")(str(workspace.root))
 
 

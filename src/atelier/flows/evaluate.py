@@ -7,6 +7,7 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim
 from atelier.tasks import evaluation as work
 from atelier.tasks.workspace import Workspace
 
@@ -14,6 +15,7 @@ from atelier.tasks.workspace import Workspace
 @flow(name="evaluate")
 def evaluate(root: str) -> work.Evaluation:
     """Write `reports/evaluation.json` and the pictures beside it."""
+    claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).evaluate
     with shown("evaluate") as report:

@@ -7,6 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from atelier.flows.params import Params
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim, reap
 from atelier.flows.update import update
 from atelier.tasks import cluster
 from atelier.tasks import folds as work
@@ -16,6 +17,8 @@ from atelier.tasks.workspace import Workspace, lock
 @flow(name="folds")
 def cross_validate(root: str, folds: int) -> work.Folds:
     """Bring the training set up to date, then train without each of `folds` folds and measure on it."""
+    claim()
+    reap()
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")

@@ -52,11 +52,13 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Generat
 
         from atelier.flows.pictures import picture_artifact
         from atelier.flows.progress import shown
+        from atelier.flows.reaping import claim, reap
         from atelier.tasks import cluster
         from atelier.tasks.generation import generate
 
         @flow(name="generate", flow_run_name=f"generate {job.destination.name}", validate_parameters=False)
         def generate_flow() -> GenerateSummary:
+            claim()
             with shown("generate", quiet=quiet) as report:
                 summary = generate(
                     job.config, job.destination, job.model, job.identity, report, connect=cluster.connect
@@ -64,6 +66,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Generat
             picture_artifact("generated", summary.grid, f"{job.identity.label}, seed {job.config.seed}")
             return summary
 
+        reap()
         return generate_flow()
 
 

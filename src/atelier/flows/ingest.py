@@ -7,6 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from atelier.flows.params import Params
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim
 from atelier.tasks import ingest as work
 from atelier.tasks.workspace import Workspace
 
@@ -14,6 +15,7 @@ from atelier.tasks.workspace import Workspace
 @flow(name="ingest")
 def ingest(root: str) -> work.IngestSummary:
     """Read, screen and store the pictures that `sources.lock` names."""
+    claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
     with shown("ingest") as report:

@@ -3,10 +3,11 @@
 Nothing of prefect is imported here: it reads its environment when it is imported, and that is not set yet.
 """
 
+import base64
 import contextlib
+import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,14 +16,18 @@ import urllib.request
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
+from atelier.flows.database import SQLITE, Database
 from atelier.tasks import cluster
+from atelier.tasks.ports import Ports, reserved
 from atelier.tasks.processes import dying_with_me
 
 FIRST_PORT = 4200  # Prefect's own
+FIRST_PRIVATE_PORT = 4300  # so that nobody finds a server there that is gone in a minute
 
 _START_S = 90.0
 _STOP_S = 10.0
@@ -41,9 +46,10 @@ class PrefectServer:
     """A Prefect server that we started."""
 
     url: str  # of its API
-    home: str  # its database
+    home: str  # its log, and its database where that is a file
     pid: int
     created: float  # when the process began, seconds since the epoch
+    database: str = SQLITE  # or where else, without a password
 
     @property
     def alive(self) -> bool:
@@ -57,21 +63,41 @@ def home() -> Path:
     return Path(os.environ.get("ATELIER_HOME") or state / "atelier").expanduser().absolute()
 
 
-def start(folder: Path, first_port: int, *, with_me: bool) -> PrefectServer:
+def start(
+    folder: Path,
+    first_port: int,
+    *,
+    with_me: bool,
+    database: Database | None = None,
+    instead_of: PrefectServer | None = None,
+) -> PrefectServer:
     """Start a server on the loopback interface; `await_ready` waits until it answers.
 
     Args:
-        folder: where its database is or will be.
-        first_port: where the search for a free port begins; any when 0.
+        folder: where its log is, and its database where that is a file.
+        first_port: where the search for a free port begins.
         with_me: the server ends when the calling thread does, even if that is killed.
+        database: where it keeps its runs and schedules; a file of SQLite's when None.
+        instead_of: a server that is gone or does not answer: it is ended, and its port taken over if that is free.
     """
-    port = _free_port(first_port)
+    if instead_of:
+        stop(instead_of)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = folder / "prefect.db"
-    if not database.exists() and _empty_database().exists():
-        shutil.copyfile(_empty_database(), database)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    like = urlsplit(instead_of.url).port if instead_of else None
+    with reserved("127.0.0.1", first_port, like=like) as ports:
+        return _start(folder, ports, with_me, database)
+
+
+def _start(folder: Path, ports: Ports, with_me: bool, database: Database | None) -> PrefectServer:
+    (port,) = ports.numbers
+    not_ours = ("PREFECT_", "ATELIER_DATABASE")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     variables = inherited | _PREFECT | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    file = folder / "prefect.db"
+    if database:
+        variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
+    elif not file.exists() and _empty_database().exists():
+        shutil.copyfile(_empty_database(), file)
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -81,11 +107,13 @@ def start(folder: Path, first_port: int, *, with_me: bool) -> PrefectServer:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=ports.held,
             preexec_fn=dying_with_me() if with_me else None,
         )
     process.returncode = 0  # it is followed by its pid from here on, also by other processes
     created = psutil.Process(process.pid).create_time()
-    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created)
+    kept = database.name if database else SQLITE
+    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created, kept)
 
 
 def await_ready(server: PrefectServer) -> None:
@@ -96,7 +124,8 @@ def await_ready(server: PrefectServer) -> None:
             said = (Path(server.home) / "server.log").read_text(errors="replace").strip().splitlines()
             raise RuntimeError(f"the Prefect server did not start: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.05)
-    _keep_empty_database(Path(server.home) / "prefect.db")
+    if server.database == SQLITE:
+        _keep_empty_database(Path(server.home) / "prefect.db")
 
 
 def stop(server: PrefectServer) -> None:
@@ -151,14 +180,40 @@ def _keep_empty_database(database: Path) -> None:
 
 def healthy(url: str) -> bool:
     """Whether a server of this machine answers."""
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({})
-    )  # a proxy does not know this machine's servers
     try:
-        with opener.open(f"{url}/health", timeout=_HEALTH_S) as answer:
-            return bool(answer.status == 200)
+        return bool(ask(url, "/health", timeout_s=_HEALTH_S))
     except (OSError, ValueError):
         return False
+
+
+def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
+    """Ask Prefect's API, with what the environment has to be let in.
+
+    Args:
+        url: of the API.
+        path: what to ask, like "/flow_runs/filter".
+        body: sent as JSON, by POST; by GET when None.
+        timeout_s: how long to wait.
+
+    Raises:
+        OSError: there is no answer, or a refusal.
+        ValueError: the answer is no JSON, or the URL none.
+    """
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    elif words := os.environ.get("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"
+    data = None if body is None else json.dumps(body).encode()
+    # a proxy does not know this machine's servers
+    proxies: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if _is_here(url) else []
+    opener = urllib.request.build_opener(*proxies)
+    with opener.open(urllib.request.Request(url + path, data, headers), timeout=timeout_s) as answer:
+        return json.load(answer)
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def probe(url: str) -> None:
@@ -170,16 +225,3 @@ def probe(url: str) -> None:
         raise ConnectionError(
             f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to use what `atelier up` started"
         )
-
-
-def _free_port(first: int) -> int:
-    """The first free port from `first` on; any when 0."""
-    for port in range(first, first + 1000) if first else [0]:
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of an ended server
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(one.getsockname()[1])
-    raise RuntimeError(f"no free port between {first} and {first + 1000}")

@@ -22,6 +22,7 @@ from atelier.flows.cancellation import Cancelled, cancellable
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim, reap
 from atelier.flows.report import write
 from atelier.flows.update import reproduce, scan
 from atelier.tasks import cluster, night_record, nights, pipeline, remotes, versions
@@ -122,6 +123,7 @@ def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[
         trust: also run stages whose command is not atelier's own.
         dry: only say what would be decided: nothing is registered, pushed, promoted or restyled.
     """
+    claim()
     workspace = Workspace(Path(root))
 
     def work(story: _Story, params: Params) -> None:
@@ -140,6 +142,7 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
         version: which; the newest that waits when "".
         reason: why; kept in the registry.
     """
+    claim()
     workspace = Workspace(Path(root))
 
     def work(story: _Story, params: Params) -> None:
@@ -160,6 +163,7 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
 def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]") -> Night | State[Night]:
     """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
     story = _Story(workspace)
+    reap()
     with lock(workspace, "night"), tags(workspace.name):
         try:
             with cancellable():

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import Flow, tags
 
+from atelier.flows.reaping import reap
 from atelier.tasks import cluster, failures
 from atelier.tasks.workspace import Workspace, die_with_parent, lock
 
@@ -21,6 +22,7 @@ def run(name: str, workspace: Workspace) -> None:
     die_with_parent()
     cluster.connect()
     cluster.preflight(workspace.root)
+    reap()
     stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.name}")
     with lock(workspace, name), tags(workspace.name):
         try:

@@ -160,6 +160,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
 
         from atelier.flows.cancellation import Cancelled, cancellable
         from atelier.flows.progress import shown
+        from atelier.flows.reaping import claim, reap
         from atelier.tasks import cluster
         from atelier.tasks.stylization import stylize
 
@@ -167,6 +168,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
 
         @flow(name="stylize", flow_run_name=name, validate_parameters=False)
         def stylize_flow() -> StylizeSummary | State[StylizeSummary]:
+            claim()
             try:
                 with cancellable(), shown("stylize", quiet=quiet) as report:
                     summary = stylize(
@@ -187,6 +189,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
             create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
             return summary
 
+        reap()
         try:
             summary = stylize_flow()
         except CancelledRun as error:

@@ -7,6 +7,7 @@ from prefect import flow
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
+from atelier.flows.reaping import claim
 from atelier.tasks import training as work
 from atelier.tasks.start_lock import SCRATCH, pinned
 from atelier.tasks.versions import MODEL, resolve
@@ -16,6 +17,7 @@ from atelier.tasks.workspace import Workspace
 @flow(name="train")
 def train(root: str) -> work.TrainSummary:
     """Train on the cluster's workers; a killed run continues from its last checkpoint."""
+    claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
     start = pinned(workspace)

@@ -6,6 +6,7 @@ from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.params import Params
+from atelier.flows.reaping import claim
 from atelier.tasks import ingest as ingestion
 from atelier.tasks import pipeline, start_lock
 from atelier.tasks.sources_lock import ScanSummary
@@ -32,6 +33,7 @@ def reproduce(root: str, stage: str) -> str:
 @flow(name="update")
 def update(root: str, until: str) -> dict[str, str]:
     """Bring the workspace up to date through the stage `until`, in DVC's own order."""
+    claim()
     workspace = Workspace(Path(root))
     order = pipeline.stages(workspace)
     with tags(workspace.name):

@@ -5,6 +5,7 @@ Nothing here asks Ray to stop "all" of anything: processes are ended by what was
 """
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -20,7 +21,9 @@ from typing import Any
 
 import psutil
 
+from atelier.tasks.ports import Ports, reserved
 from atelier.tasks.processes import dying_with_me
+from atelier.tasks.whole_files import write_secret
 
 FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
 
@@ -35,6 +38,12 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+# a head's workers carry its environment: other clusters' names, and passwords that are not for tasks, stay outside
+_NOT_FOR_A_HEAD = (
+    *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"),
+    *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
+)
+SETTINGS_OF_A_CLUSTER = tuple(_LOOPBACK)  # a driver must have them as its cluster has
 _PROBE_S = 2.0
 _HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
@@ -57,6 +66,35 @@ class RayHead:
         """Whether the process that was started is still there."""
         return running(self.pid, self.created)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a process and its children find it; set them before ray is imported."""
+        return environment(self.address, self.token)
+
+
+@dataclass(frozen=True)
+class UsersCluster:
+    """A Ray cluster that is somebody else's to start and to stop."""
+
+    address: str  # host:port
+    token: str | None  # path of a file with its token
+    settings: dict[str, str]  # those of SETTINGS_OF_A_CLUSTER that the environment had beside its address
+
+    @property
+    def alive(self) -> bool:
+        """Whether a cluster answers there."""
+        try:
+            probe(self.address)
+        except ConnectionError:
+            return False
+        return True
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a process and its children find it; set them before ray is imported."""
+        token = {"RAY_AUTH_TOKEN_PATH": self.token} if self.token else {}
+        return {"RAY_ADDRESS": self.address, **_SETTINGS, **self.settings, **token}
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -65,6 +103,40 @@ class Connection:
     address: str
     cpus: int
     gpus: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a cluster has: free, and all of it."""
+
+    cpus: tuple[float, float]
+    gpus: tuple[float, float]
+
+
+def resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
+    """Ask a cluster what it has, in a process of its own: a driver that waits for an answer cannot be stopped.
+
+    Args:
+        variables: by which the cluster is found.
+        timeout_s: how long to wait.
+
+    Returns:
+        None where it did not say in time, or does not let us in.
+    """
+    words = (
+        "import json, ray\nfrom atelier.tasks import cluster\ncluster.connect()\n"
+        "both = (ray.available_resources(), ray.cluster_resources())\n"
+        "print(json.dumps([[of.get(kind, 0) for of in both] for kind in ('CPU', 'GPU')]))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", words]
+    try:
+        done = subprocess.run(
+            command, env=os.environ | variables, capture_output=True, text=True, check=True, timeout=timeout_s
+        )
+        cpus, gpus = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError):
+        return None
+    return Resources(tuple(cpus), tuple(gpus))
 
 
 def environment(address: str, token: str | None = None) -> dict[str, str]:
@@ -79,7 +151,13 @@ def environment(address: str, token: str | None = None) -> dict[str, str]:
 
 
 def start_head(
-    folder: Path, temp: Path, *, cpus: int | None = None, first_port: int = FIRST_PORT, with_me: bool = False
+    folder: Path,
+    temp: Path,
+    *,
+    cpus: int | None = None,
+    first_port: int = FIRST_PORT,
+    with_me: bool = False,
+    instead_of: RayHead | None = None,
 ) -> RayHead:
     """Start a Ray head on the loopback interface; `await_head` waits until it is ready.
 
@@ -89,24 +167,32 @@ def start_head(
         cpus: logical CPUs; all of the machine's when None.
         first_port: where the search for free ports begins.
         with_me: the head ends when the calling thread does, even if that is killed.
+        instead_of: a head that is gone: what is left of it is ended, and its port, if it is free, and its token are
+            taken over, so that programs that used it find this one.
 
     Raises:
         ValueError: the path of `temp` is too long.
     """
     if len(str(temp)) > 40:
         raise ValueError(f"{temp} is too long a path for Ray's sockets: 40 characters are the most")
+    words = _token_of(instead_of) if instead_of else None
+    if instead_of:
+        stop(instead_of)
     temp.mkdir(parents=True, mode=0o700)
     token = folder / "ray.token"
-    token.unlink(missing_ok=True)
-    with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-    port, client_port = _free_ports(first_port, 2)
-    address = f"127.0.0.1:{port}"
-    inherited = {
-        k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    }
-    variables = inherited | environment(address, str(token))
+    write_secret(token, words or secrets.token_hex(32))
+    like = int(instead_of.address.rpartition(":")[2]) if instead_of else None
+    inherited = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_A_HEAD}
+    variables = inherited | environment("", str(token))
     del variables["RAY_ADDRESS"]
+    with reserved("0.0.0.0", first_port, 2, like=like) as ports:
+        return _start(temp, token, variables, ports, cpus, with_me)
+
+
+def _start(
+    temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpus: int | None, with_me: bool
+) -> RayHead:
+    port, client_port = ports.numbers
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
     command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
@@ -120,12 +206,13 @@ def start_head(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=ports.held,
             # not killed: its agents outlive a killed head by a minute
             preexec_fn=dying_with_me(signal.SIGTERM) if with_me else None,
         )
     created = psutil.Process(process.pid).create_time()
     process.returncode = 0  # it is followed by its pid from here on, also by other processes
-    return RayHead(address, str(token), str(temp), process.pid, created)
+    return RayHead(f"127.0.0.1:{port}", str(token), str(temp), process.pid, created)
 
 
 def await_head(head: RayHead) -> None:
@@ -306,6 +393,13 @@ def running(pid: int, created: float) -> bool:
         return False
 
 
+def _token_of(head: RayHead) -> str | None:
+    try:
+        return Path(head.token).read_text()
+    except OSError:
+        return None
+
+
 def _processes_of(head: RayHead) -> list[psutil.Process]:
     """The head's session; of a head that is gone, what names its folder or carries its token in that session."""
     found = []
@@ -318,21 +412,6 @@ def _processes_of(head: RayHead) -> list[psutil.Process]:
             if (session and (head.alive or process.environ().get("RAY_AUTH_TOKEN_PATH") == head.token)) or named:
                 found.append(process)
     return found
-
-
-def _free_ports(first: int, count: int) -> list[int]:
-    found: list[int] = []
-    for port in range(first, 32000):
-        with socket.socket() as probe_socket:
-            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of an ended head
-            try:
-                probe_socket.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError(f"no free ports between {first} and 32000")
 
 
 def _reread_settings() -> None:

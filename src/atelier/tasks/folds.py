@@ -152,7 +152,7 @@ def cross_validate(
             )
             metrics, _ = measure(evaluate, model, photos, paintings, work / "features", told)
             write(kept, json.dumps(metrics, indent=2).encode() + b"\n")
-            shutil.rmtree(work)
+        shutil.rmtree(run / f"fold-{k}", ignore_errors=True)  # also of a run that was killed before it did
         found.append(json.loads(kept.read_text()))
     return _written(found, card.id, out)
 
