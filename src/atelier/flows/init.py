@@ -9,6 +9,7 @@ from atelier.tasks.augment import AugmentConfig
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
+from atelier.tasks.notify_config import NotifyConfig
 from atelier.tasks.sources import list_entries, locate
 from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.training import TrainConfig
@@ -52,6 +53,7 @@ def _defaults() -> dict[str, Any]:
         "evaluate": EvaluateConfig(),
         "gate": GateConfig(),
         "stylize": StylizeConfig(),
+        "notify": NotifyConfig(),
     }
 
 

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from atelier.tasks.augment import AugmentConfig
     from atelier.tasks.evaluation import EvaluateConfig
     from atelier.tasks.ingest import IngestConfig
+    from atelier.tasks.notify_config import NotifyConfig
     from atelier.tasks.stylize_config import StylizeConfig
     from atelier.tasks.training import TrainConfig
     from atelier.tasks.versions import GateConfig
 
 C = TypeVar("C")
-SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "stylize")
+SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "stylize", "notify")
 
 
 class Params:
@@ -93,6 +94,13 @@ class Params:
         from atelier.tasks.stylize_config import StylizeConfig
 
         return self._section("stylize", StylizeConfig)
+
+    @cached_property
+    def notify(self) -> "NotifyConfig":
+        """Who is told how a night ended."""
+        from atelier.tasks.notify_config import NotifyConfig
+
+        return self._section("notify", NotifyConfig)
 
     def check(self) -> "Params":
         """Validate every section now."""
