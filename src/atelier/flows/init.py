@@ -6,6 +6,7 @@ from typing import Any
 
 from atelier.flows.params import render
 from atelier.tasks.augment import AugmentConfig
+from atelier.tasks.data_checks import ChecksConfig
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
@@ -48,6 +49,7 @@ def _defaults() -> dict[str, Any]:
     """Every section as its component has it, in the order of the pipeline."""
     return {
         "ingest": IngestConfig(),
+        "checks": ChecksConfig(),
         "augment": AugmentConfig(),
         "train": TrainConfig(),
         "evaluate": EvaluateConfig(),

@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 if TYPE_CHECKING:
     from atelier.tasks.augment import AugmentConfig
+    from atelier.tasks.data_checks import ChecksConfig
     from atelier.tasks.evaluation import EvaluateConfig
     from atelier.tasks.ingest import IngestConfig
     from atelier.tasks.notify_config import NotifyConfig
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from atelier.tasks.versions import GateConfig
 
 C = TypeVar("C")
-SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "stylize", "notify")
+SECTIONS = ("ingest", "checks", "augment", "train", "evaluate", "gate", "stylize", "notify")
 
 
 class Params:
@@ -59,6 +60,13 @@ class Params:
         from atelier.tasks.ingest import IngestConfig
 
         return self._section("ingest", IngestConfig)
+
+    @cached_property
+    def checks(self) -> "ChecksConfig":
+        """What stops a night before anything is trained."""
+        from atelier.tasks.data_checks import ChecksConfig
+
+        return self._section("checks", ChecksConfig)
 
     @cached_property
     def augment(self) -> "AugmentConfig":
