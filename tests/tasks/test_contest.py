@@ -88,5 +88,5 @@ def test_named_canaries_come_in_their_order_and_bad_ones_are_told(tmp_path: Path
     assert [one.name for one in canaries(("b.png", "a.png"), tmp_path, studio, "photos")] == ["b.png", "a.png"]
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "loop.png").symlink_to("loop.png")
-    with pytest.raises(ValueError, match="canary picture loop.png"):
+    with pytest.raises(ValueError, match=r"canary picture loop\.png"):
         canaries(("odd",), tmp_path, studio, "photos")

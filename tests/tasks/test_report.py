@@ -112,6 +112,8 @@ def last_night(name: str = "plain") -> Night:
     return Night(
         "2026-01-02T02:00:00+01:00", "promoted", f"v1.1.0{name}", name, (name,), {"train": "ran"},
         {"train": 100.0, name: 12.0, "evaluate": 68.0}, 2, 0,
+        data={name: {"added": 12, "removed": 0, "pictures": 120}},
+        findings=({"name": name, "domain": name, "value": 1.0, "limit": 2.0, "passed": True, "sentence": name},),
         differences={"kid.ratio": difference}, restyled={name: name}, problems=("the remote is down", name),
     )  # fmt: skip
 
@@ -125,7 +127,8 @@ def page(tmp_path: Path) -> Page:
 
 def test_everything_is_there(page: Page) -> None:
     assert page.titles == [
-        "Last night", "Before and after", "How good it is", "Candidate and prod", "The gate", "Version by version",
+        "Last night", "Before and after", "What changed in the data", "How good it is", "Candidate and prod",
+        "The gate", "Version by version",
         "Training", "What the model saw", "The pictures", "The model", "Made with",
     ]  # fmt: skip
     for text in ("lakeside", "71.3", "31.2", "0.437", "0.31 – 0.58", "0.491", "the file is empty", "promoted", "310",
@@ -169,7 +172,7 @@ def test_dollar_signs_in_names_are_no_placeholders(tmp_path: Path) -> None:
 def test_an_empty_workspace_has_a_quiet_note(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, tmp_path / "index.html"))
     assert page.titles == []
-    assert "left out: last night, before and after, how good it is" in page.text
+    assert "left out: last night, before and after, what changed in the data" in page.text
 
 
 def test_damaged_files_are_left_out(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from atelier.flows.params import render
 from atelier.tasks.augment import AugmentConfig
+from atelier.tasks.data_checks import ChecksConfig
 from atelier.tasks.evaluation import EvaluateConfig
 from atelier.tasks.ingest import IngestConfig
 from atelier.tasks.layouts import SourceConfig
+from atelier.tasks.notify_config import NotifyConfig
 from atelier.tasks.retrain_config import RetrainConfig
 from atelier.tasks.sources import list_entries, locate
 from atelier.tasks.subscriptions import StylizeSection
@@ -48,12 +50,14 @@ def _defaults() -> dict[str, Any]:
     """Every section as its component has it, in the order of the pipeline."""
     return {
         "ingest": IngestConfig(),
+        "checks": ChecksConfig(),
         "augment": AugmentConfig(),
         "train": TrainConfig(),
         "evaluate": EvaluateConfig(),
         "gate": GateConfig(),
         "retrain": RetrainConfig(),
         "stylize": StylizeSection(),
+        "notify": NotifyConfig(),
     }
 
 

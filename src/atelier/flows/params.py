@@ -19,8 +19,10 @@ from ruamel.yaml.error import YAMLError
 
 if TYPE_CHECKING:
     from atelier.tasks.augment import AugmentConfig
+    from atelier.tasks.data_checks import ChecksConfig
     from atelier.tasks.evaluation import EvaluateConfig
     from atelier.tasks.ingest import IngestConfig
+    from atelier.tasks.notify_config import NotifyConfig
     from atelier.tasks.retrain_config import RetrainConfig
     from atelier.tasks.stylize_config import StylizeConfig
     from atelier.tasks.subscriptions import StylizeSection, Subscription
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from atelier.tasks.versions import GateConfig
 
 C = TypeVar("C")
-SECTIONS = ("ingest", "augment", "train", "evaluate", "gate", "retrain", "stylize")
+SECTIONS = ("ingest", "checks", "augment", "train", "evaluate", "gate", "retrain", "stylize", "notify")
 
 
 class Params:
@@ -60,6 +62,13 @@ class Params:
         from atelier.tasks.ingest import IngestConfig
 
         return self._section("ingest", IngestConfig)
+
+    @cached_property
+    def checks(self) -> "ChecksConfig":
+        """What stops a night before anything is trained."""
+        from atelier.tasks.data_checks import ChecksConfig
+
+        return self._section("checks", ChecksConfig)
 
     @cached_property
     def augment(self) -> "AugmentConfig":
@@ -111,6 +120,13 @@ class Params:
         from atelier.tasks.subscriptions import StylizeSection
 
         return self._section("stylize", StylizeSection)
+
+    @cached_property
+    def notify(self) -> "NotifyConfig":
+        """Who is told how a night ended."""
+        from atelier.tasks.notify_config import NotifyConfig
+
+        return self._section("notify", NotifyConfig)
 
     def check(self) -> "Params":
         """Validate every section now."""

@@ -17,19 +17,24 @@ from prefect import Task, flow, states, tags, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
+from prefect.utilities.urls import url_for
 
 from atelier.flows.cancellation import Cancelled, cancellable
+from atelier.flows.notification import Event, tell
 from atelier.flows.params import Params
 from atelier.flows.pictures import picture_artifact
 from atelier.flows.progress import shown
 from atelier.flows.reaping import claim, reap
 from atelier.flows.report import write
 from atelier.flows.update import reproduce, scan
-from atelier.tasks import cluster, night_record, nights, pipeline, remotes, versions
+from atelier.tasks import cluster, data_checks, night_record, nights, pipeline, remotes, versions
 from atelier.tasks.challenge import challenge
+from atelier.tasks.data_night import Looked, look
 from atelier.tasks.failures import StageFailed
 from atelier.tasks.gate import Contest
-from atelier.tasks.night_record import AWAITING, FAILED, KEPT, PROMOTED, UNCHANGED, Night
+from atelier.tasks.night_record import AWAITING, FAILED, KEPT, PROMOTED, STOPPED, UNCHANGED, Night
+from atelier.tasks.notify_config import Kind
 from atelier.tasks.registry import MODEL, PROD
 from atelier.tasks.retrain_config import RetrainConfig
 from atelier.tasks.subscriptions import restyle
@@ -37,12 +42,28 @@ from atelier.tasks.versions import Release
 from atelier.tasks.workspace import Workspace, lock
 
 R = TypeVar("R")
+# what people are told of each decision; a dry night tells whoever started it
+KINDS: dict[str, Kind] = {
+    PROMOTED: "success", KEPT: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
+    AWAITING: "awaiting", STOPPED: "stopped", FAILED: "failed",
+}  # fmt: skip
 
 
 @task(task_run_name="open the night", cache_policy=NO_CACHE)
 def open_night(root: str) -> str:
     """The worktree that the night works in."""
     return str(nights.open_night(Workspace(Path(root))).root)
+
+
+@task(task_run_name="check the data", cache_policy=NO_CACHE)
+def check_data(root: str) -> Looked:
+    """Hold the new dataset against the limits, and against the one that `prod` was trained on."""
+    night = Workspace(Path(root))
+    prod = versions.current(versions.list_versions(night.home))
+    with shown("check") as report:
+        found = look(night.home, night, prod, Params(night.params).checks, report)
+    create_markdown_artifact(data_checks.markdown(found.findings), key="data-checks")
+    return found
 
 
 @task(task_run_name="hold against prod", cache_policy=NO_CACHE)
@@ -114,6 +135,21 @@ def publish(root: str) -> str:
     return str(page)
 
 
+@task(task_run_name="notify", cache_policy=NO_CACHE)
+def notify(root: str, night: Night, link: str) -> list[str]:
+    """Tell whom `notify` names; what could not be told comes back in sentences."""
+    kind = KINDS.get(night.decision)
+    if kind is None:
+        return []
+    workspace = Workspace(Path(root))
+    shown = workspace.night if night.left_a_candidate else workspace
+    pictures = (night_record.folder(workspace) / night_record.PICTURE, shown.evaluation_pictures / "grid.png")
+    picture = next((one for one in pictures if one.is_file()), None)
+    title = f"{night.version} {night.decision}".strip()
+    sentences = (*night.reasons, *night.problems, f"report: {night.report}")
+    return tell(Params(workspace.params).notify, Event(kind, workspace.name, title, sentences, link, picture))
+
+
 @flow(name="retrain")
 def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[Night]:
     """Run the pipeline, judge the model, and put it to work if it passes.
@@ -162,7 +198,8 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
 
 def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]") -> Night | State[Night]:
     """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
-    story = _Story(workspace)
+    context = FlowRunContext.get()
+    story = _Story(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
     reap()
     with lock(workspace, "night"), tags(workspace.name):
         try:
@@ -172,7 +209,7 @@ def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]") -> Nig
             return states.Cancelled(message="the same command again continues")
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            story.tell(decision=FAILED, reasons=(reason,))
+            story.tell(decision=STOPPED if isinstance(error, Stopped) else FAILED, reasons=(reason,))
             story.end()
             raise
         night = story.end()
@@ -200,6 +237,9 @@ def _work(workspace: Workspace, story: "_Story", params: Params, dry: bool) -> N
         for stage in pipeline.stages(night):
             with story.step(stage):
                 story.stage(stage, patient(reproduce)(str(night.root), stage))
+            if stage == "ingest":
+                with story.step("check"):
+                    story.looked(patient(check_data)(str(night.root)))
         with story.step("gate"):
             prod_contest = patient(hold_against_prod)(str(night.root))
             release = judge(str(night.root), prod_contest, dry)
@@ -231,6 +271,10 @@ def _after(workspace: Workspace, story: "_Story", params: Params, patient: "_Pat
             story.tell(restyled={**story.night.restyled, subscription.destination: became})
 
 
+class Stopped(RuntimeError):  # noqa: N818 (it is what the limits are for)
+    """The data are not such that training on them is safe; the message says what to do."""
+
+
 @dataclass
 class _Story:
     """The record of the night while it is going on."""
@@ -238,6 +282,7 @@ class _Story:
     workspace: Workspace
     night: Night = field(default_factory=lambda: Night(datetime.now().astimezone().isoformat(timespec="seconds")))
     sheet: bytes | None = None
+    link: str = ""  # of the flow run in Prefect
 
     def tell(self, **facts: Any) -> None:
         self.night = replace(self.night, **facts)
@@ -264,6 +309,11 @@ class _Story:
             reason = " ".join(str(error).split()) or type(error).__name__
             self.tell(problems=(*self.night.problems, f"{what} failed: {reason}; the next night tries again"))
 
+    def looked(self, found: Looked) -> None:
+        self.tell(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
+        if problems := data_checks.problems(found.findings):
+            raise Stopped("; ".join(problems))
+
     def judged(self, release: Release, prod: Contest | None) -> None:
         self.tell(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons
@@ -284,16 +334,24 @@ class _Story:
     def end(self) -> Night:
         """Remember it, write the report and show it in Prefect."""
         self.tell(report=str(self.workspace.report))
-        night_record.keep(self.workspace, self.night, self.sheet)
+        root = str(self.workspace.root)
+        self._keep()
         with self.trying("the report"):
-            publish(str(self.workspace.root))
-        night_record.keep(self.workspace, self.night, self.sheet)
+            publish(root)
+        with self.trying("telling people"):
+            told = notify(root, self.night, self.link)
+            self.tell(problems=(*self.night.problems, *told))
+        self._keep()
         steps = [
             {"step": name, "seconds": seconds, "state": self.night.stages.get(name, "")}
             for name, seconds in self.night.seconds.items()
         ]
         create_table_artifact(steps, key="night", description=f"{self.night.decision} {self.night.version}")
         return self.night
+
+    def _keep(self) -> None:
+        with self.trying("remembering the night"):  # as on a full disk
+            night_record.keep(self.workspace, self.night, self.sheet)
 
 
 class _Patience:

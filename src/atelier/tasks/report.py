@@ -69,6 +69,7 @@ def write_report(
     sections = {
         "Last night": report_night.night(night) if night else "",
         "Before and after": _pairs(root / "reports/evaluation"),
+        "What changed in the data": report_night.data(night) if night else "",
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
         "Candidate and prod": report_night.beside_prod(night, canaries) if night else "",
         "The gate": _gate(release),

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from atelier.tasks import data_checks
 from atelier.tasks.charts import history, number
+from atelier.tasks.data_checks import Finding
 from atelier.tasks.night_record import FAILED, PROMOTED, STOPPED, UNCHANGED, Night
-from atelier.tasks.pages import facts, figure, rows
+from atelier.tasks.pages import details, facts, figure, rows
 from atelier.tasks.registry import Version
 
 NAMES = {"kid.ratio": "Kernel distance", "style.ratio": "Style distance", "ssim.mean": "SSIM of luminance"}
@@ -40,6 +42,22 @@ def night(found: Night) -> str:
         + facts(cost)
         + restyled
     )
+
+
+def data(found: Night) -> str:
+    """What has come and gone since `prod` was trained, and what the checks say of it."""
+    if not found.data:
+        return ""
+    table = [
+        (domain, *(f"{counts.get(name, 0):,}" for name in ("added", "removed", "pictures")))
+        for domain, counts in found.data.items()
+    ]
+    findings = [Finding(**finding) for finding in found.findings]
+    ordered = sorted(findings, key=lambda finding: finding.passed)
+    checks = rows(data_checks.HEADER, data_checks.rows(ordered))
+    stopped = len(data_checks.problems(findings))
+    summary = f"{len(findings)} checks, {f'{stopped} not passed' if stopped else 'all passed'}"
+    return rows(("", "added", "removed", "pictures"), table) + (checks if stopped else details(summary, checks))
 
 
 def beside_prod(found: Night, sheet: str | None) -> str:
