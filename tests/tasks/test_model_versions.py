@@ -10,10 +10,11 @@ from atelier.tasks.images import decode
 from atelier.tasks.model_diff import CELL_PX, diff_models, picture
 from atelier.tasks.model_versions import list_all, show
 from atelier.tasks.objects import objects, outputs
+from atelier.tasks.pipeline import keep
 from atelier.tasks.registry import Staging, assign
 from atelier.tasks.rollback import before, rollback
 from atelier.tasks.verification import Verified, verify
-from atelier.tasks.versions import find, list_versions, resolve
+from atelier.tasks.versions import Decision, find, list_versions, register, resolve
 from atelier.tasks.workspace import Workspace
 
 MODEL = "style-model"
@@ -137,6 +138,25 @@ def test_what_is_missing_or_damaged_is_told_exactly(own: Workspace) -> None:
     with objects(own) as kept:
         here = {one.version.version: one.here for one in list_all(own, kept)}
     assert here == {"v1.0.0": True, "v1.1.0": True, "v1.2.0": True}, "a list does not read bytes"
+
+
+def test_the_model_of_a_style(own: Workspace) -> None:
+    name = "style-model-inks"
+    shutil.copytree(own.model, own.model_folder(name))
+    (own.model_folder(name) / "samples.png").write_bytes(b"inks")
+    keep(own, own.model_folder(name))
+    register(own, {"kid": {"ratio": 0.3}}, Decision(True, ("fine",)), name)
+    one = find(own, f"{name}@v1.0.0")
+    with objects(own) as kept:
+        assert set(outputs(own, one)) == {"data/dataset", "data/augmented", f"artifacts/{name}"}
+        (found,) = verify(own, kept, [one])
+        assert (found.whole, found.files) == (True, 3 + 7 + 1 + 3)
+        kept.path(kept.files(one.bytes)["samples.png"]).unlink()
+        (found,) = verify(own, kept, [one])
+        assert [problem.split(":")[0] for problem in found.problems] == [f"artifacts/{name}/samples.png"]
+        assert [(v.version.name, v.here) for v in list_all(own, kept)][-1] == (one.name, False)
+    with pytest.raises(ValueError, match="no version of style-model-inks is prod yet"):
+        rollback(own, "why", name)
 
 
 def test_a_stage_of_somebody_elses_making(own: Workspace) -> None:

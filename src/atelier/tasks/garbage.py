@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
 from atelier.tasks.model_versions import list_all
@@ -148,9 +149,14 @@ def _runs(workspace: Workspace, repos: Sequence[Any], objects: Objects, models: 
 
 
 def _folders(workspace: Workspace, kept: set[str]) -> list[Path]:
-    """Folders of versions that do not stay; DVC can write them again where it has their bytes."""
+    """Folders of versions that do not stay: DVC can write them again where it has the bytes. And halves of folders."""
     found = sorted(workspace.models.glob("*/v*"))
-    return [path for path in found if f"{path.parent.name}@{path.name}" not in kept]
+    killed = [path for path in workspace.models.glob("*/.v*-*") if not _runs_still(path.name.rpartition("-")[2])]
+    return [path for path in found if f"{path.parent.name}@{path.name}" not in kept] + sorted(killed)
+
+
+def _runs_still(process: str) -> bool:
+    return not process.isdecimal() or psutil.pid_exists(int(process))
 
 
 def _checkpoints(workspace: Workspace) -> list[Path]:
