@@ -1,5 +1,6 @@
 """What tests of several files start."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ import torch
 
 from atelier.models import artifact
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.tasks.workspace import Workspace
 from tests.tasks.nodes import Nodes, nodes_started
+from tests.tasks.published import studio
 
 
 @pytest.fixture
@@ -30,6 +33,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(parameter, std=0.3)
     artifact.save(folder, config, generator, {"dataset": "d" * 64})
     return folder
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with versions, to be read only; see `published.studio`."""
+    return studio(tmp_path_factory.mktemp("published") / "studio")
+
+
+@pytest.fixture
+def own(published: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it, to be changed."""
+    return Workspace(Path(shutil.copytree(published.root, tmp_path / "studio", symlinks=True)))
 
 
 @pytest.fixture

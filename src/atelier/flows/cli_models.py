@@ -1,32 +1,156 @@
-"""The subcommands about models, datasets and encoders."""
+"""The subcommands about models and encoders, and the one that removes what no version needs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from atelier.flows.cli_datasets import OutOption, datasets_app
 from atelier.flows.cli_output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace import Workspace
 
-models_app = typer.Typer(help="Models: list versions, promote, roll back, import, export.", no_args_is_help=True)
-datasets_app = typer.Typer(help="The dataset: what is in it.", no_args_is_help=True)
+__all__ = ["datasets_app", "encoders_app", "gc", "models_app"]
+
+models_app = typer.Typer(
+    help="Models: list, show, compare and verify versions, promote, roll back, import, export.", no_args_is_help=True
+)
 encoders_app = typer.Typer(help="Weights of the perceptual encoders: list, fetch.", no_args_is_help=True)
+
+_VERSION = "prod or v1.2.0 of style-model; of a style's own model style-model-STYLE@prod."
+VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
 
 
 @models_app.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Versions, stages and metrics of the registered models."""
-    from atelier.tasks.versions import list_models, list_versions
+    from atelier.tasks.model_versions import list_all
+    from atelier.tasks.objects import objects
 
     found = Workspace.find(workspace)
-    versions = [version for model in list_models(found) for version in list_versions(found, model)]
-    names = [f"{v.model}@{v.version}" for v in versions]
-    width = max(map(len, names), default=0)
+    with objects(found) as kept:
+        versions = list_all(found, kept)
+    width = max((len(one.version.name) for one in versions), default=0)
     lines = [
-        f"{name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
-        for name, v in zip(names, versions, strict=True)
+        f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
+        f"{'' if one.here else '  (its bytes are not on this machine)'}"
+        for one in versions
+        for v in [one.version]
     ]
-    result(versions, as_json, text="\n".join(lines) or "no version is registered yet: run `atelier retrain`")
+    text = "\n".join(lines) or "no version is registered yet: run `atelier retrain`"
+    result([one.plain for one in versions], as_json, text=text)
+
+
+@models_app.command("show", epilog="Example: atelier models show prod")
+def models_show(
+    version: VersionArgument,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All that is known of a version: data, code, parameters, metrics, what the gate said, when it was prod and why."""
+    from atelier.tasks.model_versions import show
+    from atelier.tasks.objects import objects
+    from atelier.tasks.versions import find
+
+    found = Workspace.find(workspace)
+    with objects(found) as kept:
+        shown = show(found, kept, find(found, version))
+    result(shown.plain, as_json, text=shown.story)
+
+
+@models_app.command("diff", epilog="Example: atelier models diff v1.0.0 prod")
+def models_diff(
+    before: VersionArgument,
+    after: VersionArgument,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Two versions side by side: parameters, metrics, data, and the canary pictures as each paints them."""
+    from atelier.flows.params import Params
+    from atelier.tasks.canary import canaries
+    from atelier.tasks.model_diff import diff_models, picture
+    from atelier.tasks.objects import objects
+    from atelier.tasks.versions import MODEL, find, resolve
+
+    found = Workspace.find(workspace)
+    old, new = find(found, before), find(found, after)
+    with objects(found) as kept:
+        made = diff_models(found, kept, old, new)
+    names = (one.name.removeprefix(f"{MODEL}@") for one in (old, new))
+    file = out or found.reports / "models" / f"{'-'.join(names)}.png"
+    try:
+        params = Params(found.params)
+        pictures = canaries(params.gate.canary, found.root, found.dataset, params.train.content)
+        picture(pictures, [(version.name, resolve(found, version.name).path) for version in (old, new)], file)
+        made = replace(made, picture=str(file))
+    except (OSError, RuntimeError, ValueError) as error:  # the numbers are worth having all the same
+        made = replace(made, notes=(*made.notes, f"no picture: {error}"))
+    result(made, as_json, text=made.story)
+
+
+@models_app.command("verify", epilog="Example: atelier models verify --all")
+def models_verify(
+    version: Annotated[str | None, typer.Argument(help=_VERSION)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every registered version.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every file of a version again, and say what is missing or damaged; exit code 1 if anything is."""
+    from atelier.flows.progress import shown
+    from atelier.tasks.objects import objects
+    from atelier.tasks.verification import verify
+    from atelier.tasks.versions import find, list_models, list_versions
+
+    if every == (version is not None):
+        raise ValueError("name a version, like prod or v1.2.0, or say --all")
+    found = Workspace.find(workspace)
+    if version is not None:
+        versions = [find(found, version)]
+    else:
+        versions = [one for model in list_models(found) for one in list_versions(found, model)]
+    with objects(found) as kept, shown("verify", quiet=as_json) as report:
+        verified = verify(found, kept, versions, report)
+    text = "\n".join(one.story for one in verified) or "no version is registered yet: run `atelier retrain`"
+    result(verified, as_json, text=text)
+    if not all(one.whole for one in verified):
+        raise typer.Exit(1)
+
+
+@models_app.command("push", epilog="Example: atelier models push")
+def models_push(
+    version: Annotated[str | None, typer.Argument(help=f"{_VERSION} Without it every version.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy versions to DVC's remote, with all that they were made from; `git push --tags` takes the registry there."""
+    from atelier.tasks.objects import objects
+    from atelier.tasks.pushing import push
+    from atelier.tasks.versions import find, list_models, list_versions
+
+    found = Workspace.find(workspace)
+    named = [find(found, version)] if version else None
+    versions = named or [one for model in list_models(found) for one in list_versions(found, model)]
+    with objects(found) as kept:
+        pushed = push(found, kept, versions)
+    text = "\n".join(one.story for one in pushed) or "no version is registered yet: run `atelier retrain`"
+    result(pushed, as_json, text=text)
+
+
+@models_app.command("rollback", epilog='Example: atelier models rollback --reason "skies are green"')
+def models_rollback(
+    reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
+    model: Annotated[str, typer.Argument(help="Whose prod: style-model, or style-model-STYLE.")] = "style-model",
+    to: Annotated[str | None, typer.Option(help="A version that was prod, like v1.1.0; else the one before.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the version `prod` that was it before; the one that goes never comes back by itself."""
+    from atelier.tasks.rollback import rollback
+
+    version = rollback(Workspace.find(workspace), reason, model, to)
+    content = {"model": model, "version": version, "reason": reason}
+    result(content, as_json, text=f"{model}@prod is {version} again")
 
 
 @models_app.command("starters", epilog="Example: atelier models starters")
@@ -94,18 +218,6 @@ def models_export(
     result(made, as_json, text=said)
 
 
-@datasets_app.command("show", epilog="Example: atelier datasets show")
-def datasets_show(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """The dataset's id, its domains and how many pictures each split has."""
-    from atelier.tasks.dataset import SPLITS, read_card
-
-    card = read_card(Workspace.find(workspace).dataset)
-    counts = {d: {s: card.rows(d, s) for s in SPLITS} for d in card.domains}
-    lines = [f"dataset {card.id[:12]}, {card.rows()} pictures"]
-    lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in counts.items()]
-    result({"id": card.id, "rows": card.rows(), "domains": counts}, as_json, text="\n".join(lines))
-
-
 @encoders_app.command("list", epilog="Example: atelier encoders list")
 def encoders_list(as_json: JsonOption = False) -> None:
     """The encoders there are: whether their weights are on this machine, how much is fetched, what they are for."""
@@ -138,3 +250,20 @@ def encoders_pull(
         if not optional:
             raise
         print(f"{name} could not be fetched, evaluation does without it: {error}")
+
+
+def gc(
+    keep: Annotated[int, typer.Option(help="Promotions, and newest versions, of each model that stay.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what no version to keep and no work at hand needs: old data and models, folders of versions, checkpoints.
+
+    Of each model stay prod, what was prod in the last promotions, and the newest versions; and what the workspace, its
+    worktrees, branches and your own tags name. Runs while nothing else does.
+    """
+    from atelier.tasks.garbage import collect
+
+    collected = collect(Workspace.find(workspace), keep, dry_run)
+    result(collected, as_json, text=collected.story)

@@ -142,8 +142,20 @@ def read_card(folder: Path) -> Card:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no dataset ({CARD} is missing): run `atelier ingest`")
     try:
-        content = json.loads(path.read_text())
+        return parse_card(path.read_bytes(), path)
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {folder} and run `atelier ingest` again") from error
+
+
+def parse_card(data: bytes, path: Path) -> Card:
+    """The card in the bytes of a file.
+
+    Raises:
+        ValueError: it is damaged; the message names `path`.
+    """
+    try:
+        content = json.loads(data)
         shards = tuple(Shard(**s) for s in content["shards"])
         return Card(content["format"], shards, content["facts"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete {folder} and run `atelier ingest` again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error

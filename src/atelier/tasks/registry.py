@@ -37,6 +37,12 @@ class Version:
     reasons: tuple[str, ...]
     metrics: Metrics = field(repr=False)
     bytes: str = field(repr=False)  # DVC's hash of the model's folder
+    software: str = ""  # what registered it, with its revision
+
+    @property
+    def name(self) -> str:
+        """As a person writes it, and as its tag is called: `style-model@v1.2.0`."""
+        return f"{self.model}@{self.version}"
 
     @property
     def headline(self) -> str:
@@ -47,6 +53,15 @@ class Version:
             if value(self.metrics, key) == value(self.metrics, key)
         ]
         return ", ".join(parts) or "no metrics"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """One time that a version was made the one of a stage."""
+
+    version: str
+    when: str  # ISO 8601
+    reason: str
 
 
 _HEADLINE = (("KID ratio", "kid.ratio"), ("style ratio", "style.ratio"), ("SSIM", "ssim.mean"))
@@ -98,6 +113,7 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
                 tuple(entry.get("reasons", ())),
                 entry.get("metrics", {}),
                 str(entry.get("bytes", "")),
+                str(entry.get("software", "")),
             )
         )
     return sorted(found, key=lambda v: order(v.version), reverse=True)
@@ -145,10 +161,19 @@ def assign(workspace: Workspace, model: str, version: str, stage: str, reason: s
     )
 
 
+def history(workspace: Workspace, model: str, stage: str = PROD) -> list[Staging]:
+    """Every time that a version of a model was made the one of a stage, the last of which counts."""
+    tags = [
+        (int(name.rpartition("#")[2]), when, message) for name, when, message in _tags(workspace, f"{model}#{stage}#*")
+    ]
+    entries = [(when, _entry(message)) for _, when, message in sorted(tags)]
+    return [Staging(str(entry.get("version")), when, str(entry.get("reason", ""))) for when, entry in entries]
+
+
 def _staged(workspace: Workspace, model: str, stage: str) -> str | None:
-    """The version of a stage: that of its tag with the highest number."""
-    tags = [(int(name.rpartition("#")[2]), message) for name, _, message in _tags(workspace, f"{model}#{stage}#*")]
-    return str(_entry(max(tags)[1]).get("version")) if tags else None
+    """The version of a stage."""
+    stagings = history(workspace, model, stage)
+    return stagings[-1].version if stagings else None
 
 
 def was_staged(workspace: Workspace, version: Version) -> bool:

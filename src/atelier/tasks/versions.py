@@ -10,6 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from atelier.tasks.gate import Contest, Decision, GateConfig, Metrics, gate
+from atelier.tasks.lineage import SOFTWARE, code_revision
+from atelier.tasks.objects import objects
 from atelier.tasks.pipeline import commit
 from atelier.tasks.processes import dvc, git
 from atelier.tasks.registry import (
@@ -29,19 +31,9 @@ from atelier.tasks.registry import (
 )
 from atelier.tasks.workspace import Workspace, lock
 
-__all__ = [
-    "MODEL",
-    "Decision",
-    "GateConfig",
-    "Release",
-    "ResolvedModel",
-    "Version",
-    "current",
-    "enter",
-    "gate",
-    "known",
-]
-__all__ += ["list_models", "list_versions", "model_of", "named", "promote", "release", "resolve", "waiting"]
+__all__ = ["MODEL", "Decision", "GateConfig", "Release", "ResolvedModel", "Version", "commit_of", "current", "enter"]
+__all__ += ["find", "gate", "known", "list_models", "list_versions", "model_of", "named", "promote", "release"]
+__all__ += ["resolve", "waiting"]
 
 _WAIT_S = 60.0
 
@@ -155,6 +147,26 @@ def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: st
         assign(workspace, model, version, stage, reason)
 
 
+def find(workspace: Workspace, name: str) -> Version:
+    """The registered version that a person means.
+
+    Args:
+        workspace: whose registry is asked.
+        name: `style-model@prod`, `style-model@v1.2.0`; `prod` and `v1.2.0` are those of the pipeline's model.
+
+    Raises:
+        ValueError: there is no such version, or none is prod.
+    """
+    model, wanted = named(name) or (MODEL, name)
+    versions = list_versions(workspace, model)
+    if wanted != PROD:
+        return of_name(versions, model, wanted)
+    prod = current(versions)
+    if prod is None:
+        raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{_maker(model)}` makes one")
+    return prod
+
+
 def resolve(workspace: Workspace, name: str) -> ResolvedModel:
     """The folder of a registered version, which never changes: what uses it may go on while the next one is promoted.
 
@@ -166,37 +178,32 @@ def resolve(workspace: Workspace, name: str) -> ResolvedModel:
         ValueError: there is no such version, or none is prod.
         RuntimeError: DVC does not have its bytes.
     """
-    parts = named(name)
-    if parts is None:
+    if named(name) is None:
         raise ValueError(f"{name!r} names no model: write {MODEL}@prod, or {MODEL}@v1.2.0")
-    model, wanted = parts
-    versions = list_versions(workspace, model)
-    if wanted == PROD:
-        prod = current(versions)
-        if prod is None:
-            raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{_maker(model)}` makes one")
-        wanted = prod.version
-    version = of_name(versions, model, wanted)
+    version = find(workspace, name)
+    model = version.model
     folder = workspace.models / model / version.version
     if not folder.is_dir():
         with lock(workspace, f"{model}-{version.version}", _WAIT_S):
             if not folder.is_dir():
-                _materialise(workspace, model, version.version, folder)
+                _materialise(workspace, version, folder)
     return ResolvedModel(folder, model, version.version, version.dataset)
 
 
-def _materialise(workspace: Workspace, model: str, version: str, folder: Path) -> None:
-    """Have DVC write a version's folder, complete or not at all."""
-    draft = folder.with_name(f".{version}-{os.getpid()}")
+def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
+    """Have DVC write a version's folder, complete or not at all; what is not in the cache comes from the remote."""
+    draft = folder.with_name(f".{version.version}-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    path = workspace.model_folder(model).relative_to(workspace.root).as_posix()
+    path = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     try:
-        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", f"{model}@{version}", "--out", str(draft))
+        with objects(workspace) as kept:
+            kept.fetch(version.bytes)  # by the remote of today: DVC would ask that of the version's own commit
+        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", version.name, "--out", str(draft))
         draft.replace(folder)
     except RuntimeError as error:
         raise RuntimeError(
-            f"the bytes of {model}@{version} are not in DVC's cache: `dvc pull` them ({error})"
+            f"the bytes of {version.name} cannot be had: `atelier models push` them where they are ({error})"
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -231,6 +238,7 @@ def _register(
         "manual": manual,
         "reasons": decision.reasons,
         "metrics": _metrics(made, model),
+        "software": f"{SOFTWARE} {code_revision()}".strip(),
     }
     add(workspace, model, version, commit(made, f"{model} {version}"), entry)
     return next(v for v in list_versions(workspace, model) if v.version == version)
