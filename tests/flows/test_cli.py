@@ -40,7 +40,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
 
 COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
 COMMANDS += ("models list", "models promote", "models import", "models export", "datasets show")
-COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor")
+COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor", "gc")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

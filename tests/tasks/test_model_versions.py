@@ -14,7 +14,7 @@ from atelier.tasks.pipeline import keep
 from atelier.tasks.registry import Staging, assign
 from atelier.tasks.rollback import before, rollback
 from atelier.tasks.verification import Verified, verify
-from atelier.tasks.versions import Decision, find, list_versions, register, resolve
+from atelier.tasks.versions import GateConfig, enter, find, list_versions, resolve
 from atelier.tasks.workspace import Workspace
 
 MODEL = "style-model"
@@ -103,8 +103,9 @@ def test_whole_to_the_last_bit(own: Workspace) -> None:
     resolve(own, "style-model@v1.1.0")
     found = verified(own)
     assert {name: one.problems for name, one in found.items()} == {f"{MODEL}@v1.{n}.0": () for n in range(3)}
-    # card and shards of the dataset, the training set's card, the model's two files, the log; and the four folders
-    assert found["style-model@v1.0.0"].files == 7 + 1 + 2 + 1 + 4
+    # card and shards of the dataset, the training set's card, the model's two files, the log, the evaluation's table;
+    # and the five folders
+    assert found["style-model@v1.0.0"].files == 7 + 1 + 2 + 1 + 1 + 5
 
 
 def test_what_is_missing_or_damaged_is_told_exactly(own: Workspace) -> None:
@@ -145,7 +146,10 @@ def test_the_model_of_a_style(own: Workspace) -> None:
     shutil.copytree(own.model, own.model_folder(name))
     (own.model_folder(name) / "samples.png").write_bytes(b"inks")
     keep(own, own.model_folder(name))
-    register(own, {"kid": {"ratio": 0.3}}, Decision(True, ("fine",)), name)
+    metrics = own.style_reports(name) / "evaluation.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(own.evaluation.read_text())
+    enter(own, own, GateConfig(), None, name)
     one = find(own, f"{name}@v1.0.0")
     with objects(own) as kept:
         assert set(outputs(own, one)) == {"data/dataset", "data/augmented", f"artifacts/{name}"}

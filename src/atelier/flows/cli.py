@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from atelier import __version__
-from atelier.flows.cli_models import datasets_app, encoders_app, models_app
+from atelier.flows.cli_models import datasets_app, encoders_app, gc, models_app
 from atelier.flows.cli_output import JsonOption, WorkspaceOption, result, say
 from atelier.tasks.workspace import Workspace
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(encoders_app, name="encoders")
+app.command("gc", epilog="Example: atelier gc --dry-run")(gc)
 
 
 class Start(StrEnum):

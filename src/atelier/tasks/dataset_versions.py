@@ -62,8 +62,8 @@ def list_datasets(workspace: Workspace, kept: Objects) -> list[DatasetVersion]:
             found.append(DatasetVersion(id, date, {}, 0, models, False, str(error)))
     if present and present.id not in trained:
         made = datetime.fromtimestamp((workspace.dataset / CARD).stat().st_mtime, UTC)
-        found.append(_described(present, made.isoformat(timespec="seconds"), (), now=True))
-    return sorted(found, key=lambda one: (datetime.fromisoformat(one.date), one.id), reverse=True)
+        found.insert(0, _described(present, made.isoformat(timespec="seconds"), (), now=True))
+    return sorted(found, key=lambda one: datetime.fromisoformat(one.date), reverse=True)  # of one second: as they were
 
 
 def find_dataset(workspace: Workspace, kept: Objects, name: str) -> DatasetVersion:

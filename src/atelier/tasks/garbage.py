@@ -68,7 +68,8 @@ def collect(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> Co
 
     places = worktrees(workspace)
     with ExitStack() as stack:
-        for place in places:
+        stack.enter_context(lock(workspace, "night"))
+        for place in {place.locks: place for place in places}.values():  # a night has its workspace's
             stack.enter_context(lock(place, "pipeline"))
             stack.enter_context(lock(place, "registry", _WAIT_S))
         repos = [stack.enter_context(Repo(str(place.root))) for place in places]

@@ -22,9 +22,10 @@ _IGNORED = """\
 /.atelier/
 /stylized/
 /reports/index.html
-/reports/evaluation/
 /reports/styles/
 /reports/comparison/
+/reports/datasets/
+/reports/models/
 """
 _DVC_CONFIG = """\
 [core]
