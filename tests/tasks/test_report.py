@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ import pytest
 from atelier.tasks.charts import curve, number, ratio_bar
 from atelier.tasks.dataset import Card, Shard, write_card
 from atelier.tasks.images import encode
-from atelier.tasks.night_record import Night
+from atelier.tasks.night_record import CAME, PICTURE, Night
 from atelier.tasks.registry import Version
 from atelier.tasks.report import Release, write_report
 
@@ -121,8 +122,11 @@ def last_night(name: str = "plain") -> Night:
 @pytest.fixture
 def page(tmp_path: Path) -> Page:
     root = fill(tmp_path / "lakeside")
-    sheet = root / "data/augmented/contact_sheet.png"
-    return Page(write_report(root, tmp_path / "out" / "index.html", release(), last_night(), sheet))
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in (CAME, PICTURE):
+        shutil.copyfile(root / "data/augmented/contact_sheet.png", left / name)
+    return Page(write_report(root, tmp_path / "out" / "index.html", release(), last_night(), left))
 
 
 def test_everything_is_there(page: Page) -> None:

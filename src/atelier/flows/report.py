@@ -42,8 +42,7 @@ def write(workspace: Workspace) -> Path:
         history=tuple(known),
         versions={name: version(name) for name in PACKAGES},
     )
-    sheet = night_record.folder(workspace) / night_record.PICTURE
-    return write_report(shown.root, workspace.report, release, night, sheet if sheet.is_file() else None)
+    return write_report(shown.root, workspace.report, release, night, night_record.folder(workspace))
 
 
 def summarize(workspace: Workspace) -> str:

@@ -61,7 +61,9 @@ def check_data(root: str) -> Looked:
     night = Workspace(Path(root))
     prod = versions.current(versions.list_versions(night.home))
     with shown("check") as report:
-        found = look(night.home, night, prod, Params(night.params).checks, report)
+        sheet = night_record.folder(night) / night_record.CAME
+        found = look(night.home, night, prod, Params(night.params).checks, sheet, report)
+    picture_artifact("data", sheet, "Pictures that came and went")
     create_markdown_artifact(data_checks.markdown(found.findings), key="data-checks")
     return found
 

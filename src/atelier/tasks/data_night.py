@@ -9,6 +9,9 @@ from pathlib import Path
 from atelier.tasks.data_checks import ChecksConfig, Finding, check
 from atelier.tasks.data_profile import Profile, cached, profile
 from atelier.tasks.dataset import Card, read_card
+from atelier.tasks.dataset_diff import diff_datasets
+from atelier.tasks.dataset_versions import find_dataset
+from atelier.tasks.objects import objects
 from atelier.tasks.processes import dvc
 from atelier.tasks.progress import Report, silent
 from atelier.tasks.registry import MODEL, Version
@@ -24,7 +27,12 @@ class Looked:
 
 
 def look(
-    workspace: Workspace, night: Workspace, prod: Version | None, config: ChecksConfig, report: Report = silent
+    workspace: Workspace,
+    night: Workspace,
+    prod: Version | None,
+    config: ChecksConfig,
+    sheet: Path,
+    report: Report = silent,
 ) -> Looked:
     """Compare a night's dataset with the one that `prod` was trained on; Ray must be connected.
 
@@ -33,6 +41,7 @@ def look(
         night: has the new dataset.
         prod: the version; without one, only what needs no comparison is checked.
         config: the limits.
+        sheet: PNG to write, of pictures that came and went; removed where there are none.
         report: hears of each picture that is looked at.
 
     Raises:
@@ -47,17 +56,21 @@ def look(
             card_before = read_card(folder)
             before = cached(card_before.id, cache) or profile(folder, cache, config.drift_sample, report=report)
     now = profile(night.dataset, cache, config.drift_sample, before, report)
-    findings = check(config, now, before, read_card(night.dataset), card_before)
-    return Looked(_changes(now, before), findings)
+    card_now = read_card(night.dataset)
+    return Looked(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
 
 
-def _changes(now: Profile, before: Profile | None) -> dict[str, dict[str, int]]:
-    changes = {}
-    for name in sorted(now.domains.keys() | (before.domains.keys() if before else set())):
-        new = set(now.domains[name].groups) if name in now.domains else set()
-        old = set(before.domains[name].groups) if before and name in before.domains else set()
-        changes[name] = {"added": len(new - old), "removed": len(old - new), "pictures": len(new)}
-    return changes
+def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) -> dict[str, dict[str, int]]:
+    sheet.unlink(missing_ok=True)
+    if prod is None:
+        return {name: {"added": card.rows(name), "removed": 0, "pictures": card.rows(name)} for name in card.domains}
+    with objects(night) as kept:
+        before, now = (find_dataset(night, kept, name) for name in (prod.version, "now"))
+        found = diff_datasets(night, kept, before, now, sheet)
+    return {
+        name: {"added": found.added[name], "removed": found.removed[name], "pictures": card.rows(name)}
+        for name in found.added
+    }
 
 
 @contextmanager

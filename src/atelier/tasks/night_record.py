@@ -15,6 +15,7 @@ UNCHANGED = "nothing changed"
 STOPPED = "stopped before training"
 FAILED = "failed"
 PICTURE = "canaries.png"
+CAME = "data.png"  # pictures that came and went
 
 
 @dataclass(frozen=True)

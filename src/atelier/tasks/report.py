@@ -15,7 +15,7 @@ from atelier.tasks import report_night
 from atelier.tasks.charts import curve, number
 from atelier.tasks.dataset import CARD, read_card
 from atelier.tasks.images import BadImage, decode
-from atelier.tasks.night_record import Night
+from atelier.tasks.night_record import CAME, PICTURE, Night
 from atelier.tasks.pages import before_and_after, data_uri, details, facts, figure, page, rows
 from atelier.tasks.registry import Version
 from atelier.tasks.report_measures import lookup, table
@@ -47,7 +47,7 @@ def write_report(
     out: Path,
     release: Release = Release(),
     night: Night | None = None,
-    sheet: Path | None = None,
+    pictures: Path | None = None,
 ) -> Path:
     """Write the report of a workspace.
 
@@ -56,7 +56,7 @@ def write_report(
         out: the HTML file to write.
         release: what the registry and the gate know.
         night: the last one.
-        sheet: picture of the canaries, if there is one.
+        pictures: folder of what it left: the canaries, and pictures that came and went.
 
     Returns:
         `out`.
@@ -65,13 +65,12 @@ def write_report(
     model = read_object(root / "artifacts/style-model/model.json")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name
-    canaries = _picture(sheet, SHEET_PX) if sheet else None
     sections = {
         "Last night": report_night.night(night) if night else "",
         "Before and after": _pairs(root / "reports/evaluation"),
-        "What changed in the data": report_night.data(night) if night else "",
+        "What changed in the data": report_night.data(night, _optional(pictures, CAME)) if night else "",
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
-        "Candidate and prod": report_night.beside_prod(night, canaries) if night else "",
+        "Candidate and prod": report_night.beside_prod(night, _optional(pictures, PICTURE)) if night else "",
         "The gate": _gate(release),
         "Version by version": report_night.past(release.history),
         "Training": _curves(root / "reports/training/plots/metrics"),
@@ -119,6 +118,10 @@ def _picture(path: Path, most_px: int) -> str | None:
     except (OSError, BadImage):
         return None
     return data_uri(picture, most_px)
+
+
+def _optional(folder: Path | None, name: str) -> str | None:
+    return _picture(folder / name, SHEET_PX) if folder else None
 
 
 def _pairs(folder: Path) -> str:

@@ -44,8 +44,13 @@ def night(found: Night) -> str:
     )
 
 
-def data(found: Night) -> str:
-    """What has come and gone since `prod` was trained, and what the checks say of it."""
+def data(found: Night, sheet: str | None) -> str:
+    """What has come and gone since `prod` was trained, and what the checks say of it.
+
+    Args:
+        found: the night.
+        sheet: pictures that came and went as a data URI, where there are any.
+    """
     if not found.data:
         return ""
     table = [
@@ -57,7 +62,9 @@ def data(found: Night) -> str:
     checks = rows(data_checks.HEADER, data_checks.rows(ordered))
     stopped = len(data_checks.problems(findings))
     summary = f"{len(findings)} checks, {f'{stopped} not passed' if stopped else 'all passed'}"
-    return rows(("", "added", "removed", "pictures"), table) + (checks if stopped else details(summary, checks))
+    pictures = figure(sheet, "Pictures that came and went since prod was trained.") if sheet else ""
+    counts = rows(("", "added", "removed", "pictures"), table)
+    return counts + pictures + (checks if stopped else details(summary, checks))
 
 
 def beside_prod(found: Night, sheet: str | None) -> str:
