@@ -1,5 +1,6 @@
 """The command `atelier`, run as a person runs it: in a process of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -23,7 +24,8 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     def make() -> Path:
         folder = tmp_path_factory.mktemp("home")
         for database in sorted(tmp_path_factory.getbasetemp().parent.glob("*/home*/prefect-*.db"))[:1]:
-            shutil.copy(database, folder)
+            with contextlib.suppress(FileNotFoundError):  # of another run, whose folders somebody sweeps
+                shutil.copy(database, folder)
         return folder
 
     return make

@@ -118,7 +118,8 @@ def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(s
     gone = {
         "prefect": {"url": "http://127.0.0.1:9/api", "home": str(state), "pid": ended.pid, "created": 0.0},
         # a pid that is another's now
-        "ray": {"address": "127.0.0.1:9", "token": "", "temp": str(state / "ray"), "pid": os.getpid(), "created": 0.0},
+        "ray": {"address": "127.0.0.1:9", "token": str(state / "ray.token"), "temp": str(state / "gone" / "ray")}
+        | {"pid": os.getpid(), "created": 0.0},
     }
     record.write_text(json.dumps(gone))
     assert control_plane.recorded() is not None

@@ -101,12 +101,12 @@ def control_plane_of(home: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def test_a_cluster_that_does_not_answer_is_told_at_once(atelier: Atelier, environment: dict[str, str]) -> None:
-    done = atelier("up", RAY_ADDRESS="127.0.0.1:9")
+def test_a_cluster_that_does_not_answer_is_told_at_once(atelier: Atelier, tmp_path: Path) -> None:
+    done = atelier("up", RAY_ADDRESS="127.0.0.1:9", ATELIER_HOME=str(tmp_path))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "no Ray cluster answers at 127.0.0.1:9" in line
-    assert not (Path(environment["ATELIER_HOME"]) / "control-plane.json").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_database(monkeypatch: pytest.MonkeyPatch) -> None:

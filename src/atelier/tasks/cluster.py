@@ -44,6 +44,7 @@ _NOT_FOR_A_HEAD = (
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
 SETTINGS_OF_A_CLUSTER = tuple(_LOOPBACK)  # a driver must have them as its cluster has
+_CLOCK_S = 10.0  # when a process began is told in the time of day: a clock that is set moves it
 _PROBE_S = 2.0
 _HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
@@ -388,7 +389,7 @@ def running(pid: int, created: float) -> bool:
     """Whether the process that had this pid when it was created is still there."""
     try:
         process = psutil.Process(pid)
-        return bool(abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE)
+        return bool(abs(process.create_time() - created) < _CLOCK_S and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
