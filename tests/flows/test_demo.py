@@ -1,17 +1,12 @@
 """The demo in miniature: real server, cluster, git, DVC and pictures; only the networks and the steps are tiny."""
 
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.flows.small import SHRUNK, set_params
@@ -121,27 +116,3 @@ def test_a_schedule_that_is_none(atelier: Atelier, workspace: Path) -> None:
     done = atelier("retrain", "--cron", "every night", "--workspace", workspace)
     assert done.returncode == 2
     assert "every night" in done.stderr.splitlines()[-1]
-
-
-def test_killed_in_the_middle_of_training_it_continues(
-    atelier: Atelier, environment: dict[str, str], workspace: Path
-) -> None:
-    set_params(workspace, steps=100, checkpoint_every=5, sample_every=50)
-    program = Path(sys.executable).with_name("atelier")
-    command = [str(program), "retrain", "--workspace", str(workspace)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoints = workspace / ".atelier" / "checkpoints"
-    deadline = time.monotonic() + 120
-    # when the second one begins, the first is whole and noted
-    while len(list(checkpoints.glob("*/checkpoint_*/"))) < 2:
-        assert process.poll() is None, "it ended before it had two checkpoints"
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive, "DVC and the stage die with the command"
-    done = atelier("retrain", "--workspace", workspace)
-    assert done.returncode == 0, done.stderr
-    assert "continuing from step" in done.stderr, "it began again from nothing"

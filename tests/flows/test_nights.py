@@ -215,7 +215,7 @@ def test_a_remote_that_is_down_keeps_prod_and_the_next_night_goes_on(studio: Stu
 def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environment: dict[str, str]) -> None:
     before = studio.standing()
     studio.learn_anew(3)
-    set_params(studio.root, steps=60, checkpoint_every=5)
+    set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -237,7 +237,7 @@ def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environme
     assert done.returncode == 0, done.stderr
     assert "continuing from step" in done.stderr, "it began again from nothing"
     assert studio.prod == "v1.3.0"
-    set_params(studio.root, steps=6, checkpoint_every=2)
+    set_params(studio.root, steps=6, checkpoint_every=2, workers=0)
 
 
 def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, environment: dict[str, str]) -> None:
@@ -283,7 +283,7 @@ def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
 ) -> None:
     before = studio.standing()
     studio.learn_anew(7)
-    set_params(studio.root, steps=60, checkpoint_every=5)
+    set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
     alone = environment | {"ATELIER_HOME": str(tmp_path)}  # a control plane of its own
