@@ -80,7 +80,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(plane.ray)
     assert control_plane.status() is None
-    seen = look()
+    seen = look(None)
     assert "does not answer: `atelier up` brings it back" in seen.story
     assert seen.prefect is not None
     assert (seen.prefect.url, seen.prefect.problem) == (plane.prefect_url, ""), "one that is down hides no other"
@@ -93,7 +93,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(mended.prefect)
     kill(mended.ray)
-    assert look().story.count("`atelier up` brings it back") == 2
+    assert look(None).story.count("`atelier up` brings it back") == 2
     again = control_plane.up(cpus=1)
     assert again.started == ("Prefect server", "Ray cluster")
     assert (again.prefect_url, again.ray_address) == (plane.prefect_url, plane.ray_address)
@@ -108,7 +108,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert left - {"lock", "prefect"} == {path.name for path in state.glob("prefect-*.db")}, "no record, no secret"
     assert not control_plane.down()
     assert control_plane.status() is None
-    assert look().story.startswith("nothing of atelier's is up")
+    assert look(None).story.startswith("nothing of atelier's is up")
 
 
 def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:

@@ -492,11 +492,11 @@ def down() -> None:
 
 
 @app.command(epilog="Example: atelier status")
-def status(as_json: JsonOption = False) -> None:
+def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """What is up, what is served, how the last night went, what is prod, and how much room there is."""
     from atelier.flows.status import look
 
-    found = look()
+    found = look(workspace)
     result(found, as_json, text=found.story)
 
 

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from atelier.flows import control_plane
 from atelier.flows.control_plane import ControlPlane
 from atelier.flows.prefect_server import ask, home
-from atelier.tasks import cluster
+from atelier.tasks import cluster, night_record
 from atelier.tasks.cluster import RayHead
+from atelier.tasks.night_record import FAILED, STOPPED
 from atelier.tasks.registry import list_models, list_versions
 from atelier.tasks.workspace import Workspace
 
@@ -111,6 +112,7 @@ class Status:
     ray: Cluster | None
     schedules: tuple[Schedule, ...]
     last_night: LastNight | None
+    came_to: str  # what the last night of this workspace came to, "" outside of workspaces
     prod: dict[str, str | None] | None  # version of each model that has any; None outside of workspaces
     disks: tuple[Disk, ...]
     problems: tuple[str, ...]  # parts that could not be asked
@@ -125,16 +127,21 @@ class Status:
         lines += [f"ray         {self.ray.story}"] if self.ray else []
         lines += [f"schedule    {schedule.story}" for schedule in self.schedules]
         lines += [f"last night  {self.last_night.story}"] if self.last_night else []
+        lines += [f"came to     {self.came_to}"] if self.came_to else []
         lines += [f"prod        {model} {version or 'has none'}" for model, version in (self.prod or {}).items()]
         lines += [f"disk        {disk.free_gb:.1f} GB free for {', '.join(disk.what)}" for disk in self.disks]
         lines += [f"problem     {problem}" for problem in self.problems]
         return "\n".join(lines)
 
 
-def look() -> Status:
-    """Look at everything; a few seconds at the most."""
+def look(start: Path | None) -> Status:
+    """Look at everything; a few seconds at the most.
+
+    Args:
+        start: where to look for a workspace; the current folder when None.
+    """
     plane = control_plane.recorded()
-    workspace = _workspace()
+    workspace = _workspace(start)
     problems: list[str] = []
     pool = ThreadPoolExecutor(4)
     try:
@@ -150,6 +157,7 @@ def look() -> Status:
             _answer(ray, "ray", problems),
             _answer(served, "schedules", problems) or (),
             _answer(night, "last night", problems),
+            _came_to(workspace),
             _answer(prod, "prod", problems),
             _disks(plane, workspace),
             tuple(problems),
@@ -166,11 +174,21 @@ def _answer(asked: "Future[T]", what: str, problems: list[str]) -> T | None:
         return None
 
 
-def _workspace() -> Workspace | None:
+def _workspace(start: Path | None) -> Workspace | None:
     try:
-        return Workspace.find()
+        return Workspace.find(start)
     except FileNotFoundError:
+        if start is not None:
+            raise
         return None
+
+
+def _came_to(workspace: Workspace | None) -> str:
+    night = night_record.last(workspace) if workspace else None
+    if night is None:
+        return ""
+    why = f": {night.reasons[0]}" if night.reasons and night.decision in (FAILED, STOPPED, "refused") else ""
+    return f"{night.decision} {night.version}".strip() + f"{why} ({_local(night.started)})"
 
 
 def _server(plane: ControlPlane | None) -> Server | None:
