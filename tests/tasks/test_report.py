@@ -132,7 +132,7 @@ def page(tmp_path: Path) -> Page:
 def test_everything_is_there(page: Page) -> None:
     assert page.titles == [
         "Last night", "Before and after", "What changed in the data", "How good it is", "Candidate and prod",
-        "The gate", "Version by version",
+        "Version by version",
         "Training", "What the model saw", "The pictures", "The model", "Made with",
     ]  # fmt: skip
     for text in ("lakeside", "71.3", "31.2", "0.437", "0.31 – 0.58", "0.491", "the file is empty", "promoted", "310",

@@ -86,7 +86,6 @@ def contrast(
     if "ssim" in metrics:  # what is made from noise has no picture before it
         drawn = group_weights(photo_groups, resamples[0], np.random.default_rng(resamples[1]))
         weights = np.concatenate([np.ones((1, len(photo_groups))), drawn])
-        differences["ssim.mean"] = _difference(*(weights @ values / weights.sum(1) for values in similarity))
         ours, theirs = (
             _ratios(
                 [batch.features for batch in work.stylized] + photos + paintings,
@@ -96,7 +95,8 @@ def contrast(
             )
             for work in (candidate, prod)
         )
-        differences |= {key: _difference(ours[key], theirs[key]) for key in ours}
+        differences = {key: _difference(ours[key], theirs[key]) for key in ours}
+        differences["ssim.mean"] = _difference(*(weights @ values / weights.sum(1) for values in similarity))
     style = [np.concatenate(layer).mean(0) for layer in zip(*(part.grams for part in paintings), strict=True)]
     results = [
         (
