@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, draw, set_params
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,3 +80,14 @@ def studio(atelier: Atelier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert count == 1
     params.write_text(text)
     return root
+
+
+@pytest.fixture
+def service() -> Iterator[ThreadingHTTPServer]:
+    """A server that keeps the messages that it is sent in `Service.messages`."""
+    Service.messages = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+    yield server
+    server.shutdown()
+    server.server_close()

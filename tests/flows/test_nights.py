@@ -3,6 +3,7 @@
 The tests are the nights of one workspace, in their order: each finds what the one before left.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ import psutil
 import pytest
 
 from atelier.tasks.processes import dvc, git
+from atelier.tasks.workspace import Workspace, lock
+from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, asked, draw, set_params
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,9 +39,10 @@ class Studio:
     restyled: Path
     atelier: Atelier = field(repr=False)
 
-    def night(self, *options: str, code: int = 0) -> dict[str, Any]:
+    def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
         """A night that ends with this exit code; what it came to."""
-        done = self.atelier("retrain", *options, "--workspace", self.root, "--json")
+        told = {"TEAM_CHAT": chat} if chat else {}
+        done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
         assert done.returncode == code, done.stderr + done.stdout
         found: dict[str, Any] = json.loads((self.root / ".atelier/last-night/night.json").read_text())
         assert found["problems"] == []
@@ -115,6 +120,10 @@ def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio)
     assert str(studio.photos) in night["reasons"][0]
     away.rename(studio.photos)
     assert studio.standing() == before
+    with lock(Workspace(studio.root), "night"):
+        second = studio.atelier("retrain", "--workspace", studio.root)
+    assert second.returncode == 1
+    assert "night is already running" in second.stderr
     assert studio.night()["decision"] == "nothing changed"
 
 
@@ -173,10 +182,19 @@ def test_a_training_that_diverges_is_not_tried_again(studio: Studio, plane: str)
     (studio.root / "params.yaml").write_text(text)
 
 
-def test_a_refused_candidate_stays_refused_and_leaves_everything(studio: Studio) -> None:
+def test_a_refused_candidate_stays_refused_and_leaves_everything(
+    studio: Studio, plane: str, service: ThreadingHTTPServer
+) -> None:
     before = studio.standing()
-    set_params(studio.root, max_kid_ratio=0.0)
-    night = studio.night()
+    set_params(studio.root, max_kid_ratio=0.0, urls="[TEAM_CHAT]")
+    night = studio.night(chat=f"json://127.0.0.1:{service.server_port}/take")
+    ((_, body),) = Service.messages
+    message = json.loads(body)
+    assert message["title"] == "studio: v1.1.0 refused"
+    assert "kid.ratio is" in message["message"]
+    assert plane.removesuffix("/api") in message["message"], "a link into Prefect"
+    assert base64.b64decode(message["attachments"][0]["base64"]).startswith(b"\x89PNG")
+    set_params(studio.root, urls="[]")
     assert (night["decision"], night["version"], night["previous"]) == ("refused", "v1.1.0", "v1.0.0")
     assert night["stages"]["train"] == "ran"
     assert set(night["differences"]) == {"kid.ratio", "style.ratio", "ssim.mean"}

@@ -3,9 +3,8 @@
 import base64
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,39 +15,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from atelier.flows.notification import Event, tell
 from atelier.flows.params import Params, render
 from atelier.tasks.notify_config import NotifyConfig
+from tests.flows.receiver import Service
 
 # Apprise reads all its services when it is first asked, and one of them tries an old module of Python's
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 TOKEN = "s3cr3t-t0k3n"
 EVENT = Event("refused", "studio", "v1.3.0 was refused", ("ssim is 0.31", "prod stays"), "http://localhost/report")
-
-
-class Service(BaseHTTPRequestHandler):
-    """Takes messages for /take, and those without attachments for /small; refuses all others."""
-
-    messages: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        takes = self.path.startswith("/take") or (self.path.startswith("/small") and b"base64" not in body)
-        if takes:
-            self.messages.append((self.path, body))
-        self.send_response(200 if takes else 403)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def service() -> Iterator[ThreadingHTTPServer]:
-    Service.messages = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def at(service: ThreadingHTTPServer, path: str, scheme: str = "json") -> str:

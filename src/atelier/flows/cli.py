@@ -198,12 +198,12 @@ def retrain(
         if cron:
             from atelier.flows.schedule import serve_nights
 
-            serve_nights(found.root, cron, timezone, trust)
+            serve_nights(found.root, cron, timezone, trust, say)
         else:
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.night_record import Night
 
-            night = flow.with_options(flow_run_name=f"retrain {found.name}")(str(found.root), trust=trust, dry=dry)
+            night = flow(str(found.root), trust=trust, dry=dry)
             assert isinstance(night, Night)  # a state that a flow returns is taken off by the call
             result(night, as_json, text=night.story)
 

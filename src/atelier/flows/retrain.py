@@ -18,6 +18,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
 from atelier.flows.cancellation import Cancelled, cancellable
@@ -40,6 +41,8 @@ from atelier.tasks.retrain_config import RetrainConfig
 from atelier.tasks.subscriptions import restyle
 from atelier.tasks.versions import Release
 from atelier.tasks.workspace import Workspace, lock
+
+APPROVE_WITHIN_S = 3600.0  # a night that is running ends first
 
 R = TypeVar("R")
 # what people are told of each decision; a dry night tells whoever started it
@@ -152,7 +155,13 @@ def notify(root: str, night: Night, link: str) -> list[str]:
     return tell(Params(workspace.params).notify, Event(kind, workspace.name, title, sentences, link, picture))
 
 
-@flow(name="retrain")
+def _named() -> str:
+    """What a run that nobody has named is called, like one of a schedule."""
+    root = Path(str(flow_run.parameters["root"]))
+    return f"{flow_run.flow_name} {Workspace(root).name}"
+
+
+@flow(name="retrain", flow_run_name=_named)
 def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[Night]:
     """Run the pipeline, judge the model, and put it to work if it passes.
 
@@ -171,7 +180,7 @@ def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[
     return _told(workspace, work)
 
 
-@flow(name="approve")
+@flow(name="approve", flow_run_name=_named)
 def approve(root: str, version: str = "", reason: str = "approved") -> Night | State[Night]:
     """Make a model that waits for approval `prod`, and put it to work.
 
@@ -195,15 +204,15 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
         nights.leave(workspace)
         _after(workspace, story, params, _Patience(params.retrain))
 
-    return _told(workspace, work)
+    return _told(workspace, work, wait_s=APPROVE_WITHIN_S)
 
 
-def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]") -> Night | State[Night]:
+def _told(workspace: Workspace, work: "Callable[[_Story, Params], None]", wait_s: float = 0.0) -> Night | State[Night]:
     """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
     context = FlowRunContext.get()
     story = _Story(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
     reap()
-    with lock(workspace, "night"), tags(workspace.name):
+    with lock(workspace, "night", wait_s), tags(workspace.name):
         try:
             with cancellable():
                 work(story, Params(workspace.params).check())

@@ -1,5 +1,6 @@
 """Schedule: nights on a timetable, and the approval that a night may wait for, as deployments that are served."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from prefect import serve
@@ -11,7 +12,7 @@ from prefect.types.entrypoint import EntrypointType
 from atelier.flows.retrain import approve, retrain
 
 
-def serve_nights(root: Path, cron: str, timezone: str, trust: bool) -> None:
+def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callable[[str], None]) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Args:
@@ -19,6 +20,7 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool) -> None:
         cron: five fields, such as "0 2 * * *".
         timezone: an IANA name, such as "Europe/Berlin".
         trust: as in `retrain`.
+        say: told in a sentence what is served.
 
     Raises:
         ValueError: the cron expression or the time zone is none.
@@ -45,4 +47,5 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool) -> None:
     # outside of a flow Prefect answers at once
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
+    say(f"serving retrain/{root.name} ({cron}, {timezone}) and approve/{root.name} until Ctrl-C")
     serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)

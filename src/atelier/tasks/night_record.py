@@ -47,7 +47,7 @@ class Night:
         """The run in a few lines."""
         by_state = {state: [n for n, s in self.stages.items() if s == state] for state in ("ran", "restored")}
         lines = [f"{state} {', '.join(names)}" for state, names in by_state.items() if names]
-        lines = lines or ["nothing changed: no stage had anything to do"]
+        lines = lines or ["no stage had anything to do"]
         lines += [f"model {self.version or 'not registered'}: {self.decision}", *(f"  {r}" for r in self.reasons)]
         lines += [f"{destination}: {became}" for destination, became in self.restyled.items()]
         lines += [f"problem: {problem}" for problem in self.problems]
