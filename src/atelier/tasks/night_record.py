@@ -8,6 +8,7 @@ from typing import Any
 from atelier.tasks.whole_files import write
 from atelier.tasks.workspace import Workspace
 
+PASSED = "passed"
 PROMOTED = "promoted"
 KEPT = "prod already"  # the same model, measured anew
 AWAITING = "awaiting approval"
