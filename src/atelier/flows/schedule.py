@@ -1,11 +1,14 @@
 """Schedule: nights on a timetable, and the approval that a night may wait for, as deployments that are served."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from prefect import serve
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
@@ -34,18 +37,30 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callabl
     # a night that meets the one before it is dropped, and a server that was away leaves no queue of nights behind
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     kind = EntrypointType.MODULE_PATH
+    name = _free_name(root)
     nightly = retrain.to_deployment(
-        root.name,
+        name,
         schedule=schedule,
         parameters={"root": str(root), "trust": trust},
         concurrency_limit=alone,
         entrypoint_type=kind,
     )
     approval = approve.to_deployment(
-        root.name, parameters={"root": str(root)}, concurrency_limit=alone, entrypoint_type=kind
+        name, parameters={"root": str(root)}, concurrency_limit=alone, entrypoint_type=kind
     )
     # outside of a flow Prefect answers at once
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
-    say(f"serving retrain/{root.name} ({cron}, {timezone}) and approve/{root.name} until Ctrl-C")
+    say(f"serving retrain/{name} ({cron}, {timezone}) and approve/{name} until Ctrl-C")
     serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)
+
+
+def _free_name(root: Path) -> str:
+    """What the workspace's deployments are called: as it is, unless those of another one are."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"{retrain.name}/{root.name}")
+        except ObjectNotFound:
+            return root.name
+    taken = found.parameters.get("root") != str(root)
+    return f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}" if taken else root.name
