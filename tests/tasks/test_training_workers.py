@@ -101,6 +101,7 @@ def _wait(run: Path) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_two_killed_workers_end_with_the_same_tensors(data: Path, tmp_path: Path) -> None:
     import ray
 

@@ -50,6 +50,7 @@ def list_datasets(workspace: Workspace, kept: Objects) -> list[DatasetVersion]:
     present = read_card(workspace.dataset) if (workspace.dataset / CARD).is_file() else None
     found = []
     for id, versions in trained.items():
+        versions.reverse()  # the oldest first, also of those of one second
         versions.sort(key=lambda version: datetime.fromisoformat(version.registered))
         date, models = versions[0].registered, tuple(version.name for version in versions)
         if present and present.id == id:
