@@ -81,7 +81,9 @@ def studio(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactor
     archive = draw(folder / "archive", 9, [1], 1)
     root, remote = folder / "studio", folder / "remote"
     assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
-    set_params(root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0)
+    set_params(
+        root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0, start_from="prod"
+    )
     set_params(root, subscriptions=f"[{{source: {archive}, destination: {folder / 'restyled'}}}]")
     dvc(root, "remote", "add", "--default", "vault", str(remote))
     git(root, "commit", "--quiet", "--all", "--message", "our remote, our parameters")
@@ -225,6 +227,8 @@ def test_a_remote_that_is_down_keeps_prod_and_the_next_night_goes_on(studio: Stu
     assert (night["decision"], night["version"]) == ("promoted", "v1.2.0")
     assert set(night["stages"].values()) == {"unchanged"}
     assert studio.prod == "v1.2.0"
+    model = json.loads((studio.root / "artifacts/style-model/model.json").read_text())
+    assert model["train"]["start_from"] == "v1.0.0", "it goes on from what was prod"
     assert os.readlink(studio.restyled / "current") == "v1.2.0"  # noqa: PTH115
     assert len(list((studio.restyled / "v1.2.0").glob("*.png"))) == 3
     assert len(list((studio.restyled / "v1.0.0").glob("*.png"))) == 3

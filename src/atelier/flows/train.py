@@ -1,5 +1,6 @@
 """Train: the training set becomes a model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -21,6 +22,7 @@ def train(root: str) -> work.TrainSummary:
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
     start = pinned(workspace)
+    config = replace(config, start_from=start)  # what `prod` was when there was something to learn
     initial = None if start == SCRATCH else resolve(workspace.home, f"{MODEL}@{start}").path
     with shown("train") as report:
         summary = work.train(

@@ -78,7 +78,8 @@ class TrainConfig:
     )
     keep_checkpoints: int = field(default=2, metadata={"description": "last checkpoints that are kept", "ge": 1})
     start_from: str = field(
-        default="scratch", metadata={"description": "scratch, or the version whose weights are the first, like v1.2.0"}
+        default="scratch",
+        metadata={"description": "scratch, or the version whose weights are the first, like v1.2.0 or prod"},
     )
     shuffle_rows: int = field(
         default=4096,
