@@ -3,9 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
-# three files at a time, each with a control plane of its own where it needs one: they wait for processes half of their
-# time. In their own order, the longest come first
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-all bench lint clean
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from atelier.flows import control_plane
+from atelier.flows import control_plane, prefect_server
 from atelier.flows.prefect_server import PrefectServer
 from atelier.flows.status import look
+from atelier.tasks import cluster
 from atelier.tasks.cluster import RayHead, UsersCluster
 from tests.flows.small import asked
 
@@ -32,6 +33,9 @@ def state(new_home: Callable[[], Path]) -> Iterator[Path]:
         patch.setenv("ATELIER_HOME", str(folder))
         for name in ("PREFECT_API_URL", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
             patch.delenv(name, raising=False)
+        # what is killed here gets its ports back: nobody else looks for any there meanwhile
+        patch.setattr(prefect_server, "FIRST_PORT", 4700)
+        patch.setattr(cluster, "FIRST_PORT", 23001)
         yield folder
         control_plane.down()
 

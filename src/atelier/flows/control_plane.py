@@ -133,7 +133,9 @@ def _mend(
         if ray is None:
             gone = before.ray if before and isinstance(before.ray, RayHead) else None
             folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
-            ray = new_head = cluster.start_head(home(), folder / "ray", cpus=cpus, instead_of=gone)
+            ray = new_head = cluster.start_head(
+                home(), folder / "ray", first_port=cluster.FIRST_PORT, cpus=cpus, instead_of=gone
+            )
             if gone:
                 shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)
         if server is None:
