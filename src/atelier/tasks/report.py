@@ -72,7 +72,7 @@ def write_report(
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
         "Candidate and prod": report_night.beside_prod(night, _optional(pictures, PICTURE)) if night else "",
         # a night that judged has told of it above
-        **({} if night and night.version else {"The gate": _gate(release)}),
+        **({} if night and night.version and night.reasons else {"The gate": _gate(release)}),
         "Version by version": report_night.past(release.history),
         "Training": _curves(root / "reports/training/plots/metrics"),
         "What the model saw": _sheet(root / "data/augmented/contact_sheet.png", "originals and their variants"),

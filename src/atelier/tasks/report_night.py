@@ -28,7 +28,7 @@ def night(found: Night) -> str:
     if found.decision == FAILED:
         said += "<p>The workspace and prod are as they were; the next run continues where this one stopped.</p>"
     steps = [(name, found.stages.get(name, ""), f"{seconds:,.1f} s") for name, seconds in found.seconds.items()]
-    cost: dict[str, object] = {"began": found.started, "took": f"{60 * found.hours:,.1f} min"}
+    cost: dict[str, object] = {"began": found.started, "took": _duration(3600 * found.hours)}
     if found.cpus:
         held = f"{found.cpus * found.hours:.2f} CPU hours, {found.gpus * found.hours:.2f} GPU hours"
         cost["cost at most"] = f"{held} (the time times the cluster's {found.cpus} CPUs and {found.gpus} GPUs)"
@@ -105,6 +105,10 @@ def past(versions: Sequence[Version]) -> str:
         if chart := history(name, points):
             charts.append(f'<figure class="chart"><figcaption>{escape(name)}</figcaption>{chart}</figure>')
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
 
 
 def _signed(value: float) -> str:
