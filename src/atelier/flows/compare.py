@@ -19,6 +19,7 @@ from atelier.flows.reaping import claim, reap
 from atelier.tasks import cluster, telling
 from atelier.tasks import comparison as work
 from atelier.tasks.comparison import Candidate, Comparison, Measured, Terms
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.progress import Progress
 from atelier.tasks.workspace import Workspace
 
@@ -80,7 +81,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
                 if isinstance(found, Measured):
                     measured[name] = found
                 else:
-                    failed[name] = " ".join(str(found).split()) or type(found).__name__
+                    failed[name] = in_a_line(found)
     if not measured:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]

@@ -22,6 +22,7 @@ from atelier.tasks import cluster
 from atelier.tasks import styles as work
 from atelier.tasks.dataset import read_card
 from atelier.tasks.evaluation import EvaluateConfig
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.progress import Progress
 from atelier.tasks.training import TrainConfig
 from atelier.tasks.training_placement import place
@@ -115,7 +116,7 @@ def each_style(root: str) -> list[Style]:
                         raise found
                     done.append(Style(style, found, release(root, style, params.evaluate, params.gate)))
                 except Exception as error:  # noqa: BLE001 (the others go on; told at the end)
-                    failed[style] = " ".join(str(error).split()) or type(error).__name__
+                    failed[style] = in_a_line(error)
     rows = [_row(style.release) for style in done]
     create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
     if failed:

@@ -23,6 +23,7 @@ from atelier.flows.reaping import claim, reap
 from atelier.flows.report import write
 from atelier.tasks import data_checks, night_record
 from atelier.tasks.data_night import Looked
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.gate import Contest
 from atelier.tasks.night_record import AWAITING, FAILED, KEPT, PROMOTED, STOPPED, UNCHANGED, Night
 from atelier.tasks.notify_config import Kind
@@ -73,8 +74,7 @@ class Story:
         try:
             yield
         except Exception as error:  # noqa: BLE001 (the decision stands; told in the report)
-            reason = " ".join(str(error).split()) or type(error).__name__
-            self.tell(problems=(*self.night.problems, f"{what} failed: {reason}; the next night tries again"))
+            self.tell(problems=(*self.night.problems, f"{what} failed: {in_a_line(error)}; the next night tries again"))
 
     def looked(self, found: Looked) -> None:
         """Say what the data are like; where a check has not passed, that is the end of the night."""
@@ -137,8 +137,7 @@ def told(workspace: Workspace, work: Callable[[Story, Params], None], wait_s: fl
         except Cancelled:
             return states.Cancelled(message="the same command again continues")
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            story.tell(decision=STOPPED if isinstance(error, Stopped) else FAILED, reasons=(reason,))
+            story.tell(decision=STOPPED if isinstance(error, Stopped) else FAILED, reasons=(in_a_line(error),))
             story.end()
             raise
         night = story.end()

@@ -18,6 +18,7 @@ from atelier.flows.control_plane import ControlPlane
 from atelier.flows.prefect_server import ask, home
 from atelier.tasks import cluster, night_record
 from atelier.tasks.cluster import RayHead
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.night_record import FAILED, STOPPED
 from atelier.tasks.registry import list_models, list_versions
 from atelier.tasks.workspace import Workspace
@@ -170,7 +171,7 @@ def _answer(asked: "Future[T]", what: str, problems: list[str]) -> T | None:
     try:
         return asked.result()
     except Exception as error:  # noqa: BLE001 - what is down is told, beside what is up
-        problems.append(f"{what}: {' '.join(str(error).split()) or type(error).__name__}")
+        problems.append(f"{what}: {in_a_line(error)}")
         return None
 
 

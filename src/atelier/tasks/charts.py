@@ -50,17 +50,17 @@ def curve(name: str, points: Sequence[Point]) -> str:
     )
 
 
-def history(name: str, points: Sequence[tuple[str, float | None, bool]]) -> str:
+def history(name: str, points: Sequence[tuple[str, float, bool]]) -> str:
     """A measure over the versions of a model: dots on a line, hollow for versions that were refused.
 
     Args:
         name: what is plotted, shown to screen readers.
-        points: version, value (None where it was not measured) and whether it passed, in order.
+        points: version, value (NaN where it was not measured) and whether it passed, in order.
     """
-    known = [(index, *point) for index, point in enumerate(points) if point[1] is not None and math.isfinite(point[1])]
+    known = [(index, *point) for index, point in enumerate(points) if math.isfinite(point[1])]
     if len(known) < 2:
         return ""
-    values = [value for _, _, value, _ in known if value is not None]
+    values = [value for _, _, value, _ in known]
     low, high = min(values), max(values)
     if high == low:
         low, high = low - 0.5, high + 0.5
@@ -70,7 +70,7 @@ def history(name: str, points: Sequence[tuple[str, float | None, bool]]) -> str:
         x = LEFT + 6 + index / (len(points) - 1) * (WIDTH - LEFT - RIGHT - 12)
         return x, TOP + (high - value) / (high - low) * (floor - TOP)
 
-    places = [(*place(index, value or 0.0), version, passed) for index, version, value, passed in known]
+    places = [(*place(index, value), version, passed) for index, version, value, passed in known]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in places)
     dots = "".join(
         f'<circle class="{"dot" if passed else "refused"}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import nn
 
 from atelier.models import encoders
 from atelier.tasks.data_profile import COLOURS, ENCODER
+from atelier.tasks.dataset import read_pictures
 from atelier.tasks.images import Pixels, decode
 from atelier.tasks.measuring import square
 
@@ -28,13 +27,7 @@ def look(shard: Path, ids: Sequence[str], weights: Path) -> dict[str, np.ndarray
     Returns:
         What `describe` says of each, by id.
     """
-    file = pq.ParquetFile(shard)
-    data: dict[str, bytes] = {}
-    for group in range(file.num_row_groups):
-        wanted = pc.is_in(file.read_row_group(group, ["id"])["id"], pc.cast(list(ids), "string"))
-        if pc.any(wanted).as_py():
-            rows = file.read_row_group(group, ["id", "image"]).filter(wanted)
-            data |= {row["id"]: row["image"]["bytes"] for row in rows.to_pylist()}
+    data = read_pictures(shard, ids)
     found = list(data)
     looks = describe([decode(data[id]) for id in found], weights)
     return dict(zip(found, looks, strict=True))

@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.whole_files import write
@@ -123,6 +124,18 @@ def read_rows(
     if not shards:
         return SCHEMA.empty_table().select(names)
     return pa.concat_tables(pq.read_table(folder / s.file, columns=names, partitioning=None) for s in shards)
+
+
+def read_pictures(shard: Path | BinaryIO, ids: Sequence[str]) -> dict[str, bytes]:
+    """The encoded pictures of some rows of a shard, by id; row groups without any are not read."""
+    parquet, wanted = pq.ParquetFile(shard), pa.array(list(ids), pa.string())
+    found: dict[str, bytes] = {}
+    for group in range(parquet.num_row_groups):
+        here = pc.is_in(parquet.read_row_group(group, ["id"])["id"], wanted)
+        if pc.any(here).as_py():
+            rows = parquet.read_row_group(group, ["id", "image"]).filter(here)
+            found |= {row["id"]: row["image"]["bytes"] for row in rows.to_pylist()}
+    return found
 
 
 def write_card(folder: Path, card: Card) -> None:

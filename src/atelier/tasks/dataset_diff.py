@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.contact_sheet import contact_sheet
-from atelier.tasks.dataset import Shard
+from atelier.tasks.dataset import Shard, read_pictures
 from atelier.tasks.dataset_versions import DatasetVersion, Open, card_of, reader
 from atelier.tasks.images import Pixels, decode, encode
 from atelier.tasks.objects import Objects
@@ -133,11 +132,5 @@ def _pictures(open: Open, shards: Iterable[Shard], ids: list[str]) -> dict[str, 
     found: dict[str, bytes] = {}
     for shard in shards if ids else ():
         with open(shard.file) as file:
-            parquet = pq.ParquetFile(file)
-            for group in range(parquet.num_row_groups):
-                if not set(ids) & set(parquet.read_row_group(group, ["id"])["id"].to_pylist()):
-                    continue
-                table = parquet.read_row_group(group, ["id", "image"])
-                rows = table.filter(pc.field("id").isin(ids)).to_pylist()
-                found |= {row["id"]: row["image"]["bytes"] for row in rows}
+            found |= read_pictures(file, ids)
     return found

@@ -15,6 +15,11 @@ class StageFailed(RuntimeError):  # noqa: N818  it tells what another process me
         self.again = again  # whether the same again may end better
 
 
+def in_a_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def tell(workspace: Workspace, stage: str, error: Exception) -> None:
     """Leave word of a failure.
 
@@ -26,7 +31,7 @@ def tell(workspace: Workspace, stage: str, error: Exception) -> None:
     from atelier.models.watchdog import TrainingStopped
 
     again = not isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | TrainingStopped)
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = in_a_line(error)
     write(_file(workspace, stage), json.dumps({"reason": reason, "again": again}).encode())
 
 

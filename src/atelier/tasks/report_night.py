@@ -1,12 +1,12 @@
 """The report's sections about a night: what it did, what came into the data, and candidate beside `prod`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from atelier.tasks import data_checks
 from atelier.tasks.charts import history, number
 from atelier.tasks.data_checks import Finding
+from atelier.tasks.gate import value
 from atelier.tasks.night_record import FAILED, PROMOTED, STOPPED, UNCHANGED, Night
 from atelier.tasks.pages import details, facts, figure, rows
 from atelier.tasks.registry import Version
@@ -101,7 +101,7 @@ def past(versions: Sequence[Version]) -> str:
     shown = list(reversed(versions[:SHOWN]))
     charts = []
     for key, name in NAMES.items():
-        points = [(v.version, _value(v.metrics, key), v.passed) for v in shown]
+        points = [(v.version, value(v.metrics, key), v.passed) for v in shown]
         if chart := history(name, points):
             charts.append(f'<figure class="chart"><figcaption>{escape(name)}</figcaption>{chart}</figure>')
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
@@ -113,10 +113,3 @@ def _duration(seconds: float) -> str:
 
 def _signed(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
-
-
-def _value(metrics: Mapping[str, Any], key: str) -> float | None:
-    section, _, name = key.partition(".")
-    found = metrics.get(section)
-    value = found.get(name) if isinstance(found, dict) else None
-    return float(value) if isinstance(value, int | float) else None

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,6 @@ class Release:
     decision: str
     reasons: tuple[str, ...]
     new: bool  # registered by this call; False when these bytes had a version already
-    previous_metrics: Metrics = field(default_factory=dict, repr=False)
 
 
 def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
@@ -98,7 +97,8 @@ def enter(
     """
     with lock(workspace, "registry", _WAIT_S):
         versions = list_versions(workspace, model)
-        before = current(versions)
+        prod_now = current(versions)
+        previous = prod_now.version if prod_now else None
         standing = _of_bytes(versions, _bytes(made, model))
         new = standing is None
         if standing is None:
@@ -106,11 +106,10 @@ def enter(
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
                 style = _facts(made, model).get("style_domain", "")
-                return Release(model, "", style, before.version if before else None, word, decision.reasons, False)
+                return Release(model, "", style, previous, word, decision.reasons, False)
             standing = _register(workspace, made, model, decision, config.mode == "manual", versions)
         word, reasons = _word(workspace, standing)
-        previous, metrics = (before.version, before.metrics) if before else (None, {})
-        return Release(model, standing.version, standing.style, previous, word, reasons, new, metrics)
+        return Release(model, standing.version, standing.style, previous, word, reasons, new)
 
 
 def release(workspace: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL) -> Release:
