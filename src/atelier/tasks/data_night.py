@@ -10,7 +10,7 @@ from atelier.tasks.data_checks import ChecksConfig, Finding, check
 from atelier.tasks.data_profile import Profile, cached, profile
 from atelier.tasks.dataset import Card, read_card
 from atelier.tasks.dataset_diff import diff_datasets
-from atelier.tasks.dataset_versions import find_dataset
+from atelier.tasks.dataset_versions import card_of, find_dataset
 from atelier.tasks.objects import objects
 from atelier.tasks.processes import dvc
 from atelier.tasks.progress import Report, silent
@@ -52,9 +52,12 @@ def look(
     before: Profile | None = None
     card_before: Card | None = None
     if prod is not None:
-        with _dataset_of(workspace, prod) as folder:
-            card_before = read_card(folder)
-            before = cached(card_before.id, cache) or profile(folder, cache, config.drift_sample, report=report)
+        with objects(workspace) as kept:
+            card_before = card_of(workspace, kept, find_dataset(workspace, kept, prod.version))
+        before = cached(card_before.id, cache)
+        if before is None:  # as on another machine than the one that trained it
+            with _dataset_of(workspace, prod) as folder:
+                before = profile(folder, cache, config.drift_sample, report=report)
     now = profile(night.dataset, cache, config.drift_sample, before, report)
     card_now = read_card(night.dataset)
     return Looked(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
