@@ -10,7 +10,8 @@ files    decoding and encoding alone, in the same processes
 loop     the reference test script's way: one picture at a time, float32 in eager PyTorch, all cores, decode and save
 job      `stylize` on a Ray cluster of its own with as many CPUs as cores: rate from the first finished block on, in
          windows; and with one CPU, where one worker with one thread does all
-memory   the job at 1,000 and at 10,000 pictures of 64²: the most that driver and workers hold together
+memory   the job at 1,000 and at 10,000 pictures of 64²: the most that driver and workers hold together; in runs of
+         their own, since looking costs a few hundredths of a core
 
 Rates are images a second, medians with quartiles. The ceiling is the slower of the quickest `forward` and of `files`.
 """
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +99,8 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
     return {"loop": rates[10:]}
 
 
-def job(model: Path, archive: Path, cpus: int) -> dict[str, Any]:
-    """The bulk job: rates of its windows, seconds before the first block, and the memory that it held at most."""
+def job(model: Path, archive: Path, cpus: int, memory: bool) -> dict[str, Any]:
+    """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
     import ray
 
     from atelier.tasks.lineage import identify
@@ -113,7 +115,7 @@ def job(model: Path, archive: Path, cpus: int) -> dict[str, Any]:
 
     ray.init(num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False)
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, Memory() as memory:
+    with tempfile.TemporaryDirectory() as folder, Memory() if memory else nullcontext([0]) as held:
         destination = Path(folder) / "out"
         identity = identify(model, "benchmark", "")
         summary = stylize(str(archive), destination, model, StylizeConfig(), identity, report, connect=lambda: None)
@@ -128,7 +130,7 @@ def job(model: Path, archive: Path, cpus: int) -> dict[str, Any]:
             rates.append((count - had) / (now - then))
             then, had = now, count
     return {
-        "plan": plan, "rates": rates, "overall": summary.images_per_second, "peak_gb": max(memory) / 1e9,
+        "plan": plan, "rates": rates, "overall": summary.images_per_second, "peak_gb": max(held) / 1e9,
         "seconds_to_the_first_block": done[0][0] - begun,
     }  # fmt: skip
 
@@ -197,9 +199,12 @@ def write_archive(folder: Path, pictures: int, size: int, source: Path | None) -
     return different
 
 
-def side(name: str, model: Path, where: Path, processes: int = 1, cpus: int = 1) -> list[dict[str, Any]]:
+def side(
+    name: str, model: Path, where: Path, processes: int = 1, cpus: int = 1, memory: bool = False
+) -> list[dict[str, Any]]:
     """Run one side in so many processes at once."""
     command = [sys.executable, __file__, str(where), "--side", name, "--model", str(model), "--cpus", str(cpus)]
+    command += ["--memory"] if memory else []
     threads = {} if name == "loop" else {"OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | threads) for _ in range(processes)]
     answers = [process.communicate()[0] for process in running]
@@ -229,10 +234,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="model folder; the starter model otherwise")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--cpus", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     model = (arguments.model or starter()).resolve()
     if arguments.side == "job":
-        print(json.dumps(job(model, arguments.folder, arguments.cpus)))
+        print(json.dumps(job(model, arguments.folder, arguments.cpus, arguments.memory)))
         return
     if arguments.side:
         files = sorted(arguments.folder.iterdir())[:DIFFERENT]
@@ -252,8 +258,10 @@ def main() -> None:
         result["loop"] = spread(side("loop", model, root / "archive")[0]["loop"])
         for name, cpus in (("job", cores), ("job with one worker", 1)):
             (found,) = side("job", model, root / "archive", cpus=cpus)
+            del found["peak_gb"]
             result[name] = found | {"rates": spread(found["rates"])}
-        held = [side("job", model, root / where, cpus=cores)[0]["peak_gb"] for where in ("few", "many")]
+        sides = (side("job", model, root / where, cpus=cores, memory=True) for where in ("few", "many"))
+        held = [found["peak_gb"] for (found,) in sides]
     ceiling = min(max(rate["median"] for rate in result["forward"].values()), result["files"]["median"])
     rate = result["job"]["rates"]["median"]
     result["peak_gb at 1,000 and 10,000 pictures"] = [round(gb, 3) for gb in held]

@@ -6,6 +6,7 @@ user and carries no time, so that equal work gives equal bytes.
 
 import hashlib
 import json
+import re
 import subprocess
 from dataclasses import astuple, dataclass, field
 from functools import lru_cache
@@ -26,6 +27,7 @@ XMP = "http://ns.adobe.com/xap/1.0/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 OURS = "urn:atelier:lineage:1"
 IDENTITY = ("model", "version", "method", "dataset", "weights")  # as ModelIdentity has them
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\ud800-\\udfff\\ufffe-\\U0010ffff]")
 MAX_PACKET_BYTES = 60_000  # what one JPEG segment holds
 
 
@@ -174,4 +176,4 @@ def read(data: bytes) -> Lineage | None:
 
 def _printable(value: str) -> str:
     """Without the control characters that XML cannot hold."""
-    return "".join(c if ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF and ord(c) < 0xFFFE else " " for c in value)
+    return UNPRINTABLE.sub(" ", value)

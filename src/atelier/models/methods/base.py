@@ -182,7 +182,8 @@ def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     height, width = images.shape[2:]
     x = pad(to_float(images, next(generator.parameters()).device), MULTIPLE, MINIMUM)
     with torch.inference_mode():
-        y = torch.lerp(x, generator(x).float().clamp(-1, 1), strength)
+        y = generator(x).float().clamp(-1, 1)
+        y = y if strength == 1 else torch.lerp(x, y, strength)
     return as_given(y[:, :, :height, :width], images)
 
 
