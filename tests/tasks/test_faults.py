@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from atelier.models.controls import Controls
+from atelier.tasks.commission import TASKS, Order
 from atelier.tasks.destination import LocalFolder
 from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.job import open_job
 from atelier.tasks.lineage import identify
 from atelier.tasks.listing import listing
-from atelier.tasks.stylist import TASKS, Order, Stylist
+from atelier.tasks.stylist import Stylist
 from atelier.tasks.stylize_config import StylizeConfig
 
 
@@ -95,7 +96,7 @@ def test_a_failing_disk_stops_the_worker_and_the_next_one_completes(
         stylist = _stylist(out, tiny_model)
         failing = FailingOnce(out)
         failing.step, failing.good = step, good
-        stylist.destination = failing
+        stylist.write.destination = failing
         answer = stylist(tasks)
         assert answer["state"].to_pylist() == ["pending"]
         assert "Input/output error): mend that and run the same command again" in answer["reason"].to_pylist()[0]

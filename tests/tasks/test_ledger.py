@@ -1,3 +1,5 @@
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -86,21 +88,41 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     assert sorted(rows["output"].to_pylist()) == ["y", "z"]
 
 
+class Died(Exception):  # noqa: N818
+    """What a kill does to a worker."""
+
+
+def die(marks: Marks, names: Sequence[str], victim: str, stage: str) -> list[str]:
+    """Work on a block until one input kills the worker at a stage; what had ended by then."""
+    ended: list[str] = []
+
+    def work(rows: list[Row]) -> list[str]:
+        for row in rows:
+            if row.input == victim:
+                marks.enter(victim, stage)
+                raise Died
+        return [row.input for row in rows]
+
+    def crashed(row: Row, stage: str) -> str:
+        return f"{row.input} crashed at {stage}"
+
+    with contextlib.suppress(Died):
+        for end in marks.watched([Row(name, "") for name in names], work, crashed):
+            ended.append(end)
+    return ended
+
+
 def test_marks_tell_what_a_worker_had_in_hand_when_it_died(tmp_path: Path) -> None:
     marks, after = Marks(tmp_path / "inflight"), Marks(tmp_path / "inflight")
+    other = Marks(tmp_path / "inflight", "stylize")
     marks.clear()
-    assert not marks.take(["a", "b"])
-    marks.enter("a", "stylize")  # says nothing of a block
-    assert after.take(["a", "b"])
-    assert not after.take(["a"])  # another block
-    assert after.take_alone("a") == ""
-    assert marks.take_alone("a") == "decode"
-    after.enter("a", "stylize")
-    assert marks.take_alone("a") == "stylize"
-    marks.leave_alone("a")
-    marks.leave_alone("a")
-    assert marks.take_alone("a") == ""
-    marks.leave(["a", "b"])
-    assert not marks.take(["a", "b"])
+    assert die(marks, "ab", "b", "decode") == []
+    assert die(after, "cd", "", "") == ["c", "d"], "another block"
+    assert die(other, "ab", "", "") == ["a", "b"], "another stage of it"
+    assert die(after, "ab", "b", "stylize") == ["a"], "alone, and dead again"
+    assert die(marks, "ab", "b", "") == ["a", "b crashed at stylize"]
+    assert list((tmp_path / "inflight").iterdir()) == []
+    assert die(marks, "ab", "", "") == ["a", "b"], "what has ended is forgotten"
+    assert die(marks, "ab", "b", "decode") == []
     marks.clear()
     assert list((tmp_path / "inflight").iterdir()) == []

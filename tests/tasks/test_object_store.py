@@ -21,6 +21,7 @@ import torch
 
 from atelier.models.controls import Controls
 from atelier.tasks.bounds import Bounds
+from atelier.tasks.commission import TASKS, Order
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import decode, encode
@@ -30,7 +31,7 @@ from atelier.tasks.lineage import identify
 from atelier.tasks.listing import listing
 from atelier.tasks.object_store import ObjectStore
 from atelier.tasks.sources import list_entries, read
-from atelier.tasks.stylist import TASKS, Order, Stylist
+from atelier.tasks.stylist import Stylist
 from atelier.tasks.stylize_config import StylizeConfig
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")

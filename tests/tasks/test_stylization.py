@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from atelier.models import artifact
 from atelier.models.controls import Controls
 from atelier.tasks import lineage
+from atelier.tasks.commission import ENTRY, RESULTS, TASKS, Order
 from atelier.tasks.destination import LocalFolder
 from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import decode
@@ -29,9 +30,10 @@ from atelier.tasks.job import open_job
 from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import ModelIdentity, identify
 from atelier.tasks.progress import Progress
-from atelier.tasks.stylist import ENTRY, RESULTS, TASKS, Order, Stylist
+from atelier.tasks.stylist import Stylist
 from atelier.tasks.stylization import stylize
 from atelier.tasks.stylize_config import StylizeConfig
+from tests.tasks.test_ledger import die
 
 # Ray Data sets its own deprecated attribute
 CONFIG = StylizeConfig(format="png")
@@ -43,13 +45,13 @@ from atelier.tasks.lineage import identify
 from atelier.tasks.stylization import stylize
 from atelier.tasks.stylize_config import StylizeConfig
 
-source, destination, model, address, extra = sys.argv[1:]
+source, destination, model, address, extra, stages = sys.argv[1:]
 options = {"address": address} if address else {"num_cpus": 1, "include_dashboard": False}
 if extra:
     paths = os.pathsep.join(filter(None, (extra, os.environ.get("PYTHONPATH"))))
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
 identity = identify(Path(model), "style-model", "v1")
-stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
+stylize(source, Path(destination), Path(model), StylizeConfig(format="png", stages=stages), identity,
         connect=lambda: ray.init(**options, logging_level="error", log_to_driver=False))
 """
 
@@ -402,9 +404,8 @@ def test_what_fails_for_one_picture_is_its_own(
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
     long = _picture(tmp_path / ("x" * 250 + ".png"), 5)
-    stylist.order = replace(stylist.order)
     (tmp_path / "out/1.png").mkdir()  # where an output should go
-    forward = stylist._forward
+    forward = stylist.paint._forward
     bad = decode(paths[2].read_bytes())
 
     def fails(pictures: list[np.ndarray]) -> list[np.ndarray]:
@@ -412,7 +413,7 @@ def test_what_fails_for_one_picture_is_its_own(
             raise RuntimeError("not enough\nmemory")
         return forward(pictures)
 
-    monkeypatch.setattr(stylist, "_forward", fails)
+    monkeypatch.setattr(stylist.paint, "_forward", fails)
     answers = _ask(stylist, *paths, long)
     assert answers["0.png"] == ("done", "") == answers[long.name]
     assert answers["1.png"] == ("quarantined", "cannot be written: Is a directory")
@@ -429,7 +430,7 @@ def test_what_fails_for_one_picture_is_its_own(
 
 def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist) -> None:
     """Frames of one file, frames of another size and of another depth: each is painted as it would be alone."""
-    stylist.order = replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3))
+    stylist = Stylist(replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3)))
     arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
     frames = [Image.fromarray(array) for array in arrays]
     paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png", "photo.png")]
@@ -446,7 +447,7 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist)
     assert {answers[path.name] for path in (*paths[:3], paths[5])} == {("done", "")}
 
     def painted(array: np.ndarray) -> np.ndarray:
-        made = stylist.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
+        made = stylist.paint.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
         return made.permute(1, 2, 0).numpy()
 
     out = tmp_path / "out"
@@ -482,16 +483,17 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
     assert not np.array_equal(pixels[0][1], pixels[1][1]), "eight bits follow the plan"
 
 
-def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(tmp_path: Path, stylist: Stylist) -> None:
+@pytest.mark.parametrize(("stage", "reason"), [("decode", "crashed the decoder"), ("stylize", "memory")])
+def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(
+    tmp_path: Path, stylist: Stylist, stage: str, reason: str
+) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
-    stylist.marks.take([path.name for path in paths])
-    stylist.marks.take_alone("1.png")
-    stylist.marks.take_alone("2.png")
-    stylist.marks.enter("2.png", "stylize")
+    for _ in range(2):
+        die(stylist.marks, [path.name for path in paths], "1.png", stage)
     answers = _ask(stylist, *paths)
-    assert answers["0.png"][0] == answers["3.png"][0] == "done"
-    assert answers["1.png"] == ("quarantined", "crashed the decoder")
-    assert "memory" in answers["2.png"][1]
+    assert {answers[f"{index}.png"][0] for index in (0, 2, 3)} == {"done"}
+    assert answers["1.png"][0] == "quarantined"
+    assert reason in answers["1.png"][1]
     assert Ledger(tmp_path / "out/_atelier/ledger").read().num_rows == 4
     assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
@@ -509,9 +511,11 @@ def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> No
         assert job.standing(listing).counts == {"done": 1, "skipped": 0, "quarantined": 0, "pending": 2}
 
 
-def _driver(source: str, destination: Path, model: Path, address: str, extra: str = "") -> "subprocess.Popen[bytes]":
+def _driver(
+    source: str, destination: Path, model: Path, address: str, extra: str = "", stages: str = "auto"
+) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"RAY_AUTH_MODE": "token"}
-    command = [sys.executable, "-c", DRIVER, source, str(destination), str(model), address, extra]
+    command = [sys.executable, "-c", DRIVER, source, str(destination), str(model), address, extra, stages]
     return subprocess.Popen(command, env=environment)
 
 

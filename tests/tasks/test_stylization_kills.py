@@ -51,7 +51,8 @@ def _stylists(below: psutil.Process | None = None) -> list[psutil.Process]:
     found = []
     for process in (below or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "Stylist" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            title = " ".join(process.cmdline())
+            if ("Stylist" in title or "PaintBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
@@ -82,14 +83,24 @@ def _kill_in_a_write(out: Path, driver: "subprocess.Popen[bytes]") -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("runs", [5, pytest.param(25, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("deed", [_kill_a_worker, _kill_in_a_write])
+@pytest.mark.parametrize(
+    ("deed", "runs", "stages"),
+    [
+        (_kill_a_worker, 5, "together"),
+        (_kill_in_a_write, 5, "together"),
+        (_kill_a_worker, 2, "apart"),
+        pytest.param(_kill_a_worker, 25, "together", marks=pytest.mark.slow),
+        pytest.param(_kill_in_a_write, 25, "together", marks=pytest.mark.slow),
+        pytest.param(_kill_a_worker, 25, "apart", marks=pytest.mark.slow),
+    ],
+)
 def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
     tmp_path: Path,
     model: Path,  # noqa: F811
     identity: ModelIdentity,  # noqa: F811
     deed: Callable[[Path, "subprocess.Popen[bytes]"], None],
     runs: int,
+    stages: str,
 ) -> None:
     """Each run loses a worker at its moment, and then the driver at another."""
     import ray
@@ -105,7 +116,7 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
     random = np.random.default_rng(runs)
     for _ in range(runs):
         begun = time.time_ns()
-        driver = _driver(source, out, model, address)
+        driver = _driver(source, out, model, address, stages=stages)
         first, last = np.sort(random.integers(0, 8, 2)).tolist()
         try:
             # one death of a worker in a run: at the second, what it has in hand is suspect, and rightly so

@@ -266,6 +266,10 @@ def stylize(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs where the cluster has any.")] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(help="Of a picture: together in a worker, apart on machines that suit each, or auto."),
+    ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="Only paths that match this glob; * crosses folders. Repeatable.")
     ] = None,
@@ -312,7 +316,7 @@ def stylize(
         "strength": strength, "direction": direction, "to": to.split(",") if to else None, "styles": style,
         "masks": mask, "preserve_color": preserve_color, "style_weight": style_weight, "steps": steps,
         "format": format, "quality": quality, "size": size, "metadata": metadata,
-        "execution": {"backend": backend, "precision": precision, "device": device},
+        "execution": {"backend": backend, "precision": precision, "device": device}, "stages": stages,
     }  # fmt: skip
     selected = {
         "include": include, "exclude": exclude, "limit": limit, "list_root": list_root, "schemes": allow_scheme,

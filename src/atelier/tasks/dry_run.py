@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import check
+from atelier.tasks.commission import TASKS, Order
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Plan
 from atelier.tasks.job import Job
@@ -19,7 +20,7 @@ from atelier.tasks.ledger import Ledger
 from atelier.tasks.lineage import ModelIdentity
 from atelier.tasks.listing import Selection, listing, spread
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stylist import TASKS, Order, Stylist
+from atelier.tasks.stylist import Stylist
 from atelier.tasks.stylist_pool import connected, executed, on_a_worker, workers_for
 from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.wishes import wished

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from atelier.tasks.commission import ENTRY
 from atelier.tasks.destination import at
 from atelier.tasks.images import BadImage, Limits, decode
 from atelier.tasks.job import Standing
 from atelier.tasks.pages import before_and_after, data_uri, facts, page, rows
 from atelier.tasks.sources import Entry, read
-from atelier.tasks.stylist import ENTRY
 
 PAIRS = 12
 SHOWN_PX = 480  # width of a picture on the page

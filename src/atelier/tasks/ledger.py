@@ -6,10 +6,11 @@ with the same bytes. Marks of what is in hand tell which picture took a worker d
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +37,17 @@ ROWS = pa.schema(
         ("attempt", pa.int32()),  # which run of the job this was, from 1
     ]
 )
+
+
+class Named(Protocol):
+    """What has an input's name."""
+
+    @property
+    def input(self) -> str: ...  # noqa: D102
+
+
+I = TypeVar("I", bound=Named)  # noqa: E741
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -131,44 +143,53 @@ class Marks:
     clearing all marks: a job that was stopped from outside says nothing against its pictures.
     """
 
-    def __init__(self, folder: str | Path | Destination) -> None:
-        """Keep books in a folder, which is made when it is first written."""
-        self.folder = at(folder)
+    def __init__(self, folder: str | Path | Destination, stage: str = "decode") -> None:
+        """Keep books in a folder, which is made when it is first written.
+
+        Args:
+            folder: where.
+            stage: one of `STAGES`, the first that this worker takes inputs through.
+        """
+        self.folder, self.stage = at(folder), stage
         self.alone = ""  # the input that is in hand alone, "" where it is a block
 
     def clear(self) -> None:
         """Forget all suspicion."""
         self.folder.remove(self.folder.names())
 
-    def take(self, block: Sequence[str]) -> bool:
-        """Say that a block is taken in hand; returns whether a worker has died that had it."""
-        self.alone = ""
-        died = self._read(_key(*block)) != ""
-        if not died:
-            self.folder.note(_key(*block), b"taken")
-        return died
+    def watched(
+        self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str], R]
+    ) -> Iterator[R]:
+        """Work on a block of inputs, or, where a worker died that had it, on each of them alone.
 
-    def take_alone(self, name: str) -> str:
-        """Say that an input is in hand alone; returns the stage at which a worker died that had it so, else ""."""
-        self.alone = name
-        stage = self._read(_key("alone", name))
-        if not stage:
-            self.enter(name, "decode")
-        return stage
+        Args:
+            items: of the block.
+            work: what is done with them.
+            crashed: what becomes instead of one that was in hand alone at a death, and of the stage it was at.
+        """
+        self.alone = ""
+        block = _key(self.stage, *sorted(item.input for item in items))
+        if not self._read(block):
+            self.folder.note(block, b"taken")
+            yield from work(list(items))
+        else:
+            for item in items:
+                self.alone = item.input
+                stage = self._read(self._key_alone)
+                if not stage:
+                    self.enter(item.input, self.stage)
+                yield from [crashed(item, stage)] if stage else work([item])
+                self.folder.remove([self._key_alone])
+        self.folder.remove([block])
 
     def enter(self, name: str, stage: str) -> None:
         """Say that an input enters a stage, which matters where it is in hand alone."""
         if name == self.alone:
-            self.folder.note(_key("alone", name), stage.encode())
+            self.folder.note(self._key_alone, stage.encode())
 
-    def leave(self, block: Sequence[str]) -> None:
-        """Say that a block has ended."""
-        self.folder.remove([_key(*block)])
-
-    def leave_alone(self, name: str) -> None:
-        """Say that an input that was in hand alone has ended."""
-        self.folder.remove([_key("alone", name)])
-        self.alone = ""
+    @property
+    def _key_alone(self) -> str:
+        return _key("alone", self.stage, self.alone)
 
     def _read(self, key: str) -> str:
         try:

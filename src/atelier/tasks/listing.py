@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.tasks.bounds import DEFAULTS, Bounds
+from atelier.tasks.commission import ENTRY
 from atelier.tasks.entries import Entry
 from atelier.tasks.lists import LISTS
 from atelier.tasks.naming import split_suffix
 from atelier.tasks.sources import ARCHIVES, NO_PICTURES, list_files
-from atelier.tasks.stylist import ENTRY
 
 LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
 BATCH_ROWS = 10_000

@@ -8,20 +8,26 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.controls import Controls
+from atelier.tasks.commission import Order
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import Limits
-from atelier.tasks.stylist import Order, Stylist
+from atelier.tasks.stages_apart import PaintBlock, open_block, without_network, write_block
+from atelier.tasks.stylist import Stylist
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 R = TypeVar("R")
 
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
+GPU_ROWS = 16  # pictures that a GPU is handed together where files are opened elsewhere
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
 PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
 WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer than it gains
@@ -114,33 +120,94 @@ def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) 
 
 
 def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
-    """Run the tasks on a pool of stylists and yield their answers as they come."""
+    """Run the tasks on a pool of workers and yield their answers as they come."""
     import ray.data
 
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = workers_for(order.plan)
-    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
-    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
     blocks = list(_blocks(todo, workers))
+    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     try:
-        dataset = ray.data.from_arrow(blocks).map_batches(
-            Stylist,
-            fn_constructor_args=(order,),
-            batch_size=None,  # a block is a batch
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(blocks))),
-            # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
-            num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
-            # as many side by side as there is memory for, and always one
-            num_gpus=1 if order.plan.device == "cuda" else None,
-            memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
-        )
+        dataset = ray.data.from_arrow(blocks)
+        if stages_apart(order):
+            dataset = _apart(dataset, order, min(workers, len(blocks)), pixels)
+        else:
+            dataset = _together(dataset, order, min(workers, len(blocks)), pixels)
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     finally:
         context.enable_progress_bars = shown
+
+
+def stages_apart(order: Order) -> bool:
+    """Whether files are opened and written elsewhere than pictures are painted: where there are machines for either."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    helpers = any(node.get("CPU", 0) >= 1 and not node.get("GPU", 0) for node in nodes)
+    return order.config.stages == "apart" or (order.config.stages == "auto" and order.plan.device == "cuda" and helpers)
+
+
+def _together(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Dataset":
+    """A pool of stylists, each of which takes pictures through all stages."""
+    import ray.data
+
+    cpus, gpu = max(1, int(ray.cluster_resources().get("CPU", 1))), order.plan.device == "cuda"
+    return dataset.map_batches(
+        Stylist,
+        fn_constructor_args=(order,),
+        batch_size=BLOCK_ROWS if gpu else None,  # a block; Ray Data asks for a number where there are GPUs
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
+        num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
+        num_gpus=1 if gpu else None,
+        memory=_memory(pixels),
+    )
+
+
+def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Dataset":
+    """A pool that paints, between tasks that open and tasks that write."""
+    import ray.data
+
+    gpu, light = order.plan.device == "cuda", without_network(order)
+    # painting on processors, which takes most of the time, leaves a quarter of a core to the files at either end
+    cores = 1 if gpu else 0.25
+    opened = dataset.map_batches(
+        open_block,
+        fn_kwargs={"order": light},
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=cores,
+        memory=WORKER_BYTES,
+    )
+    painted = opened.map_batches(
+        PaintBlock,
+        fn_constructor_args=(order,),
+        batch_size=GPU_ROWS if gpu else None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_cpus=0 if gpu else max(0.5, 1 - 0.5 / workers),
+        num_gpus=1 if gpu else None,
+        memory=_memory(pixels),
+    )
+    return painted.map_batches(
+        write_block,
+        fn_kwargs={"order": light},
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=cores,
+        memory=WORKER_BYTES,
+    )
+
+
+def _memory(pixels: int) -> int:
+    """Of a worker that paints: as many run side by side as there is memory for, and always one."""
+    import ray
+
+    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
+    return int(min(WORKER_BYTES + PIXEL_BYTES * pixels, 0.9 * largest))
 
 
 def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from atelier.models.controls import check
 from atelier.tasks import job_report, quarantine
+from atelier.tasks.commission import TASKS, Order, stopped
 from atelier.tasks.destination import Destination, at
 from atelier.tasks.images import Limits
 from atelier.tasks.job import FORMAT, Job, Standing, open_job
@@ -28,7 +29,6 @@ from atelier.tasks.listing import ALL, Selection, listing, spread
 from atelier.tasks.locations import is_url
 from atelier.tasks.progress import Progress, Report, silent
 from atelier.tasks.sources import locate
-from atelier.tasks.stylist import TASKS, Order, stopped
 from atelier.tasks.stylist_pool import answers, compared, connected, executed
 from atelier.tasks.stylize_config import StylizeConfig
 from atelier.tasks.wishes import wished
@@ -161,9 +161,9 @@ def _writing(destination: Destination) -> Iterator[None]:
 
 
 def _parameters(config: StylizeConfig) -> dict[str, Any]:
-    """The parameters as JSON values. What styles and masks are is known by their contents, not by their paths."""
+    """The parameters that outputs depend on, as JSON values. Styles and masks are known by contents, not by paths."""
     found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return {name: value for name, value in found.items() if name != "masks"}
+    return {name: value for name, value in found.items() if name not in ("masks", "stages")}
 
 
 def _apart(source: str, base: Path, destination: Destination) -> str:

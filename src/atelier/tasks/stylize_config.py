@@ -59,6 +59,13 @@ class StylizeConfig:
     execution: ExecutionConfig = field(
         default_factory=ExecutionConfig, metadata={"description": "how the model is run"}
     )
+    stages: Literal["auto", "together", "apart"] = field(
+        default="auto",
+        metadata={
+            "description": "together: a worker takes pictures through all stages; apart: files are opened and written "
+            "elsewhere than pictures are painted; auto is apart where some machines have GPUs and others have none"
+        },
+    )
     max_bytes: int = field(
         default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
     )
