@@ -1,6 +1,7 @@
 """`atelier stylize` as a flow: stopped by a person, it ends in a final state and can be continued."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
     begun = time.monotonic()
     _, said = running.communicate(timeout=60)
     assert running.returncode == code, said
+    assert re.search("the same command again (to )?continue", said.splitlines()[-1])
     assert time.monotonic() - begun < 20  # ten, and what Prefect takes to end on a busy machine
     assert run_of(plane, name)["state_type"] == final
     written = json.loads((out / "_atelier/summary.json").read_text())

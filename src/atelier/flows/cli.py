@@ -33,6 +33,9 @@ app.add_typer(encoders_app, name="encoders")
 app.command("gc", epilog="Example: atelier gc --dry-run")(gc)
 
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
 class Start(StrEnum):
     """What a new workspace begins with."""
 
@@ -47,9 +50,10 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if debug else "CRITICAL")
     try:
         app(prog_name="atelier")
-    except KeyboardInterrupt:
-        print("atelier: interrupted; the same command again continues", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("atelier: interrupted; the same command again continues", file=sys.stderr)
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
         if debug:
             traceback.print_exc()
