@@ -9,9 +9,9 @@ forward  the generator alone on batches in memory, every backend and precision, 
 files    decoding and encoding alone, in the same processes
 loop     the reference test script's way: one picture at a time, float32 in eager PyTorch, all cores, decode and save
 job      `stylize` on a Ray cluster of its own with as many CPUs as cores: rate from the first finished block on, in
-         windows; and with one CPU, where one worker with one thread does all
-memory   the job at 1,000 and at 10,000 pictures of 64²: the most that driver and workers hold together; in runs of
-         their own, since looking costs a few hundredths of a core
+         windows; with one CPU, where one worker with one thread does all; and with its stages apart
+memory   the job at 1,000 and at 10,000 pictures of five sizes: the most that driver and workers hold together; in runs
+         of their own, since looking costs a few hundredths of a core
 
 Rates are images a second, medians with quartiles. The ceiling is the slower of the quickest `forward` and of `files`.
 """
@@ -26,10 +26,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -38,6 +38,7 @@ from PIL import Image
 from training import RESULTS, hardware
 
 SIZE = 256
+SIZES = (64, 80, 96, 128, 192)  # of the pictures with which memory is looked at
 DIFFERENT = 64  # photographs that the archive repeats
 SECONDS = 12.0  # of forward and files
 WINDOWS = 10  # of the job's pictures
@@ -99,7 +100,7 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
     return {"loop": rates[10:]}
 
 
-def job(model: Path, archive: Path, cpus: int, memory: bool) -> dict[str, Any]:
+def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
     """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
     import ray
 
@@ -118,7 +119,9 @@ def job(model: Path, archive: Path, cpus: int, memory: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, Memory() if memory else nullcontext([0]) as held:
         destination = Path(folder) / "out"
         identity = identify(model, "benchmark", "")
-        summary = stylize(str(archive), destination, model, StylizeConfig(), identity, report, connect=lambda: None)
+        summary = stylize(
+            str(archive), destination, model, StylizeConfig(stages=stages), identity, report, connect=lambda: None
+        )
         assert summary.done == summary.total
         plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
     ray.shutdown()
@@ -185,12 +188,12 @@ def photographs(folder: Path | None) -> Iterator[Image.Image]:
         yield Image.open(io.BytesIO(read(entry)))
 
 
-def write_archive(folder: Path, pictures: int, size: int, source: Path | None) -> list[Path]:
-    """Squares of photographs, and `pictures` names for them. Returns the different ones."""
+def write_archive(folder: Path, pictures: int, sizes: Sequence[int], source: Path | None) -> list[Path]:
+    """Squares of photographs, of these sizes in turn, and `pictures` names for them. Returns the different ones."""
     folder.mkdir(parents=True)
     different = []
     for number, photo in zip(range(DIFFERENT), photographs(source), strict=False):
-        side = min(photo.size)
+        side, size = min(photo.size), sizes[number % len(sizes)]
         square = photo.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)
         different.append(folder / f"{number:06d}.jpg")
         square.save(different[-1], quality=92)
@@ -200,11 +203,11 @@ def write_archive(folder: Path, pictures: int, size: int, source: Path | None) -
 
 
 def side(
-    name: str, model: Path, where: Path, processes: int = 1, cpus: int = 1, memory: bool = False
+    name: str, model: Path, where: Path, processes: int = 1, cpus: int = 1, memory: bool = False, apart: bool = False
 ) -> list[dict[str, Any]]:
     """Run one side in so many processes at once."""
     command = [sys.executable, __file__, str(where), "--side", name, "--model", str(model), "--cpus", str(cpus)]
-    command += ["--memory"] if memory else []
+    command += ["--memory"] * memory + ["--apart"] * apart
     threads = {} if name == "loop" else {"OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | threads) for _ in range(processes)]
     answers = [process.communicate()[0] for process in running]
@@ -235,10 +238,12 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--cpus", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     model = (arguments.model or starter()).resolve()
     if arguments.side == "job":
-        print(json.dumps(job(model, arguments.folder, arguments.cpus, arguments.memory)))
+        stages: Literal["together", "apart"] = "apart" if arguments.apart else "together"
+        print(json.dumps(job(model, arguments.folder, arguments.cpus, arguments.memory, stages)))
         return
     if arguments.side:
         files = sorted(arguments.folder.iterdir())[:DIFFERENT]
@@ -248,16 +253,16 @@ def main() -> None:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_archive(root / "archive", arguments.pictures, SIZE, arguments.folder)
-        write_archive(root / "few", 1_000, 64, arguments.folder)
-        write_archive(root / "many", 10_000, 64, arguments.folder)
+        write_archive(root / "archive", arguments.pictures, [SIZE], arguments.folder)
+        write_archive(root / "few", 1_000, SIZES, arguments.folder)
+        write_archive(root / "many", 10_000, SIZES, arguments.folder)
         result: dict[str, Any] = {"hardware": hardware(), "size_px": SIZE, "pictures": arguments.pictures}
         result["photographs"] = "given" if arguments.folder else "embedded"
         result["forward"] = together(side("forward", model, root / "archive", cores))
         result["files"] = together(side("files", model, root / "archive", cores))["files"]
         result["loop"] = spread(side("loop", model, root / "archive")[0]["loop"])
-        for name, cpus in (("job", cores), ("job with one worker", 1)):
-            (found,) = side("job", model, root / "archive", cpus=cpus)
+        for name, cpus, apart in (("job", cores, False), ("job with one worker", 1, False), ("job apart", cores, True)):
+            (found,) = side("job", model, root / "archive", cpus=cpus, apart=apart)
             del found["peak_gb"]
             result[name] = found | {"rates": spread(found["rates"])}
         sides = (side("job", model, root / where, cpus=cores, memory=True) for where in ("few", "many"))
@@ -268,6 +273,7 @@ def main() -> None:
     result["ratios"] = {
         "job to ceiling": round(rate / ceiling, 3),
         "job to loop": round(rate / result["loop"]["median"], 2),
+        "apart to together": round(result["job apart"]["rates"]["median"] / rate, 2),
         f"{cores} workers to one": round(rate / result["job with one worker"]["rates"]["median"], 2),
         "memory at 10,000 to 1,000": round(held[1] / held[0], 3),
     }
