@@ -180,7 +180,6 @@ def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Data
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=cores,
-        memory=WORKER_BYTES,
     )
     painted = opened.map_batches(
         PaintBlock,
@@ -198,7 +197,6 @@ def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Data
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=cores,
-        memory=WORKER_BYTES,
     )
 
 
