@@ -24,10 +24,11 @@ from atelier.tasks import paintings, photographs
 from atelier.tasks.deep import Deep
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution, Plan
-from atelier.tasks.images import BadImage, Limits, Pixels
+from atelier.tasks.images import BadImage, Pixels
 from atelier.tasks.ledger import Ledger, Marks, Row
 from atelier.tasks.lineage import Lineage, ModelIdentity, code_revision, packet
 from atelier.tasks.naming import RESERVED, output_format
+from atelier.tasks.paint_limits import limits
 from atelier.tasks.photographs import Photograph
 from atelier.tasks.sources import Entry, read
 from atelier.tasks.stylize_config import StylizeConfig, stamped
@@ -118,13 +119,13 @@ class Stylist:
         self.ledger, self.marks = Ledger(books / "ledger"), Marks(books / "inflight")
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this worker: two never share a temporary file
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[order.plan.device]) for _ in range(2))
-        self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
+        self.limits = limits(order.config, order.plan)
         self.refusal = ""
         try:
             execution.refuse_other(order.plan)
             trained = artifact.load(order.model, order.plan.device)
             self.paint = execution.painter(trained, order.controls, order.plan, order.execution.network)
-            self.paint_deep = trained.painter(order.controls)  # bfloat16 has fewer bits than such pictures
+            self.paint_deep = execution.painter(trained, order.controls, order.plan.exact, b"")
         except (ValueError, OSError) as error:
             self.refusal = str(error)
 

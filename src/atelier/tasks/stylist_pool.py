@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from atelier.models.controls import Controls
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import Limits
+from atelier.tasks.paint_limits import limits
 from atelier.tasks.stylist import Order, Stylist
 
 R = TypeVar("R")
@@ -23,7 +24,8 @@ R = TypeVar("R")
 BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
-PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
+PIXEL_BYTES = 600  # memory that the default generator takes for each pixel of a picture that is painted whole
+TILED_PIXEL_BYTES = 100  # and of one that is painted in tiles, with its file, its pixels and what is read ahead
 WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer than it gains
 FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
@@ -120,7 +122,7 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = workers_for(order.plan)
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
-    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
+    pixels = FILE_PIXELS * pc.max(todo["size"]).as_py()
     blocks = list(_blocks(todo, workers))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     context = ray.data.DataContext.get_current()
@@ -136,11 +138,17 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
             num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
             # as many side by side as there is memory for, and always one
             num_gpus=1 if order.plan.device == "cuda" else None,
-            memory=min(WORKER_BYTES + PIXEL_BYTES * pixels, int(0.9 * largest)),
+            memory=min(WORKER_BYTES + bytes_for(pixels, order), int(0.9 * largest)),
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     finally:
         context.enable_progress_bars = shown
+
+
+def bytes_for(pixels: int, order: Order) -> int:
+    """Memory that a picture of so many pixels takes while it is in work, if it is not too large."""
+    pixels, whole = min(pixels, limits(order.config, order.plan).max_pixels), order.plan.whole_pixels
+    return max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels)
 
 
 def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:

@@ -161,9 +161,12 @@ def _writing(destination: Destination) -> Iterator[None]:
 
 
 def _parameters(config: StylizeConfig) -> dict[str, Any]:
-    """The parameters as JSON values. What styles and masks are is known by their contents, not by their paths."""
+    """The parameters that outputs depend on, as JSON values: what inputs may cost makes no other job of it.
+
+    What styles and masks are is known by their contents, not by their paths.
+    """
     found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return {name: value for name, value in found.items() if name != "masks"}
+    return {name: value for name, value in found.items() if name != "masks" and not name.startswith("max_")}
 
 
 def _apart(source: str, base: Path, destination: Destination) -> str:
