@@ -60,7 +60,7 @@ def forward(model: Path, files: list[Path]) -> dict[str, list[float]]:
     torch.set_num_threads(1)
     trained = artifact.load(model)
     found = {}
-    for plan in execution.possible_plans(gpu=False, single=True):
+    for plan in execution.possible_plans(gpu=False, single=True, tiled=False):
         paint = execution.painter(trained, Controls(), plan, execution.network_for(plan, trained, Controls()))
         batch = np.stack([np.asarray(Image.open(file)) for file in files[: plan.batch_size(SIZE, SIZE)]])
         pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()

@@ -62,6 +62,10 @@ def test_every_backend_paints_what_pytorch_paints(model: Path, backend: str, pre
         apart = (paint(x).float() - exact(x).float()).abs()
         assert apart.mean() < (0.02 if precision == "float32" else 1.0)
         assert paint(x).shape == x.shape
+    assert (found.plan.whole_pixels, found.plan.tile_px) == (execution.WHOLE_PIXELS, execution.TILE_PX)
+    tiled, x = replace(found, plan=replace(found.plan, whole_pixels=2000, tile_px=32)), pictures(1, 50, 70)
+    apart = (painter(model, tiled)(x).float() - exact(x).float()).abs()
+    assert apart.mean() < (0.02 if precision == "float32" else 1.0)
     half, x = painter(model, found, 0.5), pictures(1, 32, 32)
     assert (half(x).float() - (x.float() + exact(x).float()) / 2).abs().mean() < 1.0
 
@@ -122,7 +126,7 @@ def test_the_starter_model_looks_the_same_in_every_plan() -> None:
     photos = itertools.islice(list_entries("sample://photos", Path()), 4)
     x = torch.stack([torch.from_numpy(decode(read(photo)).copy()).permute(2, 0, 1)[:, :96, :96] for photo in photos])
     exact = trained.painter()(x).float() / 255
-    for plan in execution.possible_plans(gpu=False, single=True):
+    for plan in execution.possible_plans(gpu=False, single=True, tiled=True):
         network = execution.network_for(plan, trained, Controls())
         painted = execution.painter(trained, Controls(), plan, network)(x).float() / 255
         assert lpips(ruler, painted, exact).max() <= 0.01, plan

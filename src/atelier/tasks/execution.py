@@ -2,6 +2,7 @@
 
 A generator that is one network from picture to picture can run in OpenVINO, which is the quickest on a
 processor, and in bfloat16, where the processor or the GPU computes in it.
+Large pictures are painted in tiles, in PyTorch.
 """
 
 import statistics
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from atelier.models import artifact
+from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Painter, autocast, one_network
@@ -25,6 +26,9 @@ SIDE = 256  # px: of the pictures that backends are measured with
 ROUNDS = 5  # of which the median counts
 MOST_APART = 1.0  # of 255, on average: a backend that is farther from float32 in PyTorch is not taken
 GPU_BATCH = 2**20  # pixels
+WHOLE_PIXELS = 2**22  # of the largest picture that is not tiled: 2.5 GB in the default generator
+TILE_PX = 512
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
@@ -42,7 +46,7 @@ def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, 
     """
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = one_network(trained.painter(controls)) is not None
-    possible = possible_plans(gpu, single)
+    possible = possible_plans(gpu, single, can_tile(trained, controls))
     fitting = [
         plan
         for plan in possible
@@ -116,12 +120,32 @@ def painter(trained: TrainedModel, controls: Controls, plan: Plan, network: byte
         network: of its `Execution`.
     """
     plain = trained.painter(controls)
-    if plan.backend == "torch" and plan.precision == "float32":
-        return plain
-    assert isinstance(plain, partial), "such a plan is only made for a single network"
-    generator, *rest = plain.args
-    run = Compiled(network, plan) if plan.backend == "openvino" else Reduced(generator, torch.bfloat16)
-    return partial(plain.func, run, *rest, **plain.keywords)
+    whole = plain
+    if (plan.backend, plan.precision) != ("torch", "float32"):
+        assert isinstance(plain, partial), "such a plan is only made for a single network"
+        generator, *rest = plain.args
+        run = Compiled(network, plan) if plan.backend == "openvino" else Reduced(generator, DTYPES[plan.precision])
+        whole = partial(plain.func, run, *rest, **plain.keywords)
+    if not plan.tile_px:
+        return whole
+    tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
+    assert tiled is not None, "such a plan is only made for what can be tiled"
+    return partial(_by_size, whole, tiled, plan.whole_pixels)
+
+
+def _by_size(whole: Painter, tiled: Painter, most: int, images: Tensor) -> Tensor:
+    """Paint pictures of up to so many pixels in one way, and larger ones in another."""
+    return (whole if images.shape[2] * images.shape[3] <= most else tiled)(images)
+
+
+def can_tile(trained: TrainedModel, controls: Controls) -> bool:
+    """Whether a model can paint so by tiles."""
+    return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
+
+
+def simplest(trained: TrainedModel, controls: Controls) -> Plan:
+    """PyTorch in float32 on a processor."""
+    return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
 
 
 class Reduced(nn.Module):
@@ -170,14 +194,17 @@ class Compiled(nn.Module):
         return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
 
 
-def possible_plans(gpu: bool, single: bool) -> list[Plan]:
+def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[Plan]:
     """What this machine can do, the exact and simple way first.
 
     Args:
         gpu: on its GPU.
         single: whether the painter is one network from picture to picture.
+        tiled: whether it can paint by tiles.
     """
     exact = Plan(version=_version("torch"))
+    if tiled:
+        exact = replace(exact, whole_pixels=WHOLE_PIXELS, tile_px=TILE_PX)
     if gpu:
         exact = replace(exact, device="cuda", batch_pixels=GPU_BATCH, max_batch=64)
     precisions: list[Precision] = ["float32"]

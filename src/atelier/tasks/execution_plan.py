@@ -1,10 +1,10 @@
-"""How a bulk job runs its model: backend, precision and batch shape, chosen once and then kept.
+"""How a bulk job runs its model: backend, precision, batch shape and tiles, chosen once and then kept.
 
 Outputs depend on all of it in their last bits. So a job writes its plan down, every worker keeps to it, and one that
 cannot refuses.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 Backend = Literal["torch", "openvino"]
@@ -39,6 +39,13 @@ class Plan:
     threads: int = 1  # of one worker
     batch_pixels: int = 2**16  # pixels of a batch, where one picture has not more; larger batches gain nothing on a CPU
     max_batch: int = 16  # pictures of a batch
+    whole_pixels: int = 2**24  # of the largest picture that is painted in one piece
+    tile_px: int = 0  # side of the tiles that larger ones are painted in; 0: larger ones are not painted
+
+    @property
+    def exact(self) -> "Plan":
+        """The same for pictures of 16 bits, of which bfloat16 has fewer."""
+        return replace(self, backend="torch", precision="float32")
 
     def batch_size(self, height: int, width: int) -> int:
         """Pictures in every batch of this size; a batch that is not full is padded."""

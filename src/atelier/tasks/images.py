@@ -44,6 +44,11 @@ class Limits:
         default=100_000_000, metadata={"description": "largest picture that is decoded, in pixels", "ge": 1}
     )
 
+    @property
+    def most_pixels(self) -> str:
+        """The limit in words, for whom it refuses something."""
+        return f"the limit of {self.max_pixels:,}"
+
 
 def check_size(size: int, most: int) -> None:
     """Refuse a file that is larger than it may be.
@@ -82,7 +87,7 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise BadImage(f"the picture has more pixels than the limit of {limits.max_pixels:,}") from error
+        raise BadImage(f"the picture has more pixels than {limits.most_pixels}") from error
     except MemoryError as error:
         raise BadImage("the picture does not fit into memory") from error
     except Exception as error:  # decoders raise nearly every type on damaged input
@@ -98,7 +103,7 @@ def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None
         BadImage: it has.
     """
     if pixels > limits.max_pixels:
-        raise BadImage(f"{what} has {pixels:,} pixels, more than the limit of {limits.max_pixels:,}")
+        raise BadImage(f"{what} has {pixels:,} pixels, more than {limits.most_pixels}")
 
 
 def decode(data: bytes, limits: Limits = Limits()) -> Pixels:

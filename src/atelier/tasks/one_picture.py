@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.controls import check
-from atelier.tasks import paintings, photographs
-from atelier.tasks.images import BadImage, Limits, contents
+from atelier.tasks import paint_limits, paintings, photographs
+from atelier.tasks.images import BadImage, Limits, check_pixels, contents
 from atelier.tasks.lineage import Lineage, ModelIdentity, packet, read
 from atelier.tasks.naming import PICTURES, RESERVED, output_format, plan_outputs
 from atelier.tasks.stylize_config import StylizeConfig, stamped
@@ -73,8 +73,13 @@ def paint_one(
     import torch
 
     from atelier.models import artifact
+    from atelier.tasks import execution
 
-    paint = artifact.load(model).painter(controls)
+    trained = artifact.load(model)
+    plan = execution.simplest(trained, controls)
+    pixels = sum(frame.pixels.size // 3 for frame in photograph.frames)
+    check_pixels(pixels, paint_limits.limits(config, plan), str(picture))
+    paint = execution.painter(trained, controls, plan, b"")
     painted = []
     for frame in photograph.frames:
         image = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)

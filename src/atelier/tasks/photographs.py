@@ -68,7 +68,7 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
         BadImage: with the reason.
     """
     # what is made smaller may be as large as any picture that is decoded
-    readable = limits if size is None else replace(limits, max_pixels=max(limits.max_pixels, Limits().max_pixels))
+    readable = limits if size is None else Limits(limits.max_bytes, max(limits.max_pixels, Limits().max_pixels))
     with opened(data, readable) as image:
         frames: list[Frame] = []
         metadata, decoded, kept = Metadata(), 0, 0

@@ -21,10 +21,11 @@ from atelier.tasks import paintings, photographs
 from atelier.tasks.commission import Image, Order, Painted, Picture, Stopped, Task, stopped
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Plan
-from atelier.tasks.images import BadImage, Limits
+from atelier.tasks.images import BadImage
 from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import packet
 from atelier.tasks.naming import RESERVED, output_format
+from atelier.tasks.paint_limits import limits
 from atelier.tasks.sources import read
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Opener:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.limits = Limits(order.config.max_bytes, order.config.max_pixels)
+        self.limits = limits(order.config, order.plan)
 
     def __call__(self, task: Task) -> Picture | Row:
         """The picture of a task, or how it ended."""
@@ -87,7 +88,7 @@ class Painter:
         execution.refuse_other(order.plan)
         trained = artifact.load(order.model, order.plan.device)
         self.paint = execution.painter(trained, order.controls, order.plan, order.execution.network)
-        self.paint_deep = trained.painter(order.controls)  # bfloat16 has fewer bits than such pictures
+        self.paint_deep = execution.painter(trained, order.controls, order.plan.exact, b"")
 
     def __call__(self, pictures: list[Picture]) -> list[Painted | Row]:
         """What becomes of pictures that share a batch, or of one with several frames."""

@@ -17,6 +17,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.commission import Order
 from atelier.tasks.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.images import Limits
+from atelier.tasks.paint_limits import limits
 from atelier.tasks.stages_apart import PaintBlock, open_block, without_network, write_block
 from atelier.tasks.stylist import Stylist
 
@@ -29,7 +30,8 @@ BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 GPU_ROWS = 16  # pictures that a GPU is handed together where files are opened elsewhere
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
-PIXEL_BYTES = 600  # memory that the default generator takes for each pixel in work
+PIXEL_BYTES = 600  # memory that the default generator takes for each pixel of a picture that is painted whole
+TILED_PIXEL_BYTES = 100  # and of one that is painted in tiles, with its file, its pixels and what is read ahead
 WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer than it gains
 FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
@@ -125,16 +127,16 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
 
     workers = workers_for(order.plan)
     blocks = list(_blocks(todo, workers))
-    pixels = min(order.config.max_pixels, FILE_PIXELS * pc.max(todo["size"]).as_py())
+    memory = _memory(FILE_PIXELS * pc.max(todo["size"]).as_py(), order)
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     try:
         dataset = ray.data.from_arrow(blocks)
         if stages_apart(order):
-            dataset = _apart(dataset, order, min(workers, len(blocks)), pixels)
+            dataset = _apart(dataset, order, min(workers, len(blocks)), memory)
         else:
-            dataset = _together(dataset, order, min(workers, len(blocks)), pixels)
+            dataset = _together(dataset, order, min(workers, len(blocks)), memory)
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     finally:
         context.enable_progress_bars = shown
@@ -149,7 +151,7 @@ def stages_apart(order: Order) -> bool:
     return order.config.stages == "apart" or (order.config.stages == "auto" and order.plan.device == "cuda" and helpers)
 
 
-def _together(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Dataset":
+def _together(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Dataset":
     """A pool of stylists, each of which takes pictures through all stages."""
     import ray.data
 
@@ -163,11 +165,11 @@ def _together(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "D
         # all stylists together leave one CPU to whoever else needs one: a job that takes every CPU can hang
         num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
         num_gpus=1 if gpu else None,
-        memory=_memory(pixels),
+        memory=memory,
     )
 
 
-def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Dataset":
+def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Dataset":
     """A pool that paints, between tasks that open and tasks that write."""
     import ray.data
 
@@ -189,7 +191,7 @@ def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Data
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_cpus=0 if gpu else max(0.5, 1 - 0.5 / workers),
         num_gpus=1 if gpu else None,
-        memory=_memory(pixels),
+        memory=memory,
     )
     return painted.map_batches(
         write_block,
@@ -200,12 +202,18 @@ def _apart(dataset: "Dataset", order: Order, workers: int, pixels: int) -> "Data
     )
 
 
-def _memory(pixels: int) -> int:
-    """Of a worker that paints: as many run side by side as there is memory for, and always one."""
+def _memory(pixels: int, order: Order) -> int:
+    """Of a worker that paints pictures of up to so many pixels: as many as have it run side by side, and always one."""
     import ray
 
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
-    return int(min(WORKER_BYTES + PIXEL_BYTES * pixels, 0.9 * largest))
+    return int(min(WORKER_BYTES + bytes_for(pixels, order), 0.9 * largest))
+
+
+def bytes_for(pixels: int, order: Order) -> int:
+    """Memory that a picture of so many pixels takes while it is in work, if it is not too large."""
+    pixels, whole = min(pixels, limits(order.config, order.plan).max_pixels), order.plan.whole_pixels
+    return max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels)
 
 
 def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:

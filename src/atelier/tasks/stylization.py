@@ -161,9 +161,13 @@ def _writing(destination: Destination) -> Iterator[None]:
 
 
 def _parameters(config: StylizeConfig) -> dict[str, Any]:
-    """The parameters that outputs depend on, as JSON values. Styles and masks are known by contents, not by paths."""
+    """The parameters that outputs depend on, as JSON values: what inputs may cost and where they are worked on do not.
+
+    What styles and masks are is known by their contents, not by their paths.
+    """
     found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return {name: value for name, value in found.items() if name not in ("masks", "stages")}
+    apart = {"masks", "stages", "max_bytes", "max_pixels", "max_frames"}
+    return {name: value for name, value in found.items() if name not in apart}
 
 
 def _apart(source: str, base: Path, destination: Destination) -> str:

@@ -70,8 +70,12 @@ class StylizeConfig:
         default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
     )
     max_pixels: int = field(
-        default=2**24,
-        metadata={"description": "largest picture that is stylized, in pixels; larger ones go to quarantine", "ge": 1},
+        default=160_000_000,
+        metadata={
+            "description": "largest picture that is stylized, in pixels; larger ones go to quarantine, and those of "
+            "more than 16.7 million where the method cannot paint in tiles",
+            "ge": 1,
+        },
     )
     max_frames: int = field(
         default=1000,

@@ -97,10 +97,11 @@ class Generator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y: Tensor = self.encode(x)  # (B, w, H/4, W/4)
-        return self._painted(x, self.transform(y))
+        return self.drawn(x, self.decode(self.transform(y)))
 
-    def _painted(self, x: Tensor, y: Tensor) -> Tensor:
-        strokes: Tensor = self.draw(self.decode(y))  # (B, 3, H, W)
+    def drawn(self, x: Tensor, y: Tensor) -> Tensor:
+        """The picture that is made of x (B, 3, H, W) and of what is decoded for it (B, f, H, W)."""
+        strokes: Tensor = self.draw(y)  # (B, 3, H, W)
         return (underpainting(x) if self.underpainted else x) + strokes.to(x.dtype)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -109,4 +110,4 @@ class Generator(nn.Module):
 
     def finished(self, seen: Sequence[Tensor]) -> Tensor:
         """What `forward` makes of a picture with these `features`."""
-        return self._painted(seen[0], self.transform[self.before :](seen[-1]))
+        return self.drawn(seen[0], self.decode(self.transform[self.before :](seen[-1])))

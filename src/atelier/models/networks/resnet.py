@@ -33,9 +33,15 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        y: Tensor = self.activate(self.first(self.pad(x)))
-        y = self.normalise(self.second(self.pad(self.dropout(y))))
+        y = x
+        for layer in self.body:
+            y = layer(y)
         return x + y
+
+    @property
+    def body(self) -> tuple[nn.Module, ...]:
+        """The layers of what is added, in their order."""
+        return self.pad, self.first, self.activate, self.dropout, self.pad, self.second, self.normalise
 
 
 class ResnetGenerator(nn.Module):
@@ -68,11 +74,11 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y = self.encode(x)  # (B, 4 f, H/4, W/4)
-        return self._painted(self.transform(arranged(y)))
+        return self.drawn(x, self.decode(self.transform(arranged(y)).contiguous()))
 
-    def _painted(self, y: Tensor) -> Tensor:
-        painted: Tensor = self.decode(y.contiguous())
-        return painted.float()
+    def drawn(self, x: Tensor, y: Tensor) -> Tensor:
+        """The picture that is made of x (B, 3, H, W) and of what is decoded for it, which is all of it here."""
+        return y.float()
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What is seen on the first half of the way, for contrastive losses: Park et al. 2020, section 3.
@@ -88,7 +94,7 @@ class ResnetGenerator(nn.Module):
 
     def finished(self, seen: Sequence[Tensor]) -> Tensor:
         """What `forward` makes of a picture with these `features`."""
-        return self._painted(self.transform[self.before :](seen[-1]))
+        return self.drawn(seen[0], self.decode(self.transform[self.before :](seen[-1]).contiguous()))
 
 
 def features(x: Tensor, encode: nn.Sequential, blocks: Sequence[nn.Module]) -> list[Tensor]:

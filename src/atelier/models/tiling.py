@@ -1,0 +1,227 @@
+"""Images larger than memory: generators that paint a picture tile by tile, and paint what they would paint whole.
+
+InstanceNorm looks at the whole picture, so tiles that were painted on their own would differ in colour. Here each norm
+takes its moments over all tiles before anything behind it is computed: exact, and without seams. What a tile sees
+beyond its own edge is read with it and cut off again; at the edges of the picture the network's own borders apply.
+
+Features are kept for the whole picture only where they are a quarter of its size. Those between the picture and there,
+which are most of them, are computed from it again for each norm that must see them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.methods.base import MINIMUM, MULTIPLE, Painter, as_given, autocast, one_network, pad, to_float
+from atelier.models.networks.generator import Generator
+from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
+from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.networks.winograd import arranged
+
+FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
+
+Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
+
+
+def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
+    """The same painter for pictures of any size, in memory of a few bytes a pixel.
+
+    Args:
+        painter: of a trained model.
+        side: of the tiles, px; a multiple of 8, and at least 32.
+        dtype: that convolutions compute in.
+
+    Returns:
+        None where the painter is not one network of layers that see only what is near, but for their norms.
+    """
+    network = one_network(painter)
+    if not isinstance(network, Generator | ResnetGenerator):
+        return None
+    assert isinstance(painter, partial)
+    return partial(paint, network, side=side, dtype=dtype, **painter.keywords)
+
+
+def paint(
+    network: Generator | ResnetGenerator, images: Tensor, strength: float, *, side: int, dtype: torch.dtype
+) -> Tensor:
+    """`methods.base.paint`, by tiles; see `tiled`."""
+    painted = torch.empty_like(images)
+    with torch.inference_mode(), autocast(next(network.parameters()).device, dtype):
+        for index in range(len(images) if strength else 0):
+            _paint(network, images[index : index + 1], painted[index : index + 1], strength, side)
+    return painted if strength else images
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture, in positions at a quarter of its size."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, features: Tensor, scale: int = 1) -> Tensor:
+        """Its own among features (1, C, H, W) of the whole picture, of which `scale` are a position."""
+        return features[:, :, scale * self.top : scale * self.bottom, scale * self.left : scale * self.right]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a picture is divided."""
+
+    height: int  # of the picture, in positions
+    width: int
+    side: int  # of a tile
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Row by row."""
+        return chain.from_iterable(self.rows())
+
+    def rows(self) -> Iterator[list[Tile]]:
+        """From top to bottom, each from left to right."""
+        for top in range(0, self.height, self.side):
+            bottom = min(top + self.side, self.height)
+            yield [
+                Tile(top, bottom, left, min(left + self.side, self.width)) for left in range(0, self.width, self.side)
+            ]
+
+    def around(self, tile: Tile, reach: int) -> Tile:
+        """The tile with what is around it, as far as the picture goes."""
+        return Tile(
+            max(tile.top - reach, 0),
+            min(tile.bottom + reach, self.height),
+            max(tile.left - reach, 0),
+            min(tile.right + reach, self.width),
+        )
+
+
+@dataclass
+class Moments:
+    """Mean and variance of each channel over many tiles: Chan et al. 1979, equations 2.1, in float64."""
+
+    count: int = 0
+    mean: Tensor | float = 0.0  # (C)
+    squares: Tensor | float = 0.0  # (C), of the distances from the mean, summed
+
+    def add(self, x: Tensor) -> None:
+        """See another part (1, C, h, w)."""
+        x, count = x.float(), x.shape[2] * x.shape[3]
+        mean = x.mean((0, 2, 3))
+        squares = (x - mean[:, None, None]).square_().sum((0, 2, 3))
+        apart, whole = mean.double() - self.mean, self.count + count
+        self.mean = self.mean + apart * (count / whole)
+        self.squares = self.squares + squares.double() + apart.square() * (self.count * count / whole)
+        self.count = whole
+
+
+class Settled(nn.Module):
+    """A norm whose moments are known, so that it looks at nothing but the position itself.
+
+    Args:
+        norm: whose weights and activation these are.
+        moments: over the whole picture.
+    """
+
+    def __init__(self, norm: InstanceNorm | nn.InstanceNorm2d, moments: Moments) -> None:
+        super().__init__()
+        assert isinstance(moments.mean, Tensor)
+        assert isinstance(moments.squares, Tensor)
+        self.mean, self.variance = moments.mean.float(), (moments.squares / moments.count).float()
+        if isinstance(norm, InstanceNorm):
+            self.weight = self.bias = None
+            self.epsilon, self.slope = EPSILON, norm.slope
+        else:
+            self.weight, self.bias = norm.weight, norm.bias
+            self.epsilon, self.slope = norm.eps, NONE
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, C, H, W) to the same."""
+        y = F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.epsilon)
+        return y if self.slope == NONE else F.leaky_relu_(y, self.slope) if self.slope else y.relu_()
+
+
+@dataclass
+class Way:
+    """Layers that are followed from the picture, or from features that are kept, all norms of which are settled."""
+
+    tiles: Tiles
+    read: Read  # what it begins with
+    reach: int  # positions that the layers may see around a tile
+    layers: list[nn.Module] = field(default_factory=list)
+    kept: Tensor | None = None  # (1, C, h, w) of the whole picture, the way's own
+
+    def follow(self, layers: Iterable[nn.Module]) -> None:
+        """Go on through these layers."""
+        for layer in layers:
+            settled = layer
+            if isinstance(layer, InstanceNorm | nn.InstanceNorm2d):
+                moments = Moments()
+                self.see(moments.add)
+                settled = Settled(layer, moments)
+            self.layers.append(settled)
+
+    def made(self, tile: Tile, last: Callable[[Tile, Tensor], Tensor] | None = None) -> Tensor:
+        """What the layers make of a tile, and `last` of it and what was around it."""
+        wide = self.tiles.around(tile, self.reach if self.layers else 0)
+        y = self.read(wide)
+        for layer in self.layers:
+            y = layer(y)
+        if last is not None:
+            y = last(wide, y)
+        own = Tile(tile.top - wide.top, tile.bottom - wide.top, tile.left - wide.left, tile.right - wide.left)
+        return own.of(y, y.shape[2] // (wide.bottom - wide.top))
+
+    def see(self, look: Callable[[Tensor], None]) -> None:
+        """Show what the layers make of all tiles. Where that is small it is kept, and the way begins anew with it."""
+        new: list[tuple[Tile, Tensor]] = []
+        for row in self.tiles.rows():
+            old, new = new, []
+            for tile in row:
+                y = self.made(tile)
+                look(y)
+                if y.shape[2] == tile.bottom - tile.top:
+                    new.append((tile, y))
+            self._keep(old)  # a row late: until now it was seen around the tiles of this one
+        self._keep(new)
+        if self.kept is not None and new:
+            self.read, self.reach, self.layers = partial(Tile.of, features=self.kept), NEAR, []
+
+    def _keep(self, made: list[tuple[Tile, Tensor]]) -> None:
+        for tile, y in made:
+            if self.kept is None:
+                self.kept = arranged(y.new_empty(1, y.shape[1], self.tiles.height, self.tiles.width))
+            tile.of(self.kept).copy_(y)
+
+
+def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor, strength: float, side: int) -> None:
+    """Paint one picture (1, 3, H, W) into another."""
+    device = next(network.parameters()).device
+    height, width = (max(-(-size // MULTIPLE) * MULTIPLE, MINIMUM) // MULTIPLE for size in image.shape[2:])
+    tiles = Tiles(height, width, side // MULTIPLE)
+
+    def picture(tile: Tile) -> Tensor:
+        return pad(to_float(tile.of(image, MULTIPLE), device).contiguous(), MULTIPLE, MINIMUM)
+
+    way = Way(tiles, picture, FAR)
+    way.follow(network.encode)
+    for block in network.transform:
+        if way.layers:
+            way.see(lambda y: None)
+        inside = Way(tiles, way.read, NEAR)
+        inside.follow(block.body)  # type: ignore[arg-type]  # of either kind of block it is a sequence of layers
+        assert way.kept is not None
+        for tile in tiles:
+            tile.of(way.kept).add_(inside.made(tile))
+    way.reach = FAR
+    way.follow(network.decode)
+    for tile in tiles:
+        y = way.made(tile, lambda wide, y: network.drawn(picture(wide), y))
+        given, own = tile.of(image, MULTIPLE), tile.of(painted, MULTIPLE)
+        y = y[:, :, : given.shape[2], : given.shape[3]].float().clamp(-1, 1)
+        own.copy_(as_given(torch.lerp(to_float(given, device), y, strength), image))
