@@ -15,6 +15,7 @@ from atelier.models import artifact
 from atelier.models.controls import Controls
 from atelier.models.methods.color import Color, ColorConfig
 from atelier.tasks import execution
+from atelier.tasks.commission import TASKS, Order
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution, Plan
 from atelier.tasks.images import BadImage
@@ -23,7 +24,7 @@ from atelier.tasks.ledger import Ledger
 from atelier.tasks.lineage import identify
 from atelier.tasks.one_picture import paint_one
 from atelier.tasks.paint_limits import limits
-from atelier.tasks.stylist import TASKS, Order, Stylist
+from atelier.tasks.stylist import Stylist
 from atelier.tasks.stylist_pool import bytes_for
 from atelier.tasks.stylize_config import StylizeConfig
 
