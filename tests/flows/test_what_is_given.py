@@ -75,7 +75,8 @@ def test_both_are_used_and_left_as_they_are(given: dict[str, str]) -> None:
 
             known, end = {"ray": {"cpus": None}}, time.monotonic() + 60
             while known["ray"]["cpus"] is None and time.monotonic() < end:  # a busy machine's Ray may say so late
-                known = json.loads(atelier("status", "--json", env=later).stdout)
+                status = atelier("status", "--json", env=later)
+                known = json.loads(status.stdout)
             assert known["prefect"]["database"].startswith("PostgreSQL at 127.0.0.1")
             assert known["ray"]["cpus"] == [1, 1]
             record = control_plane_of(home)
