@@ -54,7 +54,7 @@ def paint(
         return images
     painted = torch.empty_like(images)
     with torch.inference_mode(), autocast(next(network.parameters()).device, dtype):
-        for image, into in zip(images.split(1), painted.split(1), strict=True):
+        for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
             _paint(network, image, into, strength, side)
     return painted
 
