@@ -115,7 +115,7 @@ def main() -> None:
                 by_tiles.append(alone(megapixels, number, True, tiled))
                 if fits:
                     at_once.append(alone(megapixels, number, False, whole))
-            found: dict[str, Any] = {"tiled": middle(by_tiles)}
+            found: dict[str, Any] = {"rounds": len(by_tiles), "tiled": middle(by_tiles)}
             if at_once:
                 found |= {"whole": middle(at_once), "apart": difference(tiled, whole)}
                 for kind in ("seconds", "processor_seconds"):

@@ -29,7 +29,7 @@ Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of t
 
 
 def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
-    """The same painter for pictures of any size, in memory of a few bytes a pixel.
+    """The same painter for pictures of any size, in memory of tens of bytes a pixel.
 
     Args:
         painter: of a trained model.
@@ -50,11 +50,13 @@ def paint(
     network: Generator | ResnetGenerator, images: Tensor, strength: float, *, side: int, dtype: torch.dtype
 ) -> Tensor:
     """`methods.base.paint`, by tiles; see `tiled`."""
+    if strength == 0:
+        return images
     painted = torch.empty_like(images)
     with torch.inference_mode(), autocast(next(network.parameters()).device, dtype):
-        for index in range(len(images) if strength else 0):
-            _paint(network, images[index : index + 1], painted[index : index + 1], strength, side)
-    return painted if strength else images
+        for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
+            _paint(network, image, into, strength, side)
+    return painted
 
 
 @dataclass(frozen=True)

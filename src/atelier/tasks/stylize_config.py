@@ -66,9 +66,7 @@ class StylizeConfig:
             "elsewhere than pictures are painted; auto is apart where some machines have GPUs and others have none"
         },
     )
-    max_bytes: int = field(
-        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
-    )
+    max_bytes: int = field(default=2**29, metadata={"description": "largest file that is read, in bytes", "ge": 1})
     max_pixels: int = field(
         default=160_000_000,
         metadata={
