@@ -7,12 +7,13 @@ the model; only the decoder is trained.
 
 What differs: distances are squared means, as in the published code; every layer is measured in units of its mean
 activation over the style domain, which normalised VGG has as 1 by construction and other encoders do not; an
-adversarial loss on the style domain can be added. Public PyTorch code trains 64 filters with λ = 1, at a rate of 1e-4
-for 100,000 steps of 8 pictures; the defaults are for shorter trainings, in which a λ of 10 left no content. What the
-decoder cannot reproduce is given back (`detail`): the result is the picture plus the difference between two decodings,
-with the style and without, in which the decoder's own faults cancel out; strength 0 is the picture itself, not its
-reconstruction. Detail 0 is the paper's, but for this last point. Without a style the model paints in equal parts of all
-paintings of its training. Colours are kept by luminance-only transfer, after the painting.
+adversarial loss on the style domain can be added. What the decoder cannot reproduce is given back (`detail`): the
+result is the picture plus the difference between two decodings, with the style and without, in which the decoder's own
+faults cancel out; strength 0 is the picture itself, not its reconstruction. The losses see that result, so that the
+decoder learns what has to be changed and not how to reproduce; content then stays without being asked for, and λ is 6.
+Detail 0 is the paper's, but for strength 0; public PyTorch code trains that with 64 filters and λ = 1, at a rate of
+1e-4 for 100,000 steps of 8 pictures. Without a style the model paints in equal parts of all paintings of its training,
+whose variances are averaged. Colours are kept by luminance-only transfer, after the painting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,7 @@ class AdainConfig:
         default=32, metadata={"description": "decoder channels at full size; the paper's has 64", "ge": 4, "le": 256}
     )
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=1.0, metadata={"description": "weight λ of the style loss", "ge": 0})
+    style_weight: float = field(default=6.0, metadata={"description": "weight λ of the style loss", "ge": 0})
     adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(
         default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
@@ -176,12 +177,13 @@ class Adain(Method):
         def measure(style: Tensor) -> dict[str, Tensor]:
             features = generator.features(style)
             mean, std = moments(features[generator.layer])
+            std = std.square()
             units = torch.stack([x.float().abs().mean() for x in features.values()])
             return {"mean": mean.mean(0, keepdim=True), "std": std.mean(0, keepdim=True), "units": units}
 
         means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
         generator.mean.copy_(means["mean"])
-        generator.std.copy_(means["std"])
+        generator.std.copy_(means["std"].sqrt())
         self.units.layers.copy_(means["units"])
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
@@ -196,8 +198,8 @@ class Adain(Method):
                 content = generator.features(part.content)[layer]
                 style = generator.features(part.style)
             target = adain(content, *moments(style[layer]))
+        painted = self._painted(part.content, content, target)
         with autocast(self.device, self.dtype):
-            painted = generator.decode(target).float()
             features = generator.features(painted)
         units = dict(zip(generator.layers, self.units.layers.square(), strict=True))
         per_layer = [moments_loss(features[name], style[name]) / units[name] for name in generator.layers]
@@ -210,6 +212,15 @@ class Adain(Method):
                 losses["adversarial"] = generator_loss(self.config.adversarial, self.discriminator(painted))
             part.memo["painted"] = painted.detach()
         return losses
+
+    def _painted(self, pictures: Tensor, content: Tensor, target: Tensor) -> Tensor:
+        """As people will see them, with the detail that is given back: the losses must see what is shown."""
+        generator, detail = self.generator, self.config.detail
+        with autocast(self.device, self.dtype):
+            if not detail:
+                return generator.decode(target).float()
+            painted, plain = generator.decode(torch.cat([target.to(content.dtype), content])).float().chunk(2)
+        return painted + detail * (pictures - plain)
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
         with autocast(self.device, self.dtype):
