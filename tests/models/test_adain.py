@@ -159,14 +159,14 @@ def test_the_losses_see_what_is_shown() -> None:
     (part,) = t._parts(batches(TRAINING)(0))
     generator = t.method.modules["generator"]
     assert isinstance(generator, AdainGenerator)
-    seen: list[Tensor] = []
+    seen: list[Tensor] = []  # content, the part of it that is looked at, style, painted
     generator.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     next(iter(t.method.losses("generator", part)))
     with torch.no_grad():
         content, style = (generator.features(x)[generator.layer] for x in (part.content, part.style))
         painted = generator.decode(adain(content, *moments(style)))
         shown = painted + part.content - generator.decode(content)
-    torch.testing.assert_close(seen[2] * 2 - 1, shown)
+    torch.testing.assert_close(seen[3] * 2 - 1, shown)
 
 
 def test_what_the_decoder_loses_is_given_back(model: artifact.TrainedModel) -> None:

@@ -10,10 +10,11 @@ activation over the style domain, which normalised VGG has as 1 by construction 
 adversarial loss on the style domain can be added. What the decoder cannot reproduce is given back (`detail`): the
 result is the picture plus the difference between two decodings, with the style and without, in which the decoder's own
 faults cancel out; strength 0 is the picture itself, not its reconstruction. The losses see that result, so that the
-decoder learns what has to be changed and not how to reproduce; content then stays without being asked for, and λ is 6.
-Detail 0 is the paper's, but for strength 0; public PyTorch code trains that with 64 filters and λ = 1, at a rate of
-1e-4 for 100,000 steps of 8 pictures. Without a style the model paints in equal parts of all paintings of its training,
-whose variances are averaged. Colours are kept by luminance-only transfer, after the painting.
+decoder learns what has to be changed and not how to reproduce; content then stays without being asked for, and λ is 4.
+They look through a moving window, see `window`. Detail 0 is the paper's, but for strength 0; public PyTorch code trains
+that with 64 filters and λ = 1, at a rate of 1e-4 for 100,000 steps of 8 pictures. Without a style the model paints in
+equal parts of all paintings of its training, whose variances are averaged. Colours are kept by luminance-only transfer,
+after the painting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from atelier.models.losses.adversarial import Adversarial, discriminator_losses,
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.base import Batch, Method, Painter, Part, as_given, autocast, pad, to_float
 from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.window import window
 from atelier.models.networks.mirror import Mirror
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.optimization import OptimizerConfig
@@ -46,7 +48,7 @@ class AdainConfig:
         default=32, metadata={"description": "decoder channels at full size; the paper's has 64", "ge": 4, "le": 256}
     )
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=6.0, metadata={"description": "weight λ of the style loss", "ge": 0})
+    style_weight: float = field(default=4.0, metadata={"description": "weight λ of the style loss", "ge": 0})
     adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(
         default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
@@ -193,14 +195,15 @@ class Adain(Method):
     def _generator_losses(self, part: Part) -> dict[str, Tensor]:
         """Equations 11 to 13."""
         generator, layer = self.generator, self.generator.layer
+        view = window(part.step, *part.content.shape[2:])
         with torch.no_grad():
             with autocast(self.device, self.dtype):
-                content = generator.features(part.content)[layer]
+                content, seen = (generator.features(x)[layer] for x in (part.content, part.content[view]))
                 style = generator.features(part.style)
-            target = adain(content, *moments(style[layer]))
-        painted = self._painted(part.content, content, target)
+            restyled, target = (adain(x, *moments(style[layer])) for x in (content, seen))
+        painted = self._painted(part.content, content, restyled)
         with autocast(self.device, self.dtype):
-            features = generator.features(painted)
+            features = generator.features(painted[view])
         units = dict(zip(generator.layers, self.units.layers.square(), strict=True))
         per_layer = [moments_loss(features[name], style[name]) / units[name] for name in generator.layers]
         losses = {
@@ -213,13 +216,13 @@ class Adain(Method):
             part.memo["painted"] = painted.detach()
         return losses
 
-    def _painted(self, pictures: Tensor, content: Tensor, target: Tensor) -> Tensor:
+    def _painted(self, pictures: Tensor, content: Tensor, restyled: Tensor) -> Tensor:
         """As people will see them, with the detail that is given back: the losses must see what is shown."""
         generator, detail = self.generator, self.config.detail
         with autocast(self.device, self.dtype):
             if not detail:
-                return generator.decode(target).float()
-            painted, plain = generator.decode(torch.cat([target.to(content.dtype), content])).float().chunk(2)
+                return generator.decode(restyled).float()
+            painted, plain = generator.decode(torch.cat([restyled.to(content.dtype), content])).float().chunk(2)
         return painted + detail * (pictures - plain)
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
