@@ -52,7 +52,6 @@ CONTENDERS = {
             "blocks": 3,
             "discriminator": "projected",
             "diffaugment": ["translation"],
-            "single_wishes": 0.5,
             "adversarial_weight": 2.0,
             "classification_weight": 8.0,
             "reconstruction_weight": 5.0,

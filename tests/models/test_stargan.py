@@ -198,27 +198,6 @@ def test_a_config_without_sense_is_refused() -> None:
         Stargan(StarganConfig(), TinyEncoder(), torch.device("cpu"), torch.float32)
 
 
-def test_half_of_the_wishes_change_one_thing_as_people_do() -> None:
-    t = trainer(replace(STARGAN, single_wishes=0.5), steps=1)
-    method, exclusive = t.method, slice(0, 2)
-    assert isinstance(method, Stargan)
-    singles = total = 0
-    for step in range(60):
-        (part,) = t._parts(batches(TRAINING)(0))
-        given = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 1, 0]])
-        others = torch.full((4, 3), 0.5)  # labels that no picture has: so it shows whose they are
-        wanted = method._wishes(replace(part, step=step), given, others)
-        for had, wished in zip(given, wanted, strict=True):
-            total += 1
-            if wished[0] == 0.5:
-                continue
-            singles += 1
-            assert wished[exclusive].sum() <= 1
-            changed = (had != wished).nonzero().flatten().tolist()
-            assert changed in ([0], [1], [2], [0, 1])
-    assert total / 3 < singles < total * 2 / 3
-
-
 def test_a_model_keeps_its_attributes_and_paints_any_size(tmp_path: Any) -> None:
     t = trainer(STARGAN, steps=2)
     t.run(batches(TRAINING), ignore, ignore, ignore)

@@ -8,11 +8,10 @@ Equation 7, masks for joining datasets that have different labels, is not here: 
 What differs. The authors train 200,000 steps with five of the discriminator's for one of the generator's, which no
 processor does overnight: here the default is the hinge loss with spectral norms, which is stable with one step each and
 needs no second derivatives. How the networks differ is said in `networks.conditioned`. The labels to give are those of
-the pictures in the batch of the style domain, which come in an order of their own, or for a share of the pictures
-(`single_wishes`) their own but for one, since a blond man or an old woman with black hair is hardly ever drawn: set
-`train.content` and `train.style` to the same domain to edit attributes, or to photographs and paintings to choose
-between styles. A generator is told all attributes at once, but who edits a picture names a few: the others are kept, as
-a classifier tells them, which is trained beside the discriminator on real pictures and is saved with the generator.
+the pictures in the batch of the style domain, which come in an order of their own: set `train.content` and
+`train.style` to the same domain to edit attributes, or to photographs and paintings to choose between styles. A
+generator is told all attributes at once, but who edits a picture names a few: the others are kept, as a classifier
+tells them, which is trained beside the discriminator on real pictures and is saved with the generator.
 
 In a short training the classes of a discriminator that has to learn to see are answered with a pattern that fools it
 and that nobody else sees. "projected" (Sauer et al. 2021) tells them from a frozen encoder's features, and with
@@ -45,8 +44,6 @@ from atelier.models.networks.projected import Kind
 from atelier.models.networks.spectral import advance
 from atelier.models.optimization import OptimizerConfig
 
-WISHES = 2  # salt of the draws that choose what is wished
-
 
 @dataclass(frozen=True)
 class StarganConfig:
@@ -76,15 +73,6 @@ class StarganConfig:
     )
     diffaugment: tuple[Policy, ...] = field(
         default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
-    )
-    single_wishes: float = field(
-        default=0.0,
-        metadata={
-            "description": "share of pictures that shall keep their labels but for one, as people wish; the others "
-            "get those of another picture, as in the paper",
-            "ge": 0,
-            "le": 1,
-        },
     )
     adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
@@ -236,7 +224,7 @@ class Stargan(Method):
         assert part.content_labels is not None
         assert part.style_labels is not None
         if turn == "generator":
-            yield self._painting(part, part.content_labels, self._wishes(part, part.content_labels, part.style_labels))
+            yield self._painting(part, part.content_labels, part.style_labels)
             return
         yield self._discrimination(part, part.style_labels)
         with autocast(self.device, self.dtype):
@@ -246,16 +234,6 @@ class Stargan(Method):
             "classifier": classification_loss(told, labels),
             "attribute_accuracy": ((told > 0) == (labels > 0.5)).float().mean(),
         }
-
-    def _wishes(self, part: Part, given: Tensor, others: Tensor) -> Tensor:
-        """The labels (B, A) to give: those of other pictures, or the picture's own but for one."""
-        share, which = part.draws(2, WISHES).to(given.device).unbind(1)
-        names = self.config.attributes
-        chosen = F.one_hot((which * len(names)).long(), len(names)).bool()
-        exclusive = torch.tensor([name in self.config.exclusive for name in names], device=given.device)
-        takes = (chosen & exclusive & (given == 0)).any(1, keepdim=True) & exclusive
-        single = torch.where(chosen, 1 - given, given.masked_fill(takes, 0))
-        return torch.where(share[:, None] < self.config.single_wishes, single, others)
 
     def _painting(self, part: Part, given: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         """Equation 6: there with the wanted labels, and back with those that were given."""
