@@ -137,8 +137,9 @@ def test_the_trained_style_is_that_of_all_paintings() -> None:
     paintings = pictures(2)
     assert isinstance(t.generator_ema, AdainGenerator)
     features = TinyEncoder()(paintings.float() / 255)
-    for name, expected in zip(("mean", "std"), moments(features["deep"]), strict=True):
-        torch.testing.assert_close(t.generator_ema.get_buffer(name), expected.mean(0, keepdim=True))
+    mean, std = moments(features["deep"])
+    torch.testing.assert_close(t.generator_ema.mean, mean.mean(0, keepdim=True))
+    torch.testing.assert_close(t.generator_ema.std, std.square().mean(0, keepdim=True).sqrt())
     units = torch.stack([x.mean() for x in features.values()])  # they are never below 0
     torch.testing.assert_close(t.method.modules["units"].layers, units)
 
@@ -151,6 +152,21 @@ def test_strength_begins_at_the_picture_itself(model: artifact.TrainedModel) -> 
     assert moved[0] < 2
     for weaker, stronger in pairwise(moved):
         assert weaker < stronger
+
+
+def test_the_losses_see_what_is_shown() -> None:
+    t = trainer(replace(ADAIN, detail=1.0), steps=1)
+    (part,) = t._parts(batches(TRAINING)(0))
+    generator = t.method.modules["generator"]
+    assert isinstance(generator, AdainGenerator)
+    seen: list[Tensor] = []  # content, the part of it that is looked at, style, painted
+    generator.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    next(iter(t.method.losses("generator", part)))
+    with torch.no_grad():
+        content, style = (generator.features(x)[generator.layer] for x in (part.content, part.style))
+        painted = generator.decode(adain(content, *moments(style)))
+        shown = painted + part.content - generator.decode(content)
+    torch.testing.assert_close(seen[3] * 2 - 1, shown)
 
 
 def test_what_the_decoder_loses_is_given_back(model: artifact.TrainedModel) -> None:

@@ -55,6 +55,14 @@ def test_a_crop_is_a_square_of_the_share_that_was_drawn() -> None:
         assert set(steps.tolist()) == {1}, "cut out unscaled, proportions kept"
 
 
+def test_rotation_takes_little_of_the_finest_contrast() -> None:
+    """What is learned of paintings would be softer than they are."""
+    grain = np.random.default_rng(6).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    plain, turned = (images.resize(x, 64, 64) for x in (grain, _variant(replace(STILL, rotation_deg=3.0), grain, 128)))
+    fine = [np.diff(x[8:-8, 8:-8].astype(float), axis=1).std() for x in (plain, turned)]
+    assert fine[1] > 0.95 * fine[0]
+
+
 def test_rotation_mirrors_the_borders_and_blackens_no_corner() -> None:
     white = np.full((48, 48, 3), 255, np.uint8)
     picture = _picture(4, 48, 48)

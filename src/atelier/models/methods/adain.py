@@ -7,12 +7,14 @@ the model; only the decoder is trained.
 
 What differs: distances are squared means, as in the published code; every layer is measured in units of its mean
 activation over the style domain, which normalised VGG has as 1 by construction and other encoders do not; an
-adversarial loss on the style domain can be added. Public PyTorch code trains 64 filters with λ = 1, at a rate of 1e-4
-for 100,000 steps of 8 pictures; the defaults are for shorter trainings, in which a λ of 10 left no content. What the
-decoder cannot reproduce is given back (`detail`): the result is the picture plus the difference between two decodings,
-with the style and without, in which the decoder's own faults cancel out; strength 0 is the picture itself, not its
-reconstruction. Detail 0 is the paper's, but for this last point. Without a style the model paints in equal parts of all
-paintings of its training. Colours are kept by luminance-only transfer, after the painting.
+adversarial loss on the style domain can be added. What the decoder cannot reproduce is given back (`detail`): the
+result is the picture plus the difference between two decodings, with the style and without, in which the decoder's own
+faults cancel out; strength 0 is the picture itself, not its reconstruction. The losses see that result, so that the
+decoder learns what has to be changed and not how to reproduce; content then stays without being asked for, and λ is 4.
+They look through a moving window, see `window`. Detail 0 is the paper's, but for strength 0; public PyTorch code trains
+that with 64 filters and λ = 1, at a rate of 1e-4 for 100,000 steps of 8 pictures. Without a style the model paints in
+equal parts of all paintings of its training, whose variances are averaged. Colours are kept by luminance-only transfer,
+after the painting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +32,7 @@ from atelier.models.losses.adversarial import Adversarial, discriminator_losses,
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.base import Batch, Method, Painter, Part, as_given, autocast, pad, to_float
 from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.window import window
 from atelier.models.networks.mirror import Mirror
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.optimization import OptimizerConfig
@@ -45,7 +48,7 @@ class AdainConfig:
         default=32, metadata={"description": "decoder channels at full size; the paper's has 64", "ge": 4, "le": 256}
     )
     content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=1.0, metadata={"description": "weight λ of the style loss", "ge": 0})
+    style_weight: float = field(default=4.0, metadata={"description": "weight λ of the style loss", "ge": 0})
     adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
     adversarial_weight: float = field(
         default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
@@ -176,12 +179,13 @@ class Adain(Method):
         def measure(style: Tensor) -> dict[str, Tensor]:
             features = generator.features(style)
             mean, std = moments(features[generator.layer])
+            std = std.square()
             units = torch.stack([x.float().abs().mean() for x in features.values()])
             return {"mean": mean.mean(0, keepdim=True), "std": std.mean(0, keepdim=True), "units": units}
 
         means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
         generator.mean.copy_(means["mean"])
-        generator.std.copy_(means["std"])
+        generator.std.copy_(means["std"].sqrt())
         self.units.layers.copy_(means["units"])
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
@@ -191,14 +195,15 @@ class Adain(Method):
     def _generator_losses(self, part: Part) -> dict[str, Tensor]:
         """Equations 11 to 13."""
         generator, layer = self.generator, self.generator.layer
+        view = window(part.step, *part.content.shape[2:])
         with torch.no_grad():
             with autocast(self.device, self.dtype):
-                content = generator.features(part.content)[layer]
+                content, seen = (generator.features(x)[layer] for x in (part.content, part.content[view]))
                 style = generator.features(part.style)
-            target = adain(content, *moments(style[layer]))
+            restyled, target = (adain(x, *moments(style[layer])) for x in (content, seen))
+        painted = self._painted(part.content, content, restyled)
         with autocast(self.device, self.dtype):
-            painted = generator.decode(target).float()
-            features = generator.features(painted)
+            features = generator.features(painted[view])
         units = dict(zip(generator.layers, self.units.layers.square(), strict=True))
         per_layer = [moments_loss(features[name], style[name]) / units[name] for name in generator.layers]
         losses = {
@@ -210,6 +215,15 @@ class Adain(Method):
                 losses["adversarial"] = generator_loss(self.config.adversarial, self.discriminator(painted))
             part.memo["painted"] = painted.detach()
         return losses
+
+    def _painted(self, pictures: Tensor, content: Tensor, restyled: Tensor) -> Tensor:
+        """As people will see them, with the detail that is given back: the losses must see what is shown."""
+        generator, detail = self.generator, self.config.detail
+        with autocast(self.device, self.dtype):
+            if not detail:
+                return generator.decode(restyled).float()
+            painted, plain = generator.decode(torch.cat([restyled.to(content.dtype), content])).float().chunk(2)
+        return painted + detail * (pictures - plain)
 
     def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
         with autocast(self.device, self.dtype):
