@@ -20,7 +20,7 @@ from atelier.tasks import dataset, images
 from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.progress import Progress, Report
 
-FORMAT = 1
+FORMAT = 2
 CONTACT_SHEET = "contact_sheet.png"
 SPLIT = "train"
 
