@@ -1,17 +1,18 @@
-"""How the models that come with the package were trained, and anew: `starter/monet` and its two palettes.
+"""How the models that come with the package were trained, and anew: `starter/monet` and `starter/any-style`.
 
     python benchmarks/starters.py FOLDER --keep WORK --minutes 30
 
 FOLDER holds paintings by Claude Monet, which are in the public domain. The pictures to paint are windows of the free
 photographs inside scikit-image and scikit-learn. Both are cut small, so that strokes are as broad on a picture of some
-400 pixels as the painter's. A palette is a sixth of the paintings, the foremost by a measure of their mean colour. WORK
-keeps the workspaces and models; copy a model's `generator.safetensors` and `model.json` to
+400 pixels as the painter's. A palette, of which none is shipped, is a sixth of the paintings, the foremost by a measure
+of their mean colour. WORK keeps the workspaces and models; copy a model's `generator.safetensors` and `model.json` to
 `src/atelier/starters/NAME/`.
 """
 
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,16 @@ COLOURFUL = (
     "chelsea",
 )
 
+STARTERS = {
+    "monet": Contender("cpgan", {}, batch=4),
+    "monet-dusk": Contender("cpgan", {}, batch=4),
+    "monet-mist": Contender("cpgan", {}, batch=4),
+    "any-style": Contender("adain", {}, batch=4),
+}
 # of the mean L*, a*, b* of a painting (N, 3): the larger the more it belongs to the palette
 PALETTES = {
     "monet": None,
+    "any-style": None,
     "monet-dusk": lambda lab: lab[:, 1] + lab[:, 2],  # red and yellow
     "monet-mist": lambda lab: -lab[:, 2],  # blue
 }
@@ -76,8 +84,8 @@ def main() -> None:
     parser.add_argument("paintings", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30, help="of processor time for each")
-    parser.add_argument("--only", nargs="+", choices=list(PALETTES), default=list(PALETTES))
-    parser.add_argument("--settings", type=json.loads, default={}, help="of cpgan, as JSON")
+    parser.add_argument("--only", nargs="+", choices=list(STARTERS), default=list(STARTERS))
+    parser.add_argument("--settings", type=json.loads, default={}, help="other than in STARTERS, as JSON")
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
     write_content(keep / "content")
@@ -94,8 +102,8 @@ def main() -> None:
                 "augment.domains.photos.crop_area": [0.15, 0.4],
             },
         )
-        contenders = {name: Contender("cpgan", arguments.settings, batch=4)}
-        in_processes([name], contenders, root / "data" / "augmented", keep / "models", arguments.minutes)
+        contender = replace(STARTERS[name], settings=STARTERS[name].settings | arguments.settings)
+        in_processes([name], {name: contender}, root / "data" / "augmented", keep / "models", arguments.minutes)
 
 
 if __name__ == "__main__":
