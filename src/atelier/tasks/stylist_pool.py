@@ -188,7 +188,8 @@ def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Data
         fn_constructor_args=(order,),
         batch_size=GPU_ROWS if gpu else None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        # all at once: a pool grows by what waits for it, and little does while files are opened as they are wanted
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
         num_cpus=0 if gpu else max(0.5, 1 - 0.5 / workers),
         num_gpus=1 if gpu else None,
         memory=memory,
