@@ -103,9 +103,9 @@ def write_block(table: pa.Table, order: Order) -> pa.Table:
         rows += _marks(order, "encode").watched(painted, written, crashed) if painted else []
         writer.record([row for row in rows if row.state != "pending"])
     except Stopped as stop:
-        rows.append(Row(painted[0].input, "pending", reason=str(stop)))
+        rows.append(Row(held[0].input, "pending", reason=str(stop)))
     except OSError as error:
-        rows.append(Row(rows[0].input, "pending", reason=stopped(order.destination, error)))
+        rows.append(Row(held[0].input, "pending", reason=stopped(order.destination, error)))
     return results_of(rows)
 
 
