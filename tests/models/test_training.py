@@ -37,7 +37,8 @@ METHODS = {
     "cut": CUT,
     "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
     "fast": FAST,
-    "adain": replace(ADAIN, adversarial_weight=1.0),
+    # with its own weight of the style, what rounding moves flips a gate of the encoder within these few steps
+    "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),
     "stargan": replace(STARGAN, discriminator="projected", diffaugment=("translation",)),
     "dcgan": DCGAN,
 }
