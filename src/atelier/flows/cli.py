@@ -15,6 +15,7 @@ import typer
 from atelier import __version__
 from atelier.flows.cli_models import datasets_app, encoders_app, gc, models_app
 from atelier.flows.cli_output import JsonOption, WorkspaceOption, result, say
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.workspace import Workspace
 
 app = typer.Typer(
@@ -65,8 +66,7 @@ def _one_line(error: Exception) -> str:
     """The message of an error, without the words Python puts around a system error."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    return in_a_line(error)
 
 
 @app.callback(invoke_without_command=True)

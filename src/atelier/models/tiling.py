@@ -17,7 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.methods.base import MINIMUM, MULTIPLE, Painter, as_given, autocast, one_network, pad, to_float
+from atelier.models.methods.base import (
+    MINIMUM,
+    MULTIPLE,
+    Painter,
+    as_given,
+    autocast,
+    mixed,
+    one_network,
+    pad,
+    to_float,
+)
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.resnet import ResnetGenerator
@@ -225,5 +235,5 @@ def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor,
     for tile in tiles:
         y = way.made(tile, lambda wide, y: network.drawn(picture(wide), y))
         given, own = tile.of(image, MULTIPLE), tile.of(painted, MULTIPLE)
-        y = y[:, :, : given.shape[2], : given.shape[3]].float().clamp(-1, 1)
-        own.copy_(as_given(torch.lerp(to_float(given, device), y, strength), image))
+        y = y[:, :, : given.shape[2], : given.shape[3]]
+        own.copy_(as_given(mixed(to_float(given, device), y, strength), image))

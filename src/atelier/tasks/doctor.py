@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from atelier.tasks import cluster
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.workspace import Workspace
 
 Status = Literal["ok", "warn", "fail"]
@@ -85,7 +86,7 @@ def examine(workspace: Workspace | None = None) -> list[Check]:
         try:
             found.append(check())
         except Exception as error:  # noqa: BLE001 - a doctor goes on to the next organ
-            found.append(Check(name, "fail", " ".join(str(error).split()) or type(error).__name__, _INSTALL))
+            found.append(Check(name, "fail", in_a_line(error), _INSTALL))
     return found
 
 

@@ -174,16 +174,18 @@ def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Data
     import ray.data
 
     gpu, light = order.plan.device == "cuda", without_network(order)
-    # painting on processors, which takes most of the time, leaves a quarter of a core to the files at either end
-    cores = 1 if gpu else 0.25
-    opened = dataset.map_batches(
-        open_block,
-        fn_kwargs={"order": light},
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=cores,
-    )
-    painted = opened.map_batches(
+
+    def in_tasks(given: "Dataset", stage: Callable[..., Any]) -> "Dataset":
+        return given.map_batches(
+            stage,
+            fn_kwargs={"order": light},
+            batch_size=None,
+            batch_format="pyarrow",
+            # painting on processors takes most of the time, and leaves a quarter of a core to the files at either end
+            num_cpus=1 if gpu else 0.25,
+        )
+
+    painted = in_tasks(dataset, open_block).map_batches(
         PaintBlock,
         fn_constructor_args=(order,),
         batch_size=GPU_ROWS if gpu else None,
@@ -194,13 +196,7 @@ def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Data
         num_gpus=1 if gpu else None,
         memory=memory,
     )
-    return painted.map_batches(
-        write_block,
-        fn_kwargs={"order": light},
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=cores,
-    )
+    return in_tasks(painted, write_block)
 
 
 def _memory(pixels: int, order: Order) -> int:

@@ -179,13 +179,12 @@ class Adain(Method):
         def measure(style: Tensor) -> dict[str, Tensor]:
             features = generator.features(style)
             mean, std = moments(features[generator.layer])
-            std = std.square()
             units = torch.stack([x.float().abs().mean() for x in features.values()])
-            return {"mean": mean.mean(0, keepdim=True), "std": std.mean(0, keepdim=True), "units": units}
+            return {"mean": mean.mean(0, keepdim=True), "variance": std.square().mean(0, keepdim=True), "units": units}
 
         means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
         generator.mean.copy_(means["mean"])
-        generator.std.copy_(means["std"].sqrt())
+        generator.std.copy_(means["variance"].sqrt())
         self.units.layers.copy_(means["units"])
 
     def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:

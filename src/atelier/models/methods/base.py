@@ -182,9 +182,14 @@ def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     height, width = images.shape[2:]
     x = pad(to_float(images, next(generator.parameters()).device), MULTIPLE, MINIMUM)
     with torch.inference_mode():
-        y = generator(x).float().clamp(-1, 1)
-        y = y if strength == 1 else torch.lerp(x, y, strength)
+        y = mixed(x, generator(x), strength)
     return as_given(y[:, :, :height, :width], images)
+
+
+def mixed(x: Tensor, painted: Tensor, strength: float) -> Tensor:
+    """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB."""
+    painted = painted.float().clamp(-1, 1)
+    return painted if strength == 1 else torch.lerp(x, painted, strength)
 
 
 def one_network(painter: Painter) -> nn.Module | None:
