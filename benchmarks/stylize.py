@@ -102,8 +102,7 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
 
 def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
     """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
-    import ray
-
+    from atelier.tasks import cluster
     from atelier.tasks.lineage import identify
     from atelier.tasks.progress import Progress
     from atelier.tasks.stylization import stylize
@@ -114,17 +113,22 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
     def report(progress: Progress) -> None:
         seen.append((time.perf_counter(), progress.done))
 
-    ray.init(num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False)
-    begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, Memory() if memory else nullcontext([0]) as held:
-        destination = Path(folder) / "out"
-        identity = identify(model, "benchmark", "")
-        summary = stylize(
-            str(archive), destination, model, StylizeConfig(stages=stages), identity, report, connect=lambda: None
-        )
-        assert summary.done == summary.total
-        plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
-    ray.shutdown()
+    with tempfile.TemporaryDirectory() as folder:
+        head = cluster.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        os.environ.update(head.environment)
+        try:
+            cluster.await_head(head)
+            begun, destination = time.perf_counter(), Path(folder) / "out"
+            identity = identify(model, "benchmark", "")
+            with Memory() if memory else nullcontext([0]) as held:
+                summary = stylize(
+                    str(archive), destination, model, StylizeConfig(stages=stages), identity, report,
+                    connect=cluster.connect,
+                )  # fmt: skip
+            assert summary.done == summary.total
+            plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
+        finally:
+            cluster.stop(head)
     done = [one for one in seen if one[1]]
     step = max(1, (done[-1][1] - done[0][1]) // WINDOWS)
     rates, (then, had) = [], done[0]

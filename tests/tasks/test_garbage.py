@@ -1,6 +1,5 @@
 """What goes and what stays: nothing that a version to keep, a branch, a worktree or a failed night may need."""
 
-import os
 import re
 import shutil
 import time
@@ -16,7 +15,7 @@ from atelier.tasks.rollback import rollback
 from atelier.tasks.verification import verify
 from atelier.tasks.versions import list_versions, promote, resolve
 from atelier.tasks.workspace import Workspace, init, lock
-from tests.tasks.published import PARAMS, lay, noise, publish
+from tests.tasks.published import PARAMS, age, forget, lay, noise, publish
 
 
 def whole(workspace: Workspace) -> dict[str, bool]:
@@ -28,18 +27,6 @@ def whole(workspace: Workspace) -> dict[str, bool]:
 def cached(workspace: Workspace) -> dict[str, int]:
     files = (workspace.root / ".dvc" / "cache").rglob("*")
     return {str(path): path.stat().st_size for path in files if path.is_file()}
-
-
-def age(*paths: Path) -> None:
-    """Make files older than any version."""
-    for path in paths:
-        for one in [path, *path.rglob("*")]:
-            os.utime(one, (1e9, 1e9))
-
-
-def forget(workspace: Workspace) -> None:
-    """Make what DVC remembers of runs older than the last version, as it is on any other day."""
-    age(workspace.root / ".dvc" / "cache" / "runs")
 
 
 def newer(workspace: Workspace) -> None:

@@ -33,6 +33,12 @@ _LOOPBACK = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
+# what a head's processes would count about themselves, for a dashboard that it has not: a hundredth of a core each
+_UNCOUNTED = {
+    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",
+}
 _SETTINGS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -147,7 +153,7 @@ def environment(address: str, token: str | None = None) -> dict[str, str]:
         address: host:port.
         token: path of the token file of a head of ours; None for a cluster of the user's, whose settings stay.
     """
-    ours = {**_LOOPBACK, "RAY_AUTH_TOKEN_PATH": token} if token else {}
+    ours = {**_LOOPBACK, **_UNCOUNTED, "RAY_AUTH_TOKEN_PATH": token} if token else {}
     return {"RAY_ADDRESS": address, **_SETTINGS, **ours}
 
 

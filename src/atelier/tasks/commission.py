@@ -1,6 +1,7 @@
 """What the workers of a bulk job are told, and what they hand each other: orders, tasks, pictures."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,14 @@ class Order:
         """How the model is run."""
         return self.execution.plan
 
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """What all outputs depend on, as they say it."""
+        return stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
+
     def lineage(self, input_sha256: str) -> Lineage:
         """What the output of this input says of itself."""
-        parameters = stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
-        return Lineage(self.identity, parameters, input_sha256, revision=self.revision)
+        return Lineage(self.identity, self.parameters, input_sha256, revision=self.revision)
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> Row:
         """How an input ends that failed at a stage."""

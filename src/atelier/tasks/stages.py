@@ -9,7 +9,7 @@ import hashlib
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from itertools import groupby, islice
@@ -33,6 +33,9 @@ R = TypeVar("R")
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
 
 AHEAD = 4  # opened pictures that wait to be painted
+HANDFUL = 16  # small pictures that are opened together, and written together
+OPENED_BYTES = 2**20  # of the files of a handful
+PAINTED_BYTES = 2**23  # of the pixels of a handful
 MAX_HELD_BYTES = 10**8  # decoded pictures that wait for a full batch
 # what is wrong with one output's name; every other failure to write is the destination's, and concerns all
 OWN_FAULTS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
@@ -194,12 +197,30 @@ def batches(opened: Iterable[Picture | Row], plan: Plan) -> Iterator[list[Pictur
     yield from waiting.values()
 
 
-def ahead(threads: Executor, do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What is done with each item, in their order, a few ahead of whoever takes it."""
-    begun: deque[Future[R]] = deque()
+def handfuls(items: Iterable[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """Neighbours that together are not larger than `most`, up to `HANDFUL` of them; what is larger comes alone.
+
+    Whatever else a core does throws its painting out of the caches: it had better do that seldom, and then more of it.
+    """
+    some: list[T] = []
+    held = 0
     for item in items:
-        begun.append(threads.submit(do, item))
-        if len(begun) > AHEAD:
+        each = size(item)
+        if some and (len(some) == HANDFUL or held + each > most):
+            yield some
+            some, held = [], 0
+        some.append(item)
+        held += each
+    if some:
+        yield some
+
+
+def ahead(threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T]]) -> Iterator[R]:
+    """What is done with each item, in their order, a few or a handful ahead of whoever takes it."""
+    begun: deque[Future[R]] = deque()
+    for handful in handfuls:
+        begun.extend(threads.submit(do, item) for item in handful)
+        while len(begun) > max(AHEAD, len(handful)):
             yield begun.popleft().result()
     for future in begun:
         yield future.result()

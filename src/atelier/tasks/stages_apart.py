@@ -33,7 +33,7 @@ def open_block(tasks: pa.Table, order: Order) -> Iterator[pa.Table]:
 
     def opened(some: list[Task]) -> Iterator[Picture | Row]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, opener, some)
+            yield from ahead(threads, opener, ([task] for task in some))
 
     try:
         for each in _marks(order, "decode").watched(todo, opened, order.crashed):
@@ -94,7 +94,7 @@ def write_block(table: pa.Table, order: Order) -> pa.Table:
 
     def written(some: list[Painted]) -> Iterator[Row]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, writer, some)
+            yield from ahead(threads, writer, ([one] for one in some))
 
     def crashed(one: Painted, stage: str) -> Row:
         return order.crashed(one.picture.task, stage)

@@ -5,11 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
-from atelier.tasks.commission import Order, Stopped, Task, results_of, stopped, tasks_of
+from atelier.tasks.commission import Order, Painted, Stopped, Task, results_of, stopped, tasks_of
 from atelier.tasks.destination import at
 from atelier.tasks.ledger import Marks, Row
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stages import Opener, Painter, Writer, ahead, batches
+from atelier.tasks.stages import OPENED_BYTES, PAINTED_BYTES, Opener, Painter, Writer, ahead, batches, handfuls
 
 THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
 
@@ -64,17 +64,26 @@ class Stylist:
 
     def _stylize(self, tasks: list[Task], written: list[Future[Row]]) -> Iterator[Row]:
         """Open and paint tasks and hand them to the writers; those that failed before."""
-        for batch in batches(ahead(self.readers, self.open, tasks), self.order.plan):
+        for some in handfuls(self._painted(tasks), _size, PAINTED_BYTES):
+            for future in written:
+                future.result()  # one handful at most waits to be written
+            for end in some:
+                if isinstance(end, Row):
+                    yield end
+                else:
+                    written.append(self.writers.submit(self.write, end))
+
+    def _painted(self, tasks: list[Task]) -> Iterator[Painted | Row]:
+        """What becomes of tasks before they are written."""
+        together = handfuls(tasks, lambda task: task.entry.size or OPENED_BYTES, OPENED_BYTES)
+        for batch in batches(ahead(self.readers, self.open, together), self.order.plan):
             if isinstance(batch, Row):
                 yield batch
                 continue
             for picture in batch:
                 self.marks.enter(picture.input, "stylize")
-            ends = self.paint(batch)
-            for future in written:
-                future.result()  # one batch at most waits to be written
-            for end in ends:
-                if isinstance(end, Row):
-                    yield end
-                else:
-                    written.append(self.writers.submit(self.write, end))
+            yield from self.paint(batch)
+
+
+def _size(end: Painted | Row) -> int:
+    return 0 if isinstance(end, Row) else sum(frame.nbytes for frame in end.frames)

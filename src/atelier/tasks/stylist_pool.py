@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-BLOCK_ROWS = 64  # pictures that one call of a stylist commits together
+BLOCK_ROWS = 128  # pictures that one call of a stylist commits together
 BLOCK_BYTES = 8 * 2**20  # of input files in one call, so that large pictures report progress too
 GPU_ROWS = 16  # pictures that a GPU is handed together where files are opened elsewhere
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
@@ -85,7 +85,9 @@ def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False) -> R:
 
     from atelier.tasks import cluster
 
-    found: R = cluster.get(ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0)(do).remote(*arguments))
+    # its worker ends with it: an idle one would keep its memory, and a hundredth of a core
+    task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, max_calls=1)(do)
+    found: R = cluster.get(task.remote(*arguments))
     return found
 
 

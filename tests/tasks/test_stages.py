@@ -1,0 +1,40 @@
+"""How pictures are grouped and read ahead between the stages of a bulk job."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from atelier.tasks.stages import AHEAD, HANDFUL, ahead, handfuls
+
+
+def test_handfuls_are_neighbours_of_a_limited_size() -> None:
+    assert list(handfuls([3, 4, 3, 9, 1, 30, 1], lambda n: n, 10)) == [[3, 4, 3], [9, 1], [30], [1]]
+    assert [len(some) for some in handfuls(range(40), lambda n: 0, 10)] == [HANDFUL, HANDFUL, 40 - 2 * HANDFUL]
+    assert list(handfuls([], len, 10)) == []
+
+
+def test_items_are_done_ahead_in_their_order_and_not_far() -> None:
+    done: list[int] = []
+    lock = threading.Lock()
+
+    def do(item: int) -> int:
+        with lock:
+            done.append(item)
+        return -item
+
+    def singly() -> Iterator[list[int]]:
+        for item in range(50):
+            taken.append(item)
+            yield [item]
+
+    taken: list[int] = []
+    with ThreadPoolExecutor(3) as threads:
+        stream = ahead(threads, do, singly())
+        assert next(stream) == 0
+        assert len(taken) == AHEAD + 1, "few wait to be painted"
+        assert list(stream) == [-item for item in range(1, 50)]
+        in_handfuls = ahead(threads, do, (list(range(n, n + HANDFUL)) for n in range(0, 5 * HANDFUL, HANDFUL)))
+        done.clear()
+        assert next(in_handfuls) == 0
+        assert [next(in_handfuls) for _ in range(HANDFUL - 1)] == [-item for item in range(1, HANDFUL)]
+    assert sorted(done) == list(range(2 * HANDFUL)), "the next handful is opened while one is painted, no more"
