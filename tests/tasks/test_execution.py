@@ -106,6 +106,8 @@ def test_a_plan_of_another_version_or_machine_is_refused(model: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="on a GPU, and here is none"):
             execution.refuse_other(replace(ours, device="cuda"))
+        with pytest.raises(ValueError, match=r"PyTorch .* does not see: .* --device cpu"):
+            execution.choose(model, Controls(), ExecutionConfig(), gpu=True, measured=False)
 
 
 def test_batches_have_one_shape_for_a_size() -> None:

@@ -1,6 +1,7 @@
 """The pool of stylists: tasks go out in blocks to Ray Data's actors, answers come back as blocks are done."""
 
 import contextlib
+import json
 import logging
 import math
 import signal
@@ -32,6 +33,7 @@ GPU_ROWS = 16  # pictures that a GPU is handed together where files are opened e
 WORKER_BYTES = 500 * 10**6  # memory of a stylist at rest
 PIXEL_BYTES = 600  # memory that the default generator takes for each pixel of a picture that is painted whole
 TILED_PIXEL_BYTES = 100  # and of one that is painted in tiles, with its file, its pixels and what is read ahead
+FILTERS = 24  # channels at full size of the widest generators that these two hold for
 WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer than it gains
 FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
@@ -212,7 +214,13 @@ def _memory(pixels: int, order: Order) -> int:
 def bytes_for(pixels: int, order: Order) -> int:
     """Memory that a picture of so many pixels takes while it is in work, if it is not too large."""
     pixels, whole = min(pixels, limits(order.config, order.plan).max_pixels), order.plan.whole_pixels
-    return max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels)
+    return int(_width(order.model) * max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels))
+
+
+def _width(model: Path) -> float:
+    """How many times as many channels as the default generator one has, and so takes as much memory."""
+    filters: int = json.loads((model / "model.json").read_text())["config"].get("filters", 0)
+    return max(1.0, filters / FILTERS)
 
 
 def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:
