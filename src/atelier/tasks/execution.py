@@ -46,8 +46,8 @@ def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, 
     """
     if gpu and not torch.cuda.is_available():
         raise ValueError(
-            f"the cluster has a GPU, which PyTorch {torch.__version__} does not see: install one that is built for CUDA "
-            "on its nodes, or use --device cpu"
+            f"the cluster has a GPU, which PyTorch {torch.__version__} does not see: install one built for CUDA on its "
+            "nodes, or use --device cpu"
         )
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = one_network(trained.painter(controls)) is not None
