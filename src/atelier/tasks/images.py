@@ -93,7 +93,7 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     except Exception as error:  # decoders raise nearly every type on damaged input
         if "MAX_TEXT" in str(error):
             raise BadImage("the file's metadata unpacks to more than 1 MB: it may be a decompression bomb") from error
-        raise BadImage(f"the file is damaged: {_one_line(error)}") from error
+        raise BadImage(f"the file is damaged: {in_short(error)}") from error
 
 
 def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None:
@@ -261,6 +261,7 @@ def read_xmp(data: bytes) -> bytes | None:
     return packet.encode() if isinstance(packet, str) else packet
 
 
-def _one_line(error: Exception) -> str:
+def in_short(error: Exception) -> str:
+    """What an error says, on one line of 200 characters at most; its kind where it says nothing."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:199] + "…"

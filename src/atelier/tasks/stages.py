@@ -21,7 +21,7 @@ from atelier.tasks import paintings, photographs
 from atelier.tasks.commission import Image, Order, Painted, Picture, Stopped, Task, stopped
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Plan
-from atelier.tasks.images import BadImage
+from atelier.tasks.images import BadImage, in_short
 from atelier.tasks.ledger import Ledger, Row
 from atelier.tasks.lineage import packet
 from atelier.tasks.naming import RESERVED, output_format
@@ -102,7 +102,7 @@ class Painter:
             if len(pictures) > 1:
                 return [end for picture in pictures for end in self([picture])]
             (picture,) = pictures
-            reason = f"the model failed: {_one_line(error)}"
+            reason = f"the model failed: {in_short(error)}"
             return [self.order.quarantined(picture.task, "stylize", reason, picture.sha256)]
         frames, each = iter(painted), (time.perf_counter() - begun) / len(pictures)
         return [
@@ -228,8 +228,3 @@ def ahead(threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T
 
 def _kind(image: Image) -> Kind:
     return image.shape[0], image.shape[1], image.dtype.name
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:199] + "…"
