@@ -6,6 +6,9 @@ One picture's failure is its own: it ends in quarantine with the stage and a rea
 
 import errno
 import hashlib
+import itertools
+import math
+import threading
 import time
 import uuid
 from collections import defaultdict, deque
@@ -33,6 +36,7 @@ R = TypeVar("R")
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
 
 AHEAD = 4  # opened pictures that wait to be painted
+AHEAD_BYTES = 2**25  # of pixels that wait to be painted, beyond which no further picture is opened
 HANDFUL = 16  # small pictures that are opened together, and written together
 OPENED_BYTES = 2**20  # of the files of a handful
 PAINTED_BYTES = 2**23  # of the pixels of a handful
@@ -215,15 +219,77 @@ def handfuls(items: Iterable[T], size: Callable[[T], int], most: int) -> Iterato
         yield some
 
 
-def ahead(threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T]]) -> Iterator[R]:
-    """What is done with each item, in their order, a few or a handful ahead of whoever takes it."""
+def ahead(
+    threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T]], size: Callable[[R], int]
+) -> Iterator[R]:
+    """What is done with each item, in their order, a few or a handful ahead of whoever takes it.
+
+    Args:
+        threads: that do it.
+        do: what is done.
+        handfuls: of items, which are begun together.
+        size: bytes that a result holds: while more than `AHEAD_BYTES` wait to be taken, no further item is begun.
+    """
     begun: deque[Future[R]] = deque()
-    for handful in handfuls:
-        begun.extend(threads.submit(do, item) for item in handful)
-        while len(begun) > max(AHEAD, len(handful)):
-            yield begun.popleft().result()
-    for future in begun:
-        yield future.result()
+    room = Room(AHEAD_BYTES)
+
+    def entered(turn: int, item: T) -> R:
+        room.enter(turn)
+        result = do(item)
+        room.hold(size(result))
+        return result
+
+    def taken() -> R:
+        result = begun.popleft().result()
+        room.hold(-size(result))
+        return result
+
+    turns = itertools.count()
+    try:
+        for handful in handfuls:
+            begun.extend(threads.submit(entered, next(turns), item) for item in handful)
+            while len(begun) > max(AHEAD, len(handful)):
+                yield taken()
+        while begun:
+            yield taken()
+    finally:
+        room.open()  # whoever stops taking leaves nobody waiting
+
+
+class Room:
+    """Lets in by turns, while what is in is not too large.
+
+    Args:
+        most: bytes; what comes in when there is less may be of any size.
+    """
+
+    def __init__(self, most: float) -> None:
+        self.most, self.held, self.turn = most, 0, 0
+        self.changed = threading.Condition()
+
+    def enter(self, turn: int) -> None:
+        """Wait for a turn, and for room."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.turn == turn and self.held <= self.most)
+            self.turn += 1
+            self.changed.notify_all()
+
+    def hold(self, more: int) -> None:
+        """So many bytes more, or fewer, are in."""
+        with self.changed:
+            self.held += more
+            self.changed.notify_all()
+
+    def open(self) -> None:
+        """Let in whoever waits, by turns still."""
+        with self.changed:
+            self.most = math.inf
+            self.changed.notify_all()
+
+
+def pixel_bytes(end: Picture | Painted | Row) -> int:
+    """Of what is held of a picture."""
+    return 0 if isinstance(end, Row) else sum(frame.nbytes for frame in end.frames)
 
 
 def _kind(image: Image) -> Kind:

@@ -16,7 +16,7 @@ from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution
 from atelier.tasks.ledger import Marks, Row
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stages import Opener, Painter, Writer, ahead, batches
+from atelier.tasks.stages import Opener, Painter, Writer, ahead, batches, pixel_bytes
 
 THREADS = 2  # of a task: one waits for a file while the other computes
 HELD = pa.schema({"held": pa.large_binary()})  # a Picture, a Painted or a Row, pickled as Ray itself would
@@ -33,7 +33,7 @@ def open_block(tasks: pa.Table, order: Order) -> Iterator[pa.Table]:
 
     def opened(some: list[Task]) -> Iterator[Picture | Row]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, opener, ([task] for task in some))
+            yield from ahead(threads, opener, ([task] for task in some), pixel_bytes)
 
     try:
         for each in _marks(order, "decode").watched(todo, opened, order.crashed):
@@ -94,7 +94,7 @@ def write_block(table: pa.Table, order: Order) -> pa.Table:
 
     def written(some: list[Painted]) -> Iterator[Row]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, writer, ([one] for one in some))
+            yield from ahead(threads, writer, ([one] for one in some), pixel_bytes)
 
     def crashed(one: Painted, stage: str) -> Row:
         return order.crashed(one.picture.task, stage)

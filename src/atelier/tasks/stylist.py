@@ -9,7 +9,17 @@ from atelier.tasks.commission import Order, Painted, Stopped, Task, results_of, 
 from atelier.tasks.destination import at
 from atelier.tasks.ledger import Marks, Row
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stages import OPENED_BYTES, PAINTED_BYTES, Opener, Painter, Writer, ahead, batches, handfuls
+from atelier.tasks.stages import (
+    OPENED_BYTES,
+    PAINTED_BYTES,
+    Opener,
+    Painter,
+    Writer,
+    ahead,
+    batches,
+    handfuls,
+    pixel_bytes,
+)
 
 THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
 
@@ -64,7 +74,7 @@ class Stylist:
 
     def _stylize(self, tasks: list[Task], written: list[Future[Row]]) -> Iterator[Row]:
         """Open and paint tasks and hand them to the writers; those that failed before."""
-        for some in handfuls(self._painted(tasks), _size, PAINTED_BYTES):
+        for some in handfuls(self._painted(tasks), pixel_bytes, PAINTED_BYTES):
             for future in written:
                 future.result()  # one handful at most waits to be written
             for end in some:
@@ -76,14 +86,10 @@ class Stylist:
     def _painted(self, tasks: list[Task]) -> Iterator[Painted | Row]:
         """What becomes of tasks before they are written."""
         together = handfuls(tasks, lambda task: task.entry.size or OPENED_BYTES, OPENED_BYTES)
-        for batch in batches(ahead(self.readers, self.open, together), self.order.plan):
+        for batch in batches(ahead(self.readers, self.open, together, pixel_bytes), self.order.plan):
             if isinstance(batch, Row):
                 yield batch
                 continue
             for picture in batch:
                 self.marks.enter(picture.input, "stylize")
             yield from self.paint(batch)
-
-
-def _size(end: Painted | Row) -> int:
-    return 0 if isinstance(end, Row) else sum(frame.nbytes for frame in end.frames)
