@@ -6,17 +6,12 @@ One picture's failure is its own: it ends in quarantine with the stage and a rea
 
 import errno
 import hashlib
-import itertools
-import math
-import threading
 import time
 import uuid
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby, islice
-from typing import TypeVar
 
 import numpy as np
 
@@ -31,13 +26,8 @@ from atelier.tasks.naming import RESERVED, output_format
 from atelier.tasks.paint_limits import limits
 from atelier.tasks.sources import read
 
-T = TypeVar("T")
-R = TypeVar("R")
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
 
-AHEAD = 4  # opened pictures that wait to be painted
-AHEAD_BYTES = 2**25  # of pixels that wait to be painted, beyond which no further picture is opened
-HANDFUL = 16  # small pictures that are opened together, and written together
 OPENED_BYTES = 2**20  # of the files of a handful
 PAINTED_BYTES = 2**23  # of the pixels of a handful
 MAX_HELD_BYTES = 10**8  # decoded pictures that wait for a full batch
@@ -199,92 +189,6 @@ def batches(opened: Iterable[Picture | Row], plan: Plan) -> Iterator[list[Pictur
         elif sum(held.values()) > MAX_HELD_BYTES:
             yield waiting.pop(max(held, key=held.__getitem__))
     yield from waiting.values()
-
-
-def handfuls(items: Iterable[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
-    """Neighbours that together are not larger than `most`, up to `HANDFUL` of them; what is larger comes alone.
-
-    Whatever else a core does throws its painting out of the caches: it had better do that seldom, and then more of it.
-    """
-    some: list[T] = []
-    held = 0
-    for item in items:
-        each = size(item)
-        if some and (len(some) == HANDFUL or held + each > most):
-            yield some
-            some, held = [], 0
-        some.append(item)
-        held += each
-    if some:
-        yield some
-
-
-def ahead(
-    threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T]], size: Callable[[R], int]
-) -> Iterator[R]:
-    """What is done with each item, in their order, a few or a handful ahead of whoever takes it.
-
-    Args:
-        threads: that do it.
-        do: what is done.
-        handfuls: of items, which are begun together.
-        size: bytes that a result holds: while more than `AHEAD_BYTES` wait to be taken, no further item is begun.
-    """
-    begun: deque[Future[R]] = deque()
-    room = Room(AHEAD_BYTES)
-
-    def entered(turn: int, item: T) -> R:
-        room.enter(turn)
-        result = do(item)
-        room.hold(size(result))
-        return result
-
-    def taken() -> R:
-        result = begun.popleft().result()
-        room.hold(-size(result))
-        return result
-
-    turns = itertools.count()
-    try:
-        for handful in handfuls:
-            begun.extend(threads.submit(entered, next(turns), item) for item in handful)
-            while len(begun) > max(AHEAD, len(handful)):
-                yield taken()
-        while begun:
-            yield taken()
-    finally:
-        room.open()  # whoever stops taking leaves nobody waiting
-
-
-class Room:
-    """Lets in by turns, while what is in is not too large.
-
-    Args:
-        most: bytes; what comes in when there is less may be of any size.
-    """
-
-    def __init__(self, most: float) -> None:
-        self.most, self.held, self.turn = most, 0, 0
-        self.changed = threading.Condition()
-
-    def enter(self, turn: int) -> None:
-        """Wait for a turn, and for room."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.turn == turn and self.held <= self.most)
-            self.turn += 1
-            self.changed.notify_all()
-
-    def hold(self, more: int) -> None:
-        """So many bytes more, or fewer, are in."""
-        with self.changed:
-            self.held += more
-            self.changed.notify_all()
-
-    def open(self) -> None:
-        """Let in whoever waits, by turns still."""
-        with self.changed:
-            self.most = math.inf
-            self.changed.notify_all()
 
 
 def pixel_bytes(end: Picture | Painted | Row) -> int:

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from atelier.tasks.ahead import ahead
 from atelier.tasks.commission import Order, Painted, Picture, Stopped, Task, results_of, stopped, tasks_of
 from atelier.tasks.destination import at
 from atelier.tasks.execution_plan import Execution
 from atelier.tasks.ledger import Marks, Row
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stages import Opener, Painter, Writer, ahead, batches, pixel_bytes
+from atelier.tasks.stages import Opener, Painter, Writer, batches, pixel_bytes
 
 THREADS = 2  # of a task: one waits for a file while the other computes
 HELD = pa.schema({"held": pa.large_binary()})  # a Picture, a Painted or a Row, pickled as Ray itself would

@@ -5,21 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
+from atelier.tasks.ahead import ahead, handfuls
 from atelier.tasks.commission import Order, Painted, Stopped, Task, results_of, stopped, tasks_of
 from atelier.tasks.destination import at
 from atelier.tasks.ledger import Marks, Row
 from atelier.tasks.naming import RESERVED
-from atelier.tasks.stages import (
-    OPENED_BYTES,
-    PAINTED_BYTES,
-    Opener,
-    Painter,
-    Writer,
-    ahead,
-    batches,
-    handfuls,
-    pixel_bytes,
-)
+from atelier.tasks.stages import OPENED_BYTES, PAINTED_BYTES, Opener, Painter, Writer, batches, pixel_bytes
 
 THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
 

@@ -1,10 +1,10 @@
-"""How pictures are grouped and read ahead between the stages of a bulk job."""
+"""What is done ahead, in which order and how far."""
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from atelier.tasks.stages import AHEAD, AHEAD_BYTES, HANDFUL, ahead, handfuls
+from atelier.tasks.ahead import AHEAD, AHEAD_BYTES, HANDFUL, ahead, handfuls
 
 
 def test_handfuls_are_neighbours_of_a_limited_size() -> None:
