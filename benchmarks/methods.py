@@ -62,7 +62,7 @@ MONET = {
     "adain": Contender("adain", {}, batch=4),
     "cyclegan": Contender("cyclegan", QUICK | {"cycle_weight": 5.0, "identity_weight": 0.0}, batch=4),
     "cut": Contender("cut", QUICK, batch=4),
-    "fastcut": Contender("fastcut", QUICK | {"nce_weight": 3.0}, batch=4),
+    "fastcut": Contender("fastcut", QUICK | {"nce_weight": 2.0}, batch=4),
 }
 
 
