@@ -30,7 +30,7 @@ from atelier.models.methods.adain import AdainGenerator
 from atelier.models.networks.mirror import Mirror
 from atelier.tasks.encoders import SOURCES
 from atelier.tasks.images import decode, resize
-from methods import Contender, arguments_of, in_processes, workspace
+from methods import Contender, arguments_of, in_processes, landscapes
 from overhead import cpu_name
 
 RESULTS = Path(__file__).parent / "results" / "adain.json"
@@ -87,8 +87,7 @@ def trained(arguments: argparse.Namespace) -> tuple[AdainGenerator, dict[str, ob
     """Our generator, and what its training took."""
     keep = arguments.keep.resolve()
     root = keep / "workspace"
-    sources = (("--content", arguments.training / "photo"), ("--style", arguments.training / "monet"))
-    workspace(root, [word for name, folder in sources for word in (name, str(folder))], {})
+    landscapes(arguments.training, root)
     in_processes(["adain"], {"adain": OURS}, root / "data" / "augmented", keep / "models", arguments.minutes)
     model = artifact.load(keep / "models" / "adain" / "model").generator
     assert isinstance(model, AdainGenerator)

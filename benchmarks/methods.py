@@ -181,17 +181,19 @@ def in_processes(names: list[str], contenders: dict[str, Contender], data: Path,
         subprocess.run([*command, "--contender", json.dumps(asdict(contenders[name]))], check=True)
 
 
+def landscapes(folder: Path, root: Path) -> None:
+    """The workspace of photographs and Monet's paintings at 128², from a folder that holds `photo/` and `monet/`."""
+    for name in ("photo", "monet"):
+        if not (folder / name).is_dir():
+            raise SystemExit(f"{folder / name} is missing")
+    sources = ["--content", str(folder / "photo"), "--style", str(folder / "monet")]
+    workspace(root, sources, {"evaluate.pictures": 320})
+
+
 def monet(arguments: argparse.Namespace) -> None:
     """Photographs to Monet: train, compare, write `results/methods.json`."""
-    for name in ("photo", "monet"):
-        if not (arguments.folder / name).is_dir():
-            raise SystemExit(f"{arguments.folder / name} is missing")
     root = arguments.keep.resolve() / "monet"
-    workspace(
-        root,
-        ["--content", str(arguments.folder / "photo"), "--style", str(arguments.folder / "monet")],
-        {"evaluate.pictures": 320},
-    )
+    landscapes(arguments.folder, root)
     names = arguments.methods or list(MONET)
     in_processes(names, MONET, root / "data" / "augmented", arguments.keep.resolve() / "methods", arguments.minutes)
     folders = [arguments.keep.resolve() / "methods" / name / "model" for name in names]

@@ -115,7 +115,6 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
 
     with tempfile.TemporaryDirectory() as folder:
         head = cluster.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
-        os.environ.update(head.environment)
         try:
             cluster.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"
@@ -123,7 +122,7 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
             with Memory() if memory else nullcontext([0]) as held:
                 summary = stylize(
                     str(archive), destination, model, StylizeConfig(stages=stages), identity, report,
-                    connect=cluster.connect,
+                    connect=lambda: cluster.connect(head.address, Path(head.token)),
                 )  # fmt: skip
             assert summary.done == summary.total
             plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]

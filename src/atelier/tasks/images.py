@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from atelier.tasks import gif
 from atelier.tasks.color import to_srgb
+from atelier.tasks.failures import in_a_line
 from atelier.tasks.png import XMP_KEYWORD
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
@@ -263,5 +264,5 @@ def read_xmp(data: bytes) -> bytes | None:
 
 def in_short(error: Exception) -> str:
     """What an error says, on one line of 200 characters at most; its kind where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = in_a_line(error)
     return text if len(text) <= 200 else text[:199] + "…"
