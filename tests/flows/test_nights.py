@@ -248,7 +248,7 @@ def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environme
     try:
         checkpoints = studio.root / ".atelier" / "checkpoints"
         deadline = time.monotonic() + 180
-        # when the second one begins, the first is whole and noted
+        # when the second one begins, the first is whole
         while len(list(checkpoints.glob("*/checkpoint_*/"))) < 2:
             assert process.poll() is None, "it ended before it had two checkpoints"
             assert time.monotonic() < deadline

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from atelier.models.optimization import OptimizerConfig
 from atelier.models.watchdog import TrainingStopped
@@ -21,7 +21,7 @@ from atelier.tasks.progress import Progress, silent
 from atelier.tasks.training import _prepare, train
 from atelier.tasks.training_control import Placed, explained
 from atelier.tasks.training_placement import SNAPSHOT, Fit, Placement
-from atelier.tasks.training_plan import Plan
+from atelier.tasks.training_plan import CHECKPOINT, Plan
 from tests.tasks.test_training import LOOP, TINY, _workers, make_training_set
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -72,7 +72,7 @@ fit(Path({data!r}), Path({run!r}))
 
 def fit(data: Path, run: Path) -> dict[str, torch.Tensor]:
     """The last checkpoint of a training with two workers."""
-    _prepare(run)
+    _prepare(run, 3)
     loop = replace(LOOP, steps=16, checkpoint_every=2, sample_every=16)
     plan = Plan(
         TINY.cpgan, loop, "efficientnet_lite0", data, "photos", "paintings", None, run, PAIR.cpus, {},
@@ -99,6 +99,38 @@ def _wait(run: Path) -> None:
     while not set(_kept(run)) - before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_kill_before_ray_noted_a_checkpoint_loses_nothing(tmp_path: Path) -> None:
+    def checkpoint(name: str, keep_bytes: int | None = None) -> str:
+        path = tmp_path / name / CHECKPOINT
+        path.parent.mkdir()
+        save_file({"step": torch.zeros(9)}, path)
+        os.truncate(path, keep_bytes if keep_bytes is not None else path.stat().st_size)
+        return name
+
+    def left() -> list[str]:
+        _prepare(tmp_path, 2)
+        return sorted(path.name for path in tmp_path.glob("checkpoint_*/"))
+
+    def noted(*names: str) -> None:
+        listed = [{"checkpoint_dir_name": name} for name in names]
+        (tmp_path / SNAPSHOT).write_text(json.dumps({"checkpoint_results": listed}))
+
+    _, second, third = (checkpoint(f"checkpoint_{hour}") for hour in "123")
+    noted(second, third)
+    assert left() == [second, third], "of the first, only the folder was left"
+    assert not (tmp_path / SNAPSHOT).exists()
+    noted(second, third)
+    checkpoint("checkpoint_4", 100), checkpoint("checkpoint_5", 0), (tmp_path / "checkpoint_6").mkdir()
+    assert left() == [second, third]
+    assert (tmp_path / SNAPSHOT).exists(), "Ray goes on from its own list where that is right"
+    fourth = checkpoint("checkpoint_4")
+    assert left() == [third, fourth]
+    assert not (tmp_path / SNAPSHOT).exists(), "Ray would begin before the fourth"
+    (tmp_path / SNAPSHOT).write_text('{"checkpoint_res')
+    assert left() == [third, fourth]
+    assert not (tmp_path / SNAPSHOT).exists(), "with half a list Ray refuses to start"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -320,6 +320,15 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     save_file({key: value.cpu().contiguous() for key, value in trainer.state_dict().items()}, temporary)
     temporary.replace(path)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether there is a file of `save_checkpoint`, as long as it says; only its head is read."""
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (FileNotFoundError, SafetensorError):
+        return False
 
 
 def load_checkpoint(path: Path, trainer: Trainer) -> None:

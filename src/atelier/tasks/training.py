@@ -27,12 +27,12 @@ from atelier.models.methods.fast import FastConfig
 from atelier.models.methods.gan import GanConfig
 from atelier.models.methods.gatys import GatysConfig
 from atelier.models.methods.stargan import StarganConfig
-from atelier.models.training import TrainingConfig
+from atelier.models.training import TrainingConfig, is_whole
 from atelier.tasks import attributes, dataset, encoders
 from atelier.tasks.progress import Progress, Report
 from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
 from atelier.tasks.training_placement import SNAPSHOT, Fit, place, trains_on_gpu
-from atelier.tasks.training_plan import MODEL, Plan, sha256_of
+from atelier.tasks.training_plan import CHECKPOINT, MODEL, Plan, sha256_of
 
 FORMAT = 3
 
@@ -181,7 +181,7 @@ def train(
     encoder = facts["encoder"]
     name = "train-" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     run = checkpoints.resolve() / name
-    _prepare(run)
+    _prepare(run, config.keep_checkpoints)
     placement = place(config.workers, config.min_workers, config.device) if config.workers else None
     plan = Plan(
         settings, config.loop, encoder, data.resolve(), config.content, config.style,
@@ -296,25 +296,31 @@ def _encoder(config: TrainConfig) -> str:
     return name
 
 
-def _prepare(run: Path) -> None:
-    """Make the run's folder; remove what other trainings left, and what a kill made unreadable."""
+def _prepare(run: Path, keep: int) -> None:
+    """Make the run's folder; remove what other trainings left, and checkpoints that a kill cut."""
     run.mkdir(parents=True, exist_ok=True)
     for other in run.parent.iterdir():
         if other != run and re.fullmatch(r"train-[0-9a-f]{16}", other.name):
             shutil.rmtree(other)
-    snapshot = run / SNAPSHOT
-    try:
-        kept = {result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]}
-    except FileNotFoundError:
-        kept = set()
-    except (ValueError, KeyError, TypeError):
-        # Ray writes its list in place: a kill can leave half of it, and Ray would refuse to start. The folders stay:
-        # the worker takes the last of them that is whole
-        snapshot.unlink()
-        return
-    for folder in run.glob("checkpoint_*/"):
-        if folder.name not in kept:
+    whole = []
+    for folder in sorted(run.glob("checkpoint_*/")):
+        if is_whole(folder / CHECKPOINT):
+            whole.append(folder)
+        else:
             shutil.rmtree(folder)
+    if [folder.name for folder in whole] != _listed(run / SNAPSHOT):
+        # Ray would begin before what it had not noted yet when the kill came; without a list, the worker takes the last
+        (run / SNAPSHOT).unlink(missing_ok=True)
+        for folder in whole[:-keep]:
+            shutil.rmtree(folder)
+
+
+def _listed(snapshot: Path) -> list[str]:
+    """Names of the checkpoints in Ray's list, which it writes in place: of half a list, none."""
+    try:
+        return [result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _publish(model: Path, out: Path) -> None:

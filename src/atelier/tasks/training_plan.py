@@ -8,6 +8,7 @@ from typing import Any
 from atelier.models.training import TrainingConfig
 
 MODEL = "model"  # the finished model, in the run's folder
+CHECKPOINT = "checkpoint.safetensors"  # in each folder that Ray keeps
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from atelier.tasks.contact_sheet import contact_sheet
 from atelier.tasks.training_data import Batches
 from atelier.tasks.training_figures import Figures
 from atelier.tasks.training_log import GRIDS, JournalWriter
-from atelier.tasks.training_plan import MODEL, Plan
+from atelier.tasks.training_plan import CHECKPOINT, MODEL, Plan
 from atelier.tasks.whole_files import write
 
-CHECKPOINT = "checkpoint.safetensors"
 IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
 SAMPLES = "samples.png"
 
@@ -83,7 +82,7 @@ def _grid(step: int) -> str:
 
 
 def _resumed(trainer: Trainer, run: Path) -> bool:
-    """Load the last checkpoint of the run, if there is one: Ray's, or if a kill cut Ray's list the last whole one."""
+    """Load the last checkpoint of the run, if there is one: Ray's, or where Ray has no list the last whole one."""
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             load_checkpoint(Path(folder) / CHECKPOINT, trainer)
