@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from atelier.tasks.cluster import UNCOUNTED
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
@@ -18,6 +20,7 @@ def ray_cluster() -> Iterator[None]:
     """A real Ray cluster with two CPUs on this machine."""
     os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    os.environ.update(UNCOUNTED)
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)

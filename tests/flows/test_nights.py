@@ -240,7 +240,7 @@ def test_a_remote_that_is_down_keeps_prod_and_the_next_night_goes_on(studio: Stu
 def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environment: dict[str, str]) -> None:
     before = studio.standing()
     studio.learn_anew(3)
-    set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
+    set_params(studio.root, steps=40, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -34,7 +34,7 @@ _LOOPBACK = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 # what a head's processes would count about themselves, for a dashboard that it has not: a hundredth of a core each
-_UNCOUNTED = {
+UNCOUNTED = {
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
     "RAY_task_events_report_interval_ms": "0",
@@ -153,7 +153,7 @@ def environment(address: str, token: str | None = None) -> dict[str, str]:
         address: host:port.
         token: path of the token file of a head of ours; None for a cluster of the user's, whose settings stay.
     """
-    ours = {**_LOOPBACK, **_UNCOUNTED, "RAY_AUTH_TOKEN_PATH": token} if token else {}
+    ours = {**_LOOPBACK, **UNCOUNTED, "RAY_AUTH_TOKEN_PATH": token} if token else {}
     return {"RAY_ADDRESS": address, **_SETTINGS, **ours}
 
 
@@ -203,6 +203,7 @@ def _start(
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
     command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
+    command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
     with (temp / "head.log").open("wb") as log:
         process = subprocess.Popen(

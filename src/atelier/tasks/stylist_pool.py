@@ -76,19 +76,28 @@ def executed(model: Path, controls: Controls, config: ExecutionConfig, plan: Pla
     if config.device == "gpu" and not gpus:
         raise ValueError("device gpu is asked for, and the cluster has none: use auto or cpu")
     gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
+    large = pictures >= WORTH_MEASURING
     if plan:
-        return on_a_worker(_resume, model, controls, plan, gpu=gpu)
-    return on_a_worker(_choose, model, controls, config, gpu, pictures >= WORTH_MEASURING, gpu=gpu)
+        return on_a_worker(_resume, model, controls, plan, gpu=gpu, ends=large)
+    return on_a_worker(_choose, model, controls, config, gpu, large, gpu=gpu, ends=large)
 
 
-def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False) -> R:
-    """Call a function where stylists run; its own errors are raised here."""
+def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: bool = False) -> R:
+    """Call a function where stylists run; its own errors are raised here.
+
+    Args:
+        do: the function.
+        arguments: its own.
+        gpu: with a GPU.
+        ends: its worker ends with it. Idle, it would keep its memory and a hundredth of a core; but the next call would
+            not have to start one.
+    """
     import ray
 
     from atelier.tasks import cluster
 
-    # its worker ends with it: an idle one would keep its memory, and a hundredth of a core
-    task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, max_calls=1)(do)
+    once = {"max_calls": 1} if ends else {}
+    task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, **once)(do)
     found: R = cluster.get(task.remote(*arguments))
     return found
 
