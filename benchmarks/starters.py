@@ -1,29 +1,28 @@
-"""How the models that come with the package were trained, and anew: `starter/monet` and `starter/any-style`.
+"""How the models that come with the package were trained, and anew: `starter/monet`, `storm` and `any-style`.
 
-    python benchmarks/starters.py FOLDER --keep WORK --minutes 30
+    python benchmarks/starters.py FOLDER --keep WORK --minutes 10
 
-FOLDER holds paintings by Claude Monet, which are in the public domain. The pictures to paint are windows of the free
-photographs inside scikit-image and scikit-learn. Both are cut small, so that strokes are as broad on a picture of some
-400 pixels as the painter's. A palette, of which none is shipped, is a sixth of the paintings, the foremost by a measure
-of their mean colour. WORK keeps the workspaces and models; copy a model's `generator.safetensors` and `model.json` to
-`src/atelier/starters/NAME/`.
+FOLDER holds the paintings by Claude Monet, which are in the public domain, of the "monet2photo" set of Zhu et al. 2017.
+The pictures to paint are windows of the free photographs inside scikit-image and scikit-learn; a model that has one
+painting as its style paints the other paintings too. All are cut small, so that strokes are as broad on a picture of
+some 400 pixels as the painter's. WORK keeps the workspaces and models; copy a model's `generator.safetensors` and
+`model.json` to `src/atelier/starters/NAME/`.
 """
 
 import argparse
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
-
-import numpy as np
-from skimage.color import rgb2lab
 
 from atelier.tasks import images, samples
 from methods import Contender, in_processes, workspace
+from styles import write_windows
 
 SIZES = (256, 384)  # shorter side that a photograph is scaled to before windows are cut, px
 WINDOW, STRIDE = 224, 112
-SHARE = 6  # a palette is one painting in so many
+ENDINGS = {".jpg", ".jpeg", ".png"}
 COLOURFUL = (
     "astronaut",
     "shuttle and helmet",
@@ -38,17 +37,12 @@ COLOURFUL = (
 
 STARTERS = {
     "monet": Contender("cpgan", {}, batch=4),
-    "monet-dusk": Contender("cpgan", {}, batch=4),
-    "monet-mist": Contender("cpgan", {}, batch=4),
+    "storm": Contender("fast", {"filters": 24, "blocks": 3, "content_weight": 0.5}, batch=4),
     "any-style": Contender("adain", {}, batch=4),
 }
-# of the mean L*, a*, b* of a painting (N, 3): the larger the more it belongs to the palette
-PALETTES = {
-    "monet": None,
-    "any-style": None,
-    "monet-dusk": lambda lab: lab[:, 1] + lab[:, 2],  # red and yellow
-    "monet-mist": lambda lab: -lab[:, 2],  # blue
-}
+# what has one painting as its style, and the beginning of that one's SHA-256; the others have all
+PAINTING = {"storm": "bf56a45300f6"}
+WINDOWS_PX = (96, 128, 160, 224)  # sides of the windows of one painting
 
 
 def write_content(folder: Path) -> None:
@@ -66,16 +60,19 @@ def write_content(folder: Path) -> None:
                     (folder / name).write_bytes(images.encode(window, "png"))
 
 
-def write_styles(paintings: Path, root: Path) -> None:
-    """The paintings of each palette in a folder of their own."""
-    files = sorted(path for path in paintings.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    thumbnails = [images.resize(images.decode(path.read_bytes()), 64, 64) for path in files]
-    lab = np.stack([rgb2lab(picture).mean((0, 1)) for picture in thumbnails])
-    for name, belongs in PALETTES.items():
-        chosen = range(len(files)) if belongs is None else np.argsort(-belongs(lab))[: len(files) // SHARE]
-        (root / name).mkdir(parents=True, exist_ok=True)
-        for index in chosen:
-            shutil.copy(files[index], root / name)
+def sources(name: str, paintings: list[Path], keep: Path) -> list[str]:
+    """Folders of the pictures to paint and of the style, made if need be, as `atelier init` is told them."""
+    write_content(keep / "content")
+    if name not in PAINTING:
+        return ["--content", str(keep / "content"), "--style", str(paintings[0].parent)]
+    one = next(path for path in paintings if sha256(path.read_bytes()).hexdigest().startswith(PAINTING[name]))
+    write_windows(one, keep / "styles" / name, WINDOWS_PX)
+    others = keep / "paintings"
+    others.mkdir(parents=True, exist_ok=True)
+    for path in paintings:
+        if path != one:
+            shutil.copy(path, others)
+    return ["--content", str(keep / "content"), "--content", str(others), "--style", str(keep / "styles" / name)]
 
 
 def main() -> None:
@@ -88,17 +85,15 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="other than in STARTERS, as JSON")
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
-    write_content(keep / "content")
-    write_styles(arguments.paintings, keep / "styles")
+    found = sorted(path for path in arguments.paintings.resolve().iterdir() if path.suffix.lower() in ENDINGS)
     for name in arguments.only:
         root = keep / "workspaces" / name
-        sources = ["--content", str(keep / "content"), "--style", str(keep / "styles" / name)]
         workspace(
             root,
-            sources,
+            sources(name, found, keep),
             {
                 "ingest.holdout_share": 0.05,
-                "augment.default.crop_area": [0.15, 0.4],
+                "augment.default.crop_area": [0.8, 1.0] if name in PAINTING else [0.15, 0.4],
                 "augment.domains.photos.crop_area": [0.15, 0.4],
             },
         )

@@ -38,12 +38,12 @@ def read(path: Path, width: int, height: int) -> images.Pixels:
     return images.resize(images.decode(path.read_bytes()), width, height)
 
 
-def write_windows(painting: Path, folder: Path) -> None:
-    """A painting as the style domain of a training: overlapping windows of several sizes."""
+def write_windows(painting: Path, folder: Path, sides: tuple[int, ...]) -> None:
+    """A painting as the style domain of a training: overlapping windows of several sizes, px."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = images.decode(painting.read_bytes())
     height, width = pixels.shape[:2]
-    for window in WINDOWS_PX:
+    for window in sides:
         side = min(window, height, width)
         for top in range(0, height - side + 1, max(1, side // 2)):
             for left in range(0, width - side + 1, max(1, side // 2)):
@@ -101,7 +101,7 @@ def main() -> None:
     result: dict[str, Any] = {}
     for painting in arguments.paintings:
         name = painting.stem
-        write_windows(painting, keep / "styles" / name)
+        write_windows(painting, keep / "styles" / name, WINDOWS_PX)
         root = keep / "workspaces" / name
         sources = ["--content", str(trained_on), "--style", str(keep / "styles" / name)]
         workspace(root, sources, {"ingest.holdout_share": 0.1})

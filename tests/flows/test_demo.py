@@ -19,7 +19,7 @@ def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFac
     """A workspace after its first `atelier retrain`."""
     root = tmp_path_factory.mktemp("demo") / "demo"
     assert atelier("init", root, "--from", "demo").returncode == 0
-    set_params(root, **SHRUNK, size_px=64, workers=0)
+    set_params(root, **SHRUNK, size_px=64, workers=0, drift_sample=32)
     done = atelier("retrain", "--workspace", root)
     assert done.returncode == 0, done.stderr + done.stdout
     for stage in ("ingest", "augment", "train", "evaluate"):

@@ -11,7 +11,7 @@ from atelier.tasks.starters import FOLDER, starter, starters
 
 def test_there_are_some_and_all_are_whole() -> None:
     found = starters()
-    assert {"starter/any-style", "starter/monet"} <= {one.name for one in found}
+    assert {"starter/any-style", "starter/monet", "starter/storm"} <= {one.name for one in found}
     assert {one.folder for one in found} == {path for path in FOLDER.iterdir() if path.is_dir()}
 
 
