@@ -43,6 +43,11 @@ STARTERS = {
 # what has one painting as its style, and the beginning of that one's SHA-256; the others have all
 PAINTING = {"storm": "bf56a45300f6"}
 WINDOWS_PX = (96, 128, 160, 224)  # sides of the windows of one painting
+# the pictures that it paints: so that also colours which nine photographs lack, as of skin, come into its palette
+VARIOUS = {
+    f"augment.domains.photos.{what}": amount
+    for what, amount in {"hue_deg": 60, "saturation": 0.5, "brightness": 0.15, "contrast": 0.2}.items()
+}
 
 
 def write_content(folder: Path) -> None:
@@ -88,15 +93,9 @@ def main() -> None:
     found = sorted(path for path in arguments.paintings.resolve().iterdir() if path.suffix.lower() in ENDINGS)
     for name in arguments.only:
         root = keep / "workspaces" / name
-        workspace(
-            root,
-            sources(name, found, keep),
-            {
-                "ingest.holdout_share": 0.05,
-                "augment.default.crop_area": [0.8, 1.0] if name in PAINTING else [0.15, 0.4],
-                "augment.domains.photos.crop_area": [0.15, 0.4],
-            },
-        )
+        small = {f"augment.{which}.crop_area": [0.15, 0.4] for which in ("default", "domains.photos")}
+        one = {"augment.default.crop_area": [0.8, 1.0]} | VARIOUS if name in PAINTING else {}
+        workspace(root, sources(name, found, keep), {"ingest.holdout_share": 0.05} | small | one)
         contender = replace(STARTERS[name], settings=STARTERS[name].settings | arguments.settings)
         in_processes([name], {name: contender}, root / "data" / "augmented", keep / "models", arguments.minutes)
 

@@ -215,31 +215,11 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
     assert "Candidate and prod" in page
 
 
-def test_a_remote_that_is_down_keeps_prod_and_the_next_night_goes_on(studio: Studio) -> None:
+def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down_keeps_prod(
+    studio: Studio, environment: dict[str, str]
+) -> None:
     before = studio.standing()
     studio.learn_anew(2)
-    away = studio.remote.rename(studio.remote.with_name("away"))
-    studio.remote.write_text("no folder")
-    night = studio.night(code=1)
-    assert night["decision"] == "failed"
-    assert "push" in night["reasons"][0]
-    assert studio.standing() == before
-    studio.remote.unlink()
-    away.rename(studio.remote)
-    night = studio.night()
-    assert (night["decision"], night["version"]) == ("promoted", "v1.2.0")
-    assert set(night["stages"].values()) == {"unchanged"}
-    assert studio.prod == "v1.2.0"
-    model = json.loads((studio.root / "artifacts/style-model/model.json").read_text())
-    assert model["train"]["start_from"] == "v1.0.0", "it goes on from what was prod"
-    assert os.readlink(studio.restyled / "current") == "v1.2.0"  # noqa: PTH115
-    assert len(list((studio.restyled / "v1.2.0").glob("*.png"))) == 3
-    assert len(list((studio.restyled / "v1.0.0").glob("*.png"))) == 3
-
-
-def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environment: dict[str, str]) -> None:
-    before = studio.standing()
-    studio.learn_anew(3)
     set_params(studio.root, steps=40, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
@@ -259,16 +239,28 @@ def test_killed_in_the_middle_the_next_night_continues(studio: Studio, environme
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, "DVC and the stage die with the command"
     assert studio.standing() == before
-    set_params(studio.root, mode="manual")
+    away = studio.remote.rename(studio.remote.with_name("away"))
+    studio.remote.write_text("no folder")
     done = studio.atelier("retrain", "--workspace", studio.root)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "continuing from step" in done.stderr, "it began again from nothing"
     night = json.loads((studio.root / ".atelier/last-night/night.json").read_text())
-    assert (night["decision"], night["version"]) == ("awaiting approval", "v1.3.0")
+    assert night["decision"] == "failed"
+    assert "push" in night["reasons"][0]
     assert studio.standing() == before
+    studio.remote.unlink()
+    away.rename(studio.remote)
 
 
-def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, environment: dict[str, str]) -> None:
+def test_the_remote_is_back_and_a_person_approves_where_the_gate_is_manual(
+    studio: Studio, plane: str, environment: dict[str, str]
+) -> None:
+    before = studio.standing()
+    set_params(studio.root, mode="manual")
+    night = studio.night()
+    assert (night["decision"], night["version"]) == ("awaiting approval", "v1.2.0")
+    assert set(night["stages"].values()) == {"unchanged"}
+    assert studio.standing() == before
     states = {run["state_name"] for run in asked(plane, "flow_runs") if run["name"] == "retrain studio"}
     assert "AwaitingApproval" in states
     code = (
@@ -279,8 +271,12 @@ def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, 
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip().endswith("promoted"), done.stderr
-    assert studio.prod == "v1.3.0"
-    assert os.readlink(studio.restyled / "current") == "v1.3.0"  # noqa: PTH115
+    assert studio.prod == "v1.2.0"
+    model = json.loads((studio.root / "artifacts/style-model/model.json").read_text())
+    assert model["train"]["start_from"] == "v1.0.0", "it goes on from what was prod"
+    assert os.readlink(studio.restyled / "current") == "v1.2.0"  # noqa: PTH115
+    assert len(list((studio.restyled / "v1.2.0").glob("*.png"))) == 3
+    assert len(list((studio.restyled / "v1.0.0").glob("*.png"))) == 3
     set_params(studio.root, mode="auto")
 
 
