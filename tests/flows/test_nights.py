@@ -241,6 +241,7 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
     assert studio.standing() == before
     away = studio.remote.rename(studio.remote.with_name("away"))
     studio.remote.write_text("no folder")
+    set_params(studio.root, mode="manual")
     done = studio.atelier("retrain", "--workspace", studio.root)
     assert done.returncode == 1, done.stderr
     assert "continuing from step" in done.stderr, "it began again from nothing"
@@ -256,7 +257,6 @@ def test_the_remote_is_back_and_a_person_approves_where_the_gate_is_manual(
     studio: Studio, plane: str, environment: dict[str, str]
 ) -> None:
     before = studio.standing()
-    set_params(studio.root, mode="manual")
     night = studio.night()
     assert (night["decision"], night["version"]) == ("awaiting approval", "v1.2.0")
     assert set(night["stages"].values()) == {"unchanged"}
