@@ -1,6 +1,6 @@
 """An AdaIN decoder trained here against the published one, on pictures and styles that ours never saw.
 
-    python benchmarks/adain.py CONTENT_FOLDER STYLE_FOLDER --training FOLDER --keep WORK --minutes 20
+    python benchmarks/adain.py CONTENT_FOLDER STYLE_FOLDER --training FOLDER --keep WORK --minutes 40
 
 Content and style loss are those of Huang & Belongie 2017, equations 12 and 13, on normalised VGG-19: Euclidean norms,
 t of equation 9 as target, relu1_1 to relu4_1, pictures clipped to [0, 1] as they would be saved. FOLDER holds `photo/`
