@@ -16,13 +16,13 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from adain import pictures_in
 from atelier.tasks import images, samples
 from methods import Contender, in_processes, workspace
 from styles import write_windows
 
 SIZES = (256, 384)  # shorter side that a photograph is scaled to before windows are cut, px
 WINDOW, STRIDE = 224, 112
-ENDINGS = {".jpg", ".jpeg", ".png"}
 COLOURFUL = (
     "astronaut",
     "shuttle and helmet",
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="other than in STARTERS, as JSON")
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
-    found = sorted(path for path in arguments.paintings.resolve().iterdir() if path.suffix.lower() in ENDINGS)
+    found = pictures_in(arguments.paintings.resolve())
     for name in arguments.only:
         root = keep / "workspaces" / name
         small = {f"augment.{which}.crop_area": [0.15, 0.4] for which in ("default", "domains.photos")}

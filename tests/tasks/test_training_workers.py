@@ -122,7 +122,9 @@ def test_a_kill_before_ray_noted_a_checkpoint_loses_nothing(tmp_path: Path) -> N
     assert left() == [second, third], "of the first, only the folder was left"
     assert not (tmp_path / SNAPSHOT).exists()
     noted(second, third)
-    checkpoint("checkpoint_4", 100), checkpoint("checkpoint_5", 0), (tmp_path / "checkpoint_6").mkdir()
+    checkpoint("checkpoint_4", 100)
+    checkpoint("checkpoint_5", 0)
+    (tmp_path / "checkpoint_6").mkdir()
     assert left() == [second, third]
     assert (tmp_path / SNAPSHOT).exists(), "Ray goes on from its own list where that is right"
     fourth = checkpoint("checkpoint_4")
