@@ -12,7 +12,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from atelier.tasks.model_versions import list_all
-from atelier.tasks.objects import Lost, Objects, is_folder
+from atelier.tasks.objects import Lost, Objects, is_folder, silent_repo
 from atelier.tasks.registry import MODEL, model_of
 from atelier.tasks.retention import commits_named, last_registered, versions_kept, worktrees
 from atelier.tasks.workspace import Workspace, lock
@@ -64,15 +64,13 @@ def collect(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> Co
     """
     if keep < 1:
         raise ValueError(f"--keep is {keep}: at least one version stays")
-    from dvc.repo import Repo
-
     places = worktrees(workspace)
     with ExitStack() as stack:
         stack.enter_context(lock(workspace, "night"))
         for place in {place.locks: place for place in places}.values():  # a night has its workspace's
             stack.enter_context(lock(place, "pipeline"))
             stack.enter_context(lock(place, "registry", _WAIT_S))
-        repos = [stack.enter_context(Repo(str(place.root))) for place in places]
+        repos = [stack.enter_context(silent_repo(place)) for place in places]
         for repo in repos:
             stack.enter_context(repo.lock)
         kept, objects = versions_kept(workspace, keep), Objects(repos[0])

@@ -159,19 +159,26 @@ class Objects:
 
 @contextmanager
 def objects(workspace: Workspace) -> Iterator[Objects]:
-    """Open what DVC keeps for a workspace; what DVC would tell beside the errors that are raised is not shown."""
+    """Open what DVC keeps for a workspace."""
+    with silent_repo(workspace) as repo:
+        yield Objects(repo)
+
+
+@contextmanager
+def silent_repo(workspace: Workspace) -> Iterator[Any]:
+    """Open a workspace as DVC does; what it would tell beside the errors that are raised is not shown."""
     from dvc.repo import Repo
 
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
     levels = [logger.level for logger in loggers]
-    with Repo(str(workspace.root)) as repo:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield Objects(repo)
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with Repo(str(workspace.root)) as repo:
+            yield repo
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def is_folder(digest: str) -> bool:
