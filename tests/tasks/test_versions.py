@@ -117,6 +117,14 @@ def test_what_needs_approval_is_promoted_by_a_person_only(workspace: Workspace) 
     assert versions.release(workspace, GateConfig(), None).decision == "prod already"
 
 
+def test_what_passed_by_itself_waits_too_where_the_gate_is_manual_by_now(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    assert versions.enter(workspace, workspace, GateConfig(), None).decision == "passed"
+    assert versions.release(workspace, GateConfig(mode="manual"), None).decision == "awaiting approval"
+    assert [v.version for v in versions.waiting(workspace)] == ["v1.0.0"]
+    assert versions.release(workspace, GateConfig(), None).decision == "promoted"
+
+
 def test_dry_registers_nothing(workspace: Workspace) -> None:
     paint(workspace, "one")
     assert versions.release(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"

@@ -108,7 +108,7 @@ def enter(
                 style = _facts(made, model).get("style_domain", "")
                 return Release(model, "", style, previous, word, decision.reasons, False)
             standing = _register(workspace, made, model, decision, config.mode == "manual", versions)
-        word, reasons = _word(workspace, standing)
+        word, reasons = _word(workspace, standing, config.mode == "manual")
         return Release(model, standing.version, standing.style, previous, word, reasons, new)
 
 
@@ -130,9 +130,9 @@ def commit_of(workspace: Workspace, model: str, version: str) -> str:
 
 
 def waiting(workspace: Workspace, model: str = MODEL) -> list[Version]:
-    """Versions that passed and wait for a person, the newest first."""
+    """Versions that passed and were never promoted, the newest first: a person may approve them."""
     versions = list_versions(workspace, model)
-    return [v for v in versions if v.passed and v.manual and v.stage is None and not was_staged(workspace, v)]
+    return [v for v in versions if v.passed and v.stage is None and not was_staged(workspace, v)]
 
 
 def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
@@ -208,8 +208,8 @@ def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _word(workspace: Workspace, version: Version) -> tuple[str, tuple[str, ...]]:
-    """What a registered version may do, and why."""
+def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tuple[str, ...]]:
+    """What a registered version may do, and why; where the gate is manual now or was then, a person must approve it."""
     if version.stage == PROD:
         return "prod already", version.reasons
     if not version.passed:
@@ -218,7 +218,7 @@ def _word(workspace: Workspace, version: Version) -> tuple[str, tuple[str, ...]]
     again = f"`atelier models promote {name}`"
     if was_staged(workspace, version):
         return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
-    if version.manual:
+    if manual or version.manual:
         return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
     return "passed", version.reasons  # new, or whoever registered it was killed before promoting it
 
