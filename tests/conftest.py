@@ -11,7 +11,8 @@ from atelier.tasks.cluster import UNCOUNTED
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Networks of tests are too small to share: threads would only wait for each other."""
+    """Networks of tests are too small to share: threads, of commands and of workers too, would wait for each other."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
 

@@ -186,7 +186,9 @@ def test_outputs_do_not_depend_on_what_shares_a_batch(tmp_path: Path, model: Pat
 
 
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize(("ender", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(
+    ("ender", "status"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow)]
+)
 def test_a_job_that_is_stopped_closes_its_books_within_ten_seconds_and_can_be_continued(
     tmp_path: Path, model: Path, identity: ModelIdentity, ender: signal.Signals, status: int
 ) -> None:

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine.
 """
 
+import gc as garbage
 import os
 import sys
 import traceback
@@ -35,6 +36,9 @@ app.command("gc", epilog="Example: atelier gc --dry-run")(gc)
 
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
+# objects between collections: what commands import are many and none is garbage, and by default a tenth of their
+# processor time goes into looking for some
+GARBAGE = (50_000, 20, 20)
 
 
 class Start(StrEnum):
@@ -47,6 +51,7 @@ class Start(StrEnum):
 def main() -> None:
     """Run the command; an error is one line, and its traceback is shown with --debug only."""
     debug = "--debug" in sys.argv[1:]
+    garbage.set_threshold(*GARBAGE)
     # Prefect keeps every line in its database; the terminal gets progress and one line an error
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if debug else "CRITICAL")
     try:
