@@ -145,7 +145,8 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [signal.SIGKILL, *(pytest.param(other, marks=pytest.mark.slow) for other in (signal.SIGTERM, signal.SIGINT))],
 )
 def test_a_private_plane_ends_with_its_command(state: Path, number: signal.Signals) -> None:
     body = (
