@@ -43,6 +43,9 @@ _SETTINGS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # threads that train together wait for each other, by default so busily that workers, whose priority Ray lowers, get
+    # hardly anything done beside other work; with so few rounds they sleep sooner (benchmarks/beside.py)
+    "GOMP_SPINCOUNT": "1000",
 }
 # a head's workers carry its environment: other clusters' names, and passwords that are not for tasks, stay outside
 _NOT_FOR_A_HEAD = (
