@@ -16,6 +16,7 @@ from atelier.tasks import cluster
 
 # a driver in a process of its own: this one is connected to the tests' shared cluster
 DRIVER = """
+import os
 import sys
 from pathlib import Path
 from atelier.tasks import cluster
@@ -23,6 +24,8 @@ if "early" in sys.argv:
     import ray
 connection = cluster.connect(sys.argv[1], Path(sys.argv[2]))
 print(connection.address, connection.cpus, *cluster.preflight(Path(sys.argv[3])))
+import ray
+print(ray.get(ray.remote(os.getenv).remote("GOMP_SPINCOUNT")))
 """
 
 
@@ -50,7 +53,7 @@ def _session(pid: int) -> int:
 def test_a_driver_with_the_token_gets_in(head: cluster.RayHead, tmp_path: Path, imported: str) -> None:
     command = [sys.executable, "-c", DRIVER, head.address, head.token, str(tmp_path), imported]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-    assert done.stdout.split() == [head.address, "2", "127.0.0.1"], done.stderr
+    assert done.stdout.split() == [head.address, "2", "127.0.0.1", "1000"], done.stderr
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
 
