@@ -18,8 +18,8 @@ from pathlib import Path
 from training import RESULTS, WARM_UP, hardware, write_training_set
 
 SIZE = 128  # px
-STEPS = {"alone": 40, "beside": 12}
-ROUNDS = 3
+STEPS = {"alone": 40, "beside": 6}
+ROUNDS = 2
 NICENESS = 15  # of Ray's workers
 WAITING = "GOMP_SPINCOUNT"
 

@@ -53,7 +53,7 @@ def _session(pid: int) -> int:
 def test_a_driver_with_the_token_gets_in(head: cluster.RayHead, tmp_path: Path, imported: str) -> None:
     command = [sys.executable, "-c", DRIVER, head.address, head.token, str(tmp_path), imported]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-    assert done.stdout.split() == [head.address, "2", "127.0.0.1", "1000"], done.stderr
+    assert done.stdout.split() == [head.address, "2", "127.0.0.1", "10000"], done.stderr
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

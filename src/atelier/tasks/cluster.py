@@ -45,7 +45,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # threads that train together wait for each other, by default so busily that workers, whose priority Ray lowers, get
     # hardly anything done beside other work; with so few rounds they sleep sooner (benchmarks/beside.py)
-    "GOMP_SPINCOUNT": "1000",
+    "GOMP_SPINCOUNT": "10000",
 }
 # a head's workers carry its environment: other clusters' names, and passwords that are not for tasks, stay outside
 _NOT_FOR_A_HEAD = (
