@@ -9,13 +9,13 @@ medians with quartiles.
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from training import RESULTS, WARM_UP, hardware, write_training_set
+from stylize import spread
+from training import RESULTS, WARM_UP, hardware, plan_on, write_training_set
 
 SIZE = 128  # px
 STEPS = {"alone": 40, "beside": 6}
@@ -36,15 +36,11 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     from atelier.models.training import Trainer, TrainingConfig
     from atelier.tasks import encoders
     from atelier.tasks.training_data import Batches
-    from atelier.tasks.training_plan import Plan
 
     os.nice(NICENESS)
     torch.set_num_threads(os.cpu_count() or 1)
     loop = TrainingConfig(steps=WARM_UP + steps, log_every=1, checkpoint_every=10**6, sample_every=10**6)
-    plan = Plan(
-        method_config=CpganConfig(), loop=loop, encoder="efficientnet_lite0", data=data, content="photos",
-        style="paintings", initial=None, run=data / "run", threads=None, facts={}, shuffle_rows=256,
-    )  # fmt: skip
+    plan = plan_on(data, CpganConfig(), loop)
     trainer = Trainer(plan.method_config, plan.loop, networks.load(plan.encoder, encoders.resolve(plan.encoder)))
     ends = []
     with Batches(plan, 0, 1) as batches:
@@ -60,7 +56,7 @@ def run(data: Path, where: str, told: bool) -> list[float]:
 
     variables = {name: value for name, value in os.environ.items() if name not in (WAITING, "OMP_WAIT_POLICY")}
     if told:
-        variables[WAITING] = cluster.environment("", None)[WAITING]
+        variables[WAITING] = cluster.environment("")[WAITING]
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if where == "beside" else None
     try:
         command = [sys.executable, __file__, str(data), str(STEPS[where])]
@@ -86,10 +82,7 @@ def main() -> None:
                 for told in (False, True):
                     name = f"{where}, {'told to sleep sooner' if told else 'as libgomp waits by itself'}"
                     seconds.setdefault(name, []).extend(run(Path(folder), where, told))
-    spreads = {}
-    for name, values in seconds.items():
-        low, median, high = (round(1e3 * value, 1) for value in statistics.quantiles(values, n=4))
-        spreads[name] = {"median": median, "low": low, "high": high}
+    spreads = {name: spread([1e3 * one for one in values]) for name, values in seconds.items()}
     result = {"hardware": hardware(), "method": "cpgan", "size_px": SIZE, "milliseconds a step": spreads}
     (RESULTS / "beside.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

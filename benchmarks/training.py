@@ -199,19 +199,25 @@ def run_parts(size: int, steps: int, data: Path) -> dict[str, Any]:
 # ---- the engine
 
 
+def plan_on(data: Path, method_config: Any, loop: Any) -> Any:
+    """How a method is trained on what `write_training_set` wrote."""
+    from atelier.tasks.training_plan import Plan
+
+    return Plan(
+        method_config=method_config, loop=loop, encoder="efficientnet_lite0", data=data, content="photos",
+        style="paintings", initial=None, run=data / "run", threads=None, facts={}, shuffle_rows=256,
+    )  # fmt: skip
+
+
 def _plan(data: Path, precision: str, steps: int = 10**6) -> Any:
     from atelier.models.methods.cyclegan import CycleganConfig
     from atelier.models.training import TrainingConfig
-    from atelier.tasks.training_plan import Plan
 
     loop = TrainingConfig(
         steps=steps, batch_size=1, log_every=1, checkpoint_every=10**6, sample_every=10**6, seed=SEED,
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
-    return Plan(
-        method_config=CycleganConfig(), loop=loop, encoder="efficientnet_lite0", data=data, content="photos",
-        style="paintings", initial=None, run=data / "run", threads=None, facts={}, shuffle_rows=256,
-    )  # fmt: skip
+    return plan_on(data, CycleganConfig(), loop)
 
 
 def _batches(data: Path, precision: str) -> Any:

@@ -146,7 +146,11 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, *(pytest.param(other, marks=pytest.mark.slow) for other in (signal.SIGTERM, signal.SIGINT))],
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_private_plane_ends_with_its_command(state: Path, number: signal.Signals) -> None:
     body = (

@@ -155,7 +155,6 @@ def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
 def test_a_full_disk_fails_the_night_and_the_next_one_goes_on(studio: Studio) -> None:
     before = studio.standing()
     studio.learn_anew(6)
-    set_params(studio.root, retries=0)  # it would not pass the second time either
     checkpoints = studio.root / ".atelier" / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     mounted = subprocess.run(
@@ -163,6 +162,7 @@ def test_a_full_disk_fails_the_night_and_the_next_one_goes_on(studio: Studio) ->
     )
     if mounted.returncode:
         pytest.skip(f"a small file system needs the right to mount: {mounted.stderr.strip()}")
+    set_params(studio.root, retries=0)  # it would not pass the second time either
     try:
         night = studio.night(code=1)
     finally:

@@ -100,15 +100,15 @@ def enter(
         prod_now = current(versions)
         previous = prod_now.version if prod_now else None
         standing = _of_bytes(versions, _bytes(made, model))
-        new = standing is None
+        new, manual = standing is None, config.mode == "manual"
         if standing is None:
             decision = gate(_metrics(made, model), prod, config)
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
                 style = _facts(made, model).get("style_domain", "")
                 return Release(model, "", style, previous, word, decision.reasons, False)
-            standing = _register(workspace, made, model, decision, config.mode == "manual", versions)
-        word, reasons = _word(workspace, standing, config.mode == "manual")
+            standing = _register(workspace, made, model, decision, manual, versions)
+        word, reasons = _word(workspace, standing, manual)
         return Release(model, standing.version, standing.style, previous, word, reasons, new)
 
 
