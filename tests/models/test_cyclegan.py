@@ -21,7 +21,6 @@ from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
 from atelier.models.networks.translator import Translator
-from atelier.models.networks.winograd import Conv3x3
 from tests.models.tiny import CYCLEGAN, TRAINING, batches, ignore, pictures, trainer
 
 
@@ -46,33 +45,6 @@ def test_a_score_sees_70_pixels() -> None:
     rows, columns = (gradient[0].abs().sum((0, dim)).nonzero() for dim in (2, 1))
     for seen in (rows, columns):
         assert seen.max() - seen.min() + 1 == 70
-
-
-@pytest.mark.parametrize("shape", [(2, 64, 34, 34), (1, 72, 10, 22), (1, 64, 6, 100)])
-def test_winograds_convolution_is_a_convolution(shape: tuple[int, ...]) -> None:
-    """Result and both gradients, no further from float64 than a direct convolution in float32 is."""
-    torch.manual_seed(0)
-    layer = Conv3x3(shape[1], 80)
-    x = torch.randn(shape, requires_grad=True)
-    gradient = torch.randn(shape[0], 80, shape[2] - 2, shape[3] - 2)
-
-    def everything(dtype: torch.dtype, ours: bool) -> list[torch.Tensor]:
-        given, weight = x.to(dtype), layer.weight.to(dtype)
-        y = layer(given) if ours else F.conv2d(given, weight)
-        return [y, *torch.autograd.grad(y, (x, layer.weight), gradient.to(dtype))]
-
-    exact = everything(torch.float64, ours=False)
-    for found, direct, expected in zip(
-        everything(torch.float32, ours=True), everything(torch.float32, ours=False), exact, strict=True
-    ):
-        scale = expected.abs().max()
-        assert (found - expected).abs().max() < max(2e-6 * scale, 2 * (direct - expected).abs().max())
-        assert not torch.equal(found, direct), "it was not ours that ran"
-
-
-def test_odd_sizes_and_few_channels_take_the_direct_convolution() -> None:
-    for layer, x in ((Conv3x3(64, 64), torch.randn(1, 64, 9, 8)), (Conv3x3(4, 4), torch.randn(1, 4, 8, 8))):
-        assert torch.equal(layer(x), F.conv2d(x, layer.weight))
 
 
 def test_the_pool_shows_half_of_the_time_what_was() -> None:

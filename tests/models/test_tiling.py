@@ -20,7 +20,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "skip": lambda: translator("skip", 4, 1),
     "residual": lambda: translator("residual", 4, 2),
     "antialiased": lambda: translator("antialiased", 4, 2),
-    "wide": lambda: translator("residual", 16, 1),  # its 3×3 convolutions are Winograd's
+    "wide": lambda: translator("residual", 16, 1),
 }
 
 

@@ -30,8 +30,8 @@ from atelier.models.methods.base import (
 )
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
+from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.resnet import ResnetGenerator
-from atelier.models.networks.winograd import arranged
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
 
@@ -207,7 +207,7 @@ class Way:
     def _keep(self, made: list[tuple[Tile, Tensor]]) -> None:
         for tile, y in made:
             if self.kept is None:
-                self.kept = arranged(y.new_empty(1, y.shape[1], self.tiles.height, self.tiles.width))
+                self.kept = channels_last(y.new_empty(1, y.shape[1], self.tiles.height, self.tiles.width))
             tile.of(self.kept).copy_(y)
 
 

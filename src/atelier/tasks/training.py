@@ -34,7 +34,7 @@ from atelier.tasks.training_log import GRIDS, JournalReader, TrainingLogs
 from atelier.tasks.training_placement import SNAPSHOT, Fit, place, trains_on_gpu
 from atelier.tasks.training_plan import CHECKPOINT, MODEL, Plan, sha256_of
 
-FORMAT = 3
+FORMAT = 4
 
 _POLL_S = 0.25
 _NOTE_WIDTH = 48  # characters of losses in a line of progress

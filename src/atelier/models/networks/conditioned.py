@@ -12,10 +12,10 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.networks.discriminator import GAIN
 from atelier.models.networks.few_channels import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
+from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.projected import Projected
 from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import RELU, initialise
-from atelier.models.networks.winograd import Conv3x3, arranged
 
 SLOPE = 0.2  # of the discriminator's leaky ReLUs
 HIDDEN = 128  # numbers between what an encoder sees and the attributes
@@ -34,7 +34,7 @@ class ConditionedResidual(nn.Module):
 
     def __init__(self, channels: int, labels: int) -> None:
         super().__init__()
-        self.first, self.second = Conv3x3(channels, channels), Conv3x3(channels, channels)
+        self.first, self.second = (nn.Conv2d(channels, channels, 3, bias=False) for _ in range(2))
         self.normalise, self.pad = InstanceNorm(), Reflection(1)
         self.told = nn.Linear(labels, 2 * channels)
 
@@ -82,7 +82,7 @@ class ConditionedGenerator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], multiples of 4 px and 8 at least, with labels (B, A) to (B, 3, H, W), float32."""
         planes = labels[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        y = arranged(self.encode(torch.cat([x, planes], 1)))  # (B, 4 f, H/4, W/4)
+        y = channels_last(self.encode(torch.cat([x, planes], 1)))  # (B, 4 f, H/4, W/4)
         for block in self.transform:
             y = block(y, labels)
         change: Tensor = self.decode(y.contiguous())

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from atelier.models.networks.dropout import ChannelDropout
 from atelier.models.networks.few_channels import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
+from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.reflection import Reflection
-from atelier.models.networks.winograd import Conv3x3, arranged
 
 RELU = 0.0  # slope
 
@@ -27,7 +27,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
-        self.first, self.second = Conv3x3(channels, channels), Conv3x3(channels, channels)
+        self.first, self.second = (nn.Conv2d(channels, channels, 3, bias=False) for _ in range(2))
         self.activate, self.normalise = InstanceNorm(RELU), InstanceNorm()
         self.dropout, self.pad = ChannelDropout(dropout), Reflection(1)
 
@@ -74,7 +74,7 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
         y = self.encode(x)  # (B, 4 f, H/4, W/4)
-        return self.drawn(x, self.decode(self.transform(arranged(y)).contiguous()))
+        return self.drawn(x, self.decode(self.transform(channels_last(y)).contiguous()))
 
     def drawn(self, x: Tensor, y: Tensor) -> Tensor:
         """The picture that is made of x (B, 3, H, W) and of what is decoded for it, which is all of it here."""
@@ -104,7 +104,7 @@ def features(x: Tensor, encode: nn.Sequential, blocks: Sequence[nn.Module]) -> l
         y = layer(y)
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
             seen.append(y)
-    y = arranged(y)
+    y = channels_last(y)
     for index, block in enumerate(blocks):
         y = block(y)
         if index in (0, len(blocks) - 1):
