@@ -27,9 +27,9 @@ from torch import Tensor
 from atelier.models import artifact
 from atelier.models.losses.moments import adain, moments
 from atelier.models.methods.adain import AdainGenerator
-from atelier.models.networks.mirror import Mirror
-from atelier.tasks.encoders import SOURCES
-from atelier.tasks.images import decode, resize
+from atelier.models.networks.adain_decoder import Mirror
+from atelier.tasks.images.codec import decode, resize
+from atelier.tasks.runtime.encoder_weights import SOURCES
 from methods import Contender, arguments_of, in_processes, landscapes
 from overhead import cpu_name
 

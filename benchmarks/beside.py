@@ -34,14 +34,14 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     from atelier.models import encoders as networks
     from atelier.models.methods.cpgan import CpganConfig
     from atelier.models.training import Trainer, TrainingConfig
-    from atelier.tasks import encoders
-    from atelier.tasks.training_data import Batches
+    from atelier.tasks.runtime import encoder_weights
+    from atelier.tasks.training.loader import Batches
 
     os.nice(NICENESS)
     torch.set_num_threads(os.cpu_count() or 1)
     loop = TrainingConfig(steps=WARM_UP + steps, log_every=1, checkpoint_every=10**6, sample_every=10**6)
     plan = plan_on(data, CpganConfig(), loop)
-    trainer = Trainer(plan.method_config, plan.loop, networks.load(plan.encoder, encoders.resolve(plan.encoder)))
+    trainer = Trainer(plan.method_config, plan.loop, networks.load(plan.encoder, encoder_weights.resolve(plan.encoder)))
     ends = []
     with Batches(plan, 0, 1) as batches:
         trainer.run(
@@ -52,7 +52,7 @@ def step_seconds(data: Path, steps: int) -> list[float]:
 
 def run(data: Path, where: str, told: bool) -> list[float]:
     """One of the four, in processes of its own."""
-    from atelier.tasks import cluster
+    from atelier.tasks.runtime import cluster
 
     variables = {name: value for name, value in os.environ.items() if name not in (WAITING, "OMP_WAIT_POLICY")}
     if told:

@@ -23,12 +23,14 @@ import numpy as np
 
 from atelier.models.metrics.drift import distances, drift
 from atelier.models.metrics.kid import polynomial_kernel
-from atelier.tasks import data_checks, encoders, samples
-from atelier.tasks.data_checks import ChecksConfig, Finding
-from atelier.tasks.data_looks import describe
-from atelier.tasks.data_profile import ENCODER, Domain, Profile
-from atelier.tasks.dataset import Card
-from atelier.tasks.images import Pixels, decode, encode, resize
+from atelier.tasks.dataset import checks
+from atelier.tasks.dataset.checks import ChecksConfig, Finding
+from atelier.tasks.dataset.image_statistics import describe
+from atelier.tasks.dataset.profile import ENCODER, Domain, Profile
+from atelier.tasks.dataset.shards import Card
+from atelier.tasks.images.codec import Pixels, decode, encode, resize
+from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.storage import sample_images
 from training import hardware
 
 RESULTS = Path(__file__).parent / "results" / "drift.json"
@@ -57,7 +59,7 @@ def pictures(folder: Path | None, domain: str) -> list[Pixels]:
     """Of a folder, or embedded ones, decoded."""
     if folder is None:
         spec = f"sample://{domain}"
-        return [decode(samples.read(crop.name, spec)) for crop in samples.list_crops(spec)]
+        return [decode(sample_images.read(crop.name, spec)) for crop in sample_images.list_crops(spec)]
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
         raise SystemExit(f"{folder} holds no pictures")
@@ -66,7 +68,7 @@ def pictures(folder: Path | None, domain: str) -> list[Pixels]:
 
 def looks(found: list[Pixels], change: Callable[[Pixels], Pixels] = lambda picture: picture) -> np.ndarray:
     """What `data_checks` sees of them, changed and then shrunk as `ingest` does."""
-    weights, parts = encoders.resolve(ENCODER), []
+    weights, parts = encoder_weights.resolve(ENCODER), []
     for first in range(0, len(found), 64):
         batch = []
         for picture in found[first : first + 64]:
@@ -100,7 +102,7 @@ def judge(night: Night) -> list[Finding]:
     now = Domain({id: id for id in everything}, len(everything), everything)
     config = ChecksConfig(drift_p=ChecksConfig().drift_p / DOMAINS)
     card = Card(1, ())
-    return data_checks.check(config, Profile("", {}, {"photos": now}), Profile("", {}, {"photos": before}), card, card)
+    return checks.check(config, Profile("", {}, {"photos": now}), Profile("", {}, {"photos": before}), card, card)
 
 
 def polynomial(night: Night, seed: int) -> bool:

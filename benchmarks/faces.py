@@ -14,25 +14,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atelier.flows.params import render
+from atelier.flows.config.params import render
 from atelier.models import artifact
 from atelier.models import encoders as networks
 from atelier.models.controls import Controls
 from atelier.models.metrics.fid import frechet
 from atelier.models.metrics.kid import kid
-from atelier.tasks import comparison, encoders, images
-from atelier.tasks.augment import AugmentConfig, DomainAugmentation
-from atelier.tasks.contact_sheet import contact_sheet
-from atelier.tasks.dataset import read_card, read_rows
-from atelier.tasks.evaluation import EvaluateConfig
-from atelier.tasks.held_out import files, held_out
-from atelier.tasks.ingest import IngestConfig
-from atelier.tasks.layouts import SourceConfig
-from atelier.tasks.measuring import squares
-from atelier.tasks.stylize_config import StylizeConfig
-from atelier.tasks.training import TrainConfig
-from atelier.tasks.versions import GateConfig
-from atelier.tasks.workspace import init
+from atelier.tasks.dataset.augment_config import AugmentConfig, DomainAugmentation
+from atelier.tasks.dataset.ingest import IngestConfig
+from atelier.tasks.dataset.layouts import SourceConfig
+from atelier.tasks.dataset.shards import read_card, read_rows
+from atelier.tasks.dataset.subsets import files, held_out
+from atelier.tasks.evaluation import compare
+from atelier.tasks.evaluation.gate import GateConfig
+from atelier.tasks.evaluation.measures import squares
+from atelier.tasks.evaluation.protocol import EvaluateConfig
+from atelier.tasks.images import codec
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.training.config import TrainConfig
+from atelier.tasks.workspace.create import init
 from methods import Contender, arguments_of, in_processes, record, workspace
 from parity import deep_features
 
@@ -87,21 +89,21 @@ def faces(dataset: Path, split: str) -> Tensor:
 
 def attributes(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
     """How often stargan gives what is asked for, and what is left of the face; a grid shows both."""
-    of = comparison.find([str(model)], lambda text: ("stargan", Path(text)), "faces", ["faces"])
-    terms = comparison.agree(EvaluateConfig(pictures=EDITED), dataset, "faces", SIZE, keep / "features", of)
-    found: dict[str, Any] = comparison.measure(terms, of[0]).measures["attributes"]
+    of = compare.find([str(model)], lambda text: ("stargan", Path(text)), "faces", ["faces"])
+    terms = compare.agree(EvaluateConfig(pictures=EDITED), dataset, "faces", SIZE, keep / "features", of)
+    found: dict[str, Any] = compare.measure(terms, of[0]).measures["attributes"]
     shown = squares(files(held_out(dataset, read_card(dataset), "faces", 10)), SIZE)
     trained = artifact.load(model)
     columns = [shown, *(trained.painter(Controls(to=(wish,)))(shown) for wish in found["wishes"])]
     cells = [[x.permute(1, 2, 0).numpy() for x in column] for column in columns]
     sheet = contact_sheet(cells, rows=["face", *found["wishes"]], cell_px=96)
-    (keep / "stargan.png").write_bytes(images.encode(sheet, "png"))
+    (keep / "stargan.png").write_bytes(codec.encode(sheet, "png"))
     return found
 
 
 def generated(models: dict[str, Path], dataset: Path, folder: Path) -> dict[str, Any]:
     """FID and KID of faces from noise."""
-    inception = networks.load("inception", encoders.resolve("inception"))
+    inception = networks.load("inception", encoder_weights.resolve("inception"))
     real = deep_features(inception, faces(dataset, "holdout")[:GENERATED])
 
     def measured(pictures: Tensor) -> dict[str, float]:
@@ -113,7 +115,7 @@ def generated(models: dict[str, Path], dataset: Path, folder: Path) -> dict[str,
         trained = artifact.load(model)
         made = torch.cat([trained.generate(0, range(i, i + 50)) for i in range(0, GENERATED, 50)])
         cells = [[x.permute(1, 2, 0).numpy() for x in made[i : i + 10]] for i in range(0, 60, 10)]
-        (folder / f"{name}.png").write_bytes(images.encode(contact_sheet(cells, cell_px=96), "png"))
+        (folder / f"{name}.png").write_bytes(codec.encode(contact_sheet(cells, cell_px=96), "png"))
         result[name] = measured(made)
     return result
 

@@ -106,9 +106,9 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     """
     from pydantic import TypeAdapter
 
-    from atelier.tasks.progress import Progress
-    from atelier.tasks.training import TrainConfig
-    from atelier.tasks.training import train as run
+    from atelier.tasks.runtime.progress import Progress
+    from atelier.tasks.training.config import TrainConfig
+    from atelier.tasks.training.train import train as run
 
     finished = out / "training.json"
     if finished.is_file():
@@ -151,17 +151,17 @@ def _steps(config: Callable[[int], Any], data: Path, out: Path, minutes: float) 
     """How many steps fit into the time, by the processor time of a few."""
     from atelier.models import encoders as networks
     from atelier.models.training import Trainer
-    from atelier.tasks import encoders
-    from atelier.tasks.dataset import read_card
-    from atelier.tasks.training import facts_of
-    from atelier.tasks.training_data import Batches
-    from atelier.tasks.training_plan import Plan
+    from atelier.tasks.dataset.shards import read_card
+    from atelier.tasks.runtime import encoder_weights
+    from atelier.tasks.training.loader import Batches
+    from atelier.tasks.training.plan import Plan
+    from atelier.tasks.training.train import facts_of
 
     probe = config(PROBE_STEPS)
     if not getattr(probe.method_config, "optimizer", None):
         return {"steps": 1}
     probe = replace(probe, loop=replace(probe.loop, log_every=1))
-    encoder = networks.load(probe.encoder, encoders.resolve(probe.encoder))
+    encoder = networks.load(probe.encoder, encoder_weights.resolve(probe.encoder))
     plan = Plan(
         probe.method_config, probe.loop, probe.encoder, data, probe.content, probe.style, None, out, None,
         facts_of(probe, read_card(data)), probe.shuffle_rows,

@@ -45,11 +45,14 @@ def few_steps(workspace: Path) -> None:
 
 def bare_stages(root: Path) -> dict[str, float]:
     """Seconds of each stage's work when its task function is called directly."""
-    from atelier.flows.control_plane import use
-    from atelier.flows.params import Params
-    from atelier.tasks import augment, cluster, evaluation, ingest, training
-    from atelier.tasks.progress import silent
-    from atelier.tasks.workspace import Workspace
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.plane import use
+    from atelier.tasks.dataset import augment, ingest
+    from atelier.tasks.evaluation import evaluate
+    from atelier.tasks.runtime import cluster
+    from atelier.tasks.runtime.progress import silent
+    from atelier.tasks.training import train
+    from atelier.tasks.workspace.layout import Workspace
 
     w = Workspace(root)
     params = Params(w.params).check()
@@ -67,11 +70,11 @@ def bare_stages(root: Path) -> dict[str, float]:
         timed("augment", lambda: augment.augment(params.augment, w.dataset, w.augmented, silent))
         timed(
             "train",
-            lambda: training.train(params.train, w.augmented, w.model, w.checkpoints, w.training_logs, silent),
+            lambda: train.train(params.train, w.augmented, w.model, w.checkpoints, w.training_logs, silent),
         )
         timed(
             "evaluate",
-            lambda: evaluation.evaluate(
+            lambda: evaluate.evaluate(
                 params.evaluate, w.dataset, w.model, w.evaluation, w.evaluation_pictures, w.evaluation_cache, silent
             ),
         )
@@ -93,7 +96,7 @@ def main() -> None:
         retrain = atelier("retrain", "--workspace", str(piped))
         again = atelier("retrain", "--workspace", str(piped))
 
-        from atelier.tasks.samples import list_crops, read
+        from atelier.tasks.storage.sample_images import list_crops, read
 
         picture = folder / "one" / "picture.png"
         picture.parent.mkdir()

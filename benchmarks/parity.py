@@ -21,11 +21,10 @@ from atelier.models import encoders as networks
 from atelier.models.encoders import Encoder
 from atelier.models.methods.cyclegan import CycleganConfig
 from atelier.models.metrics.kid import kid
-from atelier.models.order import Order
+from atelier.models.sampler import Order
 from atelier.models.training import Batch, Trainer, TrainingConfig
-from atelier.tasks import encoders
-from atelier.tasks.images import decode
-from atelier.tasks.measuring import square
+from atelier.tasks.images.codec import center_square, decode
+from atelier.tasks.runtime import encoder_weights
 from training import RESULTS, hardware
 
 RUNS = {"float32": ("float32", 1), "bfloat16": ("bfloat16", 1), "float32, another seed": ("float32", 2)}
@@ -34,7 +33,7 @@ RUNS = {"float32": ("float32", 1), "bfloat16": ("bfloat16", 1), "float32, anothe
 def pictures(folder: Path, size: int, limit: int) -> Tensor:
     """The middle squares of a folder's pictures, uint8 (N, 3, size, size)."""
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})[:limit]
-    found = [square(decode(path.read_bytes()), size) for path in paths]
+    found = [center_square(decode(path.read_bytes()), size) for path in paths]
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
 
 
@@ -52,7 +51,7 @@ def main() -> None:
     content, style = (pictures(f, arguments.size, arguments.pictures) for f in (arguments.content, arguments.style))
     held = [x[::5] for x in (content, style)]
     kept = [x[torch.arange(len(x)) % 5 != 0] for x in (content, style)]
-    inception = networks.load("inception", encoders.resolve("inception"))
+    inception = networks.load("inception", encoder_weights.resolve("inception"))
     real = deep_features(inception, held[1])
     result = {
         "hardware": hardware(), "size_px": arguments.size, "steps": arguments.steps,
@@ -66,7 +65,7 @@ def main() -> None:
             steps=arguments.steps, batch_size=1, log_every=10, sample_every=arguments.steps, seed=seed,
             checkpoint_every=arguments.steps, precision=precision,  # type: ignore[arg-type]
         )  # fmt: skip
-        encoder = networks.load("efficientnet_lite0", encoders.resolve("efficientnet_lite0"))
+        encoder = networks.load("efficientnet_lite0", encoder_weights.resolve("efficientnet_lite0"))
         trainer = Trainer(CycleganConfig(filters=arguments.filters, blocks=arguments.blocks), config, encoder)
         orders = [Order(seed, role, [len(x)], len(x)) for role, x in zip(("content", "style"), kept, strict=True)]
 

@@ -61,9 +61,9 @@ def make(kind: str, root: Path, count: int) -> Path:
 
 def finish(source: Path, destination: Path) -> None:
     """Make the destination what a job leaves that has made an output of every input of a folder."""
-    from atelier.tasks.job import open_job
-    from atelier.tasks.ledger import Row
-    from atelier.tasks.listing import listing
+    from atelier.tasks.bulk.inputs import listing
+    from atelier.tasks.bulk.job import open_job
+    from atelier.tasks.bulk.ledger import Row
 
     try:
         plan(source, destination)
@@ -84,9 +84,9 @@ def finish(source: Path, destination: Path) -> None:
 
 def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: None) -> None:
     """Start a job whose model is never loaded; `planned` is called when it would connect."""
-    from atelier.tasks.lineage import ModelIdentity
-    from atelier.tasks.stylization import stylize
-    from atelier.tasks.stylize_config import StylizeConfig
+    from atelier.models.card import ModelIdentity
+    from atelier.tasks.bulk.stylize import stylize
+    from atelier.tasks.inference.config import StylizeConfig
 
     def connect() -> None:
         planned()

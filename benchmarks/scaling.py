@@ -26,8 +26,9 @@ def run(workers: int, batch: int, steps: int, data: Path) -> dict[str, list[floa
     import ray
 
     from atelier.models.training import TrainingConfig
-    from atelier.tasks.progress import silent
-    from atelier.tasks.training import TrainConfig, train
+    from atelier.tasks.runtime.progress import silent
+    from atelier.tasks.training.config import TrainConfig
+    from atelier.tasks.training.train import train
 
     ray.init(num_cpus=workers, include_dashboard=False, logging_level="error", log_to_driver=False)
     loop = TrainingConfig(steps=steps, batch_size=batch, checkpoint_every=10**6, sample_every=10**6)

@@ -17,7 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from adain import pictures_in
-from atelier.tasks import images, samples
+from atelier.tasks.images import codec
+from atelier.tasks.storage import sample_images
 from methods import Contender, in_processes, workspace
 from styles import write_windows
 
@@ -53,16 +54,16 @@ VARIOUS = {
 def write_content(folder: Path) -> None:
     """Windows of the photographs, at two scales."""
     folder.mkdir(parents=True, exist_ok=True)
-    parents = [parent for domain in samples.PARENTS.values() for parent in domain if parent.name in COLOURFUL]
+    parents = [parent for domain in sample_images.PARENTS.values() for parent in domain if parent.name in COLOURFUL]
     for parent in parents:
         for side in SIZES:
-            picture = samples.photograph(parent, side)
+            picture = sample_images.photograph(parent, side)
             height, width = picture.shape[:2]
             for top in range(0, max(1, height - WINDOW + 1), STRIDE):
                 for left in range(0, max(1, width - WINDOW + 1), STRIDE):
                     window = picture[top : top + WINDOW, left : left + WINDOW]
                     name = f"{parent.name.replace(' ', '-')}-{side}-{top}-{left}.png"
-                    (folder / name).write_bytes(images.encode(window, "png"))
+                    (folder / name).write_bytes(codec.encode(window, "png"))
 
 
 def sources(name: str, paintings: list[Path], keep: Path) -> list[str]:

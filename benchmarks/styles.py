@@ -24,9 +24,11 @@ from atelier.models.controls import Controls, Style
 from atelier.models.encoders import Encoder
 from atelier.models.losses.perceptual import gram, style_loss
 from atelier.models.methods.base import Painter
-from atelier.models.metrics.ssim import luminance, ssim
-from atelier.tasks import encoders, images
-from atelier.tasks.contact_sheet import contact_sheet
+from atelier.models.metrics.ssim import ssim
+from atelier.models.pixels import luminance
+from atelier.tasks.images import codec
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.runtime import encoder_weights
 from methods import SMALL, Contender, arguments_of, in_processes, record, workspace
 
 SHORT_PX, LONG_PX = 192, 256  # of a painted photograph
@@ -34,24 +36,24 @@ WINDOWS_PX = (192, 256, 384)  # of the painting, for training
 PAINTED = 4  # photographs
 
 
-def read(path: Path, width: int, height: int) -> images.Pixels:
-    return images.resize(images.decode(path.read_bytes()), width, height)
+def read(path: Path, width: int, height: int) -> codec.Pixels:
+    return codec.resize(codec.decode(path.read_bytes()), width, height)
 
 
 def write_windows(painting: Path, folder: Path, sides: tuple[int, ...]) -> None:
     """A painting as the style domain of a training: overlapping windows of several sizes, px."""
     folder.mkdir(parents=True, exist_ok=True)
-    pixels = images.decode(painting.read_bytes())
+    pixels = codec.decode(painting.read_bytes())
     height, width = pixels.shape[:2]
     for window in sides:
         side = min(window, height, width)
         for top in range(0, height - side + 1, max(1, side // 2)):
             for left in range(0, width - side + 1, max(1, side // 2)):
                 part = pixels[top : top + side, left : left + side]
-                (folder / f"{side}-{top}-{left}.png").write_bytes(images.encode(part, "png"))
+                (folder / f"{side}-{top}-{left}.png").write_bytes(codec.encode(part, "png"))
 
 
-def tensor(pixels: images.Pixels) -> Tensor:
+def tensor(pixels: codec.Pixels) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
 
 
@@ -97,7 +99,7 @@ def main() -> None:
     trained_on.mkdir(parents=True, exist_ok=True)
     for path in files[: -len(files) // 5]:
         (trained_on / path.name).write_bytes(path.read_bytes())
-    ruler = networks.load("vgg16", encoders.resolve("vgg16"))
+    ruler = networks.load("vgg16", encoder_weights.resolve("vgg16"))
     result: dict[str, Any] = {}
     for painting in arguments.paintings:
         name = painting.stem
@@ -108,9 +110,9 @@ def main() -> None:
         for contender in (Contender("fast", SMALL, batch=4), Contender("gatys", {}, encoder="vgg19")):
             data, out = root / "data" / "augmented", keep / contender.method
             in_processes([name], {name: contender}, data, out, arguments.minutes)
-        pixels = images.decode(painting.read_bytes())
+        pixels = codec.decode(painting.read_bytes())
         scale = LONG_PX / max(pixels.shape[:2])
-        pixels = images.resize(pixels, round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+        pixels = codec.resize(pixels, round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
         wish = Controls(styles=(Style(name, 1.0, pixels),))
         painters = {
             "gatys": artifact.load(keep / "gatys" / name / "model").painter(wish),
@@ -126,7 +128,7 @@ def main() -> None:
         cells = [[x[0].permute(1, 2, 0).numpy() for x in row] for row in rows]
         cells.append([pixels])
         grid = contact_sheet(cells, rows=["photograph", *painters, "the style"], cell_px=160)
-        (keep / f"{name}.png").write_bytes(images.encode(np.asarray(grid), "png"))
+        (keep / f"{name}.png").write_bytes(codec.encode(np.asarray(grid), "png"))
     terms = {"photographs": len(photos), "size_px": [LONG_PX, SHORT_PX], "minutes_of_processor_time": arguments.minutes}
     record("styles", terms | {"paintings": result})
 

@@ -35,6 +35,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from atelier.tasks.runtime import ray_head
 from training import RESULTS, hardware
 
 SIZE = 256
@@ -55,13 +56,13 @@ def forward(model: Path, files: list[Path]) -> dict[str, list[float]]:
 
     from atelier.models import artifact
     from atelier.models.controls import Controls
-    from atelier.tasks import execution
+    from atelier.tasks.inference import backends
 
     torch.set_num_threads(1)
     trained = artifact.load(model)
     found = {}
-    for plan in execution.possible_plans(gpu=False, single=True, tiled=False):
-        paint = execution.painter(trained, Controls(), plan, execution.network_for(plan, trained, Controls()))
+    for plan in backends.possible_plans(gpu=False, single=True, tiled=False):
+        paint = backends.painter(trained, Controls(), plan, backends.network_for(plan, trained, Controls()))
         batch = np.stack([np.asarray(Image.open(file)) for file in files[: plan.batch_size(SIZE, SIZE)]])
         pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
         found[f"{plan.backend} {plan.precision}"] = timed(lambda p=paint, x=pictures: p(x), len(pictures))  # type: ignore[misc]
@@ -70,7 +71,7 @@ def forward(model: Path, files: list[Path]) -> dict[str, list[float]]:
 
 def decode_and_encode(model: Path, files: list[Path]) -> dict[str, list[float]]:
     """The rate of the files alone, by the functions that the job uses."""
-    from atelier.tasks.images import decode, encode
+    from atelier.tasks.images.codec import decode, encode
 
     data = [file.read_bytes() for file in files]
 
@@ -102,11 +103,11 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
 
 def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
     """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
-    from atelier.tasks import cluster
-    from atelier.tasks.lineage import identify
-    from atelier.tasks.progress import Progress
-    from atelier.tasks.stylization import stylize
-    from atelier.tasks.stylize_config import StylizeConfig
+    from atelier.models.card import identify
+    from atelier.tasks.bulk.stylize import stylize
+    from atelier.tasks.inference.config import StylizeConfig
+    from atelier.tasks.runtime import cluster
+    from atelier.tasks.runtime.progress import Progress
 
     seen: list[tuple[float, int]] = []
 
@@ -114,9 +115,9 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         seen.append((time.perf_counter(), progress.done))
 
     with tempfile.TemporaryDirectory() as folder:
-        head = cluster.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
         try:
-            cluster.await_head(head)
+            ray_head.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"
             identity = identify(model, "benchmark", "")
             with Memory() if memory else nullcontext([0]) as held:
@@ -127,7 +128,7 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
             assert summary.done == summary.total
             plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
         finally:
-            cluster.stop(head)
+            ray_head.stop(head)
     done = [one for one in seen if one[1]]
     step = max(1, (done[-1][1] - done[0][1]) // WINDOWS)
     rates, (then, had) = [], done[0]
@@ -185,7 +186,7 @@ def photographs(folder: Path | None) -> Iterator[Image.Image]:
         for path in sorted(folder.rglob("*.jpg")) + sorted(folder.rglob("*.png")):
             yield Image.open(path)
         return
-    from atelier.tasks.sources import list_entries, read
+    from atelier.tasks.storage.source import list_entries, read
 
     for entry in list_entries("sample://photos", Path()):
         yield Image.open(io.BytesIO(read(entry)))
@@ -286,7 +287,7 @@ def main() -> None:
 
 def starter() -> Path:
     """The model that comes with the package."""
-    from atelier.flows.model_names import find
+    from atelier.tasks.inference.model_lookup import find
 
     return find("starter/monet", None).folder
 

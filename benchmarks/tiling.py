@@ -28,8 +28,8 @@ ROUNDS = 3
 
 def photograph(megapixels: int, number: int) -> np.ndarray:
     """(H, W, 3), enlarged."""
-    from atelier.tasks.images import decode, resize
-    from atelier.tasks.sources import list_entries, read
+    from atelier.tasks.images.codec import decode, resize
+    from atelier.tasks.storage.source import list_entries, read
 
     height = round((megapixels * 1e6 / RATIO) ** 0.5)
     entries = list(list_entries("sample://photos", Path()))
@@ -47,8 +47,8 @@ def paint(megapixels: int, number: int, tiles: bool, out: Path) -> dict[str, flo
 
     from atelier.models import artifact
     from atelier.models.tiling import tiled
-    from atelier.tasks.execution import TILE_PX
-    from atelier.tasks.starters import starter
+    from atelier.tasks.inference.backends import TILE_PX
+    from atelier.tasks.inference.starter_models import starter
 
     folder = starter("starter/monet")
     assert folder is not None

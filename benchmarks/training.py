@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.tasks.dataset.shards import SCHEMA, Card, write_card, write_shard
 from overhead import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -152,7 +153,7 @@ class Reference:
 
 def run_reference(size: int, steps: int, data: Path) -> dict[str, Any]:
     """Train on pictures in memory."""
-    from atelier.models.methods.base import to_float
+    from atelier.models.pixels import to_float
 
     batches = _batches(data, "float32")
     pairs = []
@@ -201,7 +202,7 @@ def run_parts(size: int, steps: int, data: Path) -> dict[str, Any]:
 
 def plan_on(data: Path, method_config: Any, loop: Any) -> Any:
     """How a method is trained on what `write_training_set` wrote."""
-    from atelier.tasks.training_plan import Plan
+    from atelier.tasks.training.plan import Plan
 
     return Plan(
         method_config=method_config, loop=loop, encoder="efficientnet_lite0", data=data, content="photos",
@@ -221,7 +222,7 @@ def _plan(data: Path, precision: str, steps: int = 10**6) -> Any:
 
 
 def _batches(data: Path, precision: str) -> Any:
-    from atelier.tasks.training_data import Batches
+    from atelier.tasks.training.loader import Batches
 
     return Batches(_plan(data, precision), 0, 1)
 
@@ -230,10 +231,10 @@ def run_engine(size: int, steps: int, data: Path, precision: str) -> dict[str, A
     """Train by the loop of `atelier train`, from a training set on disk."""
     from atelier.models import encoders as networks
     from atelier.models.training import Trainer
-    from atelier.tasks import encoders
+    from atelier.tasks.runtime import encoder_weights
 
     plan = _plan(data, precision, WARM_UP + steps)
-    encoder = networks.load(plan.encoder, encoders.resolve(plan.encoder))
+    encoder = networks.load(plan.encoder, encoder_weights.resolve(plan.encoder))
     trainer = Trainer(plan.method_config, plan.loop, encoder)
     _copy(Reference(), trainer)
     ends, losses, waits = [time.perf_counter()], [], []
@@ -282,7 +283,7 @@ def write_training_set(folder: Path, size: int, count: int = 64) -> None:
 
     import pyarrow as pa
 
-    from atelier.tasks import dataset, images
+    from atelier.tasks.images import codec
 
     shards = []
     for index, domain in enumerate(("photos", "paintings")):
@@ -290,14 +291,14 @@ def write_training_set(folder: Path, size: int, count: int = 64) -> None:
         arrays = [rng.integers(0, 256, (8 * 2**index, 8 * 2**index, 3), dtype=np.uint8) for _ in range(count)]
         rows = []
         for number, array in enumerate(arrays):
-            content = images.encode(images.resize(array, size, size), "png")
+            content = codec.encode(codec.resize(array, size, size), "png")
             digest = hashlib.sha256(content).hexdigest()
             rows.append({
                 "id": digest, "group": digest, "image": {"bytes": content, "path": f"{number}.png"}, "domain": domain,
                 "split": "train", "width": size, "height": size, "source": "benchmark", "attributes": "{}",
             })  # fmt: skip
-        shards.append(dataset.write_shard(folder, pa.Table.from_pylist(rows, dataset.SCHEMA), domain, "train"))
-    dataset.write_card(folder, dataset.Card(1, tuple(shards), {}))
+        shards.append(write_shard(folder, pa.Table.from_pylist(rows, SCHEMA), domain, "train"))
+    write_card(folder, Card(1, tuple(shards), {}))
 
 
 # ---- comparing

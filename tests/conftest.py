@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from atelier.tasks.cluster import UNCOUNTED
+from atelier.tasks.runtime.cluster import UNCOUNTED
 
 
 @pytest.fixture(scope="session", autouse=True)

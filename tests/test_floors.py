@@ -1,6 +1,7 @@
 """Imports run downwards only, at every depth of the code, and the lowest floor needs nothing but PyTorch."""
 
 import ast
+import graphlib
 import importlib.metadata
 import re
 import subprocess
@@ -13,6 +14,14 @@ import atelier
 
 PACKAGE = Path(atelier.__file__).parent
 OWN_OR_BELOW = {"models": {"models"}, "tasks": {"tasks", "models"}, "flows": {"flows", "tasks", "models"}}
+ROOMS = {  # of each floor, in order: each may import those before it
+    "tasks": (
+        *("runtime", "workspace", "images", "storage", "dataset", "training", "evaluation", "registry", "reports"),
+        *("inference", "bulk"),
+    ),
+    "flows": ("config", "control_plane", "runs", "", "cli"),  # "" are the flows themselves
+}
+MOST_FILES = 25  # in a room
 
 
 def imported_modules(source: str) -> set[str]:
@@ -48,6 +57,50 @@ def test_imports_run_downwards_only(floor: str) -> None:
             parts = name.split(".")
             if parts[0] == "atelier" and parts[1] != "__version__":
                 assert parts[1] in OWN_OR_BELOW[floor], f"{file} imports {name}"
+
+
+def module_of(file: Path) -> str:
+    parts = ("atelier", *file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room of a module of tasks or flows, "" for one that lies directly on its floor."""
+    parts = module.split(".")
+    return parts[2] if (PACKAGE / parts[1] / parts[2]).is_dir() else ""
+
+
+@pytest.mark.parametrize("floor", ROOMS)
+def test_every_file_is_in_a_room_and_no_room_is_too_full(floor: str) -> None:
+    rooms = [path.parent.relative_to(PACKAGE / floor).as_posix() for path in files_of(floor) if path.stem != "__init__"]
+    assert {"" if room == "." else room for room in rooms} == set(ROOMS[floor])
+    for room in set(rooms):
+        assert rooms.count(room) <= MOST_FILES, f"{room} has {rooms.count(room)} files"
+
+
+@pytest.mark.parametrize("floor", ROOMS)
+def test_a_room_imports_only_rooms_before_it(floor: str) -> None:
+    order = ROOMS[floor]
+    for file in files_of(floor):
+        module = module_of(file)
+        if module == f"atelier.{floor}":
+            continue
+        for name in imported_modules(file.read_text()):
+            if name.startswith(f"atelier.{floor}.") and room_of(name) in order:
+                assert order.index(room_of(name)) <= order.index(room_of(module)), f"{module} imports {name}"
+
+
+def test_no_two_files_import_each_other_by_any_way() -> None:
+    files = {module_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+    graph = {
+        module: {
+            found
+            for name in imported_modules(file.read_text())
+            if (found := name if name in files else name.rpartition(".")[0]) in files and found != module
+        }
+        for module, file in files.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_models_import_only_torch_numpy_safetensors_and_the_standard_library() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from atelier.tasks.dataset import fold_of, split_of
-from atelier.tasks.images import encode, resize
+from atelier.tasks.dataset.shards import fold_of, split_of
+from atelier.tasks.images.codec import encode, resize
 
 SHRUNK = {
     "steps": 6,

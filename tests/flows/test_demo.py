@@ -77,7 +77,7 @@ def test_nothing_changed_runs_nothing(atelier: Atelier, workspace: Path) -> None
 
 
 def test_an_archive_is_restyled_once_and_can_tell_by_what(atelier: Atelier, workspace: Path, tmp_path: Path) -> None:
-    from atelier.tasks.samples import list_crops, read
+    from atelier.tasks.storage.sample_images import list_crops, read
 
     source, restyled = tmp_path / "source" / "trip", tmp_path / "restyled"
     source.mkdir(parents=True)

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from atelier.tasks import cluster
-from atelier.tasks.ports import reserved
+from atelier.tasks.runtime import cluster
+from atelier.tasks.runtime.ports import reserved
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DEPLOYMENT = (DEPLOY / "prefect.yaml").read_text()

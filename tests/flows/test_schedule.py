@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier.flows import control_plane
+from atelier.flows.control_plane import plane
 
 SERVED = """
 import sys
@@ -36,7 +36,7 @@ def test_a_served_cron_fires(new_home: Callable[[], Path], tmp_path: Path, monke
     monkeypatch.setenv("PREFECT_RUNNER_POLL_FREQUENCY", "1")
     script, fired = tmp_path / "served.py", tmp_path / "fired"
     script.write_text(SERVED.replace("sys.argv[1]", repr(str(fired))))
-    with control_plane.use(ray=False), (tmp_path / "log").open("wb") as log:
+    with plane.use(ray=False), (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen([sys.executable, str(script)], stdout=log, stderr=log)
         try:
             assert _appears(fired, seconds=150), (tmp_path / "log").read_text()[-2000:]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from atelier.tasks.images import encode
+from atelier.tasks.images.codec import encode
 from tests.flows.conftest import Atelier
 
 PICTURES = 150

@@ -20,7 +20,7 @@ from atelier.models.encoders.vgg19 import Vgg19
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.adain import Adain, AdainGenerator
 from atelier.models.methods.base import Batch
-from atelier.models.networks.mirror import Mirror
+from atelier.models.networks.adain_decoder import Mirror
 from tests.models.tiny import ADAIN, TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.methods.base import to_float
 from atelier.models.methods.color import ColorConfig, Transfer, composed, from_lab, pyramid, statistics, to_lab
+from atelier.models.pixels import to_float
 from atelier.models.training import Batch, Trainer, load_checkpoint, places, save_checkpoint
 from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.draws import uniform
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cut import CutConfig, FastcutConfig, Projector, distinct, flipped, patch_nce
+from atelier.models.networks.generator_choice import Translator, translator
 from atelier.models.networks.resnet import ResnetGenerator
-from atelier.models.networks.translator import Translator, translator
+from atelier.models.random_draws import uniform
 from tests.models.tiny import CUT, FASTCUT, TRAINING, batches, ignore, pictures, trainer
 
 

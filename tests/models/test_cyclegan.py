@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.draws import uniform
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cyclegan import CycleganConfig
 from atelier.models.networks.dropout import ChannelDropout, draw_from
+from atelier.models.networks.generator_choice import Translator
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
-from atelier.models.networks.translator import Translator
+from atelier.models.random_draws import uniform
 from tests.models.tiny import CYCLEGAN, TRAINING, batches, ignore, pictures, trainer
 
 

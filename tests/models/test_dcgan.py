@@ -9,19 +9,13 @@ from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.controls import GENERATING, HONOURED, Controls
-from atelier.models.draws import between, noise, normal
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
 from atelier.models.methods.dcgan import DcganConfig
 from atelier.models.methods.gan import GanConfig
-from atelier.models.networks.from_noise import (
-    DcganDiscriminator,
-    DcganGenerator,
-    DenseGenerator,
-    PixelNorm,
-    doublings,
-)
+from atelier.models.networks.dcgan import DcganDiscriminator, DcganGenerator, DenseGenerator, PixelNorm, doublings
+from atelier.models.random_draws import between, noise, normal
 from atelier.models.watchdog import TrainingStopped, WatchdogConfig
 from tests.models.tiny import DCGAN, GAN, TRAINING, batches, ignore, pictures, trainer
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from atelier.models.diffaugment import DRAWS, Policy, diffaugment
-from atelier.models.draws import uniform
+from atelier.models.random_draws import uniform
 
 STILL = 0.5  # the draw that changes nothing, of any colour or shift
 

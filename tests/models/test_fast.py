@@ -9,8 +9,8 @@ import torch
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from atelier.models.draws import uniform
 from atelier.models.methods.base import Batch
+from atelier.models.random_draws import uniform
 from atelier.models.watchdog import TrainingStopped
 from tests.models.tiny import FAST, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 

@@ -15,7 +15,8 @@ from atelier.models.metrics.gram import gram_vectors, style_kernel
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.kid import kid, polynomial_kernel
 from atelier.models.metrics.mmd import compare, group_weights
-from atelier.models.metrics.ssim import luminance, ssim
+from atelier.models.metrics.ssim import ssim
+from atelier.models.pixels import luminance
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from atelier.models.methods.base import pad, paint
+from atelier.models.methods.base import paint
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import Generator
+from atelier.models.pixels import pad
 
 
 def painted_over(seed: int = 0) -> Generator:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from atelier.models.methods.base import Batch, to_float
+from atelier.models.methods.base import Batch
 from atelier.models.methods.window import SHIFT, window
 from atelier.models.networks.projected import Projected
 from atelier.models.networks.spectral import advance
+from atelier.models.pixels import to_float
 from tests.models.tiny import CUT, CYCLEGAN, SIZE, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
 

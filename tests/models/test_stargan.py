@@ -15,7 +15,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, Stargan, StarganConfig, Wish
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import (
+from atelier.models.networks.stargan import (
     ClassifyingDiscriminator,
     ConditionedGenerator,
     ConditionedResidual,

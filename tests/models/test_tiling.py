@@ -12,7 +12,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.base import Painter, autocast, paint
 from atelier.models.methods.color import Color, ColorConfig
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.translator import translator
+from atelier.models.networks.generator_choice import translator
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

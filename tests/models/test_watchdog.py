@@ -16,7 +16,7 @@ from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cut import CutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
 from atelier.models.methods.fast import FastConfig
-from atelier.models.optimization import OptimizerConfig
+from atelier.models.optimizer import OptimizerConfig
 from atelier.models.training import Batch, Trainer
 from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
 from tests.models.tiny import CONFIG, TRAINING, ignore, trainer

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from atelier.models.encoders import Encoder
 from atelier.models.methods.adain import AdainConfig
-from atelier.models.methods.base import Painter, to_float, to_uint8
+from atelier.models.methods.base import Painter
 from atelier.models.methods.cpgan import CpganConfig
 from atelier.models.methods.cut import CutConfig, FastcutConfig
 from atelier.models.methods.cyclegan import CycleganConfig
@@ -18,7 +18,8 @@ from atelier.models.methods.dcgan import DcganConfig
 from atelier.models.methods.fast import FastConfig
 from atelier.models.methods.gan import GanConfig
 from atelier.models.methods.stargan import StarganConfig
-from atelier.models.order import Order
+from atelier.models.pixels import to_float, to_uint8
+from atelier.models.sampler import Order
 from atelier.models.training import Batch, Trainer, TrainingConfig, places
 
 CONFIG = CpganConfig(

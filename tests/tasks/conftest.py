@@ -10,7 +10,7 @@ import torch
 
 from atelier.models import artifact
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.tasks.workspace import Workspace
+from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.nodes import Nodes, nodes_started
 from tests.tasks.published import studio
 

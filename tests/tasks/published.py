@@ -14,12 +14,14 @@ import torch
 
 from atelier.models import artifact
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.tasks.dataset import Card, write_card, write_shard
-from atelier.tasks.gate import GateConfig
-from atelier.tasks.images import Pixels, encode
-from atelier.tasks.processes import dvc
-from atelier.tasks.versions import Release, release
-from atelier.tasks.workspace import Workspace, init
+from atelier.tasks.dataset.shards import Card, write_card, write_shard
+from atelier.tasks.evaluation.gate import GateConfig
+from atelier.tasks.images.codec import Pixels, encode
+from atelier.tasks.registry.promotion import release
+from atelier.tasks.registry.release import Release
+from atelier.tasks.runtime.processes import dvc
+from atelier.tasks.workspace.create import init
+from atelier.tasks.workspace.layout import Workspace
 
 PARAMS = """\
 ingest: {size_px: 32, domains: {photos: ["sample://photos"], paintings: ["sample://paintings"]}}

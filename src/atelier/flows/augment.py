@@ -4,12 +4,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from atelier.flows.params import Params
-from atelier.flows.pictures import picture_artifact
-from atelier.flows.progress import shown
-from atelier.flows.reaping import claim
-from atelier.tasks import augment as work
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.flows.runs.artifacts import picture_artifact
+from atelier.flows.runs.orphans import claim
+from atelier.flows.runs.progress import shown
+from atelier.tasks.dataset import augment as work
+from atelier.tasks.workspace.layout import Workspace
 
 
 @flow(name="augment")

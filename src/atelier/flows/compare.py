@@ -12,16 +12,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
-from atelier.flows.params import Params
-from atelier.flows.pictures import picture_artifact
-from atelier.flows.progress import shown
-from atelier.flows.reaping import claim, reap
-from atelier.tasks import cluster, telling
-from atelier.tasks import comparison as work
-from atelier.tasks.comparison import Candidate, Comparison, Measured, Terms
-from atelier.tasks.failures import in_a_line
-from atelier.tasks.progress import Progress
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.flows.runs.artifacts import picture_artifact
+from atelier.flows.runs.orphans import claim, reap
+from atelier.flows.runs.progress import shown
+from atelier.tasks.evaluation import compare as work
+from atelier.tasks.evaluation.compare import Candidate, Comparison, Measured, Terms
+from atelier.tasks.runtime import cluster, progress
+from atelier.tasks.runtime.errors import one_line
+from atelier.tasks.runtime.progress import Progress
+from atelier.tasks.workspace.layout import Workspace
 
 _POLL_S = 0.5
 
@@ -35,7 +35,7 @@ def look(terms: Terms, candidates: list[Candidate]) -> int:
 @task(task_run_name="measure {candidate.name}", cache_policy=NO_CACHE)
 def measure(terms: Terms, candidate: Candidate, looked: int) -> Measured:
     """Measure a model, when the untouched pictures have been `looked` at."""
-    return work.measure(terms, candidate, telling.to(_run(terms, candidate)))
+    return work.measure(terms, candidate, progress.to_file(_run(terms, candidate)))
 
 
 @flow(name="compare", task_runner=RayTaskRunner(), validate_parameters=False)
@@ -63,7 +63,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     with tags(workspace.name), shown("compare") as report:
         report(Progress("compare", 0, total, "images", "looking at the untouched pictures"))
         for one in candidates:
-            telling.forget(_run(terms, one))
+            progress.clear_file(_run(terms, one))
         with remote_options(num_cpus=1):
             looked: Any = look.submit(terms, candidates)
             waiting = {one.name: measure.submit(terms, one, looked) for one in candidates}
@@ -81,7 +81,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
                 if isinstance(found, Measured):
                     measured[name] = found
                 else:
-                    failed[name] = in_a_line(found)
+                    failed[name] = one_line(found)
     if not measured:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]
@@ -102,7 +102,7 @@ def _progress(terms: Terms, candidates: list[Candidate], waiting: set[str]) -> P
     """All models as one count of pictures."""
     done, notes = 0, []
     for one in candidates:
-        told = telling.told(_run(terms, one))
+        told = progress.read_file(_run(terms, one))
         own = terms.photos if one.name not in waiting else told.done if told else 0
         done += own
         notes.append(f"{one.name} {own}/{terms.photos}")

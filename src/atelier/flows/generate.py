@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.flows.model_names import find
-from atelier.tasks.generation import GenerateConfig, GenerateSummary, check
-from atelier.tasks.lineage import ModelIdentity
+from atelier.models.card import ModelIdentity
+from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check
+from atelier.tasks.inference.model_lookup import find
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Generat
         say: told in a sentence what is used.
         quiet: show no progress.
     """
-    from atelier.flows.control_plane import use
+    from atelier.flows.control_plane.plane import use
 
     with use(say=say):
         from prefect import flow
 
-        from atelier.flows.pictures import picture_artifact
-        from atelier.flows.progress import shown
-        from atelier.flows.reaping import claim, reap
-        from atelier.tasks import cluster
-        from atelier.tasks.generation import generate
+        from atelier.flows.runs.artifacts import picture_artifact
+        from atelier.flows.runs.orphans import claim, reap
+        from atelier.flows.runs.progress import shown
+        from atelier.tasks.inference.generate import generate
+        from atelier.tasks.runtime import cluster
 
         @flow(name="generate", flow_run_name=f"generate {job.destination.name}", validate_parameters=False)
         def generate_flow() -> GenerateSummary:

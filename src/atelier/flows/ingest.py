@@ -5,11 +5,11 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from atelier.flows.params import Params
-from atelier.flows.progress import shown
-from atelier.flows.reaping import claim
-from atelier.tasks import ingest as work
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.flows.runs.orphans import claim
+from atelier.flows.runs.progress import shown
+from atelier.tasks.dataset import ingest as work
+from atelier.tasks.workspace.layout import Workspace
 
 
 @flow(name="ingest")

@@ -5,12 +5,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from atelier.flows.params import Params
-from atelier.tasks import night_record, versions
-from atelier.tasks.dataset import read_card
-from atelier.tasks.report import Release, write_report
-from atelier.tasks.versions import MODEL
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.registry.tags import MODEL, Version, list_versions
+from atelier.tasks.reports.workspace_report import Release, write_report
+from atelier.tasks.workspace import run_record
+from atelier.tasks.workspace.layout import Workspace
 
 PACKAGES = ("atelier", "torch", "ray", "prefect", "dvc")
 
@@ -20,8 +20,8 @@ def write(workspace: Workspace) -> Path:
 
     Where the last night left a candidate that did not become `prod`, its pictures and figures are shown.
     """
-    known = versions.list_versions(workspace)
-    night = night_record.last(workspace)
+    known = list_versions(workspace)
+    night = run_record.last(workspace)
     left = night is not None and night.left_a_candidate and workspace.night.evaluation.is_file()
     shown = workspace.night if left else workspace
     newest = known[0] if known else None
@@ -42,7 +42,7 @@ def write(workspace: Workspace) -> Path:
         history=tuple(known),
         versions={name: version(name) for name in PACKAGES},
     )
-    return write_report(shown.root, workspace.report, release, night, night_record.folder(workspace))
+    return write_report(shown.root, workspace.report, release, night, run_record.folder(workspace))
 
 
 def summarize(workspace: Workspace) -> str:
@@ -53,7 +53,7 @@ def summarize(workspace: Workspace) -> str:
     """
     card = read_card(workspace.dataset)
     lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
-    known = versions.list_versions(workspace)
+    known = list_versions(workspace)
     if workspace.evaluation.is_file() and known:
         newest = known[0]
         lines.append(f"{MODEL} {newest.version}: {_decision(newest)}")
@@ -71,7 +71,7 @@ def summarize(workspace: Workspace) -> str:
     return "\n".join(lines)
 
 
-def _decision(entry: versions.Version) -> str:
+def _decision(entry: Version) -> str:
     return "promoted" if entry.stage == "prod" else "registered" if entry.passed else "refused"
 
 

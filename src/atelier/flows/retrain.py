@@ -12,8 +12,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from atelier.flows.night_story import Story, told
-from atelier.flows.night_tasks import (
+from atelier.flows.config.params import Params
+from atelier.flows.retrain_run import Story, told
+from atelier.flows.retrain_tasks import (
     Patience,
     check_data,
     hold_against_prod,
@@ -24,12 +25,14 @@ from atelier.flows.night_tasks import (
     push_git,
     restyle_subscribed,
 )
-from atelier.flows.params import Params
 from atelier.flows.update import reproduce, scan
-from atelier.tasks import cluster, nights, pipeline, versions
-from atelier.tasks.night_record import AWAITING, KEPT, PASSED, PROMOTED, UNCHANGED, Night
-from atelier.tasks.registry import MODEL
-from atelier.tasks.workspace import Workspace
+from atelier.tasks.registry import promotion, resolve
+from atelier.tasks.registry.release import known
+from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.runtime import cluster
+from atelier.tasks.workspace import pipeline, worktree
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.run_record import AWAITING, KEPT, PASSED, PROMOTED, UNCHANGED, Night
 
 APPROVE_WITHIN_S = 3600.0  # a night that is running ends first
 
@@ -70,18 +73,18 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
     workspace = Workspace(Path(root))
 
     def work(story: Story, params: Params) -> None:
-        found = [one for one in versions.waiting(workspace) if version in ("", one.version)]
+        found = [one for one in promotion.waiting(workspace) if version in ("", one.version)]
         if not found:
             raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
-        prod = versions.current(versions.list_versions(workspace))
+        prod = current(list_versions(workspace))
         story.tell(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with story.step("promote"):
-            promote(root, found[0].version, versions.commit_of(workspace, MODEL, found[0].version), reason)
+            promote(root, found[0].version, resolve.commit_of(workspace, MODEL, found[0].version), reason)
         story.tell(decision=PROMOTED)
         with contextlib.suppress(FileNotFoundError):  # nothing is left of the night that made it
-            made = versions.known(workspace, workspace.night)
+            made = known(workspace, workspace.night)
             if made and made.version == found[0].version:  # a later night may have begun there
-                nights.leave(workspace)
+                worktree.leave(workspace)
         _after(workspace, story, params, Patience(params.retrain))
 
     return told(workspace, work, wait_s=APPROVE_WITHIN_S)
@@ -91,12 +94,12 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
     """The night itself; `story` hears of every step."""
     root, patient = str(workspace.root), Patience(params.retrain)
     with story.step("scan"):
-        fresh = nights.unchanged(workspace, lambda lock: patient(scan)(root, lock))
+        fresh = worktree.unchanged(workspace, lambda lock: patient(scan)(root, lock))
     if fresh:
         story.tell(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
-        prod = versions.current(versions.list_versions(workspace))
-        known = versions.known(workspace, workspace)
-        story.tell(version=known.version if known else "", previous=prod.version if prod else None)
+        prod = current(list_versions(workspace))
+        kept = known(workspace, workspace)
+        story.tell(version=kept.version if kept else "", previous=prod.version if prod else None)
         if dry:
             return
     else:
@@ -125,7 +128,7 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
                 commit = pipeline.commit(night, f"{MODEL} {release.version}")
                 promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
             story.tell(decision=KEPT if release.decision == KEPT else PROMOTED)
-            nights.leave(workspace)
+            worktree.leave(workspace)
     if story.night.decision in (PROMOTED, KEPT, UNCHANGED):
         _after(workspace, story, params, patient)
 
@@ -136,7 +139,7 @@ def _after(workspace: Workspace, story: Story, params: Params, patient: Patience
     if params.retrain.push and params.retrain.git_remote and story.night.decision == PROMOTED:
         with story.trying("the push to git's remote"), story.step("push git"):
             patient(push_git)(root, params.retrain.git_remote)
-    if not versions.current(versions.list_versions(workspace)):
+    if not current(list_versions(workspace)):
         return
     for subscription in params.subscriptions:
         with story.trying(f"restyling {subscription.source}"), story.step("restyle"):

@@ -7,22 +7,22 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.flows.model_names import find
-from atelier.flows.params import Params
-from atelier.tasks import quarantine
-from atelier.tasks.bounds import DEFAULTS, Bounds
-from atelier.tasks.dry_run import DryRun, dry_run
-from atelier.tasks.lineage import ModelIdentity
-from atelier.tasks.listing import Selection
-from atelier.tasks.locations import is_url
-from atelier.tasks.naming import RESERVED
-from atelier.tasks.one_picture import Painted, paint_one
-from atelier.tasks.sources import NO_PICTURES, archive_kind, list_entries, locate
-from atelier.tasks.stylization import StylizeSummary
-from atelier.tasks.stylize_config import StylizeConfig
-from atelier.tasks.versions import named
-from atelier.tasks.wishes import anchored, wished
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.models.card import ModelIdentity
+from atelier.tasks.bulk import failure_limit
+from atelier.tasks.bulk.dry_run import DryRun, dry_run
+from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.stylize import StylizeSummary
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.controls import anchored, wished
+from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.output_names import RESERVED
+from atelier.tasks.inference.single_image import Painted, paint_one
+from atelier.tasks.registry.tags import named
+from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
+from atelier.tasks.workspace.layout import Workspace
 
 CONTINUE = "run the same command again to continue"
 C = TypeVar("C")
@@ -84,7 +84,7 @@ def plan(
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
     selection = replace(_validated(Selection, chosen), bounds=_validated(Bounds, bounds))
-    quarantine.allowed(again.max_quarantine, 0)
+    failure_limit.allowed(again.max_quarantine, 0)
     found.check(wished(config, Path.cwd()))
     for source in sources:
         next(iter(list_entries(source, Path.cwd(), selection.bounds)))
@@ -125,10 +125,10 @@ def one_picture(job: Job) -> Painted | None:
 
 def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:
     """What `run` would do, and how long it would take, from a sample; writes nothing."""
-    from atelier.flows.control_plane import use
+    from atelier.flows.control_plane.plane import use
 
     with use(say=say):
-        from atelier.tasks import cluster
+        from atelier.tasks.runtime import cluster
 
         return dry_run(
             job.sources,
@@ -150,7 +150,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         say: told in a sentence what is used.
         quiet: show no progress.
     """
-    from atelier.flows.control_plane import use
+    from atelier.flows.control_plane.plane import use
 
     with use(say=say):
         from prefect import flow, states
@@ -158,11 +158,11 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         from prefect.client.schemas.objects import State
         from prefect.exceptions import CancelledRun
 
-        from atelier.flows.cancellation import Cancelled, cancellable
-        from atelier.flows.progress import shown
-        from atelier.flows.reaping import claim, reap
-        from atelier.tasks import cluster
-        from atelier.tasks.stylization import stylize
+        from atelier.flows.runs.cancellation import Cancelled, cancellable
+        from atelier.flows.runs.orphans import claim, reap
+        from atelier.flows.runs.progress import shown
+        from atelier.tasks.bulk.stylize import stylize
+        from atelier.tasks.runtime import cluster
 
         name = f"stylize {PurePosixPath(job.destination).name}"
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from prefect import flow
 
-from atelier.flows.params import Params
-from atelier.flows.pictures import picture_artifact
-from atelier.flows.progress import shown
-from atelier.flows.reaping import claim
-from atelier.tasks import training as work
-from atelier.tasks.start_lock import SCRATCH, pinned
-from atelier.tasks.versions import MODEL, resolve
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.flows.runs.artifacts import picture_artifact
+from atelier.flows.runs.orphans import claim
+from atelier.flows.runs.progress import shown
+from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.registry.tags import MODEL
+from atelier.tasks.registry.warm_start import SCRATCH, pinned
+from atelier.tasks.training import train as work
+from atelier.tasks.workspace.layout import Workspace
 
 
 @flow(name="train")

@@ -5,12 +5,13 @@ from pathlib import Path
 from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
 
-from atelier.flows.params import Params
-from atelier.flows.reaping import claim
-from atelier.tasks import ingest as ingestion
-from atelier.tasks import pipeline, start_lock
-from atelier.tasks.sources_lock import ScanSummary
-from atelier.tasks.workspace import Workspace
+from atelier.flows.config.params import Params
+from atelier.flows.runs.orphans import claim
+from atelier.tasks.dataset import ingest as ingestion
+from atelier.tasks.dataset.source_lock import ScanSummary
+from atelier.tasks.registry import warm_start
+from atelier.tasks.workspace import pipeline
+from atelier.tasks.workspace.layout import Workspace
 
 
 @task(task_run_name="scan the sources", cache_policy=NO_CACHE)
@@ -26,7 +27,7 @@ def reproduce(root: str, stage: str) -> str:
     """Let DVC run a stage if anything it depends on has changed."""
     workspace = Workspace(Path(root))
     if stage == "train":
-        start_lock.pin(workspace, Params(workspace.params).train.start_from)
+        warm_start.pin(workspace, Params(workspace.params).train.start_from)
     return pipeline.reproduce(workspace, stage)
 
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.controls import Controls, check
-from atelier.models.draws import noise
 from atelier.models.encoders import ENCODERS
 from atelier.models.methods import METHODS, Method
 from atelier.models.methods.base import Painter
+from atelier.models.random_draws import noise
 
 FORMAT = 1
 WEIGHTS, FACTS = "generator.safetensors", "model.json"

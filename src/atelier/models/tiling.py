@@ -17,21 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.methods.base import (
-    MINIMUM,
-    MULTIPLE,
-    Painter,
-    as_given,
-    autocast,
-    mixed,
-    one_network,
-    pad,
-    to_float,
-)
+from atelier.models.methods.base import MINIMUM, MULTIPLE, Painter, autocast, one_network
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.pixels import as_given, mixed, pad, to_float
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
 

@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.controls import Controls
-from atelier.models.draws import noise
+from atelier.models.distributed import gathered, places, summed, world
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods import METHODS
-from atelier.models.methods.base import Batch, Method, Part, to_float
-from atelier.models.optimization import clip, exchange, rate
-from atelier.models.ranks import gathered, places, summed, world
+from atelier.models.methods.base import Batch, Method, Part
+from atelier.models.optimizer import clip, exchange, rate
+from atelier.models.pixels import to_float
+from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
 
 __all__ = ["Batch", "Trainer", "TrainingConfig", "load_checkpoint", "places", "save_checkpoint"]

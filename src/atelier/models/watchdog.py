@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from atelier.models.metrics.diversity import diversity
 from atelier.models.metrics.inversion import INVERTED, correlation
-from atelier.models.metrics.ssim import luminance
+from atelier.models.pixels import luminance
 
 MEMORY = 1000  # log points
 ORDINARY = (1.0, 100.0)  # sizes that a loss may have before its past says more: here they are of the order of 1

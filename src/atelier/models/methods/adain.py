@@ -30,12 +30,13 @@ from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
-from atelier.models.methods.base import Batch, Method, Painter, Part, as_given, autocast, pad, to_float
-from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
+from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
 from atelier.models.methods.window import window
-from atelier.models.networks.mirror import Mirror
+from atelier.models.networks.adain_decoder import Mirror
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.optimization import OptimizerConfig
+from atelier.models.optimizer import OptimizerConfig
+from atelier.models.pixels import as_given, keep_color, pad, to_float
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, Policy, diffaugment
-from atelier.models.draws import uniform
 from atelier.models.encoders.base import Encoder
+from atelier.models.pixels import as_given, mixed, pad, to_float
+from atelier.models.random_draws import uniform
 
 # pictures (B, 3, H, W) of any size to the same, painted: uint8 to uint8, float32 in [-1, 1] to float32, whose precision
 # is then the network's own and not that of 256 levels
@@ -60,23 +60,6 @@ class Part:
     def draws_of(self, places: range, numbers: int, salt: int) -> Tensor:
         """The same for other places of the global batch, (len(places), numbers)."""
         return uniform(self.seed, self.step, places.start, len(places), numbers, salt)
-
-
-def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 0…255, or float32 that is there already, to float32 in [-1, 1], on the device."""
-    images = images.to(device, non_blocking=True)
-    return images if images.is_floating_point() else images.float() / 127.5 - 1
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Float in [-1, 1] (clipped) to uint8 0…255, rounded."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def as_given(painted: Tensor, images: Tensor) -> Tensor:
-    """Float in [-1, 1] (clipped) on the device and in the type, uint8 or float32, of the pictures that were painted."""
-    kept = painted.float().clamp(-1, 1) if images.is_floating_point() else to_uint8(painted)
-    return kept.to(images.device)
 
 
 def augmented(x: Tensor, policy: tuple[Policy, ...], part: Part, salt: int) -> Tensor:
@@ -186,27 +169,9 @@ def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
     return as_given(y[:, :, :height, :width], images)
 
 
-def mixed(x: Tensor, painted: Tensor, strength: float) -> Tensor:
-    """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB."""
-    painted = painted.float().clamp(-1, 1)
-    return painted if strength == 1 else torch.lerp(x, painted, strength)
-
-
 def one_network(painter: Painter) -> nn.Module | None:
     """The generator of a painter that runs one from picture to picture and mixes, as `paint` does; None of another."""
     if isinstance(painter, partial) and painter.func is paint:
         network: nn.Module = painter.args[0].eval()
         return network
     return None
-
-
-def pad(x: Tensor, multiple: int, minimum: int) -> Tensor:
-    """Continue (B, C, H, W) to the right and below by reflection (as often as it takes) to sizes that fit."""
-    for axis in (2, 3):
-        size = x.shape[axis]
-        wanted = max(-(-size // multiple) * multiple, minimum)
-        while (size := x.shape[axis]) < wanted:
-            extra = min(wanted - size, max(size - 1, 1))
-            mode = "reflect" if size > 1 else "replicate"
-            x = F.pad(x, (0, 0, 0, extra) if axis == 2 else (0, extra, 0, 0), mode=mode)
-    return x

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Batch, Method, Painter, as_given, to_float
-from atelier.models.methods.styles import domain_means
+from atelier.models.methods.base import Batch, Method, Painter
+from atelier.models.methods.style_inputs import domain_means
+from atelier.models.pixels import as_given, to_float
 
 GAIN = 3.0  # of a band's standard deviation, at most
 DARKEST = 1 / 255  # of what a logarithm is taken

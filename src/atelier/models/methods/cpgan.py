@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from atelier.models.distributed import summed_together
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
@@ -24,13 +25,12 @@ from atelier.models.losses.perceptual import (
     total_variation,
 )
 from atelier.models.methods.base import Batch, Method, Part, autocast
-from atelier.models.methods.styles import domain_means
+from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
 from atelier.models.networks.discriminator import Discriminator, in_units
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.spectral import advance
-from atelier.models.optimization import OptimizerConfig
-from atelier.models.ranks import summed_together
+from atelier.models.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,15 @@ from torch.nn import functional as F
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.methods.base import Batch, Method, Part, autocast
-from atelier.models.methods.styles import learn_units
+from atelier.models.methods.style_inputs import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.generator import Generator
+from atelier.models.networks.generator_choice import CHOICE, Translator, translator
 from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
 from atelier.models.networks.projected import Kind, new_discriminator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
-from atelier.models.networks.translator import CHOICE, Translator, translator
-from atelier.models.optimization import OptimizerConfig
+from atelier.models.optimizer import OptimizerConfig
 
 GAIN = 0.02  # of the projector's first weights: the authors' code
 FLIPS = 100  # salt of the draws; those of the places are the features' numbers

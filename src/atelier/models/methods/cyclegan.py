@@ -18,20 +18,20 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import Policy
+from atelier.models.distributed import gathered
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
 from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
-from atelier.models.methods.styles import learn_units
+from atelier.models.methods.style_inputs import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.dropout import draw_from
+from atelier.models.networks.generator_choice import CHOICE, Translator, translator
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
 from atelier.models.networks.projected import Kind, new_discriminator
 from atelier.models.networks.spectral import advance
-from atelier.models.networks.translator import CHOICE, Translator, translator
-from atelier.models.optimization import OptimizerConfig
-from atelier.models.ranks import gathered
+from atelier.models.optimizer import OptimizerConfig
 
 DOMAINS = ("content", "style")
 

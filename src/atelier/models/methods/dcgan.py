@@ -14,8 +14,8 @@ from typing import ClassVar
 from torch import nn
 
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.noise import FromNoise, NoiseConfig
-from atelier.models.networks.from_noise import DcganGenerator
+from atelier.models.methods.gan_base import FromNoise, NoiseConfig
+from atelier.models.networks.dcgan import DcganGenerator
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
 from atelier.models.networks.generator import Generator
-from atelier.models.optimization import OptimizerConfig
+from atelier.models.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import ClassVar
 from torch import nn
 
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.noise import FromNoise, NoiseConfig
-from atelier.models.networks.from_noise import SIZES, DenseGenerator
+from atelier.models.methods.gan_base import FromNoise, NoiseConfig
+from atelier.models.networks.dcgan import SIZES, DenseGenerator
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from torch.nn import functional as F
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Painter, as_given, pad, to_float
-from atelier.models.methods.styles import SMALLEST_PX, TRAINED, domain_means, keep_color, picture, shares
+from atelier.models.methods.base import Batch, Method, Painter
+from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
+from atelier.models.pixels import as_given, keep_color, pad, to_float
 
 COARSEST_PX = 64  # shorter side under which nothing coarser is painted
 HISTORY = 20  # steps that L-BFGS remembers

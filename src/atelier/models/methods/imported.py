@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
-from atelier.models.networks.translator import translator
+from atelier.models.networks.generator_choice import translator
 
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 

@@ -32,17 +32,17 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
-from atelier.models.methods.styles import learn_units
+from atelier.models.methods.style_inputs import learn_units
 from atelier.models.networks.classifier import Classifier
-from atelier.models.networks.conditioned import (
+from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
+from atelier.models.networks.projected import Kind
+from atelier.models.networks.spectral import advance
+from atelier.models.networks.stargan import (
     ClassifyingDiscriminator,
     ConditionedGenerator,
     ProjectedClassifyingDiscriminator,
 )
-from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
-from atelier.models.networks.projected import Kind
-from atelier.models.networks.spectral import advance
-from atelier.models.optimization import OptimizerConfig
+from atelier.models.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)

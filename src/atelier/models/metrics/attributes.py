@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from atelier.models.methods.base import to_float
 from atelier.models.networks.classifier import Classifier
+from atelier.models.pixels import to_float
 
 Truth = NDArray[np.bool_]  # (N, A)
 

@@ -11,19 +11,6 @@ WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window
 K1, K2 = 0.01, 0.03
 
 
-def luminance(images: Tensor) -> Tensor:
-    """Luma of sRGB pictures by the weights of Rec. 709.
-
-    Args:
-        images: (B, 3, H, W).
-
-    Returns:
-        (B, 1, H, W) in the input's range.
-    """
-    weights = torch.tensor([0.2126, 0.7152, 0.0722], device=images.device, dtype=images.dtype)
-    return (images * weights[:, None, None]).sum(1, keepdim=True)
-
-
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Mean structural similarity of each pair, eq. (13), over the positions where the window fits.
 

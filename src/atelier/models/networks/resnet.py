@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from atelier.models.networks.dropout import ChannelDropout
-from atelier.models.networks.few_channels import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
-from atelier.models.networks.memory_format import channels_last
+from atelier.models.networks.memory_format import channels_last, conv3x3
 from atelier.models.networks.reflection import Reflection
+from atelier.models.networks.rgb_convolution import FromPicture, ToPicture
 
 RELU = 0.0  # slope
 
@@ -27,7 +27,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(channels, channels, 3, bias=False) for _ in range(2))
+        self.first, self.second = (conv3x3(channels) for _ in range(2))
         self.activate, self.normalise = InstanceNorm(RELU), InstanceNorm()
         self.dropout, self.pad = ChannelDropout(dropout), Reflection(1)
 

@@ -1,0 +1,79 @@
+"""The subcommands about the dataset and its versions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.tasks.workspace.layout import Workspace
+
+datasets_app = typer.Typer(help="The dataset: its versions, what is in them, what differs.", no_args_is_help=True)
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="The PNG to write; without it below reports/.")]
+_NAMES = "now, the beginning of a dataset's id, or a version of a model like v1.2.0, prod or style-model-STYLE@prod."
+
+
+@datasets_app.command("list", epilog="Example: atelier datasets list --json")
+def datasets_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Versions of the dataset: those that models were trained on, and the present one."""
+    from atelier.tasks.registry.dataset_versions import list_datasets
+    from atelier.tasks.registry.dvc_objects import objects
+
+    found = Workspace.find(workspace)
+    with objects(found) as kept:
+        versions = list_datasets(found, kept)
+    lines = []
+    for one in versions:
+        counts = ", ".join(f"{domain} {s['train']}+{s['holdout']}" for domain, s in one.rows.items())
+        size = one.problem or f"{counts}, {one.bytes / 1e6:.1f} MB"
+        models = ", ".join(one.models) or "no model yet"
+        lines.append(f"{one.id[:12]} {one.date[:10]} {'now' if one.now else '':<4}{size}; {models}")
+    result(versions, as_json, text="\n".join(lines) or "there is no dataset yet: run `atelier ingest`")
+
+
+@datasets_app.command("show", epilog="Example: atelier datasets show prod")
+def datasets_show(
+    dataset: Annotated[str, typer.Argument(help=_NAMES)] = "now",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A version of the dataset: its domains, how many pictures each split has, and how it was made."""
+    from atelier.tasks.evaluation.metric_values import flat
+    from atelier.tasks.registry.dataset_versions import card_of, find_dataset
+    from atelier.tasks.registry.dvc_objects import objects
+
+    found = Workspace.find(workspace)
+    with objects(found) as kept:
+        one = find_dataset(found, kept, dataset)
+        card = card_of(found, kept, one)
+    lines = [f"dataset {one.id[:12]}, {card.rows()} pictures, {one.bytes / 1e6:.1f} MB, {one.date}"]
+    lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in one.rows.items()]
+    lines += [f"  trained on it: {', '.join(one.models) or 'no model yet'}"]
+    lines += [f"  {name}: {value}" for name, value in flat(card.facts.get("parameters", {})).items()]
+    content = {
+        "id": one.id, "date": one.date, "now": one.now, "rows": card.rows(), "bytes": one.bytes,
+        "domains": one.rows, "models": one.models, "facts": card.facts,
+    }  # fmt: skip
+    result(content, as_json, text="\n".join(lines))
+
+
+@datasets_app.command("diff", epilog="Example: atelier datasets diff prod now")
+def datasets_diff(
+    before: Annotated[str, typer.Argument(help=_NAMES)],
+    after: Annotated[str, typer.Argument(help="As the first.")],
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How many pictures came and went, and some of them in a picture; which parameters are others."""
+    from atelier.tasks.registry.dataset_diff import diff_datasets
+    from atelier.tasks.registry.dataset_versions import find_dataset
+    from atelier.tasks.registry.dvc_objects import objects
+
+    found = Workspace.find(workspace)
+    with objects(found) as kept:
+        old, new = (find_dataset(found, kept, name) for name in (before, after))
+        sheet = out or found.reports / "datasets" / f"{old.id[:12]}-{new.id[:12]}.png"
+        made = diff_datasets(found, kept, old, new, sheet)
+    result(made, as_json, text=made.story)

@@ -1,0 +1,52 @@
+"""Inspect: what outputs say of themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.tasks.images.codec import BadImage, contents
+from atelier.tasks.images.provenance import Lineage, read
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One file."""
+
+    file: str
+    lineage: Lineage | None
+    problem: str = ""  # why there is no lineage
+
+    @property
+    def story(self) -> str:
+        """For a person, of a file that has a lineage."""
+        assert self.lineage is not None
+        made, model = self.lineage, self.lineage.model
+        facts = {
+            "model": f"{model.label}, {model.method}",
+            "weights": model.weights_sha256,
+            "dataset": model.dataset or "unknown",
+            "parameters": ", ".join(f"{key} {value}" for key, value in made.parameters.items() if value is not None),
+            "software": f"{made.software}, revision {made.revision or 'unknown'}",
+            "input": f"sha256 {made.input_sha256}" if made.input_sha256 else "none, it was made from noise",
+        }
+        return "\n".join(_printable(line) for line in [self.file, *(f"  {k:<12}{v}" for k, v in facts.items())])
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: a file may say anything."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def inspect(files: Sequence[Path]) -> list[Inspected]:
+    """Read the lineage of pictures; what cannot be read, or says nothing, keeps none of the others from being told."""
+    return [_inspect(file) for file in files]
+
+
+def _inspect(file: Path) -> Inspected:
+    try:
+        lineage = read(contents(file))
+    except FileNotFoundError as error:
+        return Inspected(str(file), None, _printable(str(error)))
+    except BadImage as error:
+        return Inspected(str(file), None, _printable(f"{file}: {error}"))
+    return Inspected(str(file), lineage, "" if lineage else _printable(f"{file} does not say that atelier made it"))

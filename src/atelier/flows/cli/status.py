@@ -1,0 +1,280 @@
+"""What is up, what is served, how the last night went, what is `prod`, and how much room there is.
+
+Every part is asked by itself and beside the others: one that is down is told, and keeps nobody waiting. Neither prefect
+nor ray is imported here.
+"""
+
+import os
+import shutil
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atelier.flows.control_plane.plane import ControlPlane, recorded
+from atelier.flows.control_plane.prefect_server import ask, home
+from atelier.tasks.registry.tags import list_models, list_versions
+from atelier.tasks.runtime import cluster
+from atelier.tasks.runtime.errors import one_line
+from atelier.tasks.runtime.ray_head import RayHead
+from atelier.tasks.workspace import run_record
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.run_record import FAILED, STOPPED
+
+_ASK_S = 2.0
+_FLOW = "retrain"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Server:
+    """The Prefect server that commands use."""
+
+    url: str  # of its API
+    version: str | None
+    database: str | None  # of a server that `atelier up` started
+    problem: str = ""
+
+    @property
+    def story(self) -> str:
+        """The server in a line."""
+        known = [f"version {self.version}"] if self.version else []
+        words = [self.url.removesuffix("/api"), *known, *([self.database] if self.database else [])]
+        return ", ".join(words) + (f": {self.problem}" if self.problem else "")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster that commands use."""
+
+    address: str
+    cpus: tuple[float, float] | None  # free, and all of them; None where there was no time to ask
+    gpus: tuple[float, float] | None
+    problem: str = ""
+
+    @property
+    def story(self) -> str:
+        """The cluster in a line."""
+        parts = ((self.cpus, "CPUs"), (self.gpus, "GPUs"))
+        known = [f"{of[0]:g} of {of[1]:g} {unit} free" for of, unit in parts if of]
+        return ", ".join([self.address, *known]) + (f": {self.problem}" if self.problem else "")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A deployment of `retrain`."""
+
+    name: str
+    cron: str | None
+    timezone: str | None
+    next: str | None  # ISO 8601
+    served: bool  # whether somebody waits to run it
+
+    @property
+    def story(self) -> str:
+        """The schedule in a line."""
+        when = f"{self.cron} {self.timezone or 'UTC'}" if self.cron else "no cron"
+        following = f", next {_local(self.next)}" if self.next else ""
+        return f"{self.name}: {when}{following}{'' if self.served else ', nobody serves it'}"
+
+
+@dataclass(frozen=True)
+class LastNight:
+    """The latest run of `retrain`."""
+
+    name: str
+    state: str
+    began: str  # ISO 8601
+    seconds: float
+
+    @property
+    def story(self) -> str:
+        """The night in a line."""
+        return f"{self.name}: {self.state}, {_local(self.began)}, {self.seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Room on a disk."""
+
+    what: tuple[str, ...]  # what lies on it
+    path: str
+    free_gb: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole of it."""
+
+    prefect: Server | None
+    ray: Cluster | None
+    schedules: tuple[Schedule, ...]
+    last_night: LastNight | None
+    came_to: str  # what the last night of this workspace came to, "" outside of workspaces
+    prod: dict[str, str | None] | None  # version of each model that has any; None outside of workspaces
+    disks: tuple[Disk, ...]
+    problems: tuple[str, ...]  # parts that could not be asked
+
+    @property
+    def story(self) -> str:
+        """A line for each thing that there is."""
+        lines = []
+        if self.prefect is None and self.ray is None:
+            lines.append("nothing of atelier's is up: start it with `atelier up`")
+        lines += [f"prefect     {self.prefect.story}"] if self.prefect else []
+        lines += [f"ray         {self.ray.story}"] if self.ray else []
+        lines += [f"schedule    {schedule.story}" for schedule in self.schedules]
+        lines += [f"last night  {self.last_night.story}"] if self.last_night else []
+        lines += [f"came to     {self.came_to}"] if self.came_to else []
+        lines += [f"prod        {model} {version or 'has none'}" for model, version in (self.prod or {}).items()]
+        lines += [f"disk        {disk.free_gb:.1f} GB free for {', '.join(disk.what)}" for disk in self.disks]
+        lines += [f"problem     {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def look(start: Path | None) -> Status:
+    """Look at everything; a few seconds at the most.
+
+    Args:
+        start: where to look for a workspace; the current folder when None.
+    """
+    plane = recorded()
+    workspace = _workspace(start)
+    problems: list[str] = []
+    pool = ThreadPoolExecutor(4)
+    try:
+        server = pool.submit(_server, plane)
+        ray = pool.submit(_cluster, plane)
+        prod = pool.submit(_prod, workspace)
+        found = _answer(server, "prefect", problems)
+        url = found.url if found and not found.problem else None
+        served = pool.submit(_schedules, url)
+        night = pool.submit(_last_night, url)
+        return Status(
+            found,
+            _answer(ray, "ray", problems),
+            _answer(served, "schedules", problems) or (),
+            _answer(night, "last night", problems),
+            _came_to(workspace),
+            _answer(prod, "prod", problems),
+            _disks(plane, workspace),
+            tuple(problems),
+        )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answer(asked: "Future[T]", what: str, problems: list[str]) -> T | None:
+    try:
+        return asked.result()
+    except Exception as error:  # noqa: BLE001 - what is down is told, beside what is up
+        problems.append(f"{what}: {one_line(error)}")
+        return None
+
+
+def _workspace(start: Path | None) -> Workspace | None:
+    try:
+        return Workspace.find(start)
+    except FileNotFoundError:
+        if start is not None:
+            raise
+        return None
+
+
+def _came_to(workspace: Workspace | None) -> str:
+    night = run_record.last(workspace) if workspace else None
+    if night is None:
+        return ""
+    why = f": {night.reasons[0]}" if night.reasons and night.decision in (FAILED, STOPPED, "refused") else ""
+    return f"{night.decision} {night.version}".strip() + f"{why} ({_local(night.started)})"
+
+
+def _server(plane: ControlPlane | None) -> Server | None:
+    named = os.environ.get("PREFECT_API_URL")
+    if not named and plane is None:
+        return None
+    url = named or (plane.prefect.url if plane else "")
+    database = plane.prefect.database if plane and plane.prefect.url == url else None
+    try:
+        return Server(url, str(ask(url, "/admin/version", timeout_s=_ASK_S)), database)
+    except (OSError, ValueError) as error:
+        remedy = "start it, or unset PREFECT_API_URL" if named else "`atelier up` brings it back"
+        return Server(url, None, database, f"does not answer ({error}): {remedy}")
+
+
+def _cluster(plane: ControlPlane | None) -> Cluster | None:
+    named = os.environ.get("RAY_ADDRESS")
+    if not named and plane is None:
+        return None
+    address = named or (plane.ray.address if plane else "")
+    ours = plane.ray if plane and plane.ray.address == address else None
+    try:
+        cluster.probe(address)
+    except (ConnectionError, ValueError):
+        remedy = "`atelier up` brings it back" if isinstance(ours, RayHead) else "start it, or unset RAY_ADDRESS"
+        return Cluster(address, None, None, f"does not answer: {remedy}")
+    known = cluster.resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_S)
+    if known is None:
+        return Cluster(address, None, None, f"answers, but did not say within {_ASK_S:.0f} s what it has")
+    return Cluster(address, known.cpus, known.gpus)
+
+
+def _schedules(url: str | None) -> tuple[Schedule, ...]:
+    if url is None:
+        return ()
+    of_ours = {"flows": {"name": {"any_": [_FLOW]}}}
+    found = []
+    for deployment in ask(url, "/deployments/filter", of_ours, timeout_s=_ASK_S):
+        active = [one["schedule"] for one in deployment["schedules"] if one["active"]]
+        following = ask(url, "/flow_runs/filter", _next(deployment["id"]), timeout_s=_ASK_S)
+        served = deployment["status"] == "READY" and not deployment["paused"]
+        when = following[0]["expected_start_time"] if following else None
+        for schedule in active or [{}]:
+            found.append(Schedule(deployment["name"], schedule.get("cron"), schedule.get("timezone"), when, served))
+    return tuple(found)
+
+
+def _next(deployment: str) -> dict[str, Any]:
+    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+    of_it = {"deployments": {"id": {"any_": [deployment]}}}
+    return {**of_it, "flow_runs": scheduled, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+
+
+def _last_night(url: str | None) -> LastNight | None:
+    if url is None:
+        return None
+    begun = {"start_time": {"is_null_": False}}
+    latest = {"flows": {"name": {"any_": [_FLOW]}}, "flow_runs": begun, "sort": "START_TIME_DESC", "limit": 1}
+    for run in ask(url, "/flow_runs/filter", latest, timeout_s=_ASK_S):
+        return LastNight(run["name"], run["state_name"], run["start_time"], round(run["estimated_run_time"], 1))
+    return None
+
+
+def _prod(workspace: Workspace | None) -> dict[str, str | None] | None:
+    if workspace is None:
+        return None
+    staged: dict[str, str | None] = {}
+    for model in list_models(workspace):
+        staged[model] = next((one.version for one in list_versions(workspace, model) if one.stage), None)
+    return staged
+
+
+def _disks(plane: ControlPlane | None, workspace: Workspace | None) -> tuple[Disk, ...]:
+    """Room for each folder that fills; folders on one disk are told together."""
+    ray = Path(plane.ray.temp) if plane and isinstance(plane.ray, RayHead) else Path(tempfile.gettempdir())
+    folders = [("the workspace", workspace.root)] if workspace else []
+    found: dict[int, Disk] = {}
+    for what, folder in [*folders, ("Prefect's database", home()), ("Ray's files", ray)]:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        disk = there.stat().st_dev
+        before = found[disk].what if disk in found else ()
+        room = round(shutil.disk_usage(there).free / 1e9, 1)
+        found[disk] = Disk((*before, what), found[disk].path if before else str(there), room)
+    return tuple(found.values())
+
+
+def _local(when: str) -> str:
+    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")

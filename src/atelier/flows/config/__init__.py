@@ -1,0 +1,1 @@
+"""params.yaml: its sections, and what a new workspace begins with."""

@@ -1,0 +1,1 @@
+"""The control plane: Prefect server and Ray cluster that commands use."""

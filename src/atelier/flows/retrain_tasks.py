@@ -1,0 +1,141 @@
+"""What a night does, one Prefect task a step: each is a line of its story in the UI, with its time and its pictures."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import Task, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from atelier.flows.config.params import Params
+from atelier.flows.config.retrain import RetrainConfig
+from atelier.flows.runs.artifacts import picture_artifact
+from atelier.flows.runs.progress import shown
+from atelier.tasks.bulk.subscriptions import restyle
+from atelier.tasks.dataset import checks
+from atelier.tasks.evaluation.gate import Contest
+from atelier.tasks.registry import promotion, remotes, resolve, tags
+from atelier.tasks.registry.challenge import challenge
+from atelier.tasks.registry.data_changes import Looked, look
+from atelier.tasks.registry.release import Release, enter
+from atelier.tasks.registry.tags import MODEL, PROD
+from atelier.tasks.runtime import cluster
+from atelier.tasks.workspace import run_record, worktree
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.stage_errors import StageFailed
+
+R = TypeVar("R")
+
+
+class Patience:
+    """Tasks that are tried again when what failed may pass."""
+
+    def __init__(self, config: RetrainConfig) -> None:
+        self.delays = [config.retry_after_s * 2**index for index in range(config.retries)]
+
+    def __call__(self, one: Task[..., R]) -> Callable[..., R]:
+        """The task, to be called."""
+        if not self.delays:
+            return one
+        return one.with_options(retries=len(self.delays), retry_delay_seconds=self.delays, retry_condition_fn=_may_pass)
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether the same again may end better: bad parameters and a training that diverged do not."""
+    error = state.result(raise_on_failure=False)
+    return error.again if isinstance(error, StageFailed) else not isinstance(error, ValueError)
+
+
+@task(task_run_name="open the night", cache_policy=NO_CACHE)
+def open_night(root: str) -> str:
+    """The worktree that the night works in."""
+    return str(worktree.open_night(Workspace(Path(root))).root)
+
+
+@task(task_run_name="check the data", cache_policy=NO_CACHE)
+def check_data(root: str) -> Looked:
+    """Hold the new dataset against the limits, and against the one that `prod` was trained on."""
+    night = Workspace(Path(root))
+    prod = tags.current(tags.list_versions(night.home))
+    with shown("check") as report:
+        sheet = run_record.folder(night) / run_record.CAME
+        found = look(night.home, night, prod, Params(night.params).checks, sheet, report)
+    picture_artifact("data", sheet, "Pictures that came and went")
+    create_markdown_artifact(checks.markdown(found.findings), key="data-checks")
+    return found
+
+
+@task(task_run_name="hold against prod", cache_policy=NO_CACHE)
+def hold_against_prod(root: str) -> Contest | None:
+    """Measure candidate and `prod` on the same held-out pictures and on the canaries."""
+    night = Workspace(Path(root))
+    params = Params(night.params)
+    with shown("contest") as report:
+        cache = night.private / "contest"
+        return challenge(night.home, night, params.evaluate, params.gate, cache, report=report)
+
+
+@task(task_run_name="gate and register", cache_policy=NO_CACHE)
+def judge(root: str, prod: Contest | None, dry: bool) -> Release:
+    """Hold the model against the thresholds and against `prod`, and register it."""
+    night = Workspace(Path(root))
+    config = Params(night.params).gate
+    result = enter(night.home, night, replace(config, mode="dry") if dry else config, prod)
+    _show_decision(result, prod)
+    return result
+
+
+@task(task_run_name="push", cache_policy=NO_CACHE)
+def push(root: str) -> str:
+    """Bring data and model to DVC's remote, before anything depends on them."""
+    return remotes.push(Workspace(Path(root)))
+
+
+@task(task_run_name="promote {version}", cache_policy=NO_CACHE)
+def promote(root: str, version: str, commit: str, reason: str) -> None:
+    """Bring the files and the data of a commit into the workspace, and make its model `prod` where it is not yet."""
+    workspace = Workspace(Path(root))
+    worktree.adopt(workspace, commit, f"{MODEL} {version}")
+    prod = tags.current(tags.list_versions(workspace))
+    if prod is None or prod.version != version:
+        promotion.promote(workspace, version, reason=reason)
+
+
+@task(task_run_name="push git", cache_policy=NO_CACHE)
+def push_git(root: str, remote: str) -> None:
+    """Bring commits and versions to the git remote."""
+    remotes.push_git(Workspace(Path(root)), remote)
+
+
+@task(task_run_name="restyle {destination}", cache_policy=NO_CACHE)
+def restyle_subscribed(root: str, source: str, destination: str) -> str:
+    """Restyle what is subscribed with `prod`, what is done already excepted."""
+    workspace = Workspace(Path(root))
+    params = Params(workspace.params)
+    subscription = next(s for s in params.subscriptions if (s.source, s.destination) == (source, destination))
+    model = resolve.resolve(workspace, f"{MODEL}@{PROD}")
+    with shown("restyle") as report:
+        done = restyle(subscription, model, params.stylize, workspace.root, cluster.connect, report)
+    rest = f", {done.pending} pending: the next night continues" if done.pending else ""
+    return (
+        f"{done.done} of {done.total} by {model.version}, {done.processed} new, {done.quarantined} in quarantine{rest}"
+    )
+
+
+def _show_decision(release: Release, prod: Contest | None) -> None:
+    reasons = "\n".join(f"- {reason}" for reason in release.reasons)
+    create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
+    if prod and prod.differences:
+        rows = [
+            {
+                "measure": key,
+                "candidate": f"{one.candidate:.3g}",
+                prod.against: f"{one.prod:.3g}",
+                "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",
+            }
+            for key, one in prod.differences.items()
+        ]
+        create_table_artifact(rows, key="candidate-and-prod", description=f"{release.version}: {release.decision}")

@@ -1,0 +1,1 @@
+"""What every flow run does beside its work: progress, artifacts, cancellation, notification."""

@@ -1,0 +1,88 @@
+"""Flow runs whose process was killed: Prefect shows them `Running` for ever, unless somebody looks for the process.
+
+A flow says at its beginning which process it runs in, and whatever starts a flow looks for those that are gone.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from prefect.states import Crashed
+
+from atelier.tasks.runtime import processes
+
+_TAG = "process:"
+_UNENDED = FlowRunFilterState(
+    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+)
+_PAGE = 200  # what Prefect's server gives at once
+
+
+def claim() -> None:
+    """Tag the current flow run with this process; call it first in a flow."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    process = psutil.Process()
+    mine = f"{_TAG}{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
+    others = [tag for tag in context.flow_run.tags if not tag.startswith(_TAG)]
+    # a flow does its work also where nobody can be told of it
+    with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, tags=[*others, mine])
+
+
+def reap() -> list[str]:
+    """End the flow runs of this machine's processes that are gone, and the flows inside them, as crashed.
+
+    Returns:
+        Their names.
+    """
+    reaped: list[str] = []
+    with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
+        for run in list(_unended(client)):
+            if _is_gone(run):
+                reaped += _end(client, run)
+    return reaped
+
+
+def _end(client: SyncPrefectClient, run: FlowRun) -> list[str]:
+    """End a run, and those that it was the parent of: they lived in the same process."""
+    state: State[Any] = Crashed(message="its process is gone: it was killed, or the machine was")
+    client.set_flow_run_state(run.id, state, force=True)
+    names = [run.name]
+    for child in list(_unended(client, run.id)):
+        names += _end(client, child)
+    return names
+
+
+def _unended(client: SyncPrefectClient, parent: UUID | None = None) -> Iterator[FlowRun]:
+    of = FlowRunFilterParentFlowRunId(any_=[parent]) if parent else None
+    wanted, offset = FlowRunFilter(state=_UNENDED, parent_flow_run_id=of), 0
+    while page := client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def _is_gone(run: FlowRun) -> bool:
+    """Whether a run says that it is in a process of this machine that there is no more."""
+    for tag in run.tags:
+        if tag.startswith(_TAG):
+            host, _, process = tag.removeprefix(_TAG).rpartition(":")[0].rpartition(":")
+            created = tag.rpartition(":")[2]
+            with contextlib.suppress(ValueError):
+                return host == socket.gethostname() and not processes.running(int(process), float(created))
+    return False

@@ -1,0 +1,114 @@
+"""How far a stage is: a bar on a terminal, plain lines elsewhere, and a progress artifact in Prefect's UI."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from atelier.tasks.runtime.progress import Progress, Report
+
+LINE_EVERY_S = 5.0
+ARTIFACT_EVERY_S = 2.0
+RATE_WINDOW_S = 30.0
+
+
+class Pace:
+    """The rate over the last half minute, which follows a change of speed and forgets the start-up."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
+
+    def observe(self, seconds: float, done: int, images: int) -> None:
+        """Remember one observation."""
+        self._seen.append((seconds, done, images))
+        while len(self._seen) > 2 and seconds - self._seen[0][0] > RATE_WINDOW_S:
+            self._seen.popleft()
+
+    def describe(self, progress: Progress) -> str:
+        """`step 40/600 · 12.3 images/s · 1:23 left`, as much of it as is known."""
+        parts = [f"{progress.done}/{progress.total} {progress.unit}" if progress.total else f"{progress.unit}"]
+        (t0, done0, images0), (t1, done1, images1) = self._seen[0], self._seen[-1]
+        if t1 > t0 and done1 > done0:
+            rate = (done1 - done0) / (t1 - t0)
+            if images1 > images0:
+                parts.append(f"{(images1 - images0) / (t1 - t0):.1f} images/s")
+            else:
+                parts.append(f"{rate:.1f} {progress.unit}/s")
+            if progress.total > progress.done:
+                left = (progress.total - progress.done) / rate
+                parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+        if progress.note:
+            parts.append(progress.note)
+        return " · ".join(parts)
+
+
+class _Artifact:
+    """Prefect's progress artifact of this flow run; showing progress never fails the work."""
+
+    def __init__(self, stage: str) -> None:
+        self._id: UUID | None = None
+        self._last = 0.0
+        if FlowRunContext.get() is not None:
+            # in a flow that is no coroutine Prefect answers at once
+            self._id = cast("UUID", create_progress_artifact(progress=0.0, description=f"{stage}: starting"))
+
+    def show(self, progress: Progress, text: str, *, now: float, final: bool) -> None:
+        if self._id is None or (now - self._last < ARTIFACT_EVERY_S and not final):
+            return
+        self._last = now
+        share = 100.0 * progress.done / progress.total if progress.total else 0.0
+        try:
+            update_progress_artifact(self._id, min(share, 100.0), description=f"{progress.stage}: {text}")
+        except (httpx.HTTPError, PrefectException):
+            self._id = None
+
+
+@contextmanager
+def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
+    """A callback that shows the progress of a stage until the block ends.
+
+    Args:
+        stage: its name, shown in front.
+        quiet: show nothing on the terminal (the output is for a machine).
+    """
+    console = Console(stderr=True)
+    pace, artifact = Pace(), _Artifact(stage)
+    last_line, last_done = 0.0, -1
+    live = console.is_terminal and not quiet
+    bar = Bar(TextColumn("{task.fields[stage]:<9}"), BarColumn(), TextColumn("{task.description}"), console=console)
+    row = bar.add_task("starting", stage=stage, total=None)
+
+    def report(progress: Progress) -> None:
+        nonlocal last_line, last_done
+        now = time.monotonic()
+        pace.observe(now, progress.done, progress.images)
+        text = pace.describe(progress)
+        final = bool(progress.total) and progress.done >= progress.total
+        news = final or last_done <= 0  # the end and the beginning are told whenever they come
+        artifact.show(progress, text, now=now, final=final)
+        if live:
+            total = progress.total or None
+            bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
+        elif not quiet and (now - last_line >= LINE_EVERY_S or (news and last_done != progress.done)):
+            last_line = now
+            print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)
+        last_done = progress.done
+
+    if live:
+        bar.start()
+    try:
+        yield report
+    finally:
+        if live:
+            bar.stop()

@@ -1,0 +1,87 @@
+"""Styles that are said when pictures are stylized, for methods that take any; and what is known of the trained one."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atelier.models.controls import Style
+from atelier.models.distributed import summed_together
+from atelier.models.methods.base import Batch
+from atelier.models.networks.projected import Projected
+from atelier.models.pixels import pad, to_float
+
+TRAINED = Style("trained")  # the style domain of the training as a whole; what is painted in when nothing is said
+LONGEST_PX = 512  # side that a style picture is shrunk to: the size of the literature's
+SMALLEST_PX = 32  # side that a picture is continued to before an encoder sees it: all of them take that
+
+UNIT_IMAGES = 64  # whose mean energies are the units of a projected discriminator
+
+
+def shares(styles: Sequence[Style]) -> list[float]:
+    """The weights, made to sum to 1."""
+    total = sum(style.weight for style in styles)
+    return [style.weight / total for style in styles]
+
+
+def picture(style: Style, device: torch.device) -> Tensor | None:
+    """A style's picture (1, 3, h, w) in [-1, 1]; None for the trained style.
+
+    Raises:
+        ValueError: it is a name that no model knows.
+    """
+    if style.pixels is None:
+        if style.name != TRAINED.name:
+            raise ValueError(
+                f"style {style.name!r} is no picture file, and the model knows no style of that name: "
+                f"it knows {TRAINED.name!r}"
+            )
+        return None
+    x = to_float(torch.from_numpy(style.pixels.copy()).permute(2, 0, 1)[None], device)
+    longest = max(x.shape[2:])
+    if longest > LONGEST_PX:
+        size = [max(1, round(side * LONGEST_PX / longest)) for side in x.shape[2:]]
+        x = F.interpolate(x, size=size, mode="bilinear", antialias=True)
+    return pad(x, 1, SMALLEST_PX)
+
+
+@torch.no_grad()
+def domain_means(
+    measure: Callable[[Tensor], Mapping[str, Tensor]],
+    batches: Callable[[int], Batch],
+    batch_size: int,
+    images: int,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Means over about `images` pictures of the style domain, over all ranks.
+
+    Args:
+        measure: means over pictures (b, 3, H, W) in [-1, 1], by name.
+        batches: this rank's batch of a step.
+        batch_size: pictures of the global batch.
+        images: how many pictures are looked at, rounded up to whole batches.
+        device: where to compute.
+    """
+    means: dict[str, Tensor] = {}
+    steps = -(-images // batch_size)
+    for step in range(steps):
+        style = to_float(batches(step).style, device)
+        for name, value in measure(style).items():
+            value = value * (len(style) / batch_size / steps)
+            means[name] = means[name] + value if name in means else value
+    return dict(zip(means, summed_together(list(means.values())), strict=True))
+
+
+def learn_units(
+    discriminators: Iterable[nn.Module], batches: Callable[[int], Batch], batch_size: int, device: torch.device
+) -> None:
+    """Give projected discriminators the units of their features; see `domain_means`. Others need none.
+
+    They are those of the style domain, whatever a discriminator judges: what matters is that no feature drowns others.
+    """
+    projected = [one for one in discriminators if isinstance(one, Projected)]
+    if projected:
+        energies = domain_means(projected[0].energies, batches, batch_size, UNIT_IMAGES, device)
+        for one in projected:
+            one.learn(energies)

@@ -1,0 +1,62 @@
+"""Pixels: pictures as tensors, their ranges, sizes and colours."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 0…255, or float32 that is there already, to float32 in [-1, 1], on the device."""
+    images = images.to(device, non_blocking=True)
+    return images if images.is_floating_point() else images.float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float in [-1, 1] (clipped) to uint8 0…255, rounded."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def as_given(painted: Tensor, images: Tensor) -> Tensor:
+    """Float in [-1, 1] (clipped) on the device and in the type, uint8 or float32, of the pictures that were painted."""
+    kept = painted.float().clamp(-1, 1) if images.is_floating_point() else to_uint8(painted)
+    return kept.to(images.device)
+
+
+def mixed(x: Tensor, painted: Tensor, strength: float) -> Tensor:
+    """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB."""
+    painted = painted.float().clamp(-1, 1)
+    return painted if strength == 1 else torch.lerp(x, painted, strength)
+
+
+def pad(x: Tensor, multiple: int, minimum: int) -> Tensor:
+    """Continue (B, C, H, W) to the right and below by reflection (as often as it takes) to sizes that fit."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        wanted = max(-(-size // multiple) * multiple, minimum)
+        while (size := x.shape[axis]) < wanted:
+            extra = min(wanted - size, max(size - 1, 1))
+            mode = "reflect" if size > 1 else "replicate"
+            x = F.pad(x, (0, 0, 0, extra) if axis == 2 else (0, extra, 0, 0), mode=mode)
+    return x
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Luma of sRGB pictures by the weights of Rec. 709.
+
+    Args:
+        images: (B, 3, H, W).
+
+    Returns:
+        (B, 1, H, W) in the input's range.
+    """
+    weights = torch.tensor([0.2126, 0.7152, 0.0722], device=images.device, dtype=images.dtype)
+    return (images * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def keep_color(painted: Tensor, original: Tensor) -> Tensor:
+    """The luminance of what was painted with the colours of the original, both (B, 3, H, W) in [-1, 1].
+
+    Luminance-only transfer of Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer". In
+    spaces such as YIQ grey has no colour, so that adding grey changes luminance alone.
+    """
+    return original + luminance(painted) - luminance(original)

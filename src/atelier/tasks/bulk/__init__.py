@@ -1,0 +1,1 @@
+"""Bulk jobs: an archive, each picture exactly once."""

@@ -1,0 +1,141 @@
+"""What a job's inputs are: every file of its sources, as one table that a million rows do not make heavy."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atelier.tasks.bulk.messages import ENTRY
+from atelier.tasks.images.formats import split_suffix
+from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.list_file import LISTS
+from atelier.tasks.storage.source import ARCHIVES, NO_PICTURES, list_files
+
+LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
+BATCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files of the sources are inputs of this run. What is not selected is no part of the job's totals."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    include: tuple[str, ...] = field(
+        default=(), metadata={"description": "globs on the path in the source, * crosses folders; none means all"}
+    )
+    exclude: tuple[str, ...] = field(default=(), metadata={"description": "globs of what is left out all the same"})
+    limit: int | None = field(
+        default=None, metadata={"description": "pictures, the first of the sources; null means all", "ge": 1}
+    )
+    bounds: Bounds = field(default=DEFAULTS, metadata={"description": "what sources may cost"})
+
+    def chosen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Those of a source's entries that the globs leave."""
+        if not (self.include or self.exclude):
+            return entries
+        wanted, unwanted = _any(self.include or ("*",)), _any(self.exclude)
+        return (entry for entry in entries if wanted.match(entry.name) and not unwanted.match(entry.name))
+
+
+ALL = Selection()
+
+
+def listing(sources: Sequence[str], base: Path, selection: Selection = ALL) -> pa.Table:
+    """Every file of the sources (schema `LISTING`), pictures or not.
+
+    Of several sources the inputs lie below the name of their own source, so that they cannot meet.
+
+    Args:
+        sources: as `sources.list_files` reads them.
+        base: what relative sources are relative to.
+        selection: which files are inputs.
+
+    Raises:
+        FileNotFoundError: a source does not exist.
+        ValueError: a source is damaged or of no supported kind, or there is no picture among what is selected.
+    """
+    folders = _folders(sources) if len(sources) > 1 else [""]
+    entries = (
+        replace(entry, name=folder + entry.name) if folder else entry
+        for folder, source in zip(folders, sources, strict=True)
+        for entry in selection.chosen(list_files(source, base, selection.bounds))
+    )
+    batches: list[pa.RecordBatch] = []
+    pictures = 0
+    while part := list(itertools.islice(entries, BATCH_ROWS)):
+        others = [split_suffix(entry.name)[1].lower() in NO_PICTURES for entry in part]
+        if selection.limit is not None:
+            part, others = _first(part, others, selection.limit - pictures)
+        pictures += len(part) - sum(others)
+        batches.append(_batch(part, others))
+        if pictures == selection.limit:
+            break
+    if not pictures:
+        of_all = " that the globs leave" if selection.include or selection.exclude else ""
+        raise ValueError(
+            f"source {', '.join(sources)} holds no pictures{of_all}: put pictures there or name another source"
+        )
+    return _unique(pa.Table.from_batches(batches, LISTING))
+
+
+def spread(table: pa.Table, most: int) -> pa.Table:
+    """So many rows at most, from all parts of the table."""
+    count = min(table.num_rows, most)
+    return table.take([index * table.num_rows // count for index in range(count)])
+
+
+def _any(globs: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)) or r"(?!)")
+
+
+def _folders(sources: Sequence[str]) -> list[str]:
+    """A folder for each source, called like it; a second of the same name gets a number."""
+    found: list[str] = []
+    for source in sources:
+        name = PurePosixPath(source.rstrip("/").rpartition("://")[2]).name or "source"
+        suffix = next((s for s in (*ARCHIVES, *LISTS) if name.lower().endswith(s) and len(name) > len(s)), "")
+        stem = name[: len(name) - len(suffix)].strip(".") or "source"
+        numbered = (f"{stem}/" if k == 1 else f"{stem}~{k}/" for k in itertools.count(1))
+        found.append(next(folder for folder in numbered if folder.casefold() not in map(str.casefold, found)))
+    return found
+
+
+def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[Entry], list[bool]]:
+    """A part up to its so-many-th picture."""
+    for index, counted in enumerate(itertools.accumulate(not other for other in others)):
+        if counted == pictures:
+            return part[: index + 1], others[: index + 1]
+    return part, others
+
+
+def _batch(part: list[Entry], others: list[bool]) -> pa.RecordBatch:
+    columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY.items()}
+    columns["input"] = columns["name"]  # one memory for both; and for a zip's members mostly
+    if columns["member"].equals(columns["name"]):
+        columns["member"] = columns["name"]
+    columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
+    columns["other"] = pa.array(others, pa.bool_())
+    return pa.record_batch([columns[name] for name in LISTING.names], LISTING)
+
+
+def _unique(table: pa.Table) -> pa.Table:
+    """The table with every input once: a name that an archive holds twice gets a number."""
+    if pc.count_distinct(table["input"]).as_py() == table.num_rows:
+        return table
+    names = table["input"].to_pylist()
+    taken, seen = set(names), set[str]()
+    for index, name in enumerate(names):
+        if name in seen:
+            name = next(other for k in itertools.count(2) if (other := f"{name}#{k}") not in taken)
+            taken.add(name)
+            names[index] = name
+        seen.add(name)
+    return table.set_column(0, "input", pa.chunked_array([names], pa.string()))

@@ -1,0 +1,1 @@
+"""The dataset: ingest, shards, augmentation, validation."""

@@ -1,0 +1,216 @@
+"""From sources to the dataset: `scan` notes which files there are, `ingest` makes of them what is not made yet.
+
+The step of the pipeline depends on `sources.lock` alone, so files that arrive after the scan wait for the next one.
+Pictures are read, decoded and screened on Ray's workers; here they are compared with each other in the order of the
+sources and written as shards, so that neither the number of workers nor their speed shows in the result.
+
+Beside the shards and the card lie `quarantine.csv` (files that could not be read, and why), `screened.csv` (pictures
+that were left out, and why) and an index of every file seen, by which the next run knows what need not be read again.
+"""
+
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from atelier.tasks.dataset import source_lock
+from atelier.tasks.dataset.file_index import FileSeen, Standing, Writer, read_standing, write_index
+from atelier.tasks.dataset.layouts import SourceConfig
+from atelier.tasks.dataset.screening import UNREADABLE, ScreenConfig, Seen
+from atelier.tasks.dataset.screening_pool import prepare_all
+from atelier.tasks.dataset.shards import SPLITS, Card, split_of, write_card
+from atelier.tasks.dataset.source_lock import ScanSummary
+from atelier.tasks.runtime.files import csv_bytes, write
+from atelier.tasks.runtime.progress import Progress, Report, silent
+from atelier.tasks.storage.source import Entry
+from atelier.tasks.workspace.format_versions import INGEST
+
+DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class IngestConfig(ScreenConfig):
+    """Which pictures make the dataset, and in what form."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    domains: dict[str, tuple[SourceConfig | str, ...]] = field(
+        default_factory=lambda: {"photos": ("sample://photos",), "paintings": ("sample://paintings",)},
+        metadata={"description": "the sources of each domain: paths, or {path, layout, attributes}"},
+    )
+    holdout_share: float = field(
+        default=0.2, metadata={"description": "share of the groups that is kept for evaluation", "gt": 0, "lt": 1}
+    )
+    shard_mb: int = field(
+        default=64, metadata={"description": "size at which a shard is closed, in MB", "ge": 1, "le": 1024}
+    )
+
+    @property
+    def sources(self) -> dict[str, tuple[SourceConfig, ...]]:
+        """The sources of each domain, short forms written out.
+
+        Raises:
+            ValueError: a domain has no sources, or a name that cannot be part of a file name.
+        """
+        if not self.domains:
+            raise ValueError("no domain has sources: name some under ingest.domains")
+        for name, sources in self.domains.items():
+            if not DOMAIN.fullmatch(name):
+                raise ValueError(f"domain {name!r} must consist of letters, digits, _ and -")
+            if not sources:
+                raise ValueError(f"domain {name} has no sources: name some under ingest.domains.{name}")
+        return {
+            name: tuple(SourceConfig(each) if isinstance(each, str) else each for each in sources)
+            for name, sources in self.domains.items()
+        }
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the form of every row depends on: where it changes, the dataset is made anew."""
+        return {"format": INGEST, **{key: value for key, value in asdict(self).items() if key != "domains"}}
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What an ingest did. Of the files, each is a row, screened or quarantined."""
+
+    dataset_id: str
+    rows: dict[str, dict[str, int]]  # domain: split: pictures
+    files: int
+    added: int  # rows that are new
+    kept: int  # rows that were there
+    dropped: int  # rows whose file is gone or changed
+    screened: dict[str, int]  # reason: pictures
+    quarantined: int
+
+
+def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
+    """Write which files the sources hold to `lock`, which is touched only when that has changed.
+
+    Args:
+        config: names the sources.
+        base: the workspace, which relative sources are relative to.
+        lock: the file to write.
+
+    Raises:
+        FileNotFoundError, ValueError: a source is missing, empty or of no supported kind.
+    """
+    return source_lock.write_lock(config.sources, base, lock)
+
+
+def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Report = silent) -> IngestSummary:
+    """Bring the dataset in `out` to what `lock` names. Needs a Ray cluster where pictures are to be read.
+
+    Rows of files that have not changed stay in their shards, new rows go to new shards, and shards that hold rows of
+    files that are gone are rewritten without them. The card is written last: until then the old dataset is valid.
+
+    Args:
+        config: sources and parameters; changed parameters make the dataset anew.
+        base: the workspace, which relative sources are relative to.
+        lock: what `scan` wrote.
+        out: the dataset's folder.
+        report: hears of each picture.
+
+    Raises:
+        FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left
+            without training or held-out pictures.
+    """
+    found = source_lock.locked_entries(config.sources, base, lock)
+    standing = read_standing(out, config.parameters)
+    writer = Writer(out, config.shard_mb * 10**6)
+    try:
+        seen, added = _bring_up(found, standing, config, writer, report)
+        rows = {(file.domain, file.id) for file in seen if not file.state}
+        kept = standing.rows & rows - added
+        gone = standing.rows - kept
+        shards = writer.finish(standing.shards, gone)
+        card = Card(INGEST, tuple(shards), _facts(config, seen))
+        _check_domains(config, card, seen)
+        screened, quarantined = _write_lists(out, seen)
+        index = write_index(out, seen)
+        write_card(out, Card(card.format, card.shards, card.facts | {"index": index}))
+    except BaseException:
+        writer.remove(standing.shards)
+        raise
+    writer.clean(card.shards, index)
+    counts = {domain: {split: card.rows(domain, split) for split in SPLITS} for domain in config.domains}
+    return IngestSummary(card.id, counts, len(seen), len(added), len(kept), len(gone), screened, quarantined)
+
+
+def _bring_up(
+    found: list[tuple[str, Entry]], standing: Standing, config: IngestConfig, writer: Writer, report: Report
+) -> tuple[list[FileSeen], set[tuple[str, str]]]:
+    """Decide on every file, reading those of which nothing is known; rows that are new go to the writer.
+
+    Returns:
+        Every file in the order of the sources, and domain and id of the new rows.
+    """
+    seen: dict[int, FileSeen] = {}
+    copies = {domain: Seen(config.near_duplicate_bits) for domain in config.domains}
+    for position, (domain, entry) in enumerate(found):
+        known = standing.unchanged(domain, entry)
+        if known and not known.state:
+            seen[position] = known
+            copies[domain].add(known.id, known.hash)
+    for position, (domain, entry) in enumerate(found):
+        known = standing.unchanged(domain, entry)
+        # a copy is judged again when its original is gone; what could not be read may have been mended since
+        if known and known.state not in ("", UNREADABLE) and (not known.copy_of or known.copy_of in copies[domain]):
+            seen[position] = known
+    added = set()
+    missing = [position for position in range(len(found)) if position not in seen]
+    report(Progress("ingest", len(seen), len(found), "images"))
+    for position, prepared in zip(missing, prepare_all([found[p][1] for p in missing], config), strict=True):
+        domain, entry = found[position]
+        copied, original = "", ""
+        if not prepared.state:
+            copied, original = copies[domain].copy_of(prepared.id, prepared.hash)
+        reason = f"of {original[:12]}" if copied else prepared.reason
+        file = FileSeen.of(domain, entry, prepared.state or copied, reason, prepared.id, prepared.hash, original)
+        seen[position] = file
+        if not file.state:
+            copies[domain].add(file.id, file.hash)
+            if not standing.holds(file):
+                writer.add(file, prepared, split_of(file.group, config.holdout_share))
+                added.add((domain, file.id))
+        report(Progress("ingest", len(seen), len(found), "images"))
+    return [seen[position] for position in range(len(found))], added
+
+
+def _facts(config: IngestConfig, seen: list[FileSeen]) -> dict[str, Any]:
+    """What the card tells beside the shards."""
+    states = Counter(file.state for file in seen)
+    return {
+        "parameters": config.parameters,
+        "sources": {domain: [source.path for source in each] for domain, each in config.sources.items()},
+        "files": len(seen),
+        "rows": states.pop("", 0),
+        "quarantined": states.pop(UNREADABLE, 0),
+        "screened": dict(sorted(states.items())),
+    }
+
+
+def _check_domains(config: IngestConfig, card: Card, seen: list[FileSeen]) -> None:
+    for domain in config.domains:
+        states = Counter(file.state or "good" for file in seen if file.domain == domain)
+        for split in SPLITS:
+            if not card.rows(domain, split):
+                found = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no files"
+                role = "training" if split == "train" else "held-out"
+                raise ValueError(
+                    f"domain {domain} has no {role} pictures ({found}): add pictures, or change ingest.holdout_share "
+                    f"or what screens them"
+                )
+
+
+def _write_lists(out: Path, seen: list[FileSeen]) -> tuple[dict[str, int], int]:
+    """Write which files are not in the dataset, and why; count them."""
+    unreadable = [file for file in seen if file.state == UNREADABLE]
+    screened = [file for file in seen if file.state not in ("", UNREADABLE)]
+    header = ("domain", "source", "path", "stage", "reason")
+    quarantined = ((f.domain, f.source, f.name, "ingest", f.reason) for f in unreadable)
+    write(out / "quarantine.csv", csv_bytes(header, quarantined))
+    rows = ((f.domain, f.source, f.name, f.state, f.reason) for f in screened)
+    write(out / "screened.csv", csv_bytes(("domain", "source", "path", "state", "reason"), rows))
+    return dict(sorted(Counter(file.state for file in screened).items())), len(unreadable)

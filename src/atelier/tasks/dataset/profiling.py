@@ -1,0 +1,136 @@
+"""Profiling: a dataset's profile is measured on the cluster, and kept from night to night."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from atelier.tasks.dataset.profile import DAMAGED, ENCODER, ENDING, KEPT, Domain, Profile, arrivals, representatives
+from atelier.tasks.dataset.shards import Card, read_card, read_rows
+from atelier.tasks.runtime import cluster, encoder_weights
+from atelier.tasks.runtime.progress import Progress, Report, silent
+
+_BATCH = 64  # pictures in one task of a worker
+
+
+def profile(dataset: Path, cache: Path, sample: int, before: Profile | None = None, report: Report = silent) -> Profile:
+    """Look at a dataset: at a sample of its rows, and at one of those that have arrived since `before`.
+
+    Ray must be connected where there is anything to look at that no kept profile knows.
+
+    Args:
+        dataset: the dataset folder.
+        cache: folder that keeps profiles; old ones are removed.
+        sample: rows of each domain that are looked at, at most, and as many arrivals.
+        before: the dataset that it will be compared with.
+        report: hears of each picture.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no dataset, or its card is damaged.
+    """
+    card = read_card(dataset)
+    parameters = card.facts.get("parameters", {})
+    rows, places, training = _rows(dataset, card)
+    known = _known(cache, parameters)
+    wanted: dict[str, list[str]] = {}
+    for name, groups in rows.items():
+        wanted[name] = representatives(groups, sample)
+        if before is not None and name in before.domains:
+            wanted[name] += representatives(arrivals(groups, before.domains[name]), sample)
+    looks = {id: known[id] for ids in wanted.values() for id in ids if id in known}
+    missing = list(dict.fromkeys(id for ids in wanted.values() for id in ids if id not in looks))
+    looks |= _look(dataset, {id: places[id] for id in missing}, report)
+    domains = {
+        name: Domain(groups, training[name], {id: looks[id] for id in wanted[name]}) for name, groups in rows.items()
+    }
+    result = Profile(card.id, parameters, domains)
+    _keep(result, cache, before)
+    return result
+
+
+def _rows(dataset: Path, card: Card) -> tuple[dict[str, dict[str, str]], dict[str, str], dict[str, int]]:
+    """The group of each row by domain and id, the shard that each row is in, and the training rows of each domain."""
+    rows: dict[str, dict[str, str]] = {name: {} for name in card.domains}
+    places: dict[str, str] = {}
+    for shard in card.shards:
+        table = read_rows(dataset, Card(card.format, (shard,)), columns=["id", "group"])
+        ids = table["id"].to_pylist()
+        rows[shard.domain] |= dict(zip(ids, table["group"].to_pylist(), strict=True))
+        places |= dict.fromkeys(ids, shard.file)
+    return rows, places, {name: card.rows(name, "train") for name in rows}
+
+
+def _look(dataset: Path, places: dict[str, str], report: Report) -> dict[str, np.ndarray]:
+    """Look at rows, given as id: shard, on the cluster's workers."""
+    if not places:
+        return {}
+    import ray
+
+    look, weights, waiting = ray.remote(_seen).options(num_cpus=1), encoder_weights.resolve(ENCODER), []
+    for shard in sorted(set(places.values())):
+        ids = [id for id, place in places.items() if place == shard]
+        waiting += [
+            look.remote((dataset / shard).resolve(), ids[first : first + _BATCH], weights)
+            for first in range(0, len(ids), _BATCH)
+        ]
+    looks: dict[str, np.ndarray] = {}
+    report(Progress("check", 0, len(places), "images"))
+    while waiting:
+        ready, waiting = ray.wait(waiting, num_returns=1)
+        looks |= cluster.get(ready[0])
+        report(Progress("check", len(looks), len(places), "images", images=len(looks)))
+    return looks
+
+
+def _seen(shard: Path, ids: list[str], weights: Path) -> dict[str, np.ndarray]:
+    from atelier.tasks.dataset import image_statistics
+
+    return image_statistics.look(shard, ids, weights)
+
+
+def _known(cache: Path, parameters: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What kept profiles of pictures of the same form have looked at."""
+    known: dict[str, np.ndarray] = {}
+    for file in cache.glob(f"*{ENDING}"):
+        with suppress(*DAMAGED):
+            table = pq.read_table(file, columns=["id", "look"], partitioning=None)
+            if json.loads(table.schema.metadata[b"parameters"]) == parameters:
+                seen = table.filter(pc.is_valid(table["look"]))
+                known |= {row["id"]: np.array(row["look"], np.float32) for row in seen.to_pylist()}
+    return known
+
+
+def _keep(profile: Profile, cache: Path, before: Profile | None) -> None:
+    """Write a profile, complete or not at all, and remove the oldest."""
+    names, groups, ids, looks = [], [], [], []
+    for name, domain in profile.domains.items():
+        for id, group in domain.groups.items():
+            names.append(name)
+            ids.append(id)
+            groups.append(None if group == id else group)  # most are alone, and ids are most of the file
+            seen = domain.looks.get(id)
+            looks.append(None if seen is None else seen.tolist())
+    table = pa.table(
+        {"domain": names, "id": ids, "group": groups, "look": pa.array(looks, pa.list_(pa.float32()))}
+    ).replace_schema_metadata(
+        {
+            "dataset": profile.dataset_id,
+            "parameters": json.dumps(profile.parameters),
+            "training": json.dumps({name: domain.training for name, domain in profile.domains.items()}),
+        }
+    )
+    cache.mkdir(parents=True, exist_ok=True)
+    file = cache / f"{profile.dataset_id}{ENDING}"
+    temporary = file.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd", use_dictionary=["domain"])
+    temporary.replace(file)
+    needed = {f"{one.dataset_id}{ENDING}" for one in (profile, before) if one is not None}
+    others = [path for path in cache.glob(f"*{ENDING}") if path.name not in needed]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[KEPT - len(needed) :]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,155 @@
+"""What happens to one picture on its way into the dataset, and which pictures stay out of it."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import cv2
+import imagehash
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from atelier.tasks.images import codec
+from atelier.tasks.images.codec import BadImage, Limits, Pixels
+from atelier.tasks.storage import source
+from atelier.tasks.storage.source import Entry
+
+UNREADABLE, SMALL, FLAT, DUPLICATE, NEAR = "unreadable", "too small", "flat", "duplicate", "near-duplicate"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was found out about one picture, and the form in which it may enter the dataset."""
+
+    SCHEMA: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("state", pa.string()),
+            ("reason", pa.string()),
+            ("id", pa.string()),
+            ("hash", pa.uint64()),
+            ("png", pa.binary()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+        ]
+    )
+
+    state: str  # "" where it may enter the dataset, else why not
+    reason: str = ""
+    id: str = ""  # sha256 of the file's bytes, "" where it is unreadable
+    hash: int = 0  # perceptual
+    png: bytes = b""
+    width: int = 0  # pixels
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class ScreenConfig:
+    """Which pictures enter the dataset, and in what form."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    size_px: int = field(
+        default=160,
+        metadata={"description": "larger pictures are shrunk until their short side has so many pixels", "ge": 8},
+    )
+    min_px: int = field(
+        default=64, metadata={"description": "pictures with a shorter short side stay out, in pixels", "ge": 1}
+    )
+    flat_std: float = field(
+        default=2.0,
+        metadata={
+            "description": "pictures whose luminance deviates less stay out, in 8-bit steps; 0 keeps all",
+            "ge": 0,
+            "le": 128,
+        },
+    )
+    near_duplicate_bits: int = field(
+        default=2,  # 2 finds recompressed copies; at 4, different portraits of equal pose are taken for copies
+        metadata={
+            "description": "pictures whose 64-bit perceptual hash differs from an earlier one's in at most so many "
+            "bits stay out; 0 keeps all but exact copies",
+            "ge": 0,
+            "le": 32,
+        },
+    )
+    denoise: float = field(
+        default=0.0,
+        metadata={
+            "description": "strength of non-local means (Buades et al. 2005) after shrinking, in 8-bit steps; "
+            "0 is off, 3 is mild",
+            "ge": 0,
+            "le": 30,
+        },
+    )
+    limits: Limits = field(
+        default_factory=Limits, metadata={"description": "what one file may cost before it is refused"}
+    )
+
+
+def prepare(entry: Entry, config: ScreenConfig) -> Prepared:
+    """Read, decode, screen and shrink one picture. Never raises for what is wrong with the picture."""
+    try:
+        data = source.read(entry, config.limits.max_bytes)
+        picture = codec.decode(data, config.limits)
+    except BadImage as error:
+        return Prepared(UNREADABLE, str(error))
+    id = hashlib.sha256(data).hexdigest()
+    height, width = picture.shape[:2]
+    if min(width, height) < config.min_px:
+        return Prepared(SMALL, f"{width} × {height} pixels", id)
+    picture = _shrink(picture, config.size_px)
+    deviation = float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).std())
+    if deviation < config.flat_std:
+        return Prepared(FLAT, f"luminance deviates by {deviation:.1f} of 255", id)
+    if config.denoise:
+        picture = cv2.fastNlMeansDenoisingColored(picture, None, config.denoise, config.denoise)
+    height, width = picture.shape[:2]
+    return Prepared("", "", id, perceptual_hash(picture), codec.encode(picture, "png"), width, height)
+
+
+def perceptual_hash(picture: Pixels) -> int:
+    """64 bits of which similar pictures share most: the low frequencies against their median (imagehash's pHash)."""
+    return int(str(imagehash.phash(Image.fromarray(picture))), 16)
+
+
+class Seen:
+    """The pictures of a domain so far: is the next one a copy of something earlier?"""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.ids: list[str] = []  # in order of arrival
+        self.known: set[str] = set()
+        self.hashes = np.zeros(1024, np.uint64)
+
+    def add(self, id: str, hash: int) -> None:
+        """Remember a picture that is in the dataset."""
+        if len(self.ids) == len(self.hashes):
+            self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
+        self.hashes[len(self.ids)] = hash
+        self.ids.append(id)
+        self.known.add(id)
+
+    def __contains__(self, id: str) -> bool:
+        """Whether a picture of that id is in the dataset."""
+        return id in self.known
+
+    def copy_of(self, id: str, hash: int) -> tuple[str, str]:
+        """What a picture copies: `DUPLICATE`, `NEAR` or "", and the id of the earlier one."""
+        if id in self.known:
+            return DUPLICATE, id
+        if self.bits and self.ids:
+            # all earlier hashes at once: 10^5 pictures cost seconds in all, and no index need be kept
+            distances = np.bitwise_count(self.hashes[: len(self.ids)] ^ np.uint64(hash))
+            nearest = int(distances.argmin())
+            if distances[nearest] <= self.bits:
+                return NEAR, self.ids[nearest]
+        return "", ""
+
+
+def _shrink(picture: Pixels, short_side: int) -> Pixels:
+    height, width = picture.shape[:2]
+    scale = short_side / min(width, height)
+    if scale >= 1:
+        return picture
+    return codec.resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))

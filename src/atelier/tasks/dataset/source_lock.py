@@ -1,0 +1,105 @@
+"""`sources.lock`: which files the sources hold, as the pipeline's ingest stage depends on them.
+
+Archives, lists' targets and label files count as files; the members of an archive do not. Unchanged sources give an
+unchanged lock, byte for byte.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from atelier.tasks.dataset.layouts import SourceConfig, list_source
+from atelier.tasks.runtime.files import write
+from atelier.tasks.storage.location import facts
+from atelier.tasks.storage.source import Entry
+
+LOCK_FORMAT = 1
+Sources = Mapping[str, Sequence[SourceConfig]]  # of each domain
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan found."""
+
+    domains: dict[str, int]  # pictures of each
+    files: int
+    bytes: int  # of the pictures, where the source tells
+    changed: bool  # whether the lock was written anew
+
+
+def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
+    """Note which files the sources hold; the lock is touched only when that has changed.
+
+    Raises:
+        FileNotFoundError, ValueError: a source is missing, empty or of no supported kind.
+    """
+    domains: dict[str, list[dict[str, object]]] = {}
+    counts: dict[str, int] = {}
+    files = size = 0
+    for domain, configs in sources.items():
+        noted: list[dict[str, object]] = []
+        for config in configs:
+            listing = list_source(config, base)
+            found, beside = _stamps(listing.entries), _stamps(listing.aside)
+            noted.append({"source": config.path, "files": found, "beside": beside})
+            files += len(found) + len(beside)
+            counts[domain] = counts.get(domain, 0) + len(listing.entries)
+            size += sum(entry.size for entry in listing.entries if entry.record < 0)
+        domains[domain] = noted
+    text = json.dumps({"format": LOCK_FORMAT, "domains": domains}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    changed = not lock.is_file() or lock.read_bytes() != text.encode()
+    if changed:
+        write(lock, text.encode())
+    return ScanSummary(counts, files, size, changed)
+
+
+def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, Entry]]:
+    """The pictures that the lock names, with their domain, in the order of the sources.
+
+    Files that arrived after the scan are left for the next one; those that changed after it have a problem.
+
+    Raises:
+        FileNotFoundError, ValueError: a source or the lock is missing, or the lock does not fit the parameters.
+    """
+    if not lock.is_file():
+        raise FileNotFoundError(f"{lock} is missing: run `atelier ingest --scan`")
+    try:
+        domains = json.loads(lock.read_text(encoding="utf-8"))["domains"]
+        noted = {(domain, each["source"]): each for domain, found in domains.items() for each in found}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{lock} is damaged ({error!r}): run `atelier ingest --scan`") from error
+    entries = []
+    for domain, configs in sources.items():
+        for config in configs:
+            if (domain, config.path) not in noted:
+                raise ValueError(f"{lock} does not know source {config.path} of {domain}: run `atelier ingest --scan`")
+            known = noted[domain, config.path]["files"]
+            archives: dict[str, str] = {}
+            for entry in list_source(config, base).entries:
+                name, stamp = _file(entry, archives)
+                if name not in known:
+                    continue
+                if known[name] != stamp:
+                    entry = replace(entry, problem="changed after the scan: run `atelier ingest --scan`")
+                entries.append((domain, entry))
+    return entries
+
+
+def _stamps(entries: Iterable[Entry]) -> dict[str, str]:
+    archives: dict[str, str] = {}
+    return dict(_file(entry, archives) for entry in entries)
+
+
+def _file(entry: Entry, archives: dict[str, str]) -> tuple[str, str]:
+    """The file that an entry lies in, and what changes when the file does."""
+    if entry.kind == "sample":
+        return entry.source, entry.etag
+    if entry.kind != "file":
+        if entry.path not in archives:
+            archives[entry.path] = " ".join(map(str, facts(entry.path)))
+        return PurePosixPath(entry.path).name, archives[entry.path]
+    if entry.problem:
+        return entry.name, f"unreadable: {entry.problem}"
+    name = entry.name if entry.record < 0 else str(PurePosixPath(entry.name).parent)
+    return name, f"{entry.size} {entry.etag}"

@@ -1,0 +1,97 @@
+"""The pictures that a model is measured on or with: the same ones as long as the dataset is the same."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from atelier.tasks.dataset.shards import Card, Shard, fold_of, read_rows, select
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A row."""
+
+    id: str
+    group: str
+    data: bytes  # the encoded picture
+    attributes: str  # a JSON object
+
+
+def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None) -> list[Picture]:
+    """Pictures of a domain that training has not seen, the same ones as long as the dataset is the same.
+
+    Args:
+        folder: the dataset.
+        card: its card.
+        domain: whose pictures.
+        most: how many at most.
+        fold: k and K take the pictures of the training split that are in fold k of K, instead of the held-out split.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    split = "train" if fold else "holdout"
+    rows = read_rows(folder, card, domain, split, ["id", "group"]).to_pylist()
+    ids = [row["id"] for row in rows if fold is None or fold_of(row["group"], fold[1]) == fold[0]]
+    if len(ids) < 2:
+        raise ValueError(
+            f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
+            f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"
+        )
+    ids = _some(ids, most)
+    found = {picture.id: picture for picture in _read(folder, select(card.shards, domain, split), ids)}
+    return [found[i] for i in ids]
+
+
+def learned(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
+    """Pictures of a domain's training split, the same ones as long as the dataset is the same.
+
+    Args:
+        folder: the dataset.
+        card: its card.
+        domain: whose pictures.
+        most: how many at most.
+
+    Yields:
+        Those of a shard, which may be none.
+    """
+    ids = _some(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
+    for shard in select(card.shards, domain, "train"):
+        yield _read(folder, [shard], ids)
+
+
+def batches(pictures: list[Picture], batch: int) -> list[list[Picture]]:
+    """Pictures in groups of `batch`; the last may be smaller."""
+    return [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
+
+
+def files(pictures: Sequence[Picture]) -> list[bytes]:
+    """The encoded pictures."""
+    return [picture.data for picture in pictures]
+
+
+def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """Some pictures, from as many groups as possible, in a stable order."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, int]] = []
+    for picture in pictures:
+        turns.append((seen[picture.group], len(turns)))
+        seen[picture.group] += 1
+    return [pictures[place] for _, place in sorted(turns)[:count]]
+
+
+def _some(ids: Iterable[str], most: int) -> list[str]:
+    """At most so many, as good as random, and stable."""
+    return sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]
+
+
+def _read(folder: Path, shards: Sequence[Shard], ids: Sequence[str]) -> list[Picture]:
+    table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
+        columns=["id", "group", "image", "attributes"], filter=pc.field("id").isin(ids)
+    )
+    return [Picture(r["id"], r["group"], r["image"]["bytes"], r["attributes"]) for r in table.to_pylist()]

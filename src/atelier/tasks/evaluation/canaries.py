@@ -1,0 +1,45 @@
+"""Canary pictures: a few that every version of a model is shown on, and that must not change for the worse."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.dataset.subsets import held_out, spread
+from atelier.tasks.storage.source import list_entries, read
+
+SHOWN = 8  # held-out pictures where nobody has named any
+MOST = 64  # canaries are looked at by people
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One picture."""
+
+    name: str  # the file's, or the beginning of its id
+    data: bytes  # the encoded picture
+
+
+def canaries(sources: Sequence[str], base: Path, dataset: Path, content: str) -> list[Canary]:
+    """The canary pictures of a workspace.
+
+    Args:
+        sources: what `gate.canary` names; empty takes some held-out pictures, which change only where the dataset does.
+        base: what relative sources are relative to.
+        dataset: the dataset folder.
+        content: the domain whose held-out pictures are taken.
+
+    Raises:
+        FileNotFoundError, ValueError: a source is missing, or holds no picture or one that cannot be read.
+    """
+    if not sources:
+        pictures = spread(held_out(dataset, read_card(dataset), content, 1000), SHOWN)
+        return [Canary(picture.id[:12], picture.data) for picture in pictures]
+    entries = islice(chain.from_iterable(list_entries(source, base) for source in sources), MOST)
+    found = []
+    for entry in entries:
+        if entry.problem:
+            raise ValueError(f"canary picture {entry.name} of {entry.source} cannot be read: {entry.problem}")
+        found.append(Canary(entry.name, read(entry)))
+    return found

@@ -1,0 +1,135 @@
+"""The table of a comparison: a row for each measure, a column for each model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atelier.tasks.evaluation.metric_values import lookup
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure. `low` and `high` name its interval, `photos` the same measure of the untouched pictures."""
+
+    name: str
+    key: str
+    low: str = ""
+    high: str = ""
+    photos: str = ""
+    scale: float = 1.0
+
+
+ROWS = (
+    Row("KID × 1000", "kid.stylized", "kid.low", "kid.high", "kid.photos", 1000),
+    Row("KID, of the photographs'", "kid.ratio", "kid.ratio_low", "kid.ratio_high"),
+    Row("Fréchet distance", "frechet.stylized", photos="frechet.photos"),
+    Row("ArtFID", "artfid.stylized", photos="artfid.photos"),
+    Row("Style distance", "style.stylized", "style.low", "style.high", "style.photos"),
+    Row("Style distance, of the photographs'", "style.ratio", "style.ratio_low", "style.ratio_high"),
+    Row("Change of content", "content.ratio", "content.ratio_low", "content.ratio_high"),
+    Row("LPIPS to the photograph", "lpips.mean", "lpips.low", "lpips.high"),
+    Row("SSIM to the photograph", "ssim.mean", "ssim.low", "ssim.high"),
+    Row("Diversity", "diversity.stylized", photos="diversity.photos"),
+    Row("Grid", "checkerboard.stylized", photos="checkerboard.photos"),
+    Row("Inverted, share", "inversion.share"),
+    Row("Attributes given, mean share", "attributes.share"),
+    Row("LPIPS of these edits", "attributes.lpips.mean"),
+    Row("Pictures a second, one core", "speed.images_per_second"),
+    Row("Parameters, millions", "size.parameters", scale=1e-6),
+    Row("File, MB", "size.megabytes"),
+)
+
+
+def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The table's cells, the names first; measures that no model has are left out.
+
+    Args:
+        models: of `comparison.json`. Where all have one style, the photographs' own values are a column.
+    """
+    same = len({model["style_domain"] for model in models}) == 1
+    table = [["", *(["photographs"] if same else []), *(str(model["name"]) for model in models)]]
+    table.append(["Method", *([""] if same else []), *(str(model["method"]) for model in models)])
+    if not same:
+        table.append(["Style", *(str(model["style_domain"]) for model in models)])
+    for row in ROWS:
+        values = [_value(model, row) for model in models]
+        if any(values):
+            table.append([row.name, *([_number(models[0], row.photos, row.scale)] if same else []), *values])
+    wishes: list[Mapping[str, Any]] = [model.get("attributes", {}).get("wishes", {}) for model in models]
+    for wish in dict.fromkeys(wish for of in wishes for wish in of):
+        found = [of.get(wish, {}) for of in wishes]
+        before = next(one["photos"] for one in found if one)
+        table.append([
+            f"{wish}, share", *([_shown(before)] if same else []), *(_shown(one.get("share")) for one in found)
+        ])  # fmt: skip
+    return table
+
+
+def markdown(content: Mapping[str, Any], table: Sequence[Sequence[str]]) -> str:
+    """The comparison as a page.
+
+    Args:
+        content: of `comparison.json`.
+        table: `cells` of its models.
+    """
+    safe = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    widths = [max(3, *map(len, column)) for column in zip(*safe, strict=True)]
+    lines = [_line(row, widths) for row in safe]
+    lines.insert(1, _line(["-" * width for width in widths], widths))
+    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(content))]) + "\n"
+
+
+def _notes(content: Mapping[str, Any]) -> list[str]:
+    models = content["models"]
+    counts, kid, fid = models[0]["counts"], models[0]["kid"]["metric"], models[0]["frechet"]["metric"]
+    notes = [
+        f"{counts['content']} held-out pictures of {content['content_domain']} at {content['size_px']} px, against "
+        f"{' and '.join(f'{count} of {style}' for style, count in _paintings(models).items())}.",
+        f"Brackets are 95 % bootstraps over parents. KID and Fréchet distance: {kid}, {fid}; style distance and change "
+        f"of content in {models[0]['style']['encoder']}.",
+    ]
+    if content["indicative"]:
+        notes.append("Indicative only: the pictures come from few parents.")
+    flattered = [model["name"] for model in models if not model["style"]["independent"]]
+    if flattered:
+        notes.append(f"Not independent: the measuring encoder also trained {', '.join(flattered)}.")
+    notes += dict.fromkeys(_told(model["attributes"]) for model in models if "attributes" in model)
+    notes += [f"{name} could not be measured: {reason}" for name, reason in content["failed"].items()]
+    return notes
+
+
+def _told(attributes: Mapping[str, Any]) -> str:
+    """How far to trust what is said of attributes."""
+    right = ", ".join(f"{name} {100 * of['accuracy']:.0f} %" for name, of in attributes["classifier"].items())
+    lpips = attributes.get("lpips")
+    apart = f" Two different photographs have an LPIPS of {_shown(lpips['different'])}." if lpips else ""
+    return f"Attributes are told by a classifier that is right about so many real held-out pictures: {right}.{apart}"
+
+
+def _paintings(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {model["style_domain"]: model["counts"]["style"] for model in models}
+
+
+def _value(model: Mapping[str, Any], row: Row) -> str:
+    value = _number(model, row.key, row.scale)
+    low, high = (_number(model, key, row.scale) for key in (row.low, row.high))
+    return f"{value} [{low}, {high}]" if low and high else value
+
+
+def _number(model: Mapping[str, Any], key: str, scale: float) -> str:
+    return _shown(lookup(model, key) if key else None, scale)
+
+
+def _shown(found: object, scale: float = 1.0) -> str:
+    if not isinstance(found, int | float):
+        return ""
+    value = found * scale
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return f"| {' | '.join([first, *rest])} |"

@@ -1,0 +1,45 @@
+"""What an evaluation shows: pictures before and after, and each picture's numbers."""
+
+import shutil
+from pathlib import Path
+
+from atelier.tasks.images.codec import Pixels, decode, encode
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.runtime.files import write
+
+GRID_COLUMNS = 6
+CELL_PX = 160
+
+
+def write_plots(
+    folder: Path,
+    rows: list[tuple[str, str, float, float]],
+    pairs: list[tuple[Pixels, Pixels]],
+    paintings: list[bytes],
+    labels: tuple[str, str] = ("photograph", "stylized"),
+) -> None:
+    """Write `ssim.csv` for DVC's plots, `pairs/` and `grid.png`; what the folder held is replaced.
+
+    Args:
+        folder: where to write.
+        rows: picture, group, SSIM and luminance correlation of each measured picture.
+        pairs: pictures before and after.
+        paintings: encoded pictures of the style, for the last row of the grid.
+        labels: what is before, and what is after.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    lines = ["image,group,ssim,correlation"]
+    lines += [f"{picture},{group},{ssim:.5f},{correlation:.5f}" for picture, group, ssim, correlation in rows]
+    write(folder / "ssim.csv", ("\n".join(lines) + "\n").encode())
+    for index, (before, after) in enumerate(pairs):
+        write(folder / "pairs" / f"{index:02}-before.jpg", encode(before, "jpeg", quality=92))
+        write(folder / "pairs" / f"{index:02}-after.jpg", encode(after, "jpeg", quality=92))
+    cells: list[list[Pixels]] = []
+    names: list[str] = []
+    for start in range(0, len(pairs), GRID_COLUMNS):
+        part = pairs[start : start + GRID_COLUMNS]
+        cells += [[before for before, _ in part], [after for _, after in part]]
+        names += labels
+    cells.append([decode(data) for data in paintings])
+    names.append("the style")
+    write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))

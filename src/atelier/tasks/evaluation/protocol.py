@@ -1,0 +1,100 @@
+"""Protocol of evaluation: its settings, the encoder that measures, the classifier of attributes."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from atelier.tasks.dataset.shards import read_card, select
+from atelier.tasks.dataset.subsets import Picture
+from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.workspace.format_versions import EVALUATE
+
+LPIPS_IN = "alexnet"  # as published scores are given
+RULERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
+CLASSIFIER = ".classifier"  # ends the file of one
+SHOWN_PX = 512  # longer side of the pictures that people look at
+MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How a model is measured."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    pictures: int = field(
+        default=120,
+        metadata={"description": "held-out pictures of each domain that are measured, at most", "ge": 2, "le": 50_000},
+    )
+    batch: int = field(default=16, metadata={"description": "pictures in one task of a worker", "ge": 1, "le": 256})
+    resamples: int = field(
+        default=1000, metadata={"description": "bootstrap resamples of each interval", "ge": 20, "le": 100_000}
+    )
+    pairs: int = field(
+        default=12, metadata={"description": "pictures shown before and after in the report", "ge": 1, "le": 100}
+    )
+    seed: int = field(default=0, metadata={"description": "seed of the resamples", "ge": 0})
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """The encoder that measures, and LPIPS where it can be had."""
+
+    encoder: str
+    weights: Path
+    independent: bool  # it had no part in the loss
+    lpips: Path | None = None  # weights of `LPIPS_IN`, None where they are not at hand
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a classifier of attributes learns: the training split of some domains."""
+
+    dataset: Path
+    domains: tuple[str, ...]
+    names: tuple[str, ...]  # of the attributes
+    size: int  # pixels a side that pictures will be told at
+    cache: Path  # folder that keeps the classifier from run to run
+
+    @property
+    def file(self) -> Path:
+        """The classifier that has learned exactly this."""
+        shards = read_card(self.dataset).shards
+        learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
+        return self.cache / f"{_key(EVALUATE, self.size, self.names, learned)}{CLASSIFIER}"
+
+
+def choose_ruler(*loss_encoders: str) -> Ruler:
+    """The best encoder at hand that had no part in any loss; if there is none, the best there is, and that is said.
+
+    Args:
+        loss_encoders: of the models that are measured.
+
+    Raises:
+        FileNotFoundError: no encoder's weights are at hand.
+    """
+    for name in sorted(RULERS, key=lambda name: name in loss_encoders):
+        try:
+            return Ruler(name, encoder_weights.resolve(name), name not in loss_encoders, lpips_weights())
+        except FileNotFoundError as error:
+            missing = error
+    raise missing
+
+
+def lpips_weights() -> Path | None:
+    """The weights of `LPIPS_IN`; None where they are not at hand."""
+    try:
+        return encoder_weights.resolve(LPIPS_IN)
+    except FileNotFoundError:
+        return None
+
+
+def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
+    """The file of the features of exactly these pictures, at this size, in this encoder."""
+    return f"{_key(EVALUATE, ruler.encoder, size, [p.id for p in batch])}.safetensors"
+
+
+def _key(*decides: Any) -> str:
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:24]

@@ -1,0 +1,185 @@
+"""Paintings: what the model made of a photograph, put back into a file like the one that it came from.
+
+Grey is grey again, alpha is the file's own, frames and pages follow as they did. The file says that its colours are
+sRGB and carries an XMP packet, in every format but BMP, which has no place for either. Equal arguments give equal
+bytes.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image, features
+
+from atelier.tasks.images import bmp, gif, png, sixteen_bit, tiff
+from atelier.tasks.images.codec import Pixels, on_white
+from atelier.tasks.images.color import srgb_profile, to_cmyk
+from atelier.tasks.images.metadata import COMMENT, Metadata
+from atelier.tasks.images.reader import Frame, Photograph
+from atelier.tasks.images.sixteen_bit import Deep
+
+FINE = 90  # quality from which colour is kept at full resolution: halved, it smears painted edges
+
+
+def write(
+    photograph: Photograph, painted: Sequence[Pixels | Deep], format: str, *, quality: int, xmp: bytes, strip: bool
+) -> bytes:
+    """Encode a painting.
+
+    Args:
+        photograph: what was painted, as `photographs.read` read it for this format.
+        painted: its frames, each with the shape and type of the frame's pixels.
+        format: one of `WRITERS`.
+        quality: 1…100, of JPEG, WebP and AVIF.
+        xmp: the packet to embed, UTF-8.
+        strip: leave the photograph's metadata out.
+
+    Raises:
+        ValueError: the format is unknown, or cannot hold this painting.
+    """
+    if format not in WRITERS or (format == "avif" and not features.check("avif")):
+        raise ValueError(f"{format} cannot be written here: choose one of {', '.join(sorted(WRITERS))}")
+    frames = tuple(replace(frame, pixels=one) for frame, one in zip(photograph.frames, painted, strict=True))
+    painting = replace(photograph, frames=frames, metadata=Metadata() if strip else photograph.metadata)
+    try:
+        return WRITERS[format](painting, quality, xmp)
+    except Exception as error:  # encoders raise nearly every type on what they cannot hold
+        height, width = frames[0].pixels.shape[:2]
+        raise ValueError(f"cannot encode {width} × {height} pixels as {format}: {error}") from error
+
+
+def _jpeg(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    frame, metadata = painting.frames[0], painting.metadata
+    colour, profile = _colour(frame, ("L", "RGB", "CMYK"))
+    if frame.alpha is not None:
+        colour = on_white(colour, Image.fromarray(frame.alpha))
+    told: dict[str, Any] = {
+        "exif": metadata.exif,
+        "comment": metadata.texts.get(COMMENT, "").encode("utf-8", "replace"),
+    }
+    if metadata.dpi:
+        told |= {"dpi": tuple(round(value) for value in metadata.dpi)}
+    subsampling = 0 if quality >= FINE else 2
+    return _saved(colour, "JPEG", quality=quality, subsampling=subsampling, xmp=xmp, icc_profile=profile, **told)
+
+
+def _png(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    if _is_deep(painting):
+        file = png.encode_deep(_samples(painting.frames[0]))
+    else:
+        pictures = [_picture(frame, ("1", "L", "RGB")) for frame in painting.frames]
+        file = _saved(pictures[0], "PNG", compress_level=png.COMPRESSION, **_animation(painting, pictures))
+    return png.tell(file, painting.metadata, xmp)
+
+
+def _webp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    pictures = [_picture(frame, ("RGB",)) for frame in painting.frames]
+    told = {"xmp": xmp, "icc_profile": srgb_profile(), "exif": painting.metadata.exif[6:]}
+    return _saved(
+        pictures[0], "WEBP", quality=quality, lossless=painting.lossless, **told, **_animation(painting, pictures)
+    )
+
+
+def _avif(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    pictures = [_picture(frame, ("L", "RGB")) for frame in painting.frames]
+    options: dict[str, Any] = {"max_threads": 1}  # many are written side by side
+    if pictures[0].mode != "L":
+        options |= {"subsampling": "4:4:4" if quality >= FINE else "4:2:0", "icc_profile": srgb_profile()}
+    if any(frame.alpha is not None for frame in painting.frames):
+        options |= {"advanced": {"alpha:lossless": "1"}}
+    told = {"xmp": xmp, "exif": painting.metadata.exif}
+    animation = _animation(painting, pictures)
+    if animation:
+        animation["duration"] = [round(frame.duration_ms) for frame in painting.frames]
+    return _saved(pictures[0], "AVIF", quality=quality, **options, **told, **animation)
+
+
+def _gif(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    stills = []
+    for frame in painting.frames:
+        colour = np.asarray(_colour(frame, ("RGB",))[0], dtype=np.uint8)
+        stills.append(gif.Still(colour, frame.alpha, frame.duration_ms))
+    return gif.encode(stills, painting.plays, painting.metadata.texts.get(COMMENT, ""), xmp)
+
+
+def _tiff(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    pages = []
+    for frame in painting.frames:
+        if frame.pixels.dtype == np.uint8:
+            picture, profile = _colour(frame, ("1", "L", "RGB", "CMYK"))
+            mode = picture.mode
+            samples = np.asarray(_with_alpha(picture, frame))
+        else:
+            samples, mode = _samples(frame), frame.mode
+            profile = b"" if mode == "L" else srgb_profile()
+        pages.append(tiff.Page(samples, mode, frame.alpha is not None, profile))
+    return tiff.encode(pages, painting.metadata, xmp)
+
+
+def _bmp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+    picture = _picture(painting.frames[0], ("1", "L", "RGB"))
+    dpi = painting.metadata.dpi or (96.0, 96.0)
+    if painting.frames[0].alpha is None:
+        return _saved(picture, "BMP", dpi=dpi)
+    return bmp.encode_with_alpha(np.asarray(picture.convert("RGBA")), dpi)
+
+
+Writer = Callable[[Photograph, int, bytes], bytes]
+WRITERS: dict[str, Writer] = {
+    "jpeg": _jpeg, "png": _png, "webp": _webp, "avif": _avif, "gif": _gif, "tiff": _tiff, "bmp": _bmp
+}  # fmt: skip
+
+
+def _colour(frame: Frame, held: Sequence[str]) -> tuple[Image.Image, bytes]:
+    """The colours of a frame of 8 bits in its own mode, where the format holds that; and the profile they need.
+
+    What was grey is painted in grey, in colour's form where there is no other. Grey needs no profile.
+    """
+    colour, mode = Image.fromarray(frame.pixels), frame.mode
+    if mode == "CMYK" and mode in held:
+        return to_cmyk(colour, frame.profile)
+    if mode in ("1", "L"):
+        colour = colour.convert("L")
+        if mode == "1" and mode in held and frame.alpha is None:
+            colour = colour.convert("1")  # dithered
+        elif "L" not in held:
+            colour = colour.convert("RGB")
+    return colour, b"" if colour.mode in ("1", "L") else srgb_profile()
+
+
+def _picture(frame: Frame, held: Sequence[str]) -> Image.Image:
+    """A frame of 8 bits in a mode that the format holds, with its alpha."""
+    return _with_alpha(_colour(frame, held)[0], frame)
+
+
+def _with_alpha(picture: Image.Image, frame: Frame) -> Image.Image:
+    if frame.alpha is not None:
+        picture.putalpha(Image.fromarray(frame.alpha))
+    return picture
+
+
+def _is_deep(painting: Photograph) -> bool:
+    return painting.frames[0].pixels.dtype != np.uint8
+
+
+def _samples(frame: Frame) -> sixteen_bit.Samples:
+    """(H, W) or (H, W, C) of 16 bits: grey or RGB, and alpha."""
+    colour = sixteen_bit.from_float(np.asarray(frame.pixels, dtype=np.float32), grey=frame.mode == "L")
+    return colour if frame.alpha is None else np.dstack([colour, frame.alpha])
+
+
+def _animation(painting: Photograph, pictures: list[Image.Image]) -> dict[str, Any]:
+    """What Pillow needs to know of several frames."""
+    if len(pictures) == 1:
+        return {}
+    durations = [frame.duration_ms for frame in painting.frames]
+    found = {"save_all": True, "append_images": pictures[1:], "loop": painting.plays, "duration": durations}
+    return found | ({"default_image": True, "duration": durations[1:]} if painting.apart else {})
+
+
+def _saved(picture: Image.Image, format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()

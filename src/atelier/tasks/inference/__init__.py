@@ -1,0 +1,1 @@
+"""Running a trained model: plan, backends, controls, one picture."""

@@ -1,0 +1,260 @@
+"""Choosing and following an execution plan.
+
+A generator that is one network from picture to picture can run in OpenVINO, which is the quickest on a
+processor, and in bfloat16, where the processor or the GPU computes in it.
+Large pictures are painted in tiles, in PyTorch.
+"""
+
+import statistics
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from atelier.models import artifact, tiling
+from atelier.models.artifact import TrainedModel
+from atelier.models.controls import Controls
+from atelier.models.methods.base import Painter, autocast, one_network
+from atelier.models.training import resolve_precision
+from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, Plan, Precision
+from atelier.tasks.inference.onnx_export import INPUT, onnx_of
+
+SIDE = 256  # px: of the pictures that backends are measured with
+ROUNDS = 5  # of which the median counts
+MOST_APART = 1.0  # of 255, on average: a backend that is farther from float32 in PyTorch is not taken
+GPU_BATCH = 2**20  # pixels
+WHOLE_PIXELS = 2**22  # of the largest picture that is not tiled: 2.5 GB in the default generator
+TILE_PX = 512
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
+    """Decide how a job runs its model, on a machine like those that will do it.
+
+    Args:
+        model: the model folder.
+        controls: how it paints.
+        config: what is asked for.
+        gpu: whether the workers have one.
+        measured: measure what is possible and take the quickest; else what is simplest, PyTorch in float32.
+
+    Raises:
+        ValueError: what is asked for is not possible, and why.
+    """
+    if gpu and not torch.cuda.is_available():
+        raise ValueError(
+            f"the cluster has a GPU, which PyTorch {torch.__version__} does not see: install one built for CUDA on its "
+            "nodes, or use --device cpu"
+        )
+    trained = artifact.load(model, "cuda" if gpu else "cpu")
+    single = one_network(trained.painter(controls)) is not None
+    possible = possible_plans(gpu, single, can_tile(trained, controls))
+    fitting = [
+        plan
+        for plan in possible
+        if config.backend in ("auto", plan.backend) and config.precision in ("auto", plan.precision)
+    ]
+    if not fitting:
+        raise ValueError(_impossible(config, possible, single, trained.method.name))
+    if len(fitting) == 1 or not measured:
+        return Execution(fitting[0], network_for(fitting[0], trained, controls))
+    torch.set_num_threads(fitting[0].threads)
+    network = next((network_for(plan, trained, controls) for plan in fitting if plan.backend == "openvino"), b"")
+    picture = _picture(possible[0].batch_size(SIDE, SIDE))
+    exact = painter(trained, controls, possible[0], network)(picture).float()
+    found: list[Execution] = []
+    for plan in fitting:
+        paint = painter(trained, controls, plan, network)
+        apart = (paint(picture).float() - exact).abs().mean().item()
+        if apart <= MOST_APART or plan.precision == "float32":
+            needed = network if plan.backend == "openvino" else b""
+            found.append(Execution(plan, needed, len(picture) / _seconds(paint, picture)))
+    return max(found, key=lambda execution: execution.images_per_second)
+
+
+def network_for(plan: Plan, trained: TrainedModel, controls: Controls) -> bytes:
+    """What workers need besides the model folder to follow a plan."""
+    if plan.backend != "openvino":
+        return b""
+    network = one_network(trained.painter(controls))
+    assert network is not None, "such a plan is not made for it"
+    return onnx_of(network)
+
+
+def resume(model: Path, controls: Controls, plan: Plan) -> Execution:
+    """The execution of a job that has its plan already.
+
+    Raises:
+        ValueError: this version or machine cannot honour it.
+    """
+    refuse_other(plan)
+    return Execution(plan, network_for(plan, artifact.load(model), controls))
+
+
+def refuse_other(plan: Plan) -> None:
+    """See that this machine computes as the plan says.
+
+    Raises:
+        ValueError: it does not; says what to do.
+    """
+    wanted, ours = f"{plan.backend} {plan.version}", f"{plan.backend} {_version(plan.backend)}"
+    if wanted != ours:
+        raise ValueError(
+            f"the job began with {wanted}, here is {ours}, whose pictures differ a little: continue it with the "
+            "version that began it, or use another destination"
+        )
+    if plan.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the job began on a GPU, and here is none: continue it where there is one")
+    if plan.precision == "bfloat16" and not _computes_in_bfloat16(plan.device):
+        raise ValueError(
+            "the job computes in bfloat16, which this machine has no instructions for: leave such machines out of the "
+            "cluster, or begin a job with --precision float32"
+        )
+
+
+def painter(trained: TrainedModel, controls: Controls, plan: Plan, network: bytes) -> Painter:
+    """What paints as the plan says.
+
+    Args:
+        trained: on the plan's device.
+        controls: how it paints.
+        plan: one that `refuse_other` has nothing against.
+        network: of its `Execution`.
+    """
+    plain = trained.painter(controls)
+    whole = plain
+    if (plan.backend, plan.precision) != ("torch", "float32"):
+        assert isinstance(plain, partial), "such a plan is only made for a single network"
+        generator, *rest = plain.args
+        run = Compiled(network, plan) if plan.backend == "openvino" else Reduced(generator, DTYPES[plan.precision])
+        whole = partial(plain.func, run, *rest, **plain.keywords)
+    if not plan.tile_px:
+        return whole
+    tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
+    assert tiled is not None, "such a plan is only made for what can be tiled"
+    return partial(_by_size, whole, tiled, plan.whole_pixels)
+
+
+def _by_size(whole: Painter, tiled: Painter, most: int, images: Tensor) -> Tensor:
+    """Paint pictures of up to so many pixels in one way, and larger ones in another."""
+    return (whole if images.shape[2] * images.shape[3] <= most else tiled)(images)
+
+
+def can_tile(trained: TrainedModel, controls: Controls) -> bool:
+    """Whether a model can paint so by tiles."""
+    return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
+
+
+def simplest(trained: TrainedModel, controls: Controls) -> Plan:
+    """PyTorch in float32 on a processor."""
+    return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
+
+
+class Reduced(nn.Module):
+    """A generator whose convolutions compute in fewer bits.
+
+    Args:
+        generator: pictures (B, 3, H, W) in [-1, 1] to the same.
+        dtype: of its convolutions.
+    """
+
+    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.generator, self.dtype = generator, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the same."""
+        with autocast(x.device, self.dtype):
+            y: Tensor = self.generator(x)
+        return y
+
+
+class Compiled(nn.Module):
+    """A generator in OpenVINO.
+
+    Args:
+        network: ONNX of a network from pictures (B, 3, H, W) in [-1, 1] to the same.
+        plan: precision and threads.
+    """
+
+    def __init__(self, network: bytes, plan: Plan) -> None:
+        super().__init__()
+        import openvino
+
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": plan.threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # all workers of a machine would be bound to its first cores
+        }
+        self.request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
+        self.here = nn.Parameter(torch.empty(0), requires_grad=False)  # where it wants its pictures: on the CPU
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the same."""
+        return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
+
+
+def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[Plan]:
+    """What this machine can do, the exact and simple way first.
+
+    Args:
+        gpu: on its GPU.
+        single: whether the painter is one network from picture to picture.
+        tiled: whether it can paint by tiles.
+    """
+    exact = Plan(version=_version("torch"))
+    if tiled:
+        exact = replace(exact, whole_pixels=WHOLE_PIXELS, tile_px=TILE_PX)
+    if gpu:
+        exact = replace(exact, device="cuda", batch_pixels=GPU_BATCH, max_batch=64)
+    precisions: list[Precision] = ["float32"]
+    if single and _computes_in_bfloat16(exact.device):
+        precisions.append("bfloat16")
+    plans = [replace(exact, precision=precision) for precision in precisions]
+    if single and not gpu:
+        plans += [replace(plan, backend="openvino", version=_version("openvino")) for plan in plans]
+    return plans
+
+
+def _impossible(config: ExecutionConfig, possible: list[Plan], single: bool, method: str) -> str:
+    asked = " in ".join(wish for wish in (config.backend, config.precision) if wish != "auto")
+    why = "" if single else f": {method} is not one network from picture to picture"
+    ways = ", ".join(f"{plan.backend} in {plan.precision}" for plan in possible)
+    return f"{asked} is not possible here{why}: use {ways}"
+
+
+def _computes_in_bfloat16(device: str) -> bool:
+    return resolve_precision("auto", torch.device(device)) == torch.bfloat16
+
+
+def _version(backend: Backend) -> str:
+    if backend == "torch":
+        return str(torch.__version__)
+    import openvino
+
+    return str(openvino.__version__).split("-")[0]
+
+
+def _picture(count: int) -> Tensor:
+    """uint8 (count, 3, SIDE, SIDE): slopes of colour with grain, more like a photograph than noise is."""
+    random = torch.Generator().manual_seed(0)
+    slope = torch.linspace(0, 1, SIDE)
+    planes = torch.stack([slope.expand(SIDE, SIDE), slope[:, None].expand(SIDE, SIDE), 1 - slope.expand(SIDE, SIDE)])
+    grain = 0.1 * torch.randn(count, 3, SIDE, SIDE, generator=random)
+    return ((planes + grain).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def _seconds(paint: Painter, pictures: Tensor) -> float:
+    """Of one batch, when it is warm."""
+    paint(pictures)
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        paint(pictures)  # comes back to the CPU, so a GPU has finished
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)

@@ -1,0 +1,74 @@
+"""What a job's parameters wish of the model, with the pictures that they name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from atelier.models.controls import Controls, Style
+from atelier.tasks.images.codec import Pixels, load, resize
+from atelier.tasks.images.formats import PICTURES
+from atelier.tasks.inference.config import StylizeConfig
+
+LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
+
+
+def wished(config: StylizeConfig, base: Path) -> Controls:
+    """The controls that a config asks for.
+
+    Args:
+        config: its `styles` are NAME or IMAGE, each with =WEIGHT or without; what is no file is a name.
+        base: what a relative path is relative to.
+
+    Raises:
+        FileNotFoundError: a picture is missing.
+        ValueError: a picture cannot be read, or a value makes no sense.
+    """
+    if config.masks and len(config.masks) != len(config.styles):
+        raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
+    masks = [_picture(mask, base).mean(2).round().astype("uint8") for mask in config.masks]
+    styles = []
+    for number, text in enumerate(config.styles):
+        name, weight = _weighed(text)
+        path = _path(name, base)
+        pixels = _picture(name, base) if path.is_file() else None
+        if pixels is None and path.suffix.lower() in PICTURES:
+            raise FileNotFoundError(f"style picture {path} does not exist")
+        styles.append(Style(path.name, weight, pixels, masks[number] if masks else None))
+    return Controls(
+        strength=config.strength,
+        direction=config.direction,
+        to=config.to,
+        styles=tuple(styles),
+        preserve_color=config.preserve_color,
+        style_weight=config.style_weight,
+        steps=config.steps,
+    )
+
+
+def anchored(config: StylizeConfig, base: Path) -> StylizeConfig:
+    """The config with whole paths of the pictures that it names: it then means the same from every folder."""
+    styles = []
+    for text in config.styles:
+        name, weight = _weighed(text)
+        path = _path(name, base)
+        styles.append(f"{path}={weight}" if path.suffix.lower() in PICTURES or path.is_file() else text)
+    return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
+
+
+def _weighed(text: str) -> tuple[str, float]:
+    """The name and the weight of NAME=WEIGHT; without a number at its end all of it is the name."""
+    name, _, weight = text.rpartition("=")
+    try:
+        return (name, float(weight)) if name else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
+def _path(name: str, base: Path) -> Path:
+    return (base / Path(name).expanduser()).resolve()
+
+
+def _picture(name: str, base: Path) -> Pixels:
+    pixels = load(_path(name, base))
+    height, width = pixels.shape[:2]
+    scale = min(1.0, LONGEST_PX / max(height, width))
+    return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else pixels

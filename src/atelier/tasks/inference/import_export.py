@@ -1,0 +1,173 @@
+"""Models from other programs, and for them: reading the reference implementations' files, writing ONNX.
+
+A foreign file is a pickle: it is read once, in a process of its own, by a loader that makes tensors and nothing else.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atelier.models.controls import Controls
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SIZES = ((64, 64), (96, 160))  # height and width of the pictures that both programs paint
+TOLERANCE = 2 / 255  # of a colour in 0…1: what rounding may part at most
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model that came from elsewhere."""
+
+    folder: Path
+    architecture: str
+    parameters: int
+    sha256: str  # of the file it came from
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX file, and how exactly it computes what the model does."""
+
+    file: Path
+    megabytes: float
+    largest_difference: float  # of a colour in 0…1, over pictures of several sizes
+    mean_difference: float
+
+
+def import_model(published: Path, out: Path, style: str = "") -> Imported:
+    """Make a model folder of a generator that CycleGAN's or CUT's reference implementation has saved.
+
+    Args:
+        published: `latest_net_G_A.pth`, `latest_net_G.pth` or the like.
+        out: the model folder to make; must be new.
+        style: what to call its style.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileExistsError: the folder is there.
+        ValueError: the file is damaged, no plain state dict, or of another network.
+    """
+    if not published.is_file():
+        raise FileNotFoundError(f"{published} does not exist")
+    if out.exists():
+        raise FileExistsError(f"{out} exists: name a new folder")
+    with published.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        made = Path(folder) / "model"
+        command = [
+            sys.executable,
+            "-m",
+            "atelier.tasks.inference.import_export",
+            str(published),
+            str(made),
+            sha256,
+            style,
+        ]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            said = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            raise ValueError(f"{published} cannot be imported: {said.removeprefix('ValueError: ')}")
+        made.replace(out)
+    facts = json.loads((out / "model.json").read_text())["imported"]
+    return Imported(out, facts["architecture"], facts["parameters"], sha256)
+
+
+def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None:
+    """Runs in the process of its own."""
+    import torch
+
+    from atelier.models import artifact
+    from atelier.models.methods.imported import Imported as Method
+    from atelier.models.methods.imported import recognise
+
+    try:
+        state = torch.load(published, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001  whatever a damaged file leads to; PyTorch would advise to open it all the same
+        raise ValueError("it is damaged, or holds more than weights: save the generator's state_dict()") from None
+    if not isinstance(state, Mapping):
+        raise ValueError("it holds no state dict")
+    config, weights = recognise(state)
+    with torch.device("meta"):
+        generator = Method.build_generator(config, None)
+    generator.load_state_dict(weights, assign=True)
+    way = "antialiased, as in CUT" if config.antialiased else "as in CycleGAN"
+    facts: dict[str, Any] = {
+        "architecture": f"residual generator, {config.blocks} blocks, {config.filters} filters, {way}",
+        "parameters": sum(p.numel() for p in generator.parameters()),
+        "sha256": sha256,
+    }
+    artifact.save(folder, config, generator, {"imported": facts, "style_domain": style})
+
+
+def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exported:  # noqa: B008  it is frozen
+    """Write a model's network as ONNX, and let ONNX Runtime prove that it computes the same.
+
+    The network takes `pictures` (B, 3, H, W), float32 in [-1, 1] with H and W multiples of 4, and gives `painted` of
+    the same shape and range.
+
+    Args:
+        model: the model folder.
+        out: the file to write.
+        controls: that choose the network, such as the direction or the attributes to give; the strength is the
+            caller's to mix.
+
+    Raises:
+        ValueError: the model is damaged, has no such control, or is no single network from picture to picture; or the
+            file is not called `.onnx`.
+        RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
+    """
+    from atelier.models import artifact
+    from atelier.models.methods.base import one_network
+    from atelier.tasks.inference.onnx_export import onnx_of
+
+    if out.suffix != ".onnx" or out.is_dir():
+        raise ValueError(f"{out} is no name of an ONNX file: name one that ends in .onnx")
+    trained = artifact.load(model)
+    network = one_network(trained.painter(controls))
+    if network is None:
+        raise ValueError(f"{trained.method.name} is not one network from picture to picture: it cannot be exported")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        temporary.write_bytes(onnx_of(network))
+        largest, mean = _differences(network, temporary)
+        if not largest <= TOLERANCE:
+            raise RuntimeError(
+                f"ONNX Runtime paints {model} otherwise, by up to {largest:.3g} of a colour: not written"
+            )
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Exported(out, round(out.stat().st_size / 1e6, 2), largest, mean)
+
+
+def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:
+    """The largest and the mean one, of a colour in 0…1, on pictures of `SIZES`."""
+    import onnxruntime
+    import torch
+
+    from atelier.tasks.inference.onnx_export import INPUT
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    largest, total, count = 0.0, 0.0, 0
+    for height, width in SIZES:
+        x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height)) * 2 - 1
+        (given,) = session.run(None, {INPUT: x.numpy()})
+        with torch.inference_mode():
+            apart = (network(x) - torch.from_numpy(given)).abs() / 2
+        largest, total, count = max(largest, apart.max().item()), total + apart.sum().item(), count + apart.numel()
+    return largest, total / count
+
+
+if __name__ == "__main__":
+    _import_here(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4])

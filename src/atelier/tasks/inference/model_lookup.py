@@ -1,0 +1,54 @@
+"""What a person calls a model: a version in a workspace's registry, one that comes with the package, or a folder."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from atelier.models.card import ModelIdentity, identify, known_to
+from atelier.models.controls import Controls, check, check_attributes
+from atelier.tasks.inference.starter_models import starter
+from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.registry.tags import named
+from atelier.tasks.workspace.layout import Workspace
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model's folder, and what it is called."""
+
+    folder: Path
+    name: str
+    version: str  # "" where it is in no registry
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """Which model it is; see `lineage.identify`."""
+        return identify(self.folder, self.name, self.version)
+
+    def check(self, controls: Controls) -> None:
+        """Refuse, before anything is started, what the model cannot do.
+
+        Raises:
+            ValueError: its method does not honour a control, or it does not know an attribute.
+        """
+        check(self.identity.method, controls)
+        if controls.to:
+            check_attributes(controls.to, known_to(self.folder))
+
+
+def find(text: str, workspace: Path | None) -> Found:
+    """Find a model.
+
+    Args:
+        text: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, `starter/NAME`, or the path
+            of a folder.
+        workspace: where to look for a workspace; None means from the current folder upwards.
+
+    Raises:
+        FileNotFoundError, ValueError: one line for a person. That a folder holds a model is not looked at.
+    """
+    if named(text):
+        resolved = resolve(Workspace.find(workspace), text)
+        return Found(resolved.path, resolved.model, resolved.version)
+    folder = starter(text) or Path(text).expanduser().absolute()
+    return Found(folder, folder.name, "")

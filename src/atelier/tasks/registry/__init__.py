@@ -1,0 +1,1 @@
+"""Versions of models and datasets: release, resolve, promote, verify, push, collect."""

@@ -1,0 +1,93 @@
+"""A night's look at its data: what has come and gone since `prod` was trained, and whether training on it is safe."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.tasks.dataset.checks import ChecksConfig, Finding, check
+from atelier.tasks.dataset.profile import Profile, cached
+from atelier.tasks.dataset.profiling import profile
+from atelier.tasks.dataset.shards import Card, read_card
+from atelier.tasks.registry.dataset_diff import diff_datasets
+from atelier.tasks.registry.dataset_versions import card_of, find_dataset
+from atelier.tasks.registry.dvc_objects import objects
+from atelier.tasks.registry.tags import MODEL, Version
+from atelier.tasks.runtime.processes import dvc
+from atelier.tasks.runtime.progress import Report, silent
+from atelier.tasks.workspace.layout import Workspace
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found."""
+
+    changes: dict[str, dict[str, int]]  # domain: "added", "removed" since prod's dataset, and "pictures" now
+    findings: list[Finding]
+
+
+def look(
+    workspace: Workspace,
+    night: Workspace,
+    prod: Version | None,
+    config: ChecksConfig,
+    sheet: Path,
+    report: Report = silent,
+) -> Looked:
+    """Compare a night's dataset with the one that `prod` was trained on; Ray must be connected.
+
+    Args:
+        workspace: whose registry and DVC know `prod`.
+        night: has the new dataset.
+        prod: the version; without one, only what needs no comparison is checked.
+        config: the limits.
+        sheet: PNG to write, of pictures that came and went; removed where there are none.
+        report: hears of each picture that is looked at.
+
+    Raises:
+        FileNotFoundError, ValueError: the dataset is missing or damaged.
+        RuntimeError: DVC does not have that of `prod`.
+    """
+    cache = workspace.private / "profiles"
+    before: Profile | None = None
+    card_before: Card | None = None
+    if prod is not None:
+        with objects(workspace) as kept:
+            card_before = card_of(workspace, kept, find_dataset(workspace, kept, prod.version))
+        before = cached(card_before.id, cache)
+        if before is None:  # as on another machine than the one that trained it
+            with _dataset_of(workspace, prod) as folder:
+                before = profile(folder, cache, config.drift_sample, report=report)
+    now = profile(night.dataset, cache, config.drift_sample, before, report)
+    card_now = read_card(night.dataset)
+    return Looked(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
+
+
+def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) -> dict[str, dict[str, int]]:
+    sheet.unlink(missing_ok=True)
+    if prod is None:
+        return {name: {"added": card.rows(name), "removed": 0, "pictures": card.rows(name)} for name in card.domains}
+    with objects(night) as kept:
+        before, now = (find_dataset(night, kept, name) for name in (prod.version, "now"))
+        found = diff_datasets(night, kept, before, now, sheet)
+    return {
+        name: {"added": found.added[name], "removed": found.removed[name], "pictures": card.rows(name)}
+        for name in found.added
+    }
+
+
+@contextmanager
+def _dataset_of(workspace: Workspace, version: Version) -> Iterator[Path]:
+    """The dataset that a version was trained on: the workspace's, or a copy of DVC's."""
+    try:
+        if read_card(workspace.dataset).id == version.dataset:
+            yield workspace.dataset
+            return
+    except (FileNotFoundError, ValueError):
+        pass  # what is there now is none
+    with tempfile.TemporaryDirectory() as folder:
+        path = workspace.dataset.relative_to(workspace.root).as_posix()
+        out = Path(folder) / "dataset"
+        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", f"{MODEL}@{version.version}", "--out", str(out))
+        yield out

@@ -1,0 +1,146 @@
+"""Versions of the dataset: those that registered models were trained on, and the one that is in the workspace now.
+
+Nothing is checked out: cards and the few shards that are looked into are read where DVC keeps them.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from atelier.tasks.dataset.shards import CARD, SPLITS, Card, parse_card, read_card
+from atelier.tasks.registry.dvc_objects import Lost, Objects, outputs
+from atelier.tasks.registry.resolve import find
+from atelier.tasks.registry.tags import Version, list_models, list_versions
+from atelier.tasks.workspace.layout import Workspace
+
+NOW = "now"  # what a person calls the one in the workspace
+_FEWEST = 4  # characters of an id that name it
+
+Open = Callable[[str], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """A version of the dataset."""
+
+    id: str
+    date: str  # when the first model trained on it was registered; of a new one, when it was made. ISO 8601
+    rows: dict[str, dict[str, int]]  # pictures by domain and split; empty where the card is not to be had
+    bytes: int
+    models: tuple[str, ...]  # versions that were trained on it, as style-model@v1.2.0, the newest last
+    now: bool  # it is the one in the workspace
+    problem: str  # why it cannot be read; "" where it can
+
+    @property
+    def pictures(self) -> int:
+        """All of them."""
+        return sum(sum(splits.values()) for splits in self.rows.values())
+
+
+def list_datasets(workspace: Workspace, kept: Objects) -> list[DatasetVersion]:
+    """All versions, the newest first."""
+    trained: dict[str, list[Version]] = {}
+    for model in list_models(workspace):
+        for version in list_versions(workspace, model):
+            if version.dataset:
+                trained.setdefault(version.dataset, []).append(version)
+    present = read_card(workspace.dataset) if (workspace.dataset / CARD).is_file() else None
+    found = []
+    for id, versions in trained.items():
+        versions.reverse()  # the oldest first, also of those of one second
+        versions.sort(key=lambda version: datetime.fromisoformat(version.registered))
+        date, models = versions[0].registered, tuple(version.name for version in versions)
+        if present and present.id == id:
+            found.append(_described(present, date, models, now=True))
+            continue
+        try:
+            card = _read_card(workspace, kept, versions[-1].name)
+            found.append(_described(card, date, models, now=False))
+        except (RuntimeError, ValueError) as error:
+            found.append(DatasetVersion(id, date, {}, 0, models, False, str(error)))
+    if present and present.id not in trained:
+        made = datetime.fromtimestamp((workspace.dataset / CARD).stat().st_mtime, UTC)
+        found.insert(0, _described(present, made.isoformat(timespec="seconds"), (), now=True))
+    return sorted(found, key=lambda one: datetime.fromisoformat(one.date), reverse=True)  # of one second: as they were
+
+
+def find_dataset(workspace: Workspace, kept: Objects, name: str) -> DatasetVersion:
+    """The version of the dataset that a person means.
+
+    Args:
+        workspace: where.
+        kept: its objects.
+        name: `now`, the beginning of an id, or a version of a model: v1.2.0, prod, style-model-STYLE@prod.
+
+    Raises:
+        ValueError: there is none, or there are several.
+        FileNotFoundError: there is no dataset yet.
+    """
+    known = list_datasets(workspace, kept)
+    if name == NOW:
+        if not any(one.now for one in known):
+            read_card(workspace.dataset)  # says what to do
+        matching = [one for one in known if one.now]
+    elif "@" in name or not _is_hex(name):
+        id = find(workspace, name).dataset
+        matching = [one for one in known if one.id == id]
+    else:
+        matching = [one for one in known if one.id.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    ids = ", ".join(one.id[:12] for one in (matching or known)) or "none"
+    problem = "is the beginning of several datasets" if matching else "is no dataset"
+    raise ValueError(f"{name!r} {problem}: there are {ids}; `{NOW}` and versions of models name one too")
+
+
+def card_of(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Card:
+    """The card of a version.
+
+    Raises:
+        Lost: nobody has it.
+        ValueError: it is damaged.
+    """
+    return read_card(workspace.dataset) if version.now else _read_card(workspace, kept, version.models[-1])
+
+
+def reader(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Open:
+    """What opens a file of a version by its name.
+
+    Raises:
+        Lost: nobody has the list of its files.
+    """
+    if version.now:
+        return lambda file: (workspace.dataset / file).open("rb")
+    files = _files(workspace, kept, version.models[-1])
+    return lambda file: kept.open(files[file])
+
+
+def _read_card(workspace: Workspace, kept: Objects, model: str) -> Card:
+    """The card of the dataset that a version of a model was trained on."""
+    return parse_card(kept.read(_files(workspace, kept, model)[CARD]), Path(_path(workspace)) / CARD)
+
+
+def _files(workspace: Workspace, kept: Objects, model: str) -> dict[str, str]:
+    """The files of the dataset that a version of a model was trained on, each with its hash."""
+    digest = outputs(workspace, find(workspace, model)).get(_path(workspace), "")
+    files = kept.files(digest) if digest else {}
+    if CARD not in files:
+        raise Lost(f"the commit of {model} names no dataset")
+    return files
+
+
+def _described(card: Card, date: str, models: tuple[str, ...], *, now: bool) -> DatasetVersion:
+    rows = {domain: {split: card.rows(domain, split) for split in SPLITS} for domain in card.domains}
+    size = sum(shard.bytes for shard in card.shards)
+    return DatasetVersion(card.id, date, rows, size, models, now, "")
+
+
+def _path(workspace: Workspace) -> str:
+    return workspace.dataset.relative_to(workspace.root).as_posix()
+
+
+def _is_hex(name: str) -> bool:
+    return len(name) >= _FEWEST and set(name) <= set("0123456789abcdef")

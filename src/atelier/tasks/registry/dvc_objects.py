@@ -1,0 +1,230 @@
+"""DVC's objects: files by their hash, in the cache of this machine or else in the remote, and what a version names."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ruamel.yaml import YAML
+
+from atelier.tasks.registry.tags import MODEL, Version
+from atelier.tasks.runtime.processes import git
+from atelier.tasks.workspace.layout import Workspace
+
+_DIR = ".dir"  # ends the hash of a folder, whose object lists its files
+
+
+class Lost(RuntimeError):  # noqa: N818 (it says what happened)
+    """Bytes that are nowhere."""
+
+
+class Objects:
+    """What DVC keeps for a workspace."""
+
+    def __init__(self, repo: Any) -> None:
+        self._repo = repo
+        self._cache = repo.cache.local
+
+    def path(self, digest: str) -> Path:
+        """Where an object is in the cache, if it is there."""
+        return Path(self._cache.oid_to_path(digest))
+
+    def here(self, digest: str) -> bool:
+        """Whether an output is in the cache with all its files; their bytes are not looked at."""
+        if not self.path(digest).is_file():
+            return False
+        try:
+            return not is_folder(digest) or all(self.path(one).is_file() for one in self.files(digest).values())
+        except ValueError:
+            return False
+
+    def files(self, digest: str) -> dict[str, str]:
+        """The files of a folder by their paths in it, each with its hash.
+
+        Raises:
+            Lost: nobody has the list.
+            ValueError: it is damaged.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        store = self._cache if self.path(digest).is_file() else self._there(digest)
+        try:
+            tree = Tree.load(store, HashInfo("md5", digest))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}") from error
+        return {"/".join(parts): info.value for parts, _, info in tree}
+
+    @contextmanager
+    def open(self, digest: str) -> Iterator[BinaryIO]:
+        """Read an object where it is.
+
+        Raises:
+            Lost: nobody has it.
+        """
+        if self.path(digest).is_file():
+            with self.path(digest).open("rb") as file:
+                yield file
+            return
+        store = self._there(digest)
+        with store.fs.open(store.oid_to_path(digest), "rb") as file:
+            yield cast("BinaryIO", file)
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            Lost: nobody has it.
+        """
+        with self.open(digest) as file:
+            return file.read()
+
+    def md5(self, digest: str) -> str:
+        """The hash that the bytes of an object have now; of one that is whole, the hash that it is called by.
+
+        Raises:
+            Lost: nobody has it.
+        """
+        found = hashlib.md5(usedforsecurity=False)
+        with self.open(digest) as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+        return found.hexdigest() + (_DIR if is_folder(digest) else "")
+
+    def fetch(self, digest: str) -> None:
+        """Bring an output into the cache, where it is not there already.
+
+        Raises:
+            Lost: nobody has all of it.
+        """
+        if self.here(digest):
+            return
+        self._repo.cloud.pull(self._infos(digest))
+        if not self.here(digest):
+            raise Lost(f"{digest} is not complete in the remote")
+
+    def push(self, digest: str) -> int:
+        """Copy an output from the cache to the remote, where it is not there already.
+
+        Returns:
+            How many files were copied.
+
+        Raises:
+            Lost: the cache has not all of it.
+            ValueError: there is no remote.
+            RuntimeError: some could not be copied.
+        """
+        if not self.has_remote:
+            raise ValueError("there is no remote: add one with `dvc remote add --default NAME URL`")
+        if not self.here(digest):
+            raise Lost(f"{digest} is not in DVC's cache with all its files")
+        result = self._repo.cloud.push(self._infos(digest))
+        if result.failed:
+            raise RuntimeError(f"{len(result.failed)} files of {digest} could not be copied to the remote")
+        return len(result.transferred)
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether DVC has a remote to pull from."""
+        return self._remote is not None
+
+    @cached_property
+    def _remote(self) -> Any:
+        """The remote that DVC pulls from; None where there is none."""
+        from dvc.config import NoRemoteError
+
+        try:
+            return self._repo.cloud.get_remote_odb(None, "read", hash_name="md5")
+        except NoRemoteError:
+            return None
+
+    def _infos(self, digest: str) -> set[Any]:
+        """An output's object and those of its files, as DVC calls them."""
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        files = self.files(digest).values() if is_folder(digest) else ()
+        return {HashInfo("md5", one) for one in (digest, *files)}
+
+    def _there(self, digest: str) -> Any:
+        """The remote, which has an object."""
+        if self._remote is None:
+            raise Lost(f"{digest} is not in DVC's cache, and there is no remote")
+        if not self._remote.exists(digest):
+            raise Lost(f"{digest} is neither in DVC's cache nor in the remote")
+        return self._remote
+
+
+@contextmanager
+def objects(workspace: Workspace) -> Iterator[Objects]:
+    """Open what DVC keeps for a workspace."""
+    with silent_repo(workspace) as repo:
+        yield Objects(repo)
+
+
+@contextmanager
+def silent_repo(workspace: Workspace) -> Iterator[Any]:
+    """Open a workspace as DVC does; what it would tell beside the errors that are raised is not shown."""
+    from dvc.repo import Repo
+
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with Repo(str(workspace.root)) as repo:
+            yield repo
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def is_folder(digest: str) -> bool:
+    """Whether a hash is a folder's."""
+    return digest.endswith(_DIR)
+
+
+def outputs(workspace: Workspace, version: Version) -> dict[str, str]:
+    """What the commit of a version has DVC keep of it, each path with its hash: the model and all it was made from.
+
+    Raises:
+        RuntimeError: the commit does not say.
+    """
+    stages = _yaml(workspace, version, "dvc.yaml").get("stages", {})
+    uncached = {
+        path
+        for stage in stages.values()
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, ())
+        if isinstance(out, dict)
+        for path, options in out.items()
+        if not options.get("cache", True)
+    }
+    locked = _yaml(workspace, version, "dvc.lock").get("stages", {})
+    found = {
+        str(out["path"]): str(out["md5"])
+        for stage in locked.values()
+        for out in stage.get("outs", ())
+        if out["path"] not in uncached
+    }
+    if version.model == MODEL:
+        return found
+    folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
+    kept = {folder: str(_yaml(workspace, version, f"{folder}.dvc")["outs"][0]["md5"])}
+    data = {path.relative_to(workspace.root).as_posix() for path in (workspace.dataset, workspace.augmented)}
+    return {path: digest for path, digest in found.items() if path in data} | kept  # the rest is another model's
+
+
+def committed(workspace: Workspace, version: Version, path: str) -> str:
+    """A text file as it is in the commit of a version.
+
+    Raises:
+        RuntimeError: it is not there.
+    """
+    return git(workspace.root, "show", f"{version.name}:{path}")
+
+
+def _yaml(workspace: Workspace, version: Version, path: str) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(committed(workspace, version, path)) or {})  # in C: there may be many versions

@@ -1,0 +1,110 @@
+"""What there is to know of a version of a model."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from atelier.tasks.evaluation.metric_values import flat
+from atelier.tasks.registry.dvc_objects import Objects, committed
+from atelier.tasks.registry.tags import Staging, Version, history, list_models, list_versions
+from atelier.tasks.runtime.processes import git
+from atelier.tasks.workspace.layout import Workspace
+
+FACTS = "model.json"
+_MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A version as a list shows it."""
+
+    version: Version
+    here: bool  # its bytes are on this machine
+    history: tuple[Staging, ...]  # every time that it became prod
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For a machine: the entry of the registry, and the rest beside it."""
+        return asdict(self.version) | {"here": self.here, "history": [asdict(staging) for staging in self.history]}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A version with all that is known of it."""
+
+    listed: Listed
+    commit: str  # of the workspace
+    formats: dict[str, str]  # format version of each step
+    facts: dict[str, Any]  # model.json; empty where its bytes are nowhere
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For a machine."""
+        return self.listed.plain | {"commit": self.commit, "formats": self.formats, "facts": self.facts}
+
+    @property
+    def story(self) -> str:
+        """For a person."""
+        one = self.listed.version
+        steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())
+        passed = "passed" if one.passed else "refused"
+        lines = [f"{one.name}{f', {one.stage}' if one.stage else ''}"]
+        lines += [] if self.facts else ["  its bytes are nowhere: `atelier models verify` tells more"]
+        lines += [f"  registered   {one.registered}{f' by {one.software}' if one.software else ''}"]
+        lines += [f"  style        {one.style or 'unknown'}", f"  dataset      {one.dataset[:12] or 'unknown'}"]
+        lines += [f"  code         commit {self.commit[:12]}, formats: {steps}", f"  gate         {passed}"]
+        lines += [f"    {reason}" for reason in one.reasons]
+        lines += ["  metrics", *(f"    {name:<24} {number:.4g}" for name, number in numbers(one).items())]
+        given = {name: value for name, value in self.facts.items() if name not in ("dataset", "training_set")}
+        lines += ["  parameters", *(f"    {name}: {value}" for name, value in flat(given).items())]
+        lines += ["  was made prod" if self.listed.history else "  never was prod"]
+        lines += [f"    {staging.when}  {staging.reason}" for staging in self.listed.history]
+        return "\n".join(lines)
+
+
+def list_all(workspace: Workspace, kept: Objects) -> list[Listed]:
+    """Every version of every model, the newest first."""
+    found = []
+    for model in list_models(workspace):
+        stagings = history(workspace, model)
+        found += [listed(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
+    return found
+
+
+def listed(workspace: Workspace, kept: Objects, version: Version, stagings: list[Staging]) -> Listed:
+    """A version of a model, whose stage has this history."""
+    here = (workspace.models / version.model / version.version).is_dir() or (
+        bool(version.bytes) and kept.here(version.bytes)
+    )
+    return Listed(version, here, tuple(one for one in stagings if one.version == version.version))
+
+
+def show(workspace: Workspace, kept: Objects, version: Version) -> Shown:
+    """All that is known of a version."""
+    lines = committed(workspace, version, workspace.formats.name).splitlines()
+    formats = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
+    return Shown(
+        listed=listed(workspace, kept, version, history(workspace, version.model)),
+        commit=git(workspace.root, "rev-parse", f"{version.name}^{{commit}}").strip(),
+        formats=formats,
+        facts=facts_of(kept, version),
+    )
+
+
+def facts_of(kept: Objects, version: Version) -> dict[str, Any]:
+    """The model.json of a version; empty where nobody has it."""
+    try:
+        found = json.loads(kept.read(kept.files(version.bytes)[FACTS]))
+    except (RuntimeError, ValueError, KeyError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def numbers(version: Version) -> dict[str, float]:
+    """The metrics that are numbers, by their dotted names, those first that the gate looks at."""
+    found = {
+        name: float(value)
+        for name, value in flat(version.metrics).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith(_MEASURED_FIRST), item[0])))

@@ -1,0 +1,112 @@
+"""Two versions of models side by side: parameters, metrics, data, and the canary pictures as each paints them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.tasks.evaluation.canaries import Canary
+from atelier.tasks.images.codec import encode
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.registry.dataset_diff import Change, DatasetDiff, changes, diff_datasets
+from atelier.tasks.registry.dataset_versions import find_dataset
+from atelier.tasks.registry.dvc_objects import Objects
+from atelier.tasks.registry.model_details import facts_of, numbers
+from atelier.tasks.registry.tags import Version
+from atelier.tasks.runtime.files import write
+from atelier.tasks.workspace.layout import Workspace
+
+CELL_PX = 256
+_DATA = ("dataset", "training_set")  # told as the difference of the data
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric of both versions."""
+
+    before: float | None  # None where it was not measured
+    after: float | None
+    difference: float | None  # how much larger the second is
+
+
+@dataclass(frozen=True)
+class ModelDiff:
+    """How the second version differs from the first."""
+
+    before: str  # names, as style-model@v1.0.0
+    after: str
+    parameters: dict[str, Change]
+    metrics: dict[str, Measured]
+    dataset: DatasetDiff | None  # None where they were trained on the same one, or it cannot be told
+    notes: tuple[str, ...]  # what cannot be told, and why
+    picture: str = ""  # its path; "" where none was made
+
+    @property
+    def story(self) -> str:
+        """The difference for a person."""
+        lines = [f"{self.before} → {self.after}"]
+        width = max(map(len, self.metrics), default=0)
+        lines += [
+            f"  {name:<{width}} {_number(one.before):>11} → {_number(one.after):>11} {_number(one.difference, '+'):>11}"
+            for name, one in self.metrics.items()
+        ]
+        lines += [f"  {name}: {one.before} → {one.after}" for name, one in self.parameters.items()]
+        lines += self.dataset.story.splitlines() if self.dataset else []
+        lines += self.notes
+        return "\n".join([*lines, *([f"pictures: {self.picture}"] if self.picture else [])])
+
+
+def diff_models(workspace: Workspace, kept: Objects, before: Version, after: Version) -> ModelDiff:
+    """Compare two versions, of one model or of two; what cannot be told is in the notes."""
+    facts = [facts_of(kept, version) for version in (before, after)]
+    notes = [
+        f"the bytes of {version.name} are nowhere: nothing is known of its parameters"
+        for version, known in zip((before, after), facts, strict=True)
+        if not known
+    ]
+    given = [{name: value for name, value in known.items() if name not in _DATA} for known in facts]
+    measured = [numbers(version) for version in (before, after)]
+    names = dict.fromkeys([*measured[0], *measured[1]])
+    dataset = None
+    if before.dataset != after.dataset:
+        try:
+            old, new = (find_dataset(workspace, kept, version.name) for version in (before, after))
+            dataset = diff_datasets(workspace, kept, old, new, None)
+        except (RuntimeError, ValueError) as error:
+            notes.append(f"their datasets cannot be compared: {error}")
+    return ModelDiff(
+        before=before.name,
+        after=after.name,
+        parameters={} if notes and not all(facts) else changes(*given),
+        metrics={name: _measured(measured[0].get(name), measured[1].get(name)) for name in names},
+        dataset=dataset,
+        notes=tuple(notes),
+    )
+
+
+def picture(pictures: Sequence[Canary], models: Sequence[tuple[str, Path]], out: Path) -> None:
+    """Write the pictures as each model paints them, a row for each, a column for each model beside the photograph.
+
+    Args:
+        pictures: the canary pictures.
+        models: name and folder of each model.
+        out: the PNG.
+
+    Raises:
+        ValueError: a picture cannot be read, or a folder holds no model.
+    """
+    from atelier.tasks.evaluation.measures import show
+
+    files = [one.data for one in pictures]
+    pairs = [show(files, folder, CELL_PX) for _, folder in models]
+    rows = [[pairs[0][row][0], *(pair[row][1] for pair in pairs)] for row in range(len(files))]
+    labels = [one.name[:24] for one in pictures]
+    write(out, encode(contact_sheet(rows, labels, ["photograph", *(name for name, _ in models)], CELL_PX), "png"))
+
+
+def _measured(before: float | None, after: float | None) -> Measured:
+    return Measured(before, after, None if before is None or after is None else after - before)
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:{sign}.4g}"

@@ -1,0 +1,123 @@
+"""Styles side by side: every domain but the content's is a style, and each gets a model of its own.
+
+All are trained with the same parameters; only the style differs. What one style does here needs no other: its
+training and its evaluation. A model that says it is what would be trained is not trained again.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atelier.tasks.dataset.shards import Card, read_card
+from atelier.tasks.evaluation import evaluate
+from atelier.tasks.evaluation.gate import GateConfig
+from atelier.tasks.evaluation.protocol import EvaluateConfig
+from atelier.tasks.registry.challenge import challenge
+from atelier.tasks.registry.promotion import release
+from atelier.tasks.registry.release import Release
+from atelier.tasks.registry.tags import model_of
+from atelier.tasks.runtime import progress
+from atelier.tasks.runtime.progress import Progress
+from atelier.tasks.training import train
+from atelier.tasks.training.config import TrainConfig
+from atelier.tasks.training.train import facts_of
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.pipeline import keep
+
+
+def styles_of(card: Card, config: TrainConfig) -> list[str]:
+    """The styles of a training set, each with a name that the registry can hold.
+
+    Raises:
+        ValueError: there are none, the content's pictures are missing, or a name can not be a model's.
+    """
+    if config.content not in card.domains:
+        raise ValueError(f"domain {config.content!r} is not in the training set: it has {', '.join(card.domains)}")
+    styles = [domain for domain in card.domains if domain != config.content]
+    if not styles:
+        raise ValueError(
+            f"the training set has no domain but train.content, {config.content!r}: add a style's pictures"
+        )
+    for style in styles:
+        model_of(style)
+    return styles
+
+
+def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: Path | None) -> bool:
+    """Train the model of a style inside this process, with what this process has of the machine.
+
+    Args:
+        workspace: on a path that this node sees.
+        config: of every style; only `style` is another one here.
+        style: the domain.
+        initial: folder of the model that `config.start_from` names.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        As `training.train` does.
+    """
+    config = replace(config, style=style, workers=0)
+    model = model_of(style)
+    out, run = workspace.model_folder(model), workspace.style_runs / style
+    facts = facts_of(config, read_card(workspace.augmented), initial)
+    if _said_by(out).items() >= facts.items():
+        return False
+    train.train(
+        config,
+        workspace.augmented,
+        out,
+        run / "checkpoints",
+        workspace.style_reports(model) / "training",
+        progress.to_file(run),
+        initial=initial,
+    )
+    return True
+
+
+def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> None:
+    """Measure the model of a style on the held-out pictures; Ray must be connected.
+
+    Raises:
+        As `evaluation.evaluate` does.
+    """
+    model = model_of(style)
+    reports, run = workspace.style_reports(model), workspace.style_runs / style
+    evaluate.evaluate(
+        config,
+        workspace.dataset,
+        workspace.model_folder(model),
+        reports / "evaluation.json",
+        reports / "evaluation",
+        run / "features",
+        progress.to_file(run),
+    )
+
+
+def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
+    """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
+    model = model_of(style)
+    keep(workspace, workspace.model_folder(model))
+    prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
+    return release(workspace, gate, prod, model)
+
+
+def told(workspace: Workspace, style: str) -> Progress | None:
+    """What the worker of a style told last; None before it told anything."""
+    return progress.read_file(workspace.style_runs / style)
+
+
+def forget(workspace: Workspace, style: str) -> None:
+    """Forget what an earlier run told."""
+    progress.clear_file(workspace.style_runs / style)
+
+
+def _said_by(model: Path) -> dict[str, Any]:
+    """The facts of a finished model; none where there is no whole one."""
+    try:
+        found = json.loads((model / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and (model / "generator.safetensors").is_file() else {}

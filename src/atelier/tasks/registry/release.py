@@ -1,0 +1,162 @@
+"""Versions of the models: judged, registered, promoted, and the folders that DVC keeps for them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from atelier.tasks.evaluation.gate import Contest, Decision, GateConfig, gate
+from atelier.tasks.evaluation.metric_values import Metrics
+from atelier.tasks.images.provenance import SOFTWARE, code_revision
+from atelier.tasks.registry.resolve import trains
+from atelier.tasks.registry.tags import (
+    MODEL,
+    PROD,
+    REGISTRY_WAIT_S,
+    Version,
+    add,
+    current,
+    list_versions,
+    order,
+    was_staged,
+)
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.pipeline import commit
+
+
+@dataclass(frozen=True)
+class Release:
+    """What became of a model that was trained."""
+
+    model: str
+    version: str  # "" of a model that was only judged
+    style: str  # the domain whose style it learned
+    previous: str | None  # the version that was `prod` before
+    # "promoted" (by this call), "prod already", "passed" (it may become prod), "awaiting approval", "refused",
+    # "registered" (it was prod once and is not now); of a model that was only judged "would be promoted", "… refused"
+    decision: str
+    reasons: tuple[str, ...]
+    new: bool  # registered by this call; False when these bytes had a version already
+
+
+def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
+    """The version that the bytes of a model that was trained have already.
+
+    Args:
+        workspace: whose registry is asked.
+        made: where it was trained: the workspace or its night.
+        model: its name.
+
+    Raises:
+        FileNotFoundError: there is no model.
+    """
+    return _of_bytes(list_versions(workspace, model), _bytes(made, model))
+
+
+def enter(
+    workspace: Workspace, made: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL
+) -> Release:
+    """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
+
+    A model whose bytes have a version already is judged no second time: one that was refused or rolled back does not
+    become `prod` by itself.
+
+    Args:
+        workspace: whose registry it enters.
+        made: where it was trained: the workspace or its night.
+        config: the thresholds.
+        prod: what the contest with `prod` found.
+        model: its name; its folder is one that DVC keeps.
+
+    Raises:
+        FileNotFoundError: there is no model or no metrics.
+    """
+    with lock(workspace, "registry", REGISTRY_WAIT_S):
+        versions = list_versions(workspace, model)
+        prod_now = current(versions)
+        previous = prod_now.version if prod_now else None
+        standing = _of_bytes(versions, _bytes(made, model))
+        new, manual = standing is None, config.mode == "manual"
+        if standing is None:
+            decision = gate(_metrics(made, model), prod, config)
+            if config.mode == "dry":
+                word = "would be promoted" if decision.passed else "would be refused"
+                style = _facts(made, model).get("style_domain", "")
+                return Release(model, "", style, previous, word, decision.reasons, False)
+            standing = _register(workspace, made, model, decision, manual, versions)
+        word, reasons = _word(workspace, standing, manual)
+        return Release(model, standing.version, standing.style, previous, word, reasons, new)
+
+
+def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tuple[str, ...]]:
+    """What a registered version may do, and why; where the gate is manual now or was then, a person must approve it."""
+    if version.stage == PROD:
+        return "prod already", version.reasons
+    if not version.passed:
+        return "refused", version.reasons
+    name = version.version if version.model == MODEL else f"{version.model}@{version.version}"
+    again = f"`atelier models promote {name}`"
+    if was_staged(workspace, version):
+        return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
+    if manual or version.manual:
+        return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
+    return "passed", version.reasons  # new, or whoever registered it was killed before promoting it
+
+
+def _register(
+    workspace: Workspace, made: Workspace, model: str, decision: Decision, manual: bool, versions: list[Version]
+) -> Version:
+    latest = order(versions[0].version) if versions else None
+    version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
+    facts = _facts(made, model)
+    entry = {
+        "bytes": _bytes(made, model),
+        "style": facts.get("style_domain", ""),
+        "dataset": facts.get("dataset", ""),
+        "passed": decision.passed,
+        "manual": manual,
+        "reasons": decision.reasons,
+        "metrics": _metrics(made, model),
+        "software": f"{SOFTWARE} {code_revision()}".strip(),
+    }
+    add(workspace, model, version, commit(made, f"{model} {version}"), entry)
+    return next(v for v in list_versions(workspace, model) if v.version == version)
+
+
+def _facts(made: Workspace, model: str) -> dict[str, Any]:
+    """What a model that was trained says of itself."""
+    return dict(json.loads((made.model_folder(model) / "model.json").read_text()))
+
+
+def _metrics(made: Workspace, model: str) -> Metrics:
+    path = made.evaluation if model == MODEL else made.style_reports(model) / "evaluation.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: run `atelier evaluate`")
+    content = json.loads(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def _bytes(workspace: Workspace, model: str) -> str:
+    """DVC's hash of the folder of a model: in the pipeline's lock, or in the file beside the folder."""
+    folder = workspace.model_folder(model)
+    if model == MODEL:
+        path = folder.relative_to(workspace.root).as_posix()
+        stages = _read_yaml(workspace.dvc_lock).get("stages", {}).values()
+        found = [out for stage in stages for out in stage.get("outs", []) if out["path"] == path]
+    else:
+        found = _read_yaml(folder.with_name(f"{folder.name}.dvc")).get("outs", [])
+    if not found:
+        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{trains(model)}`")
+    return str(found[0]["md5"])
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe", pure=True).load(path.read_text()) or {}) if path.is_file() else {}
+
+
+def _of_bytes(versions: list[Version], digest: str) -> Version | None:
+    return next((v for v in versions if v.bytes == digest), None)

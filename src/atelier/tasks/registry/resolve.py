@@ -1,0 +1,94 @@
+"""From the name of a model to its version and its folder."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.tasks.registry.dvc_objects import objects
+from atelier.tasks.registry.tags import MODEL, PROD, REGISTRY_WAIT_S, Version, current, list_versions, named, of_name
+from atelier.tasks.runtime.processes import dvc, git
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model in a folder that does not change."""
+
+    path: Path
+    model: str
+    version: str
+    dataset: str
+
+
+def commit_of(workspace: Workspace, model: str, version: str) -> str:
+    """The commit whose files name the bytes of a version."""
+    return git(workspace.root, "rev-parse", f"{model}@{version}^{{commit}}").strip()
+
+
+def find(workspace: Workspace, name: str) -> Version:
+    """The registered version that a person means.
+
+    Args:
+        workspace: whose registry is asked.
+        name: `style-model@prod`, `style-model@v1.2.0`; `prod` and `v1.2.0` are those of the pipeline's model.
+
+    Raises:
+        ValueError: there is no such version, or none is prod.
+    """
+    model, wanted = named(name) or (MODEL, name)
+    versions = list_versions(workspace, model)
+    if wanted != PROD:
+        return of_name(versions, model, wanted)
+    prod = current(versions)
+    if prod is None:
+        raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{trains(model)}` makes one")
+    return prod
+
+
+def resolve(workspace: Workspace, name: str) -> ResolvedModel:
+    """The folder of a registered version, which never changes: what uses it may go on while the next one is promoted.
+
+    Args:
+        workspace: whose registry is asked.
+        name: `style-model@prod`, `style-model@v1.2.0`, or the same of a style's own model.
+
+    Raises:
+        ValueError: there is no such version, or none is prod.
+        RuntimeError: DVC does not have its bytes.
+    """
+    if named(name) is None:
+        raise ValueError(f"{name!r} names no model: write {MODEL}@prod, or {MODEL}@v1.2.0")
+    version = find(workspace, name)
+    model = version.model
+    folder = workspace.models / model / version.version
+    if not folder.is_dir():
+        with lock(workspace, f"{model}-{version.version}", REGISTRY_WAIT_S):
+            if not folder.is_dir():
+                _materialise(workspace, version, folder)
+    return ResolvedModel(folder, model, version.version, version.dataset)
+
+
+def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
+    """Have DVC write a version's folder, complete or not at all; what is not in the cache comes from the remote."""
+    draft = folder.with_name(f".{version.version}-{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
+    try:
+        with objects(workspace) as kept:
+            kept.fetch(version.bytes)  # by the remote of today: DVC would ask that of the version's own commit
+        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", version.name, "--out", str(draft))
+        draft.replace(folder)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"the bytes of {version.name} cannot be had: `atelier models push` them where they are ({error})"
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def trains(model: str) -> str:
+    """The command that makes a model of this name."""
+    return "atelier retrain" if model == MODEL else "atelier train --each-style"

@@ -1,0 +1,116 @@
+"""Other programs: git and DVC as subprocesses, and processes that must not outlive the one that needs them."""
+
+import ctypes
+import functools
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+_CLOCK_S = 10.0  # when a process began is told in the time of day: a clock that is set moves it
+
+_PR_SET_PDEATHSIG = 1
+# set by git for its hooks: they would make git work on another repository than the one it is told
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+def run(argv: list[str], cwd: Path) -> str:
+    """Run a program to its end and return what it printed.
+
+    Args:
+        argv: the program and its arguments.
+        cwd: the folder it runs in.
+
+    Raises:
+        RuntimeError: it failed; the message is its last line.
+        FileNotFoundError: there is no such program.
+    """
+    done = subprocess.run(argv, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        # git and DVC mark the line that matters; what follows it is advice
+        marked = [line for line in said if line.lower().startswith(("error:", "fatal:"))]
+        reason = (marked or said or [f"exit code {done.returncode}"])[-1 if not marked else 0].strip()
+        raise RuntimeError(f"`{' '.join([Path(argv[0]).name, *argv[1:4]])} …` failed in {cwd}: {reason}")
+    return done.stdout
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in a repository, without hooks, signatures and questions, and return what it printed."""
+    quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"]
+    return run(["git", *quiet, *arguments], root)
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run DVC in a workspace and return what it printed."""
+    return run([sys.executable, "-m", "dvc", *arguments], root)
+
+
+def environment() -> dict[str, str]:
+    """The environment of git, DVC and their stages: this Python's programs come first, nobody is asked or counted."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, *(p for p in os.environ.get("PATH", "").split(os.pathsep) if p != programs)])
+    return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "DVC_NO_ANALYTICS": "1", "LC_ALL": "C.UTF-8"}
+
+
+def die_with_parent() -> None:
+    """End this process when its parent ends, however that ends (Linux).
+
+    A shell that only waits for this process does not count as a parent: then it is the shell's.
+    """
+    if sys.platform != "linux":
+        return
+    _end_with_parent(signal.SIGKILL)
+    shell = psutil.Process().parent()
+    if shell is None or shell.cmdline()[1:2] != ["-c"]:
+        return
+    parent = shell.parent()
+    if parent is None or parent.pid == 1:  # it is gone already
+        os.kill(os.getpid(), signal.SIGKILL)
+        return
+    ended = os.pidfd_open(parent.pid)
+
+    def watch() -> None:
+        select.select([ended], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+
+def dying_with_me(number: int = signal.SIGKILL) -> Callable[[], None]:
+    """For `preexec_fn`: the child gets the signal when the thread that starts it ends, however that ends."""
+    parent = os.getpid()
+    _libc()  # loaded here: the child between fork and exec should do as little as possible
+
+    def prepare() -> None:
+        _end_with_parent(number)
+        if os.getppid() != parent:  # the parent was gone before the kernel was told
+            os._exit(1)
+
+    return prepare
+
+
+def _end_with_parent(number: int) -> None:
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def running(pid: int, created: float) -> bool:
+    """Whether the process that had this pid when it was created is still there."""
+    try:
+        process = psutil.Process(pid)
+        return bool(abs(process.create_time() - created) < _CLOCK_S and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,1 @@
+"""Sources that are read from, destinations that are written to."""

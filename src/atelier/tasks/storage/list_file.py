@@ -1,0 +1,142 @@
+"""Lists of pictures: a text file with a path or URL a line, or a Parquet file with a column `path`.
+
+A list comes from anybody: its entries must lie below its root, and a URL must be of a scheme that is allowed. With a
+root of one kind, folder or bucket, relative entries are relative to it.
+"""
+
+import codecs
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atelier.tasks.storage.bounds import Bounds
+from atelier.tasks.storage.entry import Entry, name_problem, printable
+from atelier.tasks.storage.folder import file_entry, object_entry, plain_entry
+from atelier.tasks.storage.location import facts, info, is_url, open_stream, refusal
+
+LISTS = (".txt", ".lst", ".parquet")
+MAX_LIST_BYTES = 256 * 2**20
+BATCH_ROWS = 10_000
+PARALLEL = 16  # URLs that are asked after at once
+
+
+def list_file_entries(spec: str, location: str, bounds: Bounds, base: Path) -> Iterator[Entry]:
+    """The files that a list names, each once, sorted as they are written there, URLs first.
+
+    Args:
+        spec: the list as the user wrote it.
+        location: where it is.
+        bounds: its root, the schemes and the number of entries that it may have.
+        base: what a relative root is relative to.
+
+    Raises:
+        ValueError: the list is damaged or too large, or its root is no folder.
+    """
+    root = _root(location, bounds.list_root, base)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for batch in _lines(spec, location, bounds).to_batches(BATCH_ROWS):
+            lines = batch["path"].to_pylist()
+            urls = [line for line in lines if is_url(line) or is_url(root)]
+            yield from pool.map(lambda line: _url_entry(line, spec, root, bounds.schemes), urls)
+            if len(urls) < len(lines):
+                yield from _path_entries([line for line in lines if not is_url(line)], spec, root)
+
+
+def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]:
+    """Entries that are paths, below a root that is a folder."""
+    real = ("", "")  # the last folder, and where it is without links
+    prefix = f"{root.rstrip('/')}/"
+    for line in lines:
+        path = os.path.normpath(line if line.startswith("/") else prefix + line)
+        folder = path.rpartition("/")[0]
+        if folder != real[0]:  # lists are sorted: a folder is looked at once
+            real = (folder, os.path.realpath(folder))
+        if not path.startswith(prefix):
+            yield Entry(name=printable(line), source=spec, problem="outside the folder of its list")
+        elif real[1] == folder:
+            yield plain_entry(path.removeprefix(prefix), spec, path, Path(root))
+        else:
+            yield file_entry(path.removeprefix(prefix), spec, Path(path), Path(root))
+
+
+def _root(location: str, wanted: str, base: Path) -> str:
+    """Where the entries must lie: a folder (absolute, free of links) or a URL."""
+    if not wanted:
+        return posixpath.dirname(location)
+    if is_url(wanted):
+        if problem := refusal(wanted):
+            raise ValueError(f"list root {wanted} is {problem}")
+        return wanted.rstrip("/")
+    root = (base / Path(wanted).expanduser()).resolve()
+    if not root.is_dir():
+        raise ValueError(f"list root {wanted} is no folder (looked for {root})")
+    return str(root)
+
+
+def _url_entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Entry:
+    """An entry that is a URL, or relative to one."""
+    if is_url(line) and (problem := refusal(line, schemes)):
+        return Entry(name=printable(line), source=spec, problem=problem)
+    url = line if is_url(line) else f"{root}/{line}"
+    below = url.removeprefix(f"{root}/") if is_url(root) else url.partition("://")[2]
+    if (is_url(root) and below == url) or name_problem(below).startswith("its name leads"):
+        return Entry(name=printable(line), source=spec, problem="outside the folder of its list")
+    if problem := name_problem(below):
+        return Entry(name=printable(below), source=spec, problem=problem)
+    try:
+        return object_entry(below, spec, url, info(url))
+    except FileNotFoundError:
+        return Entry(name=below, source=spec, problem="no such file")
+    except (OSError, ValueError) as error:
+        return Entry(name=below, source=spec, problem=f"cannot be read: {error}")
+
+
+def _lines(spec: str, location: str, bounds: Bounds) -> pa.Table:
+    """The entries of a list, each once and sorted: a table with the column `path`."""
+    if facts(location).size > MAX_LIST_BYTES:
+        raise ValueError(f"list {spec} has more than {MAX_LIST_BYTES // 2**20} MiB: split it")
+    parts = []
+    count = 0
+    with open_stream(location) as file:
+        for part in _column(spec, file) if location.lower().endswith(".parquet") else _text(spec, file):
+            parts.append(part)
+            count += len(part)
+            if count > bounds.max_members:
+                raise ValueError(f"list {spec} is refused: it has more than {bounds.max_members:,} entries")
+    paths = pa.chunked_array(parts, pa.string()).unique()
+    return pa.table({"path": paths}).sort_by("path")
+
+
+def _text(spec: str, file: IO[bytes]) -> Iterator[pa.Array]:
+    """Lines of a text file, without comments."""
+    part: list[str] = []
+    try:
+        for line in codecs.iterdecode(file, "utf-8-sig"):
+            entry = line.strip()
+            if entry and not entry.startswith("#"):
+                part.append(entry)
+            if len(part) == BATCH_ROWS:
+                yield pa.array(part, pa.string())
+                part = []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"list {spec} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    yield pa.array(part, pa.string())
+
+
+def _column(spec: str, file: IO[bytes]) -> Iterator[pa.Array]:
+    """The column `path` of a Parquet file. It stays a dictionary until it is unique: repeated text costs nothing."""
+    try:
+        columns = {field.name: field.type for field in pq.read_schema(file)}
+        if columns.get("path") not in (pa.string(), pa.large_string()):
+            found = ", ".join(f"{name} ({kind})" for name, kind in columns.items())
+            raise ValueError(f"list {spec} has no column `path` of text: it has {found}")
+        for batch in pq.ParquetFile(file, read_dictionary=["path"]).iter_batches(BATCH_ROWS, columns=["path"]):
+            yield batch.column(0).unique().dictionary_decode().cast(pa.string()).drop_null()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise ValueError(f"list {spec} is damaged or no Parquet file: {error}") from error

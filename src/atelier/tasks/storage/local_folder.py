@@ -1,0 +1,134 @@
+"""A destination in a folder of a file system that all workers see."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from atelier.tasks.storage.destination import TEMPORARY, Destination
+
+
+class LocalFolder(Destination):
+    """A folder of a file system that all workers see."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.where = str(self.root)
+        self.known: set[Path] = set()  # folders that are there
+
+    def __truediv__(self, name: str) -> "LocalFolder":
+        """A folder below this one, of the same class."""
+        return type(self)(self.root / name)
+
+    def make(self) -> None:
+        """Make it, with its parents."""
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def names(self) -> list[str]:
+        """Files and folders directly below."""
+        return sorted(path.name for path in self.root.iterdir()) if self.root.exists() else []
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        return (self.root / name).read_bytes()
+
+    def sizes(self, names: Sequence[str]) -> list[int]:
+        """Bytes of each file: a call each, some microseconds."""
+        return [_size(f"{self.root}/{name}") for name in names]
+
+    def commit(self, name: str, data: Any, attempt: str) -> None:
+        """Write beside the target, sync and rename; what fails leaves nothing."""
+        target = self.root / name
+        self._make_folder(target.parent)
+        temporary = target.parent / f"{TEMPORARY}{attempt}-{_tag(target.name)}.tmp"
+        try:
+            self._fill(temporary, data)
+            self._rename(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Sync the folders of these files, each once."""
+        for folder in {(self.root / name).parent for name in names}:
+            self._sync_folder(folder)
+
+    def note(self, name: str, data: bytes) -> None:
+        """Write in place, unsynced: the kernel has it when this process dies."""
+        self.make()
+        (self.root / name).write_bytes(data)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files."""
+        for name in names:
+            (self.root / name).unlink(missing_ok=True)
+
+    def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
+        """Remove temporary files."""
+        count = 0
+        every = (Path(folder) for folder, _, _ in os.walk(self.root))
+        for folder in every if folders is None else (self.root / name for name in folders):
+            with suppress(FileNotFoundError), os.scandir(folder) as children:
+                for child in children:
+                    if child.name.startswith(TEMPORARY) and child.name.endswith(".tmp"):
+                        Path(child.path).unlink(missing_ok=True)
+                        count += 1
+        return count
+
+    def free_bytes(self) -> int | None:
+        """Space of the file system."""
+        return shutil.disk_usage(self.root).free
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[Callable[[], bool]]:
+        """Hold a lock, which ends with the process that holds it, however that ends."""
+        self._make_folder((self.root / name).parent)
+        with (self.root / name).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield lambda: True
+
+    # each of these three is one way in which a disk fails
+
+    def _fill(self, temporary: Path, data: Any) -> None:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _rename(self, temporary: Path, target: Path) -> None:
+        temporary.replace(target)
+
+    def _sync_folder(self, folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder, durably."""
+        if folder in self.known:
+            return
+        if folder != self.root:
+            self._make_folder(folder.parent)
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            self._sync_folder(folder.parent)
+        self.known.add(folder)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (this runs for every output, and a Path costs more than the call)
+    except OSError:
+        return -1
+
+
+def _tag(name: str) -> str:
+    """Something short that is as good as the name."""
+    return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""Training: Ray Train around `models.training`."""

@@ -1,0 +1,135 @@
+"""Training as one worker does it: its pictures, the loop of `atelier.models.training`, checkpoints, and the model."""
+
+import logging
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import ray.train
+import ray.train.torch
+import torch
+
+from atelier.models import artifact
+from atelier.models import encoders as networks
+from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
+from atelier.tasks.images import codec
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime.files import write
+from atelier.tasks.training.journal import GRIDS, JournalWriter
+from atelier.tasks.training.loader import Batches
+from atelier.tasks.training.plan import CHECKPOINT, MODEL, Plan
+from atelier.tasks.training.throughput import Figures
+
+IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
+SAMPLES = "samples.png"
+
+
+def work(settings: dict[str, Plan]) -> None:
+    """Train to the last step, from the last checkpoint where there is one.
+
+    Rank 0 keeps the journal and writes the finished model into the run's folder.
+    """
+    plan = settings["plan"]
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    if plan.threads:
+        logging.getLogger().setLevel(logging.WARNING)  # Ray would announce each checkpoint
+        torch.set_num_threads(plan.threads)
+    encoder = networks.load(plan.encoder, encoder_weights.resolve(plan.encoder))
+    device = ray.train.torch.get_device()
+    trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank)
+    if not _resumed(trainer, plan.run) and plan.initial:
+        trainer.start_from(artifact.load(plan.initial).generator.state_dict())
+
+    given = plan.style if trainer.method.generates else plan.content
+    with Batches(plan, rank, world_size, device) as batches:
+        if rank != 0:
+            trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
+            return
+        with closing(JournalWriter(plan.run)) as journal:
+            journal.write(
+                kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
+            )
+            figures = Figures(plan.loop.batch_size, trainer.step, device)
+
+            def on_step(step: int, losses: dict[str, float]) -> None:
+                journal.write(
+                    kind="losses", step=step, losses=losses, figures=figures.take(step, batches.waited_share())
+                )
+
+            def on_checkpoint(step: int) -> None:
+                with figures.aside():
+                    _checkpoint(plan, trainer)
+
+            def on_sample(step: int) -> None:
+                path = plan.run / GRIDS / _grid(step)
+                path.parent.mkdir(exist_ok=True)
+                with figures.aside():
+                    write(path, _before_and_after(trainer, batches, (given, f"step {step}")))
+                journal.write(kind="grid", step=step, file=path.name)
+
+            begun = trainer.step
+            due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
+            if due and not (plan.run / GRIDS / _grid(begun)).exists():
+                on_sample(begun)  # the kill came between the checkpoint and its grid
+            trainer.run(batches, on_step, on_checkpoint, on_sample)
+        _write_model(plan, trainer, batches)
+
+
+def _grid(step: int) -> str:
+    return f"{step:06}.png"
+
+
+def _resumed(trainer: Trainer, run: Path) -> bool:
+    """Load the last checkpoint of the run, if there is one: Ray's, or where Ray has no list the last whole one."""
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            load_checkpoint(Path(folder) / CHECKPOINT, trainer)
+        return True
+    # their names begin with the time, or the step
+    for path in sorted([*run.glob(f"checkpoint_*/{CHECKPOINT}"), *run.glob(IN_PROCESS)], reverse=True):
+        try:
+            load_checkpoint(path, trainer)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _checkpoint(plan: Plan, trainer: Trainer | None) -> None:
+    """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer. In this process, keep it here."""
+    if plan.threads is None and trainer is not None:
+        save_checkpoint(plan.run / IN_PROCESS.replace("*", f"{trainer.step:09}"), trainer)
+        for old in sorted(plan.run.glob(IN_PROCESS))[: -plan.keep_checkpoints]:
+            old.unlink()
+        return
+    if trainer is None:
+        ray.train.report({})
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder) / CHECKPOINT, trainer)
+        ray.train.report({"step": trainer.step}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _before_and_after(trainer: Trainer, batches: Batches, labels: tuple[str, str]) -> bytes:
+    """A PNG with pictures of the content domain above what the model makes of them.
+
+    What is generated stands below pictures of the style domain, and is always made from the same noise.
+    """
+    before = batches.style_examples if trainer.method.generates else batches.examples  # (B, 3, H, W)
+    rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before))]
+    return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
+
+
+def _write_model(plan: Plan, trainer: Trainer, batches: Batches) -> None:
+    """Write the model folder into the run's folder, complete or not at all."""
+    temporary, final = plan.run / f".{MODEL}.tmp", plan.run / MODEL
+    for path in (temporary, final):
+        shutil.rmtree(path, ignore_errors=True)
+    facts = plan.facts | {"precision": trainer.precision, "steps": trainer.step}
+    artifact.save(temporary, plan.method_config, trainer.generator_ema, facts)
+    labels = (plan.style, "generated") if trainer.method.generates else ("before", "after")
+    write(temporary / SAMPLES, _before_and_after(trainer, batches, labels))
+    temporary.replace(final)

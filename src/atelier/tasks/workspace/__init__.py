@@ -1,0 +1,1 @@
+"""The user's project: git, DVC stages, locks, the night's worktree."""

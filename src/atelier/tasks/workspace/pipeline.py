@@ -1,0 +1,188 @@
+"""The pipeline as DVC knows it: the order of its stages, running one, committing what it wrote.
+
+DVC decides whether a stage has anything to do. It is no supervisor, so what it starts ends with the process that asked
+for it.
+"""
+
+import graphlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+
+from atelier.tasks.runtime.processes import dvc, dying_with_me, environment, git
+from atelier.tasks.workspace import stage_errors
+from atelier.tasks.workspace.format_versions import write_formats
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
+
+STAGES = ("ingest", "augment", "train", "evaluate")
+
+_OWNED = (
+    *("dvc.yaml", "dvc.lock", "sources.lock", "start.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc"),
+    *("reports/evaluation.json", "reports/folds.json"),
+)
+_KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
+_STOP_S = 15.0
+_CHATTER = re.compile(
+    r"^(Running stage '.*|> .*|(Updating|Generating) lock file.*|Stage '.*|Use `dvc push`.*|To track the changes.*"
+    r"|To enable auto staging.*|\tgit add.*|\tdvc config.*|Data and pipelines are up to date\."
+    r"|Verifying outputs in .*|)$"
+)
+
+
+def stages(workspace: Workspace) -> list[str]:
+    """The stages, each after those it depends on: DVC's graph in one order, without the models that `keep` added.
+
+    Raises:
+        RuntimeError: DVC can not read the pipeline.
+    """
+    graph = graphlib.TopologicalSorter[str]()
+    for line in dvc(workspace.root, "dag", "--dot").splitlines():
+        names = re.findall(r'"([^"]+)"', line)
+        if names:
+            before, *after = names
+            graph.add(before)
+            for name in after:
+                graph.add(name, before)
+    return [name for name in graph.static_order() if not name.startswith("artifacts/")]
+
+
+def keep(workspace: Workspace, folder: Path) -> None:
+    """Have DVC keep a folder that no stage made; `commit` commits the file that names its bytes.
+
+    Raises:
+        RuntimeError: DVC failed.
+    """
+    dvc(workspace.root, "add", "--quiet", folder.relative_to(workspace.root).as_posix())
+
+
+def check_trust(workspace: Workspace, trust: bool) -> None:
+    """See that the pipeline runs nothing but Atelier: a cloned workspace is untrusted input.
+
+    Args:
+        workspace: whose dvc.yaml is read.
+        trust: the user said --trust.
+
+    Raises:
+        ValueError: a stage has another command, or dvc.yaml is damaged.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(workspace.dvc_yaml.read_text())
+        found: dict[str, Any] = dict(content["stages"])
+    except Exception as error:
+        raise ValueError(f"{workspace.dvc_yaml} is damaged: restore it with git ({type(error).__name__})") from error
+    if trust:
+        return
+    for name, stage in found.items():
+        command = stage.get("cmd") if isinstance(stage, dict) else None
+        if name not in STAGES or command != f"atelier {name}" or not _KNOWN_KEYS.issuperset(stage):
+            raise ValueError(
+                f"{workspace.dvc_yaml}: stage {name!r} is not atelier's own (its command is {command!r}): "
+                "read it, and say --trust if it may run"
+            )
+
+
+def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
+    """Have DVC run a stage if anything it depends on has changed; its output is shown as it comes.
+
+    However this process ends, DVC and the stage end with it.
+
+    Args:
+        workspace: where.
+        stage: its name.
+
+    Returns:
+        "ran"; "restored" when DVC had the outputs of an earlier run with the same inputs; else "unchanged".
+
+    Raises:
+        StageFailed: it failed, as the message tells.
+        RuntimeError: another pipeline runs in this workspace.
+    """
+    with lock(workspace, "pipeline"):
+        stage_errors.forget(workspace, stage)
+        _remove_broken_rwlock(workspace)
+        write_formats(workspace)
+        command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
+        process = subprocess.Popen(
+            command,
+            cwd=workspace.root,
+            env=environment() | {"SHELL": "/bin/sh"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            process_group=0,  # it gets signals from here and not from the terminal: the stage first, then DVC
+            preexec_fn=dying_with_me(),
+        )
+        ran = restored = False
+        try:
+            assert process.stdout is not None
+            with process.stdout as lines:
+                for line in lines:
+                    ran = ran or line.startswith(f"Running stage '{stage}'")
+                    restored = restored or line.startswith(f"Stage '{stage}' is cached")
+                    if not _CHATTER.match(line.rstrip("\n")):
+                        sys.stdout.write(line)
+                        sys.stdout.flush()
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    if code:
+        raise stage_errors.failed(workspace, stage)
+    return "ran" if ran else "restored" if restored else "unchanged"
+
+
+def commit(workspace: Workspace, message: str) -> str:
+    """Commit the files that Atelier owns and nothing else of the user's.
+
+    Args:
+        workspace: where.
+        message: why.
+
+    Returns:
+        The id of the commit that holds their present state; a new one only if something changed.
+    """
+    paths = owned(workspace)
+    if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
+        git(workspace.root, "add", "--", *paths)
+        git(workspace.root, "commit", "--quiet", "--message", message, "--", *paths)
+    return git(workspace.root, "rev-parse", "HEAD").strip()
+
+
+def owned(workspace: Workspace) -> list[str]:
+    """The files of a workspace that Atelier owns, as paths relative to it."""
+    listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
+    ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
+    return sorted({path for path in (listed + ignores).split("\0") if path})
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask the stage to end, and DVC with it; then make them."""
+    for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, _STOP_S)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _remove_broken_rwlock(workspace: Workspace) -> None:
+    """Remove a rwlock file that a killed DVC left half written; DVC itself sees to locks of processes that are gone."""
+    path = workspace.root / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        path.unlink()

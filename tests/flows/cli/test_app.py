@@ -1,0 +1,126 @@
+"""Wrong usage and bad input: one line that says what is wrong with what, and an honest exit code."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atelier.tasks.images.codec import encode
+
+Atelier = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def workspace(atelier: Atelier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli") / "demo"
+    done = atelier("init", root, "--from", "demo")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), "png"))
+    return folder
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("using ", "nothing is up"))]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("atelier: ")
+    for word in words:
+        assert word in lines[0]
+
+
+COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
+COMMANDS += ("models list", "models promote", "models import", "models export", "datasets show")
+COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor", "gc")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(atelier: Atelier, command: str) -> None:
+    done = atelier(*command.split(), "--help")
+    assert done.returncode == 0
+    assert f"Example: atelier {command}" in done.stdout
+
+
+def test_wrong_usage_is_two(atelier: Atelier) -> None:
+    assert atelier("stylize").returncode == 2
+    assert atelier("stylise").returncode == 2
+
+
+def test_a_missing_source(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    done = atelier("init", tmp_path / "w", "--content", tmp_path / "nowhere", "--style", pictures)
+    assert_one_line(done, 2, "nowhere")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_folder_without_pictures(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = atelier("init", tmp_path / "w", "--content", pictures, "--style", tmp_path / "empty")
+    assert_one_line(done, 2, "empty")
+
+
+def test_a_source_that_went_away(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    root = tmp_path / "w"
+    assert atelier("init", root, "--content", pictures, "--style", pictures).returncode == 0
+    (pictures / "a.png").unlink()
+    pictures.rmdir()
+    assert_one_line(atelier("ingest", "--scan", "--workspace", root), 2, "pictures")
+
+
+def test_no_workspace(atelier: Atelier, tmp_path: Path) -> None:
+    assert_one_line(atelier("retrain", cwd=tmp_path), 2, "workspace", "atelier init")
+
+
+def test_an_unknown_key(atelier: Atelier, workspace: Path) -> None:
+    params = workspace / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("    steps:", "    stepps:"))
+    try:
+        assert_one_line(atelier("retrain", cwd=workspace), 2, "train.loop.stepps", "'steps'")
+    finally:
+        params.write_text(text)
+
+
+def test_a_corrupt_model_folder(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    arguments = ("stylize", pictures, tmp_path / "out", "--model", model)
+    assert_one_line(atelier(*arguments), 2, "model", "generator.safetensors")
+    (model / "generator.safetensors").write_bytes(b"\x00" * 40)
+    (model / "model.json").write_text(json.dumps({"method": "cpgan", "format": 1}))
+    assert_one_line(atelier(*arguments), 2, "generator.safetensors")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_such_version(atelier: Atelier, workspace: Path, tmp_path: Path, pictures: Path) -> None:
+    done = atelier("stylize", pictures, tmp_path / "out", "--model", "style-model@v9.0.0", cwd=workspace)
+    assert_one_line(done, 2, "v9.0.0")
+
+
+def test_a_ray_address_that_does_not_answer(atelier: Atelier, workspace: Path) -> None:
+    assert_one_line(atelier("train", cwd=workspace, RAY_ADDRESS="127.0.0.1:9"), 1, "127.0.0.1:9", "RAY_ADDRESS")
+
+
+def test_a_prefect_server_that_does_not_answer(atelier: Atelier, workspace: Path) -> None:
+    done = atelier("train", cwd=workspace, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert_one_line(done, 1, "127.0.0.1:9", "PREFECT_API_URL")
+
+
+def test_a_picture_that_is_not_ours(atelier: Atelier, pictures: Path) -> None:
+    assert_one_line(atelier("inspect", pictures / "a.png"), 2, "a.png does not say that atelier made it")
+    assert_one_line(atelier("inspect", pictures / "b.png"), 2, "b.png does not exist")
+    (pictures / "b.png").write_bytes(b"no picture")
+    assert_one_line(atelier("inspect", pictures / "b.png"), 2, "b.png: not a picture in a supported format")
+
+
+def test_the_traceback_only_with_debug(atelier: Atelier, tmp_path: Path) -> None:
+    assert "Traceback" not in atelier("retrain", cwd=tmp_path).stderr
+    assert "Traceback" in atelier("--debug", "retrain", cwd=tmp_path).stderr

@@ -1,0 +1,86 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from atelier.flows.config.params import SECTIONS, Params, render
+from atelier.tasks.dataset.augment_config import AugmentConfig
+from atelier.tasks.inference.config import StylizeConfig
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def defaults() -> str:
+    return render({"augment": AugmentConfig(), "stylize": StylizeConfig()})
+
+
+def test_what_is_rendered_is_read_back_equal(tmp_path: Path) -> None:
+    params = Params(write(tmp_path, defaults()))
+    assert params.augment == AugmentConfig()
+    assert params.stylize == StylizeConfig()
+
+
+def test_every_parameter_of_every_section_is_described() -> None:
+    from atelier.flows.config.defaults import demo_params
+
+    text = demo_params()
+    assert list(YAML(typ="safe").load(text)) == list(SECTIONS)
+    for line in text.splitlines():
+        if line.startswith("  ") and ":" in line and not line.strip().startswith("- "):
+            key = line.split(":")[0].strip()
+            assert "# " in line or key in {"photos", "paintings"}, f"{line!r} has no description"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "section", "message"),
+    [
+        ("copies:", "coppies:", "augment", "unknown key augment.coppies: did you mean 'copies'?"),
+        ("    saturation:", "    satturation:", "augment", "unknown key augment.default.satturation: did you mean"),
+        ("strength: 1.0", "strength: 3", "stylize", "stylize.strength: Input should be less than or equal to 1"),
+        ("format: keep", "format: tiff", "stylize", "stylize.format: Input should be 'keep', 'png'"),
+        ("stylize:", "stylise:", "stylize", "unknown section 'stylise': did you mean 'stylize'?"),
+        ("stylize:", "stylize: [", "stylize", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_in_one_line(
+    tmp_path: Path, before: str, after: str, section: str, message: str
+) -> None:
+    text = defaults()
+    assert before in text
+    path = write(tmp_path, text.replace(before, after))
+    with pytest.raises(ValueError, match=r"params\.yaml") as caught:
+        getattr(Params(path), section)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="atelier init"):
+        Params(tmp_path / "params.yaml")
+
+
+@dataclass(frozen=True)
+class Odd:
+    text: str = "yes"
+    path: str = 'a: "b" \\ #c'
+    tiny: float = 1e-05
+    nothing: int | None = None
+    by_name: dict[str, tuple[Any, ...]] = field(default_factory=lambda: {"one": ("x y", 2)})
+
+
+def test_scalars_survive_the_way_through_yaml() -> None:
+    loaded = YAML(typ="safe").load(render({"odd": Odd()}))["odd"]
+    assert loaded == {
+        "text": "yes",
+        "path": 'a: "b" \\ #c',
+        "tiny": 1e-05,
+        "nothing": None,
+        "by_name": {"one": ["x y", 2]},
+    }
+    assert isinstance(loaded["tiny"], float)

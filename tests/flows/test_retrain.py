@@ -1,0 +1,332 @@
+"""Nights in a real workspace, with a real server, cluster, git, DVC and remote; only networks and steps are tiny.
+
+The tests are the nights of one workspace, in their order: each finds what the one before left.
+"""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from atelier.tasks.registry.tags import current, list_versions
+from atelier.tasks.runtime.processes import dvc, git
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
+from tests.flows.receiver import Service
+from tests.flows.small import SHRUNK, asked, draw, set_params
+
+Atelier = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Studio:
+    """A workspace, its sources, its remote, and an archive that is subscribed."""
+
+    root: Path
+    photos: Path
+    remote: Path
+    archive: Path
+    restyled: Path
+    atelier: Atelier = field(repr=False)
+
+    def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
+        """A night that ends with this exit code; what it came to."""
+        told = {"TEAM_CHAT": chat} if chat else {}
+        done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
+        assert done.returncode == code, done.stderr + done.stdout
+        found: dict[str, Any] = json.loads((self.root / ".atelier/last-night/night.json").read_text())
+        assert found["problems"] == []
+        return found
+
+    def standing(self) -> dict[str, Any]:
+        """All that a night which does not pass must leave as it was."""
+        tracked = git(self.root, "ls-files", "-z").split("\0")
+        return {
+            "head": git(self.root, "rev-parse", "HEAD"),
+            "files": {name: (self.root / name).read_bytes() for name in tracked if name and name != "params.yaml"},
+            "model": (self.root / "artifacts/style-model/generator.safetensors").read_bytes(),
+            "prod": self.prod,
+            "current": os.readlink(self.restyled / "current"),  # noqa: PTH115
+        }
+
+    @property
+    def prod(self) -> str:
+        prod = current(list_versions(Workspace(self.root)))
+        assert prod
+        return prod.version
+
+    def learn_anew(self, seed: int) -> None:
+        """Have the next night train another model."""
+        params = self.root / "params.yaml"
+        lines = params.read_text().split("\n")
+        at = lines.index("  loop:  # the training loop")
+        place = next(i for i in range(at, len(lines)) if lines[i].startswith("    seed:"))
+        lines[place] = f"    seed: {seed}"
+        params.write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def studio(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    folder = tmp_path_factory.mktemp("nights")
+    photos, paintings = draw(folder / "photos", 4, [4, 4], 3), draw(folder / "paintings", 16, [4, 4], 3)
+    archive = draw(folder / "archive", 9, [1], 1)
+    root, remote = folder / "studio", folder / "remote"
+    assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
+    set_params(
+        root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0, start_from="prod"
+    )
+    set_params(root, subscriptions=f"[{{source: {archive}, destination: {folder / 'restyled'}}}]")
+    dvc(root, "remote", "add", "--default", "vault", str(remote))
+    git(root, "commit", "--quiet", "--all", "--message", "our remote, our parameters")
+    return Studio(root, photos, remote, archive, folder / "restyled", atelier)
+
+
+def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
+    night = studio.night()
+    assert (night["decision"], night["version"]) == ("promoted", "v1.0.0")
+    assert set(night["stages"].values()) == {"ran"}
+    assert not (studio.root / ".atelier" / "night").exists()
+    assert git(studio.root, "status", "--porcelain") == ""
+    assert "atelier/night" not in git(studio.root, "branch", "--list", "--all")
+    assert len(list((studio.restyled / "current").glob("*.png"))) == 2
+    assert sorted(p.name for p in studio.restyled.iterdir()) == ["current", "v1.0.0"]
+    shutil.rmtree(studio.root / ".dvc" / "cache")
+    dvc(studio.root, "pull", "--quiet")  # all that the workspace names is in the remote
+    artifacts = {artifact["key"] for artifact in asked(plane, "artifacts")}
+    assert {"decision", "night", "before-after"} <= artifacts
+
+
+def test_nothing_changed_is_told_and_new_pictures_of_the_archive_are_added(studio: Studio) -> None:
+    before = studio.standing()
+    (studio.archive / "new.png").write_bytes(next(studio.photos.glob("*.png")).read_bytes())
+    night = studio.night()
+    assert night["decision"] == "nothing changed"
+    assert studio.standing() == before
+    assert (studio.restyled / "v1.0.0" / "new.png").is_file()
+
+
+def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio) -> None:
+    before = studio.standing()
+    away = studio.photos.rename(studio.photos.with_name("away"))
+    night = studio.night(code=2)
+    assert night["decision"] == "failed"
+    assert str(studio.photos) in night["reasons"][0]
+    away.rename(studio.photos)
+    assert studio.standing() == before
+    with lock(Workspace(studio.root), "night"):
+        second = studio.atelier("retrain", "--workspace", studio.root)
+    assert second.returncode == 1
+    assert "night is already running" in second.stderr
+    assert studio.night()["decision"] == "nothing changed"
+
+
+def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
+    before = studio.standing()
+    poison = [studio.photos / f"poison{index}.png" for index in range(12)]
+    for path in poison:
+        path.write_bytes(b"no picture")
+    night = studio.night(code=1)
+    assert night["decision"] == "stopped before training"
+    assert "checks.max_quarantined_share" in night["reasons"][0]
+    assert night["stages"] == {"ingest": "ran"}
+    assert studio.standing() == before
+    for path in poison:
+        path.unlink()
+    set_params(studio.root, pairs=3)
+    night = studio.night()
+    assert night["decision"] == "prod already"
+    # the parameter's stage, and what had been poisoned; no other
+    assert night["stages"] == {"ingest": "ran", "augment": "unchanged", "train": "unchanged", "evaluate": "ran"}
+    assert studio.prod == before["prod"]
+    assert studio.night()["decision"] == "nothing changed"
+
+
+def test_a_full_disk_fails_the_night_and_the_next_one_goes_on(studio: Studio) -> None:
+    before = studio.standing()
+    studio.learn_anew(6)
+    checkpoints = studio.root / ".atelier" / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(checkpoints)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small file system needs the right to mount: {mounted.stderr.strip()}")
+    set_params(studio.root, retries=0)  # it would not pass the second time either
+    try:
+        night = studio.night(code=1)
+    finally:
+        subprocess.run(["umount", str(checkpoints)], check=True)
+    assert night["decision"] == "failed"
+    assert "space" in night["reasons"][0]
+    assert studio.standing() == before
+    set_params(studio.root, retries=1)
+    tags = git(studio.root, "tag")
+    night = studio.night("--dry")
+    assert (night["decision"], night["stages"]["augment"]) == ("would be promoted", "unchanged")
+    assert studio.standing() == before
+    assert git(studio.root, "tag") == tags, "a dry night registers nothing"
+
+
+def test_a_training_that_diverges_is_not_tried_again(studio: Studio, plane: str) -> None:
+    before = studio.standing()
+    text = (studio.root / "params.yaml").read_text()
+    set_params(studio.root, content_weight=1e30)
+    night = studio.night(code=1)
+    assert night["decision"] == "failed"
+    assert "training was stopped" in night["reasons"][0]
+    assert studio.standing() == before
+    trainings = [run for run in asked(plane, "task_runs") if run["name"] == "train" and run["state_type"] == "FAILED"]
+    assert max(trainings, key=lambda run: str(run["start_time"]))["run_count"] == 1
+    (studio.root / "params.yaml").write_text(text)
+
+
+def test_a_refused_candidate_stays_refused_and_leaves_everything(
+    studio: Studio, plane: str, service: ThreadingHTTPServer
+) -> None:
+    before = studio.standing()
+    set_params(studio.root, max_kid_ratio=0.0, urls="[TEAM_CHAT]")
+    night = studio.night(chat=f"json://127.0.0.1:{service.server_port}/take")
+    ((_, body),) = Service.messages
+    message = json.loads(body)
+    assert message["title"] == "studio: v1.1.0 refused"
+    assert "kid.ratio is" in message["message"]
+    assert plane.removesuffix("/api") in message["message"], "a link into Prefect"
+    assert base64.b64decode(message["attachments"][0]["base64"]).startswith(b"\x89PNG")
+    set_params(studio.root, urls="[]")
+    assert (night["decision"], night["version"], night["previous"]) == ("refused", "v1.1.0", "v1.0.0")
+    assert night["stages"]["train"] == "restored", "the dry night before has trained it"
+    assert set(night["differences"]) == {"kid.ratio", "style.ratio", "ssim.mean"}
+    assert len(night["canaries"]) == 3
+    assert studio.standing() == before
+    set_params(studio.root, max_kid_ratio=1000.0)
+    again = studio.night()
+    assert (again["decision"], again["version"]) == ("refused", "v1.1.0")  # not "nothing changed", and not promoted
+    assert set(again["stages"].values()) == {"unchanged"}
+    assert studio.standing() == before
+    page = (studio.root / "reports" / "index.html").read_text()
+    assert "v1.1.0" in page
+    assert "Candidate and prod" in page
+
+
+def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down_keeps_prod(
+    studio: Studio, environment: dict[str, str]
+) -> None:
+    before = studio.standing()
+    studio.learn_anew(2)
+    set_params(studio.root, steps=40, checkpoint_every=5, workers=1)
+    program = Path(sys.executable).with_name("atelier")
+    command = [str(program), "retrain", "--workspace", str(studio.root)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        checkpoints = studio.root / ".atelier" / "checkpoints"
+        deadline = time.monotonic() + 180
+        # when the second one begins, the first is whole
+        while len(list(checkpoints.glob("*/checkpoint_*/"))) < 2:
+            assert process.poll() is None, "it ended before it had two checkpoints"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "DVC and the stage die with the command"
+    assert studio.standing() == before
+    away = studio.remote.rename(studio.remote.with_name("away"))
+    studio.remote.write_text("no folder")
+    done = studio.atelier("retrain", "--workspace", studio.root)
+    assert done.returncode == 1, done.stderr
+    assert "continuing from step" in done.stderr, "it began again from nothing"
+    night = json.loads((studio.root / ".atelier/last-night/night.json").read_text())
+    assert night["decision"] == "failed"
+    assert "push" in night["reasons"][0]
+    assert studio.standing() == before
+    studio.remote.unlink()
+    away.rename(studio.remote)
+    night = studio.night()
+    assert (night["decision"], night["version"]) == ("promoted", "v1.2.0")
+    assert set(night["stages"].values()) == {"unchanged"}
+    assert studio.prod == "v1.2.0"
+    model = json.loads((studio.root / "artifacts/style-model/model.json").read_text())
+    assert model["train"]["start_from"] == "v1.0.0", "it goes on from what was prod"
+    assert os.readlink(studio.restyled / "current") == "v1.2.0"  # noqa: PTH115
+    assert len(list((studio.restyled / "v1.2.0").glob("*.png"))) == 3
+    assert len(list((studio.restyled / "v1.0.0").glob("*.png"))) == 3
+    set_params(studio.root, steps=6, checkpoint_every=2, workers=0)
+
+
+def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, environment: dict[str, str]) -> None:
+    before = studio.standing()
+    studio.learn_anew(4)
+    set_params(studio.root, mode="manual")
+    night = studio.night()
+    assert (night["decision"], night["version"]) == ("awaiting approval", "v1.3.0")
+    assert studio.standing() == before
+    states = {run["state_name"] for run in asked(plane, "flow_runs") if run["name"] == "retrain studio"}
+    assert "AwaitingApproval" in states
+    code = (
+        "from atelier.flows.control_plane.plane import use\n"
+        "with use():\n"
+        "    from atelier.flows.retrain import approve\n"
+        f"    print(approve({str(studio.root)!r}).decision)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("promoted"), done.stderr
+    assert studio.prod == "v1.3.0"
+    assert os.readlink(studio.restyled / "current") == "v1.3.0"  # noqa: PTH115
+    set_params(studio.root, mode="auto")
+
+
+def test_from_git_and_the_remote_alone_the_work_goes_on(studio: Studio, tmp_path: Path) -> None:
+    picture, clone = next(studio.archive.glob("*.png")), tmp_path / "clone"
+    git(studio.root, "commit", "--quiet", "--all", "--message", "parameters")
+    git(tmp_path, "clone", "--quiet", str(studio.root), str(clone))
+    dvc(clone, "pull", "--quiet")
+    for root, name in ((studio.root, "here.png"), (clone, "there.png")):
+        model = ("--model", "style-model@prod", "--workspace", root)
+        assert studio.atelier("stylize", picture, tmp_path / name, *model).returncode == 0
+    assert (tmp_path / "here.png").read_bytes() == (tmp_path / "there.png").read_bytes()
+    other = replace(studio, root=clone, restyled=studio.restyled)
+    assert other.night()["decision"] == "nothing changed"
+
+
+@pytest.mark.slow
+def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
+    studio: Studio, environment: dict[str, str], tmp_path: Path
+) -> None:
+    before = studio.standing()
+    studio.learn_anew(7)
+    set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
+    program = Path(sys.executable).with_name("atelier")
+    command = [str(program), "retrain", "--workspace", str(studio.root)]
+    alone = environment | {"ATELIER_HOME": str(tmp_path)}  # a control plane of its own
+    process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        checkpoints = studio.root / ".atelier" / "checkpoints"
+        deadline = time.monotonic() + 180
+        while not list(checkpoints.glob("*/checkpoint_*/")):
+            assert process.poll() is None, "it ended before it had a checkpoint"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if child.name() == "raylet":
+                child.kill()
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1, said
+    assert studio.standing() == before
+    assert studio.night()["decision"] == "promoted"

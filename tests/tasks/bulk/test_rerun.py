@@ -1,0 +1,238 @@
+"""A destination that is met again: more inputs, other parameters, what failed tried once more."""
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from atelier.models.card import identify
+from atelier.tasks.bulk import stylize as bulk_stylize
+from atelier.tasks.bulk.failure_limit import allowed
+from atelier.tasks.bulk.inputs import Selection, listing
+from atelier.tasks.bulk.job import Job, open_job
+from atelier.tasks.bulk.ledger import Row
+from atelier.tasks.bulk.stylize import StylizeSummary, stylize
+from atelier.tasks.inference.config import StylizeConfig
+
+CONFIG = StylizeConfig(format="png")
+
+
+def _picture(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def job(tmp_path: Path, tiny_model: Path) -> Callable[..., StylizeSummary]:
+    """Runs the job from `tmp_path/in` to `tmp_path/out`."""
+
+    def run(config: StylizeConfig = CONFIG, connect: Callable[[], None] = _connected, **options: Any) -> StylizeSummary:
+        identity = identify(tiny_model, "style-model", options.pop("version", "v1"))
+        out = options.pop("out", tmp_path / "out")
+        return stylize(str(tmp_path / "in"), out, tiny_model, config, identity, connect=connect, **options)
+
+    return run
+
+
+def _connected() -> None:
+    """The cluster is connected by the fixture."""
+
+
+def _killed() -> None:
+    raise ConnectionError("killed")
+
+
+def _nothing() -> None:
+    raise AssertionError("there was nothing to do, and it connected")
+
+
+def _counts(summary: StylizeSummary) -> tuple[int, ...]:
+    return summary.total, summary.done, summary.skipped, summary.quarantined, summary.pending, summary.processed
+
+
+def _outputs(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and "_atelier" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_limit_and_globs_are_lifted_and_the_same_job_goes_on(tmp_path: Path, job: Any) -> None:
+    for index in range(4):
+        _picture(tmp_path / f"in/{index}.png", index)
+    assert _counts(job(selection=Selection(exclude=("0*",), limit=2))) == (2, 2, 0, 0, 0, 2)
+    first = _outputs(tmp_path / "out")
+    assert set(first) == {"1.png", "2.png"}
+    assert _counts(job()) == (4, 4, 0, 0, 0, 2)
+    every = _outputs(tmp_path / "out")
+    assert set(every) == {"0.png", "1.png", "2.png", "3.png"}
+    assert first.items() <= every.items()
+    assert _counts(job(connect=_nothing, selection=Selection(limit=1))) == (1, 1, 0, 0, 0, 0)
+    assert _outputs(tmp_path / "out") == every
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_failed_is_tried_again_alone_and_only_when_asked(tmp_path: Path, job: Any) -> None:
+    _picture(tmp_path / "in/good.png", 1)
+    bad = _picture(tmp_path / "in/bad.png", 2)
+    whole, facts = bad.read_bytes(), bad.stat()
+
+    def set_content(data: bytes) -> None:
+        """As a disk that reads wrong: neither size nor time tell."""
+        bad.write_bytes(data)
+        os.utime(bad, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    set_content(bytes(len(whole)))
+    assert _counts(job()) == (2, 1, 0, 1, 0, 2)
+    stamp = (tmp_path / "out/good.png").stat().st_mtime_ns
+    assert _counts(job(connect=_nothing)) == (2, 1, 0, 1, 0, 0)
+    with pytest.raises(RuntimeError, match="1 of 2 inputs are in quarantine, and 0 at most may be"):
+        job(connect=_nothing, max_quarantine="0")
+    assert _counts(job(retry_quarantined=True)) == (2, 1, 0, 1, 0, 1)  # still bad
+    set_content(whole)
+    with pytest.raises(ConnectionError, match="killed"):
+        job(connect=_killed, retry_quarantined=True)
+    assert _counts(job(connect=_nothing)) == (2, 1, 0, 1, 0, 0)
+    assert _counts(job(retry_quarantined=True)) == (2, 2, 0, 0, 0, 1)
+    assert (tmp_path / "out/good.png").stat().st_mtime_ns == stamp
+    assert (tmp_path / "out/_atelier/quarantine.csv").read_text() == "path,stage,reason\n"
+    with open_job(tmp_path / "out") as books:
+        rows = books.ledger.read().to_pylist()
+    assert {row["input"]: row["attempt"] for row in rows} == {"good.png": 1, "bad.png": 3}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, job: Any) -> None:
+    for name in ("a.png", "b.png", "b.jpg"):
+        _picture(tmp_path / "in" / name, len(name))
+    (tmp_path / "in/bad.png").write_bytes(b"bad")
+    assert _counts(job()) == (4, 3, 0, 1, 0, 4)
+    before = _outputs(tmp_path / "out")
+    other = replace(CONFIG, strength=0.5, format="webp")
+    for options in ({"config": other}, {"version": "v2"}):
+        with pytest.raises(ValueError, match="or --replace to make its outputs again"):
+            job(**options, connect=_nothing)
+    assert _outputs(tmp_path / "out") == before
+
+    with open_job(tmp_path / "out") as books:  # an output that was never recorded, as a kill leaves it
+        books.ledger.folder.remove(books.ledger.folder.names())
+        books.ledger.append([Row("bad.png", "quarantined")])
+    with pytest.raises(ConnectionError, match="killed"):
+        job(other, replace=True, connect=_killed)
+    assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left
+    with pytest.raises(ValueError, match=r"strength 0\.5, not 1\.0"):
+        job(connect=_nothing)
+    assert _counts(job(other)) == (4, 3, 0, 1, 0, 4)
+    job(other, out=tmp_path / "afresh")
+    assert _outputs(tmp_path / "out") == _outputs(tmp_path / "afresh")
+    assert set(_outputs(tmp_path / "out")) == {"a.webp", "b.png.webp", "b.jpg.webp"}
+    assert _counts(job(other, connect=_nothing)) == (4, 3, 0, 1, 0, 0)
+    _picture(tmp_path / "elsewhere/a.png", 1)
+    (tmp_path / "in").rename(tmp_path / "gone")
+    (tmp_path / "in").symlink_to("elsewhere")
+    with pytest.raises(ValueError, match="holds a job with source"):
+        job(other, replace=True, connect=_nothing)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_job_of_which_too_much_fails_fails(tmp_path: Path, job: Any) -> None:
+    for index in range(8):
+        _picture(tmp_path / f"in/{index}.png", index)
+    for index in range(3):
+        (tmp_path / f"in/bad{index}.png").write_bytes(b"bad")
+    with pytest.raises(RuntimeError, match=r"of 11 inputs are in quarantine, and 25% at most may be.*raise --max-quar"):
+        job(max_quarantine="25%")
+    rows = list(csv.DictReader((tmp_path / "out/_atelier/quarantine.csv").read_text().splitlines()))
+    assert len(rows) == 3
+    assert _counts(job(max_quarantine="3"))[:5] == (11, 8, 0, 3, 0)
+
+
+def test_limits_of_the_quarantine() -> None:
+    assert allowed("", 10) == 10
+    assert [allowed(text, 200) for text in ("0", "7", "0.05", "5%", "0.5%", "100%", "1.0")] == [
+        0,
+        7,
+        10,
+        10,
+        1,
+        200,
+        200,
+    ]
+    assert allowed("7%", 100) == 7
+    for text in ("x", "-1", "nan", "inf%", "1e999", "%"):
+        with pytest.raises(ValueError, match="no limit for the quarantine: give a count"):
+            allowed(text, 10)
+
+
+def test_an_output_that_has_another_input_by_now_is_not_removed(tmp_path: Path) -> None:
+    """As after a job was replaced by one with another format, which planned the names anew."""
+    _picture(tmp_path / "in/a.png", 1)
+    _picture(tmp_path / "in/a.jpg", 1)
+    inputs = listing(["in"], tmp_path)
+    stamps = dict(zip(inputs["input"].to_pylist(), inputs["stamp"].to_pylist(), strict=True))
+    with open_job(tmp_path / "out") as job:
+        job.destination.write("a.png", b"123")
+        job.ledger.append([Row("a.jpg", "done", "a.png", stamp=stamps["a.jpg"], bytes=3, attempt=1)])
+        job.ledger.append([Row("a.png", "done", "a.png", stamp=stamps["a.png"], bytes=3, attempt=2)])
+        standing = job.standing(inputs, since=2)
+        assert standing.inputs("done") == {"a.png"}
+        assert standing.inputs("pending") == {"a.jpg"}
+        job.begin(standing)
+        assert job.destination.read("a.png") == b"123"
+        assert job.standing(inputs, since=1).inputs("done") == {"a.png", "a.jpg"}
+
+
+def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_stylize, "COMPACT_BLOCKS", 4)
+    counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 10}
+    parts = []
+    with open_job(tmp_path) as job:
+
+        def blocks() -> Iterator[pa.Table]:
+            for index in range(10):
+                job.ledger.append([Row(f"{index}", "done")])
+                parts.append(len(list((tmp_path / "_atelier/ledger").iterdir())))
+                yield pa.table({})
+
+        assert len(list(bulk_stylize._kept(blocks(), job, counts, ""))) == 10
+        assert parts == [1, 2, 3, 4, 2, 3, 4, 5, 2, 3]
+        assert job.ledger.read().num_rows == 10
+
+
+def test_a_job_that_another_process_took_over_stops(tmp_path: Path) -> None:
+    counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 1}
+    with open_job(tmp_path) as job, pytest.raises(RuntimeError, match="another process has taken over the job in"):
+        list(bulk_stylize._kept(iter([pa.table({})]), Job(job.destination, lambda: False), counts, ""))
+
+
+def test_the_whole_destination_is_searched_only_after_a_killed_run(tmp_path: Path) -> None:
+    _picture(tmp_path / "in/a.png", 1)
+    inputs = listing(["in"], tmp_path)
+    with open_job(tmp_path / "out") as job:
+        for folder in ("old", "new"):
+            job.destination.write(f"{folder}/a.png", b"x")
+
+        def leave() -> None:
+            for folder in ("old", "new"):
+                (tmp_path / f"out/{folder}/.atelier-1-dead-0.tmp").write_bytes(b"half")
+
+        def left() -> list[str]:
+            return sorted(path.parent.name for path in (tmp_path / "out").rglob("*.tmp"))
+
+        job.begin(job.standing(inputs))
+        leave()
+        job.end(pa.chunked_array([["new/a.png"]]))
+        assert left() == ["old"]  # where this run did not write, none of its workers can have left anything
+        job.begin(job.standing(inputs))
+        leave()
+    with open_job(tmp_path / "out") as job:
+        job.begin(job.standing(inputs))
+        assert left() == []

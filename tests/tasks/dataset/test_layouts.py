@@ -1,0 +1,146 @@
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atelier.tasks.dataset.layouts import Listing, SourceConfig, list_source
+from atelier.tasks.images.codec import decode, encode
+from atelier.tasks.storage.source import read
+
+PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(PNG)
+
+
+def said(listing: Listing) -> dict[str, object]:
+    return {entry.name: json.loads(entry.attributes) for entry in listing.entries}
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "dog/deep/2.png", "3.png")
+    found = said(list_source(SourceConfig(str(tmp_path), "imagefolder"), tmp_path))
+    assert found == {"3.png": {}, "cat/1.png": {"class": "cat"}, "dog/deep/2.png": {"class": "dog"}}
+    assert list(said(list_source(SourceConfig(str(tmp_path)), tmp_path)).values()) == [{}, {}, {}]
+
+
+def cifar(folder: Path, labels: int, name: str, count: int = 3) -> np.ndarray:
+    pictures = np.random.default_rng(labels).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    heads = np.arange(count * labels, dtype=np.uint8).reshape(count, labels)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(np.concatenate([heads, pictures.reshape(count, -1)], axis=1).tobytes())
+    return pictures.transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cifar_10_as_it_is_distributed(tmp_path: Path, packed: bool) -> None:
+    root = tmp_path / "cifar-10-batches-bin"
+    pictures = cifar(root, 1, "data_batch_2.bin")
+    (root / "batches.meta.txt").write_text("airplane\nautomobile\n\n")
+    (root / "readme.html").write_text("<html>")
+    source = root
+    if packed:
+        source = tmp_path / "cifar-10-binary.tar.gz"
+        with tarfile.open(source, "w:gz") as archive:
+            archive.add(root, root.name)
+    listing = list_source(SourceConfig(source.name), tmp_path)
+    assert [json.loads(entry.attributes)["class"] for entry in listing.entries] == ["airplane", "automobile", "2"]
+    assert all(np.array_equal(decode(read(e)), p) for e, p in zip(listing.entries, pictures, strict=True))
+    assert listing.entries[1].name.endswith("data_batch_2.bin/00001.png")
+    assert [entry.name.split("/")[-1] for entry in listing.aside] == ["batches.meta.txt"]
+
+
+def test_cifar_100_has_two_labels(tmp_path: Path) -> None:
+    pictures = cifar(tmp_path, 2, "test.bin", count=2)
+    (tmp_path / "fine_label_names.txt").write_text("a\nb\nc\nd\n")
+    listing = list_source(SourceConfig(str(tmp_path), "cifar"), tmp_path)
+    assert [json.loads(entry.attributes) for entry in listing.entries] == [
+        {"superclass": "0", "class": "b"},
+        {"superclass": "2", "class": "d"},
+    ]
+    assert np.array_equal(decode(read(listing.entries[1])), pictures[1])
+
+
+def test_pickles_are_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
+    for layout in ("auto", "cifar"):
+        with pytest.raises(ValueError, match="binary version"):
+            list_source(SourceConfig(str(tmp_path), layout), tmp_path)
+
+
+def test_damaged_batches_say_so(tmp_path: Path) -> None:
+    (tmp_path / "data_batch_1.bin").write_bytes(b"x" * 4000)
+    with pytest.raises(ValueError, match="not whole records"):
+        list_source(SourceConfig(str(tmp_path)), tmp_path)
+
+
+def coco(folder: Path, **changes: object) -> None:
+    put(folder, "train2017/1.jpg", "train2017/2.jpg", "train2017/not-annotated.jpg")
+    content = {
+        "images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": c} for c in (7, 3, 7)],
+        "categories": [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}],
+    }
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content | changes))
+
+
+def test_coco(tmp_path: Path) -> None:
+    coco(tmp_path)
+    assert said(list_source(SourceConfig(str(tmp_path)), tmp_path)) == {
+        "train2017/1.jpg": {"categories": ["cat", "dog"]},
+        "train2017/2.jpg": {"categories": []},
+        "train2017/not-annotated.jpg": {},
+    }
+
+
+def test_annotations_that_are_none_say_so(tmp_path: Path) -> None:
+    coco(tmp_path, annotations=[{"image_id": 99, "category_id": 3}])
+    with pytest.raises(ValueError, match="not a COCO annotation file"):
+        list_source(SourceConfig(str(tmp_path)), tmp_path)
+    with pytest.raises(ValueError, match="no COCO annotations"):
+        list_source(SourceConfig(str(tmp_path / "train2017"), "coco"), tmp_path)
+
+
+def test_attributes_from_csv(tmp_path: Path) -> None:
+    put(tmp_path, "p/a.png", "p/b.png", "p/c.png")
+    (tmp_path / "said.csv").write_text('\ufefffile,year,"title, long"\na.png,1880,"x ""y"""\np/b.png,1890,\n')
+    found = said(list_source(SourceConfig(".", "imagefolder", "said.csv"), tmp_path))
+    assert found == {
+        "p/a.png": {"class": "p", "year": "1880", "title, long": 'x "y"'},
+        "p/b.png": {"class": "p", "year": "1890", "title, long": ""},
+        "p/c.png": {"class": "p"},
+    }
+
+
+def test_attributes_from_celeba(tmp_path: Path) -> None:
+    put(tmp_path, "1.png", "2.png")
+    (tmp_path / "list_attr.txt").write_text("2\nSmiling Young\n1.png  1 -1\n2.png -1  1\n")
+    found = said(list_source(SourceConfig(".", attributes="list_attr.txt"), tmp_path))
+    assert found == {"1.png": {"Smiling": True, "Young": False}, "2.png": {"Smiling": False, "Young": True}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("file,a\nx.png,1,2\n", "line 2: 3 cells"),
+        ("file,a\nx.png,1\n", "none of the pictures"),
+        ("1\nA B\nx 1\n", "line 3"),
+    ],
+)
+def test_attribute_files_that_do_not_fit(tmp_path: Path, text: str, reason: str) -> None:
+    put(tmp_path, "1.png")
+    (tmp_path / "said.csv").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+    with pytest.raises(FileNotFoundError):
+        list_source(SourceConfig(".", attributes="gone.csv"), tmp_path)
+    (tmp_path / "said.csv").write_bytes(io.BytesIO(b"a\xff,b\n").getvalue())
+    with pytest.raises(ValueError, match="UTF-8"):
+        list_source(SourceConfig(".", attributes="said.csv"), tmp_path)

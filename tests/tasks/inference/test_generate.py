@@ -1,0 +1,197 @@
+"""Generate on a real cluster: each picture is a function of the seed and its index, and what is there is kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
+from atelier.models import artifact
+from atelier.models.card import ModelIdentity, identify
+from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.methods.dcgan import Dcgan, DcganConfig
+from atelier.tasks.images import provenance
+from atelier.tasks.images.codec import decode, encode
+from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, generate, name
+from atelier.tasks.runtime.progress import Progress
+
+CONFIG = DcganConfig(size_px=16, noise=8, filters=4, discriminator_filters=4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    artifact.save(folder, CONFIG, Dcgan.build_generator(CONFIG, None), {"dataset": "d"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def identity(model: Path) -> ModelIdentity:
+    return identify(model, "style-model", "v1.0.0")
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, model: Path, identity: ModelIdentity, ray_cluster: None
+) -> tuple[Path, GenerateSummary, list[Progress]]:
+    """Eleven pictures: more than a batch, less than two."""
+    folder = tmp_path_factory.mktemp("made") / "new" / "faces"
+    seen: list[Progress] = []
+    config = GenerateConfig(count=11, seed=5, truncation=0.8, interpolate=4)
+    return folder, generate(config, folder, model, identity, seen.append, connect=lambda: None), seen
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def never() -> None:
+    raise AssertionError("there was nothing to do")
+
+
+def test_there_are_pictures_a_grid_and_strips(made: tuple[Path, GenerateSummary, list[Progress]]) -> None:
+    folder, summary, seen = made
+    assert set(contents(folder)) == {name(index) for index in range(11)} | {GRID, STRIPS}
+    assert (summary.count, summary.made, summary.grid, summary.strips) == (11, 11, folder / GRID, folder / STRIPS)
+    assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 11, 11)
+    pictures = [decode(contents(folder)[name(index)]) for index in range(11)]
+    assert all(picture.shape == (16, 16, 3) for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == 11
+    with Image.open(folder / GRID) as grid, Image.open(folder / STRIPS) as strips:
+        assert grid.width == 4 + 4 * 20
+        assert grid.height == 4 + 3 * 20
+        assert strips.height == 4 + 5 * 20, "from 0 to 1, from 2 to 3 …: five pairs"
+
+
+def test_every_file_tells_its_lineage(
+    made: tuple[Path, GenerateSummary, list[Progress]], identity: ModelIdentity
+) -> None:
+    folder, _, _ = made
+    for file, parameters in (
+        (name(3), {"seed": 5, "truncation": 0.8, "index": 3}),
+        (GRID, {"seed": 5, "truncation": 0.8, "pictures": 11}),
+        (STRIPS, {"seed": 5, "truncation": 0.8, "pictures": 11, "interpolate": 4}),
+    ):
+        found = provenance.read((folder / file).read_bytes())
+        assert found is not None
+        assert (found.model, found.parameters, found.input_sha256) == (identity, parameters, "")
+    assert b"/trainedAlgorithmicMedia" in (folder / name(0)).read_bytes(), "it was made from no picture"
+
+
+def test_a_strip_begins_and_ends_with_its_pictures(made: tuple[Path, GenerateSummary, list[Progress]]) -> None:
+    folder, _, _ = made
+    strips = decode((folder / STRIPS).read_bytes())
+    left = strips.shape[1] - 4 * 20
+    for row, (first, last) in enumerate([(0, 1), (2, 3)]):
+        for column, index in ((0, first), (3, last)):
+            cell = strips[4 + 20 * row : 20 + 20 * row, left + 20 * column : left + 20 * column + 16].astype(int)
+            picture = decode((folder / name(index)).read_bytes()).astype(int)
+            assert np.abs(cell - picture).max() <= 1
+
+
+def test_a_second_run_does_nothing_and_does_not_connect(
+    made: tuple[Path, GenerateSummary, list[Progress]], model: Path, identity: ModelIdentity
+) -> None:
+    folder, _, _ = made
+    before = contents(folder)
+    config = GenerateConfig(count=11, seed=5, truncation=0.8, interpolate=4)
+    summary = generate(config, folder, model, identity, connect=never)
+    assert summary.made == 0
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pictures_do_not_depend_on_how_many_there_are_or_what_was_lost(
+    made: tuple[Path, GenerateSummary, list[Progress]], tmp_path: Path, model: Path, identity: ModelIdentity
+) -> None:
+    folder, _, _ = made
+    expected = {file: data for file, data in contents(folder).items() if file not in (GRID, STRIPS)}
+    config = GenerateConfig(count=3, seed=5, truncation=0.8)
+    generate(config, tmp_path, model, identity, connect=lambda: None)
+    few = contents(tmp_path)
+    assert {file: few[file] for file in few if file != GRID} == {name(i): expected[name(i)] for i in range(3)}
+    # interrupted: some are there, of both batches
+    (tmp_path / name(1)).unlink()
+    (tmp_path / name(9)).write_bytes(expected[name(9)])
+    summary = generate(replace(config, count=11), tmp_path, model, identity, connect=lambda: None)
+    assert summary.made == 11 - 3
+    assert {file: data for file, data in contents(tmp_path).items() if file != GRID} == expected
+    assert contents(tmp_path)[GRID] == contents(folder)[GRID], "the sheet follows the pictures"
+    assert BATCH < 11 < 2 * BATCH
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_other_seeds_and_truncations_give_other_pictures(
+    made: tuple[Path, GenerateSummary, list[Progress]], tmp_path: Path, model: Path, identity: ModelIdentity
+) -> None:
+    folder, _, _ = made
+    seen = {decode((folder / name(0)).read_bytes()).tobytes()}
+    for part, config in (
+        ("seed", GenerateConfig(1, 6, 0.8)), ("all", GenerateConfig(1, 5)), ("less", GenerateConfig(1, 5, 0.1)),
+    ):  # fmt: skip
+        generate(config, tmp_path / part, model, identity, connect=lambda: None)
+        seen.add(decode((tmp_path / part / name(0)).read_bytes()).tobytes())
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("other", ["foreign", "seed", "damaged"])
+def test_other_files_are_not_overwritten(
+    made: tuple[Path, GenerateSummary, list[Progress]], tmp_path: Path, model: Path, identity: ModelIdentity, other: str
+) -> None:
+    folder, _, _ = made
+    data = {
+        "foreign": encode(np.zeros((8, 8, 3), np.uint8), "png"),
+        "seed": (folder / name(1)).read_bytes(),
+        "damaged": b"no picture",
+    }[other]
+    (tmp_path / name(2)).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name(2)} is another picture than the one to be made: choose another dest"):
+        generate(GenerateConfig(count=4, seed=5, truncation=0.8), tmp_path, model, identity, connect=never)
+    assert contents(tmp_path) == {name(2): data}
+
+
+def test_a_model_that_paints_is_told_in_one_line(tmp_path: Path) -> None:
+    config = CpganConfig(filters=4, width=8, blocks=1)
+    artifact.save(tmp_path / "model", config, Cpgan.build_generator(config, None), {})
+    identity = identify(tmp_path / "model", "style-model", "v1.0.0")
+    said = "style-model@v1.0.0 was trained by cpgan, which paints .* use `atelier stylize`"
+    with pytest.raises(ValueError, match=said) as raised:
+        generate(GenerateConfig(), tmp_path / "out", tmp_path / "model", identity, connect=never)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_damaged_model_is_told_in_one_line(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_bytes((model / "model.json").read_bytes())
+    save_file({"other": np.zeros(3, np.float32)}, tmp_path / "model" / "generator.safetensors")
+    identity = identify(tmp_path / "model", "m", "")
+    with pytest.raises(ValueError, match="does not hold the network") as raised:
+        generate(GenerateConfig(count=1), tmp_path / "out", tmp_path / "model", identity, connect=lambda: None)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"count": 0}, "--count must be between 1 and 1,000,000, not 0"),
+        ({"seed": -1}, "--seed must not be below 0"),
+        ({"truncation": 0.0}, "--truncation must be above 0"),
+        ({"interpolate": 1}, "--interpolate must be between 2 and 64"),
+        ({"interpolate": 4, "count": 1}, "--count must be 2 at least"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(values: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        GenerateConfig(**values)
+
+
+def test_a_destination_that_is_a_file(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="is a file: choose a folder"):
+        generate(GenerateConfig(), tmp_path / "file", model, identity, connect=never)

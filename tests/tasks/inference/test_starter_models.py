@@ -1,0 +1,35 @@
+"""Every model that comes with the package loads, paints, is small, and says what it was made from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from atelier.models import artifact
+from atelier.tasks.inference.starter_models import FOLDER, starter, starters
+
+
+def test_there_are_some_and_all_are_whole() -> None:
+    found = starters()
+    assert {"starter/any-style", "starter/monet", "starter/storm"} <= {one.name for one in found}
+    assert {one.folder for one in found} == {path for path in FOLDER.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in FOLDER.glob("*/model.json")), ids=lambda f: f.name)
+def test_a_starter_paints_is_small_and_has_a_card(folder: Path) -> None:
+    assert (folder / "generator.safetensors").stat().st_size < 3_100_000
+    card = (folder / "CARD.md").read_text(encoding="utf-8")
+    assert card.startswith("# ")
+    for heading in ("## Trained on", "## Measured", "## Limits"):
+        assert heading in card
+    picture = torch.randint(0, 256, (1, 3, 60, 85), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    painted = artifact.load(folder).painter()(picture)
+    assert painted.shape == picture.shape
+    assert (painted.float() - picture.float()).abs().mean() > 5
+
+
+def test_names_are_found_or_refused() -> None:
+    assert starter("starter/monet") == FOLDER / "monet"
+    assert starter("style-model@prod") is None
+    with pytest.raises(ValueError, match=r"there is no model 'starter/mone': the package has .*starter/monet"):
+        starter("starter/mone")

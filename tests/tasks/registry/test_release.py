@@ -1,0 +1,142 @@
+"""The registry through real git, DVC and GTO: one entry for each model, versions that stay, a stage that moves."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from atelier.tasks.evaluation.gate import GateConfig
+from atelier.tasks.registry import promotion, release, resolve, tags
+from atelier.tasks.runtime.processes import dvc, git
+from atelier.tasks.workspace.create import init
+from atelier.tasks.workspace.layout import Workspace
+
+PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {seed: 0}\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace, _ = init(tmp_path_factory.mktemp("made") / "studio", PARAMS)
+    workspace.sources_lock.write_text("pictures\n")
+    workspace.start_lock.write_text("scratch\n")
+    return workspace
+
+
+@pytest.fixture
+def workspace(made: Workspace, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(made.root, tmp_path / "studio", symlinks=True)))
+
+
+def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
+    """What the stages would write, committed through DVC itself."""
+    outputs = {
+        workspace.dataset / "dataset.json": "{}",
+        workspace.augmented / "dataset.json": "{}",
+        workspace.model / "generator.safetensors": weights,
+        workspace.model / "model.json": json.dumps({"dataset": "d1"}),
+        workspace.training_logs / "metrics.json": "{}",
+        workspace.evaluation_pictures / "ssim.csv": "image,ssim\n",
+        workspace.evaluation: json.dumps(
+            {
+                "dataset": "d1", "size_px": 128, "kid": {"metric": "kid_inception", "ratio": kid},
+                "style": {"encoder": "inception", "ratio": 0.4}, "ssim": {"mean": 0.6},
+                "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0},
+            }
+        ),
+    }  # fmt: skip
+    for path, text in outputs.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    dvc(workspace.root, "commit", "--force", "--quiet")
+
+
+def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
+    with pytest.raises(FileNotFoundError, match="atelier retrain"):
+        promotion.release(workspace, GateConfig(), None)
+    with pytest.raises(ValueError, match="no version of style-model is prod yet"):
+        resolve.resolve(workspace, "style-model@prod")
+    paint(workspace, "one")
+    first = promotion.release(workspace, GateConfig(), None)
+    assert (first.version, first.previous, first.decision, first.new) == ("v1.0.0", None, "promoted", True)
+    tags = git(workspace.root, "tag")
+    again = promotion.release(workspace, GateConfig(), None)
+    assert (again.version, again.decision, again.new) == ("v1.0.0", "prod already", False)
+    assert git(workspace.root, "tag") == tags
+    (entry,) = tags.list_versions(workspace)
+    assert (entry.stage, entry.dataset, entry.passed) == ("prod", "d1", True)
+    assert entry.headline == "KID ratio 0.5, style ratio 0.4, SSIM 0.6"
+    assert git(workspace.root, "status", "--porcelain") == ""
+
+
+def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    promotion.release(workspace, GateConfig(), None)
+    paint(workspace, "two", kid=0.7)
+    refused = promotion.release(workspace, GateConfig(), None)
+    assert (refused.version, refused.decision) == ("v1.1.0", "refused")
+    assert promotion.release(workspace, GateConfig(max_kid_ratio=0.9), None).decision == "refused"
+    assert resolve.resolve(workspace, "style-model@prod").version == "v1.0.0"
+    promotion.promote(workspace, "v1.1.0", reason="I like it")
+    assert resolve.resolve(workspace, "style-model@prod").version == "v1.1.0"
+
+
+def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace) -> None:
+    for weights, kid in (("one", 0.5), ("two", 0.45)):
+        paint(workspace, weights, kid)
+        assert promotion.release(workspace, GateConfig(), None).decision == "promoted"
+    promotion.promote(workspace, "v1.0.0", reason="softer skies")
+    rolled = promotion.release(workspace, GateConfig(), None)
+    assert (rolled.version, rolled.decision, rolled.new) == ("v1.1.0", "registered", False)
+    for version, weights in (("prod", "one"), ("v1.1.0", "two"), ("v1.0.0", "one")):
+        model = resolve.resolve(workspace, f"style-model@{version}")
+        assert (model.path / "generator.safetensors").read_text() == weights
+        assert model.dataset == "d1"
+    assert sorted(p.name for p in (workspace.models / "style-model").iterdir()) == ["v1.0.0", "v1.1.0"]
+    with pytest.raises(ValueError, match=r"no version 'v9\.0\.0'.*v1\.1\.0, v1\.0\.0"):
+        promotion.promote(workspace, "v9.0.0", reason="")
+    with pytest.raises(ValueError, match="names no model"):
+        resolve.resolve(workspace, "model@prod")
+
+
+def test_killed_between_registering_and_promoting_it_is_promoted_next_time(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    assert release.enter(workspace, workspace, GateConfig(), None).decision == "passed"
+    assert tags.list_versions(workspace)[0].stage is None
+    found = promotion.release(workspace, GateConfig(), None)
+    assert (found.decision, found.new) == ("promoted", False)
+
+
+def test_what_needs_approval_is_promoted_by_a_person_only(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    manual = GateConfig(mode="manual")
+    assert promotion.release(workspace, manual, None).decision == "awaiting approval"
+    assert promotion.release(workspace, GateConfig(), None).decision == "awaiting approval"
+    assert [v.version for v in promotion.waiting(workspace)] == ["v1.0.0"]
+    promotion.promote(workspace, "v1.0.0", reason="I like it")
+    assert promotion.waiting(workspace) == []
+    assert promotion.release(workspace, GateConfig(), None).decision == "prod already"
+
+
+def test_what_passed_by_itself_waits_too_where_the_gate_is_manual_by_now(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    assert release.enter(workspace, workspace, GateConfig(), None).decision == "passed"
+    assert promotion.release(workspace, GateConfig(mode="manual"), None).decision == "awaiting approval"
+    assert [v.version for v in promotion.waiting(workspace)] == ["v1.0.0"]
+    assert promotion.release(workspace, GateConfig(), None).decision == "promoted"
+
+
+def test_dry_registers_nothing(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    assert promotion.release(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"
+    assert promotion.release(workspace, GateConfig(mode="dry", max_kid_ratio=0.1), None).decision == "would be refused"
+    assert tags.list_versions(workspace) == []
+
+
+def test_bytes_that_are_not_there_leave_no_folder(workspace: Workspace) -> None:
+    paint(workspace, "one")
+    promotion.release(workspace, GateConfig(), None)
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    with pytest.raises(RuntimeError, match="there is no remote"):
+        resolve.resolve(workspace, "style-model@prod")
+    assert list((workspace.models / "style-model").iterdir()) == []

@@ -1,0 +1,94 @@
+"""A Ray head of our own: only this machine reaches it, only with the token, and nothing of it is left."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from atelier.tasks.runtime import cluster, ray_head
+
+# a driver in a process of its own: this one is connected to the tests' shared cluster
+DRIVER = """
+import os
+import sys
+from pathlib import Path
+from atelier.tasks.runtime import cluster
+if "early" in sys.argv:
+    import ray
+connection = cluster.connect(sys.argv[1], Path(sys.argv[2]))
+print(connection.address, connection.cpus, *cluster.preflight(Path(sys.argv[3])))
+import ray
+print(ray.get(ray.remote(os.getenv).remote("GOMP_SPINCOUNT")))
+"""
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[ray_head.RayHead]:
+    with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as folder:
+        started = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=2, first_port=24001, with_me=True)
+        ray_head.await_head(started)
+        yield started
+        everything = [p for p in psutil.process_iter() if p.pid and _session(p.pid) == started.pid]
+        assert len(everything) > 3
+        ray_head.stop(started)
+        assert [p for p in everything if p.is_running()] == []
+        assert list(Path(folder).iterdir()) == []
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+@pytest.mark.parametrize("imported", ["early", "late"])
+def test_a_driver_with_the_token_gets_in(head: ray_head.RayHead, tmp_path: Path, imported: str) -> None:
+    command = [sys.executable, "-c", DRIVER, head.address, head.token, str(tmp_path), imported]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    assert done.stdout.split() == [head.address, "2", "127.0.0.1", "10000"], done.stderr
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow  # Ray tries for twenty seconds
+def test_a_driver_with_another_token_does_not(head: ray_head.RayHead, tmp_path: Path) -> None:
+    wrong = tmp_path / "token"
+    wrong.write_text("0" * 64)
+    command = [sys.executable, "-c", DRIVER, head.address, str(wrong), str(tmp_path), "late"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    assert "does not let us in" in done.stderr.splitlines()[-1]
+
+
+def test_only_this_machine_reaches_it(head: ray_head.RayHead) -> None:
+    assert stat.S_IMODE(Path(head.token).stat().st_mode) == 0o600
+    for process in psutil.process_iter():
+        if _session(process.pid) == head.pid:
+            for connection in process.net_connections(kind="inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    assert connection.laddr.ip in ("127.0.0.1", "::ffff:127.0.0.1"), process.cmdline()
+
+
+def test_what_does_not_answer_is_told_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(ConnectionError, match=f"127.0.0.1:{port}.*unset RAY_ADDRESS"):
+            cluster.probe(f"127.0.0.1:{port}")
+        unused.listen()  # and never says a word
+        with pytest.raises(ConnectionError, match=f"127.0.0.1:{port}"):
+            cluster.probe(f"127.0.0.1:{port}")
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        cluster.probe("auto")
+
+
+def test_a_head_whose_folder_is_too_deep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="40 characters"):
+        ray_head.start_head(tmp_path, tmp_path / ("x" * 40))

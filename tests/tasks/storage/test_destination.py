@@ -1,0 +1,107 @@
+"""Destinations: what a failing disk or a killed process leaves behind, and what it does not."""
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atelier.tasks.storage.local_folder import LocalFolder
+from atelier.tasks.storage.open_destination import at
+
+
+def _failing(step: str, code: int) -> type[LocalFolder]:
+    """A folder on a disk that fails at one step of a commit."""
+
+    def fail(self: LocalFolder, *_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return type("Failing", (LocalFolder,), {step: fail})
+
+
+@pytest.mark.parametrize("step", ["_fill", "_rename"])
+def test_a_commit_that_fails_leaves_what_was_there(tmp_path: Path, step: str) -> None:
+    LocalFolder(tmp_path).write("a/b", b"before")
+    with pytest.raises(OSError, match="Input/output error"):
+        _failing(step, errno.EIO)(tmp_path).commit("a/b", b"after", "1")
+    assert LocalFolder(tmp_path).read("a/b") == b"before"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_commit_whose_name_cannot_be_made_durable_is_not_silent(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        _failing("_sync_folder", errno.EIO)(tmp_path).write("b", b"after")
+
+
+def test_a_target_that_is_a_folder_keeps_no_temporary(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        LocalFolder(tmp_path).commit("a", b"x", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.write("sub/picture.png", b"x")
+    for name in ("sub/.atelier-3-abc-0.tmp", ".atelier-3-abc-0.tmp", "sub/.atelier.tmp", "other/.atelier-3-abc-0.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    assert folder.remove_leftovers(["", "sub", "gone"]) == 2
+    assert folder.remove_leftovers() == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".atelier.tmp", "other", "picture.png", "sub"]
+
+
+def test_files_by_their_names(tmp_path: Path) -> None:
+    folder = at(tmp_path / "a" / "b")
+    assert folder.names() == []
+    folder.make()
+    folder.write("x/y.png", b"123")
+    (folder / "x").note("z", b"1")
+    assert (folder / "x").names() == ["y.png", "z"]
+    assert folder.sizes(["x/y.png", "none", "x/z", "x/none"]) == [3, -1, 1, -1]
+    folder.remove(["x/y.png", "none", "x/none"])
+    assert (folder / "x").names() == ["z"]
+    with pytest.raises(FileNotFoundError):
+        folder.read("x/y.png")
+
+
+def test_urls_of_other_schemes_are_no_destination() -> None:
+    for url, reason in (("ftp://host/a", "scheme ftp"), ("simplecache::s3://b/c", "chained"), ("s3://", "bucket")):
+        with pytest.raises(ValueError, match=reason):
+            at(url)
+
+
+def _hold(path: Path, held: Any) -> None:
+    with LocalFolder(path).lock("books/lock"):
+        held.set()
+        multiprocessing.Event().wait()
+
+
+def test_the_lock_refuses_a_second_process_and_ends_with_a_killed_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, held))
+    holder.start()
+    lock: Callable[[], Any] = lambda: LocalFolder(tmp_path).lock("books/lock")  # noqa: E731
+    try:
+        assert held.wait(60)
+        with pytest.raises(BlockingIOError), lock():
+            pass
+    finally:
+        holder.kill()
+        holder.join()
+    with lock() as still:
+        assert still()
+
+
+def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
+    folder = LocalFolder(small_disk)
+    folder.write("a", b"before")
+    with pytest.raises(OSError, match="No space left"):
+        folder.commit("a", bytes(2 * 2**20), "1")
+    assert folder.names() == ["a"]
+    assert folder.read("a") == b"before"
+    folder.write("b", bytes(2**19))  # the space is free again

@@ -1,0 +1,90 @@
+"""Workspaces: found from below, made complete or not at all, locked against a second process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atelier.tasks.runtime.processes import git
+from atelier.tasks.workspace.create import init
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
+
+PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {seed: 0}\n"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made, fresh = init(tmp_path_factory.mktemp("made") / "studio", PARAMS)
+    assert fresh
+    return made
+
+
+def test_init_makes_a_clean_commit_of_everything(workspace: Workspace) -> None:
+    assert git(workspace.root, "status", "--porcelain") == ""
+    tracked = git(workspace.root, "ls-files").split()
+    assert {"params.yaml", "dvc.yaml", "formats.yaml", ".gitignore", ".dvc/config"} <= set(tracked)
+    assert workspace.params.read_text() == PARAMS
+    assert [p.name for p in workspace.root.parent.iterdir()] == ["studio"], "no draft is left beside it"
+
+
+def test_init_leaves_a_workspace_as_it_is(workspace: Workspace) -> None:
+    again, fresh = init(workspace.root, "other: {}\n")
+    assert (again, fresh) == (workspace, False)
+    assert workspace.params.read_text() == PARAMS
+
+
+def test_init_refuses_a_folder_with_something_else(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(FileExistsError, match="is not empty and is no workspace"):
+        init(tmp_path, PARAMS)
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        init(tmp_path / "holiday.jpg", PARAMS)
+
+
+def test_init_inside_another_repository_has_its_own(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    inner, _ = init(tmp_path / "demo", PARAMS)
+    assert Path(git(inner.root, "rev-parse", "--show-toplevel").strip()) == inner.root
+    assert git(tmp_path, "diff", "--cached", "--name-only") == ""
+
+
+def test_init_works_without_any_git_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    workspace, _ = init(tmp_path / "studio", PARAMS)
+    assert git(workspace.root, "log", "--format=%an").strip() == "Atelier"
+
+
+def test_find_walks_upwards(workspace: Workspace, tmp_path: Path) -> None:
+    below = workspace.root / "stylized" / "deep"
+    below.mkdir(parents=True)
+    assert Workspace.find(below) == workspace
+    with pytest.raises(FileNotFoundError, match="atelier init"):
+        Workspace.find(tmp_path)
+
+
+def test_lock_names_its_holder_and_ends_with_it(workspace: Workspace) -> None:
+    holding = (
+        "import sys, time; from pathlib import Path\n"
+        "from atelier.tasks.workspace.layout import Workspace\n"
+        "from atelier.tasks.workspace.locks import lock\n"
+        "with lock(Workspace(Path(sys.argv[1])), 'train'):\n    print('held', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", holding, str(workspace.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match=rf"process {holder.pid}\)"), lock(workspace, "train"):
+            pass
+        with lock(workspace, "evaluate"):
+            pass
+        holder.kill()
+        holder.wait()
+        with lock(workspace, "train"):
+            pass
