@@ -15,6 +15,7 @@ from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import encode
 from atelier.tasks.images.provenance import Lineage
 
+BARE = {"format": 1, "method": "cpgan", "config": {}}
 MODEL = ModelIdentity("style-model", "v1.2.0", "cpgan", "d" * 64, "e" * 64)
 SOME = Lineage(MODEL, {"strength": 0.5, "plan": {"backend": "torch"}}, "a" * 64)
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -73,12 +74,12 @@ def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError, match="no model folder"):
         card.identify(tmp_path, "m", "")
     save_file({"w": np.zeros(3, np.float32)}, tmp_path / "generator.safetensors")
-    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan", "dataset": "d"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE | {"dataset": "d"}))
     identity = card.identify(tmp_path, "/home/someone/m", "")
     assert (identity.name, identity.method, identity.dataset) == ("m", "cpgan", "d")
     save_file({"w": np.ones(3, np.float32)}, tmp_path / "generator.safetensors")
     assert card.identify(tmp_path, "m", "").weights_sha256 != identity.weights_sha256
-    (tmp_path / "model.json").write_text(json.dumps({"method": "none"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE | {"method": "none"}))
     with pytest.raises(ValueError, match="method 'none' is unknown to this version"):
         card.identify(tmp_path, "m", "")
     (tmp_path / "model.json").write_text("[]")
@@ -92,7 +93,7 @@ def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None
 def test_cut_weights_are_told_without_loading_them(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     weights = tmp_path / "generator.safetensors"
     save_file({"w": np.zeros(3, np.float32)}, weights)
-    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE))
     weights.write_bytes(damage(weights.read_bytes()))
     with pytest.raises(ValueError, match=r"generator\.safetensors is damaged"):
         card.identify(tmp_path, "m", "")

@@ -91,7 +91,7 @@ def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color:
     assert bytes_for(10**8, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 100 * 10**8
     wide = tmp_path / "wide"
     wide.mkdir()
-    (wide / "model.json").write_text(json.dumps({"config": {"filters": 72}}))
+    (wide / "model.json").write_text(json.dumps({"format": 1, "method": "cpgan", "config": {"filters": 72}}))
     given = replace(order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22)), model=wide)
     assert bytes_for(10**8, given) == 3 * 100 * 10**8
 

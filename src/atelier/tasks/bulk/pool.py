@@ -1,6 +1,5 @@
 """The pool of stylists: tasks go out in blocks to Ray Data's actors, answers come back as blocks are done."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.messages import Order
 from atelier.tasks.bulk.split_workers import PaintBlock, open_block, without_network, write_block
@@ -205,7 +205,7 @@ def bytes_for(pixels: int, order: Order) -> int:
 
 def _width(model: Path) -> float:
     """How many times as many channels as the default generator one has, and so takes as much memory."""
-    filters: int = json.loads((model / "model.json").read_text())["config"].get("filters", 0)
+    filters: int = ModelCard.read(model).config.get("filters", 0)
     return max(1.0, filters / FILTERS)
 
 

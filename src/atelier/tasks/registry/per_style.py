@@ -4,11 +4,12 @@ All are trained with the same parameters; only the style differs. What one style
 training and its evaluation. A model that says it is what would be trained is not trained again.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from atelier.models.card import WEIGHTS, ModelCard
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.evaluation import evaluate
 from atelier.tasks.evaluation.gate import GateConfig
@@ -63,7 +64,7 @@ def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: 
     model = model_of(style)
     out, run = workspace.model_folder(model), workspace.style_runs / style
     facts = facts_of(config, read_card(workspace.augmented), initial)
-    if _said_by(out).items() >= facts.items():
+    if _trained_with(out).items() >= facts.items():
         return False
     train.train(
         config,
@@ -114,10 +115,10 @@ def forget(workspace: Workspace, style: str) -> None:
     progress.clear_file(workspace.style_runs / style)
 
 
-def _said_by(model: Path) -> dict[str, Any]:
-    """The facts of a finished model; none where there is no whole one."""
+def _trained_with(model: Path) -> Mapping[str, Any]:
+    """The facts of a finished training; none where there is no whole model."""
     try:
-        found = json.loads((model / "model.json").read_bytes())
+        card = ModelCard.read(model)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and (model / "generator.safetensors").is_file() else {}
+    return card.training if (model / WEIGHTS).is_file() else {}

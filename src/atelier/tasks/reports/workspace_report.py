@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
 from atelier.tasks.evaluation.metric_values import lookup
 from atelier.tasks.images.codec import BadImage, decode
@@ -63,7 +64,7 @@ def write_report(
         `out`.
     """
     root = workspace_root
-    model = read_object(root / "artifacts/style-model/model.json")
+    model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name
     sections = {
@@ -84,6 +85,14 @@ def write_report(
     version = " ".join(part for part in (release.version, release.stage and f"@{release.stage}") if part)
     write(out, page(name, version, _lead(model, metrics, release), sections))
     return out
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """The content of a model card, empty when it is missing or damaged."""
+    try:
+        return ModelCard.parse((folder / MODEL_CARD).read_bytes(), str(folder)).content
+    except (OSError, ValueError):
+        return {}
 
 
 def read_object(path: Path) -> dict[str, Any]:
