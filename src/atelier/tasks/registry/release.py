@@ -8,8 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from atelier.models.card import ModelCard
-from atelier.tasks.evaluation.gate import Contest, Decision, GateConfig, gate
-from atelier.tasks.evaluation.metric_values import Metrics
+from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
+from atelier.tasks.evaluation.metrics import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
 from atelier.tasks.registry.resolve import trains
 from atelier.tasks.registry.tags import (
@@ -58,7 +58,7 @@ def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version 
 
 
 def enter(
-    workspace: Workspace, made: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL
+    workspace: Workspace, made: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL
 ) -> Release:
     """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
 
@@ -69,7 +69,7 @@ def enter(
         workspace: whose registry it enters.
         made: where it was trained: the workspace or its night.
         config: the thresholds.
-        prod: what the contest with `prod` found.
+        prod: the paired comparison with `prod`.
         model: its name; its folder is one that DVC keeps.
 
     Raises:
