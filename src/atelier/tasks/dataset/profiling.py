@@ -82,7 +82,7 @@ def _look(dataset: Path, places: dict[str, str], report: Report) -> dict[str, np
     report(Progress("check", 0, len(places), "images"))
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1)
-        looks |= cluster.get(ready[0])
+        looks |= cluster.get_result(ready[0])
         report(Progress("check", len(looks), len(places), "images", images=len(looks)))
     return looks
 

@@ -77,7 +77,7 @@ def contest(
     report(Progress("contest", 0, len(work), "models"))
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1)
-        cluster.get(ready[0])  # its own error, where it has one
+        cluster.get_result(ready[0])  # its own error, where it has one
         report(Progress("contest", len(work) - len(waiting), len(work), "models"))
     kept = tuple(
         [
@@ -86,7 +86,9 @@ def contest(
         ]
         for part in (photos, paintings)
     )
-    found = cluster.get(contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), ruler, config))
+    found = cluster.get_result(
+        contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), ruler, config)
+    )
     results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, found.canaries, strict=True))
     columns = ("before", against, "candidate")
     sheet = encode(contact_sheet(found.pictures, (), columns, CELL_PX), "png") if found.pictures else None
