@@ -80,7 +80,7 @@ def evaluate(
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
-    write_plots(plots, rows, cluster.get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -126,7 +126,7 @@ def measure(
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]
-    measured, each = cluster.get(
+    measured, each = cluster.get_result(
         summarize.remote(
             [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, encoder, config.resamples, config.seed
         )
@@ -187,7 +187,7 @@ def measure_edits(
     ]
     _follow([done for _, done in edited], len(photos), report, "attributes")
     forget_classifiers(spec.cache, [spec.file])
-    found: dict[str, Any] = rounded(cluster.get(summarize.remote(by, [ref for ref, _ in edited])))
+    found: dict[str, Any] = rounded(cluster.get_result(summarize.remote(by, [ref for ref, _ in edited])))
     return found
 
 

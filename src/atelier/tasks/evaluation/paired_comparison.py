@@ -83,7 +83,7 @@ def compare_pair(
         ]
         for part in (photos, paintings)
     )
-    found = cluster.get(
+    found = cluster.get_result(
         contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), encoder, config)
     )
     results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, found.canaries, strict=True))

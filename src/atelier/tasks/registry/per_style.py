@@ -24,7 +24,7 @@ from atelier.tasks.training import train
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import facts_of
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.pipeline import keep
+from atelier.tasks.workspace.pipeline import track_folder
 
 
 def styles_of(card: Card, config: TrainConfig) -> list[str]:
@@ -100,7 +100,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
 def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
     """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
     model = model_of(style)
-    keep(workspace, workspace.model_folder(model))
+    track_folder(workspace, workspace.model_folder(model))
     prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
     return release(workspace, gate, prod, model)
 
