@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.card import ModelIdentity
+from atelier.models.configs import config_class
 from atelier.models.controls import check
 from atelier.tasks.bulk.inputs import Selection, listing, spread
 from atelier.tasks.bulk.job import Job
@@ -84,7 +85,7 @@ def dry_run(
         ValueError, RuntimeError: as `stylize`.
     """
     controls = wished(config, base)
-    check(identity.method, controls)
+    check(config_class(identity.method), controls)
     inputs = listing(list(sources), base, selection)
     job = Job(open_destination(destination))
     since = job.manifest().get("since", 1)

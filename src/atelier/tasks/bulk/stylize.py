@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.card import ModelIdentity
+from atelier.models.configs import config_class
 from atelier.models.controls import check
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import ALL, Selection, listing, spread
@@ -107,7 +108,7 @@ def stylize(
     target = open_destination(destination)
     where = [_apart(source, base, target) for source in sources]
     controls = wished(config, base)
-    check(identity.method, controls)
+    check(config_class(identity.method), controls)
     inputs = listing(sources, base, selection)
     with open_job(target) as job:
         parameters = _parameters(config) | controls.said()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelCard
-from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
@@ -79,7 +78,7 @@ def evaluate(
     measured |= measure_edits(config, dataset, model, photos, paintings, cache, report)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
-    names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
+    names = ("photograph", "stylized") if facts.kind != "generates" else (facts.content_domain, "generated")
     write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
