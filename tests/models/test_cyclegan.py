@@ -83,7 +83,7 @@ def test_spectral_norms_advance_once_a_turn() -> None:
     advance(discriminator)
     first, again = discriminator(x), discriminator(x)
     assert torch.equal(first, again)
-    for _ in range(50):
+    for _ in range(500):
         advance(discriminator)
     for layer in discriminator.body:
         if isinstance(layer, nn.Conv2d):

@@ -179,4 +179,4 @@ def test_two_workers_learn_the_same(tmp_path: Path) -> None:
 
 def test_its_config_is_plain_values(model: artifact.TrainedModel) -> None:
     assert model.config == CONFIG
-    assert json.loads(json.dumps(model.facts["config"]))["algorithm"] == "lbfgs"
+    assert json.loads(json.dumps(dict(model.card.config)))["algorithm"] == "lbfgs"

@@ -347,7 +347,7 @@ def test_messages_name_parameters_that_there_are(config: Any) -> None:
         assert named
         for path in named:
             section, *parts = path.split(".")
-            value = {dog._method: config, "loop": TRAINING}[section]
+            value = {config.name: config, "loop": TRAINING}[section]
             if parts[0] == "watchdog":
                 value, parts = WatchdogConfig(), parts[1:]
             for part in parts:
