@@ -6,7 +6,7 @@ SETUP := .venv/.installed
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo check lint test test-all coverage bench clean
 
 setup: $(SETUP)
 
@@ -24,6 +24,9 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 	$(BIN)/atelier retrain --workspace demo
 	$(BIN)/atelier stylize sample://photos demo/stylized --model style-model@prod --workspace demo
 	$(BIN)/atelier report --workspace demo
+
+check: lint  ## what to run before a commit: style, types and the quick tests, within a minute
+	$(BIN)/pytest $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not services"
 
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
