@@ -6,7 +6,7 @@ SETUP := .venv/.installed
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo test test-all bench lint docs clean
 
 setup: $(SETUP)
 
@@ -43,6 +43,10 @@ lint: $(SETUP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(SETUP)  ## the documentation, into site/index.html; every link is checked, nothing is fetched
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## stop what the demo started and delete what it made; keep the environment
 	-test -x $(BIN)/atelier && $(BIN)/atelier down
-	rm -rf demo .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo site .bench .mypy_cache .ruff_cache .pytest_cache
