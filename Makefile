@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+DOCS := .venv/.installed-docs
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -43,9 +44,12 @@ lint: $(SETUP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: $(SETUP)  ## the documentation, into site/index.html; every link is checked, nothing is fetched
+docs: $(DOCS)  ## the documentation, into site/index.html; every link is checked, nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(DOCS): $(SETUP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@touch $(DOCS)
 
 clean:  ## stop what the demo started and delete what it made; keep the environment
 	-test -x $(BIN)/atelier && $(BIN)/atelier down

@@ -1,7 +1,7 @@
 """What the documentation site takes from the code: commands, parameters, starter cards, and the two files at the root.
 
-A page asks for generated text by a line such as `<!-- generated: commands -->`. The text is made when the site is built,
-so it is always that of the code beside it.
+A page asks for generated text by a line such as `<!-- generated: commands -->`. The text is made when the site is
+built, so it is always that of the code beside it.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from typer.testing import CliRunner
 
 from atelier.flows.cli import app
 from atelier.flows.params import SECTIONS, Params
@@ -29,6 +30,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files of the repository's root that are pages of the site as well."""
     for page, name in AT_ROOT.items():
         text = (ROOT / name).read_text().replace("](docs/", "](")
+        for other, root_name in AT_ROOT.items():
+            text = text.replace(f"]({root_name})", f"]({other})")
         files.append(File.generated(config, page, content=text))
     return files
 
@@ -40,31 +43,26 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Every command with its arguments and options, from the command line's own help."""
-    yield from _command(typer.main.get_command(app), "atelier")
+    yield from _command(typer.main.get_command(app), ())
 
 
-def _command(command: Any, name: str) -> Iterator[str]:
+def _command(command: Any, name: tuple[str, ...]) -> Iterator[str]:
     if subcommands := getattr(command, "commands", None):
         for key, subcommand in subcommands.items():
-            yield from _command(subcommand, f"{name} {key}")
+            yield from _command(subcommand, (*name, key))
         return
-    yield f"## {name}\n\n{_text(command.help)}\n"
-    arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option"]
-    usage = " ".join([name, *(p.make_metavar(typer.Context(command)) for p in arguments), "[OPTIONS]" * bool(options)])
-    yield f"```text\n{usage.strip()}\n```\n"
+    shown = CliRunner().invoke(app, [*name, "--help"], prog_name="atelier").output
+    usage = " ".join(shown.partition("Usage:")[2].partition("\n\n")[0].split())
+    yield f"## atelier {' '.join(name)}\n\n{_text(command.help)}\n\n```text\n{usage}\n```\n"
     if command.epilog:
-        yield f"{_text(command.epilog).replace('Example: ', '**Example:** ')}\n"
-    rows = [(_parameter(p), _default(p), _text(p.help)) for p in (*arguments, *options)]
+        yield f"{_text(command.epilog).replace('Example:', '**Example:**')}\n"
+    rows = [(f"`{_name(one)}`", _default(one), _text(one.help)) for one in command.params]
     yield from _table(("name", "default", "meaning"), rows)
 
 
-def _parameter(parameter: Any) -> str:
-    """The name of an argument or option, and what it takes."""
-    if parameter.param_type_name == "argument":
-        return f"`{parameter.human_readable_name.upper()}`"
-    kind = "" if parameter.is_flag else f" {parameter.type.name.upper()}"
-    return ", ".join(f"`{name}{kind}`" for name in parameter.opts)
+def _name(parameter: Any) -> str:
+    """An option as it is written, an argument as the usage shows it."""
+    return str(parameter.opts[0] if parameter.param_type_name == "option" else parameter.name.upper())
 
 
 def _default(parameter: Any) -> str:
