@@ -55,7 +55,8 @@ def _command(command: Any, name: tuple[str, ...]) -> Iterator[str]:
     usage = " ".join(shown.partition("Usage:")[2].partition("\n\n")[0].split())
     yield f"## atelier {' '.join(name)}\n\n{_text(command.help)}\n\n```text\n{usage}\n```\n"
     if command.epilog:
-        yield f"{_text(command.epilog).replace('Example:', '**Example:**')}\n"
+        examples = command.epilog.removeprefix("Example: ").split(", or ")
+        yield "\n".join(["Example:\n", "```console", *(f"$ {example}" for example in examples), "```\n"])
     rows = [(f"`{_name(one)}`", _default(one), _text(one.help)) for one in command.params]
     yield from _table(("name", "default", "meaning"), rows)
 
