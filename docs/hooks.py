@@ -16,9 +16,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from typer.testing import CliRunner
 
-from atelier.flows.cli import app
-from atelier.flows.params import SECTIONS, Params
-from atelier.tasks.subscriptions import StylizeSection
+from atelier.flows.cli.app import app
+from atelier.flows.config.params import SECTIONS, Params
+from atelier.tasks.bulk.subscriptions import StylizeSection
 
 ROOT = Path(__file__).parent.parent
 AT_ROOT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
