@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -23,6 +23,7 @@ from atelier.tasks.bulk.subscriptions import StylizeSection
 ROOT = Path(__file__).parent.parent
 AT_ROOT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 MARK = re.compile(r"<!-- generated: (\w+) -->")
+COLUMNS = ("key", "default", "allowed", "meaning")
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 
 
@@ -84,12 +85,12 @@ def parameters() -> Iterator[str]:
             documentation = _text(type(params).__dict__[section].__doc__)
             yield f"## {section}\n\n{documentation}\n"
             plain = [field for field in dataclasses.fields(config) if not _is_block(getattr(config, field.name))]
-            yield from _table(("key", "default", "bounds", "meaning"), [_field(config, field, "") for field in plain])
+            yield from _table(COLUMNS, [_field(config, field, "") for field in plain])
             for field in dataclasses.fields(config):
                 block = getattr(config, field.name)
                 if _is_block(block):
                     yield f"### {section}.{field.name}\n\n{_text(field.metadata.get('description', ''))}\n"
-                    yield from _table(("key", "default", "bounds", "meaning"), list(_fields(block, "")))
+                    yield from _table(COLUMNS, list(_fields(block, "")))
 
 
 def _is_block(value: Any) -> bool:
@@ -108,8 +109,11 @@ def _fields(config: Any, prefix: str) -> Iterator[tuple[str, ...]]:
 
 
 def _field(config: Any, field: Any, prefix: str) -> tuple[str, ...]:
-    bounds = ", ".join(form.format(field.metadata[key]) for key, form in BOUNDS.items() if key in field.metadata)
-    return f"`{prefix}{field.name}`", _value(getattr(config, field.name)), bounds, _text(field.metadata["description"])
+    bounds = [form.format(field.metadata[key]) for key, form in BOUNDS.items() if key in field.metadata]
+    if get_origin(field.type) is Literal:
+        bounds += [f"`{choice}`" for choice in get_args(field.type)]
+    meaning = _text(field.metadata["description"])
+    return f"`{prefix}{field.name}`", _value(getattr(config, field.name)), ", ".join(bounds), meaning
 
 
 def _value(value: Any) -> str:
@@ -132,8 +136,8 @@ def cards() -> Iterator[str]:
 
 
 def _text(text: str | None) -> str:
-    """Words of help in one line, with nothing that Markdown would take for a tag or a cell."""
-    return " ".join((text or "").split()).replace("<", "&lt;").replace("|", "\\|")
+    """Words of help in one line, with nothing that Markdown would take for a tag, an attribute or a cell."""
+    return " ".join((text or "").split()).replace("<", "&lt;").replace("{", "&#123;").replace("|", "\\|")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
