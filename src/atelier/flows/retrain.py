@@ -115,9 +115,9 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
                 with story.step("check"):
                     story.looked(patient(check_data)(str(night.root)))
         with story.step("gate"):
-            prod_contest = patient(hold_against_prod)(str(night.root))
-            release = judge(str(night.root), prod_contest, dry)
-        story.judged(release, prod_contest)
+            comparison = patient(hold_against_prod)(str(night.root))
+            release = judge(str(night.root), comparison, dry)
+        story.judged(release, comparison)
         if dry or params.gate.mode == "dry":
             return
         if release.decision in (PASSED, KEPT, AWAITING) and params.retrain.push:

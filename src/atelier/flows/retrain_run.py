@@ -23,7 +23,7 @@ from atelier.flows.runs.cancellation import Cancelled, cancellable
 from atelier.flows.runs.notification import Event, tell
 from atelier.flows.runs.orphans import claim, reap
 from atelier.tasks.dataset import checks
-from atelier.tasks.evaluation.gate import Contest
+from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.registry.data_changes import Looked
 from atelier.tasks.registry.release import Release
 from atelier.tasks.runtime.errors import one_line
@@ -84,7 +84,7 @@ class Story:
         if problems := checks.problems(found.findings):
             raise Stopped("; ".join(problems))
 
-    def judged(self, release: Release, prod: Contest | None) -> None:
+    def judged(self, release: Release, prod: PairedComparison | None) -> None:
         """Say what the gate has decided, and how candidate and `prod` differ."""
         self.tell(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons

@@ -16,7 +16,7 @@ from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.progress import shown
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
-from atelier.tasks.evaluation.gate import Contest
+from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.registry import promotion, remotes, resolve, tags
 from atelier.tasks.registry.challenge import challenge
 from atelier.tasks.registry.data_changes import Looked, look
@@ -69,17 +69,17 @@ def check_data(root: str) -> Looked:
 
 
 @task(task_run_name="hold against prod", cache_policy=NO_CACHE)
-def hold_against_prod(root: str) -> Contest | None:
+def hold_against_prod(root: str) -> PairedComparison | None:
     """Measure candidate and `prod` on the same held-out pictures and on the canaries."""
     night = Workspace(Path(root))
     params = Params(night.params)
-    with shown("contest") as report:
+    with shown("compare with prod") as report:
         cache = night.private / "contest"
         return challenge(night.home, night, params.evaluate, params.gate, cache, report=report)
 
 
 @task(task_run_name="gate and register", cache_policy=NO_CACHE)
-def judge(root: str, prod: Contest | None, dry: bool) -> Release:
+def judge(root: str, prod: PairedComparison | None, dry: bool) -> Release:
     """Hold the model against the thresholds and against `prod`, and register it."""
     night = Workspace(Path(root))
     config = Params(night.params).gate
@@ -125,7 +125,7 @@ def restyle_subscribed(root: str, source: str, destination: str) -> str:
     )
 
 
-def _show_decision(release: Release, prod: Contest | None) -> None:
+def _show_decision(release: Release, prod: PairedComparison | None) -> None:
     reasons = "\n".join(f"- {reason}" for reason in release.reasons)
     create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
     if prod and prod.differences:

@@ -39,7 +39,7 @@ def datasets_show(
     as_json: JsonOption = False,
 ) -> None:
     """A version of the dataset: its domains, how many pictures each split has, and how it was made."""
-    from atelier.tasks.evaluation.metric_values import flat
+    from atelier.tasks.evaluation.metrics import flat
     from atelier.tasks.registry.dataset_versions import card_of, find_dataset
     from atelier.tasks.registry.dvc_objects import objects
 

@@ -184,21 +184,18 @@ def _run(
     report: Report,
 ) -> None:
     """Make what is missing, task by task."""
-    import ray
-
     batches = sorted({index // BATCH for index in missing})
     wanted = set(missing)
-    waiting = []
+    tasks = []
     for start in range(0, len(batches), TASK_BATCHES):
         lineages = [
             {index: _lineage(config, identity, index) for index in _of(batch) if index in wanted}
             for batch in batches[start : start + TASK_BATCHES]
         ]
-        waiting.append(_task(_make).remote(config, destination, model, lineages))
+        tasks.append(_task(_make).remote(config, destination, model, lineages))
     done = config.count - len(missing)
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
-        done += cluster.get(ready[0])
+    for made in cluster.finished(tasks):
+        done += made
         report(Progress("generate", done, config.count, "images"))
 
 

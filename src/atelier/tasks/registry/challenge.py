@@ -4,8 +4,8 @@ from pathlib import Path
 
 from atelier.models.card import read_facts
 from atelier.tasks.evaluation.canaries import canaries
-from atelier.tasks.evaluation.gate import Contest, GateConfig
-from atelier.tasks.evaluation.paired_comparison import contest
+from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
+from atelier.tasks.evaluation.paired_comparison import compare_pair
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.registry.release import known
 from atelier.tasks.registry.resolve import resolve
@@ -22,7 +22,7 @@ def challenge(
     cache: Path,
     model: str = MODEL,
     report: Report = silent,
-) -> Contest | None:
+) -> PairedComparison | None:
     """Hold a model that was trained against its `prod`; Ray must be connected.
 
     Args:
@@ -47,4 +47,4 @@ def challenge(
     candidate = made.model_folder(model)
     shown = canaries(gate.canary, workspace.root, made.dataset, read_facts(candidate).content_domain)
     folder = resolve(workspace, f"{model}@{prod.version}").path
-    return contest(config, made.dataset, candidate, folder, prod.version, shown, cache, report)
+    return compare_pair(config, made.dataset, candidate, folder, prod.version, shown, cache, report)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from atelier.tasks.evaluation.metric_values import flat
+from atelier.tasks.evaluation.metrics import flat
 from atelier.tasks.registry.dvc_objects import Objects, committed
 from atelier.tasks.registry.tags import Staging, Version, history, list_models, list_versions
 from atelier.tasks.runtime.processes import git

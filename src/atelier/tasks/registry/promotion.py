@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from atelier.tasks.evaluation.gate import Contest, GateConfig
+from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
 from atelier.tasks.registry.release import Release, enter
 from atelier.tasks.registry.resolve import find, resolve
 from atelier.tasks.registry.tags import (
@@ -22,7 +22,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
 
-def release(workspace: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL) -> Release:
+def release(workspace: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL) -> Release:
     """Commit, judge and register a model that was trained in the workspace, and make it `prod` if it passes.
 
     Arguments and errors as `enter`.

@@ -7,8 +7,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from atelier.tasks.evaluation.gate import Contest, Decision, GateConfig, gate
-from atelier.tasks.evaluation.metric_values import Metrics
+from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
+from atelier.tasks.evaluation.metrics import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
 from atelier.tasks.registry.resolve import trains
 from atelier.tasks.registry.tags import (
@@ -57,7 +57,7 @@ def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version 
 
 
 def enter(
-    workspace: Workspace, made: Workspace, config: GateConfig, prod: Contest | None, model: str = MODEL
+    workspace: Workspace, made: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL
 ) -> Release:
     """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
 
@@ -68,7 +68,7 @@ def enter(
         workspace: whose registry it enters.
         made: where it was trained: the workspace or its night.
         config: the thresholds.
-        prod: what the contest with `prod` found.
+        prod: the paired comparison with `prod`.
         model: its name; its folder is one that DVC keeps.
 
     Raises:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier.tasks.evaluation.metric_values import Metrics, value
+from atelier.tasks.evaluation.metrics import Metrics, value
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 

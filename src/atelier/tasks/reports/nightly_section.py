@@ -5,7 +5,7 @@ from html import escape
 
 from atelier.tasks.dataset.checks import HEADER, Finding, problems
 from atelier.tasks.dataset.checks import rows as finding_rows
-from atelier.tasks.evaluation.metric_values import value
+from atelier.tasks.evaluation.metrics import value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import details, facts, figure, rows

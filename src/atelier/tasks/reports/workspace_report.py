@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.tasks.dataset.shards import CARD, read_card
-from atelier.tasks.evaluation.metric_values import lookup
+from atelier.tasks.evaluation.metrics import lookup
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section

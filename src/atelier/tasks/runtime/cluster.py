@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -258,6 +258,16 @@ def get(ref: Any) -> Any:
         return ray.get(ref)
     except RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from error
+
+
+def finished(refs: Sequence[Any]) -> Iterator[Any]:
+    """Results of tasks, each as soon as it is there; a task that failed raises its own error."""
+    import ray
+
+    waiting = list(refs)
+    while waiting:
+        (ready,), waiting = ray.wait(waiting, num_returns=1)
+        yield get(ready)
 
 
 def _reread_settings() -> None:
