@@ -12,6 +12,7 @@ from atelier.models.card import ModelIdentity
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
 from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
@@ -130,16 +131,14 @@ def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:
     with use(say=say):
         from atelier.tasks.runtime import cluster
 
-        return dry_run(
-            job.sources,
-            job.destination,
-            job.model,
-            job.config,
-            job.identity,
-            connect=cluster.connect,
-            base=job.base,
-            selection=job.selection,
-        )
+        return dry_run(_request(job), connect=cluster.connect)
+
+
+def _request(job: Job) -> StylizeRequest:
+    rerun = Rerun(**asdict(job.again))
+    return StylizeRequest(
+        job.sources, job.destination, job.model, job.config, job.identity, job.base, job.selection, rerun
+    )
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
@@ -171,18 +170,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
             claim()
             try:
                 with cancellable(), shown("stylize", quiet=quiet) as report:
-                    summary = stylize(
-                        job.sources,
-                        job.destination,
-                        job.model,
-                        job.config,
-                        job.identity,
-                        report,
-                        connect=cluster.connect,
-                        base=job.base,
-                        selection=job.selection,
-                        **asdict(job.again),
-                    )
+                    summary = stylize(_request(job), report, connect=cluster.connect)
             except Cancelled:
                 return states.Cancelled(message=CONTINUE)
             counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
