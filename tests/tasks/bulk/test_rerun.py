@@ -250,7 +250,8 @@ def test_a_job_that_an_earlier_version_began_continues(tmp_path: Path, tiny_mode
     inputs = list_inputs(["in"], tmp_path)
     state = tmp_path / "out/_atelier"
     (state / "ledger").mkdir(parents=True)
-    (state / "job.json").write_text(BEGUN % ("d" * 64, weights_sha256(tiny_model), torch.__version__, tmp_path / "in"))
+    manifest = BEGUN % ("d" * 64, weights_sha256(tiny_model), torch.__version__, tmp_path / "in")
+    (state / "job.json").write_text(manifest)
     names = pa.table({"input": ["a.png", "b.png"], "output": ["a.png", "planned/b.png"]})
     pq.write_table(names.replace_schema_metadata({"format": "png"}), state / "names.parquet")
     texts = {"input": "a.png", "output": "a.png", "state": "done", "stage": "", "reason": ""}
