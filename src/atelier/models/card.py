@@ -93,7 +93,7 @@ class Facts:
 
     @property
     def kind(self) -> dict[str, str]:
-        """What the model does where it does not paint one domain in the style of another: see `gate.KINDS`."""
+        """What the model does where it does not paint one domain in the style of another: see `gate.NOT_APPLICABLE`."""
         if self.method in GENERATING:
             return {"kind": "generates"}
         return {"kind": "edits"} if self.content_domain == self.style_domain else {}
