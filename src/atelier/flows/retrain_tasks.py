@@ -46,23 +46,23 @@ class Patience:
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether the same again may end better: bad parameters and a training that diverged do not."""
     error = state.result(raise_on_failure=False)
-    return error.again if isinstance(error, StageFailed) else not isinstance(error, ValueError)
+    return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError)
 
 
 @task(task_run_name="open the night", cache_policy=NO_CACHE)
 def open_night(root: str) -> str:
     """The worktree that the night works in."""
-    return str(worktree.open_night(Workspace(Path(root))).root)
+    return str(worktree.open_worktree(Workspace(Path(root))).root)
 
 
 @task(task_run_name="check the data", cache_policy=NO_CACHE)
 def check_data(root: str) -> Looked:
     """Hold the new dataset against the limits, and against the one that `prod` was trained on."""
     night = Workspace(Path(root))
-    prod = tags.current(tags.list_versions(night.home))
+    prod = tags.current(tags.list_versions(night.main))
     with shown("check") as report:
-        sheet = run_record.folder(night) / run_record.CAME
-        found = look(night.home, night, prod, Params(night.params).checks, sheet, report)
+        sheet = run_record.folder(night) / run_record.DATA_SHEET
+        found = look(night.main, night, prod, Params(night.params).checks, sheet, report)
     picture_artifact("data", sheet, "Pictures that came and went")
     create_markdown_artifact(checks.markdown(found.findings), key="data-checks")
     return found
@@ -75,7 +75,7 @@ def hold_against_prod(root: str) -> PairedComparison | None:
     params = Params(night.params)
     with shown("compare with prod") as report:
         cache = night.private / "contest"
-        return challenge(night.home, night, params.evaluate, params.gate, cache, report=report)
+        return challenge(night.main, night, params.evaluate, params.gate, cache, report=report)
 
 
 @task(task_run_name="gate and register", cache_policy=NO_CACHE)
@@ -83,7 +83,7 @@ def judge(root: str, prod: PairedComparison | None, dry: bool) -> Release:
     """Hold the model against the thresholds and against `prod`, and register it."""
     night = Workspace(Path(root))
     config = Params(night.params).gate
-    result = enter(night.home, night, replace(config, mode="dry") if dry else config, prod)
+    result = enter(night.main, night, replace(config, mode="dry") if dry else config, prod)
     _show_decision(result, prod)
     return result
 
@@ -98,7 +98,7 @@ def push(root: str) -> str:
 def promote(root: str, version: str, commit: str, reason: str) -> None:
     """Bring the files and the data of a commit into the workspace, and make its model `prod` where it is not yet."""
     workspace = Workspace(Path(root))
-    worktree.adopt(workspace, commit, f"{MODEL} {version}")
+    worktree.apply_commit(workspace, commit, f"{MODEL} {version}")
     prod = tags.current(tags.list_versions(workspace))
     if prod is None or prod.version != version:
         promotion.promote(workspace, version, reason=reason)

@@ -19,7 +19,7 @@ from atelier.tasks.inference.model_lookup import find
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import Painted, paint_one
 from atelier.tasks.registry.tags import named
-from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
 from atelier.tasks.workspace.layout import Workspace
@@ -83,7 +83,7 @@ def plan(
     config = _validated(StylizeConfig, _overridden(asdict(config), wishes))
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
-    selection = replace(_validated(Selection, chosen), bounds=_validated(Bounds, bounds))
+    selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed(again.max_quarantine, 0)
     found.check(wished(config, Path.cwd()))
     for source in sources:

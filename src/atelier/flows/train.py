@@ -24,7 +24,7 @@ def train(root: str) -> work.TrainSummary:
     config = Params(workspace.params).train
     start = pinned(workspace)
     config = replace(config, start_from=start)  # what `prod` was when there was something to learn
-    initial = None if start == SCRATCH else resolve(workspace.home, f"{MODEL}@{start}").path
+    initial = None if start == SCRATCH else resolve(workspace.main, f"{MODEL}@{start}").path
     with shown("train") as report:
         summary = work.train(
             config,

@@ -7,7 +7,7 @@ import pytest
 
 from atelier.tasks.bulk.inputs import LISTING, Selection, listing
 from atelier.tasks.images.codec import encode
-from atelier.tasks.storage.bounds import Bounds
+from atelier.tasks.storage.bounds import SourceLimits
 
 PNG = encode(np.full((4, 4, 3), 90, np.uint8), "png")
 
@@ -95,4 +95,4 @@ def test_bounds_hold_for_every_source(archive: Path) -> None:
         for index in range(3):
             file.writestr(f"{index}.png", PNG)
     with pytest.raises(ValueError, match="more than 2 files"):
-        listing(["photos", "a.zip"], archive, Selection(bounds=Bounds(max_members=2)))
+        listing(["photos", "a.zip"], archive, Selection(bounds=SourceLimits(max_members=2)))

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from atelier.models import artifact
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
@@ -440,18 +440,20 @@ class TestMeasuringEncoder:
 class TestErrors:
     def test_no_model(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="atelier train"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     @pytest.mark.parametrize("content", ["{", "[]", '"x"'])
     def test_damaged_model(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "model.json").write_text(content)
         with pytest.raises(ValueError, match="damaged"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     def test_a_model_that_does_not_say_its_domains(self, tmp_path: Path) -> None:
-        (tmp_path / "model.json").write_text('{"content_domain": "photos"}')
+        (tmp_path / "model.json").write_text(
+            '{"format": 1, "method": "cpgan", "config": {}, "content_domain": "photos"}'
+        )
         with pytest.raises(ValueError, match="style_domain"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     @pytest.mark.parametrize("domain", ["lonely", "absent"])
     def test_too_little_is_held_out(self, dataset: Path, domain: str) -> None:

@@ -26,7 +26,7 @@ from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, Plan
 from atelier.tasks.inference.paint_limits import limits
 from atelier.tasks.inference.single_image import paint_one
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 CONFIG = StylizeConfig(format="keep")
 WHOLE = Plan(version=torch.__version__)
@@ -91,7 +91,7 @@ def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color:
     assert bytes_for(10**8, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 100 * 10**8
     wide = tmp_path / "wide"
     wide.mkdir()
-    (wide / "model.json").write_text(json.dumps({"config": {"filters": 72}}))
+    (wide / "model.json").write_text(json.dumps({"format": 1, "method": "cpgan", "config": {"filters": 72}}))
     given = replace(order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22)), model=wide)
     assert bytes_for(10**8, given) == 3 * 100 * 10**8
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color:
     smaller = replace(plan, whole_pixels=10_000)
     with pytest.raises(AssertionError):
         painted(order(tmp_path / "out", color, smaller), [tmp_path / "large.png"])
-    (row,) = Ledger(at(tmp_path / "out") / "_atelier" / "ledger").read().to_pylist()
+    (row,) = Ledger(open_destination(tmp_path / "out") / "_atelier" / "ledger").read().to_pylist()
     assert (row["state"], row["reason"]) == (
         "quarantined",
         "the picture, 203 × 150, has 30,450 pixels, more than the limit of 10,000 for a model that cannot paint in "
@@ -130,6 +130,6 @@ def test_a_job_that_began_before_there_were_tiles_goes_on_without(tmp_path: Path
     old = asdict(WHOLE)
     del old["whole_pixels"], old["tile_px"]
     (books / "job.json").write_text(json.dumps({"plan": old}))
-    plan = Job(at(tmp_path)).plan()
+    plan = Job(open_destination(tmp_path)).plan()
     assert plan == WHOLE
     assert limits(CONFIG, plan).max_pixels == 2**24

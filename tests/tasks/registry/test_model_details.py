@@ -17,7 +17,7 @@ from atelier.tasks.registry.resolve import find, resolve
 from atelier.tasks.registry.tags import Staging, assign, list_versions
 from atelier.tasks.registry.verify import Verified, verify
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.pipeline import keep
+from atelier.tasks.workspace.pipeline import track_folder
 
 MODEL = "style-model"
 
@@ -147,7 +147,7 @@ def test_the_model_of_a_style(own: Workspace) -> None:
     name = "style-model-inks"
     shutil.copytree(own.model, own.model_folder(name))
     (own.model_folder(name) / "samples.png").write_bytes(b"inks")
-    keep(own, own.model_folder(name))
+    track_folder(own, own.model_folder(name))
     metrics = own.style_reports(name) / "evaluation.json"
     metrics.parent.mkdir(parents=True)
     metrics.write_text(own.evaluation.read_text())

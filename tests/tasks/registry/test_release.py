@@ -34,7 +34,7 @@ def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
         workspace.dataset / "dataset.json": "{}",
         workspace.augmented / "dataset.json": "{}",
         workspace.model / "generator.safetensors": weights,
-        workspace.model / "model.json": json.dumps({"dataset": "d1"}),
+        workspace.model / "model.json": json.dumps({"format": 1, "method": "cpgan", "config": {}, "dataset": "d1"}),
         workspace.training_logs / "metrics.json": "{}",
         workspace.evaluation_pictures / "ssim.csv": "image,ssim\n",
         workspace.evaluation: json.dumps(

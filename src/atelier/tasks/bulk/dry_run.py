@@ -23,8 +23,8 @@ from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import wished
 from atelier.tasks.inference.execution_plan import Plan
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.runtime.cluster import connected
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.runtime.cluster import connected_keeping_sigterm
+from atelier.tasks.storage.open_destination import open_destination
 
 WARM_UP, SAMPLE = 2, 24  # pictures: the first are not timed
 
@@ -86,7 +86,7 @@ def dry_run(
     controls = wished(config, base)
     check(identity.method, controls)
     inputs = listing(list(sources), base, selection)
-    job = Job(at(destination))
+    job = Job(open_destination(destination))
     since = job.manifest().get("since", 1)
     waiting = inputs.filter(pc.equal(job.standing(inputs, since).rows["state"], "pending"))
     unreadable = pc.not_equal(waiting["problem"], "")
@@ -102,7 +102,7 @@ def dry_run(
     )  # fmt: skip
     if not todo.num_rows:
         return found
-    with connected(connect):
+    with connected_keeping_sigterm(connect):
         execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
         order = Order("", model.absolute(), identity, config, controls, execution, 1)
         sampled = _sample(todo)
@@ -147,9 +147,9 @@ def _try(tasks: pa.Table, order: Order) -> tuple[float, list[str], list[int]]:
 
 def _free_gigabytes(destination: str | Path) -> float | None:
     """Space at a destination, or where it would be made."""
-    place = at(destination)
+    place = open_destination(destination)
     try:
         return None if (free := place.free_bytes()) is None else round(free / 1e9, 2)
     except FileNotFoundError:
-        parent = next(folder for folder in Path(place.where).parents if folder.exists())
+        parent = next(folder for folder in Path(place.location).parents if folder.exists())
         return round(shutil.disk_usage(parent).free / 1e9, 2)

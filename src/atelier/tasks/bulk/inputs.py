@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from atelier.tasks.bulk.messages import ENTRY
 from atelier.tasks.images.formats import split_suffix
-from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LISTS
 from atelier.tasks.storage.source import ARCHIVES, NO_PICTURES, list_files
@@ -35,7 +35,7 @@ class Selection:
     limit: int | None = field(
         default=None, metadata={"description": "pictures, the first of the sources; null means all", "ge": 1}
     )
-    bounds: Bounds = field(default=DEFAULTS, metadata={"description": "what sources may cost"})
+    bounds: SourceLimits = field(default=DEFAULTS, metadata={"description": "what sources may cost"})
 
     def chosen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Those of a source's entries that the globs leave."""

@@ -26,7 +26,7 @@ from atelier.tasks.inference.execution_plan import Plan
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
 from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 FORMAT = 2
 RUNNING = "running"  # is there while a run is, and after one that was killed
@@ -185,15 +185,15 @@ class Job:
         sizes[done] = self.destination.sizes(rows["output"].filter(pa.array(done)).to_pylist())
         lost = done & (sizes != rows["bytes"].fill_null(-1).to_numpy())
         state = pc.if_else(pa.array(lost), "pending", state)
-        at = rows.schema.get_field_index("state")
-        return Standing(rows.set_column(at, "state", state))
+        column = rows.schema.get_field_index("state")
+        return Standing(rows.set_column(column, "state", state))
 
     def begin(self, standing: Standing) -> None:
         """Remove what a killed run left, and outputs of inputs that have changed since."""
         if self.books.sizes([RUNNING]) != [-1]:
             self.destination.remove_leftovers()
         self.marks.clear()
-        self.books.note(RUNNING, b"")
+        self.books.write_unsynced(RUNNING, b"")
         pending = pc.equal(standing.rows["state"], "pending")
         stale = standing.rows.filter(pending)["output"].drop_null()
         kept = standing.rows.filter(pc.invert(pending))["output"]  # an output may have another input by now
@@ -236,12 +236,12 @@ def open_job(where: str | Path | Destination) -> Iterator[Job]:
         ValueError: it holds something else than a job's outputs.
         RuntimeError: it cannot be written, or another job is running on it.
     """
-    destination = at(where)
+    destination = open_destination(where)
     with ExitStack() as stack:
         try:
             if not (destination / RESERVED).names() and destination.names():
                 raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
-            destination.make()
+            destination.create()
             held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
         except NotADirectoryError as error:
             raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from atelier.tasks.bulk.job import Standing
 from atelier.tasks.bulk.messages import ENTRY
-from atelier.tasks.images.codec import BadImage, Limits, decode
+from atelier.tasks.images.codec import BadImage, ImageLimits, decode
 from atelier.tasks.reports.html_page import before_and_after, data_uri, facts, page, rows
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.source import Entry, read
 
 PAIRS = 12
@@ -20,7 +20,7 @@ SLOWEST = 10
 MOST_QUARANTINED = 200  # rows shown; quarantine.csv has them all
 
 
-def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
+def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
     """Inputs and their outputs as data URIs; what failed is left out. Runs where stylists do.
 
     Args:
@@ -32,7 +32,7 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> 
     for task in tasks:
         try:
             before = decode(read(Entry(**{name: task[name] for name in ENTRY}), limits.max_bytes), limits)
-            after = decode(at(destination).read(task["output"]))
+            after = decode(open_destination(destination).read(task["output"]))
         except (BadImage, OSError):
             continue
         found.append((data_uri(before, SHOWN_PX), data_uri(after, SHOWN_PX)))

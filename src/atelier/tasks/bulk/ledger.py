@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 STATES = ("done", "skipped", "quarantined", "pending")
 STAGES = ("read", "decode", "stylize", "encode", "write")
@@ -60,7 +60,7 @@ class Ledger:
 
     def __init__(self, folder: str | Path | Destination) -> None:
         """Keep books in a folder, which is made when it is first written."""
-        self.folder = at(folder)
+        self.folder = open_destination(folder)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add one part: durable when this returns, complete or not at all before."""

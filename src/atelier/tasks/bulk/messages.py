@@ -11,14 +11,14 @@ from atelier.models.card import ModelIdentity
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.ledger import Row
 from atelier.tasks.images.codec import Pixels
-from atelier.tasks.images.provenance import Lineage, code_revision
-from atelier.tasks.images.reader import Photograph
-from atelier.tasks.images.sixteen_bit import Deep
+from atelier.tasks.images.provenance import Provenance, code_revision
+from atelier.tasks.images.reader import DecodedImage
+from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference.config import StylizeConfig, stamped
 from atelier.tasks.inference.execution_plan import Execution, Plan
 from atelier.tasks.storage.source import Entry
 
-Image = Pixels | Deep
+Image = Pixels | SixteenBit
 
 ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
 ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
@@ -49,9 +49,9 @@ class Order:
         """What all outputs depend on, as they say it."""
         return stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
 
-    def lineage(self, input_sha256: str) -> Lineage:
+    def lineage(self, input_sha256: str) -> Provenance:
         """What the output of this input says of itself."""
-        return Lineage(self.identity, self.parameters, input_sha256, revision=self.revision)
+        return Provenance(self.identity, self.parameters, input_sha256, revision=self.revision)
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> Row:
         """How an input ends that failed at a stage."""
@@ -78,7 +78,7 @@ class Picture:
     """A decoded input."""
 
     task: Task
-    photograph: Photograph
+    photograph: DecodedImage
     sha256: str
     seconds: float  # that it has taken so far
 

@@ -1,6 +1,5 @@
 """The pool of stylists: tasks go out in blocks to Ray Data's actors, answers come back as blocks are done."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.messages import Order
 from atelier.tasks.bulk.split_workers import PaintBlock, open_block, without_network, write_block
 from atelier.tasks.bulk.worker import Stylist
-from atelier.tasks.images.codec import Limits
+from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, Plan
 from atelier.tasks.inference.paint_limits import limits
 
@@ -75,7 +75,7 @@ def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: 
 
     once = {"max_calls": 1} if ends else {}
     task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, **once)(do)
-    found: R = cluster.get(task.remote(*arguments))
+    found: R = cluster.get_result(task.remote(*arguments))
     return found
 
 
@@ -99,7 +99,7 @@ def _resume(model: Path, controls: Controls, plan: Plan) -> Execution:
     return backends.resume(model, controls, plan)
 
 
-def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
+def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
     """Pairs for the report, see `job_report.pairs`; none where the worker that reads them dies."""
     from ray.exceptions import RayError
 
@@ -205,7 +205,7 @@ def bytes_for(pixels: int, order: Order) -> int:
 
 def _width(model: Path) -> float:
     """How many times as many channels as the default generator one has, and so takes as much memory."""
-    filters: int = json.loads((model / "model.json").read_text())["config"].get("filters", 0)
+    filters: int = ModelCard.read(model).config.get("filters", 0)
     return max(1.0, filters / FILTERS)
 
 

@@ -18,7 +18,7 @@ from atelier.tasks.bulk.prefetch import ahead
 from atelier.tasks.bulk.steps import Opener, Painter, Writer, batches, pixel_bytes
 from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 THREADS = 2  # of a task: one waits for a file while the other computes
 HELD = pa.schema({"held": pa.large_binary()})  # a Picture, a Painted or a Row, pickled as Ray itself would
@@ -112,7 +112,7 @@ def write_block(table: pa.Table, order: Order) -> pa.Table:
 
 
 def _marks(order: Order, stage: str) -> Marks:
-    return Marks(at(order.destination) / RESERVED / "inflight", stage)
+    return Marks(open_destination(order.destination) / RESERVED / "inflight", stage)
 
 
 def _held(things: Iterable[Picture | Painted | Row]) -> pa.Table:

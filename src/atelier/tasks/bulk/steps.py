@@ -20,12 +20,12 @@ from atelier.tasks.bulk.messages import Image, Order, Painted, Picture, Stopped,
 from atelier.tasks.images import reader, writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
-from atelier.tasks.images.provenance import packet
+from atelier.tasks.images.provenance import xmp_packet
 from atelier.tasks.inference.execution_plan import Plan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.paint_limits import limits
 from atelier.tasks.runtime.errors import short_line
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.source import read
 
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
@@ -134,7 +134,7 @@ class Writer:
     """
 
     def __init__(self, order: Order) -> None:
-        self.order, self.destination = order, at(order.destination)
+        self.order, self.destination = order, open_destination(order.destination)
         self.ledger = Ledger(self.destination / RESERVED / "ledger")
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this writer: two never share a temporary file
 
@@ -148,7 +148,7 @@ class Writer:
         picture, order = painted.picture, self.order
         task = picture.task
         try:
-            xmp = packet(order.lineage(picture.sha256))
+            xmp = xmp_packet(order.lineage(picture.sha256))
             form, strip = output_format(task.input, order.config.format), order.config.metadata == "strip"
             data = writer.write(
                 picture.photograph, painted.frames, form, quality=order.config.quality, xmp=xmp, strip=strip

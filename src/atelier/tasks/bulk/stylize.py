@@ -25,14 +25,14 @@ from atelier.tasks.bulk.job import FORMAT, Job, Standing, open_job
 from atelier.tasks.bulk.ledger import Row
 from atelier.tasks.bulk.messages import TASKS, Order, stopped
 from atelier.tasks.bulk.pool import answers, compared, executed
-from atelier.tasks.images.codec import Limits
+from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import wished
-from atelier.tasks.runtime.cluster import connected
+from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.source import locate
 
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
@@ -104,7 +104,7 @@ def stylize(
     started = time.monotonic()
     sources = [sources] if isinstance(sources, str) else list(sources)
     failure_limit.allowed(max_quarantine, 0)
-    target = at(destination)
+    target = open_destination(destination)
     where = [_apart(source, base, target) for source in sources]
     controls = wished(config, base)
     check(identity.method, controls)
@@ -131,22 +131,22 @@ def stylize(
             failure_limit.check(counts, max_quarantine, target)
             report(_progress(before.counts))
             if todo.num_rows:
-                with connected(connect):
+                with connected_keeping_sigterm(connect):
                     execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
                     with _writing(target):
                         job.write_manifest(manifest | {"plan": asdict(execution.plan)})
-                    order = Order(target.where, model.absolute(), identity, config, controls, execution, attempt)
+                    order = Order(target.location, model.absolute(), identity, config, controls, execution, attempt)
                     with contextlib.closing(answers(todo, order)) as stream:
                         rate = _watch(_kept(stream, job, counts, max_quarantine), counts, report)
-                    limits = Limits(config.max_bytes, config.max_pixels)
-                    shown = compared(spread(todo, job_report.PAIRS).to_pylist(), target.where, limits)
+                    limits = ImageLimits(config.max_bytes, config.max_pixels)
+                    shown = compared(spread(todo, job_report.PAIRS).to_pylist(), target.location, limits)
             with _writing(target):
                 job.end(todo["output"])
         finally:
             after = job.standing(inputs, since)
             summary = _summary(before, after, identity, time.monotonic() - started, rate)
             with contextlib.suppress(OSError):  # a full disk has been told already
-                page = job_report.report(target.where, asdict(summary), after, shown)
+                page = job_report.report(target.location, asdict(summary), after, shown)
                 job.write_summary(asdict(summary), after, page)
     if summary.pending:
         raise RuntimeError(f"{summary.pending} outputs in {target} were lost while it ran: run the same command again")
@@ -179,7 +179,7 @@ def _apart(source: str, base: Path, destination: Destination) -> str:
         ValueError: the destination lies in the source, where outputs would become inputs; or it in the destination.
     """
     place = source.rstrip("/") if is_url(source) else str(locate(source, base))
-    target = destination.where if is_url(destination.where) else str(Path(destination.where).resolve())
+    target = destination.location if is_url(destination.location) else str(Path(destination.location).resolve())
     lists = is_url(place) or Path(place).is_dir()
     if lists and (f"{target}/".startswith(f"{place}/") or f"{place}/".startswith(f"{target}/")):
         raise ValueError(f"source {source} and destination {destination} lie in each other: choose another destination")

@@ -11,7 +11,7 @@ from atelier.tasks.bulk.messages import Order, Painted, Stopped, Task, results_o
 from atelier.tasks.bulk.prefetch import ahead, handfuls
 from atelier.tasks.bulk.steps import OPENED_BYTES, PAINTED_BYTES, Opener, Painter, Writer, batches, pixel_bytes
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
 
@@ -25,7 +25,7 @@ class Stylist:
     def __init__(self, order: Order) -> None:
         """Load the model. A model that does not load is answered to the first call, since Ray would retry a raise."""
         self.order = order
-        self.marks = Marks(at(order.destination) / RESERVED / "inflight")
+        self.marks = Marks(open_destination(order.destination) / RESERVED / "inflight")
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[order.plan.device]) for _ in range(2))
         self.open, self.write = Opener(order), Writer(order)
         self.refusal = ""

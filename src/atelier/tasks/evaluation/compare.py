@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import known_to
-from atelier.models.controls import GENERATING, HONOURED
+from atelier.models.card import ModelCard
+from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
@@ -104,17 +104,13 @@ def find(
     found: list[Candidate] = []
     for text in names:
         name, folder = locate(text)
-        facts = _facts(folder, text)
-        method = str(facts["method"])
-        if method not in HONOURED:
-            raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
-        if method in GENERATING:
-            raise ValueError(f"{text} makes pictures from noise ({method}) and paints none: it cannot be compared")
+        card = _card(folder, text)
+        if card.method in GENERATING:
+            raise ValueError(f"{text} makes pictures from noise ({card.method}) and paints none: it cannot be compared")
         if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")
-        own = str(facts.get("style_domain"))
-        held_against = own if own in domains else style
-        found.append(Candidate(name, folder, method, str(facts.get("encoder", "")), held_against, known_to(folder)))
+        held_against = card.style_domain if card.style_domain in domains else style
+        found.append(Candidate(name, folder, card.method, card.encoder, held_against, card.attributes))
     return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
 
 
@@ -268,16 +264,10 @@ def _batches(terms: Terms, domain: str) -> list[list[Picture]]:
     return batches(_pictures(terms, domain), terms.config.batch)
 
 
-def _facts(folder: Path, text: str) -> dict[str, Any]:
-    path = folder / "model.json"
-    if not path.is_file():
+def _card(folder: Path, text: str) -> ModelCard:
+    try:
+        return ModelCard.read(folder)
+    except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{text} is no model: name a version (style-model@v1.2.0, style-model-STYLE@prod) or a model folder"
-        )
-    try:
-        facts = json.loads(path.read_bytes())
-        facts["method"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): train again or fetch the version again") from error
-    assert isinstance(facts, dict)
-    return facts
+        ) from error

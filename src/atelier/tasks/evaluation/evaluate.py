@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import known_to, read_facts
+from atelier.models.card import ModelCard
 from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
@@ -70,7 +70,7 @@ def evaluate(
     import ray
 
     card = read_card(dataset)
-    facts = read_facts(model)
+    facts = ModelCard.read_trained(model)
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
     # a larger file shows more: it comes first, where people look
@@ -81,7 +81,7 @@ def evaluate(
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
-    write_plots(plots, rows, cluster.get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -108,7 +108,7 @@ def measure(
     """
     import ray
 
-    facts = read_facts(model)
+    facts = ModelCard.read_trained(model)
     size, encoder = facts.size_px, choose_encoder(facts.encoder)
     real, stylize = (ray.remote(task).options(num_cpus=1, num_returns=2) for task in (_real, _stylized))
     summarize = ray.remote(_summarize).options(num_cpus=1)
@@ -127,7 +127,7 @@ def measure(
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]
-    measured, each = cluster.get(
+    measured, each = cluster.get_result(
         summarize.remote(
             [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, encoder, config.resamples, config.seed
         )
@@ -145,7 +145,8 @@ def measure(
         # what is in the style already is no baseline
         for name in measured.keys() & {one.section for one in METRICS if one.compared_with == "style"}:
             measured[name] = {k: v for k, v in measured[name].items() if k != "photos" and not k.startswith("ratio")}
-    return {**facts.kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
+    kind = {"kind": facts.kind} if facts.kind else {}
+    return {**kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
 
 
 def measure_edits(
@@ -173,11 +174,11 @@ def measure_edits(
     """
     import ray
 
-    facts, names = read_facts(model), known_to(model)
-    if not names:
+    facts = ModelCard.read_trained(model)
+    if not facts.attributes:
         return {}
     held = {facts.content_domain: photos, facts.style_domain: paintings}  # one where both domains are
-    spec = ClassifierSpec(dataset.resolve(), tuple(held), names, facts.size_px, cache.resolve())
+    spec = ClassifierSpec(dataset.resolve(), tuple(held), facts.attributes, facts.size_px, cache.resolve())
     judge, summarize = (ray.remote(task).options(num_cpus=1) for task in (_judge, _summarize_edits))
     edit = ray.remote(_edited).options(num_cpus=1, num_returns=2)
     by = judge.remote(spec, held)
@@ -187,7 +188,7 @@ def measure_edits(
     ]
     _follow([done for _, done in edited], len(photos), report, "attributes")
     forget_classifiers(spec.cache, [spec.file])
-    found: dict[str, Any] = rounded(cluster.get(summarize.remote(by, [ref for ref, _ in edited])))
+    found: dict[str, Any] = rounded(cluster.get_result(summarize.remote(by, [ref for ref, _ in edited])))
     return found
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
+from atelier.models.card import WEIGHTS
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.metrics.artfid import artfid
 from atelier.models.metrics.checkerboard import checkerboard
@@ -152,7 +153,7 @@ def size_of(model: Path) -> dict[str, float]:
     """How many parameters a model has, and how large its file is."""
     trained = artifact.load(model)
     parameters = sum(parameter.numel() for parameter in trained.generator.parameters())
-    return {"parameters": parameters, "megabytes": (model / artifact.WEIGHTS).stat().st_size / 1e6}
+    return {"parameters": parameters, "megabytes": (model / WEIGHTS).stat().st_size / 1e6}
 
 
 def summarize(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out
 from atelier.tasks.evaluation.canaries import Canary
@@ -54,14 +54,14 @@ def compare_pair(
     """
     import ray
 
-    facts, others = read_facts(candidate), read_facts(prod)
+    facts, others = ModelCard.read_trained(candidate), ModelCard.read_trained(prod)
     if facts.kind != others.kind:
         return None
     card = read_card(dataset)
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
     encoder = choose_encoder(facts.encoder, others.encoder)
-    shown = [] if facts.kind.get("kind") == "generates" else list(canaries)
+    shown = [] if facts.kind == "generates" else list(canaries)
     stylize, contrast = (ray.remote(task).options(num_cpus=1) for task in (_stylized, _contrasted))
     work = [
         stylize.remote(
@@ -83,7 +83,7 @@ def compare_pair(
         ]
         for part in (photos, paintings)
     )
-    found = cluster.get(
+    found = cluster.get_result(
         contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), encoder, config)
     )
     results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, found.canaries, strict=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, resize
-from atelier.tasks.images.formats import PICTURES
+from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
 
 LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
@@ -30,7 +30,7 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
         name, weight = _weighed(text)
         path = _path(name, base)
         pixels = _picture(name, base) if path.is_file() else None
-        if pixels is None and path.suffix.lower() in PICTURES:
+        if pixels is None and path.suffix.lower() in FORMAT_OF_SUFFIX:
             raise FileNotFoundError(f"style picture {path} does not exist")
         styles.append(Style(path.name, weight, pixels, masks[number] if masks else None))
     return Controls(
@@ -50,7 +50,7 @@ def anchored(config: StylizeConfig, base: Path) -> StylizeConfig:
     for text in config.styles:
         name, weight = _weighed(text)
         path = _path(name, base)
-        styles.append(f"{path}={weight}" if path.suffix.lower() in PICTURES or path.is_file() else text)
+        styles.append(f"{path}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
     return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
 
 

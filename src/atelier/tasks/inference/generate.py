@@ -16,9 +16,9 @@ from atelier.models.card import ModelIdentity
 from atelier.models.controls import GENERATING
 from atelier.tasks.images.codec import BadImage, Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.images.provenance import Lineage, packet, read
+from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.runtime import cluster
-from atelier.tasks.runtime.cluster import connected
+from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
@@ -100,19 +100,21 @@ def generate(
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
     missing = [i for i in range(config.count) if not _is_there(destination / name(i), _lineage(config, identity, i))]
     shown = range(min(config.count, MOST_SHOWN))
-    sheet = Lineage(identity, _said(config) | {"pictures": len(shown)}, "")
-    strips = Lineage(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
+    sheet = Provenance(identity, _said(config) | {"pictures": len(shown)}, "")
+    strips = Provenance(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
     strips_due = config.interpolate > 0 and not _is_there(destination / STRIPS, strips, ours=True)
     report(Progress("generate", config.count - len(missing), config.count, "images"))
     if missing or strips_due:
         destination.mkdir(parents=True, exist_ok=True)
-        with connected(connect):
+        with connected_keeping_sigterm(connect):
             _run(config, destination, model, identity, missing, report)
             if strips_due:
-                write(destination / STRIPS, cluster.get(_task(_strips).remote(config, model, packet(strips))))
+                write(
+                    destination / STRIPS, cluster.get_result(_task(_strips).remote(config, model, xmp_packet(strips)))
+                )
     if missing or not _is_there(destination / GRID, sheet, ours=True):
         pictures = [decode((destination / name(index)).read_bytes()) for index in shown]
-        write(destination / GRID, encode(_grid(pictures), "png", xmp=packet(sheet)))
+        write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))
     return GenerateSummary(
         count=config.count,
         made=len(missing),
@@ -147,11 +149,11 @@ def _said(config: GenerateConfig) -> dict[str, Any]:
     return {"seed": config.seed, **({} if config.truncation is None else {"truncation": config.truncation})}
 
 
-def _lineage(config: GenerateConfig, identity: ModelIdentity, index: int) -> Lineage:
-    return Lineage(identity, _said(config) | {"index": index}, "")
+def _lineage(config: GenerateConfig, identity: ModelIdentity, index: int) -> Provenance:
+    return Provenance(identity, _said(config) | {"index": index}, "")
 
 
-def _is_there(path: Path, wanted: Lineage, *, ours: bool = False) -> bool:
+def _is_there(path: Path, wanted: Provenance, *, ours: bool = False) -> bool:
     """Whether a file is the wanted picture.
 
     Args:
@@ -204,14 +206,14 @@ def _of(batch: int) -> range:
     return range(batch * BATCH, (batch + 1) * BATCH)
 
 
-def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Lineage]]) -> int:
+def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
     """A worker's part: write pictures, each complete or not at all; returns their number."""
     trained = _loaded(model)
     for lineages in batches:
         whole = _of(next(iter(lineages)) // BATCH)
         pictures = trained.generate(config.seed, whole, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
         for index, lineage in lineages.items():
-            data = encode(pictures[index - whole.start].copy(), "png", xmp=packet(lineage))
+            data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(lineage))
             write(destination / name(index), data)
     return sum(len(lineages) for lineages in batches)
 

@@ -4,7 +4,6 @@ A foreign file is a pickle: it is read once, in a process of its own, by a loade
 """
 
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def import_model(published: Path, out: Path, style: str = "") -> Imported:
             said = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise ValueError(f"{published} cannot be imported: {said.removeprefix('ValueError: ')}")
         made.replace(out)
-    facts = json.loads((out / "model.json").read_text())["imported"]
+    facts = ModelCard.read(out).training["imported"]
     return Imported(out, facts["architecture"], facts["parameters"], sha256)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from atelier.models.card import ModelIdentity, identify, known_to
+from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.controls import Controls, check, check_attributes
 from atelier.tasks.inference.starter_models import starter
 from atelier.tasks.registry.resolve import resolve
@@ -22,7 +22,7 @@ class Found:
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        """Which model it is; see `lineage.identify`."""
+        """Which model it is; see `card.identify`."""
         return identify(self.folder, self.name, self.version)
 
     def check(self, controls: Controls) -> None:
@@ -33,7 +33,7 @@ class Found:
         """
         check(self.identity.method, controls)
         if controls.to:
-            check_attributes(controls.to, known_to(self.folder))
+            check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 
 
 def find(text: str, workspace: Path | None) -> Found:

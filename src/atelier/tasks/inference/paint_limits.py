@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from atelier.tasks.images.codec import Limits
+from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Plan
 
 
 @dataclass(frozen=True)
-class PaintLimits(Limits):
+class PaintLimits(ImageLimits):
     """What one image file may cost before it is painted."""
 
     whole: bool = False  # whether it would be painted in one piece

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.models.card import MODEL_CARD
+
 PREFIX = "starter/"
 FOLDER = Path(__file__).parents[2] / "starters"
 
@@ -19,7 +21,7 @@ class Starter:
 def starters() -> list[Starter]:
     """All of them, by name."""
     found = []
-    for folder in sorted(path.parent for path in FOLDER.glob("*/model.json")):
+    for folder in sorted(path.parent for path in FOLDER.glob(f"*/{MODEL_CARD}")):
         title = (folder / "CARD.md").read_text(encoding="utf-8").splitlines()[0]
         found.append(Starter(PREFIX + folder.name, folder, title.removeprefix("# ")))
     return found

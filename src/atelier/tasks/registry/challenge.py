@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.canaries import canaries
 from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
 from atelier.tasks.evaluation.paired_comparison import compare_pair
@@ -45,6 +45,6 @@ def challenge(
     if prod is None or known(workspace, made, model):
         return None
     candidate = made.model_folder(model)
-    shown = canaries(gate.canary, workspace.root, made.dataset, read_facts(candidate).content_domain)
+    shown = canaries(gate.canary, workspace.root, made.dataset, ModelCard.read_trained(candidate).content_domain)
     folder = resolve(workspace, f"{model}@{prod.version}").path
     return compare_pair(config, made.dataset, candidate, folder, prod.version, shown, cache, report)

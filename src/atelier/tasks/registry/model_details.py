@@ -1,17 +1,16 @@
 """What there is to know of a version of a model."""
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.evaluation.metrics import GATED, flat
 from atelier.tasks.registry.dvc_objects import Objects, committed
 from atelier.tasks.registry.tags import Staging, Version, history, list_models, list_versions
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-FACTS = "model.json"
-_FIRST = tuple(f"{one.section}." for one in GATED)
+_MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Shown:
     listed: Listed
     commit: str  # of the workspace
     formats: dict[str, str]  # format version of each step
-    facts: dict[str, Any]  # model.json; empty where its bytes are nowhere
+    facts: dict[str, Any]  # content of the model card; empty where its bytes are nowhere
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -92,12 +91,11 @@ def show(workspace: Workspace, kept: Objects, version: Version) -> Shown:
 
 
 def facts_of(kept: Objects, version: Version) -> dict[str, Any]:
-    """The model.json of a version; empty where nobody has it."""
+    """The content of a version's model card; empty where nobody has it."""
     try:
-        found = json.loads(kept.read(kept.files(version.bytes)[FACTS]))
+        return ModelCard.parse(kept.read(kept.files(version.bytes)[MODEL_CARD]), version.name).content
     except (RuntimeError, ValueError, KeyError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def numbers(version: Version) -> dict[str, float]:

@@ -4,11 +4,12 @@ All are trained with the same parameters; only the style differs. What one style
 training and its evaluation. A model that says it is what would be trained is not trained again.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from atelier.models.card import WEIGHTS, ModelCard
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.evaluation import evaluate
 from atelier.tasks.evaluation.gate import GateConfig
@@ -23,7 +24,7 @@ from atelier.tasks.training import train
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import facts_of
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.pipeline import keep
+from atelier.tasks.workspace.pipeline import track_folder
 
 
 def styles_of(card: Card, config: TrainConfig) -> list[str]:
@@ -63,7 +64,7 @@ def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: 
     model = model_of(style)
     out, run = workspace.model_folder(model), workspace.style_runs / style
     facts = facts_of(config, read_card(workspace.augmented), initial)
-    if _said_by(out).items() >= facts.items():
+    if _trained_with(out).items() >= facts.items():
         return False
     train.train(
         config,
@@ -99,7 +100,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
 def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
     """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
     model = model_of(style)
-    keep(workspace, workspace.model_folder(model))
+    track_folder(workspace, workspace.model_folder(model))
     prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
     return release(workspace, gate, prod, model)
 
@@ -114,10 +115,10 @@ def forget(workspace: Workspace, style: str) -> None:
     progress.clear_file(workspace.style_runs / style)
 
 
-def _said_by(model: Path) -> dict[str, Any]:
-    """The facts of a finished model; none where there is no whole one."""
+def _trained_with(model: Path) -> Mapping[str, Any]:
+    """The facts of a finished training; none where there is no whole model."""
     try:
-        found = json.loads((model / "model.json").read_bytes())
+        card = ModelCard.read(model)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and (model / "generator.safetensors").is_file() else {}
+    return card.training if (model / WEIGHTS).is_file() else {}

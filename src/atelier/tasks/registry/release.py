@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
 from atelier.tasks.evaluation.metrics import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
@@ -84,7 +85,7 @@ def enter(
             decision = gate(_metrics(made, model), prod, config)
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
-                style = _facts(made, model).get("style_domain", "")
+                style = ModelCard.read(made.model_folder(model)).style_domain
                 return Release(model, "", style, previous, word, decision.reasons, False)
             standing = _register(workspace, made, model, decision, manual, versions)
         word, reasons = _word(workspace, standing, manual)
@@ -111,11 +112,11 @@ def _register(
 ) -> Version:
     latest = order(versions[0].version) if versions else None
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
-    facts = _facts(made, model)
+    card = ModelCard.read(made.model_folder(model))
     entry = {
         "bytes": _bytes(made, model),
-        "style": facts.get("style_domain", ""),
-        "dataset": facts.get("dataset", ""),
+        "style": card.style_domain,
+        "dataset": card.dataset,
         "passed": decision.passed,
         "manual": manual,
         "reasons": decision.reasons,
@@ -124,11 +125,6 @@ def _register(
     }
     add(workspace, model, version, commit(made, f"{model} {version}"), entry)
     return next(v for v in list_versions(workspace, model) if v.version == version)
-
-
-def _facts(made: Workspace, model: str) -> dict[str, Any]:
-    """What a model that was trained says of itself."""
-    return dict(json.loads((made.model_folder(model) / "model.json").read_text()))
 
 
 def _metrics(made: Workspace, model: str) -> Metrics:

@@ -35,7 +35,7 @@ def pin(workspace: Workspace, start_from: str) -> str:
     if start_from != SCRATCH:
         prod = current(list_versions(workspace))
         if start_from != "prod" or prod:
-            resolved = resolve(workspace.home, f"{MODEL}@{start_from}")
+            resolved = resolve(workspace.main, f"{MODEL}@{start_from}")
             version = resolved.version
             bytes = next(v.bytes for v in list_versions(workspace) if v.version == version)
     wanted = {"start_from": start_from, "version": version, "bytes": bytes}
