@@ -10,7 +10,7 @@ from atelier.tasks.registry.tags import Staging, Version, history, list_models, 
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-_MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
+_FIRST = tuple(f"{one.section}." for one in GATED)
 
 
 @dataclass(frozen=True)
