@@ -19,9 +19,10 @@ from atelier.tasks.inference.model_lookup import find
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import Painted, paint_one
 from atelier.tasks.registry.tags import named
-from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
+from atelier.tasks.storage.archive import archive_class
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
+from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_entries, locate
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
 CONTINUE = "run the same command again to continue"
@@ -82,7 +83,7 @@ def plan(
     found = find(model, workspace)
     config = _validated(StylizeConfig, _overridden(asdict(config), wishes))
     chosen = _given(selected)
-    bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
+    bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed(again.max_quarantine, 0)
     found.check(wished(config, Path.cwd()))
@@ -118,7 +119,7 @@ def one_picture(job: Job) -> Painted | None:
     if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
         return None
     path = locate(job.sources[0], job.base)
-    if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
+    if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:
         return None
     return paint_one(path, destination, job.model, job.config, job.identity, job.base)
 
