@@ -115,7 +115,7 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         seen.append((time.perf_counter(), progress.done))
 
     with tempfile.TemporaryDirectory() as folder:
-        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus)
         try:
             ray_head.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"

@@ -277,7 +277,7 @@ def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, 
     states = {run["state_name"] for run in asked(plane, "flow_runs") if run["name"] == "retrain studio"}
     assert "AwaitingApproval" in states
     code = (
-        "from atelier.flows.control_plane.plane import use\n"
+        "from atelier.flows.control_plane.session import use\n"
         "with use():\n"
         "    from atelier.flows.retrain import approve\n"
         f"    print(approve({str(studio.root)!r}).decision)"

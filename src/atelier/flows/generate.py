@@ -38,14 +38,14 @@ def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path 
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:
-    """Run a job as a Prefect flow, on what is up or on a control plane of its own.
+    """Run a job as a Prefect flow.
 
     Args:
         job: from `plan`.
-        say: told in a sentence what is used.
+        say: gets lines about the control plane that is used.
         quiet: show no progress.
     """
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     with use(say=say):
         from prefect import flow

@@ -125,7 +125,7 @@ def one_picture(job: Job) -> Painted | None:
 
 def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:
     """What `run` would do, and how long it would take, from a sample; writes nothing."""
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     with use(say=say):
         from atelier.tasks.runtime import cluster
@@ -143,14 +143,14 @@ def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
-    """Run a job as a Prefect flow, on what is up or on a control plane of its own.
+    """Run a job as a Prefect flow.
 
     Args:
         job: from `plan`.
-        say: told in a sentence what is used.
+        say: gets lines about the control plane that is used.
         quiet: show no progress.
     """
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     with use(say=say):
         from prefect import flow, states

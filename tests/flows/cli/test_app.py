@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("using ", "nothing is up"))]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("using ", "started: "))]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("atelier: ")
     for word in words:

@@ -192,7 +192,7 @@ def retrain(
 ) -> None:
     """Run the whole pipeline, judge the model against prod, and promote it and restyle with it if it passes."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     found = Workspace.find(workspace)
     Params(found.params).check()
@@ -402,7 +402,7 @@ def report(workspace: WorkspaceOption = None) -> None:
 def _stage(name: str, where: Path | None, as_json: bool) -> None:
     """A stage: DVC asks for the work itself, a person asks DVC to bring everything up to it up to date."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     workspace = Workspace.find(where)
     params = Params(workspace.params)
@@ -424,7 +424,7 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
 def _folds(folds: int, where: Path | None, as_json: bool) -> None:
     """Cross-validation, with the training set brought up to date before it."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
     from atelier.tasks.evaluation.cross_validation import check
 
     workspace = Workspace.find(where)
@@ -439,7 +439,7 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
 def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
     """Models side by side, on the dataset as it is."""
     from atelier.flows.cli.candidates import candidates
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     workspace = Workspace.find(where)
     models = candidates(workspace, names)
@@ -455,7 +455,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
 def _each_style(where: Path | None, as_json: bool) -> None:
     """Every style a model of its own, with the training set brought up to date before it."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
     workspace = Workspace.find(where)
     Params(workspace.params).check()
