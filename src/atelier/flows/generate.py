@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelIdentity
-from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check
-from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
+from atelier.tasks.inference.model_lookup import find_model
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path 
 
     Args:
         destination: folder of the pictures.
-        model: name or folder, as `model_lookup.find` reads it.
+        model: name or folder, as `model_lookup.find_model` reads it.
         config: how many pictures, and from what noise.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
         FileNotFoundError, ValueError: a name is wrong; the message is one line.
     """
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     identity = found.identity
-    check(identity)
+    check_generates(identity)
     return Job(destination.absolute(), found.folder, identity, config)
 
 

@@ -18,7 +18,7 @@ from atelier.flows.control_plane.plane import ControlPlane, down, recorded, stat
 from atelier.flows.control_plane.prefect_server import PrefectServer
 from atelier.flows.control_plane.session import use
 from atelier.tasks.runtime import ray_head
-from atelier.tasks.runtime.cluster import UsersCluster
+from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.ray_head import RayHead
 from tests.flows.small import asked
 
@@ -54,9 +54,9 @@ def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def kill(one: PrefectServer | RayHead | UsersCluster) -> None:
+def kill(one: PrefectServer | RayHead | ExternalCluster) -> None:
     """As the kernel does, without a word."""
-    assert not isinstance(one, UsersCluster)
+    assert not isinstance(one, ExternalCluster)
     os.kill(one.pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while one.alive:
@@ -166,9 +166,9 @@ def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path,
     assert recorded() is None
     body = (
         "    import os, subprocess\n    from atelier.tasks.runtime import cluster\n"
-        "    from atelier.tasks.runtime.processes import dying_with_me\n    cluster.connect()\n    import ray\n"
+        "    from atelier.tasks.runtime.processes import parent_death_signal\n    cluster.connect()\n    import ray\n"
         "    worker = ray.get(ray.remote(num_cpus=0)(lambda: os.getpid()).remote())\n"
-        "    child = subprocess.Popen(['sleep', '100'], preexec_fn=dying_with_me())\n"
+        "    child = subprocess.Popen(['sleep', '100'], preexec_fn=parent_death_signal())\n"
         "    print('used', used.prefect_url, used.ray_address, child.pid, worker, flush=True)\n    time.sleep(100)\n"
     )
     command = [sys.executable, "-c", USE + body]

@@ -13,7 +13,7 @@ import typer
 
 from atelier import __version__
 from atelier.flows.cli import datasets, encoders, models, params, pipeline, services, stylize
-from atelier.tasks.runtime.errors import for_people
+from atelier.tasks.runtime.errors import user_message
 
 app = typer.Typer(
     name="atelier",
@@ -52,7 +52,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
         if debug:
             traceback.print_exc()
-        print(f"atelier: {for_people(error)}", file=sys.stderr)
+        print(f"atelier: {user_message(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | FileExistsError) else 1)
 
 

@@ -15,14 +15,14 @@ def candidates(workspace: Workspace, names: list[str]) -> list[Candidate]:
 
     Args:
         workspace: whose registry, dataset and parameters are used.
-        names: names or folders, as `model_lookup.find` reads them.
+        names: names or folders, as `model_lookup.find_model` reads them.
 
     Raises:
         FileNotFoundError, ValueError: a name is wrong; the message is one line.
     """
 
     def called(text: str) -> tuple[str, Path]:
-        found = model_lookup.find(text, workspace.root)
+        found = model_lookup.find_model(text, workspace.root)
         if found.version:
             return f"{found.name}@{found.version}", found.folder
         return (text if text.startswith(PREFIX) else found.name), found.folder

@@ -21,12 +21,12 @@ VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
 @commands.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the versions of all models, with stage and metrics."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import list_all
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import list_all_versions
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        versions = list_all(found, kept)
+    with open_objects(found) as kept:
+        versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
         f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
@@ -45,13 +45,13 @@ def models_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a version: data, code, parameters, metrics, the gate's decision, when it was prod and why."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import show
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import version_details
+    from atelier.tasks.registry.resolve import find_version
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        shown = show(found, kept, find(found, version))
+    with open_objects(found) as kept:
+        shown = version_details(found, kept, find_version(found, version))
     result(shown.plain, as_json, text=shown.story)
 
 
@@ -66,21 +66,22 @@ def models_diff(
     """Compare two versions: parameters, metrics, data, and the canary pictures as each paints them."""
     from atelier.flows.config.params import Params
     from atelier.tasks.evaluation.canaries import canaries
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_diff import diff_models, picture
-    from atelier.tasks.registry.resolve import find, resolve
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_diff import diff_models, write_comparison_sheet
+    from atelier.tasks.registry.resolve import find_version, resolve
     from atelier.tasks.registry.tags import MODEL
 
     found = Workspace.find(workspace)
-    old, new = find(found, before), find(found, after)
-    with objects(found) as kept:
+    old, new = find_version(found, before), find_version(found, after)
+    with open_objects(found) as kept:
         made = diff_models(found, kept, old, new)
     names = (one.name.removeprefix(f"{MODEL}@") for one in (old, new))
     file = out or found.reports / "models" / f"{'-'.join(names)}.png"
     try:
         params = Params(found.params)
         pictures = canaries(params.gate.canary, found.root, found.dataset, params.train.content)
-        picture(pictures, [(version.name, resolve(found, version.name).path) for version in (old, new)], file)
+        resolved = [(version.name, resolve(found, version.name).path) for version in (old, new)]
+        write_comparison_sheet(pictures, resolved, file)
         made = replace(made, picture=str(file))
     except (OSError, RuntimeError, ValueError) as error:  # the numbers are useful without it
         made = replace(made, notes=(*made.notes, f"no picture: {error}"))
@@ -96,20 +97,20 @@ def models_verify(
 ) -> None:
     """Read every file of a version and report what is missing or damaged; exit code 1 if anything is."""
     from atelier.flows.runs.progress import shown
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
-    from atelier.tasks.registry.verify import verify
+    from atelier.tasks.registry.verify import verify_versions
 
     if every == (version is not None):
         raise ValueError("name a version, like prod or v1.2.0, or give --all")
     found = Workspace.find(workspace)
     if version is not None:
-        versions = [find(found, version)]
+        versions = [find_version(found, version)]
     else:
         versions = [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept, shown("verify", quiet=as_json) as report:
-        verified = verify(found, kept, versions, report)
+    with open_objects(found) as kept, shown("verify", quiet=as_json) as report:
+        verified = verify_versions(found, kept, versions, report)
     text = "\n".join(one.story for one in verified) or "no version is registered yet: run `atelier retrain`"
     result(verified, as_json, text=text)
     if not all(one.whole for one in verified):
@@ -123,16 +124,16 @@ def models_push(
     as_json: JsonOption = False,
 ) -> None:
     """Copy versions, and the data they were made from, to DVC's remote; `git push --tags` copies the registry."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.push import push
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.push import push_versions
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
 
     found = Workspace.find(workspace)
-    named = [find(found, version)] if version else None
+    named = [find_version(found, version)] if version else None
     versions = named or [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept:
-        pushed = push(found, kept, versions)
+    with open_objects(found) as kept:
+        pushed = push_versions(found, kept, versions)
     text = "\n".join(one.story for one in pushed) or "no version is registered yet: run `atelier retrain`"
     result(pushed, as_json, text=text)
 
@@ -158,9 +159,9 @@ def models_rollback(
 @commands.command("starters", epilog="Example: atelier models starters")
 def models_starters(as_json: JsonOption = False) -> None:
     """List the models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
-    from atelier.tasks.inference.starter_models import starters
+    from atelier.tasks.inference.starter_models import list_starters
 
-    found = starters()
+    found = list_starters()
     result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))
 
 
@@ -172,9 +173,9 @@ def models_promote(
 ) -> None:
     """Make a registered version `prod`."""
     from atelier.tasks.registry.promotion import promote
-    from atelier.tasks.registry.tags import MODEL, named
+    from atelier.tasks.registry.tags import MODEL, parse_name
 
-    model, version = named(version) or (MODEL, version)
+    model, version = parse_name(version) or (MODEL, version)
     promote(Workspace.find(workspace), version, reason=reason, model=model)
     print(f"{model}@prod is now {version}")
 
@@ -207,11 +208,11 @@ def models_export(
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
     from atelier.models.controls import Controls
     from atelier.tasks.inference.import_export import export_model
-    from atelier.tasks.inference.model_lookup import find
+    from atelier.tasks.inference.model_lookup import find_model
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
     found.check(controls)
     made = export_model(found.folder, file, controls)

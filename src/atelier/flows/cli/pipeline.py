@@ -144,11 +144,11 @@ def retrain(
             serve_nights(found.root, cron, timezone, trust, say)
         else:
             from atelier.flows.retrain import retrain as flow
-            from atelier.tasks.workspace.run_record import Night
+            from atelier.tasks.workspace.run_record import RunRecord
 
             night = flow(str(found.root), trust=trust, dry=dry)
-            assert isinstance(night, Night)  # the call unwraps a state that the flow returns
-            result(night, as_json, text=night.story)
+            assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
+            result(night, as_json, text=night.summary)
 
 
 @commands.command(epilog="Example: atelier report --workspace demo")

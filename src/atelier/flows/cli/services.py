@@ -73,7 +73,7 @@ def gc(
     also what the workspace, its worktrees, branches and your own tags name. Does not run while other commands work in
     the workspace.
     """
-    from atelier.tasks.registry.garbage_collection import collect
+    from atelier.tasks.registry.garbage_collection import collect_garbage
 
-    collected = collect(Workspace.find(workspace), keep, dry_run)
+    collected = collect_garbage(Workspace.find(workspace), keep, dry_run)
     result(collected, as_json, text=collected.story)

@@ -12,12 +12,12 @@ from atelier.flows.stylize import Job, Rerun
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import anchored, wished
-from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
+from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.inference.single_image import Painted, paint_one
-from atelier.tasks.registry.tags import named
-from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
+from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
 from atelier.tasks.workspace.layout import Workspace
@@ -39,7 +39,7 @@ def plan(
     Args:
         sources: folders, archives or lists, local or at URLs, or one picture.
         destination: folder or URL of the outputs; for one picture also a file.
-        model: name or folder, as `model_lookup.find` reads it.
+        model: name or folder, as `model_lookup.find_model` reads it.
         changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has the model, or
             the default where no workspace has it.
         workspace: where to look for a workspace; None means from the current folder upwards.
@@ -50,23 +50,23 @@ def plan(
         FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
     """
     config = StylizeConfig()
-    if named(model):
+    if parse_name(model):
         home = Workspace.find(workspace)
-        config = anchored(Params(home.params).stylize, home.root)
-    found = find(model, workspace)
+        config = with_absolute_paths(Params(home.params).stylize, home.root)
+    found = find_model(model, workspace)
     config = _validated(StylizeConfig, _merged(asdict(config), changes))
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
-    selection = replace(_validated(Selection, chosen), bounds=_validated(Bounds, bounds))
-    failure_limit.allowed(rerun.max_quarantine, 0)
-    found.check(wished(config, Path.cwd()))
+    selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
+    failure_limit.allowed_failures(rerun.max_quarantine, 0)
+    found.check(controls_from_config(config, Path.cwd()))
     for source in sources:
         next(iter(list_entries(source, Path.cwd(), selection.bounds)))
     place = destination if is_url(destination) else str(Path(destination).absolute())
     return Job(tuple(sources), Path.cwd(), place, found.folder, found.identity, config, selection, rerun)
 
 
-def single_image(job: Job) -> Painted | None:
+def single_image(job: Job) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
     if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
@@ -74,7 +74,7 @@ def single_image(job: Job) -> Painted | None:
     path = locate(job.sources[0], job.base)
     if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
         return None
-    return paint_one(path, destination, job.model, job.config, job.identity, job.base)
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from atelier.flows.control_plane import prefect_server
 from atelier.flows.control_plane.database import Database
 from atelier.flows.control_plane.prefect_server import PrefectServer, home
 from atelier.tasks.runtime import cluster, ray_head
-from atelier.tasks.runtime.cluster import UsersCluster
+from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ray_head import RayHead
 
@@ -32,7 +32,7 @@ class ControlPlane:
     """What `atelier up` started, or the cluster that it was told to use."""
 
     prefect: PrefectServer
-    ray: RayHead | UsersCluster
+    ray: RayHead | ExternalCluster
     started: tuple[str, ...] = ()  # by this call, of "Prefect server" and "Ray cluster"
 
     @property
@@ -94,7 +94,7 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
         if theirs and not ray:
             _keep_token(theirs)
             ray = theirs
-        elif before and not ray and isinstance(before.ray, UsersCluster):
+        elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
         return _start_missing(before, server, ray, cpus, wanted)
 
@@ -102,7 +102,7 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
 def _start_missing(
     before: ControlPlane | None,
     server: PrefectServer | None,
-    ray: RayHead | UsersCluster | None,
+    ray: RayHead | ExternalCluster | None,
     cpus: int | None,
     wanted: Database | None,
 ) -> ControlPlane:
@@ -152,7 +152,7 @@ def _start_missing(
     return ControlPlane(server, ray, tuple(name for name, new in started if new))
 
 
-def _check_same(before: ControlPlane, wanted: Database | None, theirs: UsersCluster | None) -> None:
+def _check_same(before: ControlPlane, wanted: Database | None, theirs: ExternalCluster | None) -> None:
     """Refuse another database or cluster than the one in use."""
     if wanted and wanted.name != before.prefect.database:
         raise RuntimeError(
@@ -166,18 +166,18 @@ def _check_same(before: ControlPlane, wanted: Database | None, theirs: UsersClus
         )
 
 
-def _users_cluster() -> UsersCluster | None:
+def _users_cluster() -> ExternalCluster | None:
     """The cluster that RAY_ADDRESS names, if it is set."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return None
     cluster.probe(address)
     path = str(home() / _USERS_TOKEN) if "RAY_AUTH_TOKEN" in os.environ else os.environ.get("RAY_AUTH_TOKEN_PATH")
-    settings = {name: os.environ[name] for name in cluster.SETTINGS_OF_A_CLUSTER if name in os.environ}
-    return UsersCluster(address, path, settings)
+    settings = {name: os.environ[name] for name in cluster.CLUSTER_SETTINGS if name in os.environ}
+    return ExternalCluster(address, path, settings)
 
 
-def _keep_token(theirs: UsersCluster) -> None:
+def _keep_token(theirs: ExternalCluster) -> None:
     """Write a token that only the environment has into the file that the cluster's record names."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         write_secret(Path(str(theirs.token)), token)
@@ -219,7 +219,7 @@ def recorded() -> ControlPlane | None:
         content = json.loads(_record().read_text())
         ray = content["ray"]
         return ControlPlane(
-            PrefectServer(**content["prefect"]), RayHead(**ray) if "pid" in ray else UsersCluster(**ray)
+            PrefectServer(**content["prefect"]), RayHead(**ray) if "pid" in ray else ExternalCluster(**ray)
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -229,7 +229,7 @@ def _serves(server: PrefectServer) -> bool:
     return server.alive and prefect_server.healthy(server.url)
 
 
-def _works(ray: RayHead | UsersCluster) -> bool:
+def _works(ray: RayHead | ExternalCluster) -> bool:
     if not ray.alive:
         return False
     try:

@@ -23,7 +23,7 @@ import psutil
 
 from atelier.flows.control_plane.database import SQLITE, Database
 from atelier.tasks.runtime import cluster, processes
-from atelier.tasks.runtime.ports import Ports, reserved
+from atelier.tasks.runtime.ports import Ports, reserve
 
 FIRST_PORT = 4200  # Prefect's own
 
@@ -52,7 +52,7 @@ class PrefectServer:
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return processes.running(self.pid, self.created)
+        return processes.is_running(self.pid, self.created)
 
 
 def home() -> Path:
@@ -80,7 +80,7 @@ def start(
         stop(instead_of)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     like = urlsplit(instead_of.url).port if instead_of else None
-    with reserved("127.0.0.1", first_port, like=like) as ports:
+    with reserve("127.0.0.1", first_port, like=like) as ports:
         return _start(folder, ports, database)
 
 
@@ -213,7 +213,7 @@ def probe(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConnectionError(f"PREFECT_API_URL is {url!r}: write it as http://HOST:PORT/api")
-    if not cluster.listens(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
+    if not cluster.accepts_connections(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
         raise ConnectionError(
             f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to use what `atelier up` started"
         )

@@ -50,7 +50,7 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[Used]:
         for line in _lines(running, named_prefect, named_ray):
             if say:
                 say(line)
-    with _environment(variables), cluster.disconnecting():
+    with _environment(variables), cluster.disconnect_after():
         yield Used(os.environ["PREFECT_API_URL"], os.environ["RAY_ADDRESS"])
 
 

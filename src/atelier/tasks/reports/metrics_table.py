@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from atelier.tasks.evaluation.metric_values import lookup
+from atelier.tasks.evaluation.metrics import lookup
 from atelier.tasks.reports.charts import number, ratio_bar
 
 

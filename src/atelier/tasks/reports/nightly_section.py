@@ -5,11 +5,11 @@ from html import escape
 
 from atelier.tasks.dataset.checks import HEADER, Finding, problems
 from atelier.tasks.dataset.checks import rows as finding_rows
-from atelier.tasks.evaluation.metric_values import value
+from atelier.tasks.evaluation.metrics import value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import details, facts, figure, rows
-from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, Night
+from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
 
 NAMES = {"kid.ratio": "Kernel distance", "style.ratio": "Style distance", "ssim.mean": "SSIM of luminance"}
 SHOWN = 40  # versions in the history
@@ -20,7 +20,7 @@ def tone(decision: str) -> str:
     return {PROMOTED: "good", "refused": "bad", STOPPED: "bad", FAILED: "bad"}.get(decision, "calm")
 
 
-def night(found: Night) -> str:
+def night(found: RunRecord) -> str:
     """What the night did, step by step, and what it cost."""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
     named = f" {escape(found.version)}" if found.version else ""
@@ -44,7 +44,7 @@ def night(found: Night) -> str:
     )
 
 
-def data(found: Night, sheet: str | None) -> str:
+def data(found: RunRecord, sheet: str | None) -> str:
     """What has come and gone since `prod` was trained, and what the checks say of it.
 
     Args:
@@ -67,7 +67,7 @@ def data(found: Night, sheet: str | None) -> str:
     return counts + pictures + (checks if stopped else details(summary, checks))
 
 
-def beside_prod(found: Night, sheet: str | None) -> str:
+def beside_prod(found: RunRecord, sheet: str | None) -> str:
     """Candidate and `prod` on the same pictures.
 
     Args:

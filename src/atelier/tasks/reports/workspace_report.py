@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
-from atelier.tasks.evaluation.metric_values import lookup
+from atelier.tasks.evaluation.metrics import lookup
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section
@@ -21,7 +22,7 @@ from atelier.tasks.reports.html_page import before_and_after, data_uri, details,
 from atelier.tasks.reports.metrics_table import table
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.run_record import CAME, PICTURE, Night
+from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
 
 MOST_PAIRS = 24
 MOST_QUARANTINED = 200  # rows shown; the file has them all
@@ -47,7 +48,7 @@ def write_report(
     workspace_root: Path,
     out: Path,
     release: Release = Release(),
-    night: Night | None = None,
+    night: RunRecord | None = None,
     pictures: Path | None = None,
 ) -> Path:
     """Write the report of a workspace.
@@ -63,15 +64,15 @@ def write_report(
         `out`.
     """
     root = workspace_root
-    model = read_object(root / "artifacts/style-model/model.json")
+    model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name
     sections = {
         "Last night": nightly_section.night(night) if night else "",
         "Before and after": _pairs(root / "reports/evaluation"),
-        "What changed in the data": nightly_section.data(night, _optional(pictures, CAME)) if night else "",
+        "What changed in the data": nightly_section.data(night, _optional(pictures, DATA_SHEET)) if night else "",
         "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
-        "Candidate and prod": nightly_section.beside_prod(night, _optional(pictures, PICTURE)) if night else "",
+        "Candidate and prod": nightly_section.beside_prod(night, _optional(pictures, CANARY_SHEET)) if night else "",
         # a night that judged has told of it above
         **({} if night and night.version and night.reasons else {"The gate": _gate(release)}),
         "Version by version": nightly_section.past(release.history),
@@ -84,6 +85,14 @@ def write_report(
     version = " ".join(part for part in (release.version, release.stage and f"@{release.stage}") if part)
     write(out, page(name, version, _lead(model, metrics, release), sections))
     return out
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """The content of a model card, empty when it is missing or damaged."""
+    try:
+        return ModelCard.parse((folder / MODEL_CARD).read_bytes(), str(folder)).content
+    except (OSError, ValueError):
+        return {}
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from atelier.tasks.runtime.cluster import environment
+from atelier.tasks.runtime.cluster import ray_environment
 from atelier.tasks.runtime.files import write_secret
-from atelier.tasks.runtime.ports import Ports, reserved
-from atelier.tasks.runtime.processes import running
+from atelier.tasks.runtime.ports import Ports, reserve
+from atelier.tasks.runtime.processes import is_running
 
 FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
 # a head's workers inherit its environment: names of other clusters and of the DVC stage that starts it, and passwords
@@ -45,12 +45,12 @@ class RayHead:
     @property
     def alive(self) -> bool:
         """Whether the process that was started is still there."""
-        return running(self.pid, self.created)
+        return is_running(self.pid, self.created)
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which a process and its children find it; set them before ray is imported."""
-        return environment(self.address, self.token)
+        return ray_environment(self.address, self.token)
 
 
 def start_head(
@@ -84,9 +84,9 @@ def start_head(
     write_secret(token, words or secrets.token_hex(32))
     like = int(instead_of.address.rpartition(":")[2]) if instead_of else None
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_A_HEAD}
-    variables = inherited | environment("", str(token))
+    variables = inherited | ray_environment("", str(token))
     del variables["RAY_ADDRESS"]
-    with reserved("0.0.0.0", first_port, 2, like=like) as ports:
+    with reserve("0.0.0.0", first_port, 2, like=like) as ports:
         return _start(temp, token, variables, ports, cpus)
 
 
