@@ -56,7 +56,7 @@ def run(data: Path, where: str, told: bool) -> list[float]:
 
     variables = {name: value for name, value in os.environ.items() if name not in (WAITING, "OMP_WAIT_POLICY")}
     if told:
-        variables[WAITING] = cluster.environment("")[WAITING]
+        variables[WAITING] = cluster.ray_environment("")[WAITING]
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if where == "beside" else None
     try:
         command = [sys.executable, __file__, str(data), str(STEPS[where])]

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from atelier.tasks.runtime.cluster import UNCOUNTED
+from atelier.tasks.runtime.cluster import NO_METRICS
+
+SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts servers, clusters or commands: `make check` leaves it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SERVICES.intersection(item.fixturenames):
+            item.add_marker("services")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,7 +30,7 @@ def ray_cluster() -> Iterator[None]:
     """A real Ray cluster with two CPUs on this machine."""
     os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    os.environ.update(UNCOUNTED)
+    os.environ.update(NO_METRICS)
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)

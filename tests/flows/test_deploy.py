@@ -19,7 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from atelier.tasks.runtime import cluster
-from atelier.tasks.runtime.ports import reserved
+from atelier.tasks.runtime.ports import reserve
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DEPLOYMENT = (DEPLOY / "prefect.yaml").read_text()
@@ -126,7 +126,7 @@ def test_prefect_asks_for_the_password_and_a_worker_runs_the_night(
     service = interpolated(compose["services"]["prefect"], GIVEN)
     for database in new_home().glob("prefect-*.db"):
         database.rename(tmp_path / "prefect.db")
-    with reserved("127.0.0.1", 24300) as ports:
+    with reserve("127.0.0.1", 24300) as ports:
         port = str(ports.numbers[0])
         own = {name: value for name, value in service["environment"].items() if "DATABASE" not in name}
         variables = environment | own | {"PREFECT_HOME": str(tmp_path)}
@@ -177,7 +177,7 @@ def test_a_ray_worker_with_the_token_joins(compose: dict[str, Any], environment:
     from ray.util import get_node_ip_address
 
     services = interpolated(compose["services"], GIVEN)
-    with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as name, reserved("0.0.0.0", 24400) as ports:
+    with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as name, reserve("0.0.0.0", 24400) as ports:
         folder, port = Path(name), str(ports.numbers[0])
         here = f"{get_node_ip_address()}:{port}"
         places = {"6379": port, "ray-head:6379": here}
@@ -191,7 +191,7 @@ def test_a_ray_worker_with_the_token_joins(compose: dict[str, Any], environment:
             with started([*worker, "--num-cpus", "1"], variables, folder):
 
                 def joined() -> bool:
-                    found = cluster.resources(known, 20)
+                    found = cluster.query_resources(known, 20)
                     return found is not None and found.cpus == (2, 2)
 
                 until(joined, 60, folder / "log")

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from atelier.tasks.registry.tags import current, list_versions
+from atelier.tasks.registry.tags import find_prod, list_versions
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -63,7 +63,7 @@ class Studio:
 
     @property
     def prod(self) -> str:
-        prod = current(list_versions(Workspace(self.root)))
+        prod = find_prod(list_versions(Workspace(self.root)))
         assert prod
         return prod.version
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from atelier.flows.stylize import Again, plan
-from atelier.tasks.registry.per_style import styles_of
+from atelier.tasks.registry.per_style import list_styles
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.placement import place
 from atelier.tasks.workspace.layout import Workspace
@@ -118,10 +118,10 @@ def test_what_has_no_styles() -> None:
     def card(*domains: str) -> Card:
         return Card(1, tuple(Shard(f"{domain}.parquet", domain, domain, "train", 4, 1) for domain in domains))
 
-    assert styles_of(card("photos", "oils", "inks"), TrainConfig()) == ["inks", "oils"]
+    assert list_styles(card("photos", "oils", "inks"), TrainConfig()) == ["inks", "oils"]
     with pytest.raises(ValueError, match="no domain but"):
-        styles_of(card("photos"), TrainConfig())
+        list_styles(card("photos"), TrainConfig())
     with pytest.raises(ValueError, match="'photos' is not in the training set: it has oils"):
-        styles_of(card("oils"), TrainConfig())
+        list_styles(card("oils"), TrainConfig())
     with pytest.raises(ValueError, match="must end with a letter or a digit"):
-        styles_of(card("photos", "oils_"), TrainConfig())
+        list_styles(card("photos", "oils_"), TrainConfig())

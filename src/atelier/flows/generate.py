@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelIdentity
-from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check
-from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
+from atelier.tasks.inference.model_lookup import find_model
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path 
     Raises:
         FileNotFoundError, ValueError: one line for a person.
     """
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     identity = found.identity
-    check(identity)
+    check_generates(identity)
     return Job(destination.absolute(), found.folder, identity, config)
 
 

@@ -19,7 +19,7 @@ def ingest(root: str) -> work.IngestSummary:
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
     with shown("ingest") as report:
-        summary = work.ingest(config, workspace.home.root, workspace.sources_lock, workspace.dataset, report)
+        summary = work.ingest(config, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
     create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}")
     return summary

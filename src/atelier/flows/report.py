@@ -21,9 +21,9 @@ def write(workspace: Workspace) -> Path:
     Where the last night left a candidate that did not become `prod`, its pictures and figures are shown.
     """
     known = list_versions(workspace)
-    night = run_record.last(workspace)
-    left = night is not None and night.left_a_candidate and workspace.night.evaluation.is_file()
-    shown = workspace.night if left else workspace
+    night = run_record.read_record(workspace)
+    left = night is not None and night.has_candidate and workspace.worktree.evaluation.is_file()
+    shown = workspace.worktree if left else workspace
     newest = known[0] if known else None
     if night is not None and night.version:
         newest = next((one for one in known if one.version == night.version), newest)

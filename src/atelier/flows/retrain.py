@@ -27,12 +27,12 @@ from atelier.flows.retrain_tasks import (
 )
 from atelier.flows.update import reproduce, scan
 from atelier.tasks.registry import promotion, resolve
-from atelier.tasks.registry.release import known
-from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.registry.release import find_registered
+from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime import cluster
 from atelier.tasks.workspace import pipeline, worktree
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.run_record import AWAITING, KEPT, PASSED, PROMOTED, UNCHANGED, Night
+from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, PASSED, PROMOTED, UNCHANGED, RunRecord
 
 APPROVE_WITHIN_S = 3600.0  # a night that is running ends first
 
@@ -44,7 +44,7 @@ def _named() -> str:
 
 
 @flow(name="retrain", flow_run_name=_named)
-def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[Night]:
+def retrain(root: str, trust: bool = False, dry: bool = False) -> RunRecord | State[RunRecord]:
     """Run the pipeline, judge the model, and put it to work if it passes.
 
     Args:
@@ -62,7 +62,7 @@ def retrain(root: str, trust: bool = False, dry: bool = False) -> Night | State[
 
 
 @flow(name="approve", flow_run_name=_named)
-def approve(root: str, version: str = "", reason: str = "approved") -> Night | State[Night]:
+def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord | State[RunRecord]:
     """Make a model that waits for approval `prod`, and put it to work.
 
     Args:
@@ -73,18 +73,18 @@ def approve(root: str, version: str = "", reason: str = "approved") -> Night | S
     workspace = Workspace(Path(root))
 
     def work(story: Story, params: Params) -> None:
-        found = [one for one in promotion.waiting(workspace) if version in ("", one.version)]
+        found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
         if not found:
             raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
-        prod = current(list_versions(workspace))
+        prod = find_prod(list_versions(workspace))
         story.tell(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with story.step("promote"):
-            promote(root, found[0].version, resolve.commit_of(workspace, MODEL, found[0].version), reason)
+            promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason)
         story.tell(decision=PROMOTED)
         with contextlib.suppress(FileNotFoundError):  # nothing is left of the night that made it
-            made = known(workspace, workspace.night)
+            made = find_registered(workspace, workspace.worktree)
             if made and made.version == found[0].version:  # a later night may have begun there
-                worktree.leave(workspace)
+                worktree.remove_worktree(workspace)
         _after(workspace, story, params, Patience(params.retrain))
 
     return told(workspace, work, wait_s=APPROVE_WITHIN_S)
@@ -94,11 +94,11 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
     """The night itself; `story` hears of every step."""
     root, patient = str(workspace.root), Patience(params.retrain)
     with story.step("scan"):
-        fresh = worktree.unchanged(workspace, lambda lock: patient(scan)(root, lock))
+        fresh = worktree.is_up_to_date(workspace, lambda lock: patient(scan)(root, lock))
     if fresh:
         story.tell(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
-        prod = current(list_versions(workspace))
-        kept = known(workspace, workspace)
+        prod = find_prod(list_versions(workspace))
+        kept = find_registered(workspace, workspace)
         story.tell(version=kept.version if kept else "", previous=prod.version if prod else None)
         if dry:
             return
@@ -115,21 +115,21 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
                 with story.step("check"):
                     story.looked(patient(check_data)(str(night.root)))
         with story.step("gate"):
-            prod_contest = patient(hold_against_prod)(str(night.root))
-            release = judge(str(night.root), prod_contest, dry)
-        story.judged(release, prod_contest)
+            comparison = patient(hold_against_prod)(str(night.root))
+            release = judge(str(night.root), comparison, dry)
+        story.judged(release, comparison)
         if dry or params.gate.mode == "dry":
             return
-        if release.decision in (PASSED, KEPT, AWAITING) and params.retrain.push:
+        if release.decision in (PASSED, ALREADY_PROD, AWAITING) and params.retrain.push:
             with story.step("push"):
                 patient(push)(str(night.root))
-        if release.decision in (PASSED, KEPT):
+        if release.decision in (PASSED, ALREADY_PROD):
             with story.step("promote"):
                 commit = pipeline.commit(night, f"{MODEL} {release.version}")
                 promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
-            story.tell(decision=KEPT if release.decision == KEPT else PROMOTED)
-            worktree.leave(workspace)
-    if story.night.decision in (PROMOTED, KEPT, UNCHANGED):
+            story.tell(decision=ALREADY_PROD if release.decision == ALREADY_PROD else PROMOTED)
+            worktree.remove_worktree(workspace)
+    if story.night.decision in (PROMOTED, ALREADY_PROD, UNCHANGED):
         _after(workspace, story, params, patient)
 
 
@@ -139,7 +139,7 @@ def _after(workspace: Workspace, story: Story, params: Params, patient: Patience
     if params.retrain.push and params.retrain.git_remote and story.night.decision == PROMOTED:
         with story.trying("the push to git's remote"), story.step("push git"):
             patient(push_git)(root, params.retrain.git_remote)
-    if not current(list_versions(workspace)):
+    if not find_prod(list_versions(workspace)):
         return
     for subscription in params.subscriptions:
         with story.trying(f"restyling {subscription.source}"), story.step("restyle"):

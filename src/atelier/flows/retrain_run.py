@@ -23,18 +23,18 @@ from atelier.flows.runs.cancellation import Cancelled, cancellable
 from atelier.flows.runs.notification import Event, tell
 from atelier.flows.runs.orphans import claim, reap
 from atelier.tasks.dataset import checks
-from atelier.tasks.evaluation.gate import Contest
-from atelier.tasks.registry.data_changes import Looked
-from atelier.tasks.registry.release import Release
+from atelier.tasks.evaluation.gate import PairedComparison
+from atelier.tasks.registry.data_validation import DataValidation
+from atelier.tasks.registry.release import ReleaseResult
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
-from atelier.tasks.workspace.run_record import AWAITING, FAILED, KEPT, PROMOTED, STOPPED, UNCHANGED, Night
+from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
 
 # what people are told of each decision; a dry night tells whoever started it
 KINDS: dict[str, Kind] = {
-    PROMOTED: "success", KEPT: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
+    PROMOTED: "success", ALREADY_PROD: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
     AWAITING: "awaiting", STOPPED: "stopped", FAILED: "failed",
 }  # fmt: skip
 
@@ -48,12 +48,14 @@ class Story:
     """The record of the night while it is going on."""
 
     workspace: Workspace
-    night: Night = field(default_factory=lambda: Night(datetime.now().astimezone().isoformat(timespec="seconds")))
+    night: RunRecord = field(
+        default_factory=lambda: RunRecord(datetime.now().astimezone().isoformat(timespec="seconds"))
+    )
     sheet: bytes | None = None
     link: str = ""  # of the flow run in Prefect
 
     def tell(self, **facts: Any) -> None:
-        """Take over facts of the record, by their names in `Night`."""
+        """Take over facts of the record, by their names in `RunRecord`."""
         self.night = replace(self.night, **facts)
 
     def stage(self, name: str, state: str) -> None:
@@ -78,22 +80,22 @@ class Story:
         except Exception as error:  # noqa: BLE001 (the decision stands; told in the report)
             self.tell(problems=(*self.night.problems, f"{what} failed: {one_line(error)}; the next night tries again"))
 
-    def looked(self, found: Looked) -> None:
+    def looked(self, found: DataValidation) -> None:
         """Say what the data are like; where a check has not passed, that is the end of the night."""
         self.tell(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
         if problems := checks.problems(found.findings):
             raise Stopped("; ".join(problems))
 
-    def judged(self, release: Release, prod: Contest | None) -> None:
+    def judged(self, release: ReleaseResult, prod: PairedComparison | None) -> None:
         """Say what the gate has decided, and how candidate and `prod` differ."""
         self.tell(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons
         )
-        before = run_record.last(self.workspace)
+        before = run_record.read_record(self.workspace)
         if not prod and before and release.version and before.version == release.version:  # it was judged then
             facts = ("differences", "prod_metrics", "canaries")
             self.tell(**{name: getattr(before, name) for name in facts})
-            self.sheet = run_record.sheet(self.workspace)
+            self.sheet = run_record.read_canary_sheet(self.workspace)
         if prod:
             self.sheet = prod.sheet
             self.tell(
@@ -102,7 +104,7 @@ class Story:
                 canaries=tuple(asdict(canary) for canary in prod.canaries),
             )
 
-    def end(self) -> Night:
+    def end(self) -> RunRecord:
         """Remember it, write the report and show it in Prefect."""
         self.tell(report=str(self.workspace.report))
         root = str(self.workspace.root)
@@ -123,10 +125,12 @@ class Story:
 
     def _keep(self) -> None:
         with self.trying("remembering the night"):  # as on a full disk
-            run_record.keep(self.workspace, self.night, self.sheet)
+            run_record.write_record(self.workspace, self.night, self.sheet)
 
 
-def told(workspace: Workspace, work: Callable[[Story, Params], None], wait_s: float = 0.0) -> Night | State[Night]:
+def told(
+    workspace: Workspace, work: Callable[[Story, Params], None], wait_s: float = 0.0
+) -> RunRecord | State[RunRecord]:
     """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
     claim()
     context = FlowRunContext.get()
@@ -144,7 +148,7 @@ def told(workspace: Workspace, work: Callable[[Story, Params], None], wait_s: fl
             raise
         night = story.end()
     if night.decision == AWAITING:
-        return states.Completed(name="AwaitingApproval", message=night.story, data=night)
+        return states.Completed(name="AwaitingApproval", message=night.summary, data=night)
     return night
 
 
@@ -155,20 +159,20 @@ def publish(root: str) -> str:
     page = write(workspace)
     picture_artifact("before-after", workspace.evaluation_pictures / "grid.png", "Held-out pictures, before and after")
     picture_artifact(
-        "canaries", run_record.folder(workspace) / run_record.PICTURE, "Canary pictures, by prod and candidate"
+        "canaries", run_record.folder(workspace) / run_record.CANARY_SHEET, "Canary pictures, by prod and candidate"
     )
     return str(page)
 
 
 @task(task_run_name="notify", cache_policy=NO_CACHE)
-def notify(root: str, night: Night, link: str) -> list[str]:
+def notify(root: str, night: RunRecord, link: str) -> list[str]:
     """Tell whom `notify` names; what could not be told comes back in sentences."""
     kind = KINDS.get(night.decision)
     if kind is None:
         return []
     workspace = Workspace(Path(root))
-    shown = workspace.night if night.left_a_candidate else workspace
-    pictures = (run_record.folder(workspace) / run_record.PICTURE, shown.evaluation_pictures / "grid.png")
+    shown = workspace.worktree if night.has_candidate else workspace
+    pictures = (run_record.folder(workspace) / run_record.CANARY_SHEET, shown.evaluation_pictures / "grid.png")
     picture = next((one for one in pictures if one.is_file()), None)
     title = f"{night.version} {night.decision}".strip()
     sentences = (*night.reasons, *night.problems, f"report: {night.report}")

@@ -31,7 +31,7 @@ def run(name: str, workspace: Workspace) -> None:
         try:
             stage(str(workspace.root))
         except Exception as error:
-            stage_errors.tell(workspace, name, error)
+            stage_errors.write_error(workspace, name, error)
             raise
 
 

@@ -14,12 +14,12 @@ from atelier.tasks.bulk.dry_run import DryRun, dry_run
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.stylize import StylizeSummary
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import anchored, wished
-from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
+from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.inference.single_image import Painted, paint_one
-from atelier.tasks.registry.tags import named
-from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
+from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
 from atelier.tasks.workspace.layout import Workspace
@@ -76,16 +76,16 @@ def plan(
         FileNotFoundError, ValueError: one line for a person.
     """
     config = StylizeConfig()
-    if named(model):
+    if parse_name(model):
         home = Workspace.find(workspace)
-        config = anchored(Params(home.params).stylize, home.root)
-    found = find(model, workspace)
+        config = with_absolute_paths(Params(home.params).stylize, home.root)
+    found = find_model(model, workspace)
     config = _validated(StylizeConfig, _overridden(asdict(config), wishes))
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
-    selection = replace(_validated(Selection, chosen), bounds=_validated(Bounds, bounds))
-    failure_limit.allowed(again.max_quarantine, 0)
-    found.check(wished(config, Path.cwd()))
+    selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
+    failure_limit.allowed_failures(again.max_quarantine, 0)
+    found.check(controls_from_config(config, Path.cwd()))
     for source in sources:
         next(iter(list_entries(source, Path.cwd(), selection.bounds)))
     place = destination if is_url(destination) else str(Path(destination).absolute())
@@ -112,7 +112,7 @@ def _overridden(values: Mapping[str, Any], wishes: Mapping[str, Any]) -> dict[st
     return {**values, **given, **inner}
 
 
-def one_picture(job: Job) -> Painted | None:
+def one_picture(job: Job) -> SingleImageResult | None:
     """Restyle a source that is a single picture here and now; None where it is more than one, or continues a job."""
     destination = Path(job.destination)
     if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
@@ -120,7 +120,7 @@ def one_picture(job: Job) -> Painted | None:
     path = locate(job.sources[0], job.base)
     if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
         return None
-    return paint_one(path, destination, job.model, job.config, job.identity, job.base)
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
 
 
 def expect(job: Job, *, say: Callable[[str], None]) -> DryRun:

@@ -19,7 +19,7 @@ def scan(root: str, lock: Path | None = None) -> ScanSummary:
     """Look at what is in the sources now, and write it to the workspace's `sources.lock` or another file."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
-    return ingestion.scan(config, workspace.home.root, lock or workspace.sources_lock)
+    return ingestion.scan(config, workspace.main.root, lock or workspace.sources_lock)
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
@@ -27,7 +27,7 @@ def reproduce(root: str, stage: str) -> str:
     """Let DVC run a stage if anything it depends on has changed."""
     workspace = Workspace(Path(root))
     if stage == "train":
-        warm_start.pin(workspace, Params(workspace.params).train.start_from)
+        warm_start.pin_start(workspace, Params(workspace.params).train.start_from)
     return pipeline.reproduce(workspace, stage)
 
 

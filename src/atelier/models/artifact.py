@@ -1,9 +1,5 @@
-"""A trained model on disk: `generator.safetensors` and `model.json`.
+"""A model folder: weights in `generator.safetensors`, and the model card beside them."""
 
-The file says nothing but facts of the training, so equal training gives equal bytes.
-"""
-
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -14,14 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard
 from atelier.models.controls import Controls, check
 from atelier.models.encoders import ENCODERS
 from atelier.models.methods import METHODS, Method
 from atelier.models.methods.base import Painter
 from atelier.models.random_draws import noise
-
-FORMAT = 1
-WEIGHTS, FACTS = "generator.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class TrainedModel:
     method: type[Method]
     config: Any  # the method's config dataclass
     generator: nn.Module
-    facts: dict[str, Any]  # all of model.json
+    card: ModelCard
 
     def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
         """What paints uint8 pictures (B, 3, H, W) of any size; the result has their shape, type and device.
@@ -65,7 +59,7 @@ def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[
         folder: made if needed.
         method_config: config dataclass of the method that trained it.
         generator: the averaged one.
-        facts: of the training only (dataset id, training parameters), JSON values; no times, no paths.
+        facts: of the training only, see `ModelCard.training`.
     """
     name = next(name for name, method in METHODS.items() if method.Config is type(method_config))
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,40 +67,35 @@ def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[
     temporary = folder / f".{WEIGHTS}.tmp"
     save_file(state, temporary)
     temporary.replace(folder / WEIGHTS)
-    content = {**facts, "format": FORMAT, "method": name, "config": asdict(method_config)}
-    temporary = folder / f".{FACTS}.tmp"
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    temporary.replace(folder / FACTS)
+    ModelCard(name, asdict(method_config), facts).write(folder)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
     """Read a model folder.
 
     Raises:
-        ValueError: a file is missing, damaged, or of another version; one line that says which.
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or of another version; one line that says which.
     """
-    facts = _read_facts(folder)
-    name = facts["method"]
-    if not isinstance(name, str) or name not in METHODS:
-        raise ValueError(f"{folder}: method {name!r} is unknown to this version (known: {', '.join(METHODS)})")
-    method = METHODS[name]
+    card = ModelCard.read(folder)
+    method = METHODS[card.method]
     try:
-        config = _config(method.Config, facts["config"])
+        config = _config(method.Config, card.config)
         with torch.device("meta"):
-            generator = method.build_generator(config, ENCODERS.get(facts.get("encoder", "")))
+            generator = method.build_generator(config, ENCODERS.get(card.encoder))
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{folder / FACTS} has a config that {name} does not take: {error}") from error
+        raise ValueError(f"{folder / MODEL_CARD} has a config that {card.method} does not take: {error}") from error
     path = folder / WEIGHTS
     if not path.is_file():
-        raise ValueError(f"{folder} is not a complete model: {WEIGHTS} is missing")
+        raise FileNotFoundError(f"{folder} is not a complete model: {WEIGHTS} is missing")
     try:
         generator.load_state_dict(load_file(path), assign=True)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{path} does not hold the network that {FACTS} describes ({reason})") from error
-    return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), facts)
+        raise ValueError(f"{path} does not hold the network that {MODEL_CARD} describes ({reason})") from error
+    return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), card)
 
 
 def _config(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -119,18 +108,3 @@ def _config(kind: type[Any], values: Mapping[str, Any]) -> Any:
             value = _config(inner, value)
         given[name] = tuple(value) if isinstance(value, list) else value
     return kind(**given)
-
-
-def _read_facts(folder: Path) -> dict[str, Any]:
-    path = folder / FACTS
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a model folder: {FACTS} is missing")
-    try:
-        facts = json.loads(path.read_text())
-        version, _, _ = facts["format"], facts["method"], facts["config"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error})") from error
-    if version != FORMAT:
-        raise ValueError(f"{folder} has model format {version!r}; this version reads {FORMAT}: update atelier")
-    assert isinstance(facts, dict)
-    return facts

@@ -1,11 +1,130 @@
-"""A model's card, `model.json`: what a model says of its training, read and written without torch."""
+"""The model card, `model.json`: what a model says of itself. It is read and written here alone, without torch.
+
+A card holds facts of the training only, no times and no paths, so that equal training gives equal bytes.
+"""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from atelier.models.controls import GENERATING, HONOURED
+
+MODEL_CARD, WEIGHTS = "model.json", "generator.safetensors"  # the files of a model folder
+FORMAT = 1  # of the card
+AGAIN = "train the model again or fetch it again"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The content of a `model.json`."""
+
+    method: str  # name of the training method
+    config: Mapping[str, Any]  # its settings, as JSON values
+    training: Mapping[str, Any] = field(default_factory=dict)  # the other facts: datasets, domains, parameters, …
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> "ModelCard":
+        """A card from the bytes of its file.
+
+        Args:
+            data: of a `model.json`.
+            source: where they are from, for messages.
+
+        Raises:
+            ValueError: the card is damaged, or its format is another.
+        """
+        try:
+            content = json.loads(data)
+            version, method, config = content.pop("format"), content.pop("method"), content.pop("config")
+            if not isinstance(method, str) or not isinstance(config, dict):
+                raise TypeError("method and config are of other types")
+        except KeyError as error:
+            raise ValueError(f"{source} is damaged (it has no {error.args[0]}): {AGAIN}") from error
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{source} is damaged ({error}): {AGAIN}") from error
+        if version != FORMAT:
+            raise ValueError(f"{source} has model format {version!r}; this version reads {FORMAT}: update atelier")
+        return cls(method, config, content)
+
+    @classmethod
+    def read(cls, folder: Path) -> "ModelCard":
+        """The card of a model folder.
+
+        Raises:
+            FileNotFoundError: there is no card.
+            ValueError: the card is damaged, or its format or method is unknown to this version.
+        """
+        card = cls.parse(_existing(folder, MODEL_CARD).read_bytes(), str(folder / MODEL_CARD))
+        if card.method not in HONOURED:
+            known = ", ".join(HONOURED)
+            raise ValueError(f"{folder}: method {card.method!r} is unknown to this version (known: {known})")
+        return card
+
+    @classmethod
+    def read_trained(cls, folder: Path) -> "ModelCard":
+        """The card of a model that was trained from a dataset: it names its domains, its encoder and its size.
+
+        Raises:
+            FileNotFoundError, ValueError: as `read`, or one of them is not named.
+        """
+        card = cls.read(folder)
+        for name in ("content_domain", "style_domain", "encoder", "size_px"):
+            if not getattr(card, name):
+                raise ValueError(f"{folder / MODEL_CARD} does not name its {name}: train again")
+        return card
+
+    def write(self, folder: Path) -> None:
+        """Write the card into a model folder, complete or not at all."""
+        temporary = folder / f".{MODEL_CARD}.tmp"
+        temporary.write_text(json.dumps(self.content, indent=2, sort_keys=True) + "\n")
+        temporary.replace(folder / MODEL_CARD)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The JSON object of the file."""
+        return {**self.training, "format": FORMAT, "method": self.method, "config": dict(self.config)}
+
+    @property
+    def dataset(self) -> str:
+        """Id of the dataset, "" where unknown."""
+        return str(self.training.get("dataset") or "")
+
+    @property
+    def content_domain(self) -> str:
+        """Domain of the pictures that were painted in training, "" where unknown."""
+        return str(self.training.get("content_domain") or "")
+
+    @property
+    def style_domain(self) -> str:
+        """Domain of the style, "" where unknown."""
+        return str(self.training.get("style_domain") or "")
+
+    @property
+    def encoder(self) -> str:
+        """Name of the perceptual encoder of the losses, "" where unknown."""
+        return str(self.training.get("encoder") or "")
+
+    @property
+    def size_px(self) -> int:
+        """Side of the training pictures, px; 0 where unknown."""
+        augment = self.training.get("augment")
+        size = augment.get("size_px") if isinstance(augment, dict) else None
+        return size if isinstance(size, int) else 0
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Attributes that the model can give; none for most methods."""
+        return tuple(self.config.get("attributes", ()))
+
+    @property
+    def kind(self) -> str:
+        """ "generates", "edits", or "" where it paints one domain in the style of another."""
+        if self.method in GENERATING:
+            return "generates"
+        return "edits" if self.content_domain == self.style_domain else ""
 
 
 @dataclass(frozen=True)
@@ -25,35 +144,37 @@ class ModelIdentity:
 
 
 def identify(folder: Path, name: str, version: str) -> ModelIdentity:
-    """Read a model folder's identity without loading the model.
+    """The identity of the model in a folder, whose weights are hashed and not loaded.
 
     Args:
         folder: holds `generator.safetensors` and `model.json`.
-        name: what to call the model; of a path only the last part is used, since outputs tell no paths.
-        version: its version, "" where it has none.
+        name: of the model; of a path only the last part is used, since outputs show no paths.
+        version: of the model, "" where it has none.
 
     Raises:
         FileNotFoundError: this is no model folder.
         ValueError: it is damaged, or of a method that this version does not have.
     """
-    weights, card = folder / "generator.safetensors", folder / "model.json"
-    for path in (weights, card):
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder} is no model folder ({path.name} is missing): run `atelier train`")
-    try:
-        facts = json.loads(card.read_text(encoding="utf-8"))
-        method, dataset = str(facts["method"]), str(facts.get("dataset", ""))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{card} is damaged ({error!r}): train the model again or fetch it again") from error
-    if method not in HONOURED:
-        raise ValueError(f"{folder}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
+    weights = _existing(folder, WEIGHTS)
+    card = ModelCard.read(folder)
     _check_length(weights)
-    with weights.open("rb") as file:
-        return ModelIdentity(Path(name).name, version, method, dataset, hashlib.file_digest(file, "sha256").hexdigest())
+    return ModelIdentity(Path(name).name, version, card.method, card.dataset, weights_sha256(folder))
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights in a model folder."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"{folder} is no model folder ({name} is missing): run `atelier train`")
+    return folder / name
 
 
 def _check_length(weights: Path) -> None:
-    """See from its header alone that a safetensors file is whole: loading it would take seconds and torch."""
+    """Compare the length of a safetensors file with what its header says: loading it would take seconds and torch."""
     size = weights.stat().st_size
     try:
         with weights.open("rb") as file:
@@ -65,55 +186,4 @@ def _check_length(weights: Path) -> None:
         if size != 8 + header_size + max(ends):
             raise ValueError(f"it has {size} bytes and should have {8 + header_size + max(ends)}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{weights} is damaged ({error}): train the model again or fetch it again") from error
-
-
-def known_to(model: Path) -> tuple[str, ...]:
-    """The attributes that a model can give, without loading it.
-
-    Raises:
-        ValueError: the model does not say.
-    """
-    path = model / "model.json"
-    try:
-        return tuple(json.loads(path.read_text())["config"].get("attributes", ()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): train the model again or fetch it again") from error
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What evaluation must know of a model's training."""
-
-    content_domain: str
-    style_domain: str
-    encoder: str  # of the loss
-    size_px: int  # of the training pictures
-    method: str
-
-    @property
-    def kind(self) -> dict[str, str]:
-        """What the model does where it does not paint one domain in the style of another: see `gate.KINDS`."""
-        if self.method in GENERATING:
-            return {"kind": "generates"}
-        return {"kind": "edits"} if self.content_domain == self.style_domain else {}
-
-
-def read_facts(model: Path) -> Facts:
-    """What a model says of its training.
-
-    Raises:
-        FileNotFoundError: there is no model.
-        ValueError: its `model.json` does not tell.
-    """
-    path = model / "model.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{model} holds no model (model.json is missing): run `atelier train`")
-    try:
-        facts = json.loads(path.read_bytes())
-        domains = facts["content_domain"], facts["style_domain"]
-        return Facts(*domains, facts["encoder"], int(facts["augment"]["size_px"]), facts["method"])
-    except KeyError as error:
-        raise ValueError(f"{path} does not name its {error.args[0]}: train again") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): train again or fetch the version again") from error
+        raise ValueError(f"{weights} is damaged ({error}): {AGAIN}") from error

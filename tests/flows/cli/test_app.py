@@ -95,7 +95,7 @@ def test_a_corrupt_model_folder(atelier: Atelier, tmp_path: Path, pictures: Path
     arguments = ("stylize", pictures, tmp_path / "out", "--model", model)
     assert_one_line(atelier(*arguments), 2, "model", "generator.safetensors")
     (model / "generator.safetensors").write_bytes(b"\x00" * 40)
-    (model / "model.json").write_text(json.dumps({"method": "cpgan", "format": 1}))
+    (model / "model.json").write_text(json.dumps({"format": 1, "method": "cpgan", "config": {}}))
     assert_one_line(atelier(*arguments), 2, "generator.safetensors")
     assert not (tmp_path / "out").exists()
 

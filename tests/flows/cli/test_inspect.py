@@ -8,13 +8,13 @@ from atelier.flows.cli.inspect import inspect
 from atelier.models.card import ModelIdentity
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import encode
-from atelier.tasks.images.provenance import Lineage
+from atelier.tasks.images.provenance import Provenance
 
 
 def test_a_story_names_everything_and_holds_no_control_characters(tmp_path: Path) -> None:
     model = ModelIdentity("style-model", "v1.2.0", "cpgan", "d" * 64, "e" * 64)
-    made = Lineage(model, {"strength": 0.5, "note": "\x1b[2Jgone\x9b\u202e"}, "a" * 64, revision="f" * 40)
-    (tmp_path / "a.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png", xmp=provenance.packet(made)))
+    made = Provenance(model, {"strength": 0.5, "note": "\x1b[2Jgone\x9b\u202e"}, "a" * 64, revision="f" * 40)
+    (tmp_path / "a.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png", xmp=provenance.xmp_packet(made)))
     (tmp_path / "b.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png"))
     told, silent, missing = inspect([tmp_path / name for name in ("a.png", "b.png", "c\x1b.png")])
     assert told.lineage == made

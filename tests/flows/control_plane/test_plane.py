@@ -17,7 +17,7 @@ from atelier.flows.control_plane import prefect_server
 from atelier.flows.control_plane.plane import _short_temporary, _sweep, down, recorded, status, up, use
 from atelier.flows.control_plane.prefect_server import PrefectServer
 from atelier.tasks.runtime import cluster
-from atelier.tasks.runtime.cluster import UsersCluster
+from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.ray_head import RayHead
 from tests.flows.small import asked
 
@@ -53,9 +53,9 @@ def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def kill(one: PrefectServer | RayHead | UsersCluster) -> None:
+def kill(one: PrefectServer | RayHead | ExternalCluster) -> None:
     """As the kernel does, without a word."""
-    assert not isinstance(one, UsersCluster)
+    assert not isinstance(one, ExternalCluster)
     os.kill(one.pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while one.alive:

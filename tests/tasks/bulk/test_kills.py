@@ -14,7 +14,7 @@ import pytest
 
 from atelier.models.card import ModelIdentity
 from atelier.tasks.bulk.stylize import stylize
-from atelier.tasks.storage.destination import TEMPORARY
+from atelier.tasks.storage.destination import TEMPORARY_PREFIX
 from atelier.tasks.storage.local_folder import LocalFolder
 from tests.tasks.bulk.test_stylize import (
     CONFIG,
@@ -53,7 +53,7 @@ def _stylists(below: psutil.Process | None = None) -> list[psutil.Process]:
     for process in (below or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             title = " ".join(process.cmdline())
-            if ("Stylist" in title or "PaintBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
+            if ("StylizeWorker" in title or "StylizeBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
@@ -72,7 +72,7 @@ def _kill_in_a_write(out: Path, driver: "subprocess.Popen[bytes]") -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.suspend()
         half = any(
-            path.name.startswith(TEMPORARY) for folder in (out, *out.glob("[0-9]")) for path in folder.glob(".*")
+            path.name.startswith(TEMPORARY_PREFIX) for folder in (out, *out.glob("[0-9]")) for path in folder.glob(".*")
         )
         for worker in workers:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -126,7 +126,7 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
         finally:
             driver.kill()
             driver.wait(60)
-        written = {name: data for name, data in _tree(out).items() if TEMPORARY not in name}
+        written = {name: data for name, data in _tree(out).items() if TEMPORARY_PREFIX not in name}
         cut = [name for name, data in written.items() if not data.endswith(b"IEND\xaeB`\x82")]
         assert not cut, "outputs under their final names"
 

@@ -181,7 +181,7 @@ class TestErrors:
         ]
 
     def test_one_that_paints_nothing(self, studio: Path, tmp_path: Path) -> None:
-        (tmp_path / "model.json").write_text(json.dumps({"method": "dcgan"}))
+        (tmp_path / "model.json").write_text(json.dumps({"format": 1, "method": "dcgan", "config": {}}))
         with pytest.raises(ValueError, match=r"makes pictures from noise \(dcgan\)"):
             find([str(studio / "first"), str(tmp_path)], located, "oils", DOMAINS)
 

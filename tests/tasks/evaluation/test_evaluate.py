@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from atelier.models import artifact
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan, CpganConfig
@@ -27,7 +27,7 @@ from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, wri
 from atelier.tasks.dataset.subsets import batches, files, held_out
 from atelier.tasks.evaluation import attribute_edits, measures
 from atelier.tasks.evaluation.evaluate import Evaluation, evaluate
-from atelier.tasks.evaluation.protocol import EvaluateConfig, Lesson, Ruler, choose_ruler
+from atelier.tasks.evaluation.protocol import ClassifierSpec, EvaluateConfig, MeasuringEncoder, choose_encoder
 from atelier.tasks.images.codec import center_square, decode, encode
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
@@ -175,14 +175,14 @@ def test_an_identical_picture_keeps_everything(
     """A generator whose output is what the photographs are scores as the photographs do."""
     from atelier.tasks.evaluation.measures import Stylized, measure_real, summarize
 
-    ruler = Ruler("efficientnet_lite0", choose_ruler("vgg19").weights, True)
+    encoder = MeasuringEncoder("efficientnet_lite0", choose_encoder("vgg19").weights, True)
     photos = held_out(dataset, read_card(dataset), "photos", 6)
     paintings = held_out(dataset, read_card(dataset), "paintings", 6)
-    features = [measure_real([p.data for p in of], 48, ruler, tmp_path / of[0].id) for of in (photos, paintings)]
+    features = [measure_real([p.data for p in of], 48, encoder, tmp_path / of[0].id) for of in (photos, paintings)]
     grey = np.random.default_rng(0).random((6, 1, 48, 48), dtype=np.float32)
     same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), 1.0)
     groups = [p.group for p in photos], [p.group for p in paintings]
-    metrics, _ = summarize([same], features, *groups, ruler, 50, 0)
+    metrics, _ = summarize([same], features, *groups, encoder, 50, 0)
     for name in ("kid", "frechet", "style", "diversity", "checkerboard"):
         assert metrics[name]["ratio"] == pytest.approx(1)
     assert metrics["content"]["stylized"] == 0
@@ -207,14 +207,14 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     assert metrics["checkerboard"]["ratio"] > 0
     made = artifact.load(tmp_path / "model").generate(0, range(6))
     features = measures.measure_stylized(files(held_out(dataset, read_card(dataset), "paintings", 6)), 32,
-        tmp_path / "model", choose_ruler("vgg19")).luminance  # fmt: skip
+        tmp_path / "model", choose_encoder("vgg19")).luminance  # fmt: skip
     torch.testing.assert_close(torch.from_numpy(features), luminance(made / 255))
     assert (plots / "ssim.csv").read_text() == "image,group,ssim,correlation\n"
     assert decode((plots / "pairs" / "00-after.jpg").read_bytes()).shape == (32, 32, 3)
 
 
 @pytest.fixture(scope="module")
-def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruler]:
+def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuringEncoder]:
     """An encoder, and LPIPS with random weights."""
     cache = tmp_path_factory.mktemp("cache")
     torch.manual_seed(3)
@@ -227,45 +227,45 @@ def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruler]:
     (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATELIER_CACHE", str(cache))
-        yield choose_ruler("vgg19")
+        yield choose_encoder("vgg19")
 
 
 class TestLpips:
     """With weights that stand where AlexNet's would be."""
 
-    def test_measures(self, tmp_path: Path, dataset: Path, model: Path, with_lpips: Ruler) -> None:
-        ruler = with_lpips
+    def test_measures(self, tmp_path: Path, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
+        encoder = with_lpips
         photos, paintings = (held_out(dataset, read_card(dataset), of, 6) for of in ("photos", "paintings"))
         groups = [p.group for p in photos], [p.group for p in paintings]
-        stylized = [measures.measure_stylized(files(batch), 48, model, ruler) for batch in batches(photos, 4)]
+        stylized = [measures.measure_stylized(files(batch), 48, model, encoder) for batch in batches(photos, 4)]
         untouched = [
-            measures.measure_real(files(batch), 48, ruler, tmp_path / batch[0].id)
+            measures.measure_real(files(batch), 48, encoder, tmp_path / batch[0].id)
             for batch in batches(photos, 4) + batches(paintings, 4)
         ]
-        metrics, _ = measures.summarize(stylized, untouched, *groups, ruler, 50, 0)
+        metrics, _ = measures.summarize(stylized, untouched, *groups, encoder, 50, 0)
 
-        assert ruler.lpips is not None
-        encoder = load("alexnet", ruler.lpips)
-        assert isinstance(encoder, AlexNet)
+        assert encoder.lpips is not None
+        alexnet = load("alexnet", encoder.lpips)
+        assert isinstance(alexnet, AlexNet)
         before = torch.from_numpy(np.stack([center_square(decode(p.data), 48) for p in photos])).permute(0, 3, 1, 2)
         after = artifact.load(model).painter()(before)
-        expected = lpips(encoder, before / 255, after / 255)
+        expected = lpips(alexnet, before / 255, after / 255)
         assert metrics["lpips"]["mean"] == pytest.approx(float(expected.mean()), rel=1e-4)
         assert metrics["lpips"]["low"] < metrics["lpips"]["mean"] < metrics["lpips"]["high"]
         places = [(i, j) for i in range(6) for j in range(6) if i != j]
         first, second = (after[[pair[side] for pair in places]] / 255 for side in (0, 1))
-        mean = float(lpips(encoder, first, second).mean())
+        mean = float(lpips(alexnet, first, second).mean())
         assert metrics["diversity"] == {"metric": "lpips_alexnet"} | metrics["diversity"]
         assert metrics["diversity"]["stylized"] == pytest.approx(mean, rel=1e-3)
         assert "artfid" not in metrics, "it is defined on Inception's features"
 
-        inception = replace(ruler, encoder="inception")
+        inception = replace(encoder, name="inception")
         metrics, _ = measures.summarize(stylized, untouched, *groups, inception, 50, 0)
         product = (1 + metrics["lpips"]["mean"]) * (1 + metrics["frechet"]["stylized"])
         assert metrics["artfid"]["stylized"] == pytest.approx(product)
         assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
 
-    def test_diversity_of_generated_pictures(self, tmp_path: Path, dataset: Path, with_lpips: Ruler) -> None:
+    def test_diversity_of_generated_pictures(self, tmp_path: Path, dataset: Path, with_lpips: MeasuringEncoder) -> None:
         config = DcganConfig(size_px=32, noise=8, filters=4)
         torch.manual_seed(0)
         artifact.save(tmp_path, config, Dcgan.build_generator(config, None), FACTS)
@@ -280,7 +280,7 @@ class TestLpips:
         expected = float(lpips(encoder, made[:1], made[1:]))
         assert measures._diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
 
-    def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: Ruler) -> None:
+    def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)
         assert measures.measure_stylized(files(photos), 24, model, with_lpips).seen is None
 
@@ -379,13 +379,13 @@ class TestAttributes:
         assert again["classifier"] == evaluation.metrics["attributes"]["classifier"]
         assert all(wish["share"] == wish["photos"] for wish in again["wishes"].values()), "it changes nothing"
 
-    def test_a_lesson_is_its_pictures_and_names(self, studio: Path, tmp_path: Path) -> None:
-        lesson = Lesson(studio, ("faces",), NAMES, 32, tmp_path)
-        others = [replace(lesson, names=NAMES[:2]), replace(lesson, size=64), replace(lesson, domains=("a", "faces"))]
+    def test_a_classifier_is_its_pictures_and_names(self, studio: Path, tmp_path: Path) -> None:
+        spec = ClassifierSpec(studio, ("faces",), NAMES, 32, tmp_path)
+        others = [replace(spec, names=NAMES[:2]), replace(spec, size=64), replace(spec, domains=("a", "faces"))]
         write_card(tmp_path, Card(1, (make_faces(tmp_path, "train", 3, 9),)))
-        assert len({one.file for one in (lesson, *others, replace(lesson, dataset=tmp_path))}) == 5
+        assert len({one.file for one in (spec, *others, replace(spec, dataset=tmp_path))}) == 5
 
-    def test_lpips(self, studio: Path, tmp_path: Path, with_lpips: Ruler) -> None:
+    def test_lpips(self, studio: Path, tmp_path: Path, with_lpips: MeasuringEncoder) -> None:
         """Distances are those of each pair; two different pictures are all pairs, one by one."""
         torch.manual_seed(0)
         truth = counted(studio, 6)
@@ -427,31 +427,33 @@ class TestAttributes:
         assert "shown after" not in metrics_table({**metrics, "attributes": {}}, {}, {}, None)
 
 
-class TestRuler:
+class TestMeasuringEncoder:
     def test_the_losses_own_encoder_is_the_last_choice_and_said_to_be(self, only_packaged_encoders: None) -> None:
-        ruler = choose_ruler("efficientnet_lite0")
-        assert (ruler.encoder, ruler.independent) == ("efficientnet_lite0", False)
+        encoder = choose_encoder("efficientnet_lite0")
+        assert (encoder.name, encoder.independent) == ("efficientnet_lite0", False)
 
     def test_another_encoder_is_independent(self, only_packaged_encoders: None) -> None:
-        ruler = choose_ruler("vgg19")
-        assert (ruler.encoder, ruler.independent) == ("efficientnet_lite0", True)
+        encoder = choose_encoder("vgg19")
+        assert (encoder.name, encoder.independent) == ("efficientnet_lite0", True)
 
 
 class TestErrors:
     def test_no_model(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="atelier train"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     @pytest.mark.parametrize("content", ["{", "[]", '"x"'])
     def test_damaged_model(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "model.json").write_text(content)
         with pytest.raises(ValueError, match="damaged"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     def test_a_model_that_does_not_say_its_domains(self, tmp_path: Path) -> None:
-        (tmp_path / "model.json").write_text('{"content_domain": "photos"}')
+        (tmp_path / "model.json").write_text(
+            '{"format": 1, "method": "cpgan", "config": {}, "content_domain": "photos"}'
+        )
         with pytest.raises(ValueError, match="style_domain"):
-            read_facts(tmp_path)
+            ModelCard.read_trained(tmp_path)
 
     @pytest.mark.parametrize("domain", ["lonely", "absent"])
     def test_too_little_is_held_out(self, dataset: Path, domain: str) -> None:

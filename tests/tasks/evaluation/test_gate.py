@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.tasks.evaluation.gate import CanaryResult, Contest, Difference, GateConfig, gate
+from atelier.tasks.evaluation.gate import CanaryResult, Difference, GateConfig, PairedComparison, gate
 
 GOOD: dict[str, Any] = {
     "dataset": "d1", "size_px": 128, "kid": {"metric": "kid_inception", "ratio": 0.5},
@@ -49,36 +49,38 @@ def test_a_missing_metric_refuses() -> None:
     assert decision.reasons == ("ssim.mean is missing, it must be at least 0.5",)
 
 
-def contest(**differences: Difference) -> Contest:
-    """A contest in which both are alike but for what is said."""
+def comparison(**differences: Difference) -> PairedComparison:
+    """A comparison in which both are alike but for what is said."""
     alike = {
         "kid.ratio": Difference(0.5, 0.5, -0.01, 0.01),
         "style.ratio": Difference(0.4, 0.4, -0.01, 0.01),
         "ssim.mean": Difference(0.6, 0.6, -0.01, 0.01),
     }
-    return Contest("v1.0.0", alike | {key.replace("_", "."): value for key, value in differences.items()}, (), {})
+    return PairedComparison(
+        "v1.0.0", alike | {key.replace("_", "."): value for key, value in differences.items()}, (), {}
+    )
 
 
 def test_no_worse_than_prod_even_at_the_unlucky_end() -> None:
-    assert gate(GOOD, contest(), GateConfig()).passed
-    assert gate(GOOD, contest(kid_ratio=Difference(0.44, 0.4, 0.03, 0.05)), GateConfig()).passed
-    worse = gate(GOOD, contest(kid_ratio=Difference(0.46, 0.4, 0.05, 0.07)), GateConfig())
+    assert gate(GOOD, comparison(), GateConfig()).passed
+    assert gate(GOOD, comparison(kid_ratio=Difference(0.44, 0.4, 0.03, 0.05)), GateConfig()).passed
+    worse = gate(GOOD, comparison(kid_ratio=Difference(0.46, 0.4, 0.05, 0.07)), GateConfig())
     assert worse.reasons == (
         "kid.ratio is 0.46 where v1.0.0 has 0.4: it differs by +0.06 (95 % interval +0.05 … +0.07), "
         "and may be worse by 0.05",
     )
-    assert not gate(GOOD, contest(ssim_mean=Difference(0.54, 0.6, -0.07, -0.05)), GateConfig()).passed
-    assert gate(GOOD, contest(ssim_mean=Difference(0.7, 0.6, 0.05, 0.2)), GateConfig()).passed
+    assert not gate(GOOD, comparison(ssim_mean=Difference(0.54, 0.6, -0.07, -0.05)), GateConfig()).passed
+    assert gate(GOOD, comparison(ssim_mean=Difference(0.7, 0.6, 0.05, 0.2)), GateConfig()).passed
 
 
 def test_luck_does_not_promote() -> None:
-    lucky = gate(GOOD, contest(kid_ratio=Difference(0.3, 0.4, -0.4, 0.2)), GateConfig())
+    lucky = gate(GOOD, comparison(kid_ratio=Difference(0.3, 0.4, -0.4, 0.2)), GateConfig())
     assert not lucky.passed
     assert "too few held-out pictures" in lucky.reasons[0]
 
 
 def test_a_metric_that_the_contest_lacks_refuses() -> None:
-    assert not gate(GOOD, Contest("v1.0.0", {}, (), {}), GateConfig()).passed
+    assert not gate(GOOD, PairedComparison("v1.0.0", {}, (), {}), GateConfig()).passed
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_metric_that_the_contest_lacks_refuses() -> None:
     ],
 )
 def test_a_canary_must_not_change_for_the_worse(canary: CanaryResult, words: str) -> None:
-    decision = gate(GOOD, replace(contest(), canaries=(canary,)), GateConfig())
+    decision = gate(GOOD, replace(comparison(), canaries=(canary,)), GateConfig())
     assert decision.passed == (words == "")
     assert words in decision.reasons[0] if words else True
     assert words == "" or decision.reasons[0].startswith("canary picture a.png ")
@@ -109,14 +111,14 @@ def test_models_that_edit_or_generate_are_held_to_what_they_have() -> None:
     edits = {**GOOD, "kind": "edits", "kid": {"metric": "kid_inception", "stylized": 0.01}, "style": {}}
     assert gate(edits, None, GateConfig()).passed
     assert not gate({**edits, "ssim": {"mean": 0.1}}, None, GateConfig()).passed
-    prod = Contest("v1.0.0", {"ssim.mean": Difference(0.51, 0.6, -0.1, -0.08)}, (), {})
+    prod = PairedComparison("v1.0.0", {"ssim.mean": Difference(0.51, 0.6, -0.1, -0.08)}, (), {})
     assert not gate({**edits, "ssim": {"mean": 0.51}}, prod, GateConfig()).passed
     generates = {
         key: value for key, value in {**edits, "kind": "generates"}.items() if key not in ("ssim", "inversion")
     } | {"frechet": {"stylized": 100.0}}
     assert gate(generates, None, GateConfig()).passed
     assert not gate({**generates, "checkerboard": {"ratio": 5.0}}, None, GateConfig()).passed
-    better = Contest("v1.0.0", {}, (), {"frechet": {"stylized": 90.0}})
+    better = PairedComparison("v1.0.0", {}, (), {"frechet": {"stylized": 90.0}})
     assert gate({**generates, "frechet": {"stylized": 94.0}}, better, GateConfig()).passed
     refused = gate(generates, better, GateConfig())
     assert refused.reasons == ("frechet.stylized is 100, it must be at most 94.5 (v1.0.0 has 90)",)

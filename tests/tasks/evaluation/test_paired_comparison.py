@@ -14,7 +14,7 @@ from atelier.tasks.dataset.shards import Card, read_card, write_card
 from atelier.tasks.dataset.subsets import held_out
 from atelier.tasks.evaluation.canaries import Canary, canaries
 from atelier.tasks.evaluation.evaluate import measure
-from atelier.tasks.evaluation.paired_comparison import contest
+from atelier.tasks.evaluation.paired_comparison import compare_pair
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.runtime.progress import silent
 from tests.tasks.evaluation.test_evaluate import FACTS, make_shard
@@ -45,7 +45,7 @@ def shown(studio: Path) -> list[Canary]:
 
 def test_a_model_is_its_own_equal(studio: Path) -> None:
     model = studio / "gentle"
-    found = contest(CONFIG, studio / "dataset", model, model, "v1.0.0", shown(studio), studio / "cache")
+    found = compare_pair(CONFIG, studio / "dataset", model, model, "v1.0.0", shown(studio), studio / "cache")
     assert found is not None
     assert set(found.differences) == {"kid.ratio", "style.ratio", "ssim.mean"}
     for one in found.differences.values():
@@ -56,7 +56,7 @@ def test_a_model_is_its_own_equal(studio: Path) -> None:
 def test_figures_are_the_evaluations_and_the_interval_is_of_the_difference(studio: Path) -> None:
     dataset, seen = studio / "dataset", []
     gentle, wild = studio / "gentle", studio / "wild"
-    found = contest(CONFIG, dataset, wild, gentle, "v1.0.0", shown(studio), studio / "cache", seen.append)
+    found = compare_pair(CONFIG, dataset, wild, gentle, "v1.0.0", shown(studio), studio / "cache", seen.append)
     assert found is not None
     card = read_card(dataset)
     pictures = [held_out(dataset, card, domain, CONFIG.pictures) for domain in DOMAINS]
@@ -80,7 +80,7 @@ def test_a_painter_and_a_maker_are_not_compared(studio: Path) -> None:
     config = DcganConfig(size_px=32, noise=8, filters=4)
     artifact.save(studio / "maker", config, Dcgan.build_generator(config, None), FACTS)
     models = studio / "maker", studio / "gentle"
-    assert contest(CONFIG, studio / "dataset", *models, "v1.0.0", shown(studio), studio / "cache") is None
+    assert compare_pair(CONFIG, studio / "dataset", *models, "v1.0.0", shown(studio), studio / "cache") is None
 
 
 def test_named_canaries_come_in_their_order_and_bad_ones_are_told(tmp_path: Path, studio: Path) -> None:

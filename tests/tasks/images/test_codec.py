@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from atelier.tasks.images.codec import BadImage, Limits, decode, encode, read_xmp, resize
+from atelier.tasks.images.codec import BadImage, ImageLimits, decode, encode, read_xmp, resize
 
 
 @pytest.fixture
@@ -135,14 +135,14 @@ def test_what_is_no_picture_says_so(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("size", [(20_000, 20_000), (2**31 - 1, 2**31 - 1), (101, 100)])
 def test_bombs_are_refused_before_they_are_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(BadImage, match=r"pixels, more than|more pixels"):
-        decode(png_header(*size), Limits(max_pixels=10_000))
+        decode(png_header(*size), ImageLimits(max_pixels=10_000))
 
 
 def test_bytes_are_bounded(photo: np.ndarray) -> None:
     data = encode(photo, "png")
-    assert decode(data, Limits(max_bytes=len(data))).shape == photo.shape
+    assert decode(data, ImageLimits(max_bytes=len(data))).shape == photo.shape
     with pytest.raises(BadImage, match="more than the limit"):
-        decode(data, Limits(max_bytes=len(data) - 1))
+        decode(data, ImageLimits(max_bytes=len(data) - 1))
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])

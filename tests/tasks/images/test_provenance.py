@@ -13,42 +13,43 @@ from atelier.models import card
 from atelier.models.card import ModelIdentity
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import encode
-from atelier.tasks.images.provenance import Lineage
+from atelier.tasks.images.provenance import Provenance
 
+BARE = {"format": 1, "method": "cpgan", "config": {}}
 MODEL = ModelIdentity("style-model", "v1.2.0", "cpgan", "d" * 64, "e" * 64)
-SOME = Lineage(MODEL, {"strength": 0.5, "plan": {"backend": "torch"}}, "a" * 64)
+SOME = Provenance(MODEL, {"strength": 0.5, "plan": {"backend": "torch"}}, "a" * 64)
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_every_format_tells_its_lineage(format: str) -> None:
-    assert provenance.read(encode(PICTURE, format, xmp=provenance.packet(SOME))) == SOME
+    assert provenance.read(encode(PICTURE, format, xmp=provenance.xmp_packet(SOME))) == SOME
 
 
 def test_the_revision_of_the_code_is_told_and_makes_no_difference() -> None:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     assert SOME.revision == revision.stdout.strip()
     older = replace(SOME, revision="f" * 40)
-    read = provenance.read(encode(PICTURE, "png", xmp=provenance.packet(older)))
+    read = provenance.read(encode(PICTURE, "png", xmp=provenance.xmp_packet(older)))
     assert read == SOME
     assert read.revision == older.revision
 
 
 def test_names_with_markup_come_back() -> None:
-    odd = Lineage(ModelIdentity("a\"b<c>&'", "", "m", "", "w"), {"note": "<&\"' \n é"}, "i")
-    assert provenance.read(encode(PICTURE, "png", xmp=provenance.packet(odd))) == odd
+    odd = Provenance(ModelIdentity("a\"b<c>&'", "", "m", "", "w"), {"note": "<&\"' \n é"}, "i")
+    assert provenance.read(encode(PICTURE, "png", xmp=provenance.xmp_packet(odd))) == odd
 
 
 def test_the_packet_declares_the_digital_source_type_where_others_look_for_it() -> None:
-    root = ElementTree.fromstring(provenance.packet(SOME).decode().strip("\ufeff"))
+    root = ElementTree.fromstring(provenance.xmp_packet(SOME).decode().strip("\ufeff"))
     description = next(root.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"))
     key = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
     assert description.attrib[key].endswith("/compositeWithTrainedAlgorithmicMedia")
 
 
 def test_equal_lineages_give_equal_bytes() -> None:
-    turned = Lineage(MODEL, dict(reversed(SOME.parameters.items())), SOME.input_sha256)
-    assert provenance.packet(turned) == provenance.packet(SOME)
+    turned = Provenance(MODEL, dict(reversed(SOME.parameters.items())), SOME.input_sha256)
+    assert provenance.xmp_packet(turned) == provenance.xmp_packet(SOME)
 
 
 @pytest.mark.parametrize("xmp", [None, b"<x/>", b"no xml", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
@@ -58,7 +59,7 @@ def test_other_pictures_tell_nothing(xmp: bytes | None) -> None:
 
 @pytest.mark.parametrize("parameters", ["[" * 50_000, "5", "{", "null"])
 def test_a_packet_of_ours_that_somebody_changed_tells_nothing(parameters: str) -> None:
-    packet = provenance.packet(replace(SOME, parameters={}))
+    packet = provenance.xmp_packet(replace(SOME, parameters={}))
     assert packet.count(b'"{}"') == 1
     data = encode(PICTURE, "png", xmp=packet.replace(b'"{}"', f'"{parameters}"'.encode()))
     assert provenance.read(data) is None
@@ -66,19 +67,19 @@ def test_a_packet_of_ours_that_somebody_changed_tells_nothing(parameters: str) -
 
 def test_what_is_too_long_for_a_jpeg_is_refused() -> None:
     with pytest.raises(ValueError, match="60,000"):
-        provenance.packet(Lineage(MODEL, {"x": "y" * 70_000}, ""))
+        provenance.xmp_packet(Provenance(MODEL, {"x": "y" * 70_000}, ""))
 
 
 def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model folder"):
         card.identify(tmp_path, "m", "")
     save_file({"w": np.zeros(3, np.float32)}, tmp_path / "generator.safetensors")
-    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan", "dataset": "d"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE | {"dataset": "d"}))
     identity = card.identify(tmp_path, "/home/someone/m", "")
     assert (identity.name, identity.method, identity.dataset) == ("m", "cpgan", "d")
     save_file({"w": np.ones(3, np.float32)}, tmp_path / "generator.safetensors")
     assert card.identify(tmp_path, "m", "").weights_sha256 != identity.weights_sha256
-    (tmp_path / "model.json").write_text(json.dumps({"method": "none"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE | {"method": "none"}))
     with pytest.raises(ValueError, match="method 'none' is unknown to this version"):
         card.identify(tmp_path, "m", "")
     (tmp_path / "model.json").write_text("[]")
@@ -92,7 +93,7 @@ def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None
 def test_cut_weights_are_told_without_loading_them(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     weights = tmp_path / "generator.safetensors"
     save_file({"w": np.zeros(3, np.float32)}, weights)
-    (tmp_path / "model.json").write_text(json.dumps({"method": "cpgan"}))
+    (tmp_path / "model.json").write_text(json.dumps(BARE))
     weights.write_bytes(damage(weights.read_bytes()))
     with pytest.raises(ValueError, match=r"generator\.safetensors is damaged"):
         card.identify(tmp_path, "m", "")

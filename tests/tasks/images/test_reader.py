@@ -11,9 +11,9 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageSequence
 
 from atelier.tasks.images import codec, reader, writer
-from atelier.tasks.images.codec import BadImage, Limits, read_xmp
+from atelier.tasks.images.codec import BadImage, ImageLimits, read_xmp
 from atelier.tasks.images.color import srgb_profile
-from atelier.tasks.images.reader import Photograph
+from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.writer import WRITERS
 
 H, W = 24, 32
@@ -33,8 +33,8 @@ def saved(picture: Image.Image, format: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def read(data: bytes, format: str, **options: int) -> Photograph:
-    return reader.read(data, Limits(), format, **{"max_frames": 10, **options})
+def read(data: bytes, format: str, **options: int) -> DecodedImage:
+    return reader.read(data, ImageLimits(), format, **{"max_frames": 10, **options})
 
 
 def back(data: bytes, format: str, strip: bool = False, quality: int = 95, **options: int) -> bytes:
@@ -481,11 +481,11 @@ def test_what_is_made_smaller_may_be_larger_than_what_is_painted() -> None:
     smooth = np.asarray(Image.fromarray(PHOTO).resize((640, 480), Image.Resampling.BICUBIC))
     data = saved(Image.fromarray(smooth), "JPEG", quality=95)
     with pytest.raises(BadImage, match="640 × 480, has 307,200 pixels, more than the limit of 3,000"):
-        reader.read(data, Limits(max_pixels=3000), "jpeg")
-    (frame,) = reader.read(data, Limits(max_pixels=3000), "jpeg", size=60).frames
+        reader.read(data, ImageLimits(max_pixels=3000), "jpeg")
+    (frame,) = reader.read(data, ImageLimits(max_pixels=3000), "jpeg", size=60).frames
     assert near(frame.pixels, np.asarray(Image.fromarray(smooth).resize((60, 45), Image.Resampling.LANCZOS)))
     with pytest.raises(BadImage, match="4,800 pixels, more than the limit of 3,000"):
-        reader.read(data, Limits(max_pixels=3000), "jpeg", size=80)
+        reader.read(data, ImageLimits(max_pixels=3000), "jpeg", size=80)
 
 
 def test_grey_and_cmyk_without_a_profile_are_told_apart_from_colour() -> None:
@@ -572,7 +572,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
 def test_hostile_files_are_refused_with_a_reason(kind: str) -> None:
     make, format, reason = HOSTILE[kind]
     with pytest.raises(BadImage, match=reason) as caught:
-        reader.read(make(), Limits(max_pixels=1_000_000), format, max_frames=10)
+        reader.read(make(), ImageLimits(max_pixels=1_000_000), format, max_frames=10)
     assert "\n" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from atelier.tasks.images.codec import encode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import curve, number, ratio_bar
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
-from atelier.tasks.workspace.run_record import CAME, PICTURE, Night
+from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 METRICS = {
@@ -108,9 +108,9 @@ def registry(name: str = "plain") -> RegistryInfo:
     )
 
 
-def last_night(name: str = "plain") -> Night:
+def last_night(name: str = "plain") -> RunRecord:
     difference = {"candidate": 0.44, "prod": 0.4, "low": -0.01, "high": 0.09}
-    return Night(
+    return RunRecord(
         "2026-01-02T02:00:00+01:00", "promoted", f"v1.1.0{name}", name, (name,), {"train": "ran"},
         {"train": 100.0, name: 12.0, "evaluate": 68.0}, 2, 0,
         data={name: {"added": 12, "removed": 0, "pictures": 120}},
@@ -124,7 +124,7 @@ def page(tmp_path: Path) -> Page:
     root = fill(tmp_path / "lakeside")
     left = tmp_path / "left"
     left.mkdir()
-    for name in (CAME, PICTURE):
+    for name in (DATA_SHEET, CANARY_SHEET):
         shutil.copyfile(root / "data/augmented/contact_sheet.png", left / name)
     return Page(write_report(root, tmp_path / "out" / "index.html", registry(), last_night(), left))
 

@@ -5,12 +5,12 @@ import socket
 import subprocess
 import sys
 
-from atelier.tasks.runtime.ports import reserved
+from atelier.tasks.runtime.ports import reserve
 
 TAKE = """
 import subprocess, sys
-from atelier.tasks.runtime.ports import reserved
-with reserved("127.0.0.1", 24100, 2) as ports:
+from atelier.tasks.runtime.ports import reserve
+with reserve("127.0.0.1", 24100, 2) as ports:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=ports.held)
 print(*ports.numbers, flush=True)
 input()
@@ -27,12 +27,12 @@ def test_programs_that_start_at_one_moment_get_other_ports_until_the_children_en
     found = [program.stdout.readline().split() for program in programs if program.stdout]
     taken = {port for ports in found for port in ports}
     assert len(taken) == 8, "nobody has bound any of them yet"
-    with reserved("127.0.0.1", 24100) as more:
+    with reserve("127.0.0.1", 24100) as more:
         assert str(more.numbers[0]) not in taken
     for program in programs:
         program.communicate("\n", timeout=20)
     first = int(found[0][0])
-    with reserved("127.0.0.1", 24100, like=first) as again:
+    with reserve("127.0.0.1", 24100, like=first) as again:
         assert again.numbers == (first,), "a name goes with its last holder"
 
 
@@ -41,5 +41,5 @@ def test_a_port_that_is_bound_is_not_free() -> None:
         one.bind(("127.0.0.1", 0))
         one.listen()
         port = one.getsockname()[1]
-        with reserved("127.0.0.1", 24200, like=port) as ports:
+        with reserve("127.0.0.1", 24200, like=port) as ports:
             assert port not in ports.numbers

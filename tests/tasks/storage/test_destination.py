@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atelier.tasks.storage.local_folder import LocalFolder
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 
 def _failing(step: str, code: int) -> type[LocalFolder]:
@@ -55,11 +55,11 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -
 
 
 def test_files_by_their_names(tmp_path: Path) -> None:
-    folder = at(tmp_path / "a" / "b")
+    folder = open_destination(tmp_path / "a" / "b")
     assert folder.names() == []
-    folder.make()
+    folder.create()
     folder.write("x/y.png", b"123")
-    (folder / "x").note("z", b"1")
+    (folder / "x").write_unsynced("z", b"1")
     assert (folder / "x").names() == ["y.png", "z"]
     assert folder.sizes(["x/y.png", "none", "x/z", "x/none"]) == [3, -1, 1, -1]
     folder.remove(["x/y.png", "none", "x/none"])
@@ -71,7 +71,7 @@ def test_files_by_their_names(tmp_path: Path) -> None:
 def test_urls_of_other_schemes_are_no_destination() -> None:
     for url, reason in (("ftp://host/a", "scheme ftp"), ("simplecache::s3://b/c", "chained"), ("s3://", "bucket")):
         with pytest.raises(ValueError, match=reason):
-            at(url)
+            open_destination(url)
 
 
 def _hold(path: Path, held: Any) -> None:

@@ -21,17 +21,17 @@ import torch
 
 from atelier.models.card import identify
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.inputs import listing
+from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASKS, Order
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Execution, Plan
-from atelier.tasks.storage.bounds import Bounds
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.storage.bounds import SourceLimits
 from atelier.tasks.storage.object_store import ObjectStore
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.source import list_entries, read
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
@@ -139,9 +139,9 @@ def test_lists_of_urls_are_confined(bucket: Any, tmp_path: Path) -> None:
     ]
     (tmp_path / "a.txt").write_text("\n".join(lines))
     (tmp_path / "rooted.txt").write_text("\n".join([*lines, "a.png", "../other/b.png"]))
-    free = list(list_entries("a.txt", tmp_path, Bounds(schemes=("s3",))))
+    free = list(list_entries("a.txt", tmp_path, SourceLimits(schemes=("s3",))))
     assert [(e.name, read(e)) for e in free if not e.problem] == [("bucket/in/a.png", PNG), ("bucket/other/b.png", PNG)]
-    confined = list(list_entries("rooted.txt", tmp_path, Bounds(schemes=("s3",), list_root="s3://bucket/in")))
+    confined = list(list_entries("rooted.txt", tmp_path, SourceLimits(schemes=("s3",), list_root="s3://bucket/in")))
     assert {e.name for e in confined if not e.problem} == {"a.png"}
     assert {e.problem for e in confined if e.problem} == {"outside the folder of its list", "no such file"}
     bucket.pipe_file("bucket/in/list.txt", b"a.png\n../other/b.png\n")  # its root is its own folder
@@ -161,10 +161,10 @@ def test_what_is_not_there_says_so(bucket: Any, tmp_path: Path) -> None:
 
 
 def test_files_by_their_names(bucket: Any) -> None:
-    folder = at("s3://bucket/out")
+    folder = open_destination("s3://bucket/out")
     assert folder.names() == []
     folder.write("x/y.png", b"123")
-    (folder / "x").note("z", b"1")
+    (folder / "x").write_unsynced("z", b"1")
     assert (folder / "x").names() == ["y.png", "z"]
     assert folder.names() == ["x"]
     assert folder.sizes(["x/y.png", "none", "x/z", "x/none"]) == [3, -1, 1, -1]
@@ -223,19 +223,19 @@ def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path
     for index in range(3):
         bucket.pipe_file(f"bucket/in/deep/{index}.png", encode(np.full((8, 8 + index, 3), 90, np.uint8), "png"))
     bucket.pipe_file("bucket/in/bad.png", b"bad")
-    inputs = listing(["s3://bucket/in"], tmp_path)
-    todo = inputs.append_column("output", inputs["input"]).select(TASKS.names)
+    inputs = list_inputs(["s3://bucket/in"], tmp_path)
+    todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            stylist = Stylist(
-                Order(
+            stylist = StylizeWorker(
+                JobSpec(
                     destination,
                     tiny_model,
                     identity,
                     StylizeConfig(),
                     Controls(),
-                    Execution(Plan(version=torch.__version__)),
+                    Execution(ExecutionPlan(version=torch.__version__)),
                     1,
                 )
             )
@@ -248,7 +248,7 @@ def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path
         for where in (tmp_path / "out", "s3://bucket/out")
     )
     assert here.equals(there)
-    assert at("s3://bucket/out/_atelier/inflight").names() == []
+    assert open_destination("s3://bucket/out/_atelier/inflight").names() == []
 
 
 def test_a_whole_job_from_and_to_an_object_store(bucket: Any, tmp_path: Path, tiny_model: Path) -> None:

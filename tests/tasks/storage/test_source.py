@@ -16,8 +16,8 @@ import pytest
 
 from atelier.tasks.images.codec import BadImage, decode, encode
 from atelier.tasks.storage.archive import _open_packed
-from atelier.tasks.storage.bounds import Bounds
-from atelier.tasks.storage.location import Unpacked
+from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.storage.location import DecompressedStream
 from atelier.tasks.storage.source import Entry, list_entries, read
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
@@ -241,7 +241,7 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
     header = tarfile.TarInfo("a")
     header.type, header.size = tarfile.XHDTYPE, 50_000_000
     (tmp_path / "header.tgz").write_bytes(gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + b"\0" * 50_000_000))
-    tight = Bounds(free_bytes=10**6)
+    tight = SourceLimits(free_bytes=10**6)
     for name, reason in (("bomb.zip", "refused"), ("bomb.tgz", "refused"), ("header.tgz", "header of")):
         with pytest.raises(ValueError, match=reason):
             list(list_entries(name, tmp_path, tight))
@@ -251,7 +251,7 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("a.png\nb.png\nc.png\n")
     for name, reason in (("many.zip", "more than 2 files"), ("many.txt", "more than 2 entries")):
         with pytest.raises(ValueError, match=reason):
-            list(list_entries(name, tmp_path, Bounds(max_members=2)))
+            list(list_entries(name, tmp_path, SourceLimits(max_members=2)))
 
 
 def test_a_member_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
@@ -376,13 +376,13 @@ def test_compressed_tars_are_read_in_one_pass(folder: Path, monkeypatch: pytest.
     packed(folder, name)
     entries = list(list_entries(name, folder.parent))
     begun = []
-    real = Unpacked._begin
+    real = DecompressedStream._begin
 
-    def begin(stream: Unpacked) -> None:
+    def begin(stream: DecompressedStream) -> None:
         begun.append(stream)
         real(stream)
 
-    monkeypatch.setattr(Unpacked, "_begin", begin)
+    monkeypatch.setattr(DecompressedStream, "_begin", begin)
     _open_packed.cache_clear()
     for entry in entries:
         read(entry)
@@ -421,17 +421,17 @@ def test_a_list_may_have_another_root(folder: Path) -> None:
     (folder.parent / "lists").mkdir()
     (folder.parent / "lists/beside.png").write_bytes(PNG)
     (folder.parent / "lists/a.txt").write_text("z.png\nb/1.png\n../lists/beside.png\n")
-    entries = list(list_entries("lists/a.txt", folder.parent, Bounds(list_root="pictures")))
+    entries = list(list_entries("lists/a.txt", folder.parent, SourceLimits(list_root="pictures")))
     assert [entry.name for entry in entries if not entry.problem] == ["b/1.png", "z.png"]
     assert problems(entries) == {"../lists/beside.png": "outside the folder of its list"}
     with pytest.raises(ValueError, match="list root nowhere is no folder"):
-        list(list_entries("lists/a.txt", folder.parent, Bounds(list_root="nowhere")))
+        list(list_entries("lists/a.txt", folder.parent, SourceLimits(list_root="nowhere")))
 
 
 def test_urls_of_a_list_need_leave_and_are_never_chained(folder: Path) -> None:
     lines = ["file:///etc/passwd", "zip://a.png::s3://bucket/a.zip", "s3://", "filecache::s3://bucket/a.png"]
     (folder / "a.txt").write_text("\n".join(lines))
-    found = problems(list(list_entries("a.txt", folder, Bounds(schemes=("s3",)))))
+    found = problems(list(list_entries("a.txt", folder, SourceLimits(schemes=("s3",)))))
     assert found["file:///etc/passwd"] == "a URL of the scheme file://, of which only s3:// may be opened"
     assert found["s3://"] == "a URL without a bucket"
     assert all("chained" in found[line] for line in lines if "::" in line)

@@ -16,7 +16,7 @@ import typer
 from atelier import __version__
 from atelier.flows.cli.models import datasets_app, encoders_app, gc, models_app
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
-from atelier.tasks.runtime.errors import for_people
+from atelier.tasks.runtime.errors import user_message
 from atelier.tasks.workspace.layout import Workspace
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
         if debug:
             traceback.print_exc()
-        print(f"atelier: {for_people(error)}", file=sys.stderr)
+        print(f"atelier: {user_message(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | FileExistsError) else 1)
 
 
@@ -203,11 +203,11 @@ def retrain(
             serve_nights(found.root, cron, timezone, trust, say)
         else:
             from atelier.flows.retrain import retrain as flow
-            from atelier.tasks.workspace.run_record import Night
+            from atelier.tasks.workspace.run_record import RunRecord
 
             night = flow(str(found.root), trust=trust, dry=dry)
-            assert isinstance(night, Night)  # a state that a flow returns is taken off by the call
-            result(night, as_json, text=night.story)
+            assert isinstance(night, RunRecord)  # a state that a flow returns is taken off by the call
+            result(night, as_json, text=night.summary)
 
 
 @app.command(

@@ -22,7 +22,7 @@ def candidates(workspace: Workspace, names: list[str]) -> list[Candidate]:
     """
 
     def called(text: str) -> tuple[str, Path]:
-        found = model_lookup.find(text, workspace.root)
+        found = model_lookup.find_model(text, workspace.root)
         if found.version:
             return f"{found.name}@{found.version}", found.folder
         return (text if text.startswith(PREFIX) else found.name), found.folder

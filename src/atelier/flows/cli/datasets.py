@@ -18,10 +18,10 @@ _NAMES = "now, the beginning of a dataset's id, or a version of a model like v1.
 def datasets_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Versions of the dataset: those that models were trained on, and the present one."""
     from atelier.tasks.registry.dataset_versions import list_datasets
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         versions = list_datasets(found, kept)
     lines = []
     for one in versions:
@@ -39,14 +39,14 @@ def datasets_show(
     as_json: JsonOption = False,
 ) -> None:
     """A version of the dataset: its domains, how many pictures each split has, and how it was made."""
-    from atelier.tasks.evaluation.metric_values import flat
-    from atelier.tasks.registry.dataset_versions import card_of, find_dataset
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.evaluation.metrics import flat
+    from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         one = find_dataset(found, kept, dataset)
-        card = card_of(found, kept, one)
+        card = read_version_card(found, kept, one)
     lines = [f"dataset {one.id[:12]}, {card.rows()} pictures, {one.bytes / 1e6:.1f} MB, {one.date}"]
     lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in one.rows.items()]
     lines += [f"  trained on it: {', '.join(one.models) or 'no model yet'}"]
@@ -69,10 +69,10 @@ def datasets_diff(
     """How many pictures came and went, and some of them in a picture; which parameters are others."""
     from atelier.tasks.registry.dataset_diff import diff_datasets
     from atelier.tasks.registry.dataset_versions import find_dataset
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         old, new = (find_dataset(found, kept, name) for name in (before, after))
         sheet = out or found.reports / "datasets" / f"{old.id[:12]}-{new.id[:12]}.png"
         made = diff_datasets(found, kept, old, new, sheet)

@@ -139,7 +139,7 @@ def _prefect() -> Check:
     if not url:
         return Check("prefect", "ok", f"prefect {version('prefect')}; PREFECT_API_URL is not set")
     parts = urlsplit(url)
-    if not cluster.listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)):
+    if not cluster.accepts_connections(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)):
         return Check("prefect", "fail", f"nothing answers at PREFECT_API_URL {url}", "start that server, or unset it")
     return Check("prefect", "ok", f"prefect {version('prefect')}; a server answers at {url}")
 

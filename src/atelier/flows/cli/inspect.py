@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.tasks.images.codec import BadImage, contents
-from atelier.tasks.images.provenance import Lineage, read
+from atelier.tasks.images.codec import BadImage, read_file
+from atelier.tasks.images.provenance import Provenance, read
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Inspected:
     """One file."""
 
     file: str
-    lineage: Lineage | None
+    lineage: Provenance | None
     problem: str = ""  # why there is no lineage
 
     @property
@@ -44,7 +44,7 @@ def inspect(files: Sequence[Path]) -> list[Inspected]:
 
 def _inspect(file: Path) -> Inspected:
     try:
-        lineage = read(contents(file))
+        lineage = read(read_file(file))
     except FileNotFoundError as error:
         return Inspected(str(file), None, _printable(str(error)))
     except BadImage as error:

@@ -24,12 +24,12 @@ VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
 @models_app.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Versions, stages and metrics of the registered models."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import list_all
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import list_all_versions
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        versions = list_all(found, kept)
+    with open_objects(found) as kept:
+        versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
         f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
@@ -48,13 +48,13 @@ def models_show(
     as_json: JsonOption = False,
 ) -> None:
     """All that is known of a version: data, code, parameters, metrics, what the gate said, when it was prod and why."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import show
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import version_details
+    from atelier.tasks.registry.resolve import find_version
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        shown = show(found, kept, find(found, version))
+    with open_objects(found) as kept:
+        shown = version_details(found, kept, find_version(found, version))
     result(shown.plain, as_json, text=shown.story)
 
 
@@ -69,21 +69,23 @@ def models_diff(
     """Two versions side by side: parameters, metrics, data, and the canary pictures as each paints them."""
     from atelier.flows.config.params import Params
     from atelier.tasks.evaluation.canaries import canaries
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_diff import diff_models, picture
-    from atelier.tasks.registry.resolve import find, resolve
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_diff import diff_models, write_comparison_sheet
+    from atelier.tasks.registry.resolve import find_version, resolve
     from atelier.tasks.registry.tags import MODEL
 
     found = Workspace.find(workspace)
-    old, new = find(found, before), find(found, after)
-    with objects(found) as kept:
+    old, new = find_version(found, before), find_version(found, after)
+    with open_objects(found) as kept:
         made = diff_models(found, kept, old, new)
     names = (one.name.removeprefix(f"{MODEL}@") for one in (old, new))
     file = out or found.reports / "models" / f"{'-'.join(names)}.png"
     try:
         params = Params(found.params)
         pictures = canaries(params.gate.canary, found.root, found.dataset, params.train.content)
-        picture(pictures, [(version.name, resolve(found, version.name).path) for version in (old, new)], file)
+        write_comparison_sheet(
+            pictures, [(version.name, resolve(found, version.name).path) for version in (old, new)], file
+        )
         made = replace(made, picture=str(file))
     except (OSError, RuntimeError, ValueError) as error:  # the numbers are worth having all the same
         made = replace(made, notes=(*made.notes, f"no picture: {error}"))
@@ -99,20 +101,20 @@ def models_verify(
 ) -> None:
     """Read every file of a version again, and say what is missing or damaged; exit code 1 if anything is."""
     from atelier.flows.runs.progress import shown
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
-    from atelier.tasks.registry.verify import verify
+    from atelier.tasks.registry.verify import verify_versions
 
     if every == (version is not None):
         raise ValueError("name a version, like prod or v1.2.0, or say --all")
     found = Workspace.find(workspace)
     if version is not None:
-        versions = [find(found, version)]
+        versions = [find_version(found, version)]
     else:
         versions = [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept, shown("verify", quiet=as_json) as report:
-        verified = verify(found, kept, versions, report)
+    with open_objects(found) as kept, shown("verify", quiet=as_json) as report:
+        verified = verify_versions(found, kept, versions, report)
     text = "\n".join(one.story for one in verified) or "no version is registered yet: run `atelier retrain`"
     result(verified, as_json, text=text)
     if not all(one.whole for one in verified):
@@ -126,16 +128,16 @@ def models_push(
     as_json: JsonOption = False,
 ) -> None:
     """Copy versions to DVC's remote, with all that they were made from; `git push --tags` takes the registry there."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.push import push
-    from atelier.tasks.registry.resolve import find
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.push import push_versions
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
 
     found = Workspace.find(workspace)
-    named = [find(found, version)] if version else None
+    named = [find_version(found, version)] if version else None
     versions = named or [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept:
-        pushed = push(found, kept, versions)
+    with open_objects(found) as kept:
+        pushed = push_versions(found, kept, versions)
     text = "\n".join(one.story for one in pushed) or "no version is registered yet: run `atelier retrain`"
     result(pushed, as_json, text=text)
 
@@ -159,9 +161,9 @@ def models_rollback(
 @models_app.command("starters", epilog="Example: atelier models starters")
 def models_starters(as_json: JsonOption = False) -> None:
     """Models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
-    from atelier.tasks.inference.starter_models import starters
+    from atelier.tasks.inference.starter_models import list_starters
 
-    found = starters()
+    found = list_starters()
     result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))
 
 
@@ -173,9 +175,9 @@ def models_promote(
 ) -> None:
     """Make a registered version `prod`; an older version is a rollback."""
     from atelier.tasks.registry.promotion import promote
-    from atelier.tasks.registry.tags import MODEL, named
+    from atelier.tasks.registry.tags import MODEL, parse_name
 
-    model, version = named(version) or (MODEL, version)
+    model, version = parse_name(version) or (MODEL, version)
     promote(Workspace.find(workspace), version, reason=reason, model=model)
     print(f"{model}@prod is now {version}")
 
@@ -208,11 +210,11 @@ def models_export(
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
     from atelier.models.controls import Controls
     from atelier.tasks.inference.import_export import export_model
-    from atelier.tasks.inference.model_lookup import find
+    from atelier.tasks.inference.model_lookup import find_model
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
     found.check(controls)
     made = export_model(found.folder, file, controls)
@@ -267,7 +269,7 @@ def gc(
     Of each model stay prod, what was prod in the last promotions, and the newest versions; and what the workspace, its
     worktrees, branches and your own tags name. Runs while nothing else does.
     """
-    from atelier.tasks.registry.garbage_collection import collect
+    from atelier.tasks.registry.garbage_collection import collect_garbage
 
-    collected = collect(Workspace.find(workspace), keep, dry_run)
+    collected = collect_garbage(Workspace.find(workspace), keep, dry_run)
     result(collected, as_json, text=collected.story)

@@ -185,7 +185,7 @@ def _workspace(start: Path | None) -> Workspace | None:
 
 
 def _came_to(workspace: Workspace | None) -> str:
-    night = run_record.last(workspace) if workspace else None
+    night = run_record.read_record(workspace) if workspace else None
     if night is None:
         return ""
     why = f": {night.reasons[0]}" if night.reasons and night.decision in (FAILED, STOPPED, "refused") else ""
@@ -216,7 +216,7 @@ def _cluster(plane: ControlPlane | None) -> Cluster | None:
     except (ConnectionError, ValueError):
         remedy = "`atelier up` brings it back" if isinstance(ours, RayHead) else "start it, or unset RAY_ADDRESS"
         return Cluster(address, None, None, f"does not answer: {remedy}")
-    known = cluster.resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_S)
+    known = cluster.query_resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_S)
     if known is None:
         return Cluster(address, None, None, f"answers, but did not say within {_ASK_S:.0f} s what it has")
     return Cluster(address, known.cpus, known.gpus)

@@ -25,7 +25,7 @@ from atelier.flows.control_plane import prefect_server
 from atelier.flows.control_plane.database import Database
 from atelier.flows.control_plane.prefect_server import PrefectServer, home
 from atelier.tasks.runtime import cluster, ray_head
-from atelier.tasks.runtime.cluster import UsersCluster
+from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ray_head import RayHead
 
@@ -40,7 +40,7 @@ class ControlPlane:
     """What `atelier up` started, or the cluster that it was told to use."""
 
     prefect: PrefectServer
-    ray: RayHead | UsersCluster
+    ray: RayHead | ExternalCluster
     started: tuple[str, ...] = ()  # by this call, of "Prefect server" and "Ray cluster"
 
     @property
@@ -109,7 +109,7 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
         if theirs and not ray:
             _keep_token(theirs)
             ray = theirs
-        elif before and not ray and isinstance(before.ray, UsersCluster):
+        elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
         return _mend(before, server, ray, cpus, wanted)
 
@@ -117,7 +117,7 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
 def _mend(
     before: ControlPlane | None,
     server: PrefectServer | None,
-    ray: RayHead | UsersCluster | None,
+    ray: RayHead | ExternalCluster | None,
     cpus: int | None,
     wanted: Database | None,
 ) -> ControlPlane:
@@ -168,7 +168,7 @@ def _mend(
     return ControlPlane(server, ray, tuple(name for name, new in started if new))
 
 
-def _same(before: ControlPlane, wanted: Database | None, theirs: UsersCluster | None) -> None:
+def _same(before: ControlPlane, wanted: Database | None, theirs: ExternalCluster | None) -> None:
     """See that `up` is not asked for another database or cluster than the one that is in use."""
     if wanted and wanted.name != before.prefect.database:
         raise RuntimeError(
@@ -182,18 +182,18 @@ def _same(before: ControlPlane, wanted: Database | None, theirs: UsersCluster | 
         )
 
 
-def _users_cluster() -> UsersCluster | None:
+def _users_cluster() -> ExternalCluster | None:
     """The cluster that the environment names, if any."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return None
     cluster.probe(address)
     path = str(home() / _USERS_TOKEN) if "RAY_AUTH_TOKEN" in os.environ else os.environ.get("RAY_AUTH_TOKEN_PATH")
-    settings = {name: os.environ[name] for name in cluster.SETTINGS_OF_A_CLUSTER if name in os.environ}
-    return UsersCluster(address, path, settings)
+    settings = {name: os.environ[name] for name in cluster.CLUSTER_SETTINGS if name in os.environ}
+    return ExternalCluster(address, path, settings)
 
 
-def _keep_token(theirs: UsersCluster) -> None:
+def _keep_token(theirs: ExternalCluster) -> None:
     """Write a token that only the environment has into the file that the cluster's record names."""
     if words := os.environ.get("RAY_AUTH_TOKEN"):
         write_secret(Path(str(theirs.token)), words)
@@ -235,7 +235,7 @@ def recorded() -> ControlPlane | None:
         content = json.loads(_record().read_text())
         ray = content["ray"]
         return ControlPlane(
-            PrefectServer(**content["prefect"]), RayHead(**ray) if "pid" in ray else UsersCluster(**ray)
+            PrefectServer(**content["prefect"]), RayHead(**ray) if "pid" in ray else ExternalCluster(**ray)
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -245,7 +245,7 @@ def _serves(server: PrefectServer) -> bool:
     return server.alive and prefect_server.healthy(server.url)
 
 
-def _works(ray: RayHead | UsersCluster) -> bool:
+def _works(ray: RayHead | ExternalCluster) -> bool:
     if not ray.alive:
         return False
     try:
@@ -307,7 +307,7 @@ def use(*, prefect: bool = True, ray: bool = True, say: Callable[[str], None] | 
             say(sentence)
         ending.enter_context(_environment(variables))
         if ray:
-            ending.enter_context(cluster.disconnecting())
+            ending.enter_context(cluster.disconnect_after())
         yield Used(os.environ.get("PREFECT_API_URL"), os.environ.get("RAY_ADDRESS"), sentence)
 
 

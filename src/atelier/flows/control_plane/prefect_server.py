@@ -23,8 +23,8 @@ import psutil
 
 from atelier.flows.control_plane.database import SQLITE, Database
 from atelier.tasks.runtime import cluster, processes
-from atelier.tasks.runtime.ports import Ports, reserved
-from atelier.tasks.runtime.processes import dying_with_me
+from atelier.tasks.runtime.ports import Ports, reserve
+from atelier.tasks.runtime.processes import parent_death_signal
 
 FIRST_PORT = 4200  # Prefect's own
 FIRST_PRIVATE_PORT = 4300  # so that nobody finds a server there that is gone in a minute
@@ -54,7 +54,7 @@ class PrefectServer:
     @property
     def alive(self) -> bool:
         """Whether the process that was started is still there."""
-        return processes.running(self.pid, self.created)
+        return processes.is_running(self.pid, self.created)
 
 
 def home() -> Path:
@@ -84,7 +84,7 @@ def start(
         stop(instead_of)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     like = urlsplit(instead_of.url).port if instead_of else None
-    with reserved("127.0.0.1", first_port, like=like) as ports:
+    with reserve("127.0.0.1", first_port, like=like) as ports:
         return _start(folder, ports, with_me, database)
 
 
@@ -108,7 +108,7 @@ def _start(folder: Path, ports: Ports, with_me: bool, database: Database | None)
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=ports.held,
-            preexec_fn=dying_with_me() if with_me else None,
+            preexec_fn=parent_death_signal() if with_me else None,
         )
     process.returncode = 0  # it is followed by its pid from here on, also by other processes
     created = psutil.Process(process.pid).create_time()
@@ -221,7 +221,7 @@ def probe(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConnectionError(f"PREFECT_API_URL is {url!r}: write it as http://HOST:PORT/api")
-    if not cluster.listens(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
+    if not cluster.accepts_connections(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
         raise ConnectionError(
             f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to use what `atelier up` started"
         )

@@ -84,5 +84,5 @@ def _is_gone(run: FlowRun) -> bool:
             host, _, process = tag.removeprefix(_TAG).rpartition(":")[0].rpartition(":")
             created = tag.rpartition(":")[2]
             with contextlib.suppress(ValueError):
-                return host == socket.gethostname() and not processes.running(int(process), float(created))
+                return host == socket.gethostname() and not processes.is_running(int(process), float(created))
     return False

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from atelier.tasks.bulk.job import Standing
-from atelier.tasks.bulk.messages import ENTRY
-from atelier.tasks.images.codec import BadImage, Limits, decode
+from atelier.tasks.bulk.job import JobState
+from atelier.tasks.bulk.messages import ENTRY_FIELDS
+from atelier.tasks.images.codec import BadImage, ImageLimits, decode
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.source import Entry, read
 
 PAIRS = 12
@@ -20,7 +20,7 @@ SLOWEST = 10
 MOST_QUARANTINED = 200  # rows shown; quarantine.csv has them all
 
 
-def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> list[tuple[str, str]]:
+def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
     """Inputs and their outputs as data URIs; what failed is left out. Runs where stylists do.
 
     Args:
@@ -31,15 +31,15 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: Limits) -> 
     found = []
     for task in tasks:
         try:
-            before = decode(read(Entry(**{name: task[name] for name in ENTRY}), limits.max_bytes), limits)
-            after = decode(at(destination).read(task["output"]))
+            before = decode(read(Entry(**{name: task[name] for name in ENTRY_FIELDS}), limits.max_bytes), limits)
+            after = decode(open_destination(destination).read(task["output"]))
         except (BadImage, OSError):
             continue
         found.append((data_uri(before, SHOWN_PX), data_uri(after, SHOWN_PX)))
     return found
 
 
-def report(destination: str, summary: dict[str, Any], standing: Standing, shown: Sequence[tuple[str, str]]) -> bytes:
+def report(destination: str, summary: dict[str, Any], standing: JobState, shown: Sequence[tuple[str, str]]) -> bytes:
     """The page.
 
     Args:
@@ -61,7 +61,7 @@ def report(destination: str, summary: dict[str, Any], standing: Standing, shown:
     return page(PurePosixPath(destination).name, model, lead, sections)
 
 
-def _slowest(standing: Standing) -> Markup:
+def _slowest(standing: JobState) -> Markup:
     done = standing.rows.filter(pc.equal(standing.rows["state"], "done"))
     order = pc.select_k_unstable(done, SLOWEST, [("seconds", "descending")])
     found = done.take(order).select(["input", "seconds", "bytes"]).to_pylist()
@@ -69,7 +69,7 @@ def _slowest(standing: Standing) -> Markup:
     return render(MACROS, "text_table", head=("picture", "took", "output"), rows=lines) if lines else Markup()
 
 
-def _quarantined(standing: Standing) -> Markup:
+def _quarantined(standing: JobState) -> Markup:
     failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
     found = failed.slice(0, MOST_QUARANTINED).select(["input", "stage", "reason"]).to_pylist()
     return render(

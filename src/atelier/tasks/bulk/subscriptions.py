@@ -17,7 +17,7 @@ from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.registry.resolve import ResolvedModel
 from atelier.tasks.runtime.progress import Report
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 CURRENT = "current"
 
@@ -72,23 +72,23 @@ def restyle(
         FileNotFoundError, ValueError, RuntimeError, OSError: as `stylize`.
     """
     where = subscription.destination.rstrip("/")
-    folder = at(where if is_url(where) else (base / where).absolute())
+    folder = open_destination(where if is_url(where) else (base / where).absolute())
     identity = identify(model.path, model.model, model.version)
-    target = (folder / model.version).where
+    target = (folder / model.version).location
     summary = stylize([subscription.source], target, model.path, config, identity, report, connect=connect, base=base)
     if not summary.pending:
-        switch(folder.where, model.version)
+        set_current(folder.location, model.version)
     return summary
 
 
-def switch(destination: str, version: str) -> None:
+def set_current(destination: str, version: str) -> None:
     """Make `current` lead to a version, in one step: a link in a folder, at a URL an object that holds the name.
 
     Raises:
         FileExistsError: something that is no link is in its place.
     """
     if is_url(destination):
-        at(destination).write(CURRENT, f"{version}\n".encode())
+        open_destination(destination).write(CURRENT, f"{version}\n".encode())
         return
     folder = Path(destination)
     link = folder / CURRENT

@@ -71,18 +71,17 @@ def _look(dataset: Path, places: dict[str, str], report: Report) -> dict[str, np
         return {}
     import ray
 
-    look, weights, waiting = ray.remote(_seen).options(num_cpus=1), encoder_weights.resolve(ENCODER), []
+    look, weights, tasks = ray.remote(_seen).options(num_cpus=1), encoder_weights.resolve(ENCODER), []
     for shard in sorted(set(places.values())):
         ids = [id for id, place in places.items() if place == shard]
-        waiting += [
+        tasks += [
             look.remote((dataset / shard).resolve(), ids[first : first + _BATCH], weights)
             for first in range(0, len(ids), _BATCH)
         ]
     looks: dict[str, np.ndarray] = {}
     report(Progress("check", 0, len(places), "images"))
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
-        looks |= cluster.get(ready[0])
+    for found in cluster.finished(tasks):
+        looks |= found
         report(Progress("check", len(looks), len(places), "images", images=len(looks)))
     return looks
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from atelier.tasks.images import codec
-from atelier.tasks.images.codec import BadImage, Limits, Pixels
+from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels
 from atelier.tasks.storage import source
 from atelier.tasks.storage.source import Entry
 
@@ -82,8 +82,8 @@ class ScreenConfig:
             "le": 30,
         },
     )
-    limits: Limits = field(
-        default_factory=Limits, metadata={"description": "what one file may cost before it is refused"}
+    limits: ImageLimits = field(
+        default_factory=ImageLimits, metadata={"description": "what one file may cost before it is refused"}
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from atelier.tasks.dataset.layouts import SourceConfig, list_source
 from atelier.tasks.runtime.files import write
-from atelier.tasks.storage.location import facts
+from atelier.tasks.storage.location import file_stat
 from atelier.tasks.storage.source import Entry
 
 LOCK_FORMAT = 1
@@ -97,7 +97,7 @@ def _file(entry: Entry, archives: dict[str, str]) -> tuple[str, str]:
         return entry.source, entry.etag
     if entry.kind != "file":
         if entry.path not in archives:
-            archives[entry.path] = " ".join(map(str, facts(entry.path)))
+            archives[entry.path] = " ".join(map(str, file_stat(entry.path)))
         return PurePosixPath(entry.path).name, archives[entry.path]
     if entry.problem:
         return entry.name, f"unreadable: {entry.problem}"

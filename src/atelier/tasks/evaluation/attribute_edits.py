@@ -30,7 +30,7 @@ from atelier.tasks.dataset.labels import labels
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, learned
 from atelier.tasks.evaluation.measures import squares
-from atelier.tasks.evaluation.protocol import LPIPS_IN, Lesson
+from atelier.tasks.evaluation.protocol import LPIPS_IN, ClassifierSpec
 from atelier.tasks.runtime.files import write
 
 LEARNED = 5000  # training pictures of a domain at most: two minutes of a core
@@ -66,38 +66,38 @@ class Edited:
     seen: Seen | None  # None where LPIPS cannot be had
 
 
-def learn(lesson: Lesson) -> Classifier:
-    """The classifier of a lesson, read from its file when that is there."""
-    if lesson.file.is_file():
-        classifier = Classifier(len(lesson.names), FILTERS)
-        classifier.load_state_dict(load_file(lesson.file))
+def learn(spec: ClassifierSpec) -> Classifier:
+    """The classifier of a spec, read from its file when that is there."""
+    if spec.file.is_file():
+        classifier = Classifier(len(spec.names), FILTERS)
+        classifier.load_state_dict(load_file(spec.file))
         return classifier.eval().requires_grad_(False)
-    card = read_card(lesson.dataset)
+    card = read_card(spec.dataset)
     pictures, truth = [], []
-    for domain in lesson.domains:
-        for shard in learned(lesson.dataset, card, domain, LEARNED):
-            pictures += [_small(squares(files(part), lesson.size)) for part in batches(shard, _TOGETHER)]
-            truth.append(labels((picture.attributes for picture in shard), lesson.names, domain))
+    for domain in spec.domains:
+        for shard in learned(spec.dataset, card, domain, LEARNED):
+            pictures += [_small(squares(files(part), spec.size)) for part in batches(shard, _TOGETHER)]
+            truth.append(labels((picture.attributes for picture in shard), spec.names, domain))
     classifier = metric.learn(torch.cat(pictures), torch.from_numpy(np.concatenate(truth)), filters=FILTERS)
-    write(lesson.file, save(classifier.state_dict()))
+    write(spec.file, save(classifier.state_dict()))
     return classifier
 
 
-def judge(lesson: Lesson, held: Mapping[str, Sequence[Picture]]) -> Judge:
+def judge(spec: ClassifierSpec, held: Mapping[str, Sequence[Picture]]) -> Judge:
     """Learn, and tell the attributes of held-out pictures.
 
     Args:
-        lesson: what the classifier learns.
+        spec: what the classifier learns.
         held: held-out pictures by their domain, those that will be edited first.
     """
-    classifier = learn(lesson)
-    truth = [labels((picture.attributes for picture in of), lesson.names, domain) for domain, of in held.items()]
+    classifier = learn(spec)
+    truth = [labels((picture.attributes for picture in of), spec.names, domain) for domain, of in held.items()]
     told = [
-        metric.tell(classifier, squares(files(part), lesson.size))
+        metric.tell(classifier, squares(files(part), spec.size))
         for of in held.values()
         for part in batches(list(of), _TOGETHER)
     ]
-    return Judge(classifier, lesson.names, np.concatenate(truth) > 0, np.concatenate(told))
+    return Judge(classifier, spec.names, np.concatenate(truth) > 0, np.concatenate(told))
 
 
 def edit(photos: Sequence[bytes], size: int, model: Path, by: Judge, lpips: Path | None) -> Edited:

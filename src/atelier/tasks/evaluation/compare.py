@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import known_to
-from atelier.models.controls import GENERATING, HONOURED
+from atelier.models.card import ModelCard
+from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
@@ -20,11 +20,11 @@ from atelier.tasks.evaluation.measures import Stylized, measure_real, measure_st
 from atelier.tasks.evaluation.protocol import (
     MANY_GROUPS,
     SHOWN_PX,
+    ClassifierSpec,
     EvaluateConfig,
-    Lesson,
-    Ruler,
+    MeasuringEncoder,
     cache_name,
-    choose_ruler,
+    choose_encoder,
 )
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
@@ -55,10 +55,10 @@ class Terms:
     id: str  # of the dataset
     content: str  # the domain whose pictures are stylized
     size_px: int
-    ruler: Ruler
+    encoder: MeasuringEncoder
     cache: Path  # keeps the features of untouched pictures from run to run
     photos: int  # pictures that are stylized
-    lesson: Lesson | None  # of the one classifier that tells all attributes; None where no model gives any
+    spec: ClassifierSpec | None  # of the one classifier that tells all attributes; None where no model gives any
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,13 @@ def find(
     found: list[Candidate] = []
     for text in names:
         name, folder = locate(text)
-        facts = _facts(folder, text)
-        method = str(facts["method"])
-        if method not in HONOURED:
-            raise ValueError(f"{text}: method {method!r} is unknown to this version (known: {', '.join(HONOURED)})")
-        if method in GENERATING:
-            raise ValueError(f"{text} makes pictures from noise ({method}) and paints none: it cannot be compared")
+        card = _card(folder, text)
+        if card.method in GENERATING:
+            raise ValueError(f"{text} makes pictures from noise ({card.method}) and paints none: it cannot be compared")
         if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")
-        own = str(facts.get("style_domain"))
-        held_against = own if own in domains else style
-        found.append(Candidate(name, folder, method, str(facts.get("encoder", "")), held_against, known_to(folder)))
+        held_against = card.style_domain if card.style_domain in domains else style
+        found.append(Candidate(name, folder, card.method, card.encoder, held_against, card.attributes))
     return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
 
 
@@ -125,19 +121,19 @@ def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cac
         FileNotFoundError: there is no dataset, or no encoder's weights.
         ValueError: too little is held out.
     """
-    ruler = choose_ruler(*(candidate.encoder for candidate in of))
+    encoder = choose_encoder(*(candidate.encoder for candidate in of))
     card = read_card(dataset)
     photos = len(held_out(dataset, card, content, config.pictures))
     names = tuple(sorted({name for candidate in of for name in candidate.attributes}))
     domains = tuple(dict.fromkeys((content, *(candidate.style for candidate in of if candidate.attributes))))
-    lesson = Lesson(dataset.resolve(), domains, names, size_px, cache.resolve()) if names else None
-    terms = Terms(config, dataset.resolve(), card.id, content, size_px, ruler, cache.resolve(), photos, lesson)
+    spec = ClassifierSpec(dataset.resolve(), domains, names, size_px, cache.resolve()) if names else None
+    terms = Terms(config, dataset.resolve(), card.id, content, size_px, encoder, cache.resolve(), photos, spec)
     kept = {
-        terms.cache / cache_name(batch, size_px, ruler) for d in _domains(terms, of) for batch in _batches(terms, d)
+        terms.cache / cache_name(batch, size_px, encoder) for d in _domains(terms, of) for batch in _batches(terms, d)
     }
     for stale in set(terms.cache.glob("*.safetensors")) - kept:
         stale.unlink(missing_ok=True)
-    forget_classifiers(terms.cache, [lesson.file] if lesson else [])
+    forget_classifiers(terms.cache, [spec.file] if spec else [])
     return terms
 
 
@@ -152,11 +148,11 @@ def look(terms: Terms, of: list[Candidate]) -> int:
     total = 0
     for domain in _domains(terms, of):
         for batch in _batches(terms, domain):
-            kept = terms.cache / cache_name(batch, terms.size_px, terms.ruler)
-            measure_real(files(batch), terms.size_px, terms.ruler, kept)
+            kept = terms.cache / cache_name(batch, terms.size_px, terms.encoder)
+            measure_real(files(batch), terms.size_px, terms.encoder, kept)
             total += len(batch)
-    if terms.lesson:
-        attribute_edits.learn(terms.lesson)
+    if terms.spec:
+        attribute_edits.learn(terms.spec)
     return total
 
 
@@ -175,18 +171,18 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
     from atelier.tasks.evaluation import attribute_edits
 
     config, size = terms.config, terms.size_px
-    ruler = replace(terms.ruler, independent=terms.ruler.encoder != candidate.encoder)
+    encoder = replace(terms.encoder, independent=terms.encoder.name != candidate.encoder)
     photos, paintings = _pictures(terms, terms.content), _pictures(terms, candidate.style)
     stylized: list[Stylized] = []
     for index, batch in enumerate(batches(photos, config.batch)):
-        stylized.append(measure_stylized(files(batch), size, candidate.folder, ruler))
+        stylized.append(measure_stylized(files(batch), size, candidate.folder, encoder))
         report(Progress("compare", index * config.batch + len(batch), len(photos), "images"))
     untouched = [
-        measure_real(files(batch), size, ruler, terms.cache / cache_name(batch, size, ruler))
+        measure_real(files(batch), size, encoder, terms.cache / cache_name(batch, size, encoder))
         for batch in batches(photos, config.batch) + batches(paintings, config.batch)
     ]
     groups = [p.group for p in photos], [p.group for p in paintings]
-    measures, _ = summarize(stylized, untouched, *groups, ruler, config.resamples, config.seed)
+    measures, _ = summarize(stylized, untouched, *groups, encoder, config.resamples, config.seed)
     counts = {
         "content": len(photos),
         "style": len(paintings),
@@ -194,11 +190,11 @@ def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Meas
         "style_groups": len(set(groups[1])),
     }
     measures |= {"counts": counts, "size": size_of(candidate.folder)}
-    if candidate.attributes and terms.lesson:
+    if candidate.attributes and terms.spec:
         held = {terms.content: photos, candidate.style: paintings}
-        by = attribute_edits.judge(terms.lesson, {d: held.get(d) or _pictures(terms, d) for d in terms.lesson.domains})
+        by = attribute_edits.judge(terms.spec, {d: held.get(d) or _pictures(terms, d) for d in terms.spec.domains})
         edited = [
-            attribute_edits.edit(files(batch), size, candidate.folder, by, ruler.lpips)
+            attribute_edits.edit(files(batch), size, candidate.folder, by, encoder.lpips)
             for batch in batches(photos, config.batch)
         ]
         measures |= attribute_edits.summarize(by, edited)
@@ -268,16 +264,10 @@ def _batches(terms: Terms, domain: str) -> list[list[Picture]]:
     return batches(_pictures(terms, domain), terms.config.batch)
 
 
-def _facts(folder: Path, text: str) -> dict[str, Any]:
-    path = folder / "model.json"
-    if not path.is_file():
+def _card(folder: Path, text: str) -> ModelCard:
+    try:
+        return ModelCard.read(folder)
+    except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{text} is no model: name a version (style-model@v1.2.0, style-model-STYLE@prod) or a model folder"
-        )
-    try:
-        facts = json.loads(path.read_bytes())
-        facts["method"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): train again or fetch the version again") from error
-    assert isinstance(facts, dict)
-    return facts
+        ) from error

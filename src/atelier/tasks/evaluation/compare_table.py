@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atelier.tasks.evaluation.metric_values import lookup
+from atelier.tasks.evaluation.metrics import lookup
 
 
 @dataclass(frozen=True)

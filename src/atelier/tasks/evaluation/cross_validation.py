@@ -17,8 +17,8 @@ from typing import Any
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
 from atelier.tasks.dataset.subsets import held_out
 from atelier.tasks.evaluation.evaluate import measure
-from atelier.tasks.evaluation.metric_values import value
-from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_ruler
+from atelier.tasks.evaluation.metrics import value
+from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.training.config import TrainConfig
@@ -121,7 +121,7 @@ def cross_validate(
     facts = facts_of(config, card)
     # pictures that are only shown decide nothing
     decides = [facts, known.id, asdict(replace(evaluate, pairs=1)), EVALUATE, folds]
-    decides.append(choose_ruler(facts["encoder"]).encoder)
+    decides.append(choose_encoder(facts["encoder"]).name)
     run = runs / hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     for left in runs.glob("*/fold-*/"):
         if left.parent != run:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import known_to, read_facts
+from atelier.models.card import ModelCard
 from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
@@ -20,11 +20,11 @@ from atelier.tasks.evaluation.protocol import (
     CLASSIFIER,
     MANY_GROUPS,
     SHOWN_PX,
+    ClassifierSpec,
     EvaluateConfig,
-    Lesson,
-    Ruler,
+    MeasuringEncoder,
     cache_name,
-    choose_ruler,
+    choose_encoder,
     lpips_weights,
 )
 from atelier.tasks.images.codec import Pixels
@@ -69,7 +69,7 @@ def evaluate(
     import ray
 
     card = read_card(dataset)
-    facts = read_facts(model)
+    facts = ModelCard.read_trained(model)
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
     # a larger file shows more: it comes first, where people look
@@ -80,7 +80,7 @@ def evaluate(
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
-    write_plots(plots, rows, cluster.get(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 
@@ -107,28 +107,28 @@ def measure(
     """
     import ray
 
-    facts = read_facts(model)
-    size, ruler = facts.size_px, choose_ruler(facts.encoder)
+    facts = ModelCard.read_trained(model)
+    size, encoder = facts.size_px, choose_encoder(facts.encoder)
     real, stylize = (ray.remote(task).options(num_cpus=1, num_returns=2) for task in (_real, _stylized))
     summarize = ray.remote(_summarize).options(num_cpus=1)
     photo_batches, painting_batches = batches(photos, config.batch), batches(paintings, config.batch)
     model, cache = model.resolve(), cache.resolve()
     # each task gives what it measured, which stays on the cluster, and how many pictures that were
     stylized = [
-        stylize.remote(files(batch), size, model, ruler, index * config.batch)
+        stylize.remote(files(batch), size, model, encoder, index * config.batch)
         for index, batch in enumerate(photo_batches)
     ]
-    kept = [cache / cache_name(batch, size, ruler) for batch in photo_batches + painting_batches]
+    kept = [cache / cache_name(batch, size, encoder) for batch in photo_batches + painting_batches]
     untouched = [
-        real.remote(files(batch), size, ruler, file)
+        real.remote(files(batch), size, encoder, file)
         for batch, file in zip(photo_batches + painting_batches, kept, strict=True)
     ]
     _follow([done for _, done in stylized + untouched], 2 * len(photos) + len(paintings), report)
 
     groups = [p.group for p in photos], [p.group for p in paintings]
-    measured, each = cluster.get(
+    measured, each = cluster.get_result(
         summarize.remote(
-            [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, ruler, config.resamples, config.seed
+            [ref for ref, _ in stylized], [ref for ref, _ in untouched], *groups, encoder, config.resamples, config.seed
         )
     )
     for stale in set(cache.glob("*.safetensors")) - set(kept):
@@ -144,7 +144,8 @@ def measure(
         for name in measured.keys() & {"kid", "frechet", "style", "artfid"}:
             # what is in the style already is no baseline
             measured[name] = {k: v for k, v in measured[name].items() if k != "photos" and not k.startswith("ratio")}
-    return {**facts.kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
+    kind = {"kind": facts.kind} if facts.kind else {}
+    return {**kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each
 
 
 def measure_edits(
@@ -172,34 +173,34 @@ def measure_edits(
     """
     import ray
 
-    facts, names = read_facts(model), known_to(model)
-    if not names:
+    facts = ModelCard.read_trained(model)
+    if not facts.attributes:
         return {}
     held = {facts.content_domain: photos, facts.style_domain: paintings}  # one where both domains are
-    lesson = Lesson(dataset.resolve(), tuple(held), names, facts.size_px, cache.resolve())
+    spec = ClassifierSpec(dataset.resolve(), tuple(held), facts.attributes, facts.size_px, cache.resolve())
     judge, summarize = (ray.remote(task).options(num_cpus=1) for task in (_judge, _summarize_edits))
     edit = ray.remote(_edited).options(num_cpus=1, num_returns=2)
-    by = judge.remote(lesson, held)
+    by = judge.remote(spec, held)
     edited = [
-        edit.remote(files(batch), lesson.size, model.resolve(), by, lpips_weights())
+        edit.remote(files(batch), spec.size, model.resolve(), by, lpips_weights())
         for batch in batches(photos, config.batch)
     ]
     _follow([done for _, done in edited], len(photos), report, "attributes")
-    forget_classifiers(lesson.cache, [lesson.file])
-    found: dict[str, Any] = rounded(cluster.get(summarize.remote(by, [ref for ref, _ in edited])))
+    forget_classifiers(spec.cache, [spec.file])
+    found: dict[str, Any] = rounded(cluster.get_result(summarize.remote(by, [ref for ref, _ in edited])))
     return found
 
 
-def _real(data: list[bytes], size: int, ruler: Ruler, cache: Path) -> tuple[Any, int]:
+def _real(data: list[bytes], size: int, encoder: MeasuringEncoder, cache: Path) -> tuple[Any, int]:
     from atelier.tasks.evaluation import measures
 
-    return measures.measure_real(data, size, ruler, cache), len(data)
+    return measures.measure_real(data, size, encoder, cache), len(data)
 
 
-def _stylized(data: list[bytes], size: int, model: Path, ruler: Ruler, first: int) -> tuple[Any, int]:
+def _stylized(data: list[bytes], size: int, model: Path, encoder: MeasuringEncoder, first: int) -> tuple[Any, int]:
     from atelier.tasks.evaluation import measures
 
-    return measures.measure_stylized(data, size, model, ruler, first), len(data)
+    return measures.measure_stylized(data, size, model, encoder, first), len(data)
 
 
 def _show(data: list[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:
@@ -208,10 +209,10 @@ def _show(data: list[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pi
     return measures.show(data, model, longest)
 
 
-def _judge(lesson: Lesson, held: dict[str, list[Picture]]) -> Any:
+def _judge(spec: ClassifierSpec, held: dict[str, list[Picture]]) -> Any:
     from atelier.tasks.evaluation import attribute_edits
 
-    return attribute_edits.judge(lesson, held)
+    return attribute_edits.judge(spec, held)
 
 
 def _edited(data: list[bytes], *rest: Any) -> tuple[Any, int]:
@@ -240,13 +241,10 @@ def _summarize(
 
 def _follow(tasks: list[Any], total: int, report: Report, note: str = "") -> None:
     """Wait for tasks and report how many pictures they have done; the first error ends it."""
-    import ray
-
-    done, waiting = 0, tasks
+    done = 0
     report(Progress("evaluate", 0, total, "images", note))
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
-        done += cluster.get(ready[0])
+    for count in cluster.finished(tasks):
+        done += count
         report(Progress("evaluate", done, total, "images", note, images=done))
 
 

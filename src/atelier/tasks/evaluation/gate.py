@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from atelier.tasks.evaluation.metric_values import Metrics, value
+from atelier.tasks.evaluation.metrics import Metrics, value
 
 _WORSE = {"kid.ratio": 1, "style.ratio": 1, "ssim.mean": -1}  # 1 where more is worse
 # what does not apply to a model that is no painter of one domain in the style of another: there is no baseline where
@@ -40,7 +40,7 @@ class CanaryResult:
 
 
 @dataclass(frozen=True)
-class Contest:
+class PairedComparison:
     """What was found."""
 
     against: str  # the version that is prod
@@ -119,7 +119,7 @@ class Decision:
     reasons: tuple[str, ...]  # sentences; of a refusal, what it was refused for
 
 
-def gate(candidate: Metrics, prod: Contest | None, config: GateConfig) -> Decision:
+def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) -> Decision:
     """Hold a candidate against the thresholds and against `prod`.
 
     Args:
@@ -160,7 +160,7 @@ def _hold(key: str, number: float, limit: dict[str, float], words: str, refusals
                 refusals.append(f"{key} is {shown}, it must be {kind} {limit[bound]:.3g}{words}")
 
 
-def _hold_against(key: str, prod: Contest, tolerance: float, refusals: list[str], notes: list[str]) -> None:
+def _hold_against(key: str, prod: PairedComparison, tolerance: float, refusals: list[str], notes: list[str]) -> None:
     """Let a measure be worse than `prod`'s by the tolerance, at the unlucky end of the interval of the difference."""
     found = prod.differences.get(key)
     if found is None:

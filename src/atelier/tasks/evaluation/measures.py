@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
+from atelier.models.card import WEIGHTS
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.metrics.artfid import artfid
 from atelier.models.metrics.checkerboard import checkerboard
@@ -31,7 +32,7 @@ from atelier.models.metrics.lpips import SMALLEST, embed
 from atelier.models.metrics.mmd import compare, group_weights
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance
-from atelier.tasks.evaluation.protocol import LPIPS_IN, Ruler
+from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels, center_square, decode, resize
 
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see things move, small enough to keep
@@ -74,19 +75,19 @@ def squares(files: Sequence[bytes], size: int) -> Tensor:
     return torch.from_numpy(np.stack([center_square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
 
 
-def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -> Features:
+def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, cache: Path) -> Features:
     """Features of untouched pictures, read from `cache` when they are there.
 
     Args:
         files: encoded pictures.
         size: pixels a side that they are measured at.
-        ruler: the encoder.
+        encoder: the encoder.
         cache: the safetensors file of exactly these pictures at this size in this encoder.
     """
     if cache.is_file():
         kept = load_file(cache)
         return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
-    features = _features(squares(files, size), ruler)
+    features = _features(squares(files, size), encoder)
     cache.parent.mkdir(parents=True, exist_ok=True)
     temporary = cache.with_suffix(f".{os.getpid()}.tmp")
     grams = {f"gram{i}": gram for i, gram in enumerate(features.grams)}
@@ -95,14 +96,16 @@ def measure_real(files: Sequence[bytes], size: int, ruler: Ruler, cache: Path) -
     return features
 
 
-def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Ruler, first: int = 0) -> Stylized:
+def measure_stylized(
+    files: Sequence[bytes], size: int, model: Path, encoder: MeasuringEncoder, first: int = 0
+) -> Stylized:
     """Stylize photographs and measure what came out; or measure as many pictures that are generated.
 
     Args:
         files: encoded photographs.
         size: pixels a side that they are stylized and measured at.
         model: the model folder.
-        ruler: the encoder.
+        encoder: the encoder.
         first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
@@ -112,13 +115,13 @@ def measure_stylized(files: Sequence[bytes], size: int, model: Path, ruler: Rule
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(
-        features=_features(stylized, ruler),
+        features=_features(stylized, encoder),
         luminance=after.numpy(),
         photo_luminance=before.numpy(),
         ssim=None if generates else ssim(before, after).numpy(),
         correlation=None if generates else correlation(before, after).numpy(),
         seconds=seconds,
-        seen=_seen(photos, stylized, ruler.lpips, not generates) if ruler.lpips and size >= SMALLEST else None,
+        seen=_seen(photos, stylized, encoder.lpips, not generates) if encoder.lpips and size >= SMALLEST else None,
     )
 
 
@@ -150,7 +153,7 @@ def size_of(model: Path) -> dict[str, float]:
     """How many parameters a model has, and how large its file is."""
     trained = artifact.load(model)
     parameters = sum(parameter.numel() for parameter in trained.generator.parameters())
-    return {"parameters": parameters, "megabytes": (model / artifact.WEIGHTS).stat().st_size / 1e6}
+    return {"parameters": parameters, "megabytes": (model / WEIGHTS).stat().st_size / 1e6}
 
 
 def summarize(
@@ -158,7 +161,7 @@ def summarize(
     untouched: Sequence[Features],
     photo_groups: list[str],
     painting_groups: list[str],
-    ruler: Ruler,
+    encoder: MeasuringEncoder,
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, Any], list[tuple[float, float]]]:
@@ -169,7 +172,7 @@ def summarize(
         untouched: features of the same photographs, then of the paintings.
         photo_groups: the group of each photograph, in the batches' order.
         painting_groups: the group of each painting.
-        ruler: the encoder that the features are of.
+        encoder: the encoder that the features are of.
         resamples: bootstrap resamples of each interval.
         seed: of the resamples.
 
@@ -185,20 +188,20 @@ def summarize(
     kid = compare(polynomial_kernel(deep, deep), *groups)
     style = compare(style_kernel(grams, slice(2 * n, None)), *groups)
     fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
-    varied = {"metric": f"distance_{ruler.encoder}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
+    varied = {"metric": f"distance_{encoder.name}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
     grids = [
         checkerboard(torch.from_numpy(np.concatenate([getattr(batch, name) for batch in stylized])))
         for name in ("luminance", "photo_luminance")
     ]
-    encoder = {"encoder": ruler.encoder, "independent": ruler.independent}
+    measured_in = {"encoder": encoder.name, "independent": encoder.independent}
     measures = {
-        "kid": {"metric": f"kid_{ruler.encoder}", **asdict(kid)},
+        "kid": {"metric": f"kid_{encoder.name}", **asdict(kid)},
         "frechet": {
             # only Inception's features make it the Fréchet Inception Distance
-            "metric": "fid_inception" if ruler.encoder == "inception" else f"frechet_{ruler.encoder}",
+            "metric": "fid_inception" if encoder.name == "inception" else f"frechet_{encoder.name}",
             **_beside(*fid),
         },
-        "style": {**encoder, **asdict(style)},
+        "style": {**measured_in, **asdict(style)},
         "diversity": varied,
         "checkerboard": _beside(*grids),
         # a whole batch in its median pass: the first one also pays for warming up
@@ -219,7 +222,7 @@ def summarize(
     content_low, content_high = _interval(kept, weights)
     measures |= {
         "content": {
-            **encoder,
+            **measured_in,
             **_beside(float(kept.mean()), unrelated),
             "ratio_low": content_low / unrelated,
             "ratio_high": content_high / unrelated,
@@ -229,7 +232,7 @@ def summarize(
     }
     if distances := [batch.distances for batch in seen if batch.distances is not None]:
         measures |= _by_sight(
-            np.concatenate(distances).astype(np.float64), weights, fid if ruler.encoder == "inception" else None
+            np.concatenate(distances).astype(np.float64), weights, fid if encoder.name == "inception" else None
         )
     return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
 
@@ -237,9 +240,9 @@ def summarize(
 @torch.inference_mode()
 def _seen(photos: Tensor, stylized: Tensor, weights: Path, paired: bool) -> Seen:
     """LPIPS of uint8 (B, 3, S, S); `paired` where each is made from its photograph."""
-    encoder = encoders.load(LPIPS_IN, weights)
-    assert isinstance(encoder, Calibrated)
-    before, after = (embed(encoder, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
+    network = encoders.load(LPIPS_IN, weights)
+    assert isinstance(network, Calibrated)
+    before, after = (embed(network, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
     sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
     return Seen((after - before).square().sum(1).float().numpy() if paired else None, *sums)
 
@@ -271,18 +274,18 @@ def _by_sight(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, floa
 
 
 @torch.inference_mode()
-def _features(pictures: Tensor, ruler: Ruler) -> Features:
+def _features(pictures: Tensor, encoder: MeasuringEncoder) -> Features:
     """Features of uint8 (B, 3, S, S)."""
-    encoder = encoders.load(ruler.encoder, ruler.weights)
+    network = encoders.load(encoder.name, encoder.weights)
     # twice as fast on a CPU with the channels last
-    nn.utils.convert_conv2d_weight_memory_format(encoder, torch.channels_last)
-    layers: dict[str, Tensor] = encoder((pictures / 255).contiguous(memory_format=torch.channels_last))
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
+    layers: dict[str, Tensor] = network((pictures / 255).contiguous(memory_format=torch.channels_last))
     last = list(layers.values())[-1]
-    content = layers[encoder.content_layer]
+    content = layers[network.content_layer]
     return Features(
         deep=(last.mean(dim=(2, 3)) if last.ndim == 4 else last).numpy(),
         content=F.adaptive_avg_pool2d(content, min(CONTENT_CELLS, *content.shape[-2:])).flatten(1).numpy(),
-        grams=tuple(gram_vectors(layers[name].contiguous()).numpy() for name in encoder.style_layers),
+        grams=tuple(gram_vectors(layers[name].contiguous()).numpy() for name in network.style_layers),
     )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out
 from atelier.tasks.evaluation.canaries import Canary
 from atelier.tasks.evaluation.evaluate import rounded
-from atelier.tasks.evaluation.gate import CanaryResult, Contest
-from atelier.tasks.evaluation.protocol import EvaluateConfig, Ruler, cache_name, choose_ruler
+from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
+from atelier.tasks.evaluation.protocol import EvaluateConfig, MeasuringEncoder, cache_name, choose_encoder
 from atelier.tasks.images.codec import encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import cluster
@@ -23,7 +23,7 @@ from atelier.tasks.runtime.progress import Progress, Report, silent
 CELL_PX = 192
 
 
-def contest(
+def compare_pair(
     config: EvaluateConfig,
     dataset: Path,
     candidate: Path,
@@ -32,7 +32,7 @@ def contest(
     canaries: Sequence[Canary],
     cache: Path,
     report: Report = silent,
-) -> Contest | None:
+) -> PairedComparison | None:
     """Measure both models.
 
     Args:
@@ -54,54 +54,53 @@ def contest(
     """
     import ray
 
-    facts, others = read_facts(candidate), read_facts(prod)
+    facts, others = ModelCard.read_trained(candidate), ModelCard.read_trained(prod)
     if facts.kind != others.kind:
         return None
     card = read_card(dataset)
     photos = held_out(dataset, card, facts.content_domain, config.pictures)
     paintings = held_out(dataset, card, facts.style_domain, config.pictures)
-    ruler = choose_ruler(facts.encoder, others.encoder)
-    shown = [] if facts.kind.get("kind") == "generates" else list(canaries)
+    encoder = choose_encoder(facts.encoder, others.encoder)
+    shown = [] if facts.kind == "generates" else list(canaries)
     stylize, contrast = (ray.remote(task).options(num_cpus=1) for task in (_stylized, _contrasted))
     work = [
         stylize.remote(
             [files(batch) for batch in batches(photos, config.batch)],
             facts.size_px,
             model.resolve(),
-            ruler,
+            encoder,
             [canary.data for canary in shown],
         )
         for model in (candidate, prod)
     ]
-    waiting = list(work)
-    report(Progress("contest", 0, len(work), "models"))
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
-        cluster.get(ready[0])  # its own error, where it has one
-        report(Progress("contest", len(work) - len(waiting), len(work), "models"))
+    report(Progress("compare_pair", 0, len(work), "models"))
+    for done, _ in enumerate(cluster.finished(work), 1):
+        report(Progress("compare_pair", done, len(work), "models"))
     kept = tuple(
         [
-            (files(batch), cache.resolve() / cache_name(batch, facts.size_px, ruler))
+            (files(batch), cache.resolve() / cache_name(batch, facts.size_px, encoder))
             for batch in batches(part, config.batch)
         ]
         for part in (photos, paintings)
     )
-    found = cluster.get(contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), ruler, config))
+    found = cluster.get_result(
+        contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), encoder, config)
+    )
     results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, found.canaries, strict=True))
     columns = ("before", against, "candidate")
     sheet = encode(contact_sheet(found.pictures, (), columns, CELL_PX), "png") if found.pictures else None
-    return Contest(against, found.differences, results, rounded(found.metrics), sheet)
+    return PairedComparison(against, found.differences, results, rounded(found.metrics), sheet)
 
 
 def _groups(pictures: list[Picture]) -> list[str]:
     return [picture.group for picture in pictures]
 
 
-def _stylized(data: list[list[bytes]], size: int, model: Path, ruler: Ruler, canaries: list[bytes]) -> Any:
+def _stylized(data: list[list[bytes]], size: int, model: Path, encoder: MeasuringEncoder, canaries: list[bytes]) -> Any:
 
     from atelier.tasks.evaluation import paired_worker
 
-    return paired_worker.stylize(data, size, model, ruler, canaries)
+    return paired_worker.stylize(data, size, model, encoder, canaries)
 
 
 def _contrasted(work: list[Any], *rest: Any) -> Any:

@@ -13,7 +13,7 @@ from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import group_weights, ratio_of, resampled
 from atelier.tasks.evaluation.gate import Difference
 from atelier.tasks.evaluation.measures import Features, Stylized, measure_real, measure_stylized, show, summarize
-from atelier.tasks.evaluation.protocol import SHOWN_PX, EvaluateConfig, Ruler
+from atelier.tasks.evaluation.protocol import SHOWN_PX, EvaluateConfig, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels
 
 Untouched = tuple[Sequence[tuple[list[bytes], Path]], Sequence[tuple[list[bytes], Path]]]  # photographs, paintings
@@ -38,21 +38,23 @@ class Contrasted:
     pictures: list[list[Pixels]]  # a row for each canary: before, by `prod`, by the candidate
 
 
-def stylize(data: Sequence[Sequence[bytes]], size: int, model: Path, ruler: Ruler, canaries: Sequence[bytes]) -> Work:
+def stylize(
+    data: Sequence[Sequence[bytes]], size: int, model: Path, encoder: MeasuringEncoder, canaries: Sequence[bytes]
+) -> Work:
     """Measure what a model makes of pictures.
 
     Args:
         data: batches of encoded pictures.
         size: pixels a side that they are stylized and measured at.
         model: the model folder.
-        ruler: the encoder.
+        encoder: the encoder.
         canaries: further encoded pictures.
     """
     made, first = [], 0
     for batch in data:
-        made.append(measure_stylized(batch, size, model, ruler, first))
+        made.append(measure_stylized(batch, size, model, encoder, first))
         first += len(batch)
-    apart = [measure_stylized([canary], size, model, ruler) for canary in canaries]
+    apart = [measure_stylized([canary], size, model, encoder) for canary in canaries]
     return Work(made, apart, show(canaries, model, SHOWN_PX) if canaries else [])
 
 
@@ -63,7 +65,7 @@ def contrast(
     size: int,
     photo_groups: list[str],
     painting_groups: list[str],
-    ruler: Ruler,
+    encoder: MeasuringEncoder,
     config: EvaluateConfig,
 ) -> Contrasted:
     """Hold two models against each other.
@@ -75,12 +77,12 @@ def contrast(
         size: pixels a side that all are measured at.
         photo_groups: the group of each photograph.
         painting_groups: the group of each painting.
-        ruler: the encoder.
+        encoder: the encoder.
         config: how many resamples.
     """
-    photos, paintings = ([measure_real(data, size, ruler, kept) for data, kept in part] for part in untouched)
+    photos, paintings = ([measure_real(data, size, encoder, kept) for data, kept in part] for part in untouched)
     resamples = config.resamples, config.seed
-    metrics, _ = summarize(prod.stylized, photos + paintings, photo_groups, painting_groups, ruler, *resamples)
+    metrics, _ = summarize(prod.stylized, photos + paintings, photo_groups, painting_groups, encoder, *resamples)
     differences = {}
     similarity = [_similarity(work) for work in (candidate, prod)]
     if "ssim" in metrics:  # what is made from noise has no picture before it

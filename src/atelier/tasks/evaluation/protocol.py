@@ -12,7 +12,7 @@ from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.format_versions import EVALUATE
 
 LPIPS_IN = "alexnet"  # as published scores are given
-RULERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
+MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
 CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures that people look at
 MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
@@ -39,17 +39,17 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class Ruler:
+class MeasuringEncoder:
     """The encoder that measures, and LPIPS where it can be had."""
 
-    encoder: str
+    name: str
     weights: Path
     independent: bool  # it had no part in the loss
     lpips: Path | None = None  # weights of `LPIPS_IN`, None where they are not at hand
 
 
 @dataclass(frozen=True)
-class Lesson:
+class ClassifierSpec:
     """What a classifier of attributes learns: the training split of some domains."""
 
     dataset: Path
@@ -66,7 +66,7 @@ class Lesson:
         return self.cache / f"{_key(EVALUATE, self.size, self.names, learned)}{CLASSIFIER}"
 
 
-def choose_ruler(*loss_encoders: str) -> Ruler:
+def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
     """The best encoder at hand that had no part in any loss; if there is none, the best there is, and that is said.
 
     Args:
@@ -75,9 +75,9 @@ def choose_ruler(*loss_encoders: str) -> Ruler:
     Raises:
         FileNotFoundError: no encoder's weights are at hand.
     """
-    for name in sorted(RULERS, key=lambda name: name in loss_encoders):
+    for name in sorted(MEASURING_ENCODERS, key=lambda name: name in loss_encoders):
         try:
-            return Ruler(name, encoder_weights.resolve(name), name not in loss_encoders, lpips_weights())
+            return MeasuringEncoder(name, encoder_weights.resolve(name), name not in loss_encoders, lpips_weights())
         except FileNotFoundError as error:
             missing = error
     raise missing
@@ -91,9 +91,9 @@ def lpips_weights() -> Path | None:
         return None
 
 
-def cache_name(batch: list[Picture], size: int, ruler: Ruler) -> str:
+def cache_name(batch: list[Picture], size: int, encoder: MeasuringEncoder) -> str:
     """The file of the features of exactly these pictures, at this size, in this encoder."""
-    return f"{_key(EVALUATE, ruler.encoder, size, [p.id for p in batch])}.safetensors"
+    return f"{_key(EVALUATE, encoder.name, size, [p.id for p in batch])}.safetensors"
 
 
 def _key(*decides: Any) -> str:

@@ -33,7 +33,7 @@ class BadImage(ValueError):  # noqa: N818 (it says what it is about, like StopIt
 
 
 @dataclass(frozen=True)
-class Limits:
+class ImageLimits:
     """What one image file may cost before it is refused."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -62,7 +62,7 @@ def check_size(size: int, most: int) -> None:
 
 
 @contextmanager
-def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """Open an image file by its contents, whatever its name says; nothing is decoded yet.
 
     Args:
@@ -97,7 +97,7 @@ def opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
         raise BadImage(f"the file is damaged: {short_line(error)}") from error
 
 
-def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None:
+def check_pixels(pixels: int, limits: ImageLimits, what: str = "the picture") -> None:
     """Refuse what has more pixels than it may.
 
     Raises:
@@ -107,7 +107,7 @@ def check_pixels(pixels: int, limits: Limits, what: str = "the picture") -> None
         raise BadImage(f"{what} has {pixels:,} pixels, more than {limits.most_pixels}")
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
+def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
     """Decode the first frame of an image file.
 
     The EXIF orientation is applied, an ICC profile is converted to sRGB (an unusable one is taken for sRGB),
@@ -123,13 +123,13 @@ def decode(data: bytes, limits: Limits = Limits()) -> Pixels:
     Raises:
         BadImage: with the reason.
     """
-    with opened(data, limits) as image:
+    with open_image(data, limits) as image:
         image.load()
-        colour, alpha = separated(image)
-        return np.asarray(colour if alpha is None else on_white(colour, alpha), dtype=np.uint8)
+        colour, alpha = split_alpha(image)
+        return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
 
 
-def separated(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """A decoded picture, upright, as RGB in sRGB; and its alpha (L), None where it is opaque.
 
     Raises:
@@ -161,12 +161,12 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
+def composite_on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
     """Composite a picture on white."""
     return Image.composite(colour, Image.new(colour.mode, colour.size, "white"), alpha)
 
 
-def contents(path: Path, limits: Limits = Limits()) -> bytes:
+def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
     """Read a file that a person names, without decoding it.
 
     Raises:
@@ -189,7 +189,7 @@ def load(path: Path) -> Pixels:
         FileNotFoundError: there is no such file.
         BadImage: names the file and the reason.
     """
-    data = contents(path)
+    data = read_file(path)
     try:
         return decode(data)
     except BadImage as error:

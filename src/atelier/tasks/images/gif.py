@@ -17,7 +17,7 @@ _MAGIC_TRAILER = bytes([1, *range(255, -1, -1), 0])
 
 
 @dataclass(frozen=True)
-class Still:
+class GifFrame:
     """One frame."""
 
     pixels: NDArray[np.uint8]  # (H, W, 3)
@@ -25,7 +25,7 @@ class Still:
     duration_ms: float  # hundredths of a second are kept
 
 
-def encode(stills: Sequence[Still], plays: int, comment: str, xmp: bytes) -> bytes:
+def encode(stills: Sequence[GifFrame], plays: int, comment: str, xmp: bytes) -> bytes:
     """A GIF file.
 
     Args:
@@ -57,7 +57,7 @@ def read_xmp(data: bytes) -> bytes | None:
     return data[start + len(_XMP) : end] if start >= 0 and end >= 0 else None
 
 
-def _frame(still: Still) -> bytes:
+def _frame(still: GifFrame) -> bytes:
     """Its control, palette and pixels; what was shown before it is cleared where it is transparent."""
     drawn = Image.fromarray(still.pixels).quantize(_TRANSPARENT)
     options: dict[str, Any] = {"disposal": 1}

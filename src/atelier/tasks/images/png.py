@@ -16,7 +16,7 @@ _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey and alpha, RG
 _METRE_PER_INCH = 0.0254
 
 
-def tell(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
+def add_metadata(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
     """A PNG file that also says that it is sRGB, and holds metadata and an XMP packet."""
     chunks = _chunk(b"sRGB", b"\0")  # perceptual
     if metadata.dpi:
@@ -29,7 +29,7 @@ def tell(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
     return file[:_HEAD] + chunks + file[_HEAD:]
 
 
-def encode_deep(samples: NDArray[np.uint16]) -> bytes:
+def encode_sixteen_bit(samples: NDArray[np.uint16]) -> bytes:
     """A PNG file of (H, W) or (H, W, C) samples: grey, grey and alpha, RGB or RGBA, by the channels."""
     height, width = samples.shape[:2]
     channels = samples.size // (height * width)

@@ -44,7 +44,7 @@ def code_revision() -> str:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Provenance:
     """Where an output comes from."""
 
     model: ModelIdentity
@@ -55,7 +55,7 @@ class Lineage:
     revision: str = field(default_factory=code_revision, compare=False)
 
 
-def packet(lineage: Lineage) -> bytes:
+def xmp_packet(lineage: Provenance) -> bytes:
     """The XMP packet that tells an output's lineage, UTF-8; equal lineages give equal bytes.
 
     Raises:
@@ -86,7 +86,7 @@ def packet(lineage: Lineage) -> bytes:
     return data
 
 
-def read(data: bytes) -> Lineage | None:
+def read(data: bytes) -> Provenance | None:
     """The lineage that a picture's file carries, `None` when it carries none of ours.
 
     Args:
@@ -110,7 +110,7 @@ def read(data: bytes) -> Lineage | None:
         return None
     if not isinstance(parameters, dict):
         return None
-    return Lineage(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
+    return Provenance(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
 
 
 def _printable(value: str) -> str:

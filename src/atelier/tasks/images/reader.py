@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atelier.tasks.images import sixteen_bit
-from atelier.tasks.images.codec import BadImage, Limits, Pixels, check_pixels, opened, separated
+from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, open_image, split_alpha
 from atelier.tasks.images.metadata import Metadata, read_metadata
-from atelier.tasks.images.sixteen_bit import Deep, Samples
+from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 
 Mode = Literal["1", "L", "RGB", "CMYK"]
 
-ANIMATED = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
-PAGED = frozenset({"tiff"})  # formats that hold any number of pictures
-DEEP = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
-COUNTED = ("PNG", "WEBP", "AVIF")  # formats whose head says how many frames there are; others are walked through
+ANIMATED_FORMATS = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
+PAGED_FORMATS = frozenset({"tiff"})  # formats that hold any number of pictures
+SIXTEEN_BIT_FORMATS = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
+FRAME_COUNT_FORMATS = (
+    "PNG",
+    "WEBP",
+    "AVIF",
+)  # formats whose head says how many frames there are; others are walked through
 TOGETHER = "the file, with all its frames or pages,"
 
 
@@ -33,7 +37,7 @@ TOGETHER = "the file, with all its frames or pages,"
 class Frame:
     """One picture of a file: a frame, a page, or all there is."""
 
-    pixels: Pixels | Deep  # (H, W, 3) sRGB, upright: uint8, or float32 in [-1, 1] where the file has 16 bits
+    pixels: Pixels | SixteenBit  # (H, W, 3) sRGB, upright: uint8, or float32 in [-1, 1] where the file has 16 bits
     alpha: NDArray[np.uint8] | Samples | None  # (H, W) as in the file, None where it is opaque
     mode: Mode  # what the colours were: bilevel, grey, RGB (palettes too) or CMYK
     profile: bytes | None  # the ICC profile of CMYK
@@ -41,7 +45,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class DecodedImage:
     """A decoded image file."""
 
     frames: tuple[Frame, ...]
@@ -51,7 +55,9 @@ class Photograph:
     lossless: bool = False  # whether a WebP was
 
 
-def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, max_frames: int = 1) -> Photograph:
+def read(
+    data: bytes, limits: ImageLimits, format: str, *, size: int | None = None, max_frames: int = 1
+) -> DecodedImage:
     """Decode an image file, by its contents and not by its name.
 
     Colours are converted to sRGB by the ICC profile, and the EXIF orientation is applied. Colours under transparent
@@ -68,8 +74,10 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
         BadImage: with the reason.
     """
     # what is made smaller may be as large as any picture that is decoded
-    readable = limits if size is None else Limits(limits.max_bytes, max(limits.max_pixels, Limits().max_pixels))
-    with opened(data, readable) as image:
+    readable = (
+        limits if size is None else ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
+    )
+    with open_image(data, readable) as image:
         frames: list[Frame] = []
         metadata, decoded, kept = Metadata(), 0, 0
         for number in _stand_at_each(image, max_frames) if _several(image, format) else (0,):
@@ -80,7 +88,7 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
             image.load()
             if number == 0:
                 metadata = read_metadata(image)
-            frame = _shrunk(_frame(image, data, number, deep_too=format in DEEP), size)
+            frame = _shrunk(_frame(image, data, number, deep_too=format in SIXTEEN_BIT_FORMATS), size)
             kept += frame.pixels.size // 3
             check_pixels(kept, limits, TOGETHER)
             frames.append(frame)
@@ -88,13 +96,15 @@ def read(data: bytes, limits: Limits, format: str, *, size: int | None = None, m
         if apart and format != "png":
             apart, frames = False, frames[1:]
         lossless = image.format == "WEBP" and _is_lossless(data)
-        return Photograph(tuple(frames), metadata, _plays(image), apart, lossless)
+        return DecodedImage(tuple(frames), metadata, _plays(image), apart, lossless)
 
 
 def _several(image: Image.Image, format: str) -> bool:
     """Whether the format holds as many frames or pages as the image may have."""
     contents = (image.format or "").lower()
-    return (contents in ANIMATED and format in ANIMATED | PAGED) or (contents in PAGED and format in PAGED)
+    return (contents in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS) or (
+        contents in PAGED_FORMATS and format in PAGED_FORMATS
+    )
 
 
 def _stand_at_each(image: Image.Image, most: int) -> Iterator[int]:
@@ -104,7 +114,7 @@ def _stand_at_each(image: Image.Image, most: int) -> Iterator[int]:
         BadImage: it has more than it may, or fewer than it says.
     """
     too_many = BadImage(f"the file has more frames or pages than the limit of {most:,}")
-    said = int(getattr(image, "n_frames", 1)) if image.format in COUNTED else 0
+    said = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
     if said > most:
         raise too_many
     for number in itertools.count():
@@ -141,11 +151,11 @@ def _is_lossless(webp: bytes) -> bool:
 def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> Frame:
     """The frame at which a loaded picture stands."""
     duration = float(image.info.get("duration", 0))
-    if deep_too and sixteen_bit.is_deep(image, data):
-        samples, opacity = sixteen_bit.read_deep(image, data, number)
+    if deep_too and sixteen_bit.is_sixteen_bit(image, data):
+        samples, opacity = sixteen_bit.read(image, data, number)
         pixels = sixteen_bit.to_float(samples, image.info.get("icc_profile"))
         return Frame(pixels, opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
-    colour, alpha = separated(image)
+    colour, alpha = split_alpha(image)
     mode: Mode = "RGB"
     if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"):
         mode = "1" if image.mode == "1" and alpha is None else "L"

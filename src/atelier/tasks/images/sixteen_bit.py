@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from atelier.tasks.images import icc
 from atelier.tasks.images.codec import BadImage, upright
 
-Deep = NDArray[np.float32]  # (H, W, 3) in [-1, 1]
+SixteenBit = NDArray[np.float32]  # (H, W, 3) in [-1, 1]
 Samples = NDArray[np.uint16]  # (H, W) or (H, W, C)
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow weighs them
@@ -19,7 +19,7 @@ _BIT_DEPTH, _COLOUR_TYPE = 24, 25  # where a PNG's header has them
 _GREY_WITH_ALPHA = 4
 
 
-def is_deep(image: Image.Image, data: bytes) -> bool:
+def is_sixteen_bit(image: Image.Image, data: bytes) -> bool:
     """Whether an opened picture has 16 bits a sample and can be read so; CMYK and premultiplied alpha can not."""
     if image.mode.startswith("I;16"):
         return True
@@ -32,8 +32,8 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
     return False
 
 
-def read_deep(image: Image.Image, data: bytes, page: int) -> tuple[Samples, Samples | None]:
-    """Read a loaded picture that `is_deep` again, with all its bits, upright.
+def read(image: Image.Image, data: bytes, page: int) -> tuple[Samples, Samples | None]:
+    """Read a loaded picture that `is_sixteen_bit` again, with all its bits, upright.
 
     Args:
         image: loaded, at its page.
@@ -68,13 +68,13 @@ def read_deep(image: Image.Image, data: bytes, page: int) -> tuple[Samples, Samp
     return np.ascontiguousarray(found[..., 2::-1]), alpha  # from BGR
 
 
-def to_float(samples: Samples, profile: bytes | None) -> Deep:
+def to_float(samples: Samples, profile: bytes | None) -> SixteenBit:
     """(H, W) or (H, W, 3) 0…65535 to (H, W, 3) in [-1, 1], by the ICC profile where it is one that `icc` reads."""
     values = icc.to_srgb(samples, profile)
     return 2 * (values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)) - 1
 
 
-def from_float(painted: Deep, *, grey: bool) -> Samples:
+def from_float(painted: SixteenBit, *, grey: bool) -> Samples:
     """(H, W, 3) in [-1, 1] to 0…65535, rounded: (H, W) luma where it is grey, else (H, W, 3)."""
     values = painted @ LUMA if grey else painted
     return np.asarray(np.clip(np.rint((values + 1) * 32767.5), 0, 65535), dtype=np.uint16)

@@ -14,17 +14,23 @@ import numpy as np
 from PIL import Image, features
 
 from atelier.tasks.images import bmp, gif, png, sixteen_bit, tiff
-from atelier.tasks.images.codec import Pixels, on_white
+from atelier.tasks.images.codec import Pixels, composite_on_white
 from atelier.tasks.images.color import srgb_profile, to_cmyk
 from atelier.tasks.images.metadata import COMMENT, Metadata
-from atelier.tasks.images.reader import Frame, Photograph
-from atelier.tasks.images.sixteen_bit import Deep
+from atelier.tasks.images.reader import DecodedImage, Frame
+from atelier.tasks.images.sixteen_bit import SixteenBit
 
-FINE = 90  # quality from which colour is kept at full resolution: halved, it smears painted edges
+FULL_CHROMA_QUALITY = 90  # quality from which colour is kept at full resolution: halved, it smears painted edges
 
 
 def write(
-    photograph: Photograph, painted: Sequence[Pixels | Deep], format: str, *, quality: int, xmp: bytes, strip: bool
+    photograph: DecodedImage,
+    painted: Sequence[Pixels | SixteenBit],
+    format: str,
+    *,
+    quality: int,
+    xmp: bytes,
+    strip: bool,
 ) -> bytes:
     """Encode a painting.
 
@@ -50,31 +56,31 @@ def write(
         raise ValueError(f"cannot encode {width} × {height} pixels as {format}: {error}") from error
 
 
-def _jpeg(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _jpeg(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     frame, metadata = painting.frames[0], painting.metadata
     colour, profile = _colour(frame, ("L", "RGB", "CMYK"))
     if frame.alpha is not None:
-        colour = on_white(colour, Image.fromarray(frame.alpha))
+        colour = composite_on_white(colour, Image.fromarray(frame.alpha))
     told: dict[str, Any] = {
         "exif": metadata.exif,
         "comment": metadata.texts.get(COMMENT, "").encode("utf-8", "replace"),
     }
     if metadata.dpi:
         told |= {"dpi": tuple(round(value) for value in metadata.dpi)}
-    subsampling = 0 if quality >= FINE else 2
+    subsampling = 0 if quality >= FULL_CHROMA_QUALITY else 2
     return _saved(colour, "JPEG", quality=quality, subsampling=subsampling, xmp=xmp, icc_profile=profile, **told)
 
 
-def _png(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _png(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     if _is_deep(painting):
-        file = png.encode_deep(_samples(painting.frames[0]))
+        file = png.encode_sixteen_bit(_samples(painting.frames[0]))
     else:
         pictures = [_picture(frame, ("1", "L", "RGB")) for frame in painting.frames]
         file = _saved(pictures[0], "PNG", compress_level=png.COMPRESSION, **_animation(painting, pictures))
-    return png.tell(file, painting.metadata, xmp)
+    return png.add_metadata(file, painting.metadata, xmp)
 
 
-def _webp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _webp(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pictures = [_picture(frame, ("RGB",)) for frame in painting.frames]
     told = {"xmp": xmp, "icc_profile": srgb_profile(), "exif": painting.metadata.exif[6:]}
     return _saved(
@@ -82,11 +88,14 @@ def _webp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
     )
 
 
-def _avif(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _avif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pictures = [_picture(frame, ("L", "RGB")) for frame in painting.frames]
     options: dict[str, Any] = {"max_threads": 1}  # many are written side by side
     if pictures[0].mode != "L":
-        options |= {"subsampling": "4:4:4" if quality >= FINE else "4:2:0", "icc_profile": srgb_profile()}
+        options |= {
+            "subsampling": "4:4:4" if quality >= FULL_CHROMA_QUALITY else "4:2:0",
+            "icc_profile": srgb_profile(),
+        }
     if any(frame.alpha is not None for frame in painting.frames):
         options |= {"advanced": {"alpha:lossless": "1"}}
     told = {"xmp": xmp, "exif": painting.metadata.exif}
@@ -96,15 +105,15 @@ def _avif(painting: Photograph, quality: int, xmp: bytes) -> bytes:
     return _saved(pictures[0], "AVIF", quality=quality, **options, **told, **animation)
 
 
-def _gif(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _gif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     stills = []
     for frame in painting.frames:
         colour = np.asarray(_colour(frame, ("RGB",))[0], dtype=np.uint8)
-        stills.append(gif.Still(colour, frame.alpha, frame.duration_ms))
+        stills.append(gif.GifFrame(colour, frame.alpha, frame.duration_ms))
     return gif.encode(stills, painting.plays, painting.metadata.texts.get(COMMENT, ""), xmp)
 
 
-def _tiff(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _tiff(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pages = []
     for frame in painting.frames:
         if frame.pixels.dtype == np.uint8:
@@ -118,7 +127,7 @@ def _tiff(painting: Photograph, quality: int, xmp: bytes) -> bytes:
     return tiff.encode(pages, painting.metadata, xmp)
 
 
-def _bmp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
+def _bmp(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     picture = _picture(painting.frames[0], ("1", "L", "RGB"))
     dpi = painting.metadata.dpi or (96.0, 96.0)
     if painting.frames[0].alpha is None:
@@ -126,7 +135,7 @@ def _bmp(painting: Photograph, quality: int, xmp: bytes) -> bytes:
     return bmp.encode_with_alpha(np.asarray(picture.convert("RGBA")), dpi)
 
 
-Writer = Callable[[Photograph, int, bytes], bytes]
+Writer = Callable[[DecodedImage, int, bytes], bytes]
 WRITERS: dict[str, Writer] = {
     "jpeg": _jpeg, "png": _png, "webp": _webp, "avif": _avif, "gif": _gif, "tiff": _tiff, "bmp": _bmp
 }  # fmt: skip
@@ -160,7 +169,7 @@ def _with_alpha(picture: Image.Image, frame: Frame) -> Image.Image:
     return picture
 
 
-def _is_deep(painting: Photograph) -> bool:
+def _is_deep(painting: DecodedImage) -> bool:
     return painting.frames[0].pixels.dtype != np.uint8
 
 
@@ -170,7 +179,7 @@ def _samples(frame: Frame) -> sixteen_bit.Samples:
     return colour if frame.alpha is None else np.dstack([colour, frame.alpha])
 
 
-def _animation(painting: Photograph, pictures: list[Image.Image]) -> dict[str, Any]:
+def _animation(painting: DecodedImage, pictures: list[Image.Image]) -> dict[str, Any]:
     """What Pillow needs to know of several frames."""
     if len(pictures) == 1:
         return {}

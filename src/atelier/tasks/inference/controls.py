@@ -5,13 +5,13 @@ from pathlib import Path
 
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, resize
-from atelier.tasks.images.formats import PICTURES
+from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
 
 LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
 
 
-def wished(config: StylizeConfig, base: Path) -> Controls:
+def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """The controls that a config asks for.
 
     Args:
@@ -30,7 +30,7 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
         name, weight = _weighed(text)
         path = _path(name, base)
         pixels = _picture(name, base) if path.is_file() else None
-        if pixels is None and path.suffix.lower() in PICTURES:
+        if pixels is None and path.suffix.lower() in FORMAT_OF_SUFFIX:
             raise FileNotFoundError(f"style picture {path} does not exist")
         styles.append(Style(path.name, weight, pixels, masks[number] if masks else None))
     return Controls(
@@ -44,13 +44,13 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
     )
 
 
-def anchored(config: StylizeConfig, base: Path) -> StylizeConfig:
+def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
     """The config with whole paths of the pictures that it names: it then means the same from every folder."""
     styles = []
     for text in config.styles:
         name, weight = _weighed(text)
         path = _path(name, base)
-        styles.append(f"{path}={weight}" if path.suffix.lower() in PICTURES or path.is_file() else text)
+        styles.append(f"{path}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
     return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
 
 

@@ -16,9 +16,9 @@ from atelier.models.card import ModelIdentity
 from atelier.models.controls import GENERATING
 from atelier.tasks.images.codec import BadImage, Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.images.provenance import Lineage, packet, read
+from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.runtime import cluster
-from atelier.tasks.runtime.cluster import connected
+from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
@@ -94,25 +94,29 @@ def generate(
         NotADirectoryError: the destination is a file.
     """
     started = time.monotonic()
-    check(identity)
+    check_generates(identity)
     destination, model = destination.absolute(), model.absolute()
     if destination.exists() and not destination.is_dir():
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
-    missing = [i for i in range(config.count) if not _is_there(destination / name(i), _lineage(config, identity, i))]
+    missing = [
+        i for i in range(config.count) if not _is_there(destination / file_name(i), _lineage(config, identity, i))
+    ]
     shown = range(min(config.count, MOST_SHOWN))
-    sheet = Lineage(identity, _said(config) | {"pictures": len(shown)}, "")
-    strips = Lineage(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
+    sheet = Provenance(identity, _said(config) | {"pictures": len(shown)}, "")
+    strips = Provenance(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
     strips_due = config.interpolate > 0 and not _is_there(destination / STRIPS, strips, ours=True)
     report(Progress("generate", config.count - len(missing), config.count, "images"))
     if missing or strips_due:
         destination.mkdir(parents=True, exist_ok=True)
-        with connected(connect):
+        with connected_keeping_sigterm(connect):
             _run(config, destination, model, identity, missing, report)
             if strips_due:
-                write(destination / STRIPS, cluster.get(_task(_strips).remote(config, model, packet(strips))))
+                write(
+                    destination / STRIPS, cluster.get_result(_task(_strips).remote(config, model, xmp_packet(strips)))
+                )
     if missing or not _is_there(destination / GRID, sheet, ours=True):
-        pictures = [decode((destination / name(index)).read_bytes()) for index in shown]
-        write(destination / GRID, encode(_grid(pictures), "png", xmp=packet(sheet)))
+        pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
+        write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))
     return GenerateSummary(
         count=config.count,
         made=len(missing),
@@ -124,7 +128,7 @@ def generate(
     )
 
 
-def check(identity: ModelIdentity) -> None:
+def check_generates(identity: ModelIdentity) -> None:
     """Refuse a model that does not generate.
 
     Raises:
@@ -137,7 +141,7 @@ def check(identity: ModelIdentity) -> None:
         )
 
 
-def name(index: int) -> str:
+def file_name(index: int) -> str:
     """Of a picture's file."""
     return f"{index:06}.png"
 
@@ -147,11 +151,11 @@ def _said(config: GenerateConfig) -> dict[str, Any]:
     return {"seed": config.seed, **({} if config.truncation is None else {"truncation": config.truncation})}
 
 
-def _lineage(config: GenerateConfig, identity: ModelIdentity, index: int) -> Lineage:
-    return Lineage(identity, _said(config) | {"index": index}, "")
+def _lineage(config: GenerateConfig, identity: ModelIdentity, index: int) -> Provenance:
+    return Provenance(identity, _said(config) | {"index": index}, "")
 
 
-def _is_there(path: Path, wanted: Lineage, *, ours: bool = False) -> bool:
+def _is_there(path: Path, wanted: Provenance, *, ours: bool = False) -> bool:
     """Whether a file is the wanted picture.
 
     Args:
@@ -184,21 +188,18 @@ def _run(
     report: Report,
 ) -> None:
     """Make what is missing, task by task."""
-    import ray
-
     batches = sorted({index // BATCH for index in missing})
     wanted = set(missing)
-    waiting = []
+    tasks = []
     for start in range(0, len(batches), TASK_BATCHES):
         lineages = [
             {index: _lineage(config, identity, index) for index in _of(batch) if index in wanted}
             for batch in batches[start : start + TASK_BATCHES]
         ]
-        waiting.append(_task(_make).remote(config, destination, model, lineages))
+        tasks.append(_task(_make).remote(config, destination, model, lineages))
     done = config.count - len(missing)
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
-        done += cluster.get(ready[0])
+    for made in cluster.finished(tasks):
+        done += made
         report(Progress("generate", done, config.count, "images"))
 
 
@@ -207,15 +208,15 @@ def _of(batch: int) -> range:
     return range(batch * BATCH, (batch + 1) * BATCH)
 
 
-def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Lineage]]) -> int:
+def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
     """A worker's part: write pictures, each complete or not at all; returns their number."""
     trained = _loaded(model)
     for lineages in batches:
         whole = _of(next(iter(lineages)) // BATCH)
         pictures = trained.generate(config.seed, whole, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
         for index, lineage in lineages.items():
-            data = encode(pictures[index - whole.start].copy(), "png", xmp=packet(lineage))
-            write(destination / name(index), data)
+            data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(lineage))
+            write(destination / file_name(index), data)
     return sum(len(lineages) for lineages in batches)
 
 

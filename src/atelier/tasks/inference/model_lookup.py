@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from atelier.models.card import ModelIdentity, identify, known_to
+from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.controls import Controls, check, check_attributes
-from atelier.tasks.inference.starter_models import starter
+from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import named
+from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModel:
     """A model's folder, and what it is called."""
 
     folder: Path
@@ -22,7 +22,7 @@ class Found:
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        """Which model it is; see `lineage.identify`."""
+        """Which model it is; see `card.identify`."""
         return identify(self.folder, self.name, self.version)
 
     def check(self, controls: Controls) -> None:
@@ -33,10 +33,10 @@ class Found:
         """
         check(self.identity.method, controls)
         if controls.to:
-            check_attributes(controls.to, known_to(self.folder))
+            check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 
 
-def find(text: str, workspace: Path | None) -> Found:
+def find_model(text: str, workspace: Path | None) -> FoundModel:
     """Find a model.
 
     Args:
@@ -47,8 +47,8 @@ def find(text: str, workspace: Path | None) -> Found:
     Raises:
         FileNotFoundError, ValueError: one line for a person. That a folder holds a model is not looked at.
     """
-    if named(text):
+    if parse_name(text):
         resolved = resolve(Workspace.find(workspace), text)
-        return Found(resolved.path, resolved.model, resolved.version)
-    folder = starter(text) or Path(text).expanduser().absolute()
-    return Found(folder, folder.name, "")
+        return FoundModel(resolved.path, resolved.model, resolved.version)
+    folder = find_starter(text) or Path(text).expanduser().absolute()
+    return FoundModel(folder, folder.name, "")

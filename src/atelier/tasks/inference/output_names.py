@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from atelier.tasks.images.formats import PICTURES, SUFFIX, output_format, split_suffix
+from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, SUFFIXES, output_format, split_suffix
 
 RESERVED = "_atelier"
-PICTURES |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".apng": "png"}
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -> dict[str, str]:
@@ -49,7 +48,7 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -
     used = np.concatenate([used, keys[free]])
 
     contested = list(itertools.compress(names, ~free))
-    longer = [_unreserved(name) + SUFFIX[output_format(name, wanted)] for name in contested]
+    longer = [_unreserved(name) + SUFFIXES[output_format(name, wanted)] for name in contested]
     keys = _digests(map(_key, longer))
     free = (_claims(keys) == 1) & ~np.isin(keys, used)
     outputs = dict(zip(names, planned, strict=True))
@@ -80,8 +79,8 @@ def _digest(key: str) -> int:
 
 def _natural(name: str, format: str) -> str:
     stem, suffix = split_suffix(name)
-    fits = PICTURES.get(suffix.lower()) == format
-    return _unreserved(name if fits else (stem if suffix.lower() in PICTURES else name) + SUFFIX[format])
+    fits = FORMAT_OF_SUFFIX.get(suffix.lower()) == format
+    return _unreserved(name if fits else (stem if suffix.lower() in FORMAT_OF_SUFFIX else name) + SUFFIXES[format])
 
 
 def _tagged(output: str, name: str, used: set[int]) -> str:

@@ -1,26 +1,25 @@
 """What there is to know of a version of a model."""
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from atelier.tasks.evaluation.metric_values import flat
-from atelier.tasks.registry.dvc_objects import Objects, committed
-from atelier.tasks.registry.tags import Staging, Version, history, list_models, list_versions
+from atelier.models.card import MODEL_CARD, ModelCard
+from atelier.tasks.evaluation.metrics import flat
+from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
+from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-FACTS = "model.json"
 _MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedVersion:
     """A version as a list shows it."""
 
     version: Version
     here: bool  # its bytes are on this machine
-    history: tuple[Staging, ...]  # every time that it became prod
+    history: tuple[StageAssignment, ...]  # every time that it became prod
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -29,13 +28,13 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Shown:
+class VersionDetails:
     """A version with all that is known of it."""
 
-    listed: Listed
+    listed: ListedVersion
     commit: str  # of the workspace
     formats: dict[str, str]  # format version of each step
-    facts: dict[str, Any]  # model.json; empty where its bytes are nowhere
+    facts: dict[str, Any]  # content of the model card; empty where its bytes are nowhere
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -54,7 +53,7 @@ class Shown:
         lines += [f"  style        {one.style or 'unknown'}", f"  dataset      {one.dataset[:12] or 'unknown'}"]
         lines += [f"  code         commit {self.commit[:12]}, formats: {steps}", f"  gate         {passed}"]
         lines += [f"    {reason}" for reason in one.reasons]
-        lines += ["  metrics", *(f"    {name:<24} {number:.4g}" for name, number in numbers(one).items())]
+        lines += ["  metrics", *(f"    {name:<24} {number:.4g}" for name, number in numeric_metrics(one).items())]
         given = {name: value for name, value in self.facts.items() if name not in ("dataset", "training_set")}
         lines += ["  parameters", *(f"    {name}: {value}" for name, value in flat(given).items())]
         lines += ["  was made prod" if self.listed.history else "  never was prod"]
@@ -62,45 +61,46 @@ class Shown:
         return "\n".join(lines)
 
 
-def list_all(workspace: Workspace, kept: Objects) -> list[Listed]:
+def list_all_versions(workspace: Workspace, kept: DvcObjects) -> list[ListedVersion]:
     """Every version of every model, the newest first."""
     found = []
     for model in list_models(workspace):
-        stagings = history(workspace, model)
-        found += [listed(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
+        stagings = stage_history(workspace, model)
+        found += [listed_version(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
     return found
 
 
-def listed(workspace: Workspace, kept: Objects, version: Version, stagings: list[Staging]) -> Listed:
+def listed_version(
+    workspace: Workspace, kept: DvcObjects, version: Version, stagings: list[StageAssignment]
+) -> ListedVersion:
     """A version of a model, whose stage has this history."""
     here = (workspace.models / version.model / version.version).is_dir() or (
         bool(version.bytes) and kept.here(version.bytes)
     )
-    return Listed(version, here, tuple(one for one in stagings if one.version == version.version))
+    return ListedVersion(version, here, tuple(one for one in stagings if one.version == version.version))
 
 
-def show(workspace: Workspace, kept: Objects, version: Version) -> Shown:
+def version_details(workspace: Workspace, kept: DvcObjects, version: Version) -> VersionDetails:
     """All that is known of a version."""
-    lines = committed(workspace, version, workspace.formats.name).splitlines()
+    lines = read_committed(workspace, version, workspace.formats.name).splitlines()
     formats = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
-    return Shown(
-        listed=listed(workspace, kept, version, history(workspace, version.model)),
+    return VersionDetails(
+        listed=listed_version(workspace, kept, version, stage_history(workspace, version.model)),
         commit=git(workspace.root, "rev-parse", f"{version.name}^{{commit}}").strip(),
         formats=formats,
-        facts=facts_of(kept, version),
+        facts=model_facts(kept, version),
     )
 
 
-def facts_of(kept: Objects, version: Version) -> dict[str, Any]:
-    """The model.json of a version; empty where nobody has it."""
+def model_facts(kept: DvcObjects, version: Version) -> dict[str, Any]:
+    """The content of a version's model card; empty where nobody has it."""
     try:
-        found = json.loads(kept.read(kept.files(version.bytes)[FACTS]))
+        return ModelCard.parse(kept.read(kept.files(version.bytes)[MODEL_CARD]), version.name).content
     except (RuntimeError, ValueError, KeyError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
-def numbers(version: Version) -> dict[str, float]:
+def numeric_metrics(version: Version) -> dict[str, float]:
     """The metrics that are numbers, by their dotted names, those first that the gate looks at."""
     found = {
         name: float(value)

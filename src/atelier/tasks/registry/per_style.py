@@ -4,29 +4,29 @@ All are trained with the same parameters; only the style differs. What one style
 training and its evaluation. A model that says it is what would be trained is not trained again.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from atelier.models.card import WEIGHTS, ModelCard
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.evaluation import evaluate
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.registry.challenge import challenge
-from atelier.tasks.registry.promotion import release
-from atelier.tasks.registry.release import Release
-from atelier.tasks.registry.tags import model_of
+from atelier.tasks.registry.prod_comparison import compare_with_prod
+from atelier.tasks.registry.release import ReleaseResult, release_model
+from atelier.tasks.registry.tags import style_model_name
 from atelier.tasks.runtime import progress
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.training import train
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import facts_of
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.pipeline import keep
+from atelier.tasks.workspace.pipeline import track_folder
 
 
-def styles_of(card: Card, config: TrainConfig) -> list[str]:
+def list_styles(card: Card, config: TrainConfig) -> list[str]:
     """The styles of a training set, each with a name that the registry can hold.
 
     Raises:
@@ -40,7 +40,7 @@ def styles_of(card: Card, config: TrainConfig) -> list[str]:
             f"the training set has no domain but train.content, {config.content!r}: add a style's pictures"
         )
     for style in styles:
-        model_of(style)
+        style_model_name(style)
     return styles
 
 
@@ -60,10 +60,10 @@ def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: 
         As `training.train` does.
     """
     config = replace(config, style=style, workers=0)
-    model = model_of(style)
+    model = style_model_name(style)
     out, run = workspace.model_folder(model), workspace.style_runs / style
     facts = facts_of(config, read_card(workspace.augmented), initial)
-    if _said_by(out).items() >= facts.items():
+    if _trained_with(out).items() >= facts.items():
         return False
     train.train(
         config,
@@ -83,7 +83,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
     Raises:
         As `evaluation.evaluate` does.
     """
-    model = model_of(style)
+    model = style_model_name(style)
     reports, run = workspace.style_reports(model), workspace.style_runs / style
     evaluate.evaluate(
         config,
@@ -96,28 +96,28 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
     )
 
 
-def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
+def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> ReleaseResult:
     """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
-    model = model_of(style)
-    keep(workspace, workspace.model_folder(model))
-    prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
-    return release(workspace, gate, prod, model)
+    model = style_model_name(style)
+    track_folder(workspace, workspace.model_folder(model))
+    prod = compare_with_prod(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
+    return release_model(workspace, gate, prod, model)
 
 
-def told(workspace: Workspace, style: str) -> Progress | None:
+def read_progress(workspace: Workspace, style: str) -> Progress | None:
     """What the worker of a style told last; None before it told anything."""
     return progress.read_file(workspace.style_runs / style)
 
 
-def forget(workspace: Workspace, style: str) -> None:
+def clear_progress(workspace: Workspace, style: str) -> None:
     """Forget what an earlier run told."""
     progress.clear_file(workspace.style_runs / style)
 
 
-def _said_by(model: Path) -> dict[str, Any]:
-    """The facts of a finished model; none where there is no whole one."""
+def _trained_with(model: Path) -> Mapping[str, Any]:
+    """The facts of a finished training; none where there is no whole model."""
     try:
-        found = json.loads((model / "model.json").read_bytes())
+        card = ModelCard.read(model)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and (model / "generator.safetensors").is_file() else {}
+    return card.training if (model / WEIGHTS).is_file() else {}

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from atelier.tasks.dataset.checks import HEADER, Finding, problems, rows
-from atelier.tasks.evaluation.metric_values import value
+from atelier.tasks.evaluation.metrics import value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import MACROS, render
-from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, Night
+from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
 
 NAMES = {"kid.ratio": "Kernel distance", "style.ratio": "Style distance", "ssim.mean": "SSIM of luminance"}
 SHOWN = 40  # versions in the history
@@ -21,7 +21,7 @@ def decision_class(decision: str) -> str:
     return {PROMOTED: "good", "refused": "bad", STOPPED: "bad", FAILED: "bad"}.get(decision, "calm")
 
 
-def night(run: Night) -> Markup:
+def night(run: RunRecord) -> Markup:
     """What the nightly run did, step by step, and what it cost."""
     steps = [(name, run.stages.get(name, ""), f"{seconds:,.1f} s") for name, seconds in run.seconds.items()]
     cost = {"began": run.started, "took": _duration(3600 * run.hours)}
@@ -39,7 +39,7 @@ def night(run: Night) -> Markup:
     )
 
 
-def data_changes(run: Night, sheet: str | None) -> Markup:
+def data_changes(run: RunRecord, sheet: str | None) -> Markup:
     """Pictures added and removed since `prod` was trained, and the data checks.
 
     Args:
@@ -64,7 +64,7 @@ def data_changes(run: Night, sheet: str | None) -> Markup:
     )
 
 
-def candidate(run: Night, sheet: str | None) -> Markup:
+def candidate(run: RunRecord, sheet: str | None) -> Markup:
     """Metrics of candidate and `prod` on the same pictures.
 
     Args:

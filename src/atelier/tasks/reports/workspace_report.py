@@ -11,8 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
-from atelier.tasks.evaluation.metric_values import lookup
+from atelier.tasks.evaluation.metrics import lookup
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section
@@ -21,7 +22,7 @@ from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.run_record import CAME, PICTURE, Night
+from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
 
 MOST_PAIRS = 24
 MOST_QUARANTINED = 200  # rows shown; the file has them all
@@ -48,7 +49,7 @@ def write_report(
     workspace_root: Path,
     out: Path,
     registry: RegistryInfo = RegistryInfo(),
-    night: Night | None = None,
+    night: RunRecord | None = None,
     pictures: Path | None = None,
 ) -> Path:
     """Write the report of a workspace.
@@ -64,15 +65,18 @@ def write_report(
         `out`.
     """
     root = workspace_root
-    model = read_object(root / "artifacts/style-model/model.json")
+    model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name
+    data_sheet, canary_sheet = _sheet(pictures, DATA_SHEET), _sheet(pictures, CANARY_SHEET)
     sections = {
         "Last night": nightly_section.night(night) if night else Markup(),
         "Before and after": _before_and_after(root / "reports/evaluation"),
-        "What changed in the data": nightly_section.data_changes(night, _sheet(pictures, CAME)) if night else Markup(),
+        "What changed in the data": nightly_section.data_changes(night, data_sheet)
+        if night
+        else Markup(),
         "How good it is": metrics_table(metrics, registry.previous_metrics, registry.thresholds, registry.previous),
-        "Candidate and prod": nightly_section.candidate(night, _sheet(pictures, PICTURE)) if night else Markup(),
+        "Candidate and prod": nightly_section.candidate(night, canary_sheet) if night else Markup(),
         # a night that judged has told of it above
         **({} if night and night.version and night.reasons else {"The gate": _gate(registry)}),
         "Version by version": nightly_section.history_charts(registry.history),
@@ -85,6 +89,14 @@ def write_report(
     version = " ".join(part for part in (registry.version, registry.stage and f"@{registry.stage}") if part)
     write(out, page(name, version, _lead(model, metrics, registry.decision), sections))
     return out
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """The content of a model card, empty when it is missing or damaged."""
+    try:
+        return ModelCard.parse((folder / MODEL_CARD).read_bytes(), str(folder)).content
+    except (OSError, ValueError):
+        return {}
 
 
 def read_object(path: Path) -> dict[str, Any]:

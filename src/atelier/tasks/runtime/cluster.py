@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _LOOPBACK = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 # what a head's processes would count about themselves, for a dashboard that it has not: a hundredth of a core each
-UNCOUNTED = {
+NO_METRICS = {
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
     "RAY_task_events_report_interval_ms": "0",
@@ -38,14 +38,14 @@ _SETTINGS = {
     # hardly anything done beside other work; with so few rounds they sleep sooner (benchmarks/beside.py)
     "GOMP_SPINCOUNT": "10000",
 }
-SETTINGS_OF_A_CLUSTER = tuple(_LOOPBACK)  # a driver must have them as its cluster has
+CLUSTER_SETTINGS = tuple(_LOOPBACK)  # a driver must have them as its cluster has
 _PROBE_S = 2.0
 _HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
 
 
 @dataclass(frozen=True)
-class UsersCluster:
+class ExternalCluster:
     """A Ray cluster that is somebody else's to start and to stop."""
 
     address: str  # host:port
@@ -85,7 +85,7 @@ class Resources:
     gpus: tuple[float, float]
 
 
-def resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
+def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
     """Ask a cluster what it has, in a process of its own: a driver that waits for an answer cannot be stopped.
 
     Args:
@@ -111,14 +111,14 @@ def resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
     return Resources(tuple(cpus), tuple(gpus))
 
 
-def environment(address: str, token: str | None = None) -> dict[str, str]:
+def ray_environment(address: str, token: str | None = None) -> dict[str, str]:
     """The variables by which this process and its children find a cluster; set them before ray is imported.
 
     Args:
         address: host:port.
         token: path of the token file of a head of ours; None for a cluster of the user's, whose settings stay.
     """
-    ours = {**_LOOPBACK, **UNCOUNTED, "RAY_AUTH_TOKEN_PATH": token} if token else {}
+    ours = {**_LOOPBACK, **NO_METRICS, "RAY_AUTH_TOKEN_PATH": token} if token else {}
     return {"RAY_ADDRESS": address, **_SETTINGS, **ours}
 
 
@@ -141,7 +141,7 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
             raise ConnectionError("no Ray cluster is configured: start one with `atelier up`, or set RAY_ADDRESS")
         probe(address)
         if token is not None:
-            os.environ.update(environment(address, str(token)))
+            os.environ.update(ray_environment(address, str(token)))
         _reread_settings()
         try:
             ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
@@ -151,13 +151,13 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
                 f"the Ray cluster at {address} does not let us in (RAY_AUTH_MODE is {mode}, its token must be in "
                 f"RAY_AUTH_TOKEN_PATH): {' '.join(str(error).split())[:200]}"
             ) from error
-    resources = ray.cluster_resources()
+    query_resources = ray.cluster_resources()
     where = ray.get_runtime_context().gcs_address
-    return Connection(str(where), int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+    return Connection(str(where), int(query_resources.get("CPU", 0)), int(query_resources.get("GPU", 0)))
 
 
 @contextlib.contextmanager
-def disconnecting() -> Iterator[None]:
+def disconnect_after() -> Iterator[None]:
     """Disconnect from the cluster at the end of a block, where the block connected."""
     before = _connected()
     try:
@@ -189,7 +189,7 @@ def probe(address: str) -> None:
         raise ConnectionError(f"what answers at {address} is no Ray cluster: correct RAY_ADDRESS, or unset it")
 
 
-def listens(host: str, port: int) -> bool:
+def accepts_connections(host: str, port: int) -> bool:
     """Whether something accepts connections there."""
     try:
         socket.create_connection((host, port), timeout=_PROBE_S).close()
@@ -249,7 +249,7 @@ def _connected() -> bool:
     return bool(ray is not None and ray.is_initialized())
 
 
-def get(ref: Any) -> Any:
+def get_result(ref: Any) -> Any:
     """The task's result, or its own error instead of Ray's with a remote traceback."""
     import ray
     from ray.exceptions import RayTaskError
@@ -258,6 +258,16 @@ def get(ref: Any) -> Any:
         return ray.get(ref)
     except RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from error
+
+
+def finished(refs: Sequence[Any]) -> Iterator[Any]:
+    """Results of tasks, each as soon as it is there; a task that failed raises its own error."""
+    import ray
+
+    waiting = list(refs)
+    while waiting:
+        (ready,), waiting = ray.wait(waiting, num_returns=1)
+        yield get_result(ready)
 
 
 def _reread_settings() -> None:
@@ -273,7 +283,7 @@ def _reread_settings() -> None:
 
 
 @contextlib.contextmanager
-def connected(connect: Callable[[], object]) -> Iterator[None]:
+def connected_keeping_sigterm(connect: Callable[[], object]) -> Iterator[None]:
     """Connect to Ray, whose handler of SIGTERM dumps a stack and aborts, and keep the one that was there before.
 
     Where there was none, SIGTERM raises SystemExit, so that the books are closed.

@@ -17,7 +17,7 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def for_people(error: Exception) -> str:
+def user_message(error: Exception) -> str:
     """The message of an error, without the words Python puts around a system error."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

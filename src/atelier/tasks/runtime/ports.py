@@ -23,7 +23,7 @@ class Ports:
 
 
 @contextlib.contextmanager
-def reserved(host: str, first: int, count: int = 1, *, like: int | None = None) -> Iterator[Ports]:
+def reserve(host: str, first: int, count: int = 1, *, like: int | None = None) -> Iterator[Ports]:
     """Free ports, kept for the child that is started in this block and gets `held`.
 
     Args:

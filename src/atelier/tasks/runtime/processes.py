@@ -84,7 +84,7 @@ def die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
-def dying_with_me(number: int = signal.SIGKILL) -> Callable[[], None]:
+def parent_death_signal(number: int = signal.SIGKILL) -> Callable[[], None]:
     """For `preexec_fn`: the child gets the signal when the thread that starts it ends, however that ends."""
     parent = os.getpid()
     _libc()  # loaded here: the child between fork and exec should do as little as possible
@@ -107,7 +107,7 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 
-def running(pid: int, created: float) -> bool:
+def is_running(pid: int, created: float) -> bool:
     """Whether the process that had this pid when it was created is still there."""
     try:
         process = psutil.Process(pid)

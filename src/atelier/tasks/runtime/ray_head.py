@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from atelier.tasks.runtime.cluster import environment
+from atelier.tasks.runtime.cluster import ray_environment
 from atelier.tasks.runtime.files import write_secret
-from atelier.tasks.runtime.ports import Ports, reserved
-from atelier.tasks.runtime.processes import dying_with_me, running
+from atelier.tasks.runtime.ports import Ports, reserve
+from atelier.tasks.runtime.processes import is_running, parent_death_signal
 
 FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
 # a head's workers carry its environment: other clusters' names, and passwords that are not for tasks, stay outside
@@ -45,12 +45,12 @@ class RayHead:
     @property
     def alive(self) -> bool:
         """Whether the process that was started is still there."""
-        return running(self.pid, self.created)
+        return is_running(self.pid, self.created)
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which a process and its children find it; set them before ray is imported."""
-        return environment(self.address, self.token)
+        return ray_environment(self.address, self.token)
 
 
 def start_head(
@@ -86,9 +86,9 @@ def start_head(
     write_secret(token, words or secrets.token_hex(32))
     like = int(instead_of.address.rpartition(":")[2]) if instead_of else None
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_A_HEAD}
-    variables = inherited | environment("", str(token))
+    variables = inherited | ray_environment("", str(token))
     del variables["RAY_ADDRESS"]
-    with reserved("0.0.0.0", first_port, 2, like=like) as ports:
+    with reserve("0.0.0.0", first_port, 2, like=like) as ports:
         return _start(temp, token, variables, ports, cpus, with_me)
 
 
@@ -112,7 +112,7 @@ def _start(
             start_new_session=True,
             pass_fds=ports.held,
             # not killed: its agents outlive a killed head by a minute
-            preexec_fn=dying_with_me(signal.SIGTERM) if with_me else None,
+            preexec_fn=parent_death_signal(signal.SIGTERM) if with_me else None,
         )
     created = psutil.Process(process.pid).create_time()
     process.returncode = 0  # it is followed by its pid from here on, also by other processes

@@ -9,8 +9,8 @@ from typing import IO, NamedTuple
 
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.storage import zip_reader
-from atelier.tasks.storage.bounds import Bounds
-from atelier.tasks.storage.location import Unpacked, facts, is_url, open_stream, read_range
+from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.storage.location import DecompressedStream, file_stat, is_url, open_stream, read_range
 
 COMPRESSION = {"tgz": "gzip", "tzst": "zstd"}  # of the tars that are read from their beginning
 MAX_HEADER_BYTES = 2**20  # of one tar header: names, not pictures
@@ -27,7 +27,7 @@ class Member(NamedTuple):
     problem: str  # why it cannot be read, "" when nothing is known
 
 
-def list_members(spec: str, location: str, kind: str, bounds: Bounds) -> Iterator[Member]:
+def list_members(spec: str, location: str, kind: str, bounds: SourceLimits) -> Iterator[Member]:
     """List the files of an archive ("zip", "tar", "tgz" or "tzst") in its order, links and devices with their problem.
 
     Raises:
@@ -35,7 +35,7 @@ def list_members(spec: str, location: str, kind: str, bounds: Bounds) -> Iterato
     """
     total = 0
     try:
-        allowed = max(bounds.free_bytes, int(bounds.max_ratio * facts(location).size))
+        allowed = max(bounds.free_bytes, int(bounds.max_ratio * file_stat(location).size))
         members = _zip_members(location) if kind == "zip" else _tar_members(location, kind)
         for count, member in enumerate(members, 1):
             total += member.size
@@ -69,7 +69,7 @@ def read_member(location: str, kind: str, name: str, offset: int, size: int, eta
 def _read_packed(location: str, kind: str, offset: int, size: int) -> bytes:
     """From a compressed tar, which a process keeps open, since it can only be read from its beginning."""
     # the modification time makes a replaced file another one
-    stream = _open_packed(location, kind, "" if is_url(location) else facts(location).etag)
+    stream = _open_packed(location, kind, "" if is_url(location) else file_stat(location).etag)
     try:
         stream.seek(offset)
         return stream.read(size)
@@ -79,8 +79,8 @@ def _read_packed(location: str, kind: str, offset: int, size: int) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _open_packed(location: str, kind: str, etag: str) -> Unpacked:
-    return Unpacked(location, COMPRESSION[kind])
+def _open_packed(location: str, kind: str, etag: str) -> DecompressedStream:
+    return DecompressedStream(location, COMPRESSION[kind])
 
 
 def _zip_members(location: str) -> Iterator[Member]:
@@ -89,7 +89,7 @@ def _zip_members(location: str) -> Iterator[Member]:
 
 
 def _tar_members(location: str, kind: str) -> Iterator[Member]:
-    file = Unpacked(location, COMPRESSION[kind]) if kind in COMPRESSION else open_stream(location)
+    file = DecompressedStream(location, COMPRESSION[kind]) if kind in COMPRESSION else open_stream(location)
     try:
         stream = _Bounded(file)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -114,7 +114,7 @@ def _tar_members(location: str, kind: str) -> Iterator[Member]:
 class _Bounded(io.RawIOBase):
     """A tar stream from which only headers are read: one that claims to be huge is refused before memory is taken."""
 
-    def __init__(self, file: IO[bytes] | Unpacked) -> None:
+    def __init__(self, file: IO[bytes] | DecompressedStream) -> None:
         self.file = file
 
     def read(self, size: int = -1) -> bytes:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True)
-class Bounds:
+class SourceLimits:
     """Limits of untrusted archives and lists."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -27,4 +27,4 @@ class Bounds:
     )
 
 
-DEFAULTS = Bounds()
+DEFAULTS = SourceLimits()

@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-TEMPORARY = ".atelier-"  # what the names of temporary files begin with; inputs with such names are hidden files
+TEMPORARY_PREFIX = ".atelier-"  # what the names of temporary files begin with; inputs with such names are hidden files
 
 
 class Destination(ABC):
     """A folder of files, all named by paths relative to it. What fails raises an OSError."""
 
-    where: str  # the path or URL, for messages and for workers
+    location: str  # the path or URL, for messages and for workers
 
     def __str__(self) -> str:
         """As the user knows it."""
-        return self.where
+        return self.location
 
     @abstractmethod
     def __truediv__(self, name: str) -> "Destination":
         """A folder below this one."""
 
     @abstractmethod
-    def make(self) -> None:
+    def create(self) -> None:
         """Make sure that it is there and can be written."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Destination(ABC):
         """Make the names of committed files durable."""
 
     @abstractmethod
-    def note(self, name: str, data: bytes) -> None:
+    def write_unsynced(self, name: str, data: bytes) -> None:
         """Write a file that has to survive this process, but not this machine."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.tasks.storage.entry import Entry, is_hidden, name_problem, printable
-from atelier.tasks.storage.location import filesystem, told, url_facts
+from atelier.tasks.storage.location import filesystem, s3_errors, stat_of_info
 
 FOLDER = "a folder"
 
@@ -58,7 +58,7 @@ def url_entries(spec: str, url: str) -> Iterator[Entry]:
             yield path
             continue
         below: list[tuple[str, str | Entry]] = []
-        with told():
+        with s3_errors():
             found = system.ls(path, detail=True)
         for info in found:
             name = info["name"].removeprefix(top).lstrip("/")
@@ -104,7 +104,7 @@ def object_entry(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
     """An object of which fsspec has told `info`."""
     if problem := name_problem(name):
         return Entry(name=printable(name), source=spec, problem=problem)
-    size, etag = url_facts(info)
+    size, etag = stat_of_info(info)
     return Entry(name, spec, size, etag, "file", url)
 
 

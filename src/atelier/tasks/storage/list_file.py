@@ -15,10 +15,10 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atelier.tasks.storage.bounds import Bounds
+from atelier.tasks.storage.bounds import SourceLimits
 from atelier.tasks.storage.entry import Entry, name_problem, printable
 from atelier.tasks.storage.folder import file_entry, object_entry, plain_entry
-from atelier.tasks.storage.location import facts, info, is_url, open_stream, refusal
+from atelier.tasks.storage.location import file_stat, is_url, open_stream, url_info, url_problem
 
 LISTS = (".txt", ".lst", ".parquet")
 MAX_LIST_BYTES = 256 * 2**20
@@ -26,7 +26,7 @@ BATCH_ROWS = 10_000
 PARALLEL = 16  # URLs that are asked after at once
 
 
-def list_file_entries(spec: str, location: str, bounds: Bounds, base: Path) -> Iterator[Entry]:
+def list_file_entries(spec: str, location: str, bounds: SourceLimits, base: Path) -> Iterator[Entry]:
     """The files that a list names, each once, sorted as they are written there, URLs first.
 
     Args:
@@ -70,7 +70,7 @@ def _root(location: str, wanted: str, base: Path) -> str:
     if not wanted:
         return posixpath.dirname(location)
     if is_url(wanted):
-        if problem := refusal(wanted):
+        if problem := url_problem(wanted):
             raise ValueError(f"list root {wanted} is {problem}")
         return wanted.rstrip("/")
     root = (base / Path(wanted).expanduser()).resolve()
@@ -81,7 +81,7 @@ def _root(location: str, wanted: str, base: Path) -> str:
 
 def _url_entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Entry:
     """An entry that is a URL, or relative to one."""
-    if is_url(line) and (problem := refusal(line, schemes)):
+    if is_url(line) and (problem := url_problem(line, schemes)):
         return Entry(name=printable(line), source=spec, problem=problem)
     url = line if is_url(line) else f"{root}/{line}"
     below = url.removeprefix(f"{root}/") if is_url(root) else url.partition("://")[2]
@@ -90,16 +90,16 @@ def _url_entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Ent
     if problem := name_problem(below):
         return Entry(name=printable(below), source=spec, problem=problem)
     try:
-        return object_entry(below, spec, url, info(url))
+        return object_entry(below, spec, url, url_info(url))
     except FileNotFoundError:
         return Entry(name=below, source=spec, problem="no such file")
     except (OSError, ValueError) as error:
         return Entry(name=below, source=spec, problem=f"cannot be read: {error}")
 
 
-def _lines(spec: str, location: str, bounds: Bounds) -> pa.Table:
+def _lines(spec: str, location: str, bounds: SourceLimits) -> pa.Table:
     """The entries of a list, each once and sorted: a table with the column `path`."""
-    if facts(location).size > MAX_LIST_BYTES:
+    if file_stat(location).size > MAX_LIST_BYTES:
         raise ValueError(f"list {spec} has more than {MAX_LIST_BYTES // 2**20} MiB: split it")
     parts = []
     count = 0

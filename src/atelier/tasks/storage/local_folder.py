@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from atelier.tasks.storage.destination import TEMPORARY, Destination
+from atelier.tasks.storage.destination import TEMPORARY_PREFIX, Destination
 
 
 class LocalFolder(Destination):
@@ -17,14 +17,14 @@ class LocalFolder(Destination):
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.where = str(self.root)
+        self.location = str(self.root)
         self.known: set[Path] = set()  # folders that are there
 
     def __truediv__(self, name: str) -> "LocalFolder":
         """A folder below this one, of the same class."""
         return type(self)(self.root / name)
 
-    def make(self) -> None:
+    def create(self) -> None:
         """Make it, with its parents."""
         self.root.mkdir(parents=True, exist_ok=True)
 
@@ -44,7 +44,7 @@ class LocalFolder(Destination):
         """Write beside the target, sync and rename; what fails leaves nothing."""
         target = self.root / name
         self._make_folder(target.parent)
-        temporary = target.parent / f"{TEMPORARY}{attempt}-{_tag(target.name)}.tmp"
+        temporary = target.parent / f"{TEMPORARY_PREFIX}{attempt}-{_tag(target.name)}.tmp"
         try:
             self._fill(temporary, data)
             self._rename(temporary, target)
@@ -58,9 +58,9 @@ class LocalFolder(Destination):
         for folder in {(self.root / name).parent for name in names}:
             self._sync_folder(folder)
 
-    def note(self, name: str, data: bytes) -> None:
+    def write_unsynced(self, name: str, data: bytes) -> None:
         """Write in place, unsynced: the kernel has it when this process dies."""
-        self.make()
+        self.create()
         (self.root / name).write_bytes(data)
 
     def remove(self, names: Iterable[str]) -> None:
@@ -75,7 +75,7 @@ class LocalFolder(Destination):
         for folder in every if folders is None else (self.root / name for name in folders):
             with suppress(FileNotFoundError), os.scandir(folder) as children:
                 for child in children:
-                    if child.name.startswith(TEMPORARY) and child.name.endswith(".tmp"):
+                    if child.name.startswith(TEMPORARY_PREFIX) and child.name.endswith(".tmp"):
                         Path(child.path).unlink(missing_ok=True)
                         count += 1
         return count

@@ -16,7 +16,7 @@ SCHEMES = ("s3",)
 BLOCK_BYTES = 4 * 2**20  # that a stream from a URL reads ahead
 
 
-class Facts(NamedTuple):
+class FileStat(NamedTuple):
     """What is known of a file without reading it."""
 
     size: int  # bytes
@@ -28,7 +28,7 @@ def is_url(location: str) -> bool:
     return "://" in location or "::" in location.partition("/")[0]
 
 
-def refusal(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
+def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
     """Why a URL is not opened, "" when it may be."""
     scheme, _, rest = url.partition("://")
     if "::" in url:
@@ -42,7 +42,7 @@ def refusal(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def s3_errors() -> Iterator[None]:
     """Make of what S3's client raises, where it reaches no server or has no credentials, an OSError of one line."""
     from botocore.exceptions import BotoCoreError
 
@@ -53,12 +53,12 @@ def told() -> Iterator[None]:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path that the URL has there. Call it within `told`.
+    """The fsspec file system of a URL, and the path that the URL has there. Call it within `s3_errors`.
 
     Raises:
         ValueError: the URL is chained or of another scheme than `SCHEMES`.
     """
-    if problem := refusal(url):
+    if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
     import fsspec.core  # here, since most runs need none
 
@@ -66,33 +66,33 @@ def filesystem(url: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def info(url: str) -> dict[str, Any]:
+def url_info(url: str) -> dict[str, Any]:
     """What fsspec says of a URL.
 
     Raises:
         OSError: there is nothing, or it cannot be reached.
     """
-    with told():
+    with s3_errors():
         system, path = filesystem(url)
         return dict(system.info(path))
 
 
-def facts(location: str) -> Facts:
+def file_stat(location: str) -> FileStat:
     """Size and etag of a file.
 
     Raises:
         OSError: there is none, or it cannot be reached.
     """
     if is_url(location):
-        return url_facts(info(location))
+        return stat_of_info(url_info(location))
     found = Path(location).stat()
-    return Facts(found.st_size, f"mtime:{found.st_mtime_ns}")
+    return FileStat(found.st_size, f"mtime:{found.st_mtime_ns}")
 
 
-def url_facts(told: dict[str, Any]) -> Facts:
+def stat_of_info(info: dict[str, Any]) -> FileStat:
     """Size and etag from what fsspec says of a file."""
-    etag = told.get("ETag") or told.get("LastModified") or ""
-    return Facts(int(told.get("size") or 0), f"etag:{etag}".replace('"', ""))
+    etag = info.get("ETag") or info.get("LastModified") or ""
+    return FileStat(int(info.get("size") or 0), f"etag:{etag}".replace('"', ""))
 
 
 def read_range(location: str, offset: int, size: int) -> bytes:
@@ -104,7 +104,7 @@ def read_range(location: str, offset: int, size: int) -> bytes:
     if size <= 0 or offset > sys.maxsize:  # a damaged archive may name any
         return b""
     if is_url(location):
-        with told():
+        with s3_errors():
             system, path = filesystem(location)
             return bytes(system.cat_file(path, start=offset, end=offset + size))
     with Path(location).open("rb") as file:
@@ -120,13 +120,13 @@ def open_stream(location: str) -> IO[bytes]:
     """
     if not is_url(location):
         return Path(location).open("rb")
-    with told():
+    with s3_errors():
         system, path = filesystem(location)
         opened: IO[bytes] = system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
         return opened
 
 
-class Unpacked:
+class DecompressedStream:
     """A compressed stream read as a file: seeking forwards reads on, seeking backwards begins anew."""
 
     def __init__(self, location: str, compression: str) -> None:

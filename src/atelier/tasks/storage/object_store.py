@@ -22,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.location import filesystem, refusal, told
+from atelier.tasks.storage.location import filesystem, s3_errors, url_problem
 
 PARALLEL = 8  # requests
 
@@ -34,17 +34,17 @@ class ObjectStore(Destination):
     stale_s = 90.0  # without a renewal, after which it may be taken over
 
     def __init__(self, url: str) -> None:
-        if problem := refusal(url):
+        if problem := url_problem(url):
             raise ValueError(f"destination {url} is {problem}")
-        self.where = url.rstrip("/")
-        with told():
-            self.system, self.top = filesystem(self.where)
+        self.location = url.rstrip("/")
+        with s3_errors():
+            self.system, self.top = filesystem(self.location)
 
     def __truediv__(self, name: str) -> "ObjectStore":
         """A longer prefix."""
-        return type(self)(f"{self.where}/{name}")
+        return type(self)(f"{self.location}/{name}")
 
-    def make(self) -> None:
+    def create(self) -> None:
         """Nothing to do: there are no folders."""
 
     def names(self) -> list[str]:
@@ -53,7 +53,7 @@ class ObjectStore(Destination):
 
     def read(self, name: str) -> bytes:
         """The content of an object, by one request."""
-        with told():
+        with s3_errors():
             return bytes(self.system.cat_file(f"{self.top}/{name}"))
 
     def sizes(self, names: Sequence[str]) -> list[int]:
@@ -71,13 +71,13 @@ class ObjectStore(Destination):
 
     def commit(self, name: str, data: Any, attempt: str) -> None:
         """Put an object; large ones go up in parts, and are there when the last is."""
-        with told():
+        with s3_errors():
             self.system.pipe_file(f"{self.top}/{name}", bytes(data))
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing to do: a put that was answered is durable."""
 
-    def note(self, name: str, data: bytes) -> None:
+    def write_unsynced(self, name: str, data: bytes) -> None:
         """Put an object."""
         self.commit(name, data, "")
 
@@ -85,7 +85,7 @@ class ObjectStore(Destination):
         """Remove objects, a thousand by a request."""
         paths = [f"{self.top}/{name}" for name in names]
         if paths:
-            with told():
+            with s3_errors():
                 self.system.rm(paths)
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
@@ -134,7 +134,7 @@ class ObjectStore(Destination):
         except FileExistsError:
             pass
         bucket, _, key = path.partition("/")
-        with told():
+        with s3_errors():
             found = self.system.call_s3("head_object", Bucket=bucket, Key=key)
         now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
         age = (now - found["LastModified"]).total_seconds()
@@ -150,7 +150,7 @@ class ObjectStore(Destination):
     def _put(self, path: str, owner: str, beats: int, **condition: str) -> str:
         """Put a lock under a condition and return its ETag. Raises FileExistsError where the condition is not met."""
         try:
-            with told():
+            with s3_errors():
                 answer = self.system.pipe_file(path, json.dumps({"owner": owner, "beats": beats}).encode(), **condition)
         except OSError as error:
             if "PreconditionFailed" in repr(error.__cause__) or isinstance(error, FileExistsError):
@@ -161,7 +161,7 @@ class ObjectStore(Destination):
     def _below(self, path: str) -> dict[str, int]:
         """Sizes of what is directly below a path, 0 of folders, by the last parts of their names."""
         try:
-            with told():
+            with s3_errors():
                 found = self.system.ls(path, detail=True)
         except FileNotFoundError:
             return {}

@@ -7,7 +7,7 @@ from atelier.tasks.storage.local_folder import LocalFolder
 from atelier.tasks.storage.location import is_url
 
 
-def at(where: str | Path | Destination) -> Destination:
+def open_destination(where: str | Path | Destination) -> Destination:
     """The destination at a path or URL.
 
     Raises:

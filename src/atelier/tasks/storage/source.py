@@ -12,14 +12,14 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from atelier.tasks.images.codec import BadImage, Limits, check_size
+from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
 from atelier.tasks.storage import archive, cifar, sample_images
-from atelier.tasks.storage.bounds import DEFAULTS, Bounds
+from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
 from atelier.tasks.storage.entry import Entry as Entry  # here is where callers look for it
 from atelier.tasks.storage.entry import is_hidden, name_problem, printable
 from atelier.tasks.storage.folder import file_entry, folder_entries, object_entry, url_entries
 from atelier.tasks.storage.list_file import LISTS, list_file_entries
-from atelier.tasks.storage.location import info, is_url, read_range, refusal
+from atelier.tasks.storage.location import is_url, read_range, url_info, url_problem
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tgz", ".tar.gz": "tgz", ".tzst": "tzst", ".tar.zst": "tzst"}
 # files that lie beside pictures and are none: not tried, so that they do not fill the quarantine
@@ -35,7 +35,7 @@ NO_PICTURES = frozenset(
 MAX_BATCH_BYTES = 2**30
 
 
-def list_entries(spec: str, base: Path, bounds: Bounds = DEFAULTS) -> Iterator[Entry]:
+def list_entries(spec: str, base: Path, bounds: SourceLimits = DEFAULTS) -> Iterator[Entry]:
     """List the pictures of a source in the order of their names (of an archive: in its own order).
 
     Hidden files and files that cannot be pictures by their suffix are left out.
@@ -58,7 +58,7 @@ def list_entries(spec: str, base: Path, bounds: Bounds = DEFAULTS) -> Iterator[E
     return pictures(spec, list_files(spec, base, bounds))
 
 
-def list_files(spec: str, base: Path, bounds: Bounds = DEFAULTS) -> Iterator[Entry]:
+def list_files(spec: str, base: Path, bounds: SourceLimits = DEFAULTS) -> Iterator[Entry]:
     """List every file of a source, pictures or not, hidden ones excepted; otherwise as `list_entries`."""
     if sample_images.is_sample(spec):
         return _sample_entries(spec)
@@ -70,12 +70,12 @@ def list_files(spec: str, base: Path, bounds: Bounds = DEFAULTS) -> Iterator[Ent
     return _file_files(spec, str(path), base, bounds) or list_one(spec, path)
 
 
-def _url_files(spec: str, base: Path, bounds: Bounds) -> Iterator[Entry]:
-    if problem := refusal(spec):
+def _url_files(spec: str, base: Path, bounds: SourceLimits) -> Iterator[Entry]:
+    if problem := url_problem(spec):
         raise ValueError(f"source {spec} is {problem}")
     url = spec.rstrip("/")
     try:
-        found = info(url)
+        found = url_info(url)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"source {spec} does not exist") from error
     except OSError as error:
@@ -86,7 +86,7 @@ def _url_files(spec: str, base: Path, bounds: Bounds) -> Iterator[Entry]:
     return _file_files(spec, url, base, bounds) or iter([object_entry(name, spec, url, found)])
 
 
-def _file_files(spec: str, location: str, base: Path, bounds: Bounds) -> Iterator[Entry] | None:
+def _file_files(spec: str, location: str, base: Path, bounds: SourceLimits) -> Iterator[Entry] | None:
     """What an archive or list holds; None of a file that is neither, and may be a picture."""
     if kind := archive_kind(location):
         return _archive_entries(spec, location, kind, bounds)
@@ -122,7 +122,7 @@ def archive_kind(location: str) -> str:
     return next((kind for suffix, kind in ARCHIVES.items() if name.endswith(suffix)), "")
 
 
-def read(entry: Entry, max_bytes: int = Limits().max_bytes) -> bytes:
+def read(entry: Entry, max_bytes: int = ImageLimits().max_bytes) -> bytes:
     """The bytes of one entry.
 
     Raises:
@@ -177,7 +177,7 @@ def _sample_entries(spec: str) -> Iterator[Entry]:
     )
 
 
-def _archive_entries(spec: str, location: str, kind: str, bounds: Bounds) -> Iterator[Entry]:
+def _archive_entries(spec: str, location: str, kind: str, bounds: SourceLimits) -> Iterator[Entry]:
     """The members of an archive in the order in which it is read."""
     seen: set[str] = set()
     for member in archive.list_members(spec, location, kind, bounds):

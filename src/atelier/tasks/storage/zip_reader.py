@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from atelier.tasks.storage.location import facts, read_range
+from atelier.tasks.storage.location import file_stat, read_range
 
 END = struct.Struct("<4s4H2LH")  # end of the directory: disks, counts, size, offset, length of the comment
 END64 = struct.Struct("<4sQ2H2L4Q")  # the same with 64 bits
@@ -92,7 +92,7 @@ def _unpack(method: int, data: memoryview, size: int) -> bytes:
 
 def _directory(location: str) -> tuple[int, int, int, int]:
     """Members, size and offset of the directory, and by how much something before the archive shifts every offset."""
-    total = facts(location).size
+    total = file_stat(location).size
     tail_at = max(0, total - END.size - MAX_COMMENT_BYTES - LOCATOR64.size)
     tail = read_range(location, tail_at, total - tail_at)
     at = tail.rfind(b"PK\5\6")

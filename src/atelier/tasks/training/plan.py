@@ -1,6 +1,5 @@
 """What the driver of a training tells its workers."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ class Plan:
     initial: Path | None  # a model whose weights are the first ones
     run: Path  # folder of the run, which every worker sees
     threads: int | None  # of torch; its own default when not given
-    facts: dict[str, Any]  # for model.json
+    facts: dict[str, Any]  # for the model card
     shuffle_rows: int  # pictures of a domain that are shuffled, and in memory, together
     fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
     keep_checkpoints: int = 2  # the last ones
@@ -33,9 +32,3 @@ class Plan:
     def attributes(self) -> tuple[str, ...]:
         """Names of the labels that the method wants with its pictures."""
         return tuple(getattr(self.method_config, "attributes", ()))
-
-
-def sha256_of(model: Path) -> str:
-    """What pins an earlier model: the hash of its weights."""
-    with (model / "generator.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

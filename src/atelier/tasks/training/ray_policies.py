@@ -16,7 +16,7 @@ from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus,
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from atelier.models.watchdog import TrainingStopped
-from atelier.tasks.runtime.cluster import listens
+from atelier.tasks.runtime.cluster import accepts_connections
 from atelier.tasks.runtime.errors import first_line
 
 _LEAVING_S = 5.0  # what has just ended may still hold its room for a moment
@@ -86,7 +86,9 @@ class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
         """What each living node has free, or would have without our workers."""
         a_worker = self.scaling_config._resources_per_worker_not_none
         free = available_resources_per_node()
-        there = [n for n in ray.nodes() if n["Alive"] and listens(n["NodeManagerAddress"], n["NodeManagerPort"])]
+        there = [
+            n for n in ray.nodes() if n["Alive"] and accepts_connections(n["NodeManagerAddress"], n["NodeManagerPort"])
+        ]
         return {
             node: {name: free[node].get(name, 0.0) + self._held[node] * need for name, need in a_worker.items()}
             for node in (n["NodeID"] for n in there)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models import artifact
+from atelier.models.card import weights_sha256
 from atelier.models.training import is_whole
 from atelier.tasks.dataset import labels, shards
 from atelier.tasks.runtime import encoder_weights
@@ -23,7 +24,7 @@ from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.journal import GRIDS, JournalReader, TrainingLogs
 from atelier.tasks.training.placement import SNAPSHOT, Fit, place, trains_on_gpu
-from atelier.tasks.training.plan import CHECKPOINT, MODEL, Plan, sha256_of
+from atelier.tasks.training.plan import CHECKPOINT, MODEL, Plan
 from atelier.tasks.workspace.format_versions import TRAIN
 
 _POLL_S = 0.25
@@ -150,7 +151,7 @@ def train(
 def facts_of(
     config: TrainConfig, card: shards.Card, initial: Path | None = None, fold: tuple[int, int] | None = None
 ) -> dict[str, Any]:
-    """All that decides the outcome of a training: equal facts, equal model; they become part of its model.json.
+    """All that decides the outcome of a training: equal facts, equal model; they become part of its card.
 
     Args:
         config: what is trained.
@@ -169,7 +170,7 @@ def facts_of(
         "style_domain": config.style,
         "encoder": _encoder(config),
         "train": config.facts(),
-        "initial": sha256_of(initial) if initial else None,
+        "initial": weights_sha256(initial) if initial else None,
         "train_format": TRAIN,
     }
     return facts | ({"fold": list(fold)} if fold else {})

@@ -14,20 +14,20 @@ class Workspace:
     root: Path
 
     @property
-    def home(self) -> "Workspace":
+    def main(self) -> "Workspace":
         """The workspace whose night this is; itself where it is none."""
         place = self.root.parent
         return Workspace(place.parent) if (place.name, self.root.name) == (_PRIVATE, _NIGHT) else self
 
     @property
-    def night(self) -> "Workspace":
+    def worktree(self) -> "Workspace":
         """Where its nights work: a git worktree with files of its own, and with what is private here."""
-        return Workspace(self.home.root / _PRIVATE / _NIGHT)
+        return Workspace(self.main.root / _PRIVATE / _NIGHT)
 
     @property
     def name(self) -> str:
         """What people call it."""
-        return self.home.root.name
+        return self.main.root.name
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
@@ -143,7 +143,7 @@ class Workspace:
     @property
     def private(self) -> Path:
         """What belongs to this machine alone and git ignores; a night shares it."""
-        return self.home.root / _PRIVATE
+        return self.main.root / _PRIVATE
 
     @property
     def checkpoints(self) -> Path:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from atelier.tasks.runtime.processes import dvc, dying_with_me, environment, git
+from atelier.tasks.runtime.processes import dvc, environment, git, parent_death_signal
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace
@@ -38,7 +38,7 @@ _CHATTER = re.compile(
 
 
 def stages(workspace: Workspace) -> list[str]:
-    """The stages, each after those it depends on: DVC's graph in one order, without the models that `keep` added.
+    """The stages in an order that respects DVC's graph, without the folders of `track_folder`.
 
     Raises:
         RuntimeError: DVC can not read the pipeline.
@@ -54,7 +54,7 @@ def stages(workspace: Workspace) -> list[str]:
     return [name for name in graph.static_order() if not name.startswith("artifacts/")]
 
 
-def keep(workspace: Workspace, folder: Path) -> None:
+def track_folder(workspace: Workspace, folder: Path) -> None:
     """Have DVC keep a folder that no stage made; `commit` commits the file that names its bytes.
 
     Raises:
@@ -106,7 +106,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
         RuntimeError: another pipeline runs in this workspace.
     """
     with lock(workspace, "pipeline"):
-        stage_errors.forget(workspace, stage)
+        stage_errors.clear_error(workspace, stage)
         _remove_broken_rwlock(workspace)
         write_formats(workspace)
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
@@ -119,7 +119,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
             text=True,
             bufsize=1,
             process_group=0,  # it gets signals from here and not from the terminal: the stage first, then DVC
-            preexec_fn=dying_with_me(),
+            preexec_fn=parent_death_signal(),
         )
         ran = restored = False
         try:
@@ -136,7 +136,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
             _stop(process)
             raise
     if code:
-        raise stage_errors.failed(workspace, stage)
+        raise stage_errors.read_error(workspace, stage)
     return "ran" if ran else "restored" if restored else "unchanged"
 
 
@@ -150,14 +150,14 @@ def commit(workspace: Workspace, message: str) -> str:
     Returns:
         The id of the commit that holds their present state; a new one only if something changed.
     """
-    paths = owned(workspace)
+    paths = owned_files(workspace)
     if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
         git(workspace.root, "add", "--", *paths)
         git(workspace.root, "commit", "--quiet", "--message", message, "--", *paths)
     return git(workspace.root, "rev-parse", "HEAD").strip()
 
 
-def owned(workspace: Workspace) -> list[str]:
+def owned_files(workspace: Workspace) -> list[str]:
     """The files of a workspace that Atelier owns, as paths relative to it."""
     listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
     ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")

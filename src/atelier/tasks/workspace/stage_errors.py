@@ -1,50 +1,50 @@
-"""What a stage failed of, told to whoever asked DVC for it: DVC itself passes on no more than an exit code."""
+"""Errors of pipeline stages, passed in a file: DVC runs a stage and reports only its exit code."""
 
 import json
 from pathlib import Path
 
+from atelier.tasks.runtime import files
 from atelier.tasks.runtime.errors import one_line
-from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 
 
-class StageFailed(RuntimeError):  # noqa: N818  it tells what another process met
-    """A stage of the pipeline failed; the message says which and why."""
+class StageFailed(RuntimeError):  # noqa: N818 (the error of another process)
+    """A stage of the pipeline failed. The message names the stage and the reason."""
 
-    def __init__(self, message: str, *, again: bool) -> None:
+    def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
-        self.again = again  # whether the same again may end better
+        self.retryable = retryable  # whether another attempt may succeed
 
 
-def tell(workspace: Workspace, stage: str, error: Exception) -> None:
-    """Leave word of a failure.
+def write_error(workspace: Workspace, stage: str, error: Exception) -> None:
+    """Record why a stage failed.
 
     Args:
         workspace: where the stage runs.
         stage: its name.
-        error: what it failed of.
+        error: the reason.
     """
     from atelier.models.watchdog import TrainingStopped
 
-    again = not isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | TrainingStopped)
-    reason = one_line(error)
-    write(_file(workspace, stage), json.dumps({"reason": reason, "again": again}).encode())
+    retryable = not isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | TrainingStopped)
+    content = {"reason": one_line(error), "retryable": retryable}
+    files.write(_file(workspace, stage), json.dumps(content).encode())
 
 
-def forget(workspace: Workspace, stage: str) -> None:
-    """Forget what was left of an earlier run."""
+def clear_error(workspace: Workspace, stage: str) -> None:
+    """Remove the record of an earlier run."""
     _file(workspace, stage).unlink(missing_ok=True)
 
 
-def failed(workspace: Workspace, stage: str) -> StageFailed:
-    """The failure of a stage; of one that was killed there is no word."""
+def read_error(workspace: Workspace, stage: str) -> StageFailed:
+    """The recorded error of a stage. A killed stage recorded none: it may be retried."""
+    reason, retryable = "it ended without a word, which a kill or a full disk does", True
     try:
-        told = json.loads(_file(workspace, stage).read_bytes())
-    except (OSError, ValueError):
-        told = {"reason": "it ended without a word, which a kill or a full disk does", "again": True}
-    return StageFailed(
-        f"stage {stage} failed: {told['reason']} (the same command again continues)", again=bool(told["again"])
-    )
+        content = json.loads(_file(workspace, stage).read_bytes())
+        reason, retryable = content["reason"], bool(content["retryable"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return StageFailed(f"stage {stage} failed: {reason} (the same command again continues)", retryable=retryable)
 
 
 def _file(workspace: Workspace, stage: str) -> Path:

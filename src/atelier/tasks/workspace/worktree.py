@@ -16,21 +16,21 @@ from atelier.tasks.runtime.processes import dvc, environment, git
 from atelier.tasks.workspace.format_versions import formats_text
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
-from atelier.tasks.workspace.pipeline import owned
+from atelier.tasks.workspace.pipeline import owned_files
 
 BRANCH = "atelier/night"
 
 _READY = Path(".dvc/tmp/atelier-night")  # in a worktree that is complete
 
 
-def unchanged(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
+def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
     """Whether a night would have nothing to do: nothing is left of another one, and nothing has changed since.
 
     Args:
         workspace: whose night it would be.
         scan: writes a `sources.lock` of the sources as they are now to the file that it is given.
     """
-    if (workspace.night.root / _READY).exists() or not workspace.sources_lock.is_file():
+    if (workspace.worktree.root / _READY).exists() or not workspace.sources_lock.is_file():
         return False
     if not workspace.formats.is_file() or workspace.formats.read_text() != formats_text():
         return False
@@ -44,13 +44,13 @@ def unchanged(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
     return subprocess.run(command, cwd=workspace.root, env=environment(), capture_output=True).returncode == 0
 
 
-def open_night(workspace: Workspace) -> Workspace:
+def open_worktree(workspace: Workspace) -> Workspace:
     """The worktree of tonight: the one that an earlier night left, or a new one, with the parameters of today.
 
     Raises:
         RuntimeError: git or DVC failed.
     """
-    night, root = workspace.night, workspace.root
+    night, root = workspace.worktree, workspace.root
     if (night.root / _READY).exists():
         git(night.root, "reset", "--quiet", "--soft", git(root, "rev-parse", "HEAD").strip())
         _share_cache(workspace, night)  # its remote's credentials may have been mended
@@ -59,7 +59,7 @@ def open_night(workspace: Workspace) -> Workspace:
         git(root, "worktree", "prune")
         git(root, "worktree", "add", "--quiet", "--force", "-B", BRANCH, str(night.root), "HEAD")
         _share_cache(workspace, night)
-        _take(workspace, night, owned(workspace))  # what stages that were run by hand have changed
+        _take(workspace, night, owned_files(workspace))  # what stages that were run by hand have changed
         # what is not in the cache is made again
         dvc(night.root, "checkout", "--quiet", "--force", "--allow-missing")
         (night.root / _READY).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def open_night(workspace: Workspace) -> Workspace:
     return night
 
 
-def adopt(workspace: Workspace, commit: str, message: str) -> None:
+def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     """Bring a commit of a night, and the data that it names, into the workspace; when that fails, nothing is changed.
 
     Args:
@@ -104,9 +104,9 @@ def adopt(workspace: Workspace, commit: str, message: str) -> None:
             _fetch(root)  # of a night that was killed in the middle of this
 
 
-def leave(workspace: Workspace) -> None:
+def remove_worktree(workspace: Workspace) -> None:
     """Remove a worktree that has served its purpose; all that it made is in DVC's cache and in git."""
-    night = workspace.night
+    night = workspace.worktree
     if night.root.exists():
         (night.root / _READY).unlink(missing_ok=True)
         with contextlib.suppress(RuntimeError):

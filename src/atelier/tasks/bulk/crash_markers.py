@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.open_destination import at
+from atelier.tasks.storage.open_destination import open_destination
 
 
-class Named(Protocol):
+class HasInput(Protocol):
     """What has an input's name."""
 
     @property
     def input(self) -> str: ...  # noqa: D102
 
 
-I = TypeVar("I", bound=Named)  # noqa: E741
+I = TypeVar("I", bound=HasInput)  # noqa: E741
 R = TypeVar("R")
 
 
-class Marks:
+class CrashMarkers:
     """Small files that say what the workers of a run have in hand, so that a crash leaves its suspects behind.
 
     A worker marks a block of inputs, and a block that is found marked went down with a worker: each of its inputs is
@@ -35,7 +35,7 @@ class Marks:
             folder: where.
             stage: one of `STAGES`, the first that this worker takes inputs through.
         """
-        self.folder, self.stage = at(folder), stage
+        self.folder, self.stage = open_destination(folder), stage
         self.alone = ""  # the input that is in hand alone, "" where it is a block
 
     def clear(self) -> None:
@@ -55,7 +55,7 @@ class Marks:
         self.alone = ""
         block = _key(self.stage, *sorted(item.input for item in items))
         if not self._read(block):
-            self.folder.note(block, b"taken")
+            self.folder.write_unsynced(block, b"taken")
             yield from work(list(items))
         else:
             for item in items:
@@ -70,7 +70,7 @@ class Marks:
     def enter(self, name: str, stage: str) -> None:
         """Say that an input enters a stage, which matters where it is in hand alone."""
         if name == self.alone:
-            self.folder.note(self._key_alone, stage.encode())
+            self.folder.write_unsynced(self._key_alone, stage.encode())
 
     @property
     def _key_alone(self) -> str:

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from atelier.models.card import read_facts
+from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.canaries import canaries
-from atelier.tasks.evaluation.gate import Contest, GateConfig
-from atelier.tasks.evaluation.paired_comparison import contest
+from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
+from atelier.tasks.evaluation.paired_comparison import compare_pair
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.registry.release import known
+from atelier.tasks.registry.release import find_registered
 from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.workspace.layout import Workspace
 
 
-def challenge(
+def compare_with_prod(
     workspace: Workspace,
     made: Workspace,
     config: EvaluateConfig,
@@ -22,7 +22,7 @@ def challenge(
     cache: Path,
     model: str = MODEL,
     report: Report = silent,
-) -> Contest | None:
+) -> PairedComparison | None:
     """Hold a model that was trained against its `prod`; Ray must be connected.
 
     Args:
@@ -41,10 +41,10 @@ def challenge(
         FileNotFoundError, ValueError: a model, the dataset or a canary picture is missing or damaged.
         RuntimeError: the bytes of `prod` cannot be had.
     """
-    prod = current(list_versions(workspace, model))
-    if prod is None or known(workspace, made, model):
+    prod = find_prod(list_versions(workspace, model))
+    if prod is None or find_registered(workspace, made, model):
         return None
     candidate = made.model_folder(model)
-    shown = canaries(gate.canary, workspace.root, made.dataset, read_facts(candidate).content_domain)
+    shown = canaries(gate.canary, workspace.root, made.dataset, ModelCard.read_trained(candidate).content_domain)
     folder = resolve(workspace, f"{model}@{prod.version}").path
-    return contest(config, made.dataset, candidate, folder, prod.version, shown, cache, report)
+    return compare_pair(config, made.dataset, candidate, folder, prod.version, shown, cache, report)
