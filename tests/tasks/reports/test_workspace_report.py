@@ -27,7 +27,9 @@ METRICS = {
     "ssim": {"mean": 0.618, "low": 0.59, "high": 0.65, "worst": 0.4},
     "inversion": {"share": 0.0, "correlation": 0.95},
 }  # fmt: skip
-MODEL = {"method": "cpgan", "content_domain": "photos", "style_domain": "paintings", "config": {"filters": 24}}
+MODEL = {
+    "format": 1, "method": "cpgan", "content_domain": "photos", "style_domain": "paintings", "config": {"filters": 24},
+}  # fmt: skip
 
 
 class Page(HTMLParser):

@@ -72,9 +72,7 @@ def write_report(
     sections = {
         "Last night": nightly_section.night(night) if night else Markup(),
         "Before and after": _before_and_after(root / "reports/evaluation"),
-        "What changed in the data": nightly_section.data_changes(night, data_sheet)
-        if night
-        else Markup(),
+        "What changed in the data": nightly_section.data_changes(night, data_sheet) if night else Markup(),
         "How good it is": metrics_table(metrics, registry.previous_metrics, registry.thresholds, registry.previous),
         "Candidate and prod": nightly_section.candidate(night, canary_sheet) if night else Markup(),
         # a night that judged has told of it above
