@@ -61,14 +61,14 @@ def make(kind: str, root: Path, count: int) -> Path:
 
 def finish(source: Path, destination: Path) -> None:
     """Make the destination what a job leaves that has made an output of every input of a folder."""
-    from atelier.tasks.bulk.inputs import listing
+    from atelier.tasks.bulk.inputs import list_inputs
     from atelier.tasks.bulk.job import open_job
-    from atelier.tasks.bulk.ledger import Row
+    from atelier.tasks.bulk.ledger import LedgerRow
 
     try:
         plan(source, destination)
     except PlannedError:
-        inputs = listing([str(source)], Path()).select(["input", "stamp"])
+        inputs = list_inputs([str(source)], Path()).select(["input", "stamp"])
     with open_job(destination) as job:
         outputs = job.plan_names(inputs["input"], "keep")
         for name in outputs.to_pylist():
@@ -77,7 +77,7 @@ def finish(source: Path, destination: Path) -> None:
             path.write_bytes(b"x")
         rows = zip(inputs["input"].to_pylist(), outputs.to_pylist(), inputs["stamp"].to_pylist(), strict=True)
         digest = "0" * 64
-        job.ledger.append(Row(i, "done", o, "", "", s, digest, digest, 1, 1) for i, o, s in rows)
+        job.ledger.append(LedgerRow(i, "done", o, "", "", s, digest, digest, 1, 1) for i, o, s in rows)
         job.end(outputs)
         job.write_summary({}, job.standing(inputs), b"")
 

@@ -62,7 +62,7 @@ def forward(model: Path, files: list[Path]) -> dict[str, list[float]]:
     trained = artifact.load(model)
     found = {}
     for plan in backends.possible_plans(gpu=False, single=True, tiled=False):
-        paint = backends.painter(trained, Controls(), plan, backends.network_for(plan, trained, Controls()))
+        paint = backends.build_painter(trained, Controls(), plan, backends.onnx_for(plan, trained, Controls()))
         batch = np.stack([np.asarray(Image.open(file)) for file in files[: plan.batch_size(SIZE, SIZE)]])
         pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
         found[f"{plan.backend} {plan.precision}"] = timed(lambda p=paint, x=pictures: p(x), len(pictures))  # type: ignore[misc]
@@ -115,7 +115,7 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         seen.append((time.perf_counter(), progress.done))
 
     with tempfile.TemporaryDirectory() as folder:
-        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus)
         try:
             ray_head.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"
@@ -287,9 +287,9 @@ def main() -> None:
 
 def starter() -> Path:
     """The model that comes with the package."""
-    from atelier.tasks.inference.model_lookup import find
+    from atelier.tasks.inference.model_lookup import find_model
 
-    return find("starter/monet", None).folder
+    return find_model("starter/monet", None).folder
 
 
 if __name__ == "__main__":

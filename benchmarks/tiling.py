@@ -48,9 +48,9 @@ def paint(megapixels: int, number: int, tiles: bool, out: Path) -> dict[str, flo
     from atelier.models import artifact
     from atelier.models.tiling import tiled
     from atelier.tasks.inference.backends import TILE_PX
-    from atelier.tasks.inference.starter_models import starter
+    from atelier.tasks.inference.starter_models import find_starter
 
-    folder = starter("starter/monet")
+    folder = find_starter("starter/monet")
     assert folder is not None
     painter = artifact.load(folder).painter()
     if tiles:

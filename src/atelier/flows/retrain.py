@@ -27,8 +27,8 @@ from atelier.flows.retrain_tasks import (
 )
 from atelier.flows.update import reproduce, scan
 from atelier.tasks.registry import promotion, resolve
-from atelier.tasks.registry.release import known
-from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.registry.release import find_registered
+from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime import cluster
 from atelier.tasks.workspace import pipeline, worktree
 from atelier.tasks.workspace.layout import Workspace
@@ -73,16 +73,16 @@ def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord
     workspace = Workspace(Path(root))
 
     def work(story: Story, params: Params) -> None:
-        found = [one for one in promotion.waiting(workspace) if version in ("", one.version)]
+        found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
         if not found:
             raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
-        prod = current(list_versions(workspace))
+        prod = find_prod(list_versions(workspace))
         story.tell(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with story.step("promote"):
-            promote(root, found[0].version, resolve.commit_of(workspace, MODEL, found[0].version), reason)
+            promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason)
         story.tell(decision=PROMOTED)
         with contextlib.suppress(FileNotFoundError):  # nothing is left of the night that made it
-            made = known(workspace, workspace.worktree)
+            made = find_registered(workspace, workspace.worktree)
             if made and made.version == found[0].version:  # a later night may have begun there
                 worktree.remove_worktree(workspace)
         _after(workspace, story, params, Patience(params.retrain))
@@ -97,8 +97,8 @@ def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None
         fresh = worktree.is_up_to_date(workspace, lambda lock: patient(scan)(root, lock))
     if fresh:
         story.tell(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
-        prod = current(list_versions(workspace))
-        kept = known(workspace, workspace)
+        prod = find_prod(list_versions(workspace))
+        kept = find_registered(workspace, workspace)
         story.tell(version=kept.version if kept else "", previous=prod.version if prod else None)
         if dry:
             return
@@ -139,7 +139,7 @@ def _after(workspace: Workspace, story: Story, params: Params, patient: Patience
     if params.retrain.push and params.retrain.git_remote and story.night.decision == PROMOTED:
         with story.trying("the push to git's remote"), story.step("push git"):
             patient(push_git)(root, params.retrain.git_remote)
-    if not current(list_versions(workspace)):
+    if not find_prod(list_versions(workspace)):
         return
     for subscription in params.subscriptions:
         with story.trying(f"restyling {subscription.source}"), story.step("restyle"):

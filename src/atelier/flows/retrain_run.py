@@ -24,8 +24,8 @@ from atelier.flows.runs.notification import Event, tell
 from atelier.flows.runs.orphans import claim, reap
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.registry.data_changes import Looked
-from atelier.tasks.registry.release import Release
+from atelier.tasks.registry.data_validation import DataValidation
+from atelier.tasks.registry.release import ReleaseResult
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
@@ -80,13 +80,13 @@ class Story:
         except Exception as error:  # noqa: BLE001 (the decision stands; told in the report)
             self.tell(problems=(*self.night.problems, f"{what} failed: {one_line(error)}; the next night tries again"))
 
-    def looked(self, found: Looked) -> None:
+    def looked(self, found: DataValidation) -> None:
         """Say what the data are like; where a check has not passed, that is the end of the night."""
         self.tell(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
         if problems := checks.problems(found.findings):
             raise Stopped("; ".join(problems))
 
-    def judged(self, release: Release, prod: PairedComparison | None) -> None:
+    def judged(self, release: ReleaseResult, prod: PairedComparison | None) -> None:
         """Say what the gate has decided, and how candidate and `prod` differ."""
         self.tell(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons

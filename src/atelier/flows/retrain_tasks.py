@@ -17,10 +17,11 @@ from atelier.flows.runs.progress import shown
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.registry import promotion, remotes, resolve, tags
-from atelier.tasks.registry.challenge import challenge
-from atelier.tasks.registry.data_changes import Looked, look
-from atelier.tasks.registry.release import Release, enter
+from atelier.tasks.registry import promotion, resolve, tags
+from atelier.tasks.registry import push as pushing
+from atelier.tasks.registry.data_validation import DataValidation, validate_data
+from atelier.tasks.registry.prod_comparison import compare_with_prod
+from atelier.tasks.registry.release import ReleaseResult, register_model
 from atelier.tasks.registry.tags import MODEL, PROD
 from atelier.tasks.runtime import cluster
 from atelier.tasks.workspace import run_record, worktree
@@ -56,13 +57,13 @@ def open_night(root: str) -> str:
 
 
 @task(task_run_name="check the data", cache_policy=NO_CACHE)
-def check_data(root: str) -> Looked:
+def check_data(root: str) -> DataValidation:
     """Hold the new dataset against the limits, and against the one that `prod` was trained on."""
     night = Workspace(Path(root))
-    prod = tags.current(tags.list_versions(night.main))
+    prod = tags.find_prod(tags.list_versions(night.main))
     with shown("check") as report:
         sheet = run_record.folder(night) / run_record.DATA_SHEET
-        found = look(night.main, night, prod, Params(night.params).checks, sheet, report)
+        found = validate_data(night.main, night, prod, Params(night.params).checks, sheet, report)
     picture_artifact("data", sheet, "Pictures that came and went")
     create_markdown_artifact(checks.markdown(found.findings), key="data-checks")
     return found
@@ -75,15 +76,15 @@ def hold_against_prod(root: str) -> PairedComparison | None:
     params = Params(night.params)
     with shown("compare with prod") as report:
         cache = night.private / "contest"
-        return challenge(night.main, night, params.evaluate, params.gate, cache, report=report)
+        return compare_with_prod(night.main, night, params.evaluate, params.gate, cache, report=report)
 
 
 @task(task_run_name="gate and register", cache_policy=NO_CACHE)
-def judge(root: str, prod: PairedComparison | None, dry: bool) -> Release:
+def judge(root: str, prod: PairedComparison | None, dry: bool) -> ReleaseResult:
     """Hold the model against the thresholds and against `prod`, and register it."""
     night = Workspace(Path(root))
     config = Params(night.params).gate
-    result = enter(night.main, night, replace(config, mode="dry") if dry else config, prod)
+    result = register_model(night.main, night, replace(config, mode="dry") if dry else config, prod)
     _show_decision(result, prod)
     return result
 
@@ -91,7 +92,7 @@ def judge(root: str, prod: PairedComparison | None, dry: bool) -> Release:
 @task(task_run_name="push", cache_policy=NO_CACHE)
 def push(root: str) -> str:
     """Bring data and model to DVC's remote, before anything depends on them."""
-    return remotes.push(Workspace(Path(root)))
+    return pushing.push_workspace(Workspace(Path(root)))
 
 
 @task(task_run_name="promote {version}", cache_policy=NO_CACHE)
@@ -99,7 +100,7 @@ def promote(root: str, version: str, commit: str, reason: str) -> None:
     """Bring the files and the data of a commit into the workspace, and make its model `prod` where it is not yet."""
     workspace = Workspace(Path(root))
     worktree.apply_commit(workspace, commit, f"{MODEL} {version}")
-    prod = tags.current(tags.list_versions(workspace))
+    prod = tags.find_prod(tags.list_versions(workspace))
     if prod is None or prod.version != version:
         promotion.promote(workspace, version, reason=reason)
 
@@ -107,7 +108,7 @@ def promote(root: str, version: str, commit: str, reason: str) -> None:
 @task(task_run_name="push git", cache_policy=NO_CACHE)
 def push_git(root: str, remote: str) -> None:
     """Bring commits and versions to the git remote."""
-    remotes.push_git(Workspace(Path(root)), remote)
+    pushing.push_git(Workspace(Path(root)), remote)
 
 
 @task(task_run_name="restyle {destination}", cache_policy=NO_CACHE)
@@ -125,7 +126,7 @@ def restyle_subscribed(root: str, source: str, destination: str) -> str:
     )
 
 
-def _show_decision(release: Release, prod: PairedComparison | None) -> None:
+def _show_decision(release: ReleaseResult, prod: PairedComparison | None) -> None:
     reasons = "\n".join(f"- {reason}" for reason in release.reasons)
     create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
     if prod and prod.differences:

@@ -11,7 +11,7 @@ from atelier.flows.runs.orphans import claim
 from atelier.flows.runs.progress import shown
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import MODEL
-from atelier.tasks.registry.warm_start import SCRATCH, pinned
+from atelier.tasks.registry.warm_start import SCRATCH, pinned_start
 from atelier.tasks.training import train as work
 from atelier.tasks.workspace.layout import Workspace
 
@@ -22,7 +22,7 @@ def train(root: str) -> work.TrainSummary:
     claim()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
-    start = pinned(workspace)
+    start = pinned_start(workspace)
     config = replace(config, start_from=start)  # what `prod` was when there was something to learn
     initial = None if start == SCRATCH else resolve(workspace.main, f"{MODEL}@{start}").path
     with shown("train") as report:

@@ -22,7 +22,7 @@ from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.registry import per_style as work
-from atelier.tasks.registry.release import Release
+from atelier.tasks.registry.release import ReleaseResult
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import MODEL
 from atelier.tasks.runtime import cluster
@@ -42,7 +42,7 @@ class Style:
 
     style: str
     trained: bool  # False where the model there was is what would have been trained
-    release: Release
+    release: ReleaseResult
 
     @property
     def story(self) -> str:
@@ -66,7 +66,7 @@ def evaluate(root: str, style: str, config: EvaluateConfig, trained: bool) -> bo
 
 
 @task(task_run_name="gate and register {style}", cache_policy=NO_CACHE)
-def release(root: str, style: str, config: EvaluateConfig, gate: GateConfig) -> Release:
+def release(root: str, style: str, config: EvaluateConfig, gate: GateConfig) -> ReleaseResult:
     """Register the style's model, and promote it if it passes."""
     workspace = Workspace(Path(root))
     result = work.release_style(workspace, config, gate, style)
@@ -90,7 +90,7 @@ def each_style(root: str) -> list[Style]:
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.preflight(workspace.root)
-    styles = work.styles_of(read_card(workspace.augmented), params.train)
+    styles = work.list_styles(read_card(workspace.augmented), params.train)
     start = params.train.start_from
     initial = None if start == "scratch" else resolve(workspace, f"{MODEL}@{start}").path
     room = place(len(styles), 1, params.train.device)
@@ -102,7 +102,7 @@ def each_style(root: str) -> list[Style]:
         report(Progress("styles", 0, 0, "steps", f"starting: {room.now} at a time, each with {each}"))
         futures: dict[str, tuple[Any, Any]] = {}
         for style in styles:
-            work.forget(workspace, style)
+            work.clear_progress(workspace, style)
             resources = {"num_cpus": room.cpus, "num_gpus": int(room.gpu)}
             with remote_options(**resources, max_retries=params.train.max_failures):
                 trained: Any = train.submit(root, style, params.train, initial)
@@ -157,7 +157,7 @@ def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], runn
     """All styles as one count of steps."""
     loop, done, notes = config.loop, 0, []
     for style in styles:
-        told = work.told(workspace, style)
+        told = work.read_progress(workspace, style)
         if style not in running or (told and told.stage == "evaluate"):
             done += loop.steps
             notes.append(f"{style} {'evaluating' if style in running else 'ended'}")
@@ -168,7 +168,7 @@ def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], runn
     return Progress("styles", done, total, "steps", "  ".join(notes), images=done * loop.batch_size)
 
 
-def _row(release: Release) -> dict[str, str]:
+def _row(release: ReleaseResult) -> dict[str, str]:
     return {
         "style": release.style,
         "model": release.model,

@@ -14,12 +14,12 @@ from PIL import Image
 
 from atelier.models.card import identify
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.inputs import listing
+from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
-from atelier.tasks.bulk.messages import TASKS, Order
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Execution, Plan
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.storage.local_folder import LocalFolder
 
 
@@ -55,19 +55,19 @@ def tasks(tmp_path: Path) -> pa.Table:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    inputs = listing(["in"], tmp_path)
-    return inputs.append_column("output", inputs["input"]).select(TASKS.names)
+    inputs = list_inputs(["in"], tmp_path)
+    return inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
 
 
-def _stylist(destination: Path, model: Path) -> Stylist:
-    return Stylist(
-        Order(
+def _stylist(destination: Path, model: Path) -> StylizeWorker:
+    return StylizeWorker(
+        JobSpec(
             destination,
             model,
             identify(model, "m", "v1"),
             StylizeConfig(),
             Controls(),
-            Execution(Plan(version=torch.__version__)),
+            Execution(ExecutionPlan(version=torch.__version__)),
             1,
         )
     )

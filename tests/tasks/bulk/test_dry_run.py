@@ -7,7 +7,7 @@ import pytest
 
 from atelier.models.card import identify
 from atelier.tasks.bulk.dry_run import SAMPLE, DryRun, dry_run
-from atelier.tasks.bulk.inputs import ALL
+from atelier.tasks.bulk.inputs import ALL_INPUTS
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -29,7 +29,7 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
 
     def look() -> DryRun:
         return dry_run(
-            [str(source)], out, tiny_model, config, identity, connect=lambda: None, base=tmp_path, selection=ALL
+            [str(source)], out, tiny_model, config, identity, connect=lambda: None, base=tmp_path, selection=ALL_INPUTS
         )
 
     found = look()

@@ -53,7 +53,7 @@ def _stylists(below: psutil.Process | None = None) -> list[psutil.Process]:
     for process in (below or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             title = " ".join(process.cmdline())
-            if ("Stylist" in title or "PaintBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
+            if ("StylizeWorker" in title or "StylizeBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 

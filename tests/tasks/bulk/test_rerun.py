@@ -14,10 +14,10 @@ from PIL import Image
 
 from atelier.models.card import identify
 from atelier.tasks.bulk import stylize as bulk_stylize
-from atelier.tasks.bulk.failure_limit import allowed
-from atelier.tasks.bulk.inputs import Selection, listing
-from atelier.tasks.bulk.job import Job, open_job
-from atelier.tasks.bulk.ledger import Row
+from atelier.tasks.bulk.failure_limit import allowed_failures
+from atelier.tasks.bulk.inputs import Selection, list_inputs
+from atelier.tasks.bulk.job import JobFolder, open_job
+from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
 
@@ -124,7 +124,7 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
 
     with open_job(tmp_path / "out") as books:  # an output that was never recorded, as a kill leaves it
         books.ledger.folder.remove(books.ledger.folder.names())
-        books.ledger.append([Row("bad.png", "quarantined")])
+        books.ledger.append([LedgerRow("bad.png", "quarantined")])
     with pytest.raises(ConnectionError, match="killed"):
         job(other, replace=True, connect=_killed)
     assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left
@@ -156,8 +156,8 @@ def test_a_job_of_which_too_much_fails_fails(tmp_path: Path, job: Any) -> None:
 
 
 def test_limits_of_the_quarantine() -> None:
-    assert allowed("", 10) == 10
-    assert [allowed(text, 200) for text in ("0", "7", "0.05", "5%", "0.5%", "100%", "1.0")] == [
+    assert allowed_failures("", 10) == 10
+    assert [allowed_failures(text, 200) for text in ("0", "7", "0.05", "5%", "0.5%", "100%", "1.0")] == [
         0,
         7,
         10,
@@ -166,22 +166,22 @@ def test_limits_of_the_quarantine() -> None:
         200,
         200,
     ]
-    assert allowed("7%", 100) == 7
+    assert allowed_failures("7%", 100) == 7
     for text in ("x", "-1", "nan", "inf%", "1e999", "%"):
         with pytest.raises(ValueError, match="no limit for the quarantine: give a count"):
-            allowed(text, 10)
+            allowed_failures(text, 10)
 
 
 def test_an_output_that_has_another_input_by_now_is_not_removed(tmp_path: Path) -> None:
     """As after a job was replaced by one with another format, which planned the names anew."""
     _picture(tmp_path / "in/a.png", 1)
     _picture(tmp_path / "in/a.jpg", 1)
-    inputs = listing(["in"], tmp_path)
+    inputs = list_inputs(["in"], tmp_path)
     stamps = dict(zip(inputs["input"].to_pylist(), inputs["stamp"].to_pylist(), strict=True))
     with open_job(tmp_path / "out") as job:
         job.destination.write("a.png", b"123")
-        job.ledger.append([Row("a.jpg", "done", "a.png", stamp=stamps["a.jpg"], bytes=3, attempt=1)])
-        job.ledger.append([Row("a.png", "done", "a.png", stamp=stamps["a.png"], bytes=3, attempt=2)])
+        job.ledger.append([LedgerRow("a.jpg", "done", "a.png", stamp=stamps["a.jpg"], bytes=3, attempt=1)])
+        job.ledger.append([LedgerRow("a.png", "done", "a.png", stamp=stamps["a.png"], bytes=3, attempt=2)])
         standing = job.standing(inputs, since=2)
         assert standing.inputs("done") == {"a.png"}
         assert standing.inputs("pending") == {"a.jpg"}
@@ -198,7 +198,7 @@ def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeyp
 
         def blocks() -> Iterator[pa.Table]:
             for index in range(10):
-                job.ledger.append([Row(f"{index}", "done")])
+                job.ledger.append([LedgerRow(f"{index}", "done")])
                 parts.append(len(list((tmp_path / "_atelier/ledger").iterdir())))
                 yield pa.table({})
 
@@ -210,12 +210,12 @@ def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeyp
 def test_a_job_that_another_process_took_over_stops(tmp_path: Path) -> None:
     counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 1}
     with open_job(tmp_path) as job, pytest.raises(RuntimeError, match="another process has taken over the job in"):
-        list(bulk_stylize._kept(iter([pa.table({})]), Job(job.destination, lambda: False), counts, ""))
+        list(bulk_stylize._kept(iter([pa.table({})]), JobFolder(job.destination, lambda: False), counts, ""))
 
 
 def test_the_whole_destination_is_searched_only_after_a_killed_run(tmp_path: Path) -> None:
     _picture(tmp_path / "in/a.png", 1)
-    inputs = listing(["in"], tmp_path)
+    inputs = list_inputs(["in"], tmp_path)
     with open_job(tmp_path / "out") as job:
         for folder in ("old", "new"):
             job.destination.write(f"{folder}/a.png", b"x")

@@ -23,14 +23,14 @@ from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.job import open_job
-from atelier.tasks.bulk.ledger import Ledger, Row
-from atelier.tasks.bulk.messages import ENTRY, RESULTS, TASKS, Order
+from atelier.tasks.bulk.ledger import Ledger, LedgerRow
+from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec
 from atelier.tasks.bulk.stylize import stylize
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Execution, Plan
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage.local_folder import LocalFolder
 from tests.tasks.bulk.test_ledger import die
@@ -130,7 +130,9 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
     trained = artifact.load(model)
     for name, original in (("deep/er/3.png", "deep/er/3.png"), ("thin.png", "thin.bmp"), ("one.png", "one.png")):
         pixels = decode((source / original).read_bytes())
-        batch = torch.tensor(pixels).permute(2, 0, 1)[None].repeat(Plan().batch_size(*pixels.shape[:2]), 1, 1, 1)
+        batch = (
+            torch.tensor(pixels).permute(2, 0, 1)[None].repeat(ExecutionPlan().batch_size(*pixels.shape[:2]), 1, 1, 1)
+        )
         wanted = trained.painter(Controls(0.5))(batch)[0].permute(1, 2, 0).numpy()
         assert np.array_equal(decode(outputs[name]), wanted)
         assert not np.array_equal(wanted, pixels)
@@ -350,22 +352,30 @@ def test_too_little_space_is_told_at_the_start(
 
 
 @pytest.fixture
-def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[Stylist]:
+def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[StylizeWorker]:
     """A worker outside Ray, whose destination is `tmp_path/out`."""
     threads = torch.get_num_threads()
     with open_job(tmp_path / "out") as job:
         job.marks.clear()
-        yield Stylist(
-            Order(tmp_path / "out", model, identity, CONFIG, Controls(), Execution(Plan(version=torch.__version__)), 1)
+        yield StylizeWorker(
+            JobSpec(
+                tmp_path / "out",
+                model,
+                identity,
+                CONFIG,
+                Controls(),
+                Execution(ExecutionPlan(version=torch.__version__)),
+                1,
+            )
         )
     torch.set_num_threads(threads)
 
 
-def _ask(stylist: Stylist, *paths: Path) -> dict[str, tuple[str, str]]:
+def _ask(stylist: StylizeWorker, *paths: Path) -> dict[str, tuple[str, str]]:
     import pyarrow as pa
 
     facts = {"source": "", "etag": "", "kind": "file", "member": "", "offset": 0, "problem": ""}
-    assert set(facts) < set(ENTRY)
+    assert set(facts) < set(ENTRY_FIELDS)
     rows = [
         {
             "input": p.name,
@@ -378,13 +388,13 @@ def _ask(stylist: Stylist, *paths: Path) -> dict[str, tuple[str, str]]:
         }
         for p in paths
     ]
-    answer = stylist(pa.Table.from_pylist(rows, TASKS))
-    assert answer.schema == RESULTS
+    answer = stylist(pa.Table.from_pylist(rows, TASK_SCHEMA))
+    assert answer.schema == RESULT_SCHEMA
     return {row["input"]: (row["state"], row["reason"]) for row in answer.to_pylist()}
 
 
 def test_a_full_disk_leaves_pictures_pending_and_no_half_file(
-    tmp_path: Path, stylist: Stylist, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stylist: StylizeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
 
@@ -402,7 +412,7 @@ def test_a_full_disk_leaves_pictures_pending_and_no_half_file(
 
 
 def test_what_fails_for_one_picture_is_its_own(
-    tmp_path: Path, stylist: Stylist, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stylist: StylizeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
     long = _picture(tmp_path / ("x" * 250 + ".png"), 5)
@@ -430,9 +440,9 @@ def test_what_fails_for_one_picture_is_its_own(
     assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
 
-def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist) -> None:
+def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: StylizeWorker) -> None:
     """Frames of one file, frames of another size and of another depth: each is painted as it would be alone."""
-    stylist = Stylist(replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3)))
+    stylist = StylizeWorker(replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3)))
     arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
     frames = [Image.fromarray(array) for array in arrays]
     paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png", "photo.png")]
@@ -470,7 +480,7 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: Stylist)
 
 
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16")
-def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, stylist: Stylist) -> None:
+def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, stylist: StylizeWorker) -> None:
     deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
     Image.fromarray(deep).save(tmp_path / "scan.tif")
     shallow = _picture(tmp_path / "a.png", 1)
@@ -478,7 +488,7 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
     plan = replace(order.plan, precision="bfloat16")
     pixels = []
     for each in (order, replace(order, execution=Execution(plan))):
-        worker = Stylist(each)
+        worker = StylizeWorker(each)
         assert set(_ask(worker, tmp_path / "scan.tif", shallow).values()) == {("done", "")}
         pixels.append([np.asarray(Image.open(tmp_path / "out" / name)) for name in ("scan.tif", "a.png")])
     assert np.array_equal(pixels[0][0], pixels[1][0])
@@ -487,7 +497,7 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
 
 @pytest.mark.parametrize(("stage", "reason"), [("decode", "crashed the decoder"), ("stylize", "memory")])
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(
-    tmp_path: Path, stylist: Stylist, stage: str, reason: str
+    tmp_path: Path, stylist: StylizeWorker, stage: str, reason: str
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
     for _ in range(2):
@@ -505,7 +515,7 @@ def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> No
 
     with open_job(tmp_path) as job:
         job.ledger.append(
-            [Row("a", "done", "a.png", stamp="1", bytes=3), Row("b", "done", "b.png", stamp="1", bytes=3)]
+            [LedgerRow("a", "done", "a.png", stamp="1", bytes=3), LedgerRow("b", "done", "b.png", stamp="1", bytes=3)]
         )
         (tmp_path / "a.png").write_bytes(b"abc")
         listing = pa.table({"input": ["a", "b", "c"], "stamp": ["1", "1", "1"]})

@@ -13,15 +13,15 @@ import pyarrow.compute as pc
 
 from atelier.models.card import ModelIdentity
 from atelier.models.controls import check
-from atelier.tasks.bulk.inputs import Selection, listing, spread
-from atelier.tasks.bulk.job import Job
+from atelier.tasks.bulk.inputs import Selection, evenly_spaced, list_inputs
+from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASKS, Order
-from atelier.tasks.bulk.pool import executed, on_a_worker, workers_for
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.pool import execution_for, run_on_worker, worker_count
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import wished
-from atelier.tasks.inference.execution_plan import Plan
+from atelier.tasks.inference.controls import controls_from_config
+from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.storage.open_destination import open_destination
@@ -45,7 +45,7 @@ class DryRun:
     minutes: float  # without what it takes to start
     gigabytes: float  # of the outputs
     free_gigabytes: float | None  # at the destination, None where nobody can tell
-    plan: Plan | None  # how the model would be run; None where there is nothing to do
+    plan: ExecutionPlan | None  # how the model would be run; None where there is nothing to do
 
     @property
     def story(self) -> str:
@@ -83,10 +83,10 @@ def dry_run(
         FileNotFoundError: a source does not exist.
         ValueError, RuntimeError: as `stylize`.
     """
-    controls = wished(config, base)
+    controls = controls_from_config(config, base)
     check(identity.method, controls)
-    inputs = listing(list(sources), base, selection)
-    job = Job(open_destination(destination))
+    inputs = list_inputs(list(sources), base, selection)
+    job = JobFolder(open_destination(destination))
     since = job.manifest().get("since", 1)
     waiting = inputs.filter(pc.equal(job.standing(inputs, since).rows["state"], "pending"))
     unreadable = pc.not_equal(waiting["problem"], "")
@@ -103,11 +103,11 @@ def dry_run(
     if not todo.num_rows:
         return found
     with connected_keeping_sigterm(connect):
-        execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
-        order = Order("", model.absolute(), identity, config, controls, execution, 1)
+        execution = execution_for(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
+        order = JobSpec("", model.absolute(), identity, config, controls, execution, 1)
         sampled = _sample(todo)
-        seconds, states, sizes = on_a_worker(_try, sampled, order, gpu=execution.plan.device == "cuda")
-        workers = workers_for(execution.plan)
+        seconds, states, sizes = run_on_worker(_try, sampled, order, gpu=execution.plan.device == "cuda")
+        workers = worker_count(execution.plan)
     rate = len(states) / seconds * workers
     return replace(
         found,
@@ -123,15 +123,15 @@ def dry_run(
 
 def _sample(todo: pa.Table) -> pa.Table:
     """Tasks (schema `TASKS`) from all parts of the job."""
-    chosen = spread(todo, WARM_UP + SAMPLE)
+    chosen = evenly_spaced(todo, WARM_UP + SAMPLE)
     outputs = pa.array([f"{index}" for index in range(chosen.num_rows)])
-    return chosen.append_column("output", outputs).select(TASKS.names)
+    return chosen.append_column("output", outputs).select(TASK_SCHEMA.names)
 
 
-def _try(tasks: pa.Table, order: Order) -> tuple[float, list[str], list[int]]:
+def _try(tasks: pa.Table, order: JobSpec) -> tuple[float, list[str], list[int]]:
     """Do the tasks for real, into a folder that goes away: seconds, states, and bytes of each output."""
     with tempfile.TemporaryDirectory() as folder:
-        stylist = Stylist(replace(order, destination=folder))
+        stylist = StylizeWorker(replace(order, destination=folder))
         (Path(folder) / RESERVED).mkdir()
         timed = tasks.slice(min(WARM_UP, tasks.num_rows - 1))
         stylist(tasks.slice(0, tasks.num_rows - timed.num_rows or 1))

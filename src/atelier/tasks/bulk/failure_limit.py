@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from atelier.tasks.storage.destination import Destination
 
 
-def allowed(text: str, total: int) -> int:
+def allowed_failures(text: str, total: int) -> int:
     """How many of `total` inputs may be in quarantine.
 
     Args:
@@ -31,14 +31,14 @@ def allowed(text: str, total: int) -> int:
     return math.floor(limit + 1e-9)  # 7 % of 100 is 7.000000000000001
 
 
-def check(counts: Mapping[str, int], limit: str, destination: Destination) -> None:
+def enforce(counts: Mapping[str, int], limit: str, destination: Destination) -> None:
     """Fail a job of which too much has failed.
 
     Raises:
         RuntimeError: says how much, how much may, and what to do.
     """
     total, failed = sum(counts.values()), counts["quarantined"]
-    if failed > allowed(limit, total):
+    if failed > allowed_failures(limit, total):
         raise RuntimeError(
             f"{failed} of {total} inputs are in quarantine, and {limit} at most may be: see "
             f"{destination}/_atelier/quarantine.csv, mend them and use --retry-quarantined, or raise --max-quarantine"

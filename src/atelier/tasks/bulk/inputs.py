@@ -11,7 +11,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.tasks.bulk.messages import ENTRY
+from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.storage.archive import ARCHIVE_SUFFIXES
 from atelier.tasks.storage.entry import Entry
@@ -19,7 +19,7 @@ from atelier.tasks.storage.list_file import LIST_SUFFIXES
 from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_files
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
-LISTING = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY})
+INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY_FIELDS})
 BATCH_ROWS = 10_000
 
 
@@ -46,11 +46,11 @@ class Selection:
         return (entry for entry in entries if wanted.match(entry.name) and not unwanted.match(entry.name))
 
 
-ALL = Selection()
+ALL_INPUTS = Selection()
 
 
-def listing(sources: Sequence[str], base: Path, selection: Selection = ALL) -> pa.Table:
-    """Every file of the sources (schema `LISTING`), pictures or not.
+def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_INPUTS) -> pa.Table:
+    """Every file of the sources (schema `INPUT_SCHEMA`), pictures or not.
 
     Of several sources the inputs lie below the name of their own source, so that they cannot meet.
 
@@ -84,10 +84,10 @@ def listing(sources: Sequence[str], base: Path, selection: Selection = ALL) -> p
         raise ValueError(
             f"source {', '.join(sources)} holds no pictures{of_all}: put pictures there or name another source"
         )
-    return _unique(pa.Table.from_batches(batches, LISTING))
+    return _unique(pa.Table.from_batches(batches, INPUT_SCHEMA))
 
 
-def spread(table: pa.Table, most: int) -> pa.Table:
+def evenly_spaced(table: pa.Table, most: int) -> pa.Table:
     """So many rows at most, from all parts of the table."""
     count = min(table.num_rows, most)
     return table.take([index * table.num_rows // count for index in range(count)])
@@ -120,13 +120,13 @@ def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[E
 
 
 def _batch(part: list[Entry], others: list[bool]) -> pa.RecordBatch:
-    columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY.items()}
+    columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY_FIELDS.items()}
     columns["input"] = columns["name"]  # one memory for both; and for a zip's members mostly
     if columns["member"].equals(columns["name"]):
         columns["member"] = columns["name"]
     columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
     columns["other"] = pa.array(others, pa.bool_())
-    return pa.record_batch([columns[name] for name in LISTING.names], LISTING)
+    return pa.record_batch([columns[name] for name in INPUT_SCHEMA.names], INPUT_SCHEMA)
 
 
 def _unique(table: pa.Table) -> pa.Table:

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atelier.tasks.bulk.crash_marks import Marks
+from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.ledger import STATES, Ledger
-from atelier.tasks.inference.execution_plan import Plan
+from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
 from atelier.tasks.storage.destination import Destination
@@ -31,7 +31,7 @@ from atelier.tasks.storage.open_destination import open_destination
 FORMAT = 2
 RUNNING = "running"  # is there while a run is, and after one that was killed
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
-STANDING = (
+STATE_COLUMNS = (
     "input",
     "output",
     "state",
@@ -45,7 +45,7 @@ STANDING = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobState:
     """How far a job is: one row an input of the source as it is now, in the order of the listing."""
 
     rows: pa.Table  # input and stamp of the listing, and what is read of the ledger
@@ -61,7 +61,7 @@ class Standing:
         return set(self.rows.filter(pc.equal(self.rows["state"], state))["input"].to_pylist())
 
 
-class Job:
+class JobFolder:
     """The books of one destination, whose lock is held."""
 
     def __init__(self, destination: Destination, held: Callable[[], bool] = lambda: True) -> None:
@@ -70,7 +70,7 @@ class Job:
         self.books = destination / RESERVED
         self.held = held
         self.ledger = Ledger(self.books / "ledger")
-        self.marks = Marks(self.books / "inflight")
+        self.marks = CrashMarkers(self.books / "inflight")
 
     def manifest(self) -> dict[str, Any]:
         """What this job is, {} when there is none yet.
@@ -85,7 +85,7 @@ class Job:
         except ValueError as error:
             raise ValueError(f"{self.books}/job.json is damaged ({error}): use another destination") from error
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> ExecutionPlan | None:
         """The execution plan that this job began with, None where it is yet to be chosen.
 
         Raises:
@@ -93,7 +93,7 @@ class Job:
         """
         chosen = self.manifest().get("plan")
         try:
-            return Plan(**chosen) if chosen else None
+            return ExecutionPlan(**chosen) if chosen else None
         except TypeError as error:
             raise RuntimeError(
                 f"the job in {self.destination} began with the execution plan {chosen}, which this version does not "
@@ -163,7 +163,7 @@ class Job:
         self.destination.remove(_values(table["output"]))
         return NAMES.empty_table()
 
-    def standing(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> Standing:
+    def standing(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> JobState:
         """Match what the source holds with the ledger; an output that is gone or was cut makes its input pending.
 
         Args:
@@ -171,7 +171,7 @@ class Job:
             since: the attempt from which on rows of the ledger count.
             retry: whether what is in quarantine is pending again.
         """
-        ledger = self.ledger.read(STANDING)
+        ledger = self.ledger.read(STATE_COLUMNS)
         found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null where there is none
         rows = listing.select(["input", "stamp"])
         for name in ("output", "state", "stage", "reason", "bytes", "seconds", "attempt"):
@@ -186,9 +186,9 @@ class Job:
         lost = done & (sizes != rows["bytes"].fill_null(-1).to_numpy())
         state = pc.if_else(pa.array(lost), "pending", state)
         column = rows.schema.get_field_index("state")
-        return Standing(rows.set_column(column, "state", state))
+        return JobState(rows.set_column(column, "state", state))
 
-    def begin(self, standing: Standing) -> None:
+    def begin(self, standing: JobState) -> None:
         """Remove what a killed run left, and outputs of inputs that have changed since."""
         if self.books.sizes([RUNNING]) != [-1]:
             self.destination.remove_leftovers()
@@ -207,7 +207,7 @@ class Job:
         self.ledger.compact()
         self.books.remove([RUNNING])
 
-    def write_summary(self, summary: dict[str, Any], standing: Standing, page: bytes) -> None:
+    def write_summary(self, summary: dict[str, Any], standing: JobState, page: bytes) -> None:
         """Write the counts, the quarantine list and the report for people."""
         failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
         columns = ("path", "stage", "reason")
@@ -228,7 +228,7 @@ class Job:
 
 
 @contextmanager
-def open_job(where: str | Path | Destination) -> Iterator[Job]:
+def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
     """Open the books of a destination, which is made when it does not exist, and hold its lock.
 
     Raises:
@@ -252,7 +252,7 @@ def open_job(where: str | Path | Destination) -> Iterator[Job]:
             ) from error
         except OSError as error:
             raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
-        yield Job(destination, held)
+        yield JobFolder(destination, held)
 
 
 def _values(column: pa.ChunkedArray) -> Iterator[Any]:

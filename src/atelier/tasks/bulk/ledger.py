@@ -21,7 +21,7 @@ STATES = ("done", "skipped", "quarantined", "pending")
 STAGES = ("read", "decode", "stylize", "encode", "write")
 FULL_BYTES = 16 * 2**20  # of a part: some 200,000 rows
 PARALLEL = 8  # parts that are read at once
-ROWS = pa.schema(
+LEDGER_SCHEMA = pa.schema(
     [
         ("input", pa.string()),  # name in the source
         ("output", pa.string()),  # path below the destination, "" where there is none
@@ -39,7 +39,7 @@ ROWS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """How one input ended."""
 
     input: str
@@ -62,19 +62,19 @@ class Ledger:
         """Keep books in a folder, which is made when it is first written."""
         self.folder = open_destination(folder)
 
-    def append(self, rows: Iterable[Row]) -> None:
+    def append(self, rows: Iterable[LedgerRow]) -> None:
         """Add one part: durable when this returns, complete or not at all before."""
-        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=ROWS)
+        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=LEDGER_SCHEMA)
         if table.num_rows:
             self._write(table)
 
-    def read(self, columns: Sequence[str] = tuple(ROWS.names)) -> pa.Table:
-        """One row an input (of the schema `ROWS` these columns, and those that tell which row counts).
+    def read(self, columns: Sequence[str] = tuple(LEDGER_SCHEMA.names)) -> pa.Table:
+        """One row an input (of the schema `LEDGER_SCHEMA` these columns, and those that tell which row counts).
 
         Raises:
             ValueError: a part is damaged.
         """
-        needed = [name for name in ROWS.names if name in (*columns, "input", "state", "attempt")]
+        needed = [name for name in LEDGER_SCHEMA.names if name in (*columns, "input", "state", "attempt")]
         return _latest(self._read(self._parts(), needed))
 
     @property
@@ -87,7 +87,7 @@ class Ledger:
         names = self._parts()
         parts = [n for n, size in zip(names, self.folder.sizes(names), strict=True) if size < FULL_BYTES]
         if len(parts) > 1:
-            self._write(_latest(self._read(parts, ROWS.names)).sort_by("input"))
+            self._write(_latest(self._read(parts, LEDGER_SCHEMA.names)).sort_by("input"))
             self.folder.remove(parts)
 
     def _parts(self) -> list[str]:
@@ -95,7 +95,7 @@ class Ledger:
 
     def _read(self, parts: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """All rows of parts, in the order of the parts."""
-        schema = pa.schema([ROWS.field(name) for name in columns])
+        schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])
 
         def read(part: str) -> pa.Table:
             try:

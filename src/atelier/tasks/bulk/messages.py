@@ -9,25 +9,31 @@ import pyarrow as pa
 
 from atelier.models.card import ModelIdentity
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.ledger import Row
+from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.provenance import Provenance, code_revision
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
-from atelier.tasks.inference.config import StylizeConfig, stamped
-from atelier.tasks.inference.execution_plan import Execution, Plan
+from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.storage.entry import Entry
 
 Image = Pixels | SixteenBit
 
-ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
-ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
-TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY})
-RESULTS = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
+ENTRY_FIELDS = {
+    "name": pa.string(),
+    "source": pa.string(),
+    "size": pa.int64(),
+    "etag": pa.string(),
+    "kind": pa.string(),
+}
+ENTRY_FIELDS |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
+TASK_SCHEMA = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS})
+RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """All that a worker is told; picklable."""
 
     destination: str | Path  # a folder or a URL
@@ -40,24 +46,24 @@ class Order:
     revision: str = field(default_factory=code_revision)  # of the code of whoever gives the order
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ExecutionPlan:
         """How the model is run."""
         return self.execution.plan
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """What all outputs depend on, as they say it."""
-        return stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
+        return provenance_parameters(self.controls, self.config) | {"plan": asdict(self.plan)}
 
     def lineage(self, input_sha256: str) -> Provenance:
         """What the output of this input says of itself."""
         return Provenance(self.identity, self.parameters, input_sha256, revision=self.revision)
 
-    def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> Row:
+    def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
         """How an input ends that failed at a stage."""
-        return Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
+        return LedgerRow(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
 
-    def crashed(self, task: "Task", stage: str) -> Row:
+    def crashed(self, task: "Task", stage: str) -> LedgerRow:
         """How an input ends that was in hand at two deaths of workers."""
         reason = "crashed its worker twice; it may need more memory than there is"
         return self.quarantined(task, stage, "crashed the decoder" if stage == "decode" else reason)
@@ -74,11 +80,11 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedInput:
     """A decoded input."""
 
     task: Task
-    photograph: DecodedImage
+    image: DecodedImage
     sha256: str
     seconds: float  # that it has taken so far
 
@@ -90,14 +96,14 @@ class Picture:
     @property
     def frames(self) -> list[Image]:
         """What there is to paint."""
-        return [frame.pixels for frame in self.photograph.frames]
+        return [frame.pixels for frame in self.image.frames]
 
 
 @dataclass(frozen=True)
-class Painted:
+class StylizedInput:
     """A picture and what became of each of its frames."""
 
-    picture: Picture
+    picture: DecodedInput
     frames: list[Image]
 
     @property
@@ -106,23 +112,25 @@ class Painted:
         return self.picture.input
 
 
-class Stopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
+class JobStopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
     """The destination takes no more; the text is for a person."""
 
 
-def stopped(destination: object, error: OSError) -> str:
+def write_error_text(destination: object, error: OSError) -> str:
     """What to tell when a destination takes no more."""
     return f"{destination} cannot be written ({error.strerror or error}): mend that and run the same command again"
 
 
-def tasks_of(table: pa.Table) -> list[Task]:
-    """The tasks of a table of schema `TASKS`."""
+def read_tasks(table: pa.Table) -> list[Task]:
+    """The tasks of a table of schema `TASK_SCHEMA`."""
     return [_task(values) for values in table.to_pylist()]
 
 
-def results_of(rows: list[Row]) -> pa.Table:
-    """A table of schema `RESULTS`."""
-    return pa.Table.from_pylist([{key: getattr(row, key) for key in RESULTS.names} for row in rows], RESULTS)
+def result_table(rows: list[LedgerRow]) -> pa.Table:
+    """A table of schema `RESULT_SCHEMA`."""
+    return pa.Table.from_pylist(
+        [{key: getattr(row, key) for key in RESULT_SCHEMA.names} for row in rows], RESULT_SCHEMA
+    )
 
 
 def _task(values: dict[str, Any]) -> Task:

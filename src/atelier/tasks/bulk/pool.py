@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.messages import Order
-from atelier.tasks.bulk.split_workers import PaintBlock, open_block, without_network, write_block
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import JobSpec
+from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_network, write_block
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, Plan
-from atelier.tasks.inference.paint_limits import limits
+from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan
+from atelier.tasks.inference.input_limits import limits_for
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -34,7 +34,9 @@ WORTH_MEASURING = 500  # pictures: with fewer, trying all backends takes longer 
 FILE_PIXELS = 8  # pixels that a byte of a file may stand for; what is packed tighter is rarely large
 
 
-def executed(model: Path, controls: Controls, config: ExecutionConfig, plan: Plan | None, pictures: int) -> Execution:
+def execution_for(
+    model: Path, controls: Controls, config: ExecutionConfig, plan: ExecutionPlan | None, pictures: int
+) -> Execution:
     """How a job runs its model, found out where it will run.
 
     Args:
@@ -55,11 +57,11 @@ def executed(model: Path, controls: Controls, config: ExecutionConfig, plan: Pla
     gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
     large = pictures >= WORTH_MEASURING
     if plan:
-        return on_a_worker(_resume, model, controls, plan, gpu=gpu, ends=large)
-    return on_a_worker(_choose, model, controls, config, gpu, large, gpu=gpu, ends=large)
+        return run_on_worker(_resume, model, controls, plan, gpu=gpu, ends=large)
+    return run_on_worker(_choose, model, controls, config, gpu, large, gpu=gpu, ends=large)
 
 
-def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: bool = False) -> R:
+def run_on_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: bool = False) -> R:
     """Call a function where stylists run; its own errors are raised here.
 
     Args:
@@ -79,7 +81,7 @@ def on_a_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: 
     return found
 
 
-def workers_for(plan: Plan) -> int:
+def worker_count(plan: ExecutionPlan) -> int:
     """How many stylists the cluster has room for: one for each GPU, or for each CPU."""
     import ray
 
@@ -90,32 +92,32 @@ def workers_for(plan: Plan) -> int:
 def _choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
     from atelier.tasks.inference import backends
 
-    return backends.choose(model, controls, config, gpu, measured)
+    return backends.choose_execution(model, controls, config, gpu, measured)
 
 
-def _resume(model: Path, controls: Controls, plan: Plan) -> Execution:
+def _resume(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
     from atelier.tasks.inference import backends
 
-    return backends.resume(model, controls, plan)
+    return backends.resume_execution(model, controls, plan)
 
 
-def compared(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
+def report_pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
     """Pairs for the report, see `job_report.pairs`; none where the worker that reads them dies."""
     from ray.exceptions import RayError
 
     from atelier.tasks.bulk import job_report
 
     try:
-        return on_a_worker(job_report.pairs, tasks, destination, limits)
+        return run_on_worker(job_report.pairs, tasks, destination, limits)
     except RayError:
         return []
 
 
-def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
+def run_tasks(todo: pa.Table, order: JobSpec) -> Generator[pa.Table]:
     """Run the tasks on a pool of workers and yield their answers as they come."""
     import ray.data
 
-    workers = workers_for(order.plan)
+    workers = worker_count(order.plan)
     blocks = list(_blocks(todo, workers))
     memory = _memory(FILE_PIXELS * pc.max(todo["size"]).as_py(), order)
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would announce on the console that there are no bars
@@ -123,7 +125,7 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     try:
         dataset = ray.data.from_arrow(blocks)
-        if stages_apart(order):
+        if splits_stages(order):
             dataset = _apart(dataset, order, min(workers, len(blocks)), memory)
         else:
             dataset = _together(dataset, order, min(workers, len(blocks)), memory)
@@ -132,7 +134,7 @@ def answers(todo: pa.Table, order: Order) -> Generator[pa.Table]:
         context.enable_progress_bars = shown
 
 
-def stages_apart(order: Order) -> bool:
+def splits_stages(order: JobSpec) -> bool:
     """Whether files are opened and written elsewhere than pictures are painted: where there are machines for either."""
     import ray
 
@@ -141,13 +143,13 @@ def stages_apart(order: Order) -> bool:
     return order.config.stages == "apart" or (order.config.stages == "auto" and order.plan.device == "cuda" and helpers)
 
 
-def _together(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Dataset":
+def _together(dataset: "Dataset", order: JobSpec, workers: int, memory: int) -> "Dataset":
     """A pool of stylists, each of which takes pictures through all stages."""
     import ray.data
 
     cpus, gpu = max(1, int(ray.cluster_resources().get("CPU", 1))), order.plan.device == "cuda"
     return dataset.map_batches(
-        Stylist,
+        StylizeWorker,
         fn_constructor_args=(order,),
         batch_size=BLOCK_ROWS if gpu else None,  # a block; Ray Data asks for a number where there are GPUs
         batch_format="pyarrow",
@@ -159,7 +161,7 @@ def _together(dataset: "Dataset", order: Order, workers: int, memory: int) -> "D
     )
 
 
-def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Dataset":
+def _apart(dataset: "Dataset", order: JobSpec, workers: int, memory: int) -> "Dataset":
     """A pool that paints, between tasks that open and tasks that write."""
     import ray.data
 
@@ -175,8 +177,8 @@ def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Data
             num_cpus=1 if gpu else 0.25,
         )
 
-    painted = in_tasks(dataset, open_block).map_batches(
-        PaintBlock,
+    painted = in_tasks(dataset, read_block).map_batches(
+        StylizeBlock,
         fn_constructor_args=(order,),
         batch_size=GPU_ROWS if gpu else None,
         batch_format="pyarrow",
@@ -189,17 +191,17 @@ def _apart(dataset: "Dataset", order: Order, workers: int, memory: int) -> "Data
     return in_tasks(painted, write_block)
 
 
-def _memory(pixels: int, order: Order) -> int:
+def _memory(pixels: int, order: JobSpec) -> int:
     """Of a worker that paints pictures of up to so many pixels: as many as have it run side by side, and always one."""
     import ray
 
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
-    return int(min(WORKER_BYTES + bytes_for(pixels, order), 0.9 * largest))
+    return int(min(WORKER_BYTES + image_memory(pixels, order), 0.9 * largest))
 
 
-def bytes_for(pixels: int, order: Order) -> int:
+def image_memory(pixels: int, order: JobSpec) -> int:
     """Memory that a picture of so many pixels takes while it is in work, if it is not too large."""
-    pixels, whole = min(pixels, limits(order.config, order.plan).max_pixels), order.plan.whole_pixels
+    pixels, whole = min(pixels, limits_for(order.config, order.plan).max_pixels), order.plan.whole_pixels
     return int(_width(order.model) * max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels))
 
 

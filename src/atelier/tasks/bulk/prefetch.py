@@ -46,7 +46,7 @@ def ahead(
         size: bytes that a result holds: while more than `AHEAD_BYTES` wait to be taken, no further item is begun.
     """
     begun: deque[Future[R]] = deque()
-    room = Room(AHEAD_BYTES)
+    room = ByteBudget(AHEAD_BYTES)
 
     def entered(turn: int, item: T) -> R:
         room.enter(turn)
@@ -71,7 +71,7 @@ def ahead(
         room.open()  # whoever stops taking leaves nobody waiting
 
 
-class Room:
+class ByteBudget:
     """Lets in by turns, while what is in is not too large.
 
     Args:

@@ -15,15 +15,15 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from atelier.tasks.bulk.ledger import Ledger, Row
-from atelier.tasks.bulk.messages import Image, Order, Painted, Picture, Stopped, Task, stopped
+from atelier.tasks.bulk.ledger import Ledger, LedgerRow
+from atelier.tasks.bulk.messages import DecodedInput, Image, JobSpec, JobStopped, StylizedInput, Task, write_error_text
 from atelier.tasks.images import reader, writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
-from atelier.tasks.inference.execution_plan import Plan
+from atelier.tasks.inference.execution_plan import ExecutionPlan
+from atelier.tasks.inference.input_limits import limits_for
 from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.inference.paint_limits import limits
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.open_source import read
@@ -37,18 +37,18 @@ MAX_HELD_BYTES = 10**8  # decoded pictures that wait for a full batch
 OWN_FAULTS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
 
 
-class Opener:
+class Reader:
     """Reads and decodes.
 
     Args:
         order: of the job.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: JobSpec) -> None:
         self.order = order
-        self.limits = limits(order.config, order.plan)
+        self.limits = limits_for(order.config, order.plan)
 
-    def __call__(self, task: Task) -> Picture | Row:
+    def __call__(self, task: Task) -> DecodedInput | LedgerRow:
         """The picture of a task, or how it ended."""
         begun = time.perf_counter()
         try:
@@ -60,12 +60,12 @@ class Opener:
         form = output_format(task.input, config.format)
         try:
             photograph = reader.read(data, self.limits, form, size=config.size, max_frames=config.max_frames)
-            return Picture(task, photograph, sha256, time.perf_counter() - begun)
+            return DecodedInput(task, photograph, sha256, time.perf_counter() - begun)
         except BadImage as error:
             return self.order.quarantined(task, "decode", str(error), sha256)
 
 
-class Painter:
+class Stylizer:
     """Loads the model and runs it.
 
     Args:
@@ -76,7 +76,7 @@ class Painter:
         OSError: the model cannot be read.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: JobSpec) -> None:
         import torch
 
         from atelier.models import artifact
@@ -84,12 +84,12 @@ class Painter:
 
         self.order = order
         torch.set_num_threads(order.plan.threads)
-        backends.refuse_other(order.plan)
+        backends.check_plan(order.plan)
         trained = artifact.load(order.model, order.plan.device)
-        self.paint = backends.painter(trained, order.controls, order.plan, order.execution.network)
-        self.paint_deep = backends.painter(trained, order.controls, order.plan.exact, b"")
+        self.paint = backends.build_painter(trained, order.controls, order.plan, order.execution.network)
+        self.paint_deep = backends.build_painter(trained, order.controls, order.plan.exact, b"")
 
-    def __call__(self, pictures: list[Picture]) -> list[Painted | Row]:
+    def __call__(self, pictures: list[DecodedInput]) -> list[StylizedInput | LedgerRow]:
         """What becomes of pictures that share a batch, or of one with several frames."""
         begun = time.perf_counter()
         try:
@@ -102,7 +102,7 @@ class Painter:
             return [self.order.quarantined(picture.task, "stylize", reason, picture.sha256)]
         frames, each = iter(painted), (time.perf_counter() - begun) / len(pictures)
         return [
-            Painted(replace(picture, seconds=picture.seconds + each), list(islice(frames, len(picture.frames))))
+            StylizedInput(replace(picture, seconds=picture.seconds + each), list(islice(frames, len(picture.frames))))
             for picture in pictures
         ]
 
@@ -133,12 +133,12 @@ class Writer:
         order: of the job.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: JobSpec) -> None:
         self.order, self.destination = order, open_destination(order.destination)
         self.ledger = Ledger(self.destination / RESERVED / "ledger")
         self.attempt = f"{order.attempt}-{uuid.uuid4().hex[:8]}"  # of this writer: two never share a temporary file
 
-    def __call__(self, painted: Painted) -> Row:
+    def __call__(self, painted: StylizedInput) -> LedgerRow:
         """Encode and commit one output.
 
         Raises:
@@ -150,9 +150,7 @@ class Writer:
         try:
             xmp = xmp_packet(order.lineage(picture.sha256))
             form, strip = output_format(task.input, order.config.format), order.config.metadata == "strip"
-            data = writer.write(
-                picture.photograph, painted.frames, form, quality=order.config.quality, xmp=xmp, strip=strip
-            )
+            data = writer.write(picture.image, painted.frames, form, quality=order.config.quality, xmp=xmp, strip=strip)
         except ValueError as error:
             return order.quarantined(task, "encode", str(error), picture.sha256)
         try:
@@ -160,24 +158,26 @@ class Writer:
         except OSError as error:
             if error.errno in OWN_FAULTS:
                 return order.quarantined(task, "write", f"cannot be written: {error.strerror}", picture.sha256)
-            raise Stopped(stopped(order.destination, error)) from error
-        done = Row(
+            raise JobStopped(write_error_text(order.destination, error)) from error
+        done = LedgerRow(
             task.input, "done", task.output, stamp=task.stamp, input_sha256=picture.sha256, attempt=order.attempt
         )
         seconds = picture.seconds + time.perf_counter() - begun
         return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), seconds=seconds)
 
-    def record(self, rows: list[Row]) -> None:
+    def record(self, rows: list[LedgerRow]) -> None:
         """Make what was written last, and then say so in the ledger."""
         self.destination.sync(row.output for row in rows if row.output)
         self.ledger.append(rows)
 
 
-def batches(opened: Iterable[Picture | Row], plan: Plan) -> Iterator[list[Picture] | Row]:
+def batch_images(
+    opened: Iterable[DecodedInput | LedgerRow], plan: ExecutionPlan
+) -> Iterator[list[DecodedInput] | LedgerRow]:
     """Pictures of a kind, as many as the plan paints together, one of several frames by itself; what failed passes."""
-    waiting: dict[Kind, list[Picture]] = defaultdict(list)
+    waiting: dict[Kind, list[DecodedInput]] = defaultdict(list)
     for each in opened:
-        if isinstance(each, Row):
+        if isinstance(each, LedgerRow):
             yield each
             continue
         if len(each.frames) > 1:  # it fills batches of its own
@@ -193,9 +193,9 @@ def batches(opened: Iterable[Picture | Row], plan: Plan) -> Iterator[list[Pictur
     yield from waiting.values()
 
 
-def pixel_bytes(end: Picture | Painted | Row) -> int:
+def pixel_bytes(end: DecodedInput | StylizedInput | LedgerRow) -> int:
     """Of what is held of a picture."""
-    return 0 if isinstance(end, Row) else sum(frame.nbytes for frame in end.frames)
+    return 0 if isinstance(end, LedgerRow) else sum(frame.nbytes for frame in end.frames)
 
 
 def _kind(image: Image) -> Kind:

@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 from atelier.models.card import ModelIdentity
 from atelier.models.controls import check
 from atelier.tasks.bulk import failure_limit, job_report
-from atelier.tasks.bulk.inputs import ALL, Selection, listing, spread
-from atelier.tasks.bulk.job import FORMAT, Job, Standing, open_job
-from atelier.tasks.bulk.ledger import Row
-from atelier.tasks.bulk.messages import TASKS, Order, stopped
-from atelier.tasks.bulk.pool import answers, compared, executed
+from atelier.tasks.bulk.inputs import ALL_INPUTS, Selection, evenly_spaced, list_inputs
+from atelier.tasks.bulk.job import FORMAT, JobFolder, JobState, open_job
+from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
+from atelier.tasks.bulk.pool import execution_for, report_pairs, run_tasks
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import wished
+from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.storage.destination import Destination
@@ -66,7 +66,7 @@ def stylize(
     *,
     connect: Callable[[], object],
     base: Path = Path(),
-    selection: Selection = ALL,
+    selection: Selection = ALL_INPUTS,
     retry_quarantined: bool = False,
     max_quarantine: str = "",
     replace: bool = False,
@@ -103,12 +103,12 @@ def stylize(
     """
     started = time.monotonic()
     sources = [sources] if isinstance(sources, str) else list(sources)
-    failure_limit.allowed(max_quarantine, 0)
+    failure_limit.allowed_failures(max_quarantine, 0)
     target = open_destination(destination)
     where = [_apart(source, base, target) for source in sources]
-    controls = wished(config, base)
+    controls = controls_from_config(config, base)
     check(identity.method, controls)
-    inputs = listing(sources, base, selection)
+    inputs = list_inputs(sources, base, selection)
     with open_job(target) as job:
         parameters = _parameters(config) | controls.said()
         manifest: dict[str, Any] = {"format": FORMAT, "source": where[0] if len(where) == 1 else where}
@@ -116,7 +116,7 @@ def stylize(
         with _writing(target):
             since = job.agree(manifest, _parameters(StylizeConfig()), replace=replace)
             before = job.standing(inputs, since, retry=retry_quarantined)
-        failure_limit.check(before.counts, max_quarantine, target)
+        failure_limit.enforce(before.counts, max_quarantine, target)
         if not before.counts["pending"] and job.summarized:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
         rate = 0.0
@@ -128,18 +128,18 @@ def stylize(
                 manifest |= {"since": since} | ({"plan": begun} if begun else {})
                 todo, counts = _prepare(job, inputs, before, config, manifest, attempt)
             inputs = inputs.select(["input", "stamp"])  # the rest is heavy, and lives on in the tasks
-            failure_limit.check(counts, max_quarantine, target)
+            failure_limit.enforce(counts, max_quarantine, target)
             report(_progress(before.counts))
             if todo.num_rows:
                 with connected_keeping_sigterm(connect):
-                    execution = executed(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
+                    execution = execution_for(model.absolute(), controls, config.execution, job.plan(), todo.num_rows)
                     with _writing(target):
                         job.write_manifest(manifest | {"plan": asdict(execution.plan)})
-                    order = Order(target.location, model.absolute(), identity, config, controls, execution, attempt)
-                    with contextlib.closing(answers(todo, order)) as stream:
+                    order = JobSpec(target.location, model.absolute(), identity, config, controls, execution, attempt)
+                    with contextlib.closing(run_tasks(todo, order)) as stream:
                         rate = _watch(_kept(stream, job, counts, max_quarantine), counts, report)
                     limits = ImageLimits(config.max_bytes, config.max_pixels)
-                    shown = compared(spread(todo, job_report.PAIRS).to_pylist(), target.location, limits)
+                    shown = report_pairs(evenly_spaced(todo, job_report.PAIRS).to_pylist(), target.location, limits)
             with _writing(target):
                 job.end(todo["output"])
         finally:
@@ -159,7 +159,7 @@ def _writing(destination: Destination) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RuntimeError(stopped(destination, error)) from error
+        raise RuntimeError(write_error_text(destination, error)) from error
 
 
 def _parameters(config: StylizeConfig) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _apart(source: str, base: Path, destination: Destination) -> str:
 
 
 def _prepare(
-    job: Job, inputs: pa.Table, before: Standing, config: StylizeConfig, manifest: dict[str, Any], attempt: int
+    job: JobFolder, inputs: pa.Table, before: JobState, config: StylizeConfig, manifest: dict[str, Any], attempt: int
 ) -> tuple[pa.Table, dict[str, int]]:
     """Write down what the job is, end the inputs that need no work, and return the tasks of the others and the counts.
 
@@ -214,7 +214,7 @@ def _prepare(
         counts["pending"] -= len(rows)
         for row in rows:
             counts[row.state] += 1
-    return todo.append_column("output", outputs).select(TASKS.names), counts
+    return todo.append_column("output", outputs).select(TASK_SCHEMA.names), counts
 
 
 def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
@@ -222,14 +222,16 @@ def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
     return table if pc.all(mask).as_py() else table.filter(mask)
 
 
-def _ended(input: str, stamp: str, problem: str, attempt: int) -> Row:
+def _ended(input: str, stamp: str, problem: str, attempt: int) -> LedgerRow:
     """How an input ends that needs no work."""
     if problem:
-        return Row(input, "quarantined", stage="read", reason=problem, stamp=stamp, attempt=attempt)
-    return Row(input, "skipped", reason="no picture by its name", stamp=stamp, attempt=attempt)
+        return LedgerRow(input, "quarantined", stage="read", reason=problem, stamp=stamp, attempt=attempt)
+    return LedgerRow(input, "skipped", reason="no picture by its name", stamp=stamp, attempt=attempt)
 
 
-def _kept(answers: Iterator[pa.Table], job: Job, counts: Mapping[str, int], max_quarantine: str) -> Iterator[pa.Table]:
+def _kept(
+    answers: Iterator[pa.Table], job: JobFolder, counts: Mapping[str, int], max_quarantine: str
+) -> Iterator[pa.Table]:
     """Pass the answers on and keep the books meanwhile; `counts` are those of whoever takes the answers.
 
     Raises:
@@ -237,7 +239,7 @@ def _kept(answers: Iterator[pa.Table], job: Job, counts: Mapping[str, int], max_
     """
     for number, answer in enumerate(answers, 1):
         yield answer
-        failure_limit.check(counts, max_quarantine, job.destination)
+        failure_limit.enforce(counts, max_quarantine, job.destination)
         if not job.held():
             raise RuntimeError(f"another process has taken over the job in {job.destination}: leave it to that one")
         if number % COMPACT_BLOCKS == 0:
@@ -271,7 +273,7 @@ def _progress(counts: dict[str, int]) -> Progress:
     return Progress("stylize", total - counts["pending"], total, "images", note)
 
 
-def _summary(before: Standing, after: Standing, identity: ModelIdentity, seconds: float, rate: float) -> StylizeSummary:
+def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds: float, rate: float) -> StylizeSummary:
     counts = after.counts
     return StylizeSummary(
         total=after.rows.num_rows,

@@ -77,11 +77,11 @@ def restyle(
     target = (folder / model.version).location
     summary = stylize([subscription.source], target, model.path, config, identity, report, connect=connect, base=base)
     if not summary.pending:
-        switch(folder.location, model.version)
+        set_current(folder.location, model.version)
     return summary
 
 
-def switch(destination: str, version: str) -> None:
+def set_current(destination: str, version: str) -> None:
     """Make `current` lead to a version, in one step: a link in a folder, at a URL an object that holds the name.
 
     Raises:

@@ -15,6 +15,7 @@ from atelier.models.card import ModelCard
 from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
+from atelier.tasks.evaluation.metrics import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
 from atelier.tasks.evaluation.protocol import (
     CLASSIFIER,
@@ -141,8 +142,8 @@ def measure(
     }
     few = min(counts["content_groups"], counts["style_groups"]) < MANY_GROUPS
     if facts.content_domain == facts.style_domain:
-        for name in measured.keys() & {"kid", "frechet", "style", "artfid"}:
-            # what is in the style already is no baseline
+        # what is in the style already is no baseline
+        for name in measured.keys() & {one.section for one in METRICS if one.compared_with == "style"}:
             measured[name] = {k: v for k, v in measured[name].items() if k != "photos" and not k.startswith("ratio")}
     kind = {"kind": facts.kind} if facts.kind else {}
     return {**kind, "indicative": few, "size_px": size, "counts": counts, **rounded(measured)}, each

@@ -13,6 +13,7 @@ from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import group_weights, ratio_of, resampled
 from atelier.tasks.evaluation.gate import Difference
 from atelier.tasks.evaluation.measures import Features, Stylized, measure_real, measure_stylized, show, summarize
+from atelier.tasks.evaluation.metrics import KID, SSIM, STYLE
 from atelier.tasks.evaluation.protocol import SHOWN_PX, EvaluateConfig, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels
 
@@ -98,7 +99,7 @@ def contrast(
             for work in (candidate, prod)
         )
         differences = {key: _difference(ours[key], theirs[key]) for key in ours}
-        differences["ssim.mean"] = _difference(*(weights @ values / weights.sum(1) for values in similarity))
+        differences[SSIM.key] = _difference(*(weights @ values / weights.sum(1) for values in similarity))
     style = [np.concatenate(layer).mean(0) for layer in zip(*(part.grams for part in paintings), strict=True)]
     results = [
         (
@@ -123,8 +124,8 @@ def _ratios(
     deep = np.concatenate([part.deep for part in features]).astype(np.float64)  # (2n + m, D)
     grams = [np.concatenate(layer) for layer in zip(*(part.grams for part in features), strict=True)]
     kernels = {
-        "kid.ratio": polynomial_kernel(deep, deep),
-        "style.ratio": style_kernel(grams, slice(2 * len(photos), None)),
+        KID.ratio.key: polynomial_kernel(deep, deep),
+        STYLE.ratio.key: style_kernel(grams, slice(2 * len(photos), None)),
     }
     return {key: ratio_of(*resampled(kernel, photos, paintings, resamples, seed)) for key, kernel in kernels.items()}
 

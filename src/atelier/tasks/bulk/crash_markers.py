@@ -9,18 +9,18 @@ from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.open_destination import open_destination
 
 
-class Named(Protocol):
+class HasInput(Protocol):
     """What has an input's name."""
 
     @property
     def input(self) -> str: ...  # noqa: D102
 
 
-I = TypeVar("I", bound=Named)  # noqa: E741
+I = TypeVar("I", bound=HasInput)  # noqa: E741
 R = TypeVar("R")
 
 
-class Marks:
+class CrashMarkers:
     """Small files that say what the workers of a run have in hand, so that a crash leaves its suspects behind.
 
     A worker marks a block of inputs, and a block that is found marked went down with a worker: each of its inputs is
