@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atelier.flows.config.params import render
+from atelier.flows.config.render import render
 from atelier.flows.control_plane.plane import use
 from atelier.models import artifact
 from atelier.models import encoders as networks

@@ -35,7 +35,7 @@ from atelier.tasks.evaluation.protocol import (
     choose_encoder,
 )
 from atelier.tasks.images.codec import center_square, decode, encode
-from atelier.tasks.reports.metrics_table import table
+from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.progress import Progress
 
@@ -428,11 +428,11 @@ class TestAttributes:
 
     def test_in_the_report(self, edited: tuple[Evaluation, Path, list[Progress]]) -> None:
         metrics = edited[0].metrics
-        html = table(metrics, {}, {}, None)
+        html = metrics_table(metrics, {}, {}, None)
         for text in ("shown after", '<th scope="row">-warm</th>', "By what the pictures had before"):
             assert text in html
         assert "Two different pictures" not in html, "there is no AlexNet"
-        assert "shown after" not in table({**metrics, "attributes": {}}, {}, {}, None)
+        assert "shown after" not in metrics_table({**metrics, "attributes": {}}, {}, {}, None)
 
 
 class TestMeasuringEncoder:
