@@ -116,7 +116,7 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         seen.append((time.perf_counter(), progress.done))
 
     with tempfile.TemporaryDirectory() as folder:
-        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus)
         try:
             ray_head.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"
@@ -185,7 +185,7 @@ def photographs(folder: Path | None) -> Iterator[Image.Image]:
         for path in sorted(folder.rglob("*.jpg")) + sorted(folder.rglob("*.png")):
             yield Image.open(path)
         return
-    from atelier.tasks.storage.source import list_entries, read
+    from atelier.tasks.storage.open_source import list_entries, read
 
     for entry in list_entries("sample://photos", Path()):
         yield Image.open(io.BytesIO(read(entry)))

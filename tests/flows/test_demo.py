@@ -11,14 +11,16 @@ import pytest
 
 from tests.flows.small import SHRUNK, set_params
 
+EVERY_KEY = Path(__file__).parent / "config" / "before.yaml"
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace after its first `atelier retrain`."""
+    """A workspace after its first `atelier retrain`, with a params.yaml of every key, as older versions wrote it."""
     root = tmp_path_factory.mktemp("demo") / "demo"
     assert atelier("init", root, "--from", "demo").returncode == 0
+    (root / "params.yaml").write_text(EVERY_KEY.read_text())
     set_params(root, **SHRUNK, size_px=64, workers=0, drift_sample=32)
     done = atelier("retrain", "--workspace", root)
     assert done.returncode == 0, done.stderr + done.stdout

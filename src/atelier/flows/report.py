@@ -8,7 +8,7 @@ from typing import Any
 from atelier.flows.config.params import Params
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.registry.tags import MODEL, Version, list_versions
-from atelier.tasks.reports.workspace_report import Release, write_report
+from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
 
@@ -31,7 +31,7 @@ def write(workspace: Workspace) -> Path:
     named = night.previous if night is not None and night.version else None
     previous = next((one for one in others if one.version == named), others[0] if others else None)
     metrics = night.prod_metrics if night is not None and night.prod_metrics else previous.metrics if previous else {}
-    release = Release(
+    registry = RegistryInfo(
         version=newest.version if newest else None,
         previous=previous.version if previous else None,
         stage=newest.stage if newest else None,
@@ -42,7 +42,7 @@ def write(workspace: Workspace) -> Path:
         history=tuple(known),
         versions={name: version(name) for name in PACKAGES},
     )
-    return write_report(shown.root, workspace.report, release, night, run_record.folder(workspace))
+    return write_report(shown.root, workspace.report, registry, night, run_record.folder(workspace))
 
 
 def summarize(workspace: Workspace) -> str:

@@ -13,7 +13,8 @@ from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from atelier.flows.config.notify import NotifyConfig
-from atelier.flows.config.params import Params, render
+from atelier.flows.config.params import Params
+from atelier.flows.config.render import render
 from atelier.flows.runs.notification import Event, tell
 from tests.flows.receiver import Service
 

@@ -65,7 +65,7 @@ def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
     assert git(workspace.root, "tag") == listed
     (entry,) = tags.list_versions(workspace)
     assert (entry.stage, entry.dataset, entry.passed) == ("prod", "d1", True)
-    assert entry.headline == "KID ratio 0.5, style ratio 0.4, SSIM 0.6"
+    assert entry.headline == "KID ratio 0.5, Style distance ratio 0.4, SSIM 0.6"
     assert git(workspace.root, "status", "--porcelain") == ""
 
 

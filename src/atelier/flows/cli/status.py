@@ -135,8 +135,8 @@ class Status:
         return "\n".join(lines)
 
 
-def look(start: Path | None) -> Status:
-    """Look at everything; a few seconds at the most.
+def collect(start: Path | None) -> Status:
+    """Ask for everything, within a few seconds.
 
     Args:
         start: where to look for a workspace; the current folder when None.

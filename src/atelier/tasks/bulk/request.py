@@ -22,8 +22,8 @@ class Rerun:
 class StylizeRequest:
     """A bulk job: which pictures are stylized, by which model, and where the outputs go."""
 
-    # folders, archives, lists or samples, each as `source.list_files` reads it; the outputs of one of several sources
-    # lie below the name of the source
+    # folders, archives, lists or samples, as `open_source.list_files` reads them; with several, outputs lie below the
+    # name of their source
     sources: tuple[str, ...]
     destination: str | Path  # a new or empty folder or URL, or one that holds this job
     model: Path  # the model folder, readable on every node

@@ -35,7 +35,7 @@ from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import locate
+from atelier.tasks.storage.open_source import locate
 
 MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 ROWS = 10_000  # ledger rows written together for inputs that need no work

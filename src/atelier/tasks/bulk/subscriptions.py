@@ -4,14 +4,13 @@
 switched in one step when the whole archive is restyled. Pictures that arrive later are added to the current version.
 """
 
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
 from atelier.models.card import identify
+from atelier.models.files import replacing
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
@@ -98,8 +97,5 @@ def set_current(destination: str, version: str) -> None:
         return
     if link.exists() and not link.is_symlink():
         raise FileExistsError(f"{link} is not a link of atelier: move it away")
-    temporary = folder / f".{CURRENT}-{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    temporary.symlink_to(version)
-    temporary.replace(link)
+    with replacing(link) as temporary:
+        temporary.symlink_to(version)

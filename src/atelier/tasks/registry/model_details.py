@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from atelier.models.card import MODEL_CARD, ModelCard
-from atelier.tasks.evaluation.metrics import flat
+from atelier.tasks.evaluation.metrics import GATED, flat
 from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
 from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-_MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
+_FIRST = tuple(f"{one.section}." for one in GATED)
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def model_facts(kept: DvcObjects, version: Version) -> dict[str, Any]:
 
 
 def numeric_metrics(version: Version) -> dict[str, float]:
-    """The metrics that are numbers, by their dotted names, those first that the gate looks at."""
+    """The metrics that are numbers, by their dotted names, those of the gate first."""
     found = {
         name: float(value)
         for name, value in flat(version.metrics).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith(_MEASURED_FIRST), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith(_FIRST), item[0])))

@@ -10,9 +10,10 @@ can not be lost or changed apart from its version and travels with `git push --t
 import json
 import re
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import Metrics, value
+from atelier.tasks.evaluation.metrics import HEADLINE, Metrics, value
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
@@ -48,12 +49,8 @@ class Version:
     @property
     def headline(self) -> str:
         """The most important numbers in one line."""
-        parts = [
-            f"{name} {value(self.metrics, key):.3g}"
-            for name, key in _HEADLINE
-            if value(self.metrics, key) == value(self.metrics, key)
-        ]
-        return ", ".join(parts) or "no metrics"
+        found = [(one.label, value(self.metrics, one.key)) for one in HEADLINE]
+        return ", ".join(f"{label} {number:.3g}" for label, number in found if not isnan(number)) or "no metrics"
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,6 @@ class StageAssignment:
     version: str
     when: str  # ISO 8601
     reason: str
-
-
-_HEADLINE = (("KID ratio", "kid.ratio"), ("style ratio", "style.ratio"), ("SSIM", "ssim.mean"))
 
 
 def style_model_name(style: str) -> str:
