@@ -49,7 +49,14 @@ def init(
 
 @commands.command(epilog="Example: atelier ingest --scan")
 def ingest(
-    scan: Annotated[bool, typer.Option("--scan", help="Only write sources.lock, the list of source files.")] = False,
+    scan: Annotated[
+        bool,
+        typer.Option(
+            "--scan",
+            help="Only write what DVC's stages depend on: sources.lock, the list of source files, and start.lock, the "
+            "version that training starts from, if it is missing.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,9 +64,14 @@ def ingest(
     if scan:
         from atelier.flows.config.params import Params
         from atelier.tasks.dataset.ingest import scan as scan_sources
+        from atelier.tasks.registry.warm_start import pin_start
 
         found = Workspace.find(workspace)
-        result(scan_sources(Params(found.params).ingest, found.root, found.sources_lock), as_json)
+        params = Params(found.params)
+        summary = scan_sources(params.ingest, found.root, found.sources_lock)
+        if not found.start_lock.exists():
+            pin_start(found, params.train.start_from)
+        result(summary, as_json)
     else:
         _stage("ingest", workspace, as_json)
 
