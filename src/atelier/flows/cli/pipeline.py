@@ -151,9 +151,9 @@ def retrain(
     Params(found.params).check()
     with use(say):
         if cron:
-            from atelier.flows.schedule import serve_nights
+            from atelier.flows.schedule import serve_schedule
 
-            serve_nights(found.root, cron, timezone, trust, say)
+            serve_schedule(found.root, cron, timezone, trust, say)
         else:
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.workspace.run_record import RunRecord
@@ -206,7 +206,7 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
         from atelier.flows.cross_validate import cross_validate
 
         found = cross_validate.with_options(flow_run_name=f"folds {workspace.name}")(str(workspace.root), folds)
-        result(found, as_json, text=found.story)
+        result(found, as_json, text=found.summary)
 
 
 def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
@@ -220,7 +220,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         from atelier.flows.compare import run
 
         found = run(workspace, models)
-        result(found.content if as_json else found, as_json, text=found.story)
+        result(found.content if as_json else found, as_json, text=found.summary)
         if found.failed:
             raise typer.Exit(1)
 
@@ -236,4 +236,4 @@ def _each_style(where: Path | None, as_json: bool) -> None:
         from atelier.flows.train_per_style import run
 
         styles = run(workspace)
-        result(styles, as_json, text="\n".join(style.story for style in styles))
+        result(styles, as_json, text="\n".join(style.summary for style in styles))
