@@ -186,7 +186,7 @@ def photographs(folder: Path | None) -> Iterator[Image.Image]:
         for path in sorted(folder.rglob("*.jpg")) + sorted(folder.rglob("*.png")):
             yield Image.open(path)
         return
-    from atelier.tasks.storage.source import list_entries, read
+    from atelier.tasks.storage.open_source import list_entries, read
 
     for entry in list_entries("sample://photos", Path()):
         yield Image.open(io.BytesIO(read(entry)))

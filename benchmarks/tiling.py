@@ -29,7 +29,7 @@ ROUNDS = 3
 def photograph(megapixels: int, number: int) -> np.ndarray:
     """(H, W, 3), enlarged."""
     from atelier.tasks.images.codec import decode, resize
-    from atelier.tasks.storage.source import list_entries, read
+    from atelier.tasks.storage.open_source import list_entries, read
 
     height = round((megapixels * 1e6 / RATIO) ** 0.5)
     entries = list(list_entries("sample://photos", Path()))

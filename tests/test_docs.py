@@ -16,7 +16,7 @@ from atelier.flows.cli.app import app
 from atelier.models.encoders.calibrated import DEVIATION, MEAN
 from atelier.models.methods import METHODS
 from atelier.tasks.images.codec import BadImage, decode
-from atelier.tasks.storage.bounds import DEFAULTS
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS
 from tests.models import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +94,7 @@ def test_the_metric_of_the_example_is_its_formula(examples: dict[str, Any]) -> N
 def test_the_source_of_the_example_reads_pictures_only(examples: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "some.npz"
     np.savez(file, picture=np.full((8, 8, 3), 90, np.uint8), table=np.zeros((4, 4)))
-    source = examples["NpzSource"]("some.npz", file, DEFAULTS)
+    source = examples["NpzSource"]("some.npz", file, DEFAULT_LIMITS)
     picture, table = source.entries()
     assert (decode(source.read(picture)) == 90).all()
     with pytest.raises(BadImage, match="float64"):

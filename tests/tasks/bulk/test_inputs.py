@@ -7,7 +7,7 @@ import pytest
 
 from atelier.tasks.bulk.inputs import INPUT_SCHEMA, Selection, list_inputs
 from atelier.tasks.images.codec import encode
-from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((4, 4, 3), 90, np.uint8), "png")
 

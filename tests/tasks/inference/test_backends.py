@@ -21,7 +21,7 @@ from atelier.tasks.inference import backends
 from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
 from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
-from atelier.tasks.storage.source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
 
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 

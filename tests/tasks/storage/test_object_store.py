@@ -29,10 +29,10 @@ from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
-from atelier.tasks.storage.bounds import SourceLimits
 from atelier.tasks.storage.object_store import ObjectStore
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
+from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 DRIVER = """

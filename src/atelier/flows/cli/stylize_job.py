@@ -17,9 +17,10 @@ from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.registry.tags import parse_name
-from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
+from atelier.tasks.storage.archive import archive_class
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.source import NO_PICTURES, archive_kind, list_entries, locate
+from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_entries, locate
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
 C = TypeVar("C")
@@ -56,7 +57,7 @@ def plan(
     found = find_model(model, workspace)
     config = _validated(StylizeConfig, _merged(asdict(config), changes))
     chosen = _given(selected)
-    bounds = {name: chosen.pop(name) for name in asdict(DEFAULTS) if name in chosen}
+    bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
     found.check(controls_from_config(config, Path.cwd()))
@@ -72,7 +73,7 @@ def single_image(job: Job) -> SingleImageResult | None:
     if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
         return None
     path = locate(job.sources[0], job.base)
-    if not path.is_file() or archive_kind(path.name) or path.suffix.lower() in NO_PICTURES:
+    if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:
         return None
     return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
 

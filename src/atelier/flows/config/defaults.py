@@ -15,7 +15,7 @@ from atelier.tasks.dataset.ingest import IngestConfig
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.storage.source import list_entries, locate
+from atelier.tasks.storage.open_source import list_entries, locate
 from atelier.tasks.training.config import TrainConfig
 
 DEMO_STEPS = 700  # a little over three minutes on two cores

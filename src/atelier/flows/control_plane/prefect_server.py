@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from atelier.flows.control_plane.database import SQLITE, Database
+from atelier.models.files import replacing
 from atelier.tasks.runtime import cluster, processes
 from atelier.tasks.runtime.ports import Ports, reserve
 
@@ -153,14 +154,11 @@ def _keep_empty_database(database: Path) -> None:
     if _empty_database().exists():
         return
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = _empty_database().with_suffix(f".{os.getpid()}")
-    with contextlib.closing(sqlite3.connect(database)) as full, contextlib.closing(sqlite3.connect(temporary)) as empty:
-        runs = full.execute("SELECT count(*) FROM flow_run").fetchone()[0]
-        full.backup(empty)
-    if runs:
-        temporary.unlink()
-    else:
-        temporary.replace(_empty_database())
+    with contextlib.closing(sqlite3.connect(database)) as made:
+        if made.execute("SELECT count(*) FROM flow_run").fetchone()[0]:
+            return
+        with replacing(_empty_database()) as temporary, contextlib.closing(sqlite3.connect(temporary)) as empty:
+            made.backup(empty)
 
 
 def healthy(url: str) -> bool:

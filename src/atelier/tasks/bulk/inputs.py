@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.formats import split_suffix
-from atelier.tasks.storage.bounds import DEFAULTS, SourceLimits
+from atelier.tasks.storage.archive import ARCHIVE_SUFFIXES
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.list_file import LISTS
-from atelier.tasks.storage.source import ARCHIVES, NO_PICTURES, list_files
+from atelier.tasks.storage.list_file import LIST_SUFFIXES
+from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_files
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
 INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY_FIELDS})
 BATCH_ROWS = 10_000
@@ -35,7 +36,7 @@ class Selection:
     limit: int | None = field(
         default=None, metadata={"description": "pictures, the first of the sources; null means all", "ge": 1}
     )
-    bounds: SourceLimits = field(default=DEFAULTS, metadata={"description": "what sources may cost"})
+    bounds: SourceLimits = field(default=DEFAULT_LIMITS, metadata={"description": "what sources may cost"})
 
     def chosen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Those of a source's entries that the globs leave."""
@@ -54,7 +55,7 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
     Of several sources the inputs lie below the name of their own source, so that they cannot meet.
 
     Args:
-        sources: as `sources.list_files` reads them.
+        sources: as `open_source.list_files` reads them.
         base: what relative sources are relative to.
         selection: which files are inputs.
 
@@ -71,7 +72,7 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
     batches: list[pa.RecordBatch] = []
     pictures = 0
     while part := list(itertools.islice(entries, BATCH_ROWS)):
-        others = [split_suffix(entry.name)[1].lower() in NO_PICTURES for entry in part]
+        others = [split_suffix(entry.name)[1].lower() in NON_IMAGE_SUFFIXES for entry in part]
         if selection.limit is not None:
             part, others = _first(part, others, selection.limit - pictures)
         pictures += len(part) - sum(others)
@@ -101,7 +102,9 @@ def _folders(sources: Sequence[str]) -> list[str]:
     found: list[str] = []
     for source in sources:
         name = PurePosixPath(source.rstrip("/").rpartition("://")[2]).name or "source"
-        suffix = next((s for s in (*ARCHIVES, *LISTS) if name.lower().endswith(s) and len(name) > len(s)), "")
+        suffix = next(
+            (s for s in (*ARCHIVE_SUFFIXES, *LIST_SUFFIXES) if name.lower().endswith(s) and len(name) > len(s)), ""
+        )
         stem = name[: len(name) - len(suffix)].strip(".") or "source"
         numbered = (f"{stem}/" if k == 1 else f"{stem}~{k}/" for k in itertools.count(1))
         found.append(next(folder for folder in numbered if folder.casefold() not in map(str.casefold, found)))

@@ -11,8 +11,9 @@ from atelier.tasks.bulk.job import JobState
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.codec import BadImage, ImageLimits, decode
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
+from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import Entry, read
+from atelier.tasks.storage.open_source import read
 
 PAIRS = 12
 SHOWN_PX = 480  # width of a picture on the page

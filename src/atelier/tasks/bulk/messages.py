@@ -16,7 +16,7 @@ from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage.entry import Entry
 
 Image = Pixels | SixteenBit
 

@@ -26,7 +26,7 @@ from atelier.tasks.inference.input_limits import limits_for
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import read
+from atelier.tasks.storage.open_source import read
 
 Kind = tuple[int, int, str]  # what images of a batch share: height, width, type of their samples
 

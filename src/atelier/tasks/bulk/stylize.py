@@ -33,7 +33,7 @@ from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import locate
+from atelier.tasks.storage.open_source import locate
 
 ROOM_BYTES = 16 * 2**20  # free space below which a job does not start
 COMPACT_BLOCKS = 512  # after which the parts of the ledger are made one while the job runs
@@ -77,7 +77,7 @@ def stylize(
     loads nothing and changes nothing. Inputs that are new, newly selected or changed are stylized by the next run.
 
     Args:
-        sources: a folder, archive, list or sample, as `sources.list_files` reads it, or several, whose outputs lie
+        sources: a folder, archive, list or sample, as `open_source.list_files` reads it, or several, whose outputs lie
             below the name of their own source each.
         destination: a new or empty folder or URL, or one that holds this very job.
         model: the model folder, readable on every node.

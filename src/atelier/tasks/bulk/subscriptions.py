@@ -4,14 +4,13 @@
 the whole archive is restyled, in one step; pictures that arrive later are added to the version that is there.
 """
 
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
 from atelier.models.card import identify
+from atelier.models.files import replacing
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.registry.resolve import ResolvedModel
@@ -96,8 +95,5 @@ def set_current(destination: str, version: str) -> None:
         return
     if link.exists() and not link.is_symlink():
         raise FileExistsError(f"{link} is no link of ours: move it away")
-    temporary = folder / f".{CURRENT}-{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    temporary.symlink_to(version)
-    temporary.replace(link)
+    with replacing(link) as temporary:
+        temporary.symlink_to(version)

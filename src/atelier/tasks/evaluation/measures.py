@@ -4,7 +4,6 @@ Pictures of every kind go through the same steps: the middle square, resized to 
 whatever resizing is its own.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from atelier.models import artifact, encoders
 from atelier.models.card import WEIGHTS
 from atelier.models.encoders.calibrated import Calibrated
+from atelier.models.files import replacing
 from atelier.models.metrics.artfid import artfid
 from atelier.models.metrics.checkerboard import checkerboard
 from atelier.models.metrics.content import content_distances
@@ -89,10 +89,9 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
         return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
     features = _features(squares(files, size), encoder)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_suffix(f".{os.getpid()}.tmp")
     grams = {f"gram{i}": gram for i, gram in enumerate(features.grams)}
-    save_file({"deep": features.deep, "content": features.content, **grams}, temporary)
-    temporary.replace(cache)
+    with replacing(cache) as temporary:
+        save_file({"deep": features.deep, "content": features.content, **grams}, temporary)
     return features
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
+from atelier.models.files import replacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,17 +138,13 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     if network is None:
         raise ValueError(f"{trained.method.name} is not one network from picture to picture: it cannot be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
+    with replacing(out) as temporary:
         temporary.write_bytes(to_onnx(network))
         largest, mean = _differences(network, temporary)
         if not largest <= TOLERANCE:
             raise RuntimeError(
                 f"ONNX Runtime paints {model} otherwise, by up to {largest:.3g} of a colour: not written"
             )
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return ExportResult(out, round(out.stat().st_size / 1e6, 2), largest, mean)
 
 
