@@ -34,6 +34,6 @@ class NotifyConfig:
             if not _VARIABLE.fullmatch(name) and not _BLOCK.fullmatch(name):
                 # the name is not shown: it may be the secret
                 raise ValueError(
-                    f"entry {place} of notify.urls is not a name: put the URL into an environment variable or a Prefect "
+                    f"entry {place} of notify.urls is not a name: put the URL into an environment variable or Prefect "
                     f"block, and here the name of the variable, or of the block as secret/NAME"
                 )
