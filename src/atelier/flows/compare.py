@@ -17,7 +17,7 @@ from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.progress import show_progress
 from atelier.tasks.evaluation import compare as work
-from atelier.tasks.evaluation.compare import Candidate, Comparison, Measured, Terms
+from atelier.tasks.evaluation.compare import Candidate, Comparison, ComparisonSpec, Measured
 from atelier.tasks.runtime import cluster, progress
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.runtime.progress import Progress
@@ -26,16 +26,16 @@ from atelier.tasks.workspace.layout import Workspace
 _POLL_S = 0.5
 
 
-@task(task_run_name="features of the originals", cache_policy=NO_CACHE)
-def extract_features(terms: Terms, candidates: list[Candidate]) -> int:
-    """Extract the features of the held-out pictures once, for all models; the number of pictures."""
-    return work.look(terms, candidates)
+@task(task_run_name="measure the untouched pictures", cache_policy=NO_CACHE)
+def measure_untouched(spec: ComparisonSpec) -> int:
+    """Measure the held-out pictures themselves once, for all models; the number of pictures."""
+    return work.measure_untouched(spec)
 
 
 @task(task_run_name="measure {candidate.name}", cache_policy=NO_CACHE)
-def measure(terms: Terms, candidate: Candidate, originals: int) -> Measured:
-    """Measure a model; `originals` is the result of `extract_features`, which has to be done before."""
-    return work.measure(terms, candidate, progress.to_file(_progress_file(terms, candidate)))
+def measure(spec: ComparisonSpec, candidate: Candidate, untouched: int) -> Measured:
+    """Measure a model; `untouched` is the result of `measure_untouched`, which has to be done before."""
+    return work.measure(spec, candidate, progress.to_file(_progress_file(spec, candidate)))
 
 
 @flow(name="compare", task_runner=RayTaskRunner(), validate_parameters=False)
@@ -49,7 +49,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     workspace = Workspace(Path(root))
     cluster.preflight(workspace.root)
     params = Params(workspace.params)
-    terms = work.agree(
+    spec = work.prepare(
         params.evaluate,
         workspace.dataset,
         params.train.content,
@@ -57,18 +57,18 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
         workspace.comparison_cache,
         candidates,
     )
-    total = len(candidates) * terms.photos
+    total = sum(spec.total(one) for one in candidates)
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
     with tags(workspace.name), show_progress("compare") as report:
-        report(Progress("compare", 0, total, "images", "features of the originals"))
+        report(Progress("compare", 0, total, "images", "measuring the untouched pictures"))
         for one in candidates:
-            progress.clear_file(_progress_file(terms, one))
-        with remote_options(num_cpus=1):
-            originals: Any = extract_features.submit(terms, candidates)
-            waiting = {one.name: measure.submit(terms, one, originals) for one in candidates}
+            progress.clear_file(_progress_file(spec, one))
+        with remote_options(num_cpus=0):  # the tasks that they start have CPUs
+            untouched: Any = measure_untouched.submit(spec)
+            waiting = {one.name: measure.submit(spec, one, untouched) for one in candidates}
         while waiting:
-            report(_progress(terms, candidates, set(waiting)))
+            report(_progress(spec, candidates, set(waiting)))
             for name, future in list(waiting.items()):  # each waits up to _POLL_S
                 found: Measured | Exception
                 try:
@@ -85,7 +85,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     if not measured:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]
-    result = work.publish(workspace.comparison, terms, order, failed)
+    result = work.publish(workspace.comparison, spec, order, failed)
     create_markdown_artifact(result.table.read_text(encoding="utf-8"), key="comparison")
     picture_artifact("compared-pictures", result.grid, "The same pictures by every model")
     return result
@@ -98,17 +98,19 @@ def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
     return compare.with_options(flow_run_name=f"compare {workspace.name}")(str(workspace.root), candidates)
 
 
-def _progress(terms: Terms, candidates: list[Candidate], waiting: set[str]) -> Progress:
+def _progress(spec: ComparisonSpec, candidates: list[Candidate], waiting: set[str]) -> Progress:
     """The progress of all models as one count of pictures."""
     done, notes = 0, []
     for one in candidates:
-        written = progress.read_file(_progress_file(terms, one))
-        own = terms.photos if one.name not in waiting else written.done if written else 0
+        written = progress.read_file(_progress_file(spec, one))
+        total = spec.total(one)
+        own = total if one.name not in waiting else written.done if written else 0
         done += own
-        notes.append(f"{one.name} {own}/{terms.photos}")
-    return Progress("compare", done, len(candidates) * terms.photos, "images", "  ".join(notes), images=done)
+        notes.append(f"{one.name} {own}/{total}")
+    total = sum(spec.total(one) for one in candidates)
+    return Progress("compare", done, total, "images", "  ".join(notes), images=done)
 
 
-def _progress_file(terms: Terms, candidate: Candidate) -> Path:
+def _progress_file(spec: ComparisonSpec, candidate: Candidate) -> Path:
     """The progress file of a model's task."""
-    return terms.cache / candidate.name.replace("/", "-")
+    return spec.cache / candidate.name.replace("/", "-")
