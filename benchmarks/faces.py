@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from atelier.flows.config.render import render
-from atelier.flows.control_plane.plane import use
+from atelier.flows.control_plane.session import use
 from atelier.models import artifact
 from atelier.models import encoders as networks
 from atelier.models.controls import Controls
