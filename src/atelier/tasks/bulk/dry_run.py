@@ -48,7 +48,7 @@ class DryRun:
     plan: ExecutionPlan | None  # how the model would be run; None without work
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The estimate in a few lines."""
         lines = [
             f"{self.total:,} inputs: {self.pictures:,} to be stylized, {self.settled:,} settled, "
