@@ -42,7 +42,7 @@ class Studio:
     atelier: Atelier = field(repr=False)
 
     def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
-        """A night that ends with this exit code; what it came to."""
+        """A night that ends with this exit code; its record."""
         told = {"TEAM_CHAT": chat} if chat else {}
         done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
         assert done.returncode == code, done.stderr + done.stdout

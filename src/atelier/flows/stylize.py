@@ -72,8 +72,8 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         from prefect.exceptions import CancelledRun
 
         from atelier.flows.runs.cancellation import Cancelled, cancellable
-        from atelier.flows.runs.orphans import claim, reap
-        from atelier.flows.runs.progress import shown
+        from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.progress import show_progress
         from atelier.tasks.bulk.stylize import stylize
         from atelier.tasks.runtime import cluster
 
@@ -81,9 +81,9 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
 
         @flow(name="stylize", flow_run_name=name, validate_parameters=False)
         def stylize_flow() -> StylizeSummary | State[StylizeSummary]:
-            claim()
+            tag_with_process()
             try:
-                with cancellable(), shown("stylize", quiet=quiet) as report:
+                with cancellable(), show_progress("stylize", quiet=quiet) as report:
                     summary = stylize(
                         job.sources,
                         job.destination,
@@ -102,7 +102,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
             create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
             return summary
 
-        reap()
+        end_orphans()
         try:
             summary = stylize_flow()
         except CancelledRun as error:
@@ -111,7 +111,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         return summary
 
 
-def story(summary: StylizeSummary, destination: str) -> str:
+def describe(summary: StylizeSummary, destination: str) -> str:
     """The result of a job, in a few lines."""
     lines = [
         f"{summary.total} pictures: {summary.done} done, {summary.skipped} skipped, "

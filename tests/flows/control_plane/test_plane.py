@@ -96,7 +96,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     kill(plane.ray)
     assert status() is None
     seen = collect(None)
-    assert "does not answer: `atelier up` brings it back" in seen.story
+    assert "does not answer: `atelier up` restarts it" in seen.summary
     assert seen.prefect is not None
     assert (seen.prefect.url, seen.prefect.problem) == (plane.prefect_url, ""), "one that is down hides no other"
     token = Path(plane.ray.token).read_text()
@@ -108,7 +108,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(mended.prefect)
     kill(mended.ray)
-    assert collect(None).story.count("`atelier up` brings it back") == 2
+    assert collect(None).summary.count("`atelier up` restarts it") == 2
     again = up(cpus=1)
     assert again.started == ("Prefect server", "Ray cluster")
     assert (again.prefect_url, again.ray_address) == (plane.prefect_url, plane.ray_address)
@@ -119,7 +119,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert left - {"lock", "prefect"} == {path.name for path in state.glob("prefect-*.db")}, "no record, no secret"
     assert not down()
     assert status() is None
-    assert collect(None).story.startswith("nothing of atelier's is up")
+    assert collect(None).summary.startswith("nothing of atelier's is up")
 
 
 def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:

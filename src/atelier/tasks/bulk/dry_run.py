@@ -48,7 +48,7 @@ class DryRun:
     plan: ExecutionPlan | None  # how the model would be run; None where there is nothing to do
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """What a person wants to know."""
         lines = [
             f"{self.total:,} inputs: {self.pictures:,} to be stylized, {self.settled:,} settled, "

@@ -94,7 +94,7 @@ class Comparison:
     failed: dict[str, str]  # models that could not be measured, and why
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The table as text, and where everything is."""
         return f"{self.table.read_text(encoding='utf-8')}\npictures: {self.grid}\nnumbers: {self.path}"
 

@@ -63,7 +63,7 @@ class Folds:
         ]
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The table as text."""
         rows = [list(self.table[0]), *(list(row.values()) for row in self.table)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
