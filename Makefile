@@ -3,10 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+DOCS := .venv/.installed-docs
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo check lint test test-all coverage bench docs clean
 
 setup: $(SETUP)
 
@@ -25,11 +26,17 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 	$(BIN)/atelier stylize sample://photos demo/stylized --model style-model@prod --workspace demo
 	$(BIN)/atelier report --workspace demo
 
+check: lint  ## what to run before a commit: style, types and the quick tests, within a minute
+	$(BIN)/pytest $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not services"
+
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 test-all: $(SETUP)
 	$(BIN)/pytest $(PARALLEL)
+
+coverage: $(SETUP)  ## which lines the tests run, those of commands and workers too: coverage/index.html
+	$(BIN)/pytest $(PARALLEL) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:coverage
 
 bench: $(SETUP)  ## an idle machine and an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py
@@ -43,6 +50,13 @@ lint: $(SETUP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(DOCS)  ## the documentation, into site/index.html; every link is checked, nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(DOCS): $(SETUP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS)
+
 clean:  ## stop what the demo started and delete what it made; keep the environment
 	-test -x $(BIN)/atelier && $(BIN)/atelier down
-	rm -rf demo .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo site coverage .coverage* .bench .mypy_cache .ruff_cache .pytest_cache

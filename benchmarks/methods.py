@@ -88,8 +88,7 @@ def workspace(root: Path, sources: list[str], changes: dict[str, Any]) -> None:
         *sections, key = name.split(".")
         section = params
         for inner in sections:
-            section = section[inner]
-        assert key in section, f"params.yaml has no {name}"
+            section = section.setdefault(inner, {})
         section[key] = value
     yaml.dump(params, path)
     subprocess.run([ATELIER, "augment", "--workspace", root], check=True)

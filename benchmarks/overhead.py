@@ -46,7 +46,7 @@ def few_steps(workspace: Path) -> None:
 def bare_stages(root: Path) -> dict[str, float]:
     """Seconds of each stage's work when its task function is called directly."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
     from atelier.tasks.dataset import augment, ingest
     from atelier.tasks.evaluation import evaluate
     from atelier.tasks.runtime import cluster

@@ -62,7 +62,7 @@ def forward(model: Path, files: list[Path]) -> dict[str, list[float]]:
     trained = artifact.load(model)
     found = {}
     for plan in backends.possible_plans(gpu=False, single=True, tiled=False):
-        paint = backends.painter(trained, Controls(), plan, backends.network_for(plan, trained, Controls()))
+        paint = backends.build_painter(trained, Controls(), plan, backends.onnx_for(plan, trained, Controls()))
         batch = np.stack([np.asarray(Image.open(file)) for file in files[: plan.batch_size(SIZE, SIZE)]])
         pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
         found[f"{plan.backend} {plan.precision}"] = timed(lambda p=paint, x=pictures: p(x), len(pictures))  # type: ignore[misc]
@@ -104,6 +104,7 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
 def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
     """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
     from atelier.models.card import identify
+    from atelier.tasks.bulk.request import StylizeRequest
     from atelier.tasks.bulk.stylize import stylize
     from atelier.tasks.inference.config import StylizeConfig
     from atelier.tasks.runtime import cluster
@@ -115,16 +116,14 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         seen.append((time.perf_counter(), progress.done))
 
     with tempfile.TemporaryDirectory() as folder:
-        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=cpus)
         try:
             ray_head.await_head(head)
             begun, destination = time.perf_counter(), Path(folder) / "out"
             identity = identify(model, "benchmark", "")
             with Memory() if memory else nullcontext([0]) as held:
-                summary = stylize(
-                    str(archive), destination, model, StylizeConfig(stages=stages), identity, report,
-                    connect=lambda: cluster.connect(head.address, Path(head.token)),
-                )  # fmt: skip
+                request = StylizeRequest((str(archive),), destination, model, StylizeConfig(stages=stages), identity)
+                summary = stylize(request, report, connect=lambda: cluster.connect(head.address, Path(head.token)))
             assert summary.done == summary.total
             plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
         finally:
@@ -186,7 +185,7 @@ def photographs(folder: Path | None) -> Iterator[Image.Image]:
         for path in sorted(folder.rglob("*.jpg")) + sorted(folder.rglob("*.png")):
             yield Image.open(path)
         return
-    from atelier.tasks.storage.source import list_entries, read
+    from atelier.tasks.storage.open_source import list_entries, read
 
     for entry in list_entries("sample://photos", Path()):
         yield Image.open(io.BytesIO(read(entry)))
@@ -287,9 +286,9 @@ def main() -> None:
 
 def starter() -> Path:
     """The model that comes with the package."""
-    from atelier.tasks.inference.model_lookup import find
+    from atelier.tasks.inference.model_lookup import find_model
 
-    return find("starter/monet", None).folder
+    return find_model("starter/monet", None).folder
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ ROUNDS = 3
 def photograph(megapixels: int, number: int) -> np.ndarray:
     """(H, W, 3), enlarged."""
     from atelier.tasks.images.codec import decode, resize
-    from atelier.tasks.storage.source import list_entries, read
+    from atelier.tasks.storage.open_source import list_entries, read
 
     height = round((megapixels * 1e6 / RATIO) ** 0.5)
     entries = list(list_entries("sample://photos", Path()))
@@ -48,9 +48,9 @@ def paint(megapixels: int, number: int, tiles: bool, out: Path) -> dict[str, flo
     from atelier.models import artifact
     from atelier.models.tiling import tiled
     from atelier.tasks.inference.backends import TILE_PX
-    from atelier.tasks.inference.starter_models import starter
+    from atelier.tasks.inference.starter_models import find_starter
 
-    folder = starter("starter/monet")
+    folder = find_starter("starter/monet")
     assert folder is not None
     painter = artifact.load(folder).painter()
     if tiles:

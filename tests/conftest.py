@@ -8,6 +8,15 @@ import torch
 
 from atelier.tasks.runtime.cluster import NO_METRICS
 
+SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts servers, clusters or commands: `make check` leaves it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SERVICES.intersection(item.fixturenames):
+            item.add_marker("services")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.flows.control_plane import prefect_server
 from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, draw, set_params
 
@@ -63,6 +64,21 @@ def plane(atelier: Atelier) -> Iterator[str]:
     found = json.loads(atelier("status", "--json").stdout)
     yield found["prefect"]["url"]
     assert atelier("down").returncode == 0
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path]) -> Iterator[str]:
+    """A Prefect server of a module's own, which PREFECT_API_URL names."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = new_home()
+        patch.setenv("ATELIER_HOME", str(home))
+        server = prefect_server.start(home / "prefect", 4800)
+        try:
+            prefect_server.await_ready(server)
+            patch.setenv("PREFECT_API_URL", server.url)
+            yield server.url
+        finally:
+            prefect_server.stop(server)
 
 
 @pytest.fixture(scope="package")

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
-import re
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ruamel.yaml import YAML
 
+from atelier.flows.config.defaults import defaults
+from atelier.flows.config.params import SECTIONS
+from atelier.models.methods import METHODS
 from atelier.tasks.dataset.shards import fold_of, split_of
 from atelier.tasks.images.codec import encode, resize
 
@@ -43,13 +48,39 @@ HOLDOUT_SHARE = 0.2  # as params.yaml has it
 
 
 def set_params(workspace: Path, **values: object) -> None:
-    path = workspace / "params.yaml"
-    text = path.read_text()
-    for key, value in values.items():
-        # what is null is left to its method
-        text, count = re.subn(rf"(?m)^(\s+{key}:) (?!null)[^#\n]*", rf"\1 {value}  ", text)
-        assert count, f"{key} is not in params.yaml"
-    path.write_text(text)
+    """Set all parameters of these names that are not null by default; of the methods, those of the chosen one."""
+    configs = defaults()
+    method = YAML(typ="safe").load((workspace / "params.yaml").read_text())["train"]["method"]
+    configs["train"] = {
+        name: value for name, value in vars(configs["train"]).items() if name not in METHODS or name == method
+    }
+    for name, value in values.items():
+        keys = list(_keys(configs, name))
+        assert keys, f"there is no parameter {name}"
+        for key in keys:
+            set_param(workspace, key, value)
+
+
+def _keys(config: Any, name: str) -> Iterator[str]:
+    """The dotted keys of the fields of this name."""
+    for key, value in (config if isinstance(config, dict) else vars(config)).items():
+        if key == name and value is not None:
+            yield key
+        elif is_dataclass(value) or key in SECTIONS:
+            yield from (f"{key}.{below}" for below in _keys(value, name))
+
+
+def set_param(workspace: Path, key: str, value: object) -> None:
+    """Set a parameter by its dotted key; a text is read as YAML."""
+    path, yaml = workspace / "params.yaml", YAML()
+    yaml.width, yaml.preserve_quotes = 10_000, True
+    content = yaml.load(path.read_text())
+    *sections, last = key.split(".")
+    place = content
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[last] = yaml.load(value) if isinstance(value, str) else value
+    yaml.dump(content, path)
 
 
 def draw(folder: Path, coarseness: int, fold_sizes: list[int], held_out: int) -> Path:

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from atelier.tasks.runtime.processes import dvc
 from tests.flows.small import SHRUNK, set_params
 
+EVERY_KEY = Path(__file__).parent / "config" / "before.yaml"
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace after its first `atelier retrain`."""
+    """A workspace after its first `atelier retrain`, with a params.yaml of every key, as older versions wrote it."""
     root = tmp_path_factory.mktemp("demo") / "demo"
     assert atelier("init", root, "--from", "demo").returncode == 0
+    (root / "params.yaml").write_text(EVERY_KEY.read_text())
     set_params(root, **SHRUNK, size_px=64, workers=0, drift_sample=32)
     done = atelier("retrain", "--workspace", root)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -74,6 +77,7 @@ def test_nothing_changed_runs_nothing(atelier: Atelier, workspace: Path) -> None
     unchanged = night(atelier, workspace)
     assert unchanged["stages"] == dict.fromkeys(("ingest", "augment", "train", "evaluate"), "unchanged")
     assert unchanged["version"] == "v1.0.0"
+    assert "up to date" in dvc(workspace, "repro"), "by hand, as dvc.yaml says, there is nothing to do either"
 
 
 def test_an_archive_is_restyled_once_and_can_tell_by_what(atelier: Atelier, workspace: Path, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from typing import Any
 import psutil
 import pytest
 
-from atelier.tasks.registry.tags import current, list_versions
+from atelier.tasks.registry.tags import find_prod, list_versions
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from tests.flows.receiver import Service
-from tests.flows.small import SHRUNK, asked, draw, set_params
+from tests.flows.small import SHRUNK, asked, draw, set_param, set_params
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -42,7 +42,7 @@ class Studio:
     atelier: Atelier = field(repr=False)
 
     def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
-        """A night that ends with this exit code; what it came to."""
+        """A night that ends with this exit code; its record."""
         told = {"TEAM_CHAT": chat} if chat else {}
         done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
         assert done.returncode == code, done.stderr + done.stdout
@@ -63,18 +63,13 @@ class Studio:
 
     @property
     def prod(self) -> str:
-        prod = current(list_versions(Workspace(self.root)))
+        prod = find_prod(list_versions(Workspace(self.root)))
         assert prod
         return prod.version
 
     def learn_anew(self, seed: int) -> None:
         """Have the next night train another model."""
-        params = self.root / "params.yaml"
-        lines = params.read_text().split("\n")
-        at = lines.index("  loop:  # the training loop")
-        place = next(i for i in range(at, len(lines)) if lines[i].startswith("    seed:"))
-        lines[place] = f"    seed: {seed}"
-        params.write_text("\n".join(lines))
+        set_param(self.root, "train.loop.seed", seed)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +139,8 @@ def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
     assert studio.standing() == before
     for path in poison:
         path.unlink()
-    set_params(studio.root, pairs=3)
+    assert "batch:" not in (studio.root / "params.yaml").read_text()
+    set_param(studio.root, "evaluate.batch", 8)  # new in the file: DVC has seen the section without it
     night = studio.night()
     assert night["decision"] == "prod already"
     # the parameter's stage, and what had been poisoned; no other
@@ -277,7 +273,7 @@ def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, 
     states = {run["state_name"] for run in asked(plane, "flow_runs") if run["name"] == "retrain studio"}
     assert "AwaitingApproval" in states
     code = (
-        "from atelier.flows.control_plane.plane import use\n"
+        "from atelier.flows.control_plane.session import use\n"
         "with use():\n"
         "    from atelier.flows.retrain import approve\n"
         f"    print(approve({str(studio.root)!r}).decision)"

@@ -6,12 +6,9 @@ The sixth field of a cron expression counts seconds, so that nobody has to wait 
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from atelier.flows.control_plane import plane
 
 SERVED = """
 import sys
@@ -29,14 +26,12 @@ if __name__ == "__main__":
 """
 
 
-def test_a_served_cron_fires(new_home: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATELIER_HOME", str(new_home()))
-    for name in ("PREFECT_API_URL", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.usefixtures("api")
+def test_a_served_cron_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_RUNNER_POLL_FREQUENCY", "1")
     script, fired = tmp_path / "served.py", tmp_path / "fired"
     script.write_text(SERVED.replace("sys.argv[1]", repr(str(fired))))
-    with plane.use(ray=False), (tmp_path / "log").open("wb") as log:
+    with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen([sys.executable, str(script)], stdout=log, stderr=log)
         try:
             assert _appears(fired, seconds=150), (tmp_path / "log").read_text()[-2000:]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from atelier.flows.stylize import Again, plan
-from atelier.tasks.registry.per_style import styles_of
+from atelier.flows.cli.stylize_job import plan
+from atelier.tasks.bulk.request import Rerun
+from atelier.tasks.registry.per_style import list_styles
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.placement import place
 from atelier.tasks.workspace.layout import Workspace
@@ -60,14 +61,14 @@ def test_a_style_that_fails_loses_no_other_and_the_next_run_trains_it_alone(
 
 
 def test_each_has_a_name_to_restyle_and_to_promote_by(atelier: Atelier, studio: Path, tmp_path: Path) -> None:
-    job = plan([str(studio.parent / "photos")], str(tmp_path), "style-model-inks@prod", {}, studio, {}, Again())
+    job = plan([str(studio.parent / "photos")], str(tmp_path), "style-model-inks@prod", {}, studio, {}, Rerun())
     assert (job.identity.name, job.identity.version) == ("style-model-inks", "v1.0.0")
     weights = (studio / "artifacts" / "style-model-inks" / "generator.safetensors").read_bytes()
     assert (job.model / "generator.safetensors").read_bytes() == weights
     promoted = atelier("models", "promote", "style-model-oils@v1.0.0", "--reason", "calmer", "--workspace", studio)
     assert promoted.stdout.strip() == "style-model-oils@prod is now v1.0.0"
     with pytest.raises(ValueError, match="no version of style-model is prod yet"):
-        plan([str(studio.parent / "photos")], str(tmp_path), "style-model@prod", {}, studio, {}, Again())
+        plan([str(studio.parent / "photos")], str(tmp_path), "style-model@prod", {}, studio, {}, Rerun())
 
 
 def test_side_by_side(atelier: Atelier, plane: str, studio: Path, tmp_path: Path) -> None:
@@ -118,10 +119,10 @@ def test_what_has_no_styles() -> None:
     def card(*domains: str) -> Card:
         return Card(1, tuple(Shard(f"{domain}.parquet", domain, domain, "train", 4, 1) for domain in domains))
 
-    assert styles_of(card("photos", "oils", "inks"), TrainConfig()) == ["inks", "oils"]
+    assert list_styles(card("photos", "oils", "inks"), TrainConfig()) == ["inks", "oils"]
     with pytest.raises(ValueError, match="no domain but"):
-        styles_of(card("photos"), TrainConfig())
+        list_styles(card("photos"), TrainConfig())
     with pytest.raises(ValueError, match="'photos' is not in the training set: it has oils"):
-        styles_of(card("oils"), TrainConfig())
+        list_styles(card("oils"), TrainConfig())
     with pytest.raises(ValueError, match="must end with a letter or a digit"):
-        styles_of(card("photos", "oils_"), TrainConfig())
+        list_styles(card("photos", "oils_"), TrainConfig())

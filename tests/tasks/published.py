@@ -18,8 +18,7 @@ from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.dataset.shards import Card, write_card, write_shard
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.images.codec import Pixels, encode
-from atelier.tasks.registry.promotion import release
-from atelier.tasks.registry.release import Release
+from atelier.tasks.registry.release import ReleaseResult, release_model
 from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
@@ -77,7 +76,7 @@ def studio(root: Path) -> Workspace:
     return workspace
 
 
-def publish(workspace: Workspace, card: Card, seed: int, kid: float = 0.5) -> Release:
+def publish(workspace: Workspace, card: Card, seed: int, kid: float = 0.5) -> ReleaseResult:
     """Leave a model trained on the dataset that is laid as the stages would, and judge and register it."""
     write_card(workspace.augmented, Card(1, (), {"dataset": card.id}))
     config = CpganConfig(filters=4, blocks=1)
@@ -101,7 +100,7 @@ def publish(workspace: Workspace, card: Card, seed: int, kid: float = 0.5) -> Re
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     dvc(workspace.root, "commit", "--force", "--quiet")
-    return release(workspace, GateConfig(), None)
+    return release_model(workspace, GateConfig(), None)
 
 
 def age(*paths: Path) -> None:

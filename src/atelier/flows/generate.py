@@ -1,12 +1,12 @@
-"""Generate: pictures from noise, by a model that learned to make them."""
+"""The flow `generate`: pictures from noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelIdentity
-from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check
-from atelier.tasks.inference.model_lookup import find
+from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
+from atelier.tasks.inference.model_lookup import find_model
 
 
 @dataclass(frozen=True)
@@ -20,58 +20,58 @@ class Job:
 
 
 def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path | None) -> Job:
-    """Find the model before anything is started, and see that it generates.
+    """Find the model before anything starts, and check that it makes pictures from noise.
 
     Args:
         destination: folder of the pictures.
-        model: as `model_names.find` reads it.
-        config: what to generate.
+        model: name or folder, as `model_lookup.find_model` reads it.
+        config: how many pictures, and from what noise.
         workspace: where to look for a workspace; None means from the current folder upwards.
 
     Raises:
-        FileNotFoundError, ValueError: one line for a person.
+        FileNotFoundError, ValueError: a name is wrong; the message is one line.
     """
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     identity = found.identity
-    check(identity)
+    check_generates(identity)
     return Job(destination.absolute(), found.folder, identity, config)
 
 
 def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:
-    """Run a job as a Prefect flow, on what is up or on a control plane of its own.
+    """Run a job as a Prefect flow.
 
     Args:
         job: from `plan`.
-        say: told in a sentence what is used.
+        say: gets lines about the control plane that is used.
         quiet: show no progress.
     """
-    from atelier.flows.control_plane.plane import use
+    from atelier.flows.control_plane.session import use
 
-    with use(say=say):
+    with use(say):
         from prefect import flow
 
         from atelier.flows.runs.artifacts import picture_artifact
-        from atelier.flows.runs.orphans import claim, reap
-        from atelier.flows.runs.progress import shown
+        from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.progress import show_progress
         from atelier.tasks.inference.generate import generate
         from atelier.tasks.runtime import cluster
 
         @flow(name="generate", flow_run_name=f"generate {job.destination.name}", validate_parameters=False)
         def generate_flow() -> GenerateSummary:
-            claim()
-            with shown("generate", quiet=quiet) as report:
+            tag_with_process()
+            with show_progress("generate", quiet=quiet) as report:
                 summary = generate(
                     job.config, job.destination, job.model, job.identity, report, connect=cluster.connect
                 )
             picture_artifact("generated", summary.grid, f"{job.identity.label}, seed {job.config.seed}")
             return summary
 
-        reap()
+        end_orphans()
         return generate_flow()
 
 
-def story(summary: GenerateSummary) -> str:
-    """What a person wants to know at the end."""
+def describe(summary: GenerateSummary) -> str:
+    """The result of a job, in a few lines."""
     made = f"{summary.made} made in {summary.seconds:.1f} s" if summary.made else "nothing was left to make"
     lines = [f"{summary.count} pictures in {summary.grid.parent}, {made}", f"all of them: {summary.grid}"]
     if summary.strips:

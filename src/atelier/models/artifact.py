@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard
 from atelier.models.controls import Controls, check
 from atelier.models.encoders import ENCODERS
+from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.methods.base import Painter
 from atelier.models.random_draws import noise
@@ -63,9 +64,8 @@ def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous() for key, value in generator.state_dict().items()}
-    temporary = folder / f".{WEIGHTS}.tmp"
-    save_file(state, temporary)
-    temporary.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
     ModelCard(method_config.name, asdict(method_config), facts).write(folder)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.configs import config_class
+from atelier.models.files import replacing
 
 MODEL_CARD, WEIGHTS = "model.json", "generator.safetensors"  # the files of a model folder
 FORMAT = 1  # of the card
@@ -79,9 +80,8 @@ class ModelCard:
 
     def write(self, folder: Path) -> None:
         """Write the card into a model folder, complete or not at all."""
-        temporary = folder / f".{MODEL_CARD}.tmp"
-        temporary.write_text(json.dumps(self.content, indent=2, sort_keys=True) + "\n")
-        temporary.replace(folder / MODEL_CARD)
+        with replacing(folder / MODEL_CARD) as temporary:
+            temporary.write_text(json.dumps(self.content, indent=2, sort_keys=True) + "\n")
 
     @property
     def content(self) -> dict[str, Any]:

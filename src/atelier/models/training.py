@@ -21,6 +21,7 @@ from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import gathered, places, summed, world
 from atelier.models.encoders.base import Encoder
+from atelier.models.files import replacing
 from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, Method, Part
 from atelier.models.optimizer import clip, exchange, new_optimizer, rate
@@ -280,9 +281,8 @@ class Trainer:
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
     """Write the trainer's state as one safetensors file, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file({key: value.cpu().contiguous() for key, value in trainer.state_dict().items()}, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file({key: value.cpu().contiguous() for key, value in trainer.state_dict().items()}, temporary)
 
 
 def is_whole(path: Path) -> bool:

@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("using ", "nothing is up"))]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("using ", "started: "))]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("atelier: ")
     for word in words:
@@ -39,7 +39,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
 
 
 COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
-COMMANDS += ("models list", "models promote", "models import", "models export", "datasets show")
+COMMANDS += ("params", "models list", "models promote", "models import", "models export", "datasets show")
 COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor", "gc")
 
 
@@ -48,6 +48,14 @@ def test_every_command_has_help_with_an_example(atelier: Atelier, command: str) 
     done = atelier(*command.split(), "--help")
     assert done.returncode == 0
     assert f"Example: atelier {command}" in done.stdout
+
+
+def test_parameters_are_printed_with_default_and_meaning(atelier: Atelier) -> None:
+    done = atelier("params", "train.cut")
+    assert done.stdout.startswith("train:\n  cut:  # settings of cut\n    filters: 64  # generator channels")
+    assert "cyclegan" not in done.stdout
+    assert_one_line(atelier("params", "trian"), 2, "unknown section 'trian': did you mean 'train'?")
+    assert_one_line(atelier("params", "train.lop"), 2, "unknown parameter 'train.lop'", "`atelier params train`")
 
 
 def test_wrong_usage_is_two(atelier: Atelier) -> None:
@@ -73,6 +81,13 @@ def test_a_source_that_went_away(atelier: Atelier, tmp_path: Path, pictures: Pat
     (pictures / "a.png").unlink()
     pictures.rmdir()
     assert_one_line(atelier("ingest", "--scan", "--workspace", root), 2, "pictures")
+
+
+def test_a_scan_writes_what_the_stages_depend_on(atelier: Atelier, workspace: Path) -> None:
+    done = atelier("ingest", "--scan", "--workspace", workspace, "--json")
+    assert json.loads(done.stdout)["domains"] == {"photos": 288, "paintings": 494}
+    assert (workspace / "sources.lock").is_file()
+    assert json.loads((workspace / "start.lock").read_text())["version"] == "scratch"
 
 
 def test_no_workspace(atelier: Atelier, tmp_path: Path) -> None:

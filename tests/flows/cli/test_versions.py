@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from atelier.flows.cli.models import datasets_app, gc, models_app
+from atelier.flows.cli import datasets, models, services
 from atelier.tasks.images.codec import decode
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.published import forget, studio
@@ -26,9 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer(rich_markup_mode=None)
-    app.add_typer(models_app, name="models")
-    app.add_typer(datasets_app, name="datasets")
-    app.command("gc", epilog="Example: atelier gc --dry-run")(gc)
+    app.add_typer(models.commands, name="models")
+    app.add_typer(datasets.commands, name="datasets")
+    app.add_typer(services.commands)
     return app
 
 

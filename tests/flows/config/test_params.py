@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from atelier.flows.config.params import SECTIONS, Params, render
+from atelier.flows.config.defaults import SHOWN, defaults, demo_params
+from atelier.flows.config.params import SECTIONS, Params
+from atelier.flows.config.render import render
+from atelier.models.methods import METHODS
 from atelier.tasks.dataset.augment_config import AugmentConfig
 from atelier.tasks.inference.config import StylizeConfig
 
@@ -16,25 +19,39 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def defaults() -> str:
+def two_sections() -> str:
     return render({"augment": AugmentConfig(), "stylize": StylizeConfig()})
 
 
 def test_what_is_rendered_is_read_back_equal(tmp_path: Path) -> None:
-    params = Params(write(tmp_path, defaults()))
+    params = Params(write(tmp_path, two_sections()))
     assert params.augment == AugmentConfig()
     assert params.stylize == StylizeConfig()
 
 
 def test_every_parameter_of_every_section_is_described() -> None:
-    from atelier.flows.config.defaults import demo_params
-
-    text = demo_params()
+    text = render(defaults())
     assert list(YAML(typ="safe").load(text)) == list(SECTIONS)
-    for line in text.splitlines():
+    for line in [*text.splitlines(), *demo_params().splitlines()]:
         if line.startswith("  ") and ":" in line and not line.strip().startswith("- "):
             key = line.split(":")[0].strip()
             assert "# " in line or key in {"photos", "paintings"}, f"{line!r} has no description"
+
+
+def test_a_new_file_is_short_and_means_what_one_of_every_key_means(tmp_path: Path) -> None:
+    text = demo_params()
+    assert len(text.splitlines()) <= 80
+    content = YAML(typ="safe").load(text)
+    assert list(content) == list(SECTIONS)
+    assert set(content["train"]) & set(METHODS) == {"cpgan"}
+    short, every = Params(write(tmp_path, text)), Params(Path(__file__).with_name("before.yaml"))
+    for name in SECTIONS:
+        assert getattr(short, name) == getattr(every, name), name
+
+
+def test_what_a_new_file_shows_are_parameters() -> None:
+    for key in SHOWN:
+        assert render({key.partition(".")[0]: defaults()[key.partition(".")[0]]}, [key]), f"{key} is none"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +68,7 @@ def test_every_parameter_of_every_section_is_described() -> None:
 def test_a_wrong_key_or_value_is_named_in_one_line(
     tmp_path: Path, before: str, after: str, section: str, message: str
 ) -> None:
-    text = defaults()
+    text = two_sections()
     assert before in text
     path = write(tmp_path, text.replace(before, after))
     with pytest.raises(ValueError, match=r"params\.yaml") as caught:

@@ -20,7 +20,7 @@ from tests.flows.postgres import PASSWORD, postgres
 from tests.flows.small import asked
 
 FLOW = (
-    "from atelier.flows.control_plane.plane import use\n"
+    "from atelier.flows.control_plane.session import use\n"
     "with use() as used:\n"
     "    from prefect import flow\n    from atelier.tasks.runtime import cluster\n"
     "    @flow(flow_run_name='hello')\n    def hello():\n        return cluster.connect().address\n"
@@ -32,7 +32,7 @@ FLOW = (
 def given(environment: dict[str, str], new_home: Callable[[], Path]) -> Iterator[dict[str, str]]:
     """An environment with a state folder of its own, and a Ray head in it that is not `atelier up`'s."""
     with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as folder:
-        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=1, with_me=True)
+        head = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=1)
         variables = environment | {"ATELIER_HOME": str(new_home())}
         try:
             ray_head.await_head(head)
@@ -114,7 +114,7 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(atelier: Atelier, tmp_pa
 
 def test_what_is_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("mysql://u:s3cret@h/d", "postgresql://h", "s3cret", "postgresql://u:s3cret@h:port/d"):
-        with pytest.raises(ValueError, match="--database is no URL of a PostgreSQL database") as refused:
+        with pytest.raises(ValueError, match="--database is not the URL of a PostgreSQL database") as refused:
             wanted(url)
         assert "s3cret" not in str(refused.value)
     monkeypatch.setenv("ATELIER_DATABASE", "postgres://u:s3cret@h/d")

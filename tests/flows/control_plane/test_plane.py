@@ -12,17 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from atelier.flows.cli.status import look
+from atelier.flows.cli.status import collect
 from atelier.flows.control_plane import prefect_server
-from atelier.flows.control_plane.plane import _short_temporary, _sweep, down, recorded, status, up, use
+from atelier.flows.control_plane.plane import ControlPlane, down, recorded, status, up
 from atelier.flows.control_plane.prefect_server import PrefectServer
-from atelier.tasks.runtime import cluster
+from atelier.flows.control_plane.session import use
+from atelier.tasks.runtime import ray_head
 from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.ray_head import RayHead
 from tests.flows.small import asked
 
 USE = (
-    "import sys, time\nfrom atelier.flows.control_plane.plane import use\n"
+    "import sys, time\nfrom atelier.flows.control_plane.session import use\n"
     "with use(say=lambda s: print(s, flush=True)) as used:\n"
 )
 
@@ -37,7 +38,7 @@ def state(new_home: Callable[[], Path]) -> Iterator[Path]:
             patch.delenv(name, raising=False)
         # what is killed here gets its ports back: nobody else looks for any there meanwhile
         patch.setattr(prefect_server, "FIRST_PORT", 4700)
-        patch.setattr(cluster, "FIRST_PORT", 23001)
+        patch.setattr(ray_head, "FIRST_PORT", 23001)
         yield folder
         down()
 
@@ -63,6 +64,16 @@ def kill(one: PrefectServer | RayHead | ExternalCluster) -> None:
         time.sleep(0.05)
 
 
+def assert_down_leaves_nothing(plane: ControlPlane) -> None:
+    assert isinstance(plane.ray, ray_head.RayHead)
+    everyone = [psutil.Process(pid) for pid in (plane.prefect.pid, plane.ray.pid)]
+    everyone += [child for one in everyone for child in one.children(recursive=True)]
+    assert len(everyone) > 4
+    assert down() == ("Prefect server", "Ray head")
+    assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert not Path(plane.ray.temp).parent.exists()
+
+
 def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -> None:
     assert status() is None
     plane = up(cpus=2)
@@ -84,8 +95,8 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(plane.ray)
     assert status() is None
-    seen = look(None)
-    assert "does not answer: `atelier up` brings it back" in seen.story
+    seen = collect(None)
+    assert "does not answer: `atelier up` restarts it" in seen.summary
     assert seen.prefect is not None
     assert (seen.prefect.url, seen.prefect.problem) == (plane.prefect_url, ""), "one that is down hides no other"
     token = Path(plane.ray.token).read_text()
@@ -97,22 +108,18 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(mended.prefect)
     kill(mended.ray)
-    assert look(None).story.count("`atelier up` brings it back") == 2
+    assert collect(None).summary.count("`atelier up` restarts it") == 2
     again = up(cpus=1)
     assert again.started == ("Prefect server", "Ray cluster")
     assert (again.prefect_url, again.ray_address) == (plane.prefect_url, plane.ray_address)
     assert [run["state_type"] for run in asked(again.prefect_url, "flow_runs")] == ["COMPLETED"], "it forgets nothing"
 
-    everyone = [psutil.Process(pid) for pid in (again.prefect.pid, again.ray.pid)]
-    everyone += [child for one in everyone for child in one.children(recursive=True)]
-    assert down() == ("Prefect server", "Ray head")
-    assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-    assert not Path(again.ray.temp).parent.exists()
+    assert_down_leaves_nothing(again)
     left = {path.name for path in state.iterdir()}
     assert left - {"lock", "prefect"} == {path.name for path in state.glob("prefect-*.db")}, "no record, no secret"
     assert not down()
     assert status() is None
-    assert look(None).story.startswith("nothing of atelier's is up")
+    assert collect(None).summary.startswith("nothing of atelier's is up")
 
 
 def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:
@@ -140,8 +147,10 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
     with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"), use():
         pass
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with pytest.raises(ConnectionError, match="no Prefect server answers"), use(ray=False):
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(ConnectionError, match="no Prefect server answers"), use():
         pass
+    assert recorded() is None, "nothing was started"
 
 
 @pytest.mark.parametrize(
@@ -152,32 +161,52 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
         pytest.param(signal.SIGINT, marks=pytest.mark.slow),
     ],
 )
-def test_a_private_plane_ends_with_its_command(state: Path, number: signal.Signals) -> None:
+def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path, number: signal.Signals) -> None:
+    """Both begin at the same moment; the killed one's children and Ray workers end, the plane answers."""
+    assert recorded() is None
     body = (
-        "    from atelier.tasks.runtime import cluster\n    print(cluster.connect().address, flush=True)\n"
-        "    time.sleep(100)\n"
+        "    import os, subprocess\n    from atelier.tasks.runtime import cluster\n"
+        "    from atelier.tasks.runtime.processes import parent_death_signal\n    cluster.connect()\n    import ray\n"
+        "    worker = ray.get(ray.remote(num_cpus=0)(lambda: os.getpid()).remote())\n"
+        "    child = subprocess.Popen(['sleep', '100'], preexec_fn=parent_death_signal())\n"
+        "    print('used', used.prefect_url, used.ray_address, child.pid, worker, flush=True)\n    time.sleep(100)\n"
     )
     command = [sys.executable, "-c", USE + body]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(3)]
-        assert "this command's own" in said[1]
-        assert ":" in said[2]
-        everyone = psutil.Process(process.pid).children(recursive=True)
-        assert len(everyone) > 4
-        process.send_signal(number)
-        process.wait(60)
-    _, alive = psutil.wait_procs(everyone, timeout=30)
-    assert alive == []
-    with use(ray=False, prefect=False):
-        pass
-    if number == signal.SIGKILL:
-        _sweep()
-    assert list(_short_temporary().glob(f"atelier-run-*/*{process.pid}*")) == []
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    try:
+        said: list[list[str]] = [[], []]
+        for process, lines in zip(running, said, strict=True):
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("used"):
+                    break
+        used = [lines[-1].split() for lines in said]
+        plane = status()
+        assert plane is not None
+        assert [words[1:3] for words in used] == [[plane.prefect_url, plane.ray_address]] * 2
+        begun = [line for lines in said for line in lines if line.startswith("started: Prefect server")]
+        assert len(begun) == 1, said
+        assert "`atelier down` stops" in begun[0]
+
+        own = [psutil.Process(int(pid)) for pid in used[0][3:]]
+        running[0].send_signal(number)
+        running[0].wait(60)
+        assert psutil.wait_procs(own, timeout=30)[1] == []
+        assert status() == plane
+        assert running[1].poll() is None
+        assert all(psutil.pid_exists(int(pid)) for pid in used[1][3:]), "the other command goes on"
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+    assert_down_leaves_nothing(plane)
 
 
 def test_importing_it_imports_neither_prefect_nor_ray() -> None:
     done = run(
-        "import sys; import atelier.flows.control_plane.plane; print('prefect' in sys.modules, 'ray' in sys.modules)"
+        "import sys; import atelier.flows.control_plane.session; print('prefect' in sys.modules, 'ray' in sys.modules)"
     )
     assert done.stdout.split() == ["False", "False"], done.stderr

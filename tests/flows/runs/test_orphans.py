@@ -3,12 +3,10 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from atelier.flows.control_plane import plane
 from tests.flows.small import asked
 
 FLOW = """
@@ -44,16 +42,6 @@ with get_client(sync_client=True) as client:
     tags = ["process:another-host:1:0.00", "process"]
     client.create_flow_run(elsewhere, name="elsewhere", tags=tags, state=Running())
 """
-
-
-@pytest.fixture(scope="module")
-def api(new_home: Callable[[], Path]) -> Iterator[str]:
-    """A Prefect server of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATELIER_HOME", str(new_home()))
-        patch.delenv("PREFECT_API_URL", raising=False)
-        with plane.use(ray=False) as used:
-            yield str(used.prefect_url)
 
 
 def states(api: str) -> dict[str, str]:

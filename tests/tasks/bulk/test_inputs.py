@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from atelier.tasks.bulk.inputs import LISTING, Selection, listing
+from atelier.tasks.bulk.inputs import INPUT_SCHEMA, Selection, list_inputs
 from atelier.tasks.images.codec import encode
-from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((4, 4, 3), 90, np.uint8), "png")
 
@@ -21,14 +21,14 @@ def archive(tmp_path: Path) -> Path:
 
 
 def _inputs(table: pa.Table) -> list[str]:
-    assert table.schema == LISTING
+    assert table.schema == INPUT_SCHEMA
     return list(table["input"].to_pylist())
 
 
 def test_a_listing_has_every_file_and_how_to_reach_it(archive: Path) -> None:
-    table = listing(["photos"], archive)
+    table = list_inputs(["photos"], archive)
     assert _inputs(table) == ["2019/a.png", "2019/b.jpg", "2020/a.png", "notes.txt", "z.png"]
-    assert table["other"].to_pylist() == [False, False, False, True, False]
+    assert table["not_picture"].to_pylist() == [False, False, False, True, False]
     assert table["path"].to_pylist()[0] == str(archive / "photos/2019/a.png")
     assert table["stamp"].to_pylist()[0].startswith(f"{len(PNG)}:mtime:")
 
@@ -39,7 +39,7 @@ def test_several_sources_cannot_meet(archive: Path) -> None:
     with zipfile.ZipFile(archive / "photos.zip", "w") as file:
         file.writestr("z.png", PNG)
     (archive / "some.txt").write_text("photos/z.png\n")
-    found = listing(["photos", "photos.zip", "other/Photos", "some.txt", "photos/z.png"], archive)
+    found = list_inputs(["photos", "photos.zip", "other/Photos", "some.txt", "photos/z.png"], archive)
     assert [name for name in _inputs(found) if name.endswith("z.png")] == [
         "photos/z.png",
         "photos~2/z.png",
@@ -55,7 +55,7 @@ def test_a_name_that_an_archive_holds_twice_is_two_inputs(tmp_path: Path) -> Non
         file.writestr("a.png#2", PNG)
         with pytest.warns(UserWarning, match="Duplicate"):
             file.writestr("a.png", PNG)
-    table = listing(["a.zip"], tmp_path)
+    table = list_inputs(["a.zip"], tmp_path)
     assert _inputs(table) == ["a.png", "a.png#2", "a.png#3"]
     assert table["problem"].to_pylist() == ["", "", "another member of the archive has the same name"]
 
@@ -73,21 +73,21 @@ def test_a_name_that_an_archive_holds_twice_is_two_inputs(tmp_path: Path) -> Non
     ],
 )
 def test_globs_and_a_limit_choose_inputs(archive: Path, selection: Selection, wanted: list[str]) -> None:
-    assert _inputs(listing(["photos"], archive, selection)) == wanted
+    assert _inputs(list_inputs(["photos"], archive, selection)) == wanted
 
 
 def test_a_limit_is_of_all_sources_together(archive: Path) -> None:
-    found = _inputs(listing(["photos/2019", "photos/2020"], archive, Selection(limit=3)))
+    found = _inputs(list_inputs(["photos/2019", "photos/2020"], archive, Selection(limit=3)))
     assert found == ["2019/a.png", "2019/b.jpg", "2020/a.png"]
 
 
 def test_nothing_selected_is_an_error(archive: Path) -> None:
-    with pytest.raises(ValueError, match="no pictures that the globs leave"):
-        listing(["photos"], archive, Selection(include=("*.tif",)))
+    with pytest.raises(ValueError, match="no pictures that match the globs"):
+        list_inputs(["photos"], archive, Selection(include=("*.tif",)))
     (archive / "texts").mkdir()
     (archive / "texts/a.txt").write_text("x")
     with pytest.raises(ValueError, match="texts holds no pictures:"):
-        listing(["texts"], archive)
+        list_inputs(["texts"], archive)
 
 
 def test_bounds_hold_for_every_source(archive: Path) -> None:
@@ -95,4 +95,4 @@ def test_bounds_hold_for_every_source(archive: Path) -> None:
         for index in range(3):
             file.writestr(f"{index}.png", PNG)
     with pytest.raises(ValueError, match="more than 2 files"):
-        listing(["photos", "a.zip"], archive, Selection(bounds=SourceLimits(max_members=2)))
+        list_inputs(["photos", "a.zip"], archive, Selection(bounds=SourceLimits(max_members=2)))

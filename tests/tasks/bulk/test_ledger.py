@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from atelier.tasks.bulk import ledger
-from atelier.tasks.bulk.crash_marks import Marks
-from atelier.tasks.bulk.ledger import Ledger, Row
+from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 
 
 def _states(book: Ledger) -> dict[str, str]:
@@ -18,9 +18,11 @@ def _states(book: Ledger) -> dict[str, str]:
 def test_parts_add_up_and_the_latest_attempt_counts(tmp_path: Path) -> None:
     book = Ledger(tmp_path / "ledger")
     assert book.read().num_rows == 0
-    book.append([Row("a", "quarantined", attempt=1), Row("b", "done", attempt=1)])
-    book.append([Row("a", "done", "a.png", attempt=2)])
-    book.append([Row("b", "quarantined", attempt=1)])  # a row that was worked on twice: that it was done once counts
+    book.append([LedgerRow("a", "quarantined", attempt=1), LedgerRow("b", "done", attempt=1)])
+    book.append([LedgerRow("a", "done", "a.png", attempt=2)])
+    book.append(
+        [LedgerRow("b", "quarantined", attempt=1)]
+    )  # a row that was worked on twice: that it was done once counts
     book.append([])
     assert _states(book) == {"a": "done", "b": "done"}
     assert book.attempts == 2
@@ -29,7 +31,9 @@ def test_parts_add_up_and_the_latest_attempt_counts(tmp_path: Path) -> None:
 def test_compacting_changes_no_row_and_leaves_one_part_that_any_tool_reads(tmp_path: Path) -> None:
     book = Ledger(tmp_path / "ledger")
     for index in range(5):
-        book.append([Row(f"{4 - index}", "done", attempt=index + 1), Row("x", "skipped", attempt=index + 1)])
+        book.append(
+            [LedgerRow(f"{4 - index}", "done", attempt=index + 1), LedgerRow("x", "skipped", attempt=index + 1)]
+        )
     before = book.read().sort_by("input")
     book.compact()
     assert book.read().sort_by("input").equals(before)
@@ -44,8 +48,8 @@ def test_a_compaction_killed_before_it_removed_the_parts_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = Ledger(tmp_path / "ledger")
-    book.append([Row("a", "done")])
-    book.append([Row("b", "done")])
+    book.append([LedgerRow("a", "done")])
+    book.append([LedgerRow("b", "done")])
 
     def killed(path: Path, missing_ok: bool) -> None:
         raise KeyboardInterrupt
@@ -67,11 +71,11 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 
 def test_parts_that_are_full_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = Ledger(tmp_path)
-    book.append([Row(f"{index}", "done", reason=f"{index}" * 9) for index in range(5000)])
+    book.append([LedgerRow(f"{index}", "done", reason=f"{index}" * 9) for index in range(5000)])
     (full,) = tmp_path.iterdir()
     monkeypatch.setattr(ledger, "FULL_BYTES", full.stat().st_size)
     for index in range(4):
-        book.append([Row(f"{index}", "quarantined", attempt=index + 2)])
+        book.append([LedgerRow(f"{index}", "quarantined", attempt=index + 2)])
     before = book.read().sort_by("input")
     book.compact()
     assert len(list(tmp_path.iterdir())) == 2
@@ -82,8 +86,8 @@ def test_parts_that_are_full_stay_as_they_are(tmp_path: Path, monkeypatch: pytes
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     book = Ledger(tmp_path)
-    book.append([Row("a", "quarantined", "x", attempt=1), Row("b", "done", "y", attempt=1)])
-    book.append([Row("a", "done", "z", attempt=2)])
+    book.append([LedgerRow("a", "quarantined", "x", attempt=1), LedgerRow("b", "done", "y", attempt=1)])
+    book.append([LedgerRow("a", "done", "z", attempt=2)])
     rows = book.read(["output"])
     assert rows.column_names == ["input", "output", "state", "attempt"]
     assert sorted(rows["output"].to_pylist()) == ["y", "z"]
@@ -93,37 +97,37 @@ class Died(Exception):  # noqa: N818
     """What a kill does to a worker."""
 
 
-def die(marks: Marks, names: Sequence[str], victim: str, stage: str) -> list[str]:
+def die(markers: CrashMarkers, names: Sequence[str], victim: str, stage: str) -> list[str]:
     """Work on a block until one input kills the worker at a stage; what had ended by then."""
     ended: list[str] = []
 
-    def work(rows: list[Row]) -> list[str]:
+    def work(rows: list[LedgerRow]) -> list[str]:
         for row in rows:
             if row.input == victim:
-                marks.enter(victim, stage)
+                markers.enter_stage(victim, stage)
                 raise Died
         return [row.input for row in rows]
 
-    def crashed(row: Row, stage: str) -> str:
+    def crashed(row: LedgerRow, stage: str) -> str:
         return f"{row.input} crashed at {stage}"
 
     with contextlib.suppress(Died):
-        for end in marks.watched([Row(name, "") for name in names], work, crashed):
+        for end in markers.process([LedgerRow(name, "") for name in names], work, crashed):
             ended.append(end)
     return ended
 
 
 def test_marks_tell_what_a_worker_had_in_hand_when_it_died(tmp_path: Path) -> None:
-    marks, after = Marks(tmp_path / "inflight"), Marks(tmp_path / "inflight")
-    other = Marks(tmp_path / "inflight", "stylize")
-    marks.clear()
-    assert die(marks, "ab", "b", "decode") == []
+    markers, after = CrashMarkers(tmp_path / "inflight"), CrashMarkers(tmp_path / "inflight")
+    other = CrashMarkers(tmp_path / "inflight", "stylize")
+    markers.clear()
+    assert die(markers, "ab", "b", "decode") == []
     assert die(after, "cd", "", "") == ["c", "d"], "another block"
     assert die(other, "ab", "", "") == ["a", "b"], "another stage of it"
     assert die(after, "ab", "b", "stylize") == ["a"], "alone, and dead again"
-    assert die(marks, "ab", "b", "") == ["a", "b crashed at stylize"]
+    assert die(markers, "ab", "b", "") == ["a", "b crashed at stylize"]
     assert list((tmp_path / "inflight").iterdir()) == []
-    assert die(marks, "ab", "", "") == ["a", "b"], "what has ended is forgotten"
-    assert die(marks, "ab", "b", "decode") == []
-    marks.clear()
+    assert die(markers, "ab", "", "") == ["a", "b"], "what has ended is forgotten"
+    assert die(markers, "ab", "b", "decode") == []
+    markers.clear()
     assert list((tmp_path / "inflight").iterdir()) == []

@@ -18,7 +18,8 @@ from atelier.tasks.dataset.screening_pool import prepare_all
 from atelier.tasks.dataset.shards import read_card, read_rows, split_of
 from atelier.tasks.images.codec import decode, encode, resize
 from atelier.tasks.runtime.progress import Progress, silent
-from atelier.tasks.storage.source import Entry, list_entries
+from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.open_source import list_entries
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 DOMAINS = {"photos": ("photos",), "paintings": ("paintings",)}

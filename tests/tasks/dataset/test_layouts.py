@@ -8,7 +8,7 @@ import pytest
 
 from atelier.tasks.dataset.layouts import Listing, SourceConfig, list_source
 from atelier.tasks.images.codec import decode, encode
-from atelier.tasks.storage.source import read
+from atelier.tasks.storage.open_source import read
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 

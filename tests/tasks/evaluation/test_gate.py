@@ -61,7 +61,7 @@ def comparison(**differences: Difference) -> PairedComparison:
     )
 
 
-def test_no_worse_than_prod_even_at_the_unlucky_end() -> None:
+def test_no_worse_than_prod_even_at_the_worse_bound_of_the_interval() -> None:
     assert gate(GOOD, comparison(), GateConfig()).passed
     assert gate(GOOD, comparison(kid_ratio=Difference(0.44, 0.4, 0.03, 0.05)), GateConfig()).passed
     worse = gate(GOOD, comparison(kid_ratio=Difference(0.46, 0.4, 0.05, 0.07)), GateConfig())

@@ -20,10 +20,10 @@ from atelier.models.methods.cpgan import Cpgan
 from atelier.models.metrics.lpips import lpips
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference import backends
-from atelier.tasks.inference.execution_plan import ExecutionConfig, Plan
-from atelier.tasks.inference.starter_models import starter
+from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
+from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
-from atelier.tasks.storage.source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
 
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 
@@ -49,14 +49,14 @@ def pictures(count: int, height: int, width: int) -> Tensor:
 
 def painter(model: Path, found: backends.Execution, strength: float = 1.0) -> Painter:
     controls = Controls(strength=strength)
-    return backends.painter(artifact.load(model), controls, found.plan, found.network)
+    return backends.build_painter(artifact.load(model), controls, found.plan, found.network)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"] if BFLOAT16 else ["float32"])
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_every_backend_paints_what_pytorch_paints(model: Path, backend: str, precision: str) -> None:
     config = ExecutionConfig(backend=backend, precision=precision)  # type: ignore[arg-type]
-    found = backends.choose(model, Controls(), config, gpu=False, measured=False)
+    found = backends.choose_execution(model, Controls(), config, gpu=False, measured=False)
     assert (found.plan.backend, found.plan.precision) == (backend, precision)
     exact = artifact.load(model).painter()
     paint = painter(model, found)
@@ -75,46 +75,46 @@ def test_every_backend_paints_what_pytorch_paints(model: Path, backend: str, pre
 
 def test_what_a_worker_painted_before_changes_no_bit(model: Path) -> None:
     config = ExecutionConfig(backend="openvino")
-    found = backends.choose(model, Controls(), config, gpu=False, measured=False)
+    found = backends.choose_execution(model, Controls(), config, gpu=False, measured=False)
     x, fresh, used = pictures(2, 48, 40), painter(model, found), painter(model, found)
     for size in ((64, 64), (16, 40), (48, 40)):
         used(pictures(3, *size))
     assert torch.equal(fresh(x), used(x))
-    again = backends.resume(model, Controls(), found.plan)
+    again = backends.resume_execution(model, Controls(), found.plan)
     assert torch.equal(fresh(x), painter(model, again)(x))
 
 
 def test_the_quickest_is_measured_and_what_is_asked_for_is_kept_to(model: Path) -> None:
-    found = backends.choose(model, Controls(), ExecutionConfig(precision="float32"), gpu=False, measured=True)
+    found = backends.choose_execution(model, Controls(), ExecutionConfig(precision="float32"), gpu=False, measured=True)
     assert found.images_per_second > 0
     assert found.plan.precision == "float32"
     assert bool(found.network) == (found.plan.backend == "openvino")
-    simple = backends.choose(model, Controls(), ExecutionConfig(), gpu=False, measured=False)
+    simple = backends.choose_execution(model, Controls(), ExecutionConfig(), gpu=False, measured=False)
     assert (simple.plan.backend, simple.plan.precision) == ("torch", "float32")
 
 
 def test_what_is_not_one_network_stays_in_pytorch(tmp_path: Path) -> None:
     artifact.save(tmp_path, ColorConfig(), Color.build_generator(ColorConfig(), None), {})
-    found = backends.choose(tmp_path, Controls(), ExecutionConfig(), gpu=False, measured=True)
+    found = backends.choose_execution(tmp_path, Controls(), ExecutionConfig(), gpu=False, measured=True)
     assert (found.plan.backend, found.plan.precision) == ("torch", "float32")
     with pytest.raises(ValueError, match=r"openvino is not possible here: color is not one network.*use torch"):
-        backends.choose(tmp_path, Controls(), ExecutionConfig(backend="openvino"), gpu=False, measured=False)
+        backends.choose_execution(tmp_path, Controls(), ExecutionConfig(backend="openvino"), gpu=False, measured=False)
 
 
 def test_a_plan_of_another_version_or_machine_is_refused(model: Path) -> None:
-    ours = backends.choose(model, Controls(), ExecutionConfig(), gpu=False, measured=False).plan
-    backends.refuse_other(ours)
+    ours = backends.choose_execution(model, Controls(), ExecutionConfig(), gpu=False, measured=False).plan
+    backends.check_plan(ours)
     with pytest.raises(ValueError, match=r"began with torch 1\.0, here is torch .*continue it with the version"):
-        backends.refuse_other(replace(ours, version="1.0"))
+        backends.check_plan(replace(ours, version="1.0"))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="on a GPU, and here is none"):
-            backends.refuse_other(replace(ours, device="cuda"))
+            backends.check_plan(replace(ours, device="cuda"))
         with pytest.raises(ValueError, match=r"PyTorch .* does not see: .* --device cpu"):
-            backends.choose(model, Controls(), ExecutionConfig(), gpu=True, measured=False)
+            backends.choose_execution(model, Controls(), ExecutionConfig(), gpu=True, measured=False)
 
 
 def test_batches_have_one_shape_for_a_size() -> None:
-    plan = Plan()
+    plan = ExecutionPlan()
     assert [plan.batch_size(side, side) for side in (16, 64, 128, 256, 4000)] == [16, 16, 4, 1, 1]
 
 
@@ -125,13 +125,13 @@ def test_the_starter_model_looks_the_same_in_every_plan() -> None:
     except ValueError as error:
         pytest.skip(str(error))
     assert isinstance(ruler, Calibrated)
-    folder = starter("starter/monet")
+    folder = find_starter("starter/monet")
     assert folder is not None
     trained = artifact.load(folder)
     photos = itertools.islice(list_entries("sample://photos", Path()), 4)
     x = torch.stack([torch.from_numpy(decode(read(photo)).copy()).permute(2, 0, 1)[:, :96, :96] for photo in photos])
     exact = trained.painter()(x).float() / 255
     for plan in backends.possible_plans(gpu=False, single=True, tiled=True):
-        network = backends.network_for(plan, trained, Controls())
-        painted = backends.painter(trained, Controls(), plan, network)(x).float() / 255
+        network = backends.onnx_for(plan, trained, Controls())
+        painted = backends.build_painter(trained, Controls(), plan, network)(x).float() / 255
         assert lpips(ruler, painted, exact).max() <= 0.01, plan

@@ -11,7 +11,7 @@ from atelier.models.controls import Controls, Style, check
 from atelier.models.methods.adain import Adain
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import anchored, wished
+from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
 from tests.models.tiny import TinyEncoder
 
 CONFIG = AdainConfig(filters=4)
@@ -25,7 +25,7 @@ def test_a_picture_with_a_weight_is_a_style(tmp_path: Path) -> None:
     """`--style IMAGE=0.3` beside a style that the model knows."""
     sunset = pixels(0, 30, 40, 3)
     (tmp_path / "sun=set.png").write_bytes(encode(sunset, "png"))
-    controls = wished(StylizeConfig(styles=("sun=set.png=0.3", "trained=0.7")), tmp_path)
+    controls = controls_from_config(StylizeConfig(styles=("sun=set.png=0.3", "trained=0.7")), tmp_path)
     assert [(style.name, style.weight) for style in controls.styles] == [("sun=set.png", 0.3), ("trained", 0.7)]
     assert np.array_equal(controls.styles[0].pixels, sunset)  # type: ignore[arg-type]
     check("adain", controls)
@@ -47,29 +47,29 @@ def test_a_mask_goes_with_its_style(tmp_path: Path) -> None:
     mask[:, :4] = 255
     for name, picture in (("a.png", pixels(0, 9, 9, 3)), ("mask.png", mask)):
         (tmp_path / name).write_bytes(encode(picture, "png"))
-    controls = wished(StylizeConfig(styles=("a.png",), masks=("mask.png",)), tmp_path)
+    controls = controls_from_config(StylizeConfig(styles=("a.png",), masks=("mask.png",)), tmp_path)
     assert np.array_equal(controls.styles[0].mask, mask[..., 0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 styles and 2 masks"):
-        wished(StylizeConfig(styles=("a.png",), masks=("mask.png", "mask.png")), tmp_path)
+        controls_from_config(StylizeConfig(styles=("a.png",), masks=("mask.png", "mask.png")), tmp_path)
 
 
 def test_whole_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
     """So that pictures that a workspace names are found from outside of it."""
     (tmp_path / "a=b.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
     config = StylizeConfig(styles=("a=b.png=0.3", "trained=0.7"), masks=("a=b.png",) * 2)
-    whole = anchored(config, tmp_path)
+    whole = with_absolute_paths(config, tmp_path)
     assert whole.styles == (f"{tmp_path / 'a=b.png'}=0.3", "trained=0.7")
-    assert wished(whole, Path("/")).said() == wished(config, tmp_path).said()
+    assert controls_from_config(whole, Path("/")).said() == controls_from_config(config, tmp_path).said()
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"style picture .*/none\.jpg does not exist"):
-        wished(StylizeConfig(styles=("none.jpg",)), tmp_path)
+        controls_from_config(StylizeConfig(styles=("none.jpg",)), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/folder/none\.png does not exist"):
-        wished(StylizeConfig(styles=("folder/none.png=2",)), tmp_path)
+        controls_from_config(StylizeConfig(styles=("folder/none.png=2",)), tmp_path)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"bad\.png cannot be read"):
-        wished(StylizeConfig(styles=("bad.png",)), tmp_path)
-    unknown = wished(StylizeConfig(styles=("picaso",)), tmp_path)
+        controls_from_config(StylizeConfig(styles=("bad.png",)), tmp_path)
+    unknown = controls_from_config(StylizeConfig(styles=("picaso",)), tmp_path)
     with pytest.raises(ValueError, match="'picaso' is no picture file"):
         Adain.painter(CONFIG, Adain.build_generator(CONFIG, TinyEncoder), unknown)

@@ -17,7 +17,7 @@ from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
-from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, generate, name
+from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, file_name, generate
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = DcganConfig(size_px=16, noise=8, filters=4, discriminator_filters=4)
@@ -57,10 +57,10 @@ def never() -> None:
 
 def test_there_are_pictures_a_grid_and_strips(made: tuple[Path, GenerateSummary, list[Progress]]) -> None:
     folder, summary, seen = made
-    assert set(contents(folder)) == {name(index) for index in range(11)} | {GRID, STRIPS}
+    assert set(contents(folder)) == {file_name(index) for index in range(11)} | {GRID, STRIPS}
     assert (summary.count, summary.made, summary.grid, summary.strips) == (11, 11, folder / GRID, folder / STRIPS)
     assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 11, 11)
-    pictures = [decode(contents(folder)[name(index)]) for index in range(11)]
+    pictures = [decode(contents(folder)[file_name(index)]) for index in range(11)]
     assert all(picture.shape == (16, 16, 3) for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == 11
     with Image.open(folder / GRID) as grid, Image.open(folder / STRIPS) as strips:
@@ -74,14 +74,14 @@ def test_every_file_tells_its_lineage(
 ) -> None:
     folder, _, _ = made
     for file, parameters in (
-        (name(3), {"seed": 5, "truncation": 0.8, "index": 3}),
+        (file_name(3), {"seed": 5, "truncation": 0.8, "index": 3}),
         (GRID, {"seed": 5, "truncation": 0.8, "pictures": 11}),
         (STRIPS, {"seed": 5, "truncation": 0.8, "pictures": 11, "interpolate": 4}),
     ):
         found = provenance.read((folder / file).read_bytes())
         assert found is not None
         assert (found.model, found.parameters, found.input_sha256) == (identity, parameters, "")
-    assert b"/trainedAlgorithmicMedia" in (folder / name(0)).read_bytes(), "it was made from no picture"
+    assert b"/trainedAlgorithmicMedia" in (folder / file_name(0)).read_bytes(), "it was made from no picture"
 
 
 def test_a_strip_begins_and_ends_with_its_pictures(made: tuple[Path, GenerateSummary, list[Progress]]) -> None:
@@ -91,7 +91,7 @@ def test_a_strip_begins_and_ends_with_its_pictures(made: tuple[Path, GenerateSum
     for row, (first, last) in enumerate([(0, 1), (2, 3)]):
         for column, index in ((0, first), (3, last)):
             cell = strips[4 + 20 * row : 20 + 20 * row, left + 20 * column : left + 20 * column + 16].astype(int)
-            picture = decode((folder / name(index)).read_bytes()).astype(int)
+            picture = decode((folder / file_name(index)).read_bytes()).astype(int)
             assert np.abs(cell - picture).max() <= 1
 
 
@@ -115,10 +115,10 @@ def test_pictures_do_not_depend_on_how_many_there_are_or_what_was_lost(
     config = GenerateConfig(count=3, seed=5, truncation=0.8)
     generate(config, tmp_path, model, identity, connect=lambda: None)
     few = contents(tmp_path)
-    assert {file: few[file] for file in few if file != GRID} == {name(i): expected[name(i)] for i in range(3)}
+    assert {file: few[file] for file in few if file != GRID} == {file_name(i): expected[file_name(i)] for i in range(3)}
     # interrupted: some are there, of both batches
-    (tmp_path / name(1)).unlink()
-    (tmp_path / name(9)).write_bytes(expected[name(9)])
+    (tmp_path / file_name(1)).unlink()
+    (tmp_path / file_name(9)).write_bytes(expected[file_name(9)])
     summary = generate(replace(config, count=11), tmp_path, model, identity, connect=lambda: None)
     assert summary.made == 11 - 3
     assert {file: data for file, data in contents(tmp_path).items() if file != GRID} == expected
@@ -131,12 +131,12 @@ def test_other_seeds_and_truncations_give_other_pictures(
     made: tuple[Path, GenerateSummary, list[Progress]], tmp_path: Path, model: Path, identity: ModelIdentity
 ) -> None:
     folder, _, _ = made
-    seen = {decode((folder / name(0)).read_bytes()).tobytes()}
+    seen = {decode((folder / file_name(0)).read_bytes()).tobytes()}
     for part, config in (
         ("seed", GenerateConfig(1, 6, 0.8)), ("all", GenerateConfig(1, 5)), ("less", GenerateConfig(1, 5, 0.1)),
     ):  # fmt: skip
         generate(config, tmp_path / part, model, identity, connect=lambda: None)
-        seen.add(decode((tmp_path / part / name(0)).read_bytes()).tobytes())
+        seen.add(decode((tmp_path / part / file_name(0)).read_bytes()).tobytes())
     assert len(seen) == 4
 
 
@@ -147,13 +147,15 @@ def test_other_files_are_not_overwritten(
     folder, _, _ = made
     data = {
         "foreign": encode(np.zeros((8, 8, 3), np.uint8), "png"),
-        "seed": (folder / name(1)).read_bytes(),
+        "seed": (folder / file_name(1)).read_bytes(),
         "damaged": b"no picture",
     }[other]
-    (tmp_path / name(2)).write_bytes(data)
-    with pytest.raises(ValueError, match=f"{name(2)} is another picture than the one to be made: choose another dest"):
+    (tmp_path / file_name(2)).write_bytes(data)
+    with pytest.raises(
+        ValueError, match=f"{file_name(2)} is another picture than the one to be made: choose another dest"
+    ):
         generate(GenerateConfig(count=4, seed=5, truncation=0.8), tmp_path, model, identity, connect=never)
-    assert contents(tmp_path) == {name(2): data}
+    assert contents(tmp_path) == {file_name(2): data}
 
 
 def test_a_model_that_paints_is_told_in_one_line(tmp_path: Path) -> None:

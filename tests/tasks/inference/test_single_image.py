@@ -14,7 +14,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.images import codec, provenance
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.single_image import paint_one
+from atelier.tasks.inference.single_image import stylize_image
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def picture(tmp_path: Path) -> Path:
 def test_it_goes_into_a_file_or_a_folder_and_tells_its_lineage(tmp_path: Path, model: Path, picture: Path) -> None:
     identity = card.identify(model, "model", "")
     config = StylizeConfig(strength=0.5)
-    file = paint_one(picture, tmp_path / "new" / "out.webp", model, config, identity)
+    file = stylize_image(picture, tmp_path / "new" / "out.webp", model, config, identity)
     assert (file.width, file.height) == (50, 37)
     said = provenance.read(file.file.read_bytes())
     assert said is not None
     assert said.model == identity
     assert said.parameters["strength"] == 0.5
-    folder = paint_one(picture, tmp_path / "folder", model, config, identity)
+    folder = stylize_image(picture, tmp_path / "folder", model, config, identity)
     assert folder.file == tmp_path / "folder" / "sea.tiff.png"
     pixels = codec.decode(picture.read_bytes())
     batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
@@ -56,7 +56,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, model: Path, picture: Path) -> N
     ramp = np.linspace(0, 65535, 30 * 40).astype(np.uint16).reshape(30, 40)
     scan = tmp_path / "scan.tif"
     Image.fromarray(ramp).save(scan)
-    made = paint_one(scan, tmp_path / "out", model, StylizeConfig(strength=0.5), identity)
+    made = stylize_image(scan, tmp_path / "out", model, StylizeConfig(strength=0.5), identity)
     with Image.open(made.file) as image:
         assert (made.file.name, image.format, image.mode) == ("scan.tif", "TIFF", "I;16")
         deep = np.asarray(image)
@@ -66,7 +66,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, model: Path, picture: Path) -> N
     moving = tmp_path / "moving.gif"
     frames = [Image.open(picture), Image.open(picture).transpose(Image.Transpose.ROTATE_180)]
     frames[0].save(moving, save_all=True, append_images=frames[1:], duration=[50, 80])
-    made = paint_one(moving, tmp_path / "moved.webp", model, StylizeConfig(size=25), identity)
+    made = stylize_image(moving, tmp_path / "moved.webp", model, StylizeConfig(size=25), identity)
     assert (made.width, made.height) == (25, 18)
     with Image.open(made.file) as image:
         assert (image.format, image.size, image.n_frames) == ("WEBP", (25, 18), 2)
@@ -77,16 +77,16 @@ def test_what_goes_in_comes_out(tmp_path: Path, model: Path, picture: Path) -> N
 
 def test_a_second_time_does_nothing_and_other_files_are_kept(tmp_path: Path, model: Path, picture: Path) -> None:
     identity, out = card.identify(model, "model", ""), tmp_path / "out.png"
-    first = paint_one(picture, out, model, StylizeConfig(), identity)
+    first = stylize_image(picture, out, model, StylizeConfig(), identity)
     stamp = out.stat().st_mtime_ns
-    again = paint_one(picture, out, model, StylizeConfig(), identity)
+    again = stylize_image(picture, out, model, StylizeConfig(), identity)
     assert first.painted
     assert not again.painted
     assert out.stat().st_mtime_ns == stamp
     with pytest.raises(FileExistsError, match="something else"):
-        paint_one(picture, out, model, StylizeConfig(strength=0.5), identity)
+        stylize_image(picture, out, model, StylizeConfig(strength=0.5), identity)
     with pytest.raises(FileExistsError, match="something else"):
-        paint_one(picture, picture, model, StylizeConfig(), identity)
+        stylize_image(picture, picture, model, StylizeConfig(), identity)
 
 
 def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, model: Path, picture: Path) -> None:
@@ -94,17 +94,17 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, model: Path, pi
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"bad\.jpg cannot be read: not a picture"):
-        paint_one(bad, tmp_path / "out.png", model, StylizeConfig(), identity)
+        stylize_image(bad, tmp_path / "out.png", model, StylizeConfig(), identity)
     with pytest.raises(ValueError, match="cpgan has no control 'styles': it has strength"):
-        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("x",)), identity)
+        stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(styles=("x",)), identity)
     with pytest.raises(FileNotFoundError, match="style picture"):
-        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(styles=("no/x.jpg=0.5",)), identity)
+        stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(styles=("no/x.jpg=0.5",)), identity)
     with pytest.raises(FileExistsError, match=r"bad\.jpg exists and is something else"):
-        paint_one(picture, bad, model, StylizeConfig(), identity)
+        stylize_image(picture, bad, model, StylizeConfig(), identity)
     with pytest.raises(ValueError, match=r"sea\.tiff\.png cannot be read: the file has [0-9,]+ bytes, more than"):
-        paint_one(picture, tmp_path / "out.png", model, StylizeConfig(max_bytes=10), identity)
+        stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(max_bytes=10), identity)
     (tmp_path / "job" / "_atelier").mkdir(parents=True)
     for out in (tmp_path / "job" / "out.png", tmp_path / "job" / "deeper"):
         with pytest.raises(ValueError, match="holds the pictures of a job"):
-            paint_one(picture, out, model, StylizeConfig(), identity)
+            stylize_image(picture, out, model, StylizeConfig(), identity)
     assert not (tmp_path / "out.png").exists()

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.tasks.inference.starter_models import FOLDER, starter, starters
+from atelier.tasks.inference.starter_models import FOLDER, find_starter, list_starters
 
 
 def test_there_are_some_and_all_are_whole() -> None:
-    found = starters()
+    found = list_starters()
     assert {"starter/any-style", "starter/monet", "starter/storm"} <= {one.name for one in found}
     assert {one.folder for one in found} == {path for path in FOLDER.iterdir() if path.is_dir()}
 
@@ -29,7 +29,7 @@ def test_a_starter_paints_is_small_and_has_a_card(folder: Path) -> None:
 
 
 def test_names_are_found_or_refused() -> None:
-    assert starter("starter/monet") == FOLDER / "monet"
-    assert starter("style-model@prod") is None
+    assert find_starter("starter/monet") == FOLDER / "monet"
+    assert find_starter("style-model@prod") is None
     with pytest.raises(ValueError, match=r"there is no model 'starter/mone': the package has .*starter/monet"):
-        starter("starter/mone")
+        find_starter("starter/mone")

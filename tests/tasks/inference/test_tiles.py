@@ -16,21 +16,21 @@ from atelier.models.card import identify
 from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.color import Color
-from atelier.tasks.bulk.job import Job
+from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASKS, Order
-from atelier.tasks.bulk.pool import bytes_for
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.pool import image_memory
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Execution, Plan
-from atelier.tasks.inference.paint_limits import limits
-from atelier.tasks.inference.single_image import paint_one
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.inference.input_limits import limits_for
+from atelier.tasks.inference.single_image import stylize_image
 from atelier.tasks.storage.open_destination import open_destination
 
 CONFIG = StylizeConfig(format="keep")
-WHOLE = Plan(version=torch.__version__)
+WHOLE = ExecutionPlan(version=torch.__version__)
 TILES = replace(WHOLE, whole_pixels=10_000, tile_px=64)
 
 
@@ -48,11 +48,11 @@ def photograph(height: int, width: int) -> np.ndarray:
     return (slope + np.random.default_rng(0).integers(0, 50, (height, width, 3))).astype(np.uint8)
 
 
-def order(destination: Path, model: Path, plan: Plan, config: StylizeConfig = CONFIG) -> Order:
-    return Order(destination, model, identify(model, "m", "v1"), config, Controls(), Execution(plan), 1)
+def order(destination: Path, model: Path, plan: ExecutionPlan, config: StylizeConfig = CONFIG) -> JobSpec:
+    return JobSpec(destination, model, identify(model, "m", "v1"), config, Controls(), Execution(plan), 1)
 
 
-def painted(order: Order, paths: Sequence[Path]) -> list[np.ndarray]:
+def painted(order: JobSpec, paths: Sequence[Path]) -> list[np.ndarray]:
     """What a worker makes of these files; all are done."""
     Path(order.destination, "_atelier/inflight").mkdir(parents=True)
     facts = {"source": "", "etag": "", "kind": "file", "member": "", "offset": 0, "problem": ""}
@@ -62,7 +62,7 @@ def painted(order: Order, paths: Sequence[Path]) -> list[np.ndarray]:
         for p in paths
     ]
     threads = torch.get_num_threads()
-    answer = Stylist(order)(pa.Table.from_pylist(rows, TASKS)).to_pylist()
+    answer = StylizeWorker(order)(pa.Table.from_pylist(rows, TASK_SCHEMA)).to_pylist()
     torch.set_num_threads(threads)
     assert {(row["state"], row["reason"]) for row in answer} <= {("done", "")}, answer
     return [np.asarray(Image.open(Path(order.destination, p.name))).astype(int) for p in paths]
@@ -82,19 +82,19 @@ def test_a_worker_whose_plan_has_tiles_paints_what_another_paints(tmp_path: Path
 
 
 def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color: Path, tiny_model: Path) -> None:
-    plan = backends.simplest(artifact.load(color), Controls())
+    plan = backends.default_plan(artifact.load(color), Controls())
     assert (plan.whole_pixels, plan.tile_px) == (2**24, 0)
-    assert limits(CONFIG, plan).max_pixels == 2**24
-    assert limits(replace(CONFIG, max_pixels=1000), plan).max_pixels == 1000
-    assert limits(CONFIG, TILES).max_pixels == CONFIG.max_pixels > 150_000_000
-    assert bytes_for(10**9, order(tmp_path, color, plan)) == 600 * 2**24
-    assert bytes_for(10**6, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 600 * 10**6
-    assert bytes_for(10**8, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 100 * 10**8
+    assert limits_for(CONFIG, plan).max_pixels == 2**24
+    assert limits_for(replace(CONFIG, max_pixels=1000), plan).max_pixels == 1000
+    assert limits_for(CONFIG, TILES).max_pixels == CONFIG.max_pixels > 150_000_000
+    assert image_memory(10**9, order(tmp_path, color, plan)) == 600 * 2**24
+    assert image_memory(10**6, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 600 * 10**6
+    assert image_memory(10**8, order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))) == 100 * 10**8
     wide = tmp_path / "wide"
     wide.mkdir()
     (wide / "model.json").write_text(json.dumps({"format": 1, "method": "cpgan", "config": {"filters": 72}}))
     given = replace(order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22)), model=wide)
-    assert bytes_for(10**8, given) == 3 * 100 * 10**8
+    assert image_memory(10**8, given) == 3 * 100 * 10**8
 
     Image.fromarray(np.zeros((150, 203, 3), np.uint8)).save(tmp_path / "large.png")
     smaller = replace(plan, whole_pixels=10_000)
@@ -117,12 +117,12 @@ def test_one_picture_goes_the_same_way(
     for name, most in (("whole", backends.WHOLE_PIXELS), ("tiled", 10_000)):
         monkeypatch.setattr(backends, "WHOLE_PIXELS", most)
         monkeypatch.setattr(backends, "TILE_PX", 64)
-        paint_one(tmp_path / "a.png", tmp_path / f"{name}.png", tiny_model, CONFIG, identify(tiny_model, "m", ""))
+        stylize_image(tmp_path / "a.png", tmp_path / f"{name}.png", tiny_model, CONFIG, identify(tiny_model, "m", ""))
         made.append(np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int))
     assert 0 <= np.abs(made[1] - made[0]).max() <= 1
     Image.fromarray(np.zeros((4000, 5000), np.uint8)).save(tmp_path / "large.png")
     with pytest.raises(BadImage, match=r"large\.png has 20,000,000 pixels.*cannot paint in tiles: --size makes"):
-        paint_one(tmp_path / "large.png", tmp_path / "no.png", color, CONFIG, identify(color, "m", ""))
+        stylize_image(tmp_path / "large.png", tmp_path / "no.png", color, CONFIG, identify(color, "m", ""))
 
 
 def test_a_job_that_began_before_there_were_tiles_goes_on_without(tmp_path: Path) -> None:
@@ -131,6 +131,6 @@ def test_a_job_that_began_before_there_were_tiles_goes_on_without(tmp_path: Path
     old = asdict(WHOLE)
     del old["whole_pixels"], old["tile_px"]
     (books / "job.json").write_text(json.dumps({"plan": old}))
-    plan = Job(open_destination(tmp_path)).plan()
+    plan = JobFolder(open_destination(tmp_path)).plan()
     assert plan == WHOLE
-    assert limits(CONFIG, plan).max_pixels == 2**24
+    assert limits_for(CONFIG, plan).max_pixels == 2**24

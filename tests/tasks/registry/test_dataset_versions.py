@@ -8,20 +8,20 @@ import pytest
 from atelier.tasks.images.codec import decode
 from atelier.tasks.registry.dataset_diff import DatasetDiff, diff_datasets
 from atelier.tasks.registry.dataset_versions import find_dataset, list_datasets
-from atelier.tasks.registry.dvc_objects import objects
+from atelier.tasks.registry.dvc_objects import open_objects
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.published import lay, noise
 
 
 def compared(workspace: Workspace, before: str, after: str, sheet: Path | None = None) -> DatasetDiff:
-    with objects(workspace) as kept:
+    with open_objects(workspace) as kept:
         old, new = (find_dataset(workspace, kept, name) for name in (before, after))
         return diff_datasets(workspace, kept, old, new, sheet)
 
 
 def test_every_version_and_who_was_trained_on_it(published: Workspace) -> None:
-    with objects(published) as kept:
+    with open_objects(published) as kept:
         now, second, first = list_datasets(published, kept)
     assert [one.now for one in (now, second, first)] == [True, False, False]
     assert first.models == ("style-model@v1.0.0", "style-model@v1.1.0")
@@ -33,7 +33,7 @@ def test_every_version_and_who_was_trained_on_it(published: Workspace) -> None:
 
 
 def test_what_a_person_may_call_them(published: Workspace) -> None:
-    with objects(published) as kept:
+    with open_objects(published) as kept:
         now, second, first = list_datasets(published, kept)
         for name, one in (
             ("now", now), ("prod", first), ("v1.0.0", first), ("style-model@v1.2.0", second), (second.id[:6], second)
@@ -52,7 +52,7 @@ def test_pictures_that_came_and_went(published: Workspace, tmp_path: Path) -> No
     assert [(name, one.before, one.after) for name, one in found.parameters.items()] == [("min_px", None, 16)]
     sheet = decode((tmp_path / "a.png").read_bytes())
     assert sheet.shape[0] > 2 * 96
-    assert "photos          4 added       4 removed      12 the same" in found.story
+    assert "photos          4 added       4 removed      12 the same" in found.summary
     assert git(published.root, "status", "--porcelain") == "", "nothing was checked out"
 
     back = compared(published, "now", "v1.2.0")
@@ -72,7 +72,7 @@ def test_only_so_many_pictures_are_shown(own: Workspace, tmp_path: Path) -> None
 
 def test_bytes_that_are_nowhere_are_told(own: Workspace) -> None:
     shutil.rmtree(own.root / ".dvc" / "cache")
-    with objects(own) as kept:
+    with open_objects(own) as kept:
         now, *gone = list_datasets(own, kept)
     assert (now.now, now.problem) == (True, "")
     assert all("is not in DVC's cache, and there is no remote" in one.problem for one in gone)
@@ -82,7 +82,7 @@ def test_bytes_that_are_nowhere_are_told(own: Workspace) -> None:
 
 def test_before_there_is_any(own: Workspace) -> None:
     shutil.rmtree(own.dataset)
-    with objects(own) as kept:
+    with open_objects(own) as kept:
         assert [one.now for one in list_datasets(own, kept)] == [False, False]
         with pytest.raises(FileNotFoundError, match="atelier ingest"):
             find_dataset(own, kept, "now")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from atelier.tasks.registry.dvc_objects import objects
-from atelier.tasks.registry.garbage_collection import collect
-from atelier.tasks.registry.model_details import list_all
+from atelier.tasks.registry.dvc_objects import open_objects
+from atelier.tasks.registry.garbage_collection import collect_garbage
+from atelier.tasks.registry.model_details import list_all_versions
 from atelier.tasks.registry.promotion import promote, rollback
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import list_versions
-from atelier.tasks.registry.verify import verify
+from atelier.tasks.registry.verify import verify_versions
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
@@ -22,8 +22,8 @@ from tests.tasks.published import PARAMS, age, forget, lay, noise, publish
 
 
 def whole(workspace: Workspace) -> dict[str, bool]:
-    with objects(workspace) as kept:
-        found = verify(workspace, kept, list_versions(workspace))
+    with open_objects(workspace) as kept:
+        found = verify_versions(workspace, kept, list_versions(workspace))
     return {one.version.removeprefix("style-model@"): one.whole for one in found}
 
 
@@ -58,25 +58,25 @@ def test_a_dry_run_tells_what_then_goes(own: Workspace) -> None:
         resolve(own, f"style-model@{version}")
     (own.models / "style-model" / ".v1.3.0-4194305").mkdir()  # of a process that was killed: there are no such numbers
     before = cached(own)
-    told = collect(own, keep=2, dry_run=True)
+    told = collect_garbage(own, keep=2, dry_run=True)
     assert cached(own) == before
     # v1.3.0 and v1.4.0 are the newest and the last that were promoted
     assert told.kept == ("style-model@v1.4.0", "style-model@v1.3.0")
     assert told.dropped == ("style-model@v1.2.0", "style-model@v1.1.0", "style-model@v1.0.0")
     assert told.folders == tuple(f"style-model/{name}" for name in ("v1.0.0", "v1.1.0", ".v1.3.0-4194305"))
-    assert "would remove" in told.story
-    assert "nowhere: there is no remote" in told.story
-    done = collect(own, keep=2)
+    assert "would remove" in told.summary
+    assert "nowhere: there is no remote" in told.summary
+    done = collect_garbage(own, keep=2)
     assert (done.objects, done.bytes, done.runs) == (told.objects, told.bytes, told.runs)
     after = cached(own)
     assert set(after) < set(before)
     assert len(before) - len(after) == done.objects + done.runs
     assert sorted(path.name for path in (own.models / "style-model").iterdir()) == ["v1.4.0"]
     assert whole(own) == {"v1.4.0": True, "v1.3.0": True, "v1.2.0": False, "v1.1.0": False, "v1.0.0": False}
-    with objects(own) as kept:
-        assert [one.here for one in list_all(own, kept)] == [True, True, False, False, False]
+    with open_objects(own) as kept:
+        assert [one.here for one in list_all_versions(own, kept)] == [True, True, False, False, False]
     assert dvc(own.root, "status").strip() == "Data and pipelines are up to date."
-    nothing = collect(own, keep=2)
+    nothing = collect_garbage(own, keep=2)
     assert (nothing.objects, nothing.runs, nothing.bytes, nothing.dropped) == (0, 0, 0, ())
     with pytest.raises(RuntimeError, match=r"the bytes of style-model@v1\.1\.0"):
         rollback(own, "too late", to="v1.1.0")
@@ -86,12 +86,12 @@ def test_what_was_prod_lately_stays(own: Workspace) -> None:
     forget(own)
     promote(own, "v1.0.0", reason="for a day")
     promote(own, "v1.4.0", reason="and back")
-    found = collect(own, keep=2)
+    found = collect_garbage(own, keep=2)
     assert found.kept == ("style-model@v1.4.0", "style-model@v1.3.0", "style-model@v1.0.0")
     assert whole(own) == {"v1.4.0": True, "v1.3.0": True, "v1.2.0": False, "v1.1.0": False, "v1.0.0": True}
     assert rollback(own, "again", to="v1.0.0") == "v1.0.0"
     with pytest.raises(ValueError, match="--keep is 0"):
-        collect(own, keep=0)
+        collect_garbage(own, keep=0)
 
 
 def test_what_branches_tags_and_worktrees_name_stays(own: Workspace) -> None:
@@ -103,15 +103,15 @@ def test_what_branches_tags_and_worktrees_name_stays(own: Workspace) -> None:
     (night.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {own.root / '.dvc' / 'cache'}\n")
     lay(night.dataset, {"photos": [noise(n) for n in range(900, 904)], "paintings": [noise(100)]})
     dvc(night.root, "commit", "--force", "--quiet", "ingest")  # and nothing of it is committed to git
-    found = collect(own, keep=1)
+    found = collect_garbage(own, keep=1)
     assert found.kept == ("style-model@v1.4.0",)
     assert "style-model@v1.0.0" not in found.dropped
     assert whole(own) == {"v1.4.0": True, "v1.3.0": False, "v1.2.0": False, "v1.1.0": True, "v1.0.0": True}
     uncommitted = re.findall(r"\w+\.dir", git(night.root, "diff", "--unified=0", "dvc.lock"))
-    with objects(own) as kept:
+    with open_objects(own) as kept:
         assert kept.here(uncommitted[-1]), "what a worktree holds and has not committed"
     with lock(night, "pipeline"), pytest.raises(RuntimeError, match="pipeline is already running"):
-        collect(own, keep=1)
+        collect_garbage(own, keep=1)
 
 
 def test_what_a_night_that_failed_has_made_stays(own: Workspace) -> None:
@@ -124,10 +124,10 @@ def test_what_a_night_that_failed_has_made_stays(own: Workspace) -> None:
     git(own.root, "checkout", "--quiet", "dvc.lock", "reports/evaluation.json")
     dvc(own.root, "checkout", "--quiet", "--force")
     before = cached(own)
-    assert collect(own, keep=5).objects == 0
+    assert collect_garbage(own, keep=5).objects == 0
     assert cached(own) == before
     forget(own)
-    found = collect(own, keep=5)
+    found = collect_garbage(own, keep=5)
     assert found.objects > 0
     assert set(whole(own).values()) == {True}
 
@@ -139,7 +139,7 @@ def test_checkpoints_that_a_version_has_overtaken_go(own: Workspace) -> None:
         run.mkdir(parents=True)
         (run / "checkpoint.safetensors").write_bytes(b"x" * 1000)
     age(old, style)
-    found = collect(own)
+    found = collect_garbage(own)
     assert found.checkpoints == ("checkpoints/train-aaaaaaaaaaaaaaaa",), "the style has no version yet"
     assert found.bytes >= 1000
     assert [path.name for path in own.checkpoints.iterdir()] == [new.name]
@@ -150,14 +150,14 @@ def test_a_cache_that_others_use_is_left_alone(own: Workspace, tmp_path: Path) -
     forget(own)
     (own.root / ".dvc" / "cache").rename(tmp_path / "cache")
     dvc(own.root, "cache", "dir", "--local", str(tmp_path / "cache"))
-    found = collect(own, keep=1)
+    found = collect_garbage(own, keep=1)
     assert (found.objects, found.dropped) == (0, ())
-    assert "may serve others too" in found.story
+    assert "may serve others too" in found.summary
     assert set(whole(own).values()) == {True}
 
 
 def test_before_there_is_anything(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     workspace, _ = init(tmp_path / "empty", PARAMS)
-    found = collect(workspace)
+    found = collect_garbage(workspace)
     assert (found.kept, found.objects, found.bytes) == ((), 0, 0)
     assert not caplog.records  # DVC's warnings are about its own command, and its handler may write to a closed stream

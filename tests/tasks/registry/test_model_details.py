@@ -8,58 +8,58 @@ import pytest
 from atelier.tasks.evaluation.canaries import canaries
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.images.codec import decode
-from atelier.tasks.registry.dvc_objects import objects, outputs
-from atelier.tasks.registry.model_details import list_all, show
-from atelier.tasks.registry.model_diff import CELL_PX, diff_models, picture
-from atelier.tasks.registry.promotion import before, rollback
-from atelier.tasks.registry.release import enter
-from atelier.tasks.registry.resolve import find, resolve
-from atelier.tasks.registry.tags import Staging, assign, list_versions
-from atelier.tasks.registry.verify import Verified, verify
+from atelier.tasks.registry.dvc_objects import open_objects, tracked_outputs
+from atelier.tasks.registry.model_details import list_all_versions, version_details
+from atelier.tasks.registry.model_diff import CELL_PX, diff_models, write_comparison_sheet
+from atelier.tasks.registry.promotion import rollback, rollback_targets
+from atelier.tasks.registry.release import register_model
+from atelier.tasks.registry.resolve import find_version, resolve
+from atelier.tasks.registry.tags import StageAssignment, assign_stage, list_versions
+from atelier.tasks.registry.verify import VerifiedVersion, verify_versions
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.pipeline import track_folder
 
 MODEL = "style-model"
 
 
-def verified(workspace: Workspace) -> dict[str, Verified]:
-    with objects(workspace) as kept:
-        return {one.version: one for one in verify(workspace, kept, list_versions(workspace))}
+def verified(workspace: Workspace) -> dict[str, VerifiedVersion]:
+    with open_objects(workspace) as kept:
+        return {one.version: one for one in verify_versions(workspace, kept, list_versions(workspace))}
 
 
 def test_all_that_is_known_of_a_version(published: Workspace) -> None:
-    with objects(published) as kept:
-        shown = show(published, kept, find(published, "prod"))
-        refused = show(published, kept, find(published, "style-model@v1.2.0"))
+    with open_objects(published) as kept:
+        shown = version_details(published, kept, find_version(published, "prod"))
+        refused = version_details(published, kept, find_version(published, "style-model@v1.2.0"))
     assert (shown.listed.version.version, shown.facts["train"]) == ("v1.1.0", {"steps": 102, "seed": 0})
     assert list(shown.formats) == ["ingest", "augment", "train", "evaluate"]
     assert len(shown.commit) == 40
     (staging,) = shown.listed.history
     assert "kid.ratio is 0.45" in staging.reason
     for word in ("style-model@v1.1.0, prod", "gate         passed", "train.steps: 102", "kid.ratio", "by Atelier "):
-        assert word in shown.story
+        assert word in shown.summary
     assert refused.listed.history == ()
-    assert "kid.ratio is 0.9, it must be at most 0.6" in refused.story
-    assert "never was prod" in refused.story
+    assert "kid.ratio is 0.9, it must be at most 0.6" in refused.summary
+    assert "never was prod" in refused.summary
     plain = shown.plain
     assert (plain["version"], plain["stage"], plain["here"], len(plain["history"])) == ("v1.1.0", "prod", True, 1)
 
 
 def test_two_versions_side_by_side(own: Workspace, tmp_path: Path) -> None:
-    old, new = find(own, "v1.0.0"), find(own, "v1.2.0")
-    with objects(own) as kept:
+    old, new = find_version(own, "v1.0.0"), find_version(own, "v1.2.0")
+    with open_objects(own) as kept:
         found = diff_models(own, kept, old, new)
-        alike = diff_models(own, kept, old, find(own, "v1.1.0"))
+        alike = diff_models(own, kept, old, find_version(own, "v1.1.0"))
     assert {name: (one.before, one.after) for name, one in found.parameters.items()} == {"train.steps": (101, 103)}
     assert found.metrics["kid.ratio"].difference == pytest.approx(0.4)
     assert found.dataset is not None
     assert (found.dataset.added["photos"], found.dataset.removed["photos"]) == (4, 4)
     assert (alike.dataset, alike.notes, found.notes) == (None, (), ())
-    assert "train.steps: 101 → 103" in found.story
+    assert "train.steps: 101 → 103" in found.summary
 
     pictures = canaries((), own.root, own.dataset, "photos")
     models = [(one.name, resolve(own, one.name).path) for one in (old, new)]
-    picture(pictures, models, tmp_path / "a.png")
+    write_comparison_sheet(pictures, models, tmp_path / "a.png")
     sheet = decode((tmp_path / "a.png").read_bytes())
     pitch = CELL_PX + 4
     assert sheet.shape[0] == 25 + len(pictures) * pitch
@@ -74,18 +74,18 @@ def test_going_back_and_never_forward(own: Workspace) -> None:
     with pytest.raises(ValueError, match=r"v1\.1\.0 is prod already"):
         rollback(own, "again", to="v1.1.0")
     assert rollback(own, "green skies") == "v1.0.0"
-    assert find(own, "prod").version == "v1.0.0"
+    assert find_version(own, "prod").version == "v1.0.0"
     with pytest.raises(ValueError, match=r"no version of style-model was prod before v1\.0\.0"):
         rollback(own, "further")
     assert rollback(own, "it was the lamp", to="v1.1.0") == "v1.1.0"
-    with objects(own) as kept:
-        listed = {one.version.version: [s.reason for s in one.history] for one in list_all(own, kept)}
+    with open_objects(own) as kept:
+        listed = {one.version.version: [s.reason for s in one.history] for one in list_all_versions(own, kept)}
     assert (listed["v1.1.0"][-1], listed["v1.0.0"][-1]) == ("it was the lamp", "green skies")
 
 
 def test_which_version_was_before() -> None:
     def of(*versions: str) -> list[str]:
-        return before([Staging(version, "", "") for version in versions])
+        return rollback_targets([StageAssignment(version, "", "") for version in versions])
 
     assert of("1") == []
     assert of("1", "2", "3") == ["1", "2"]
@@ -98,7 +98,7 @@ def test_no_going_back_to_bytes_that_are_nowhere(own: Workspace) -> None:
     shutil.rmtree(own.root / ".dvc" / "cache")
     with pytest.raises(RuntimeError, match=r"the bytes of style-model@v1\.0\.0"):
         rollback(own, "green skies")
-    assert find(own, "prod").version == "v1.1.0"
+    assert find_version(own, "prod").version == "v1.1.0"
 
 
 def test_whole_to_the_last_bit(own: Workspace) -> None:
@@ -113,10 +113,10 @@ def test_whole_to_the_last_bit(own: Workspace) -> None:
 def test_what_is_missing_or_damaged_is_told_exactly(own: Workspace) -> None:
     folder = resolve(own, "style-model@v1.1.0").path
     versions = {one.version: one for one in list_versions(own)}
-    with objects(own) as kept:
+    with open_objects(own) as kept:
         weights = kept.path(kept.files(versions["v1.0.0"].bytes)["generator.safetensors"])
-        card = kept.path(kept.files(outputs(own, versions["v1.2.0"])["data/dataset"])["dataset.json"])
-        listing = kept.path(outputs(own, versions["v1.2.0"])["reports/training"])
+        card = kept.path(kept.files(tracked_outputs(own, versions["v1.2.0"])["data/dataset"])["dataset.json"])
+        listing = kept.path(tracked_outputs(own, versions["v1.2.0"])["reports/training"])
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.chmod(0o644)
@@ -138,8 +138,8 @@ def test_what_is_missing_or_damaged_is_told_exactly(own: Workspace) -> None:
         f"{folder / 'extra'}: does not belong there",
         f"{folder / 'model.json'}: damaged",
     ]
-    with objects(own) as kept:
-        here = {one.version.version: one.here for one in list_all(own, kept)}
+    with open_objects(own) as kept:
+        here = {one.version.version: one.here for one in list_all_versions(own, kept)}
     assert here == {"v1.0.0": True, "v1.1.0": True, "v1.2.0": True}, "a list does not read bytes"
 
 
@@ -151,22 +151,22 @@ def test_the_model_of_a_style(own: Workspace) -> None:
     metrics = own.style_reports(name) / "evaluation.json"
     metrics.parent.mkdir(parents=True)
     metrics.write_text(own.evaluation.read_text())
-    enter(own, own, GateConfig(), None, name)
-    one = find(own, f"{name}@v1.0.0")
-    with objects(own) as kept:
-        assert set(outputs(own, one)) == {"data/dataset", "data/augmented", f"artifacts/{name}"}
-        (found,) = verify(own, kept, [one])
+    register_model(own, own, GateConfig(), None, name)
+    one = find_version(own, f"{name}@v1.0.0")
+    with open_objects(own) as kept:
+        assert set(tracked_outputs(own, one)) == {"data/dataset", "data/augmented", f"artifacts/{name}"}
+        (found,) = verify_versions(own, kept, [one])
         assert (found.whole, found.files) == (True, 3 + 7 + 1 + 3)
         kept.path(kept.files(one.bytes)["samples.png"]).unlink()
-        (found,) = verify(own, kept, [one])
+        (found,) = verify_versions(own, kept, [one])
         assert [problem.split(":")[0] for problem in found.problems] == [f"artifacts/{name}/samples.png"]
-        assert [(v.version.name, v.here) for v in list_all(own, kept)][-1] == (one.name, False)
+        assert [(v.version.name, v.here) for v in list_all_versions(own, kept)][-1] == (one.name, False)
     with pytest.raises(ValueError, match="no version of style-model-inks is prod yet"):
         rollback(own, "why", name)
 
 
 def test_a_stage_of_somebody_elses_making(own: Workspace) -> None:
-    assign(own, MODEL, "v1.2.0", "trial", "have a look")
-    assert find(own, "prod").version == "v1.1.0"
-    with objects(own) as kept:
-        assert next(one.history for one in list_all(own, kept)) == ()
+    assign_stage(own, MODEL, "v1.2.0", "trial", "have a look")
+    assert find_version(own, "prod").version == "v1.1.0"
+    with open_objects(own) as kept:
+        assert next(one.history for one in list_all_versions(own, kept)) == ()

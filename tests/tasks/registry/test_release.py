@@ -53,29 +53,29 @@ def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
 
 def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
     with pytest.raises(FileNotFoundError, match="atelier retrain"):
-        promotion.release(workspace, GateConfig(), None)
+        release.release_model(workspace, GateConfig(), None)
     with pytest.raises(ValueError, match="no version of style-model is prod yet"):
         resolve.resolve(workspace, "style-model@prod")
     paint(workspace, "one")
-    first = promotion.release(workspace, GateConfig(), None)
+    first = release.release_model(workspace, GateConfig(), None)
     assert (first.version, first.previous, first.decision, first.new) == ("v1.0.0", None, "promoted", True)
-    tags = git(workspace.root, "tag")
-    again = promotion.release(workspace, GateConfig(), None)
+    listed = git(workspace.root, "tag")
+    again = release.release_model(workspace, GateConfig(), None)
     assert (again.version, again.decision, again.new) == ("v1.0.0", "prod already", False)
-    assert git(workspace.root, "tag") == tags
+    assert git(workspace.root, "tag") == listed
     (entry,) = tags.list_versions(workspace)
     assert (entry.stage, entry.dataset, entry.passed) == ("prod", "d1", True)
-    assert entry.headline == "KID ratio 0.5, style ratio 0.4, SSIM 0.6"
+    assert entry.headline == "KID ratio 0.5, Style distance ratio 0.4, SSIM 0.6"
     assert git(workspace.root, "status", "--porcelain") == ""
 
 
 def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) -> None:
     paint(workspace, "one")
-    promotion.release(workspace, GateConfig(), None)
+    release.release_model(workspace, GateConfig(), None)
     paint(workspace, "two", kid=0.7)
-    refused = promotion.release(workspace, GateConfig(), None)
+    refused = release.release_model(workspace, GateConfig(), None)
     assert (refused.version, refused.decision) == ("v1.1.0", "refused")
-    assert promotion.release(workspace, GateConfig(max_kid_ratio=0.9), None).decision == "refused"
+    assert release.release_model(workspace, GateConfig(max_kid_ratio=0.9), None).decision == "refused"
     assert resolve.resolve(workspace, "style-model@prod").version == "v1.0.0"
     promotion.promote(workspace, "v1.1.0", reason="I like it")
     assert resolve.resolve(workspace, "style-model@prod").version == "v1.1.0"
@@ -84,9 +84,9 @@ def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) 
 def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace) -> None:
     for weights, kid in (("one", 0.5), ("two", 0.45)):
         paint(workspace, weights, kid)
-        assert promotion.release(workspace, GateConfig(), None).decision == "promoted"
+        assert release.release_model(workspace, GateConfig(), None).decision == "promoted"
     promotion.promote(workspace, "v1.0.0", reason="softer skies")
-    rolled = promotion.release(workspace, GateConfig(), None)
+    rolled = release.release_model(workspace, GateConfig(), None)
     assert (rolled.version, rolled.decision, rolled.new) == ("v1.1.0", "registered", False)
     for version, weights in (("prod", "one"), ("v1.1.0", "two"), ("v1.0.0", "one")):
         model = resolve.resolve(workspace, f"style-model@{version}")
@@ -101,41 +101,43 @@ def test_a_rollback_stays_and_every_version_stays_loadable(workspace: Workspace)
 
 def test_killed_between_registering_and_promoting_it_is_promoted_next_time(workspace: Workspace) -> None:
     paint(workspace, "one")
-    assert release.enter(workspace, workspace, GateConfig(), None).decision == "passed"
+    assert release.register_model(workspace, workspace, GateConfig(), None).decision == "passed"
     assert tags.list_versions(workspace)[0].stage is None
-    found = promotion.release(workspace, GateConfig(), None)
+    found = release.release_model(workspace, GateConfig(), None)
     assert (found.decision, found.new) == ("promoted", False)
 
 
 def test_what_needs_approval_is_promoted_by_a_person_only(workspace: Workspace) -> None:
     paint(workspace, "one")
     manual = GateConfig(mode="manual")
-    assert promotion.release(workspace, manual, None).decision == "awaiting approval"
-    assert promotion.release(workspace, GateConfig(), None).decision == "awaiting approval"
-    assert [v.version for v in promotion.waiting(workspace)] == ["v1.0.0"]
+    assert release.release_model(workspace, manual, None).decision == "awaiting approval"
+    assert release.release_model(workspace, GateConfig(), None).decision == "awaiting approval"
+    assert [v.version for v in promotion.list_awaiting_approval(workspace)] == ["v1.0.0"]
     promotion.promote(workspace, "v1.0.0", reason="I like it")
-    assert promotion.waiting(workspace) == []
-    assert promotion.release(workspace, GateConfig(), None).decision == "prod already"
+    assert promotion.list_awaiting_approval(workspace) == []
+    assert release.release_model(workspace, GateConfig(), None).decision == "prod already"
 
 
 def test_what_passed_by_itself_waits_too_where_the_gate_is_manual_by_now(workspace: Workspace) -> None:
     paint(workspace, "one")
-    assert release.enter(workspace, workspace, GateConfig(), None).decision == "passed"
-    assert promotion.release(workspace, GateConfig(mode="manual"), None).decision == "awaiting approval"
-    assert [v.version for v in promotion.waiting(workspace)] == ["v1.0.0"]
-    assert promotion.release(workspace, GateConfig(), None).decision == "promoted"
+    assert release.register_model(workspace, workspace, GateConfig(), None).decision == "passed"
+    assert release.release_model(workspace, GateConfig(mode="manual"), None).decision == "awaiting approval"
+    assert [v.version for v in promotion.list_awaiting_approval(workspace)] == ["v1.0.0"]
+    assert release.release_model(workspace, GateConfig(), None).decision == "promoted"
 
 
 def test_dry_registers_nothing(workspace: Workspace) -> None:
     paint(workspace, "one")
-    assert promotion.release(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"
-    assert promotion.release(workspace, GateConfig(mode="dry", max_kid_ratio=0.1), None).decision == "would be refused"
+    assert release.release_model(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"
+    assert (
+        release.release_model(workspace, GateConfig(mode="dry", max_kid_ratio=0.1), None).decision == "would be refused"
+    )
     assert tags.list_versions(workspace) == []
 
 
 def test_bytes_that_are_not_there_leave_no_folder(workspace: Workspace) -> None:
     paint(workspace, "one")
-    promotion.release(workspace, GateConfig(), None)
+    release.release_model(workspace, GateConfig(), None)
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     with pytest.raises(RuntimeError, match="there is no remote"):
         resolve.resolve(workspace, "style-model@prod")

@@ -6,27 +6,27 @@ import re
 import pytest
 
 from atelier.tasks.registry.promotion import promote
-from atelier.tasks.registry.warm_start import pin, pinned
+from atelier.tasks.registry.warm_start import pin_start, pinned_start
 from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.layout import Workspace
 
 
 def test_it_is_pinned_until_there_is_something_else_to_learn(own: Workspace) -> None:
-    assert pin(own, "scratch") == pinned(own) == "scratch"
-    assert pin(own, "v1.0.0") == pinned(own) == "v1.0.0"
-    assert pin(own, "prod") == pinned(own) == "v1.1.0"
+    assert pin_start(own, "scratch") == pinned_start(own) == "scratch"
+    assert pin_start(own, "v1.0.0") == pinned_start(own) == "v1.0.0"
+    assert pin_start(own, "prod") == pinned_start(own) == "v1.1.0"
     known = json.loads(own.start_lock.read_text())
     assert re.fullmatch(r"[0-9a-f]{32}\.dir", known["bytes"]), "equal names of other bytes are another start"
     dvc(own.root, "commit", "--force", "--quiet")
     promote(own, "v1.0.0", reason="softer skies")
-    assert pin(own, "prod") == "v1.1.0", "nothing else has changed"
+    assert pin_start(own, "prod") == "v1.1.0", "nothing else has changed"
     own.params.write_text(own.params.read_text().replace("train: {", "train: {seed: 7, "))
-    assert pin(own, "prod") == pinned(own) == "v1.0.0"
+    assert pin_start(own, "prod") == pinned_start(own) == "v1.0.0"
 
 
 def test_a_version_that_is_none_is_told(own: Workspace) -> None:
     with pytest.raises(ValueError, match=r"no version 'v7\.0\.0'"):
-        pin(own, "v7.0.0")
+        pin_start(own, "v7.0.0")
     own.start_lock.write_text("damaged")
     with pytest.raises(FileNotFoundError, match="atelier train"):
-        pinned(own)
+        pinned_start(own)

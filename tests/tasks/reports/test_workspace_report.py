@@ -14,7 +14,7 @@ from atelier.tasks.dataset.shards import Card, Shard, write_card
 from atelier.tasks.images.codec import encode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import curve, number, ratio_bar
-from atelier.tasks.reports.workspace_report import Release, write_report
+from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -91,8 +91,8 @@ def fill(root: Path, name: str = "plain") -> Path:
     return root
 
 
-def release(name: str = "plain") -> Release:
-    return Release(
+def registry(name: str = "plain") -> RegistryInfo:
+    return RegistryInfo(
         version=name,
         previous=name,
         stage="prod",
@@ -128,7 +128,7 @@ def page(tmp_path: Path) -> Page:
     left.mkdir()
     for name in (DATA_SHEET, CANARY_SHEET):
         shutil.copyfile(root / "data/augmented/contact_sheet.png", left / name)
-    return Page(write_report(root, tmp_path / "out" / "index.html", release(), last_night(), left))
+    return Page(write_report(root, tmp_path / "out" / "index.html", registry(), last_night(), left))
 
 
 def test_everything_is_there(page: Page) -> None:
@@ -164,7 +164,7 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     # the folder's own name cannot hold a slash
     root = fill(tmp_path / HOSTILE.replace("/", "\\"), HOSTILE)
-    page = Page(write_report(root, tmp_path / "index.html", release(HOSTILE), last_night(HOSTILE)))
+    page = Page(write_report(root, tmp_path / "index.html", registry(HOSTILE), last_night(HOSTILE)))
     assert sum(tag == "script" for tag, _ in page.tags) == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert all((a.get("src") or "").startswith("data:image/jpeg") for tag, a in page.tags if tag == "img")
@@ -172,7 +172,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 
 def test_dollar_signs_in_names_are_no_placeholders(tmp_path: Path) -> None:
-    assert "$body" in Page(write_report(fill(tmp_path / "w", "$body"), tmp_path / "index.html", release())).text
+    assert "$body" in Page(write_report(fill(tmp_path / "w", "$body"), tmp_path / "index.html", registry())).text
 
 
 def test_an_empty_workspace_has_a_quiet_note(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ print(ray.get(ray.remote(os.getenv).remote("GOMP_SPINCOUNT")))
 @pytest.fixture(scope="module")
 def head() -> Iterator[ray_head.RayHead]:
     with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as folder:
-        started = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=2, first_port=24001, with_me=True)
+        started = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=2, first_port=24001)
         ray_head.await_head(started)
         yield started
         everything = [p for p in psutil.process_iter() if p.pid and _session(p.pid) == started.pid]

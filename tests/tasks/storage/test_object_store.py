@@ -21,18 +21,18 @@ import torch
 
 from atelier.models.card import identify
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.inputs import listing
+from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASKS, Order
-from atelier.tasks.bulk.worker import Stylist
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Execution, Plan
-from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.storage.object_store import ObjectStore
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
+from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 DRIVER = """
@@ -41,6 +41,7 @@ from dataclasses import asdict
 from pathlib import Path
 import ray
 from atelier.models.card import identify
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
 
@@ -48,7 +49,8 @@ model, destination, *sources = sys.argv[1:]
 identity = identify(Path(model), "style-model", "v1")
 connect = lambda: ray.init(num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
 for _ in range(2):
-    summary = stylize(sources, destination, Path(model), StylizeConfig(), identity, connect=connect)
+    request = StylizeRequest(tuple(sources), destination, Path(model), StylizeConfig(), identity)
+    summary = stylize(request, connect=connect)
     print(json.dumps(asdict(summary)))
     connect = None  # the second run has nothing to do
 """
@@ -223,19 +225,19 @@ def test_a_stylist_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path
     for index in range(3):
         bucket.pipe_file(f"bucket/in/deep/{index}.png", encode(np.full((8, 8 + index, 3), 90, np.uint8), "png"))
     bucket.pipe_file("bucket/in/bad.png", b"bad")
-    inputs = listing(["s3://bucket/in"], tmp_path)
-    todo = inputs.append_column("output", inputs["input"]).select(TASKS.names)
+    inputs = list_inputs(["s3://bucket/in"], tmp_path)
+    todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            stylist = Stylist(
-                Order(
+            stylist = StylizeWorker(
+                JobSpec(
                     destination,
                     tiny_model,
                     identity,
                     StylizeConfig(),
                     Controls(),
-                    Execution(Plan(version=torch.__version__)),
+                    Execution(ExecutionPlan(version=torch.__version__)),
                     1,
                 )
             )

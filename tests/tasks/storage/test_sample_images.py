@@ -7,9 +7,9 @@ import pytest
 from atelier.tasks.dataset.shards import split_of
 from atelier.tasks.images.codec import decode
 from atelier.tasks.storage import sample_images
+from atelier.tasks.storage.open_source import list_entries, read
 from atelier.tasks.storage.sample_images import PARENTS, Crop, Parent, list_crops
 from atelier.tasks.storage.sample_painter import paint
-from atelier.tasks.storage.source import list_entries, read
 
 DOMAINS = ("sample://photos", "sample://paintings")
 

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from atelier.tasks.images.codec import BadImage, decode, encode
-from atelier.tasks.storage.archive import _open_packed
-from atelier.tasks.storage.bounds import SourceLimits
+from atelier.tasks.storage.archive import _open_compressed
+from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import DecompressedStream
-from atelier.tasks.storage.source import Entry, list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
+from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 
@@ -383,10 +384,10 @@ def test_compressed_tars_are_read_in_one_pass(folder: Path, monkeypatch: pytest.
         real(stream)
 
     monkeypatch.setattr(DecompressedStream, "_begin", begin)
-    _open_packed.cache_clear()
+    _open_compressed.cache_clear()
     for entry in entries:
         read(entry)
-    _open_packed.cache_clear()
+    _open_compressed.cache_clear()
     assert len(begun) == 1
     assert [entry.offset for entry in entries] == sorted(entry.offset for entry in entries)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier.tasks.bulk.subscriptions import switch
+from atelier.tasks.bulk.subscriptions import set_current
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace import worktree
 from atelier.tasks.workspace.layout import Workspace
@@ -99,10 +99,10 @@ def test_an_adoption_that_fails_changes_nothing(own: Workspace) -> None:
 def test_current_is_switched_in_one_step_and_takes_nobody_elses_place(tmp_path: Path) -> None:
     for version in ("v1.0.0", "v1.1.0"):
         (tmp_path / version).mkdir()
-        switch(str(tmp_path), version)
+        set_current(str(tmp_path), version)
         assert os.readlink(tmp_path / "current") == version  # noqa: PTH115
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "v1.0.0", "v1.1.0"]
     (tmp_path / "current").unlink()
     (tmp_path / "current").mkdir()
     with pytest.raises(FileExistsError, match="current"):
-        switch(str(tmp_path), "v1.0.0")
+        set_current(str(tmp_path), "v1.0.0")

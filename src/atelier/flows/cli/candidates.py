@@ -1,4 +1,4 @@
-"""The models that a comparison names, found before anything is started."""
+"""The models that `atelier evaluate --models` names."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from atelier.tasks.workspace.layout import Workspace
 
 
 def candidates(workspace: Workspace, names: list[str]) -> list[Candidate]:
-    """Find models, so that a wrong name is told at once.
+    """Find the models before anything starts, so that a wrong name is reported at once.
 
     Args:
         workspace: whose registry, dataset and parameters are used.
-        names: as `model_names.find` reads them.
+        names: names or folders, as `model_lookup.find_model` reads them.
 
     Raises:
-        FileNotFoundError, ValueError: one line for a person.
+        FileNotFoundError, ValueError: a name is wrong; the message is one line.
     """
 
     def called(text: str) -> tuple[str, Path]:
-        found = model_lookup.find(text, workspace.root)
+        found = model_lookup.find_model(text, workspace.root)
         if found.version:
             return f"{found.name}@{found.version}", found.folder
         return (text if text.startswith(PREFIX) else found.name), found.folder

@@ -8,20 +8,20 @@ import typer
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
-datasets_app = typer.Typer(help="The dataset: its versions, what is in them, what differs.", no_args_is_help=True)
+commands = typer.Typer(help="The dataset: its versions, their content, their differences.", no_args_is_help=True)
 
-OutOption = Annotated[Path | None, typer.Option("--out", help="The PNG to write; without it below reports/.")]
-_NAMES = "now, the beginning of a dataset's id, or a version of a model like v1.2.0, prod or style-model-STYLE@prod."
+OutOption = Annotated[Path | None, typer.Option("--out", help="The PNG to write; by default in reports/.")]
+_NAMES = "now, the beginning of a dataset's id, or a model version like v1.2.0, prod or style-model-STYLE@prod."
 
 
-@datasets_app.command("list", epilog="Example: atelier datasets list --json")
+@commands.command("list", epilog="Example: atelier datasets list --json")
 def datasets_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Versions of the dataset: those that models were trained on, and the present one."""
+    """List the versions of the dataset: those that models were trained on, and the present one."""
     from atelier.tasks.registry.dataset_versions import list_datasets
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         versions = list_datasets(found, kept)
     lines = []
     for one in versions:
@@ -32,21 +32,21 @@ def datasets_list(workspace: WorkspaceOption = None, as_json: JsonOption = False
     result(versions, as_json, text="\n".join(lines) or "there is no dataset yet: run `atelier ingest`")
 
 
-@datasets_app.command("show", epilog="Example: atelier datasets show prod")
+@commands.command("show", epilog="Example: atelier datasets show prod")
 def datasets_show(
     dataset: Annotated[str, typer.Argument(help=_NAMES)] = "now",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A version of the dataset: its domains, how many pictures each split has, and how it was made."""
+    """Show a version of the dataset: its domains, the pictures in each split, and its parameters."""
     from atelier.tasks.evaluation.metrics import flat
-    from atelier.tasks.registry.dataset_versions import card_of, find_dataset
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         one = find_dataset(found, kept, dataset)
-        card = card_of(found, kept, one)
+        card = read_version_card(found, kept, one)
     lines = [f"dataset {one.id[:12]}, {card.rows()} pictures, {one.bytes / 1e6:.1f} MB, {one.date}"]
     lines += [f"  {d:<12} {c['train']:>8} to train on, {c['holdout']:>6} held out" for d, c in one.rows.items()]
     lines += [f"  trained on it: {', '.join(one.models) or 'no model yet'}"]
@@ -58,22 +58,22 @@ def datasets_show(
     result(content, as_json, text="\n".join(lines))
 
 
-@datasets_app.command("diff", epilog="Example: atelier datasets diff prod now")
+@commands.command("diff", epilog="Example: atelier datasets diff prod now")
 def datasets_diff(
     before: Annotated[str, typer.Argument(help=_NAMES)],
-    after: Annotated[str, typer.Argument(help="As the first.")],
+    after: Annotated[str, typer.Argument(help="The same.")],
     out: OutOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How many pictures came and went, and some of them in a picture; which parameters are others."""
+    """Compare two versions of the dataset: pictures added and removed, with examples, and changed parameters."""
     from atelier.tasks.registry.dataset_diff import diff_datasets
     from atelier.tasks.registry.dataset_versions import find_dataset
-    from atelier.tasks.registry.dvc_objects import objects
+    from atelier.tasks.registry.dvc_objects import open_objects
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
+    with open_objects(found) as kept:
         old, new = (find_dataset(found, kept, name) for name in (before, after))
         sheet = out or found.reports / "datasets" / f"{old.id[:12]}-{new.id[:12]}.png"
         made = diff_datasets(found, kept, old, new, sheet)
-    result(made, as_json, text=made.story)
+    result(made, as_json, text=made.summary)

@@ -1,4 +1,4 @@
-"""Inspect: what outputs say of themselves."""
+"""The record of its origin that an output carries, as text for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Inspected:
     problem: str = ""  # why there is no lineage
 
     @property
-    def story(self) -> str:
-        """For a person, of a file that has a lineage."""
+    def summary(self) -> str:
+        """The lineage as lines of text; only for a file that has one."""
         assert self.lineage is not None
         made, model = self.lineage, self.lineage.model
         facts = {
@@ -33,12 +33,12 @@ class Inspected:
 
 
 def _printable(text: str) -> str:
-    """Without what a terminal would obey: a file may say anything."""
+    """The text without control characters, which a terminal would obey: files are untrusted."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def inspect(files: Sequence[Path]) -> list[Inspected]:
-    """Read the lineage of pictures; what cannot be read, or says nothing, keeps none of the others from being told."""
+    """Read the lineage of pictures; one without a lineage has a `problem`, and does not stop the others."""
     return [_inspect(file) for file in files]
 
 

@@ -1,4 +1,4 @@
-"""The subcommands about models and encoders, and the one that removes what no version needs."""
+"""The subcommands about models and their versions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,30 +6,27 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli.datasets import OutOption, datasets_app
+from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
-__all__ = ["datasets_app", "encoders_app", "gc", "models_app"]
-
-models_app = typer.Typer(
+commands = typer.Typer(
     help="Models: list, show, compare and verify versions, promote, roll back, import, export.", no_args_is_help=True
 )
-encoders_app = typer.Typer(help="Weights of the perceptual encoders: list, fetch.", no_args_is_help=True)
 
-_VERSION = "prod or v1.2.0 of style-model; of a style's own model style-model-STYLE@prod."
+_VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
 VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
 
 
-@models_app.command("list", epilog="Example: atelier models list --json")
+@commands.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Versions, stages and metrics of the registered models."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import list_all
+    """List the versions of all models, with stage and metrics."""
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import list_all_versions
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        versions = list_all(found, kept)
+    with open_objects(found) as kept:
+        versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
         f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
@@ -41,24 +38,24 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
     result([one.plain for one in versions], as_json, text=text)
 
 
-@models_app.command("show", epilog="Example: atelier models show prod")
+@commands.command("show", epilog="Example: atelier models show prod")
 def models_show(
     version: VersionArgument,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """All that is known of a version: data, code, parameters, metrics, what the gate said, when it was prod and why."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_details import show
-    from atelier.tasks.registry.resolve import find
+    """Show a version: data, code, parameters, metrics, the gate's decision, when it was prod and why."""
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_details import version_details
+    from atelier.tasks.registry.resolve import find_version
 
     found = Workspace.find(workspace)
-    with objects(found) as kept:
-        shown = show(found, kept, find(found, version))
-    result(shown.plain, as_json, text=shown.story)
+    with open_objects(found) as kept:
+        details = version_details(found, kept, find_version(found, version))
+    result(details.plain, as_json, text=details.summary)
 
 
-@models_app.command("diff", epilog="Example: atelier models diff v1.0.0 prod")
+@commands.command("diff", epilog="Example: atelier models diff v1.0.0 prod")
 def models_diff(
     before: VersionArgument,
     after: VersionArgument,
@@ -66,89 +63,92 @@ def models_diff(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Two versions side by side: parameters, metrics, data, and the canary pictures as each paints them."""
+    """Compare two versions: parameters, metrics, data, and the canary pictures as each paints them."""
     from atelier.flows.config.params import Params
     from atelier.tasks.evaluation.canaries import canaries
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.model_diff import diff_models, picture
-    from atelier.tasks.registry.resolve import find, resolve
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.model_diff import diff_models, write_comparison_sheet
+    from atelier.tasks.registry.resolve import find_version, resolve
     from atelier.tasks.registry.tags import MODEL
 
     found = Workspace.find(workspace)
-    old, new = find(found, before), find(found, after)
-    with objects(found) as kept:
+    old, new = find_version(found, before), find_version(found, after)
+    with open_objects(found) as kept:
         made = diff_models(found, kept, old, new)
     names = (one.name.removeprefix(f"{MODEL}@") for one in (old, new))
     file = out or found.reports / "models" / f"{'-'.join(names)}.png"
     try:
         params = Params(found.params)
         pictures = canaries(params.gate.canary, found.root, found.dataset, params.train.content)
-        picture(pictures, [(version.name, resolve(found, version.name).path) for version in (old, new)], file)
+        resolved = [(version.name, resolve(found, version.name).path) for version in (old, new)]
+        write_comparison_sheet(pictures, resolved, file)
         made = replace(made, picture=str(file))
-    except (OSError, RuntimeError, ValueError) as error:  # the numbers are worth having all the same
+    except (OSError, RuntimeError, ValueError) as error:  # the numbers are useful without it
         made = replace(made, notes=(*made.notes, f"no picture: {error}"))
-    result(made, as_json, text=made.story)
+    result(made, as_json, text=made.summary)
 
 
-@models_app.command("verify", epilog="Example: atelier models verify --all")
+@commands.command("verify", epilog="Example: atelier models verify --all")
 def models_verify(
     version: Annotated[str | None, typer.Argument(help=_VERSION)] = None,
     every: Annotated[bool, typer.Option("--all", help="Every registered version.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every file of a version again, and say what is missing or damaged; exit code 1 if anything is."""
-    from atelier.flows.runs.progress import shown
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.resolve import find
+    """Read every file of a version and report what is missing or damaged; exit code 1 if anything is."""
+    from atelier.flows.runs.progress import show_progress
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
-    from atelier.tasks.registry.verify import verify
+    from atelier.tasks.registry.verify import verify_versions
 
     if every == (version is not None):
-        raise ValueError("name a version, like prod or v1.2.0, or say --all")
+        raise ValueError("name a version, like prod or v1.2.0, or give --all")
     found = Workspace.find(workspace)
     if version is not None:
-        versions = [find(found, version)]
+        versions = [find_version(found, version)]
     else:
         versions = [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept, shown("verify", quiet=as_json) as report:
-        verified = verify(found, kept, versions, report)
-    text = "\n".join(one.story for one in verified) or "no version is registered yet: run `atelier retrain`"
+    with open_objects(found) as kept, show_progress("verify", quiet=as_json) as report:
+        verified = verify_versions(found, kept, versions, report)
+    text = "\n".join(one.summary for one in verified) or "no version is registered yet: run `atelier retrain`"
     result(verified, as_json, text=text)
     if not all(one.whole for one in verified):
         raise typer.Exit(1)
 
 
-@models_app.command("push", epilog="Example: atelier models push")
+@commands.command("push", epilog="Example: atelier models push")
 def models_push(
     version: Annotated[str | None, typer.Argument(help=f"{_VERSION} Without it every version.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy versions to DVC's remote, with all that they were made from; `git push --tags` takes the registry there."""
-    from atelier.tasks.registry.dvc_objects import objects
-    from atelier.tasks.registry.push import push
-    from atelier.tasks.registry.resolve import find
+    """Copy versions, and the data they were made from, to DVC's remote; `git push --tags` copies the registry."""
+    from atelier.tasks.registry.dvc_objects import open_objects
+    from atelier.tasks.registry.push import push_versions
+    from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
 
     found = Workspace.find(workspace)
-    named = [find(found, version)] if version else None
+    named = [find_version(found, version)] if version else None
     versions = named or [one for model in list_models(found) for one in list_versions(found, model)]
-    with objects(found) as kept:
-        pushed = push(found, kept, versions)
-    text = "\n".join(one.story for one in pushed) or "no version is registered yet: run `atelier retrain`"
+    with open_objects(found) as kept:
+        pushed = push_versions(found, kept, versions)
+    text = "\n".join(one.summary for one in pushed) or "no version is registered yet: run `atelier retrain`"
     result(pushed, as_json, text=text)
 
 
-@models_app.command("rollback", epilog='Example: atelier models rollback --reason "skies are green"')
+@commands.command("rollback", epilog='Example: atelier models rollback --reason "skies are green"')
 def models_rollback(
-    reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
-    model: Annotated[str, typer.Argument(help="Whose prod: style-model, or style-model-STYLE.")] = "style-model",
-    to: Annotated[str | None, typer.Option(help="A version that was prod, like v1.1.0; else the one before.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, which the registry keeps.")],
+    model: Annotated[str, typer.Argument(help="The model: style-model, or style-model-STYLE.")] = "style-model",
+    to: Annotated[
+        str | None, typer.Option(help="A version that was prod, like v1.1.0; by default the one before.")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the version `prod` that was it before; the one that goes never comes back by itself."""
+    """Make an earlier `prod` version `prod` again; nothing promotes the replaced version by itself."""
     from atelier.tasks.registry.promotion import rollback
 
     version = rollback(Workspace.find(workspace), reason, model, to)
@@ -156,51 +156,51 @@ def models_rollback(
     result(content, as_json, text=f"{model}@prod is {version} again")
 
 
-@models_app.command("starters", epilog="Example: atelier models starters")
+@commands.command("starters", epilog="Example: atelier models starters")
 def models_starters(as_json: JsonOption = False) -> None:
-    """Models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
-    from atelier.tasks.inference.starter_models import starters
+    """List the models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
+    from atelier.tasks.inference.starter_models import list_starters
 
-    found = starters()
+    found = list_starters()
     result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))
 
 
-@models_app.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
+@commands.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')
 def models_promote(
-    version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 is one of style-model.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the registry.")],
+    version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 means style-model's.")],
+    reason: Annotated[str, typer.Option(help="The reason, which the registry keeps.")],
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Make a registered version `prod`; an older version is a rollback."""
+    """Make a registered version `prod`."""
     from atelier.tasks.registry.promotion import promote
-    from atelier.tasks.registry.tags import MODEL, named
+    from atelier.tasks.registry.tags import MODEL, parse_name
 
-    model, version = named(version) or (MODEL, version)
+    model, version = parse_name(version) or (MODEL, version)
     promote(Workspace.find(workspace), version, reason=reason, model=model)
     print(f"{model}@prod is now {version}")
 
 
-@models_app.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")
+@commands.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")
 def models_import(
-    file: Annotated[Path, typer.Argument(help="A generator that CycleGAN's or CUT's reference code saved.")],
+    file: Annotated[Path, typer.Argument(help="A generator saved by the reference code of CycleGAN or CUT.")],
     model: Annotated[Path, typer.Argument(help="The model folder to make.")],
-    style: Annotated[str, typer.Option(help="What to call its style.")] = "",
+    style: Annotated[str, typer.Option(help="Name of its style.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a model that was trained elsewhere: `atelier stylize … --model FOLDER` then paints with it."""
+    """Convert a model that was trained elsewhere, for `atelier stylize … --model FOLDER`."""
     from atelier.tasks.inference.import_export import import_model
 
     made = import_model(file, model, style)
     result(made, as_json, text=f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
 
 
-@models_app.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
+@commands.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
 def models_export(
     model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0, starter/NAME or a model folder.")],
     file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
-    direction: Annotated[str, typer.Option(help="a2b or b2a, of a model that translates both ways.")] = "a2b",
+    direction: Annotated[str, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = "a2b",
     to: Annotated[
-        str | None, typer.Option(help="Attributes that it gives (stargan), like Blond_Hair,Young; -NAME takes away.")
+        str | None, typer.Option(help="Attributes to add (stargan), like Blond_Hair,Young; -NAME removes one.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -208,66 +208,15 @@ def models_export(
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
     from atelier.models.controls import Controls
     from atelier.tasks.inference.import_export import export_model
-    from atelier.tasks.inference.model_lookup import find
+    from atelier.tasks.inference.model_lookup import find_model
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    found = find(model, workspace)
+    found = find_model(model, workspace)
     controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
     found.check(controls)
     made = export_model(found.folder, file, controls)
-    said = (
-        f"{made.file}: {made.megabytes} MB; differs from the model by {made.largest_difference:.1e} of a colour at most"
+    text = (
+        f"{made.file}: {made.megabytes} MB; differs from the model by at most {made.largest_difference:.1e} of a colour"
     )
-    result(made, as_json, text=said)
-
-
-@encoders_app.command("list", epilog="Example: atelier encoders list")
-def encoders_list(as_json: JsonOption = False) -> None:
-    """The encoders there are: whether their weights are on this machine, how much is fetched, what they are for."""
-    from atelier.tasks.runtime.encoder_weights import status
-
-    rows = status()
-    lines = [
-        f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {f'{row.megabytes} MB':>6}  {row.used_for}"
-        for row in rows
-    ]
-    result(rows, as_json, text="\n".join(lines))
-
-
-@encoders_app.command("pull", epilog="Example: atelier encoders pull inception")
-def encoders_pull(
-    name: Annotated[str, typer.Argument(help="An encoder of `atelier encoders list`.")],
-    optional: Annotated[
-        bool, typer.Option("--optional", help="Where it can not be fetched say so, and succeed all the same.")
-    ] = False,
-) -> None:
-    """Fetch an encoder's weights, check their sha256 and convert them once."""
-    from atelier.flows.runs.progress import shown
-    from atelier.tasks.runtime.encoder_weights import pull
-
-    try:
-        with shown("pull") as report:
-            path = pull(name, report)
-        print(f"{name} is ready: {path}")
-    except (OSError, RuntimeError) as error:
-        if not optional:
-            raise
-        print(f"{name} could not be fetched, evaluation does without it: {error}")
-
-
-def gc(
-    keep: Annotated[int, typer.Option(help="Promotions, and newest versions, of each model that stay.")] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Remove what no version to keep and no work at hand needs: old data and models, folders of versions, checkpoints.
-
-    Of each model stay prod, what was prod in the last promotions, and the newest versions; and what the workspace, its
-    worktrees, branches and your own tags name. Runs while nothing else does.
-    """
-    from atelier.tasks.registry.garbage_collection import collect
-
-    collected = collect(Workspace.find(workspace), keep, dry_run)
-    result(collected, as_json, text=collected.story)
+    result(made, as_json, text=text)

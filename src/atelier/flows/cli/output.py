@@ -1,4 +1,4 @@
-"""What the subcommands have in common: where they work, and how they say what came of it."""
+"""Common to the subcommands: the options --workspace and --json, and how a result is printed."""
 
 import dataclasses
 import json
@@ -9,18 +9,18 @@ from typing import Annotated, Any
 import typer
 
 WorkspaceOption = Annotated[
-    Path | None, typer.Option("--workspace", help="The workspace; without it the one that holds the current folder.")
+    Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def say(sentence: str) -> None:
-    """Tell a person, beside the result."""
+    """Print a line on standard error, beside the result."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def result(value: Any, as_json: bool, text: str | None = None) -> None:
-    """Print a result for a machine or for a person."""
+    """Print a result: as JSON, as the text for people, or field by field where there is no text."""
     plain = _plain(value)
     if as_json:
         print(json.dumps(plain, indent=2, default=str))

@@ -1,11 +1,12 @@
-"""The parameters that a new workspace begins with."""
+"""The params.yaml of a new workspace: the parameters that are changed most, and those without their default value."""
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from atelier.flows.config.notify import NotifyConfig
-from atelier.flows.config.params import render
+from atelier.flows.config.render import render
 from atelier.flows.config.retrain import RetrainConfig
 from atelier.tasks.bulk.subscriptions import StylizeSection
 from atelier.tasks.dataset.augment_config import AugmentConfig
@@ -14,17 +15,31 @@ from atelier.tasks.dataset.ingest import IngestConfig
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.storage.source import list_entries, locate
+from atelier.tasks.storage.open_source import list_entries, locate
 from atelier.tasks.training.config import TrainConfig
 
 DEMO_STEPS = 700  # a little over three minutes on two cores
+HEADER = """\
+# The parameters that are changed most; one that is not here has its default. `atelier params` prints all of them.
+# DVC reruns exactly the stages below a value that changes. Methods, each with settings at `atelier params train.NAME`:
+# {methods}.
+"""
+# what a new params.yaml shows, beside the settings of its method
+SHOWN = (
+    *("ingest.size_px", "ingest.domains", "checks.max_quarantined_share", "checks.max_lost_share", "augment.size_px"),
+    *("augment.copies", "augment.domains", "train.method", "train.content", "train.style", "train.encoder"),
+    *("train.workers", "train.device", "train.start_from", "train.loop.steps", "train.loop.batch_size"),
+    *("train.loop.seed", "train.loop.checkpoint_every", "evaluate.pictures", "gate.max_kid_ratio"),
+    *("gate.max_style_ratio", "gate.min_ssim", "gate.tolerance", "gate.mode", "gate.canary", "retrain.push"),
+    *("retrain.git_remote", "stylize.strength", "stylize.format", "stylize.quality", "stylize.subscriptions"),
+    *("notify.urls", "notify.when"),
+)
 
 
 def demo_params() -> str:
-    """params.yaml for the embedded pictures, with few enough training steps to watch."""
-    configs = _defaults()
+    """params.yaml for the embedded pictures, with so few training steps that one can watch."""
     train = TrainConfig()
-    return render(configs | {"train": replace(train, loop=replace(train.loop, steps=DEMO_STEPS))})
+    return _text(train=replace(train, loop=replace(train.loop, steps=DEMO_STEPS)))
 
 
 def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) -> str:
@@ -43,11 +58,11 @@ def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) 
         train.content: _found(content, base),
         train.style: _found(style, base),
     }
-    return render(_defaults() | {"ingest": replace(IngestConfig(), domains=domains)})
+    return _text(ingest=replace(IngestConfig(), domains=domains))
 
 
-def _defaults() -> dict[str, Any]:
-    """Every section as its component has it, in the order of the pipeline."""
+def defaults() -> dict[str, Any]:
+    """Every section with its default values, in the order of the pipeline."""
     return {
         "ingest": IngestConfig(),
         "checks": ChecksConfig(),
@@ -61,8 +76,18 @@ def _defaults() -> dict[str, Any]:
     }
 
 
+def _text(**changed: Any) -> str:
+    configs = defaults() | changed
+    train: TrainConfig = configs["train"]
+    method = [f"train.{train.method}.{field.name}" for field in dataclasses.fields(train.method_config)]
+    rates = [f"train.{train.method}.optimizer.{network}_lr" for network in ("generator", "discriminator")]
+    shown = (*SHOWN, *(key for key in method if not key.endswith(".optimizer")), *rates)
+    known = [field.name for field in dataclasses.fields(train) if dataclasses.is_dataclass(getattr(train, field.name))]
+    return HEADER.format(methods=", ".join(name for name in known if name != "loop")) + "\n" + render(configs, shown)
+
+
 def _found(specs: tuple[str, ...], base: Path) -> tuple[str, ...]:
-    """The sources as they are written down: absolute, so that the workspace may lie anywhere."""
+    """The sources as absolute paths, so that the workspace may lie anywhere."""
     for spec in specs:
         next(iter(list_entries(spec, base)))
     return tuple(spec if "://" in spec else str(locate(spec, base)) for spec in specs)

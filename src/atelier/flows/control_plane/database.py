@@ -1,4 +1,4 @@
-"""Where Prefect's server keeps its runs and schedules: a file of SQLite's, or a PostgreSQL database."""
+"""The database of the Prefect server, for runs and schedules: a SQLite file, or PostgreSQL."""
 
 import asyncio
 import os
@@ -19,14 +19,14 @@ _CONNECT_S = 10.0
 class Database:
     """A PostgreSQL database."""
 
-    url: str = field(repr=False)  # with its password, as SQLAlchemy wants it
-    name: str  # for people and records: without the password
+    url: str = field(repr=False)  # for SQLAlchemy, with its password
+    name: str  # for messages and records, without the password
 
     def check(self) -> None:
-        """See that it lets us in: Prefect's server would take half a minute to say so.
+        """Connect once: Prefect's server would take half a minute to report a wrong password.
 
         Raises:
-            ConnectionError: it does not.
+            ConnectionError: the database refuses the connection or does not answer.
         """
         try:
             asyncio.run(self._connect())
@@ -39,7 +39,7 @@ class Database:
             ) from error
 
     async def _connect(self) -> None:
-        from sqlalchemy.ext.asyncio import create_async_engine  # the URL is read as the server will read it
+        from sqlalchemy.ext.asyncio import create_async_engine  # reads the URL as the server does
         from sqlalchemy.pool import NullPool
 
         engine = create_async_engine(self.url, poolclass=NullPool)
@@ -48,43 +48,43 @@ class Database:
 
 
 def wanted(option: str | None) -> Database | None:
-    """The database that is asked for; None where nobody asks for one, which means SQLite.
+    """The database that the option or the environment names; None for SQLite.
 
     Args:
-        option: of the command line; it wins over the environment.
+        option: URL given on the command line; it wins over the environment.
 
     Raises:
-        ValueError: the URL is none of PostgreSQL's; it is not repeated, for it may hold a password.
+        ValueError: not a PostgreSQL URL. The message leaves the URL out, which may hold a password.
     """
     named = [("--database", option), *((name, os.environ.get(name)) for name in VARIABLES)]
     for name, url in named:
         if url:
-            return _read(name, url)
+            return _parse(name, url)
     return None
 
 
-def remembered(folder: Path) -> Database | None:
-    """The database that the server of this folder was started with, if that was none of SQLite's."""
+def read(folder: Path) -> Database | None:
+    """The PostgreSQL database that the server of this folder was started with; None for SQLite."""
     try:
-        return _read(_FILE, (folder / _FILE).read_text())
+        return _parse(_FILE, (folder / _FILE).read_text())
     except FileNotFoundError:
         return None
 
 
-def remember(folder: Path, database: Database | None) -> None:
-    """Keep, for our eyes only, what a restart after a crash needs."""
+def write(folder: Path, database: Database | None) -> None:
+    """Write the URL, in a file of mode 0600, for a restart after a crash."""
     if database:
         write_secret(folder / _FILE, database.url)
     else:
-        forget(folder)
+        clear(folder)
 
 
-def forget(folder: Path) -> None:
-    """Remove what `remember` kept."""
+def clear(folder: Path) -> None:
+    """Delete what `write` wrote."""
     (folder / _FILE).unlink(missing_ok=True)
 
 
-def _read(origin: str, url: str) -> Database:
+def _parse(origin: str, url: str) -> Database:
     try:
         parts = urlsplit(url)
         where = f"{parts.hostname or 'a socket'}:{parts.port or 5432}"
@@ -92,7 +92,7 @@ def _read(origin: str, url: str) -> Database:
         parts, where = urlsplit(""), ""
     if parts.scheme not in ("postgresql", "postgres", "postgresql+asyncpg") or not parts.path.strip("/"):
         raise ValueError(
-            f"{origin} is no URL of a PostgreSQL database: write it like postgresql://USER:PASSWORD@HOST:5432/NAME"
+            f"{origin} is not the URL of a PostgreSQL database: write it like postgresql://USER:PASSWORD@HOST:5432/NAME"
         )
     _, _, rest = url.partition("://")
     return Database(f"postgresql+asyncpg://{rest}", f"PostgreSQL at {where}{parts.path}")

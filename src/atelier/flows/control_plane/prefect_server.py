@@ -1,6 +1,6 @@
-"""The Prefect server: started, awaited, stopped, as a program of its own.
+"""The Prefect server as a separate process: start it, wait for it, ask it, stop it.
 
-Nothing of prefect is imported here: it reads its environment when it is imported, and that is not set yet.
+Prefect is not imported here: it reads its environment when it is imported, and that is not set yet.
 """
 
 import base64
@@ -22,12 +22,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from atelier.flows.control_plane.database import SQLITE, Database
+from atelier.models.files import replacing
 from atelier.tasks.runtime import cluster, processes
 from atelier.tasks.runtime.ports import Ports, reserve
-from atelier.tasks.runtime.processes import parent_death_signal
 
 FIRST_PORT = 4200  # Prefect's own
-FIRST_PRIVATE_PORT = 4300  # so that nobody finds a server there that is gone in a minute
 
 _START_S = 90.0
 _STOP_S = 10.0
@@ -46,19 +45,19 @@ class PrefectServer:
     """A Prefect server that we started."""
 
     url: str  # of its API
-    home: str  # its log, and its database where that is a file
+    home: str  # folder of its log, and of its database file
     pid: int
     created: float  # when the process began, seconds since the epoch
-    database: str = SQLITE  # or where else, without a password
+    database: str = SQLITE  # or the name of a PostgreSQL database, without password
 
     @property
     def alive(self) -> bool:
-        """Whether the process that was started is still there."""
+        """Whether the process still runs."""
         return processes.is_running(self.pid, self.created)
 
 
 def home() -> Path:
-    """The folder of what this user's control plane remembers: $ATELIER_HOME, or one in the user's state folder."""
+    """The folder of this user's control plane: $ATELIER_HOME, or `atelier` in the user's state folder."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return Path(os.environ.get("ATELIER_HOME") or state / "atelier").expanduser().absolute()
 
@@ -67,28 +66,26 @@ def start(
     folder: Path,
     first_port: int,
     *,
-    with_me: bool,
     database: Database | None = None,
     instead_of: PrefectServer | None = None,
 ) -> PrefectServer:
     """Start a server on the loopback interface; `await_ready` waits until it answers.
 
     Args:
-        folder: where its log is, and its database where that is a file.
+        folder: folder of its log, and of its database file.
         first_port: where the search for a free port begins.
-        with_me: the server ends when the calling thread does, even if that is killed.
-        database: where it keeps its runs and schedules; a file of SQLite's when None.
-        instead_of: a server that is gone or does not answer: it is ended, and its port taken over if that is free.
+        database: for its runs and schedules; a SQLite file when None.
+        instead_of: a server that ended or does not answer: it is stopped, and its port taken over if that is free.
     """
     if instead_of:
         stop(instead_of)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     like = urlsplit(instead_of.url).port if instead_of else None
     with reserve("127.0.0.1", first_port, like=like) as ports:
-        return _start(folder, ports, with_me, database)
+        return _start(folder, ports, database)
 
 
-def _start(folder: Path, ports: Ports, with_me: bool, database: Database | None) -> PrefectServer:
+def _start(folder: Path, ports: Ports, database: Database | None) -> PrefectServer:
     (port,) = ports.numbers
     not_ours = ("PREFECT_", "ATELIER_DATABASE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
@@ -108,9 +105,8 @@ def _start(folder: Path, ports: Ports, with_me: bool, database: Database | None)
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=ports.held,
-            preexec_fn=parent_death_signal() if with_me else None,
         )
-    process.returncode = 0  # it is followed by its pid from here on, also by other processes
+    process.returncode = 0  # from here on every process follows it by its pid
     created = psutil.Process(process.pid).create_time()
     kept = database.name if database else SQLITE
     return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created, kept)
@@ -129,34 +125,24 @@ def await_ready(server: PrefectServer) -> None:
 
 
 def stop(server: PrefectServer) -> None:
-    """End a server that we started; its database stays."""
+    """Stop a server that we started; its database stays."""
     if server.alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(server.pid)
-            everyone = [process, *process.children(recursive=True)]
+            group = [process, *process.children(recursive=True)]
             process.terminate()
-            _, remaining = psutil.wait_procs(everyone, timeout=_STOP_S)
+            _, remaining = psutil.wait_procs(group, timeout=_STOP_S)
             for one in remaining:
                 one.kill()
             psutil.wait_procs(remaining, timeout=_STOP_S)
 
 
 def reread_settings() -> None:
-    """Have a prefect that was imported before its variables were set take them over."""
+    """Make a prefect that was imported before its variables were set read them again."""
     if "prefect.context" in sys.modules:
         from prefect.context import refresh_global_settings_context
 
         refresh_global_settings_context()
-
-
-def flush() -> None:
-    """Send what prefect still keeps of this process's logs and events, before its server is stopped."""
-    if "prefect" in sys.modules:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        APILogWorker.drain_all(timeout=5)
-        EventsWorker.drain_all(timeout=5)
 
 
 def _empty_database() -> Path:
@@ -164,22 +150,19 @@ def _empty_database() -> Path:
 
 
 def _keep_empty_database(database: Path) -> None:
-    """Keep a copy of a database that was just made: to make one takes six seconds, to copy it none."""
+    """Keep a copy of a database that was just made: making one takes six seconds, copying it none."""
     if _empty_database().exists():
         return
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = _empty_database().with_suffix(f".{os.getpid()}")
-    with contextlib.closing(sqlite3.connect(database)) as full, contextlib.closing(sqlite3.connect(temporary)) as empty:
-        runs = full.execute("SELECT count(*) FROM flow_run").fetchone()[0]
-        full.backup(empty)
-    if runs:
-        temporary.unlink()
-    else:
-        temporary.replace(_empty_database())
+    with contextlib.closing(sqlite3.connect(database)) as made:
+        if made.execute("SELECT count(*) FROM flow_run").fetchone()[0]:
+            return
+        with replacing(_empty_database()) as temporary, contextlib.closing(sqlite3.connect(temporary)) as empty:
+            made.backup(empty)
 
 
 def healthy(url: str) -> bool:
-    """Whether a server of this machine answers."""
+    """Whether a server on this machine answers."""
     try:
         return bool(ask(url, "/health", timeout_s=_HEALTH_S))
     except (OSError, ValueError):
@@ -187,23 +170,26 @@ def healthy(url: str) -> bool:
 
 
 def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
-    """Ask Prefect's API, with what the environment has to be let in.
+    """Ask Prefect's API, with the credentials of the environment.
 
     Args:
         url: of the API.
-        path: what to ask, like "/flow_runs/filter".
-        body: sent as JSON, by POST; by GET when None.
-        timeout_s: how long to wait.
+        path: of the request, like "/flow_runs/filter".
+        body: sent as JSON with POST; None sends GET.
+        timeout_s: seconds to wait.
+
+    Returns:
+        The answer, parsed from JSON.
 
     Raises:
-        OSError: there is no answer, or a refusal.
-        ValueError: the answer is no JSON, or the URL none.
+        OSError: no answer, or a refusal.
+        ValueError: the answer is not JSON, or the URL is not valid.
     """
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    elif words := os.environ.get("PREFECT_API_AUTH_STRING"):
-        headers["Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"
+    elif credentials := os.environ.get("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
     # a proxy does not know this machine's servers
     proxies: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if _is_here(url) else []
@@ -217,7 +203,11 @@ def _is_here(url: str) -> bool:
 
 
 def probe(url: str) -> None:
-    """See that something listens where PREFECT_API_URL points."""
+    """Check that something listens where PREFECT_API_URL points.
+
+    Raises:
+        ConnectionError: nothing does, or the URL is not valid.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConnectionError(f"PREFECT_API_URL is {url!r}: write it as http://HOST:PORT/api")

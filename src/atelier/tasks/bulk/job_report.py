@@ -1,18 +1,19 @@
-"""The report of a bulk job, `_atelier/report.html`: before and after, how it ended, the slowest, the quarantined."""
+"""The report of a bulk job, `_atelier/report.html`: pairs of pictures, counts, the slowest and quarantined inputs."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
+from markupsafe import Markup
 
-from atelier.tasks.bulk.job import Standing
-from atelier.tasks.bulk.messages import ENTRY
+from atelier.tasks.bulk.job import JobState
+from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.codec import BadImage, ImageLimits, decode
-from atelier.tasks.reports.html_page import before_and_after, data_uri, facts, page, rows
+from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
+from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.source import Entry, read
+from atelier.tasks.storage.open_source import read
 
 PAIRS = 12
 SHOWN_PX = 480  # width of a picture on the page
@@ -31,7 +32,7 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
     found = []
     for task in tasks:
         try:
-            before = decode(read(Entry(**{name: task[name] for name in ENTRY}), limits.max_bytes), limits)
+            before = decode(read(Entry(**{name: task[name] for name in ENTRY_FIELDS}), limits.max_bytes), limits)
             after = decode(open_destination(destination).read(task["output"]))
         except (BadImage, OSError):
             continue
@@ -39,7 +40,7 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
     return found
 
 
-def report(destination: str, summary: dict[str, Any], standing: Standing, shown: Sequence[tuple[str, str]]) -> bytes:
+def report(destination: str, summary: dict[str, Any], standing: JobState, shown: Sequence[tuple[str, str]]) -> bytes:
     """The page.
 
     Args:
@@ -49,29 +50,34 @@ def report(destination: str, summary: dict[str, Any], standing: Standing, shown:
         shown: from `pairs`.
     """
     model = f"{summary['model']} {summary['version']}".strip()
-    lead = f"<p>{summary['done']:,} of {summary['total']:,} pictures, restyled by <em>{escape(model)}</em>.</p>"
+    lead = render("job_report.html.j2", "lead", done=summary["done"], total=summary["total"], model=model)
+    ended = {name: value for name, value in summary.items() if name not in ("model", "version")}
+    hint = "From all parts of the job. Drag the line."
     sections = {
-        "Before and after": before_and_after(shown, "From all parts of the job. Drag the line."),
-        "How it ended": facts({name: value for name, value in summary.items() if name not in ("model", "version")}),
+        "Before and after": render(MACROS, "before_and_after", pairs=shown, caption=hint),
+        "How it ended": render(MACROS, "facts", known=ended),
         "The slowest": _slowest(standing),
         "In quarantine": _quarantined(standing),
     }
     return page(PurePosixPath(destination).name, model, lead, sections)
 
 
-def _slowest(standing: Standing) -> str:
+def _slowest(standing: JobState) -> Markup:
     done = standing.rows.filter(pc.equal(standing.rows["state"], "done"))
     order = pc.select_k_unstable(done, SLOWEST, [("seconds", "descending")])
     found = done.take(order).select(["input", "seconds", "bytes"]).to_pylist()
     lines = [(row["input"], f"{row['seconds']:.2f} s", f"{row['bytes'] / 1000:,.0f} kB") for row in found]
-    return rows(("picture", "took", "output"), lines) if lines else ""
+    return render(MACROS, "text_table", head=("picture", "took", "output"), rows=lines) if lines else Markup()
 
 
-def _quarantined(standing: Standing) -> str:
+def _quarantined(standing: JobState) -> Markup:
     failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
-    if not failed.num_rows:
-        return '<p class="quiet">No picture is in quarantine.</p>'
     found = failed.slice(0, MOST_QUARANTINED).select(["input", "stage", "reason"]).to_pylist()
-    hidden = failed.num_rows - len(found)
-    more = f'<p class="quiet">… and {hidden:,} more in quarantine.csv.</p>' if hidden else ""
-    return rows(("picture", "at", "why"), [tuple(row.values()) for row in found]) + more
+    return render(
+        MACROS,
+        "quarantine",
+        head=("picture", "at", "why"),
+        rows=[tuple(row.values()) for row in found],
+        hidden=failed.num_rows - len(found),
+        file="quarantine.csv",
+    )

@@ -1,4 +1,4 @@
-"""What the workers of a bulk job are told, and what they hand each other: orders, tasks, pictures."""
+"""Messages of a bulk job: what the driver sends to workers, what workers pass on, and what they send back."""
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -9,26 +9,26 @@ import pyarrow as pa
 
 from atelier.models.card import ModelIdentity
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.ledger import Row
+from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.provenance import Provenance, code_revision
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
-from atelier.tasks.inference.config import StylizeConfig, stamped
-from atelier.tasks.inference.execution_plan import Execution, Plan
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.storage.entry import Entry
 
 Image = Pixels | SixteenBit
 
-ENTRY = {"name": pa.string(), "source": pa.string(), "size": pa.int64(), "etag": pa.string(), "kind": pa.string()}
-ENTRY |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
-TASKS = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY})
-RESULTS = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
+ENTRY_FIELDS = {name: pa.string() for name in ("name", "source", "etag", "kind", "path", "member", "problem")}
+ENTRY_FIELDS |= {"size": pa.int64(), "offset": pa.int64()}  # all fields of `Entry`
+TASK_SCHEMA = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS})
+RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 
 
 @dataclass(frozen=True)
-class Order:
-    """All that a worker is told; picklable."""
+class JobSpec:
+    """The specification of a job, for its workers; picklable."""
 
     destination: str | Path  # a folder or a URL
     model: Path
@@ -36,94 +36,91 @@ class Order:
     config: StylizeConfig
     controls: Controls
     execution: Execution
-    attempt: int
-    revision: str = field(default_factory=code_revision)  # of the code of whoever gives the order
+    attempt: int  # number of this run of the job, from 1
+    revision: str = field(default_factory=code_revision)  # git commit of the driver's code
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ExecutionPlan:
         """How the model is run."""
         return self.execution.plan
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What all outputs depend on, as they say it."""
-        return stamped(self.controls, self.config) | {"plan": asdict(self.plan)}
+        """The parameters in the provenance of every output."""
+        return provenance_parameters(self.controls, self.config) | {"plan": asdict(self.plan)}
 
-    def lineage(self, input_sha256: str) -> Provenance:
-        """What the output of this input says of itself."""
+    def provenance(self, input_sha256: str) -> Provenance:
+        """The provenance of the output of one input."""
         return Provenance(self.identity, self.parameters, input_sha256, revision=self.revision)
 
-    def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> Row:
-        """How an input ends that failed at a stage."""
-        return Row(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
+    def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
+        """The row of an input that failed at a stage."""
+        return LedgerRow(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
 
-    def crashed(self, task: "Task", stage: str) -> Row:
-        """How an input ends that was in hand at two deaths of workers."""
+    def crashed(self, task: "Task", stage: str) -> LedgerRow:
+        """The row of an input that crashed two workers."""
         reason = "crashed its worker twice; it may need more memory than there is"
         return self.quarantined(task, stage, "crashed the decoder" if stage == "decode" else reason)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One input and the output planned for it."""
+    """One input and its planned output."""
 
     input: str
     output: str
-    stamp: str  # size and etag of the input as it was listed
+    stamp: str  # size and etag of the listed input
     entry: Entry
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded input."""
+class DecodedInput:
+    """An input that is read and decoded."""
 
     task: Task
-    photograph: DecodedImage
-    sha256: str
-    seconds: float  # that it has taken so far
+    image: DecodedImage
+    sha256: str  # of the file
+    seconds: float  # spent on it so far
 
     @property
     def input(self) -> str:
-        """Its name."""
+        """Name of the input."""
         return self.task.input
 
     @property
     def frames(self) -> list[Image]:
-        """What there is to paint."""
-        return [frame.pixels for frame in self.photograph.frames]
+        """Its frames, each (H, W, 3)."""
+        return [frame.pixels for frame in self.image.frames]
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A picture and what became of each of its frames."""
+class StylizedInput:
+    """An input and its stylized frames."""
 
-    picture: Picture
+    decoded: DecodedInput
     frames: list[Image]
 
     @property
     def input(self) -> str:
-        """Its name."""
-        return self.picture.input
+        """Name of the input."""
+        return self.decoded.input
 
 
-class Stopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
-    """The destination takes no more; the text is for a person."""
+class JobStopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
+    """The destination cannot be written; the text is the message for the user."""
 
 
-def stopped(destination: object, error: OSError) -> str:
-    """What to tell when a destination takes no more."""
-    return f"{destination} cannot be written ({error.strerror or error}): mend that and run the same command again"
+def write_error_text(destination: object, error: OSError) -> str:
+    """The message for the user when a destination cannot be written."""
+    return f"{destination} cannot be written ({error.strerror or error}): repair that and run the same command again"
 
 
-def tasks_of(table: pa.Table) -> list[Task]:
-    """The tasks of a table of schema `TASKS`."""
-    return [_task(values) for values in table.to_pylist()]
+def read_tasks(table: pa.Table) -> list[Task]:
+    """The tasks of a table of schema `TASK_SCHEMA`."""
+    return [Task(row.pop("input"), row.pop("output"), row.pop("stamp"), Entry(**row)) for row in table.to_pylist()]
 
 
-def results_of(rows: list[Row]) -> pa.Table:
-    """A table of schema `RESULTS`."""
-    return pa.Table.from_pylist([{key: getattr(row, key) for key in RESULTS.names} for row in rows], RESULTS)
-
-
-def _task(values: dict[str, Any]) -> Task:
-    return Task(values.pop("input"), values.pop("output"), values.pop("stamp"), Entry(**values))
+def result_table(rows: list[LedgerRow]) -> pa.Table:
+    """A table of schema `RESULT_SCHEMA`."""
+    results = [{key: getattr(row, key) for key in RESULT_SCHEMA.names} for row in rows]
+    return pa.Table.from_pylist(results, RESULT_SCHEMA)

@@ -20,6 +20,7 @@ from atelier.tasks.dataset.augment_config import AugmentConfig
 from atelier.tasks.dataset.shards import CARD, SCHEMA, Card, Shard, read_card, select, write_card, write_shard
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.workspace.format_versions import AUGMENT
 
@@ -85,9 +86,7 @@ def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Repo
     shards = tuple(written[i] for i in range(len(parts)))
     for stale in {path.name for path in out.glob("*.parquet")} - {shard.file for shard in shards}:
         (out / stale).unlink()
-    sheet = codec.encode(_sheet(config, dataset_folder, card), "png")
-    (out / f".{CONTACT_SHEET}").write_bytes(sheet)
-    (out / f".{CONTACT_SHEET}").replace(out / CONTACT_SHEET)
+    write(out / CONTACT_SHEET, codec.encode(_sheet(config, dataset_folder, card), "png"))
     facts = {"dataset": card.id, "augment": json.loads(json.dumps(asdict(config)))}
     result = Card(AUGMENT, shards, facts)
     write_card(out, result)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from atelier.tasks.dataset.screening import Prepared
 from atelier.tasks.dataset.shards import SCHEMA, Shard, read_card, write_shard
 from atelier.tasks.runtime.files import write
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage.entry import Entry
 
 Row = tuple[str, str]  # domain and id
 

@@ -23,7 +23,7 @@ from atelier.tasks.dataset.shards import SPLITS, Card, split_of, write_card
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.runtime.files import csv_bytes, write
 from atelier.tasks.runtime.progress import Progress, Report, silent
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage.entry import Entry
 from atelier.tasks.workspace.format_versions import INGEST
 
 DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -15,7 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from atelier.tasks.storage import cifar
-from atelier.tasks.storage.source import Entry, list_files, list_one, locate, pictures, read
+from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.file_source import file_entry
+from atelier.tasks.storage.open_source import list_files, locate, read, select_pictures
 
 MAX_LABEL_BYTES = 2**30  # of an attribute or annotation file
 COCO_FILE = re.compile(r"(^|/)annotations/[^/]*\.json$")
@@ -67,7 +69,7 @@ def list_source(source: SourceConfig, base: Path) -> Listing:
     elif layout == "coco":
         listing = _coco(source.path, files)
     else:
-        entries = pictures(source.path, files)
+        entries = select_pictures(source.path, files)
         listing = Listing(tuple(_with_class(e) for e in entries) if layout == "imagefolder" else tuple(entries))
     return _join_attributes(listing, source.attributes, base) if source.attributes else listing
 
@@ -127,7 +129,7 @@ def _coco(spec: str, files: list[Entry]) -> Listing:
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{entry.name} of source {spec} is not a COCO annotation file: {error!r}") from error
     entries = []
-    for entry in pictures(spec, files):
+    for entry in select_pictures(spec, files):
         found = categories.get(PurePosixPath(entry.name).name)
         entries.append(entry if found is None else replace(entry, attributes=_json({"categories": sorted(found)})))
     return Listing(tuple(entries), tuple(aside))
@@ -135,7 +137,7 @@ def _coco(spec: str, files: list[Entry]) -> Listing:
 
 def _join_attributes(listing: Listing, file: str, base: Path) -> Listing:
     path = locate(file, base)
-    entry = next(iter(list_one(file, path)))
+    entry = file_entry(path.name, file, path, path.parent)
     rows = dict(_attribute_rows(file, _text(entry)))
     entries, joined = [], 0
     for picture in listing.entries:

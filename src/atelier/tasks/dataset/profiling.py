@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from atelier.models.files import replacing
 from atelier.tasks.dataset.profile import DAMAGED, ENCODER, ENDING, KEPT, Domain, Profile, arrivals, representatives
 from atelier.tasks.dataset.shards import Card, read_card, read_rows
 from atelier.tasks.runtime import cluster, encoder_weights
@@ -125,9 +126,8 @@ def _keep(profile: Profile, cache: Path, before: Profile | None) -> None:
     )
     cache.mkdir(parents=True, exist_ok=True)
     file = cache / f"{profile.dataset_id}{ENDING}"
-    temporary = file.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd", use_dictionary=["domain"])
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=["domain"])
     needed = {f"{one.dataset_id}{ENDING}" for one in (profile, before) if one is not None}
     others = [path for path in cache.glob(f"*{ENDING}") if path.name not in needed]
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels
-from atelier.tasks.storage import source
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage import open_source
+from atelier.tasks.storage.entry import Entry
 
 UNREADABLE, SMALL, FLAT, DUPLICATE, NEAR = "unreadable", "too small", "flat", "duplicate", "near-duplicate"
 
@@ -90,7 +90,7 @@ class ScreenConfig:
 def prepare(entry: Entry, config: ScreenConfig) -> Prepared:
     """Read, decode, screen and shrink one picture. Never raises for what is wrong with the picture."""
     try:
-        data = source.read(entry, config.limits.max_bytes)
+        data = open_source.read(entry, config.limits.max_bytes)
         picture = codec.decode(data, config.limits)
     except BadImage as error:
         return Prepared(UNREADABLE, str(error))

@@ -11,7 +11,7 @@ from itertools import islice
 import pyarrow as pa
 
 from atelier.tasks.dataset.screening import UNREADABLE, Prepared, ScreenConfig, prepare
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage.entry import Entry
 
 Prepare = Callable[[Entry, ScreenConfig], Prepared]
 BLOCK_ROWS = 64  # at most, in one task: results of a task are at most so many shrunken pictures

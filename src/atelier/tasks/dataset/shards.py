@@ -7,7 +7,6 @@ The `image` column follows the convention that Hugging Face `datasets` reads as 
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from atelier.models.files import temporary
 from atelier.tasks.runtime.files import write
 
 CARD = "dataset.json"
@@ -102,16 +102,13 @@ def write_shard(folder: Path, rows: pa.Table, domain: str, split: str) -> Shard:
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{domain}-{split}-{uuid.uuid4().hex}.tmp"
-    try:
+    with temporary(folder / f"{domain}-{split}") as draft:
         # pictures are compressed already: compressing the column again costs time and gains nothing
-        pq.write_table(rows.cast(SCHEMA), temporary, compression="none", row_group_size=256)
-        with temporary.open("rb") as file:
+        pq.write_table(rows.cast(SCHEMA), draft, compression="none", row_group_size=256)
+        with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         final = folder / f"{domain}-{split}-{digest[:16]}.parquet"
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
+        draft.replace(final)
     return Shard(final.name, digest, domain, split, rows.num_rows, final.stat().st_size)
 
 

@@ -7,12 +7,14 @@ unchanged lock, byte for byte.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 
 from atelier.tasks.dataset.layouts import SourceConfig, list_source
 from atelier.tasks.runtime.files import write
+from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import file_stat
-from atelier.tasks.storage.source import Entry
+from atelier.tasks.storage.open_source import source_class
 
 LOCK_FORMAT = 1
 Sources = Mapping[str, Sequence[SourceConfig]]  # of each domain
@@ -75,9 +77,9 @@ def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, 
             if (domain, config.path) not in noted:
                 raise ValueError(f"{lock} does not know source {config.path} of {domain}: run `atelier ingest --scan`")
             known = noted[domain, config.path]["files"]
-            archives: dict[str, str] = {}
+            stat = cache(file_stat)  # once for each archive
             for entry in list_source(config, base).entries:
-                name, stamp = _file(entry, archives)
+                name, stamp = source_class(entry).stamp(entry, stat)
                 if name not in known:
                     continue
                 if known[name] != stamp:
@@ -87,19 +89,6 @@ def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, 
 
 
 def _stamps(entries: Iterable[Entry]) -> dict[str, str]:
-    archives: dict[str, str] = {}
-    return dict(_file(entry, archives) for entry in entries)
-
-
-def _file(entry: Entry, archives: dict[str, str]) -> tuple[str, str]:
-    """The file that an entry lies in, and what changes when the file does."""
-    if entry.kind == "sample":
-        return entry.source, entry.etag
-    if entry.kind != "file":
-        if entry.path not in archives:
-            archives[entry.path] = " ".join(map(str, file_stat(entry.path)))
-        return PurePosixPath(entry.path).name, archives[entry.path]
-    if entry.problem:
-        return entry.name, f"unreadable: {entry.problem}"
-    name = entry.name if entry.record < 0 else str(PurePosixPath(entry.name).parent)
-    return name, f"{entry.size} {entry.etag}"
+    """Stamps of the files that hold the entries, by the files' names."""
+    stat = cache(file_stat)  # once for each archive
+    return dict(source_class(entry).stamp(entry, stat) for entry in entries)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import held_out, spread
-from atelier.tasks.storage.source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read
 
 SHOWN = 8  # held-out pictures where nobody has named any
 MOST = 64  # canaries are looked at by people

@@ -1,43 +1,32 @@
 """The table of a comparison: a row for each measure, a column for each model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import lookup
-
-
-@dataclass(frozen=True)
-class Row:
-    """A measure. `low` and `high` name its interval, `photos` the same measure of the untouched pictures."""
-
-    name: str
-    key: str
-    low: str = ""
-    high: str = ""
-    photos: str = ""
-    scale: float = 1.0
-
+from atelier.tasks.evaluation.metrics import (
+    ARTFID,
+    ATTRIBUTES,
+    CHECKERBOARD,
+    CONTENT,
+    DIVERSITY,
+    EDIT_LPIPS,
+    FRECHET,
+    INVERSION,
+    KID,
+    LPIPS,
+    MEGABYTES,
+    PARAMETERS,
+    SPEED,
+    SSIM,
+    STYLE,
+    Metric,
+    lookup,
+)
 
 ROWS = (
-    Row("KID × 1000", "kid.stylized", "kid.low", "kid.high", "kid.photos", 1000),
-    Row("KID, of the photographs'", "kid.ratio", "kid.ratio_low", "kid.ratio_high"),
-    Row("Fréchet distance", "frechet.stylized", photos="frechet.photos"),
-    Row("ArtFID", "artfid.stylized", photos="artfid.photos"),
-    Row("Style distance", "style.stylized", "style.low", "style.high", "style.photos"),
-    Row("Style distance, of the photographs'", "style.ratio", "style.ratio_low", "style.ratio_high"),
-    Row("Change of content", "content.ratio", "content.ratio_low", "content.ratio_high"),
-    Row("LPIPS to the photograph", "lpips.mean", "lpips.low", "lpips.high"),
-    Row("SSIM to the photograph", "ssim.mean", "ssim.low", "ssim.high"),
-    Row("Diversity", "diversity.stylized", photos="diversity.photos"),
-    Row("Grid", "checkerboard.stylized", photos="checkerboard.photos"),
-    Row("Inverted, share", "inversion.share"),
-    Row("Attributes given, mean share", "attributes.share"),
-    Row("LPIPS of these edits", "attributes.lpips.mean"),
-    Row("Pictures a second, one core", "speed.images_per_second"),
-    Row("Parameters, millions", "size.parameters", scale=1e-6),
-    Row("File, MB", "size.megabytes"),
-)
+    KID, KID.ratio, FRECHET, ARTFID, STYLE, STYLE.ratio, CONTENT.ratio, LPIPS, SSIM, DIVERSITY, CHECKERBOARD, INVERSION,
+    ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+)  # fmt: skip
 
 
 def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -54,7 +43,7 @@ def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     for row in ROWS:
         values = [_value(model, row) for model in models]
         if any(values):
-            table.append([row.name, *([_number(models[0], row.photos, row.scale)] if same else []), *values])
+            table.append([row.title, *([_number(models[0], row.photos, row.scale)] if same else []), *values])
     wishes: list[Mapping[str, Any]] = [model.get("attributes", {}).get("wishes", {}) for model in models]
     for wish in dict.fromkeys(wish for of in wishes for wish in of):
         found = [of.get(wish, {}) for of in wishes]
@@ -110,9 +99,9 @@ def _paintings(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {model["style_domain"]: model["counts"]["style"] for model in models}
 
 
-def _value(model: Mapping[str, Any], row: Row) -> str:
+def _value(model: Mapping[str, Any], row: Metric) -> str:
     value = _number(model, row.key, row.scale)
-    low, high = (_number(model, key, row.scale) for key in (row.low, row.high))
+    low, high = (_number(model, key, row.scale) for key in row.interval)
     return f"{value} [{low}, {high}]" if low and high else value
 
 

@@ -1,53 +1,62 @@
-"""The gate: what a model must reach to become `prod`, as a pure function of metrics and of the contest with `prod`.
+"""The gate: decides whether a model may become `prod`, a pure function of its metrics and the comparison with `prod`.
 
-A candidate must be no worse than `prod` even at the unlucky end of the interval of their difference: luck with the
-held-out pictures does not promote.
+A candidate must be no worse than `prod` at the worse bound of the 95 % interval of their difference, so that chance in
+the held-out pictures promotes nothing.
 """
 
 import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from atelier.tasks.evaluation.metrics import Metrics, value
+from atelier.tasks.evaluation.metrics import (
+    CHECKERBOARD,
+    FRECHET,
+    GATED,
+    HEADLINE,
+    INVERSION,
+    KID,
+    SSIM,
+    STYLE,
+    Metric,
+    Metrics,
+    value,
+)
 
-_WORSE = {"kid.ratio": 1, "style.ratio": 1, "ssim.mean": -1}  # 1 where more is worse
-# what does not apply to a model that is no painter of one domain in the style of another: there is no baseline where
-# both domains are one, and nothing to compare with before where pictures come from noise
-KINDS = {
-    "edits": ("kid.ratio", "style.ratio"),
-    "generates": ("kid.ratio", "style.ratio", "ssim.mean", "inversion.share"),
-}
+# metrics that do not apply to a kind of model (see `models.card`), by what they are compared with: an editor works
+# within one domain, which is no baseline for itself; a generator makes pictures from noise, so there is no photograph
+_BOUNDS = {"max": "at most", "min": "at least"}
+NOT_APPLICABLE = {"edits": ("style",), "generates": ("style", "photo")}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of both, and by how much they differ."""
+    """A metric of candidate and `prod`, and the 95 % interval of candidate - prod over resamples of groups."""
 
     candidate: float
     prod: float
-    low: float  # 2.5 % … 97.5 % of candidate - prod, over resamples of the held-out groups
+    low: float
     high: float
 
 
 @dataclass(frozen=True)
 class CanaryResult:
-    """What both make of a canary picture."""
+    """A canary picture painted by both; each pair is the candidate's value, then `prod`'s."""
 
     name: str
-    ssim: tuple[float, float]  # the candidate's and prod's, with the picture before
+    ssim: tuple[float, float]  # with the picture before
     style: tuple[float, float]  # squared distance of its Gram matrices to the style's mean, whose own norm is 1
-    inverted: tuple[bool, bool]
+    inverted: tuple[bool, bool]  # light and dark are exchanged
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """What was found."""
+    """Candidate and `prod`, measured on the same pictures."""
 
     against: str  # the version that is prod
-    differences: dict[str, Difference]  # by the metric's dotted key, such as "kid.ratio"
+    differences: dict[str, Difference]  # by key of the metric, such as "kid.ratio"
     canaries: tuple[CanaryResult, ...]
-    metrics: dict[str, Any] = field(repr=False)  # all measures of prod on these pictures
-    sheet: bytes | None = field(default=None, repr=False)  # PNG: the canaries, by prod and by the candidate
+    metrics: dict[str, Any] = field(repr=False)  # all metrics of prod on these pictures
+    sheet: bytes | None = field(default=None, repr=False)  # PNG of the canaries: before, by prod, by the candidate
 
 
 @dataclass(frozen=True)
@@ -103,11 +112,11 @@ class GateConfig:
     def thresholds(self) -> dict[str, dict[str, float]]:
         """The limits by the metric they hold for: {"kid.ratio": {"max": 0.6}, …}."""
         return {
-            "kid.ratio": {"max": self.max_kid_ratio},
-            "style.ratio": {"max": self.max_style_ratio},
-            "ssim.mean": {"min": self.min_ssim},
-            "inversion.share": {"max": self.max_inversion_share},
-            "checkerboard.ratio": {"max": self.max_checkerboard_ratio},
+            KID.ratio.key: {"max": self.max_kid_ratio},
+            STYLE.ratio.key: {"max": self.max_style_ratio},
+            SSIM.key: {"min": self.min_ssim},
+            INVERSION.key: {"max": self.max_inversion_share},
+            CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
         }
 
 
@@ -119,69 +128,72 @@ class Decision:
     reasons: tuple[str, ...]  # sentences; of a refusal, what it was refused for
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """One check: whether it passed, and the numbers as a sentence."""
+
+    passed: bool
+    sentence: str
+
+
 def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) -> Decision:
-    """Hold a candidate against the thresholds and against `prod`.
+    """Check a candidate against the thresholds and against `prod`.
 
     Args:
         candidate: `reports/evaluation.json` of the candidate.
-        prod: what the contest with `prod` found; None when there is none, or it does other work.
+        prod: the paired comparison with `prod`; None when there is no `prod`, or it does other work.
         config: the thresholds.
     """
-    refusals: list[str] = []
-    notes: list[str] = []
-    without = KINDS.get(candidate.get("kind", ""), ())
-    for key, limit in config.thresholds.items():
-        if key not in without:
-            _hold(key, value(candidate, key), limit, "", refusals, notes)
+    kind = candidate.get("kind", "")
+    skipped = NOT_APPLICABLE.get(kind, ())
+    verdicts = [
+        _within(one, candidate, config.thresholds[one.key]) for one in GATED if one.compared_with not in skipped
+    ]
     if prod is not None:
-        for key in _WORSE:
-            if key not in without:
-                _hold_against(key, prod, config.tolerance, refusals, notes)
-        if candidate.get("kind") == "generates":
-            key = "frechet.stylized"  # never below zero, so that a share of it means something
-            theirs = value(prod.metrics, key)
+        verdicts += [_no_worse(one, prod, config.tolerance) for one in HEADLINE if one.compared_with not in skipped]
+        if kind == "generates":
+            theirs = value(prod.metrics, FRECHET.key)  # never below zero, so that a share of it means something
             words = f" ({prod.against} has {theirs:.3g})"
-            _hold(key, value(candidate, key), {"max": theirs * (1 + config.tolerance)}, words, refusals, notes)
+            verdicts.append(_within(FRECHET, candidate, {"max": theirs * (1 + config.tolerance)}, words))
         for canary in prod.canaries:
-            refusals += _worse(canary, config.canary_tolerance)
+            verdicts += _canary(canary, config.canary_tolerance)
         if prod.canaries:
-            notes.append(f"no canary picture of {len(prod.canaries)} is worse than by {prod.against}")
-    return Decision(not refusals, tuple(refusals or notes))
+            words = f"no canary picture of {len(prod.canaries)} is worse than by {prod.against}"
+            verdicts.append(_Verdict(True, words))
+    refusals = tuple(one.sentence for one in verdicts if not one.passed)
+    return Decision(not refusals, refusals or tuple(one.sentence for one in verdicts))
 
 
-def _hold(key: str, number: float, limit: dict[str, float], words: str, refusals: list[str], notes: list[str]) -> None:
-    for bound, kind in (("max", "at most"), ("min", "at least")):
-        if bound in limit:
-            holds = number <= limit[bound] if bound == "max" else number >= limit[bound]
-            shown = "missing" if math.isnan(number) else f"{number:.3g}"
-            if holds:
-                notes.append(f"{key} is {shown}, {kind} {limit[bound]:.3g}{words}")
-            else:
-                refusals.append(f"{key} is {shown}, it must be {kind} {limit[bound]:.3g}{words}")
+def _within(metric: Metric, metrics: Metrics, limit: dict[str, float], words: str = "") -> _Verdict:
+    """Whether a number keeps its limit, {"max": …} or {"min": …}; NaN keeps none."""
+    ((bound, most),) = limit.items()
+    number = value(metrics, metric.key)
+    passed = number <= most if bound == "max" else number >= most
+    shown = "missing" if math.isnan(number) else f"{number:.3g}"
+    must = "" if passed else "it must be "
+    return _Verdict(passed, f"{metric.key} is {shown}, {must}{_BOUNDS[bound]} {most:.3g}{words}")
 
 
-def _hold_against(key: str, prod: PairedComparison, tolerance: float, refusals: list[str], notes: list[str]) -> None:
-    """Let a measure be worse than `prod`'s by the tolerance, at the unlucky end of the interval of the difference."""
-    found = prod.differences.get(key)
+def _no_worse(metric: Metric, prod: PairedComparison, tolerance: float) -> _Verdict:
+    """Whether a metric is, at the worse bound of the 95 % interval, at most the tolerance worse than `prod`'s."""
+    found = prod.differences.get(metric.key)
     if found is None:
-        refusals.append(f"{key} is missing from the contest with {prod.against}")
-        return
-    sign = _WORSE[key]
-    worst = found.high if sign > 0 else -found.low
+        return _Verdict(False, f"{metric.key} is missing from the comparison with {prod.against}")
     words = (
-        f"{key} is {found.candidate:.3g} where {prod.against} has {found.prod:.3g}: it differs by "
+        f"{metric.key} is {found.candidate:.3g} where {prod.against} has {found.prod:.3g}: it differs by "
         f"{found.candidate - found.prod:+.2g} (95 % interval {found.low:+.2g} … {found.high:+.2g})"
     )
+    change = found.candidate - found.prod
+    worse, worst = (change, found.high) if metric.better == "lower" else (-change, -found.low)
     if worst <= tolerance:
-        notes.append(words)
-    elif sign * (found.candidate - found.prod) > tolerance:
-        refusals.append(f"{words}, and may be worse by {tolerance:.3g}")
-    else:
-        refusals.append(f"{words}: too few held-out pictures to tell that it is no worse than {tolerance:.3g}")
+        return _Verdict(True, words)
+    if worse > tolerance:
+        return _Verdict(False, f"{words}, and may be worse by {tolerance:.3g}")
+    return _Verdict(False, f"{words}: too few held-out pictures to tell that it is no worse than {tolerance:.3g}")
 
 
-def _worse(canary: CanaryResult, tolerance: float) -> list[str]:
-    """What is worse of a canary picture than by `prod`."""
+def _canary(canary: CanaryResult, tolerance: float) -> list[_Verdict]:
+    """A refusal where a canary picture is worse than by `prod`."""
     found = []
     if canary.inverted[0] and not canary.inverted[1]:
         found.append("comes out as a negative")
@@ -189,4 +201,4 @@ def _worse(canary: CanaryResult, tolerance: float) -> list[str]:
         found.append(f"keeps less (SSIM {canary.ssim[0]:.2f}, prod {canary.ssim[1]:.2f})")
     if not canary.style[0] <= canary.style[1] * (1 + tolerance):
         found.append(f"is further from the style ({canary.style[0]:.2g}, prod {canary.style[1]:.2g})")
-    return [f"canary picture {canary.name} {' and '.join(found)}"] if found else []
+    return [_Verdict(False, f"canary picture {canary.name} {' and '.join(found)}")] if found else []

@@ -2,6 +2,7 @@
 
 SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif"} | {form: f".{form}" for form in ("png", "webp", "avif", "gif", "bmp")}
 FORMAT_OF_SUFFIX = {suffix: form for form, suffix in SUFFIXES.items()}
+FORMAT_OF_SUFFIX |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".apng": "png"}
 
 
 def output_format(name: str, wanted: str) -> str:

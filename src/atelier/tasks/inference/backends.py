@@ -19,8 +19,8 @@ from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Painter, autocast, one_network
 from atelier.models.training import resolve_precision
-from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, Plan, Precision
-from atelier.tasks.inference.onnx_export import INPUT, onnx_of
+from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
+from atelier.tasks.inference.onnx_export import INPUT, to_onnx
 
 SIDE = 256  # px: of the pictures that backends are measured with
 ROUNDS = 5  # of which the median counts
@@ -31,7 +31,7 @@ TILE_PX = 512
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
+def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
     """Decide how a job runs its model, on a machine like those that will do it.
 
     Args:
@@ -60,14 +60,14 @@ def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, 
     if not fitting:
         raise ValueError(_impossible(config, possible, single, trained.config.name))
     if len(fitting) == 1 or not measured:
-        return Execution(fitting[0], network_for(fitting[0], trained, controls))
+        return Execution(fitting[0], onnx_for(fitting[0], trained, controls))
     torch.set_num_threads(fitting[0].threads)
-    network = next((network_for(plan, trained, controls) for plan in fitting if plan.backend == "openvino"), b"")
+    network = next((onnx_for(plan, trained, controls) for plan in fitting if plan.backend == "openvino"), b"")
     picture = _picture(possible[0].batch_size(SIDE, SIDE))
-    exact = painter(trained, controls, possible[0], network)(picture).float()
+    exact = build_painter(trained, controls, possible[0], network)(picture).float()
     found: list[Execution] = []
     for plan in fitting:
-        paint = painter(trained, controls, plan, network)
+        paint = build_painter(trained, controls, plan, network)
         apart = (paint(picture).float() - exact).abs().mean().item()
         if apart <= MOST_APART or plan.precision == "float32":
             needed = network if plan.backend == "openvino" else b""
@@ -75,26 +75,26 @@ def choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, 
     return max(found, key=lambda execution: execution.images_per_second)
 
 
-def network_for(plan: Plan, trained: TrainedModel, controls: Controls) -> bytes:
+def onnx_for(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> bytes:
     """What workers need besides the model folder to follow a plan."""
     if plan.backend != "openvino":
         return b""
     network = one_network(trained.painter(controls))
     assert network is not None, "such a plan is not made for it"
-    return onnx_of(network)
+    return to_onnx(network)
 
 
-def resume(model: Path, controls: Controls, plan: Plan) -> Execution:
+def resume_execution(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
     """The execution of a job that has its plan already.
 
     Raises:
         ValueError: this version or machine cannot honour it.
     """
-    refuse_other(plan)
-    return Execution(plan, network_for(plan, artifact.load(model), controls))
+    check_plan(plan)
+    return Execution(plan, onnx_for(plan, artifact.load(model), controls))
 
 
-def refuse_other(plan: Plan) -> None:
+def check_plan(plan: ExecutionPlan) -> None:
     """See that this machine computes as the plan says.
 
     Raises:
@@ -115,7 +115,7 @@ def refuse_other(plan: Plan) -> None:
         )
 
 
-def painter(trained: TrainedModel, controls: Controls, plan: Plan, network: bytes) -> Painter:
+def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
     """What paints as the plan says.
 
     Args:
@@ -129,7 +129,11 @@ def painter(trained: TrainedModel, controls: Controls, plan: Plan, network: byte
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, partial), "such a plan is only made for a single network"
         generator, *rest = plain.args
-        run = Compiled(network, plan) if plan.backend == "openvino" else Reduced(generator, DTYPES[plan.precision])
+        run = (
+            OpenVinoGenerator(network, plan)
+            if plan.backend == "openvino"
+            else AutocastGenerator(generator, DTYPES[plan.precision])
+        )
         whole = partial(plain.func, run, *rest, **plain.keywords)
     if not plan.tile_px:
         return whole
@@ -148,12 +152,12 @@ def can_tile(trained: TrainedModel, controls: Controls) -> bool:
     return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
 
 
-def simplest(trained: TrainedModel, controls: Controls) -> Plan:
+def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """PyTorch in float32 on a processor."""
     return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
 
 
-class Reduced(nn.Module):
+class AutocastGenerator(nn.Module):
     """A generator whose convolutions compute in fewer bits.
 
     Args:
@@ -172,7 +176,7 @@ class Reduced(nn.Module):
         return y
 
 
-class Compiled(nn.Module):
+class OpenVinoGenerator(nn.Module):
     """A generator in OpenVINO.
 
     Args:
@@ -180,7 +184,7 @@ class Compiled(nn.Module):
         plan: precision and threads.
     """
 
-    def __init__(self, network: bytes, plan: Plan) -> None:
+    def __init__(self, network: bytes, plan: ExecutionPlan) -> None:
         super().__init__()
         import openvino
 
@@ -199,7 +203,7 @@ class Compiled(nn.Module):
         return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
 
 
-def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[Plan]:
+def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:
     """What this machine can do, the exact and simple way first.
 
     Args:
@@ -207,7 +211,7 @@ def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[Plan]:
         single: whether the painter is one network from picture to picture.
         tiled: whether it can paint by tiles.
     """
-    exact = Plan(version=_version("torch"))
+    exact = ExecutionPlan(version=_version("torch"))
     if tiled:
         exact = replace(exact, whole_pixels=WHOLE_PIXELS, tile_px=TILE_PX)
     if gpu:
@@ -221,7 +225,7 @@ def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[Plan]:
     return plans
 
 
-def _impossible(config: ExecutionConfig, possible: list[Plan], single: bool, method: str) -> str:
+def _impossible(config: ExecutionConfig, possible: list[ExecutionPlan], single: bool, method: str) -> str:
     asked = " in ".join(wish for wish in (config.backend, config.precision) if wish != "auto")
     why = "" if single else f": {method} is not one network from picture to picture"
     ways = ", ".join(f"{plan.backend} in {plan.precision}" for plan in possible)

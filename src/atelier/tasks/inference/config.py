@@ -81,7 +81,7 @@ class StylizeConfig:
     )
 
 
-def stamped(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
+def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
     """The parameters that an output tells of itself."""
     made = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
     return {"strength": controls.strength, **controls.said(), **made}

@@ -11,7 +11,7 @@ from atelier.tasks.inference.config import StylizeConfig
 LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
 
 
-def wished(config: StylizeConfig, base: Path) -> Controls:
+def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """The controls that a config asks for.
 
     Args:
@@ -44,7 +44,7 @@ def wished(config: StylizeConfig, base: Path) -> Controls:
     )
 
 
-def anchored(config: StylizeConfig, base: Path) -> StylizeConfig:
+def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
     """The config with whole paths of the pictures that it names: it then means the same from every folder."""
     styles = []
     for text in config.styles:

@@ -29,7 +29,7 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExecutionPlan:
     """How the model is run."""
 
     backend: Backend = "torch"
@@ -43,7 +43,7 @@ class Plan:
     tile_px: int = 0  # side of the tiles that larger ones are painted in; 0: larger ones are not painted
 
     @property
-    def exact(self) -> "Plan":
+    def exact(self) -> "ExecutionPlan":
         """The same for pictures of 16 bits, of which bfloat16 has fewer."""
         return replace(self, backend="torch", precision="float32")
 
@@ -56,6 +56,6 @@ class Plan:
 class Execution:
     """A plan and what it needs."""
 
-    plan: Plan
+    plan: ExecutionPlan
     network: bytes = b""  # the generator as ONNX, for the backend that reads it
     images_per_second: float = 0.0  # of one worker, forward only, at 256 px; 0 where nothing was measured

@@ -94,11 +94,13 @@ def generate(
         NotADirectoryError: the destination is a file.
     """
     started = time.monotonic()
-    check(identity)
+    check_generates(identity)
     destination, model = destination.absolute(), model.absolute()
     if destination.exists() and not destination.is_dir():
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
-    missing = [i for i in range(config.count) if not _is_there(destination / name(i), _lineage(config, identity, i))]
+    missing = [
+        i for i in range(config.count) if not _is_there(destination / file_name(i), _lineage(config, identity, i))
+    ]
     shown = range(min(config.count, MOST_SHOWN))
     sheet = Provenance(identity, _said(config) | {"pictures": len(shown)}, "")
     strips = Provenance(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
@@ -113,7 +115,7 @@ def generate(
                     destination / STRIPS, cluster.get_result(_task(_strips).remote(config, model, xmp_packet(strips)))
                 )
     if missing or not _is_there(destination / GRID, sheet, ours=True):
-        pictures = [decode((destination / name(index)).read_bytes()) for index in shown]
+        pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
         write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))
     return GenerateSummary(
         count=config.count,
@@ -126,7 +128,7 @@ def generate(
     )
 
 
-def check(identity: ModelIdentity) -> None:
+def check_generates(identity: ModelIdentity) -> None:
     """Refuse a model that does not generate.
 
     Raises:
@@ -139,7 +141,7 @@ def check(identity: ModelIdentity) -> None:
         )
 
 
-def name(index: int) -> str:
+def file_name(index: int) -> str:
     """Of a picture's file."""
     return f"{index:06}.png"
 
@@ -214,7 +216,7 @@ def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[
         pictures = trained.generate(config.seed, whole, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
         for index, lineage in lineages.items():
             data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(lineage))
-            write(destination / name(index), data)
+            write(destination / file_name(index), data)
     return sum(len(lineages) for lineages in batches)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
+from atelier.models.files import replacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ TOLERANCE = 2 / 255  # of a colour in 0…1: what rounding may part at most
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """A model that came from elsewhere."""
 
     folder: Path
@@ -33,7 +34,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """An ONNX file, and how exactly it computes what the model does."""
 
     file: Path
@@ -42,7 +43,7 @@ class Exported:
     mean_difference: float
 
 
-def import_model(published: Path, out: Path, style: str = "") -> Imported:
+def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
     """Make a model folder of a generator that CycleGAN's or CUT's reference implementation has saved.
 
     Args:
@@ -79,7 +80,7 @@ def import_model(published: Path, out: Path, style: str = "") -> Imported:
             raise ValueError(f"{published} cannot be imported: {said.removeprefix('ValueError: ')}")
         made.replace(out)
     facts = ModelCard.read(out).training["imported"]
-    return Imported(out, facts["architecture"], facts["parameters"], sha256)
+    return ImportResult(out, facts["architecture"], facts["parameters"], sha256)
 
 
 def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None:
@@ -109,7 +110,7 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
     artifact.save(folder, config, generator, {"imported": facts, "style_domain": style})
 
 
-def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exported:  # noqa: B008  it is frozen
+def export_model(model: Path, out: Path, controls: Controls = Controls()) -> ExportResult:  # noqa: B008  it is frozen
     """Write a model's network as ONNX, and let ONNX Runtime prove that it computes the same.
 
     The network takes `pictures` (B, 3, H, W), float32 in [-1, 1] with H and W multiples of 4, and gives `painted` of
@@ -128,7 +129,7 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     """
     from atelier.models import artifact
     from atelier.models.methods.base import one_network
-    from atelier.tasks.inference.onnx_export import onnx_of
+    from atelier.tasks.inference.onnx_export import to_onnx
 
     if out.suffix != ".onnx" or out.is_dir():
         raise ValueError(f"{out} is no name of an ONNX file: name one that ends in .onnx")
@@ -137,18 +138,14 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     if network is None:
         raise ValueError(f"{trained.config.name} is not one network from picture to picture: it cannot be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        temporary.write_bytes(onnx_of(network))
+    with replacing(out) as temporary:
+        temporary.write_bytes(to_onnx(network))
         largest, mean = _differences(network, temporary)
         if not largest <= TOLERANCE:
             raise RuntimeError(
                 f"ONNX Runtime paints {model} otherwise, by up to {largest:.3g} of a colour: not written"
             )
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Exported(out, round(out.stat().st_size / 1e6, 2), largest, mean)
+    return ExportResult(out, round(out.stat().st_size / 1e6, 2), largest, mean)
 
 
 def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:

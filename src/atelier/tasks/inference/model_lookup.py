@@ -7,14 +7,14 @@ from pathlib import Path
 from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check, check_attributes
-from atelier.tasks.inference.starter_models import starter
+from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import named
+from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModel:
     """A model's folder, and what it is called."""
 
     folder: Path
@@ -37,7 +37,7 @@ class Found:
             check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 
 
-def find(text: str, workspace: Path | None) -> Found:
+def find_model(text: str, workspace: Path | None) -> FoundModel:
     """Find a model.
 
     Args:
@@ -48,8 +48,8 @@ def find(text: str, workspace: Path | None) -> Found:
     Raises:
         FileNotFoundError, ValueError: one line for a person. That a folder holds a model is not looked at.
     """
-    if named(text):
+    if parse_name(text):
         resolved = resolve(Workspace.find(workspace), text)
-        return Found(resolved.path, resolved.model, resolved.version)
-    folder = starter(text) or Path(text).expanduser().absolute()
-    return Found(folder, folder.name, "")
+        return FoundModel(resolved.path, resolved.model, resolved.version)
+    folder = find_starter(text) or Path(text).expanduser().absolute()
+    return FoundModel(folder, folder.name, "")

@@ -12,7 +12,7 @@ OPSET = 20
 INPUT, OUTPUT = "pictures", "painted"
 
 
-def onnx_of(network: nn.Module) -> bytes:
+def to_onnx(network: nn.Module) -> bytes:
     """The network in ONNX: `INPUT` (B, 3, H, W), float32 in [-1, 1], H and W multiples of 4, to `OUTPUT` of the same.
 
     Args:

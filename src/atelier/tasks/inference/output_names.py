@@ -15,7 +15,6 @@ import numpy as np
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, SUFFIXES, output_format, split_suffix
 
 RESERVED = "_atelier"
-FORMAT_OF_SUFFIX |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".apng": "png"}
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -> dict[str, str]:

@@ -13,15 +13,15 @@ from atelier.tasks.images import reader, writer
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
-from atelier.tasks.inference import paint_limits
-from atelier.tasks.inference.config import StylizeConfig, stamped
-from atelier.tasks.inference.controls import wished
+from atelier.tasks.inference import input_limits
+from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
+from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import write
 
 
 @dataclass(frozen=True)
-class Painted:
+class SingleImageResult:
     """What became of the picture."""
 
     file: Path
@@ -31,9 +31,9 @@ class Painted:
     painted: bool  # now, or it was there already
 
 
-def paint_one(
+def stylize_image(
     picture: Path, out: Path, model: Path, config: StylizeConfig, identity: ModelIdentity, base: Path = Path()
-) -> Painted:
+) -> SingleImageResult:
     """Restyle one picture into a file or folder. A result that is there already, of just this, is left as it is.
 
     Args:
@@ -50,7 +50,7 @@ def paint_one(
         FileExistsError: there is another file of this name.
     """
     started = time.monotonic()
-    controls = wished(config, base)
+    controls = controls_from_config(config, base)
     check(config_class(identity.method), controls)
     suffix = "" if out.is_dir() else out.suffix.lower()
     if suffix in FORMAT_OF_SUFFIX:
@@ -66,12 +66,12 @@ def paint_one(
         photograph = reader.read(data, limits, form, size=config.size, max_frames=config.max_frames)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    lineage = Provenance(identity, stamped(controls, config), hashlib.sha256(data).hexdigest())
+    lineage = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())
     height, width = photograph.frames[0].pixels.shape[:2]
     if target.exists():
         with suppress(BadImage):
             if target.is_file() and read(target.read_bytes()) == lineage:
-                return Painted(target, width, height, 0.0, painted=False)
+                return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is something else: name another file")
 
     import torch
@@ -80,14 +80,14 @@ def paint_one(
     from atelier.tasks.inference import backends
 
     trained = artifact.load(model)
-    plan = backends.simplest(trained, controls)
+    plan = backends.default_plan(trained, controls)
     pixels = sum(frame.pixels.size // 3 for frame in photograph.frames)
-    check_pixels(pixels, paint_limits.limits(config, plan), str(picture))
-    paint = backends.painter(trained, controls, plan, b"")
+    check_pixels(pixels, input_limits.limits_for(config, plan), str(picture))
+    paint = backends.build_painter(trained, controls, plan, b"")
     painted = []
     for frame in photograph.frames:
         image = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
         painted.append(paint(image)[0].permute(1, 2, 0).contiguous().numpy())
     xmp, strip = xmp_packet(lineage), config.metadata == "strip"
     write(target, writer.write(photograph, painted, form, quality=config.quality, xmp=xmp, strip=strip))
-    return Painted(target, width, height, round(time.monotonic() - started, 2), painted=True)
+    return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "starters"
 
 
 @dataclass(frozen=True)
-class Starter:
+class StarterModel:
     """A model of the package."""
 
     name: str  # as a person writes it, "starter/NAME"
@@ -18,16 +18,16 @@ class Starter:
     says: str  # the first line of its card
 
 
-def starters() -> list[Starter]:
+def list_starters() -> list[StarterModel]:
     """All of them, by name."""
     found = []
     for folder in sorted(path.parent for path in FOLDER.glob(f"*/{MODEL_CARD}")):
         title = (folder / "CARD.md").read_text(encoding="utf-8").splitlines()[0]
-        found.append(Starter(PREFIX + folder.name, folder, title.removeprefix("# ")))
+        found.append(StarterModel(PREFIX + folder.name, folder, title.removeprefix("# ")))
     return found
 
 
-def starter(name: str) -> Path | None:
+def find_starter(name: str) -> Path | None:
     """The folder of `starter/NAME`; None where it is no such name.
 
     Raises:
@@ -35,7 +35,7 @@ def starter(name: str) -> Path | None:
     """
     if not name.startswith(PREFIX):
         return None
-    known = {one.name: one.folder for one in starters()}
+    known = {one.name: one.folder for one in list_starters()}
     if name not in known:
         raise ValueError(f"there is no model {name!r}: the package has {', '.join(known) or 'none'}")
     return known[name]

@@ -11,8 +11,8 @@ from atelier.tasks.dataset.shards import Shard, read_pictures
 from atelier.tasks.evaluation.metrics import flat
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.registry.dataset_versions import DatasetVersion, Open, card_of, reader
-from atelier.tasks.registry.dvc_objects import Objects
+from atelier.tasks.registry.dataset_versions import DatasetVersion, FileOpener, file_opener, read_version_card
+from atelier.tasks.registry.dvc_objects import DvcObjects
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 
@@ -22,7 +22,7 @@ _CELL_PX = 96
 
 
 @dataclass(frozen=True)
-class Change:
+class ValueChange:
     """A parameter that is another one."""
 
     before: Any  # None where it was not there
@@ -38,11 +38,11 @@ class DatasetDiff:
     added: dict[str, int]  # pictures by domain
     removed: dict[str, int]
     same: dict[str, int]
-    parameters: dict[str, Change]  # by their dotted names
+    parameters: dict[str, ValueChange]  # by their dotted names
     sheet: str = ""  # path of the picture; "" where none was made
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The difference in a few lines."""
         lines = [f"dataset {self.before[:12]} → {self.after[:12]}"]
         width = max(map(len, self.same), default=0)
@@ -55,7 +55,7 @@ class DatasetDiff:
 
 
 def diff_datasets(
-    workspace: Workspace, kept: Objects, before: DatasetVersion, after: DatasetVersion, sheet: Path | None
+    workspace: Workspace, kept: DvcObjects, before: DatasetVersion, after: DatasetVersion, sheet: Path | None
 ) -> DatasetDiff:
     """Compare two versions; only shards that they do not share are read.
 
@@ -70,8 +70,8 @@ def diff_datasets(
         Lost: the bytes of one are nowhere.
         ValueError: a card is damaged.
     """
-    cards = [card_of(workspace, kept, version) for version in (before, after)]
-    opens = [reader(workspace, kept, version) for version in (before, after)]
+    cards = [read_version_card(workspace, kept, version) for version in (before, after)]
+    opens = [file_opener(workspace, kept, version) for version in (before, after)]
     domains = sorted({domain for card in cards for domain in card.domains})
     shared = {shard.file for shard in cards[0].shards} & {shard.file for shard in cards[1].shards}
     came: dict[str, set[str]] = {}
@@ -100,19 +100,19 @@ def diff_datasets(
         added={domain: len(came[domain]) for domain in domains},
         removed={domain: len(went[domain]) for domain in domains},
         same={domain: cards[1].rows(domain) - len(came[domain]) for domain in domains},
-        parameters=changes(*(card.facts.get("parameters", {}) for card in cards)),
+        parameters=changed_values(*(card.facts.get("parameters", {}) for card in cards)),
         sheet=str(sheet) if sheet and rows else "",
     )
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Change]:
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, ValueChange]:
     """The values that differ, by their dotted names."""
     old, new = flat(before), flat(after)
     names = sorted(old.keys() | new.keys())
-    return {name: Change(old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+    return {name: ValueChange(old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
-def _ids(open: Open, shards: Iterable[Shard]) -> set[str]:
+def _ids(open: FileOpener, shards: Iterable[Shard]) -> set[str]:
     found: set[str] = set()
     for shard in shards:
         with open(shard.file) as file:
@@ -120,7 +120,7 @@ def _ids(open: Open, shards: Iterable[Shard]) -> set[str]:
     return found
 
 
-def _pictures(open: Open, shards: Iterable[Shard], ids: list[str]) -> dict[str, bytes]:
+def _pictures(open: FileOpener, shards: Iterable[Shard], ids: list[str]) -> dict[str, bytes]:
     """The encoded pictures of some rows; other row groups are not read."""
     found: dict[str, bytes] = {}
     for shard in shards if ids else ():

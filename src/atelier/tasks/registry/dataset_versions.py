@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from atelier.tasks.dataset.shards import CARD, SPLITS, Card, parse_card, read_card
-from atelier.tasks.registry.dvc_objects import Lost, Objects, outputs
-from atelier.tasks.registry.resolve import find
+from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, tracked_outputs
+from atelier.tasks.registry.resolve import find_version
 from atelier.tasks.registry.tags import Version, list_models, list_versions
 from atelier.tasks.workspace.layout import Workspace
 
 NOW = "now"  # what a person calls the one in the workspace
 _FEWEST = 4  # characters of an id that name it
 
-Open = Callable[[str], AbstractContextManager[BinaryIO]]
+FileOpener = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DatasetVersion:
         return sum(sum(splits.values()) for splits in self.rows.values())
 
 
-def list_datasets(workspace: Workspace, kept: Objects) -> list[DatasetVersion]:
+def list_datasets(workspace: Workspace, kept: DvcObjects) -> list[DatasetVersion]:
     """All versions, the newest first."""
     trained: dict[str, list[Version]] = {}
     for model in list_models(workspace):
@@ -67,7 +67,7 @@ def list_datasets(workspace: Workspace, kept: Objects) -> list[DatasetVersion]:
     return sorted(found, key=lambda one: datetime.fromisoformat(one.date), reverse=True)  # of one second: as they were
 
 
-def find_dataset(workspace: Workspace, kept: Objects, name: str) -> DatasetVersion:
+def find_dataset(workspace: Workspace, kept: DvcObjects, name: str) -> DatasetVersion:
     """The version of the dataset that a person means.
 
     Args:
@@ -85,7 +85,7 @@ def find_dataset(workspace: Workspace, kept: Objects, name: str) -> DatasetVersi
             read_card(workspace.dataset)  # says what to do
         matching = [one for one in known if one.now]
     elif "@" in name or not _is_hex(name):
-        id = find(workspace, name).dataset
+        id = find_version(workspace, name).dataset
         matching = [one for one in known if one.id == id]
     else:
         matching = [one for one in known if one.id.startswith(name)]
@@ -96,7 +96,7 @@ def find_dataset(workspace: Workspace, kept: Objects, name: str) -> DatasetVersi
     raise ValueError(f"{name!r} {problem}: there are {ids}; `{NOW}` and versions of models name one too")
 
 
-def card_of(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Card:
+def read_version_card(workspace: Workspace, kept: DvcObjects, version: DatasetVersion) -> Card:
     """The card of a version.
 
     Raises:
@@ -106,7 +106,7 @@ def card_of(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Car
     return read_card(workspace.dataset) if version.now else _read_card(workspace, kept, version.models[-1])
 
 
-def reader(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Open:
+def file_opener(workspace: Workspace, kept: DvcObjects, version: DatasetVersion) -> FileOpener:
     """What opens a file of a version by its name.
 
     Raises:
@@ -118,17 +118,17 @@ def reader(workspace: Workspace, kept: Objects, version: DatasetVersion) -> Open
     return lambda file: kept.open(files[file])
 
 
-def _read_card(workspace: Workspace, kept: Objects, model: str) -> Card:
+def _read_card(workspace: Workspace, kept: DvcObjects, model: str) -> Card:
     """The card of the dataset that a version of a model was trained on."""
     return parse_card(kept.read(_files(workspace, kept, model)[CARD]), Path(_path(workspace)) / CARD)
 
 
-def _files(workspace: Workspace, kept: Objects, model: str) -> dict[str, str]:
+def _files(workspace: Workspace, kept: DvcObjects, model: str) -> dict[str, str]:
     """The files of the dataset that a version of a model was trained on, each with its hash."""
-    digest = outputs(workspace, find(workspace, model)).get(_path(workspace), "")
+    digest = tracked_outputs(workspace, find_version(workspace, model)).get(_path(workspace), "")
     files = kept.files(digest) if digest else {}
     if CARD not in files:
-        raise Lost(f"the commit of {model} names no dataset")
+        raise MissingObject(f"the commit of {model} names no dataset")
     return files
 
 

@@ -17,11 +17,11 @@ from atelier.tasks.workspace.layout import Workspace
 _DIR = ".dir"  # ends the hash of a folder, whose object lists its files
 
 
-class Lost(RuntimeError):  # noqa: N818 (it says what happened)
+class MissingObject(RuntimeError):  # noqa: N818 (it says what happened)
     """Bytes that are nowhere."""
 
 
-class Objects:
+class DvcObjects:
     """What DVC keeps for a workspace."""
 
     def __init__(self, repo: Any) -> None:
@@ -104,7 +104,7 @@ class Objects:
             return
         self._repo.cloud.pull(self._infos(digest))
         if not self.here(digest):
-            raise Lost(f"{digest} is not complete in the remote")
+            raise MissingObject(f"{digest} is not complete in the remote")
 
     def push(self, digest: str) -> int:
         """Copy an output from the cache to the remote, where it is not there already.
@@ -120,7 +120,7 @@ class Objects:
         if not self.has_remote:
             raise ValueError("there is no remote: add one with `dvc remote add --default NAME URL`")
         if not self.here(digest):
-            raise Lost(f"{digest} is not in DVC's cache with all its files")
+            raise MissingObject(f"{digest} is not in DVC's cache with all its files")
         result = self._repo.cloud.push(self._infos(digest))
         if result.failed:
             raise RuntimeError(f"{len(result.failed)} files of {digest} could not be copied to the remote")
@@ -151,21 +151,21 @@ class Objects:
     def _there(self, digest: str) -> Any:
         """The remote, which has an object."""
         if self._remote is None:
-            raise Lost(f"{digest} is not in DVC's cache, and there is no remote")
+            raise MissingObject(f"{digest} is not in DVC's cache, and there is no remote")
         if not self._remote.exists(digest):
-            raise Lost(f"{digest} is neither in DVC's cache nor in the remote")
+            raise MissingObject(f"{digest} is neither in DVC's cache nor in the remote")
         return self._remote
 
 
 @contextmanager
-def objects(workspace: Workspace) -> Iterator[Objects]:
+def open_objects(workspace: Workspace) -> Iterator[DvcObjects]:
     """Open what DVC keeps for a workspace."""
-    with silent_repo(workspace) as repo:
-        yield Objects(repo)
+    with open_repo(workspace) as repo:
+        yield DvcObjects(repo)
 
 
 @contextmanager
-def silent_repo(workspace: Workspace) -> Iterator[Any]:
+def open_repo(workspace: Workspace) -> Iterator[Any]:
     """Open a workspace as DVC does; what it would tell beside the errors that are raised is not shown."""
     from dvc.repo import Repo
 
@@ -186,7 +186,7 @@ def is_folder(digest: str) -> bool:
     return digest.endswith(_DIR)
 
 
-def outputs(workspace: Workspace, version: Version) -> dict[str, str]:
+def tracked_outputs(workspace: Workspace, version: Version) -> dict[str, str]:
     """What the commit of a version has DVC keep of it, each path with its hash: the model and all it was made from.
 
     Raises:
@@ -217,7 +217,7 @@ def outputs(workspace: Workspace, version: Version) -> dict[str, str]:
     return {path: digest for path, digest in found.items() if path in data} | kept  # the rest is another model's
 
 
-def committed(workspace: Workspace, version: Version, path: str) -> str:
+def read_committed(workspace: Workspace, version: Version, path: str) -> str:
     """A text file as it is in the commit of a version.
 
     Raises:
@@ -227,4 +227,6 @@ def committed(workspace: Workspace, version: Version, path: str) -> str:
 
 
 def _yaml(workspace: Workspace, version: Version, path: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(committed(workspace, version, path)) or {})  # in C: there may be many versions
+    return dict(
+        YAML(typ="safe").load(read_committed(workspace, version, path)) or {}
+    )  # in C: there may be many versions

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from atelier.tasks.registry.dvc_objects import Lost, Objects, is_folder, silent_repo
-from atelier.tasks.registry.model_details import list_all
-from atelier.tasks.registry.retention import commits_named, last_registered, versions_kept, worktrees
-from atelier.tasks.registry.tags import MODEL, REGISTRY_WAIT_S, model_of
+from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, is_folder, open_repo
+from atelier.tasks.registry.model_details import list_all_versions
+from atelier.tasks.registry.retention import kept_versions, last_registered, list_worktrees, pinned_commits
+from atelier.tasks.registry.tags import MODEL, REGISTRY_WAIT_S, style_model_name
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
@@ -22,7 +22,7 @@ KEEP = 5  # promotions, and newest versions
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedGarbage:
     """What went, or would go."""
 
     dry_run: bool
@@ -37,7 +37,7 @@ class Collected:
     note: str  # what was left alone, and why; "" where nothing was
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The same for a person."""
         lines = [
             f"{'would remove' if self.dry_run else 'removed'} {self.bytes / 1e6:.1f} MB: {self.objects} files of DVC's "
@@ -50,7 +50,7 @@ class Collected:
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
-def collect(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> Collected:
+def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> CollectedGarbage:
     """Remove what nothing needs, while no pipeline runs.
 
     Args:
@@ -64,24 +64,24 @@ def collect(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> Co
     """
     if keep < 1:
         raise ValueError(f"--keep is {keep}: at least one version stays")
-    places = worktrees(workspace)
+    places = list_worktrees(workspace)
     with ExitStack() as stack:
         stack.enter_context(lock(workspace, "night"))
         for place in {place.locks: place for place in places}.values():  # a night has its workspace's
             stack.enter_context(lock(place, "pipeline"))
             stack.enter_context(lock(place, "registry", REGISTRY_WAIT_S))
-        repos = [stack.enter_context(silent_repo(place)) for place in places]
+        repos = [stack.enter_context(open_repo(place)) for place in places]
         for repo in repos:
             stack.enter_context(repo.lock)
-        kept, objects = versions_kept(workspace, keep), Objects(repos[0])
-        used = _used(repos, [*commits_named(workspace), *(version.name for version in kept)])
+        kept, objects = kept_versions(workspace, keep), DvcObjects(repos[0])
+        used = _used(repos, [*pinned_commits(workspace), *(version.name for version in kept)])
         runs = _runs(workspace, repos, objects, {version.bytes for version in kept}, used)
         store = repos[0].cache.local
         shared = not Path(store.path).resolve().is_relative_to(workspace.root.resolve())
         garbage = [] if shared else [objects.path(digest) for digest in store.all() if digest not in used]
         folders, checkpoints = _folders(workspace, {version.name for version in kept}), _checkpoints(workspace)
-        here = [one.version for one in list_all(workspace, objects) if one.here and one.version not in kept]
-        result = Collected(
+        here = [one.version for one in list_all_versions(workspace, objects) if one.here and one.version not in kept]
+        result = CollectedGarbage(
             dry_run=dry_run,
             kept=tuple(version.name for version in kept),
             dropped=tuple(version.name for version in here if not shared and version.bytes not in used),
@@ -119,7 +119,9 @@ def _used(repos: Sequence[Any], revisions: Sequence[str]) -> set[str]:
     return {info.value for found in named for infos in found.values() for info in infos}
 
 
-def _runs(workspace: Workspace, repos: Sequence[Any], objects: Objects, models: set[str], used: set[str]) -> list[Path]:
+def _runs(
+    workspace: Workspace, repos: Sequence[Any], objects: DvcObjects, models: set[str], used: set[str]
+) -> list[Path]:
     """What DVC remembers of runs of stages that is of no use any more; what the others made is added to `used`.
 
     Of use is what was made since the last version, which a night that failed will take up; what made something that
@@ -140,7 +142,7 @@ def _runs(workspace: Workspace, repos: Sequence[Any], objects: Objects, models: 
                 used.add(digest)
                 try:
                     used.update(objects.files(digest).values() if is_folder(digest) else ())
-                except (Lost, ValueError):
+                except (MissingObject, ValueError):
                     continue
         else:
             useless.append(path)
@@ -162,7 +164,7 @@ def _checkpoints(workspace: Workspace) -> list[Path]:
     """Checkpoints that are older than a version of their model: that training, or a later one, has been finished."""
     runs = [(MODEL, path) for path in workspace.checkpoints.glob("*/")]
     for path in workspace.style_runs.glob("*/checkpoints/*/"):
-        runs.append((model_of(path.parent.parent.name), path))
+        runs.append((style_model_name(path.parent.parent.name), path))
     newest = {model: last_registered(workspace, model) for model, _ in runs}
     return [path for model, path in sorted(runs) if _changed(path) < newest[model]]
 

@@ -4,22 +4,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from atelier.models.card import MODEL_CARD, ModelCard
-from atelier.tasks.evaluation.metrics import flat
-from atelier.tasks.registry.dvc_objects import Objects, committed
-from atelier.tasks.registry.tags import Staging, Version, history, list_models, list_versions
+from atelier.tasks.evaluation.metrics import GATED, flat
+from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
+from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-_MEASURED_FIRST = ("kid.", "style.", "ssim.", "inversion.", "checkerboard.")
+_FIRST = tuple(f"{one.section}." for one in GATED)
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedVersion:
     """A version as a list shows it."""
 
     version: Version
     here: bool  # its bytes are on this machine
-    history: tuple[Staging, ...]  # every time that it became prod
+    history: tuple[StageAssignment, ...]  # every time that it became prod
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -28,10 +28,10 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Shown:
+class VersionDetails:
     """A version with all that is known of it."""
 
-    listed: Listed
+    listed: ListedVersion
     commit: str  # of the workspace
     formats: dict[str, str]  # format version of each step
     facts: dict[str, Any]  # content of the model card; empty where its bytes are nowhere
@@ -42,7 +42,7 @@ class Shown:
         return self.listed.plain | {"commit": self.commit, "formats": self.formats, "facts": self.facts}
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """For a person."""
         one = self.listed.version
         steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())
@@ -53,7 +53,7 @@ class Shown:
         lines += [f"  style        {one.style or 'unknown'}", f"  dataset      {one.dataset[:12] or 'unknown'}"]
         lines += [f"  code         commit {self.commit[:12]}, formats: {steps}", f"  gate         {passed}"]
         lines += [f"    {reason}" for reason in one.reasons]
-        lines += ["  metrics", *(f"    {name:<24} {number:.4g}" for name, number in numbers(one).items())]
+        lines += ["  metrics", *(f"    {name:<24} {number:.4g}" for name, number in numeric_metrics(one).items())]
         given = {name: value for name, value in self.facts.items() if name not in ("dataset", "training_set")}
         lines += ["  parameters", *(f"    {name}: {value}" for name, value in flat(given).items())]
         lines += ["  was made prod" if self.listed.history else "  never was prod"]
@@ -61,36 +61,38 @@ class Shown:
         return "\n".join(lines)
 
 
-def list_all(workspace: Workspace, kept: Objects) -> list[Listed]:
+def list_all_versions(workspace: Workspace, kept: DvcObjects) -> list[ListedVersion]:
     """Every version of every model, the newest first."""
     found = []
     for model in list_models(workspace):
-        stagings = history(workspace, model)
-        found += [listed(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
+        stagings = stage_history(workspace, model)
+        found += [listed_version(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
     return found
 
 
-def listed(workspace: Workspace, kept: Objects, version: Version, stagings: list[Staging]) -> Listed:
+def listed_version(
+    workspace: Workspace, kept: DvcObjects, version: Version, stagings: list[StageAssignment]
+) -> ListedVersion:
     """A version of a model, whose stage has this history."""
     here = (workspace.models / version.model / version.version).is_dir() or (
         bool(version.bytes) and kept.here(version.bytes)
     )
-    return Listed(version, here, tuple(one for one in stagings if one.version == version.version))
+    return ListedVersion(version, here, tuple(one for one in stagings if one.version == version.version))
 
 
-def show(workspace: Workspace, kept: Objects, version: Version) -> Shown:
+def version_details(workspace: Workspace, kept: DvcObjects, version: Version) -> VersionDetails:
     """All that is known of a version."""
-    lines = committed(workspace, version, workspace.formats.name).splitlines()
+    lines = read_committed(workspace, version, workspace.formats.name).splitlines()
     formats = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
-    return Shown(
-        listed=listed(workspace, kept, version, history(workspace, version.model)),
+    return VersionDetails(
+        listed=listed_version(workspace, kept, version, stage_history(workspace, version.model)),
         commit=git(workspace.root, "rev-parse", f"{version.name}^{{commit}}").strip(),
         formats=formats,
-        facts=facts_of(kept, version),
+        facts=model_facts(kept, version),
     )
 
 
-def facts_of(kept: Objects, version: Version) -> dict[str, Any]:
+def model_facts(kept: DvcObjects, version: Version) -> dict[str, Any]:
     """The content of a version's model card; empty where nobody has it."""
     try:
         return ModelCard.parse(kept.read(kept.files(version.bytes)[MODEL_CARD]), version.name).content
@@ -98,11 +100,11 @@ def facts_of(kept: Objects, version: Version) -> dict[str, Any]:
         return {}
 
 
-def numbers(version: Version) -> dict[str, float]:
-    """The metrics that are numbers, by their dotted names, those first that the gate looks at."""
+def numeric_metrics(version: Version) -> dict[str, float]:
+    """The metrics that are numbers, by their dotted names, those of the gate first."""
     found = {
         name: float(value)
         for name, value in flat(version.metrics).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith(_MEASURED_FIRST), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith(_FIRST), item[0])))

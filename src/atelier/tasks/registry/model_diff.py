@@ -8,10 +8,10 @@ from pathlib import Path
 from atelier.tasks.evaluation.canaries import Canary
 from atelier.tasks.images.codec import encode
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.registry.dataset_diff import Change, DatasetDiff, changes, diff_datasets
+from atelier.tasks.registry.dataset_diff import DatasetDiff, ValueChange, changed_values, diff_datasets
 from atelier.tasks.registry.dataset_versions import find_dataset
-from atelier.tasks.registry.dvc_objects import Objects
-from atelier.tasks.registry.model_details import facts_of, numbers
+from atelier.tasks.registry.dvc_objects import DvcObjects
+from atelier.tasks.registry.model_details import model_facts, numeric_metrics
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
@@ -21,7 +21,7 @@ _DATA = ("dataset", "training_set")  # told as the difference of the data
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricChange:
     """A metric of both versions."""
 
     before: float | None  # None where it was not measured
@@ -35,14 +35,14 @@ class ModelDiff:
 
     before: str  # names, as style-model@v1.0.0
     after: str
-    parameters: dict[str, Change]
-    metrics: dict[str, Measured]
+    parameters: dict[str, ValueChange]
+    metrics: dict[str, MetricChange]
     dataset: DatasetDiff | None  # None where they were trained on the same one, or it cannot be told
     notes: tuple[str, ...]  # what cannot be told, and why
     picture: str = ""  # its path; "" where none was made
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The difference for a person."""
         lines = [f"{self.before} → {self.after}"]
         width = max(map(len, self.metrics), default=0)
@@ -51,21 +51,21 @@ class ModelDiff:
             for name, one in self.metrics.items()
         ]
         lines += [f"  {name}: {one.before} → {one.after}" for name, one in self.parameters.items()]
-        lines += self.dataset.story.splitlines() if self.dataset else []
+        lines += self.dataset.summary.splitlines() if self.dataset else []
         lines += self.notes
         return "\n".join([*lines, *([f"pictures: {self.picture}"] if self.picture else [])])
 
 
-def diff_models(workspace: Workspace, kept: Objects, before: Version, after: Version) -> ModelDiff:
+def diff_models(workspace: Workspace, kept: DvcObjects, before: Version, after: Version) -> ModelDiff:
     """Compare two versions, of one model or of two; what cannot be told is in the notes."""
-    facts = [facts_of(kept, version) for version in (before, after)]
+    facts = [model_facts(kept, version) for version in (before, after)]
     notes = [
         f"the bytes of {version.name} are nowhere: nothing is known of its parameters"
         for version, known in zip((before, after), facts, strict=True)
         if not known
     ]
     given = [{name: value for name, value in known.items() if name not in _DATA} for known in facts]
-    measured = [numbers(version) for version in (before, after)]
+    measured = [numeric_metrics(version) for version in (before, after)]
     names = dict.fromkeys([*measured[0], *measured[1]])
     dataset = None
     if before.dataset != after.dataset:
@@ -77,14 +77,14 @@ def diff_models(workspace: Workspace, kept: Objects, before: Version, after: Ver
     return ModelDiff(
         before=before.name,
         after=after.name,
-        parameters={} if notes and not all(facts) else changes(*given),
+        parameters={} if notes and not all(facts) else changed_values(*given),
         metrics={name: _measured(measured[0].get(name), measured[1].get(name)) for name in names},
         dataset=dataset,
         notes=tuple(notes),
     )
 
 
-def picture(pictures: Sequence[Canary], models: Sequence[tuple[str, Path]], out: Path) -> None:
+def write_comparison_sheet(pictures: Sequence[Canary], models: Sequence[tuple[str, Path]], out: Path) -> None:
     """Write the pictures as each model paints them, a row for each, a column for each model beside the photograph.
 
     Args:
@@ -104,8 +104,8 @@ def picture(pictures: Sequence[Canary], models: Sequence[tuple[str, Path]], out:
     write(out, encode(contact_sheet(rows, labels, ["photograph", *(name for name, _ in models)], CELL_PX), "png"))
 
 
-def _measured(before: float | None, after: float | None) -> Measured:
-    return Measured(before, after, None if before is None or after is None else after - before)
+def _measured(before: float | None, after: float | None) -> MetricChange:
+    return MetricChange(before, after, None if before is None or after is None else after - before)
 
 
 def _number(value: float | None, sign: str = "") -> str:

@@ -14,10 +14,9 @@ from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.evaluation import evaluate
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.registry.challenge import challenge
-from atelier.tasks.registry.promotion import release
-from atelier.tasks.registry.release import Release
-from atelier.tasks.registry.tags import model_of
+from atelier.tasks.registry.prod_comparison import compare_with_prod
+from atelier.tasks.registry.release import ReleaseResult, release_model
+from atelier.tasks.registry.tags import style_model_name
 from atelier.tasks.runtime import progress
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.training import train
@@ -27,7 +26,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.pipeline import track_folder
 
 
-def styles_of(card: Card, config: TrainConfig) -> list[str]:
+def list_styles(card: Card, config: TrainConfig) -> list[str]:
     """The styles of a training set, each with a name that the registry can hold.
 
     Raises:
@@ -41,7 +40,7 @@ def styles_of(card: Card, config: TrainConfig) -> list[str]:
             f"the training set has no domain but train.content, {config.content!r}: add a style's pictures"
         )
     for style in styles:
-        model_of(style)
+        style_model_name(style)
     return styles
 
 
@@ -61,7 +60,7 @@ def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: 
         As `training.train` does.
     """
     config = replace(config, style=style, workers=0)
-    model = model_of(style)
+    model = style_model_name(style)
     out, run = workspace.model_folder(model), workspace.style_runs / style
     facts = facts_of(config, read_card(workspace.augmented), initial)
     if _trained_with(out).items() >= facts.items():
@@ -84,7 +83,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
     Raises:
         As `evaluation.evaluate` does.
     """
-    model = model_of(style)
+    model = style_model_name(style)
     reports, run = workspace.style_reports(model), workspace.style_runs / style
     evaluate.evaluate(
         config,
@@ -97,20 +96,20 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
     )
 
 
-def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> Release:
+def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> ReleaseResult:
     """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
-    model = model_of(style)
+    model = style_model_name(style)
     track_folder(workspace, workspace.model_folder(model))
-    prod = challenge(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
-    return release(workspace, gate, prod, model)
+    prod = compare_with_prod(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
+    return release_model(workspace, gate, prod, model)
 
 
-def told(workspace: Workspace, style: str) -> Progress | None:
+def read_progress(workspace: Workspace, style: str) -> Progress | None:
     """What the worker of a style told last; None before it told anything."""
     return progress.read_file(workspace.style_runs / style)
 
 
-def forget(workspace: Workspace, style: str) -> None:
+def clear_progress(workspace: Workspace, style: str) -> None:
     """Forget what an earlier run told."""
     progress.clear_file(workspace.style_runs / style)
 

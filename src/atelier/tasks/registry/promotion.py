@@ -1,43 +1,28 @@
 """Promotion and rollback: which version is `prod`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
-from atelier.tasks.registry.release import Release, enter
-from atelier.tasks.registry.resolve import find, resolve
+from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.tags import (
     MODEL,
     PROD,
     REGISTRY_WAIT_S,
-    Staging,
+    StageAssignment,
     Version,
-    assign,
-    history,
+    assign_stage,
+    get_version,
     list_versions,
-    of_name,
-    was_staged,
+    stage_history,
+    was_assigned,
 )
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
 
-def release(workspace: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL) -> Release:
-    """Commit, judge and register a model that was trained in the workspace, and make it `prod` if it passes.
-
-    Arguments and errors as `enter`.
-    """
-    found = enter(workspace, workspace, config, prod, model)
-    if found.decision != "passed":
-        return found
-    promote(workspace, found.version, reason="; ".join(found.reasons) or "passed the gate", model=model)
-    return replace(found, decision="promoted")
-
-
-def waiting(workspace: Workspace, model: str = MODEL) -> list[Version]:
+def list_awaiting_approval(workspace: Workspace, model: str = MODEL) -> list[Version]:
     """Versions that passed and were never promoted, the newest first: a person may approve them."""
     versions = list_versions(workspace, model)
-    return [v for v in versions if v.passed and v.stage is None and not was_staged(workspace, v)]
+    return [v for v in versions if v.passed and v.stage is None and not was_assigned(workspace, v)]
 
 
 def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
@@ -47,8 +32,8 @@ def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: st
         ValueError: there is no such version.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
-        of_name(list_versions(workspace, model), model, version)
-        assign(workspace, model, version, stage, reason)
+        get_version(list_versions(workspace, model), model, version)
+        assign_stage(workspace, model, version, stage, reason)
 
 
 def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | None = None) -> str:
@@ -68,22 +53,22 @@ def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | No
         RuntimeError: its bytes are nowhere: nothing has changed.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
-        now = find(workspace, f"{model}@{PROD}").version
-        standing = before(history(workspace, model))
+        now = find_version(workspace, f"{model}@{PROD}").version
+        standing = rollback_targets(stage_history(workspace, model))
         if to is None and not standing:
             raise ValueError(f"no version of {model} was prod before {now}: there is nothing to go back to")
         wanted = to or standing[-1]
         if wanted == now:
             raise ValueError(f"{model}@{now} is prod already: name another version")
-        name = find(workspace, f"{model}@{wanted}").name
-        if wanted not in {staging.version for staging in history(workspace, model)}:
+        name = find_version(workspace, f"{model}@{wanted}").name
+        if wanted not in {staging.version for staging in stage_history(workspace, model)}:
             raise ValueError(f"{name} never was prod: make it prod with `atelier models promote {name} --reason …`")
         resolve(workspace, name)
-        assign(workspace, model, wanted, PROD, reason)
+        assign_stage(workspace, model, wanted, PROD, reason)
     return wanted
 
 
-def before(stagings: Sequence[Staging]) -> list[str]:
+def rollback_targets(stagings: Sequence[StageAssignment]) -> list[str]:
     """The versions under the present one, the last on top: going back to one takes those above it away for good."""
     standing: list[str] = []
     for staging in stagings:

@@ -1,45 +1,77 @@
-"""Versions for other machines: all that they name, copied to the remote.
-
-`dvc push --all-tags` does not do: it asks each commit for its remote, and one from before there was any has none.
-"""
+"""Pushing: data, models and tags to DVC's remote and to git's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atelier.tasks.registry.dvc_objects import Lost, Objects, outputs
-from atelier.tasks.registry.tags import Version
+from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, tracked_outputs
+from atelier.tasks.registry.tags import MODEL, Version
+from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.locks import lock
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What became of a version."""
+class PushedVersion:
+    """What was pushed of a version."""
 
     version: str  # as style-model@v1.2.0
     copied: int  # files that the remote did not have
     missing: tuple[str, ...]  # outputs that are not on this machine
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The same for a person."""
         missing = f"; not on this machine: {', '.join(self.missing)}" if self.missing else ""
         return f"{self.version}: {self.copied} files copied{missing}"
 
 
-def push(workspace: Workspace, kept: Objects, versions: Sequence[Version]) -> list[Pushed]:
-    """Copy versions to the remote: models, and what they were made from.
+def push_versions(workspace: Workspace, kept: DvcObjects, versions: Sequence[Version]) -> list[PushedVersion]:
+    """Copy versions to DVC's remote: models, and the data they were made from.
+
+    `dvc push --all-tags` does not work here: it uses the remote of each commit, and an older commit may have none.
 
     Raises:
         ValueError: there is no remote.
-        RuntimeError: something could not be copied.
+        RuntimeError: a file could not be copied.
     """
     found = []
     for version in versions:
         copied, missing = 0, []
-        for path, digest in outputs(workspace, version).items():
+        for path, digest in tracked_outputs(workspace, version).items():
             try:
                 copied += kept.push(digest)
-            except Lost:
+            except MissingObject:
                 missing.append(path)
-        found.append(Pushed(version.name, copied, tuple(missing)))
+        found.append(PushedVersion(version.name, copied, tuple(missing)))
     return found
+
+
+def push_workspace(workspace: Workspace) -> str:
+    """Push the data and the model that the workspace's files name to DVC's default remote.
+
+    Returns:
+        What was done, for a person.
+
+    Raises:
+        RuntimeError: the remote cannot be reached or written.
+    """
+    try:
+        remote = dvc(workspace.root, "config", "core.remote").strip()
+    except RuntimeError:  # it is not set
+        remote = ""
+    if not remote:
+        return "no DVC remote is set: nothing was pushed (`dvc remote add --default NAME URL`)"
+    with lock(workspace, "pipeline", 60.0):
+        dvc(workspace.root, "push", "--quiet", "--remote", remote)
+    return f"pushed to {remote}"
+
+
+def push_git(workspace: Workspace, remote: str) -> None:
+    """Push the current branch, the versions and the stages to a git remote.
+
+    Raises:
+        RuntimeError: the remote cannot be reached, or has commits that are not here.
+    """
+    branch = git(workspace.root, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    tags = f"refs/tags/{MODEL}*:refs/tags/{MODEL}*"
+    git(workspace.root, "push", "--quiet", remote, f"HEAD:refs/heads/{branch}", tags)

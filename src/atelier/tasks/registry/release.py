@@ -1,7 +1,7 @@
 """Versions of the models: judged, registered, promoted, and the folders that DVC keeps for them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
 from atelier.tasks.evaluation.metrics import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
-from atelier.tasks.registry.resolve import trains
+from atelier.tasks.registry.promotion import promote
+from atelier.tasks.registry.resolve import training_command
 from atelier.tasks.registry.tags import (
     MODEL,
     PROD,
     REGISTRY_WAIT_S,
     Version,
-    add,
-    current,
+    add_version,
+    find_prod,
     list_versions,
-    order,
-    was_staged,
+    version_key,
+    was_assigned,
 )
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -29,7 +30,7 @@ from atelier.tasks.workspace.pipeline import commit
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseResult:
     """What became of a model that was trained."""
 
     model: str
@@ -43,7 +44,7 @@ class Release:
     new: bool  # registered by this call; False when these bytes had a version already
 
 
-def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
+def find_registered(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
     """The version that the bytes of a model that was trained have already.
 
     Args:
@@ -57,9 +58,9 @@ def known(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version 
     return _of_bytes(list_versions(workspace, model), _bytes(made, model))
 
 
-def enter(
+def register_model(
     workspace: Workspace, made: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL
-) -> Release:
+) -> ReleaseResult:
     """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
 
     A model whose bytes have a version already is judged no second time: one that was refused or rolled back does not
@@ -77,7 +78,7 @@ def enter(
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
         versions = list_versions(workspace, model)
-        prod_now = current(versions)
+        prod_now = find_prod(versions)
         previous = prod_now.version if prod_now else None
         standing = _of_bytes(versions, _bytes(made, model))
         new, manual = standing is None, config.mode == "manual"
@@ -86,10 +87,24 @@ def enter(
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
                 style = ModelCard.read(made.model_folder(model)).style_domain
-                return Release(model, "", style, previous, word, decision.reasons, False)
+                return ReleaseResult(model, "", style, previous, word, decision.reasons, False)
             standing = _register(workspace, made, model, decision, manual, versions)
         word, reasons = _word(workspace, standing, manual)
-        return Release(model, standing.version, standing.style, previous, word, reasons, new)
+        return ReleaseResult(model, standing.version, standing.style, previous, word, reasons, new)
+
+
+def release_model(
+    workspace: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL
+) -> ReleaseResult:
+    """Register a model that was trained in the workspace, and promote it if it passes the gate.
+
+    Arguments and errors as `register_model`.
+    """
+    found = register_model(workspace, workspace, config, prod, model)
+    if found.decision != "passed":
+        return found
+    promote(workspace, found.version, reason="; ".join(found.reasons) or "passed the gate", model=model)
+    return replace(found, decision="promoted")
 
 
 def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tuple[str, ...]]:
@@ -100,7 +115,7 @@ def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tu
         return "refused", version.reasons
     name = version.version if version.model == MODEL else f"{version.model}@{version.version}"
     again = f"`atelier models promote {name}`"
-    if was_staged(workspace, version):
+    if was_assigned(workspace, version):
         return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
     if manual or version.manual:
         return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
@@ -110,7 +125,7 @@ def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tu
 def _register(
     workspace: Workspace, made: Workspace, model: str, decision: Decision, manual: bool, versions: list[Version]
 ) -> Version:
-    latest = order(versions[0].version) if versions else None
+    latest = version_key(versions[0].version) if versions else None
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
     card = ModelCard.read(made.model_folder(model))
     entry = {
@@ -123,7 +138,7 @@ def _register(
         "metrics": _metrics(made, model),
         "software": f"{SOFTWARE} {code_revision()}".strip(),
     }
-    add(workspace, model, version, commit(made, f"{model} {version}"), entry)
+    add_version(workspace, model, version, commit(made, f"{model} {version}"), entry)
     return next(v for v in list_versions(workspace, model) if v.version == version)
 
 
@@ -146,7 +161,7 @@ def _bytes(workspace: Workspace, model: str) -> str:
     else:
         found = _read_yaml(folder.with_name(f"{folder.name}.dvc")).get("outs", [])
     if not found:
-        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{trains(model)}`")
+        raise FileNotFoundError(f"{workspace.root} has no {model} yet: run `{training_command(model)}`")
     return str(found[0]["md5"])
 
 

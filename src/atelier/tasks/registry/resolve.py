@@ -5,8 +5,17 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.tasks.registry.dvc_objects import objects
-from atelier.tasks.registry.tags import MODEL, PROD, REGISTRY_WAIT_S, Version, current, list_versions, named, of_name
+from atelier.tasks.registry.dvc_objects import open_objects
+from atelier.tasks.registry.tags import (
+    MODEL,
+    PROD,
+    REGISTRY_WAIT_S,
+    Version,
+    find_prod,
+    get_version,
+    list_versions,
+    parse_name,
+)
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -22,12 +31,12 @@ class ResolvedModel:
     dataset: str
 
 
-def commit_of(workspace: Workspace, model: str, version: str) -> str:
+def version_commit(workspace: Workspace, model: str, version: str) -> str:
     """The commit whose files name the bytes of a version."""
     return git(workspace.root, "rev-parse", f"{model}@{version}^{{commit}}").strip()
 
 
-def find(workspace: Workspace, name: str) -> Version:
+def find_version(workspace: Workspace, name: str) -> Version:
     """The registered version that a person means.
 
     Args:
@@ -37,13 +46,15 @@ def find(workspace: Workspace, name: str) -> Version:
     Raises:
         ValueError: there is no such version, or none is prod.
     """
-    model, wanted = named(name) or (MODEL, name)
+    model, wanted = parse_name(name) or (MODEL, name)
     versions = list_versions(workspace, model)
     if wanted != PROD:
-        return of_name(versions, model, wanted)
-    prod = current(versions)
+        return get_version(versions, model, wanted)
+    prod = find_prod(versions)
     if prod is None:
-        raise ValueError(f"no version of {model} is prod yet in {workspace.root}: `{trains(model)}` makes one")
+        raise ValueError(
+            f"no version of {model} is prod yet in {workspace.root}: `{training_command(model)}` makes one"
+        )
     return prod
 
 
@@ -58,9 +69,9 @@ def resolve(workspace: Workspace, name: str) -> ResolvedModel:
         ValueError: there is no such version, or none is prod.
         RuntimeError: DVC does not have its bytes.
     """
-    if named(name) is None:
+    if parse_name(name) is None:
         raise ValueError(f"{name!r} names no model: write {MODEL}@prod, or {MODEL}@v1.2.0")
-    version = find(workspace, name)
+    version = find_version(workspace, name)
     model = version.model
     folder = workspace.models / model / version.version
     if not folder.is_dir():
@@ -77,7 +88,7 @@ def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     try:
-        with objects(workspace) as kept:
+        with open_objects(workspace) as kept:
             kept.fetch(version.bytes)  # by the remote of today: DVC would ask that of the version's own commit
         dvc(workspace.root, "get", "--quiet", ".", path, "--rev", version.name, "--out", str(draft))
         draft.replace(folder)
@@ -89,6 +100,6 @@ def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def trains(model: str) -> str:
+def training_command(model: str) -> str:
     """The command that makes a model of this name."""
     return "atelier retrain" if model == MODEL else "atelier train --each-style"

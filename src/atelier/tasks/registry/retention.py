@@ -4,12 +4,12 @@ branches, worktrees and tags of a person's own name."""
 from datetime import datetime
 from pathlib import Path
 
-from atelier.tasks.registry.tags import MODEL, PROD, Version, history, list_models, list_versions, named
+from atelier.tasks.registry.tags import MODEL, PROD, Version, list_models, list_versions, parse_name, stage_history
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
 
-def versions_kept(workspace: Workspace, keep: int) -> list[Version]:
+def kept_versions(workspace: Workspace, keep: int) -> list[Version]:
     """The versions that stay.
 
     Args:
@@ -19,7 +19,7 @@ def versions_kept(workspace: Workspace, keep: int) -> list[Version]:
     found = []
     for model in list_models(workspace):
         versions = list_versions(workspace, model)
-        promoted = {staging.version for staging in history(workspace, model)[-keep:]}
+        promoted = {staging.version for staging in stage_history(workspace, model)[-keep:]}
         found += [
             version
             for place, version in enumerate(versions)
@@ -35,7 +35,7 @@ def last_registered(workspace: Workspace, model: str | None = None) -> float:
     return max((datetime.fromisoformat(date).timestamp() for date in dates), default=0.0)
 
 
-def worktrees(workspace: Workspace) -> list[Workspace]:
+def list_worktrees(workspace: Workspace) -> list[Workspace]:
     """The workspace, and the worktrees of its repository that are workspaces too: they use the same cache."""
     listed = git(workspace.root, "worktree", "list", "--porcelain").splitlines()
     roots = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
@@ -43,13 +43,13 @@ def worktrees(workspace: Workspace) -> list[Workspace]:
     return [workspace, *(Workspace(root) for root in others)]
 
 
-def commits_named(workspace: Workspace) -> list[str]:
+def pinned_commits(workspace: Workspace) -> list[str]:
     """Commits that somebody works on in a worktree, or that a person has tagged; DVC looks at branches by itself."""
     listed = git(workspace.root, "worktree", "list", "--porcelain").splitlines()
     heads = {line.removeprefix("HEAD ") for line in listed if line.startswith("HEAD ")}
     form = "%(refname:strip=2) %(objecttype) %(*objecttype)"
     for line in git(workspace.root, "for-each-ref", f"--format={form}", "refs/tags").splitlines():
         tag, *kinds = line.split()
-        if "commit" in kinds and not named(tag) and not (tag.startswith(MODEL) and "#" in tag):
+        if "commit" in kinds and not parse_name(tag) and not (tag.startswith(MODEL) and "#" in tag):
             heads.add(tag)
     return sorted(heads - {"0" * 40})

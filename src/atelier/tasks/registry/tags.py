@@ -10,9 +10,10 @@ can not be lost or changed apart from its version and travels with `git push --t
 import json
 import re
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import Metrics, value
+from atelier.tasks.evaluation.metrics import HEADLINE, Metrics, value
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
@@ -48,16 +49,12 @@ class Version:
     @property
     def headline(self) -> str:
         """The most important numbers in one line."""
-        parts = [
-            f"{name} {value(self.metrics, key):.3g}"
-            for name, key in _HEADLINE
-            if value(self.metrics, key) == value(self.metrics, key)
-        ]
-        return ", ".join(parts) or "no metrics"
+        found = [(one.label, value(self.metrics, one.key)) for one in HEADLINE]
+        return ", ".join(f"{label} {number:.3g}" for label, number in found if not isnan(number)) or "no metrics"
 
 
 @dataclass(frozen=True)
-class Staging:
+class StageAssignment:
     """One time that a version was made the one of a stage."""
 
     version: str
@@ -65,10 +62,7 @@ class Staging:
     reason: str
 
 
-_HEADLINE = (("KID ratio", "kid.ratio"), ("style ratio", "style.ratio"), ("SSIM", "ssim.mean"))
-
-
-def model_of(style: str) -> str:
+def style_model_name(style: str) -> str:
     """The name of the model of a style that was trained beside others.
 
     Raises:
@@ -79,7 +73,7 @@ def model_of(style: str) -> str:
     return f"{MODEL}-{style}"
 
 
-def named(name: str) -> tuple[str, str] | None:
+def parse_name(name: str) -> tuple[str, str] | None:
     """Model and version (or stage) of what a person writes as `style-model@prod`; None where it is no such name."""
     model, at, wanted = name.partition("@")
     ours = model == MODEL or model.startswith(f"{MODEL}-")
@@ -89,7 +83,7 @@ def named(name: str) -> tuple[str, str] | None:
 def list_models(workspace: Workspace) -> list[str]:
     """Names of the models that have versions, the pipeline's first."""
     tags = (name.partition("@") for name, _, _ in _tags(workspace, f"{MODEL}*@v*"))
-    return sorted({model for model, _, version in tags if _VERSION.match(version) and named(f"{model}@{version}")})
+    return sorted({model for model, _, version in tags if _VERSION.match(version) and parse_name(f"{model}@{version}")})
 
 
 def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
@@ -117,15 +111,15 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
                 str(entry.get("software", "")),
             )
         )
-    return sorted(found, key=lambda v: order(v.version), reverse=True)
+    return sorted(found, key=lambda v: version_key(v.version), reverse=True)
 
 
-def current(versions: list[Version]) -> Version | None:
+def find_prod(versions: list[Version]) -> Version | None:
     """The one that is `prod`."""
     return next((v for v in versions if v.stage == PROD), None)
 
 
-def of_name(versions: list[Version], model: str, version: str) -> Version:
+def get_version(versions: list[Version], model: str, version: str) -> Version:
     """The version of that name.
 
     Raises:
@@ -138,21 +132,21 @@ def of_name(versions: list[Version], model: str, version: str) -> Version:
     raise ValueError(f"there is no version {version!r} of {model}: there are {known}")
 
 
-def order(version: str) -> tuple[int, int, int]:
+def version_key(version: str) -> tuple[int, int, int]:
     """The numbers of a version, which sort."""
     match = _VERSION.match(version)
     assert match is not None
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def add(workspace: Workspace, model: str, version: str, commit: str, entry: dict[str, Any]) -> None:
+def add_version(workspace: Workspace, model: str, version: str, commit: str, entry: dict[str, Any]) -> None:
     """Tag a commit as a version."""
     import gto.api
 
     gto.api.register(str(workspace.root), model, commit, version=version, message=json.dumps(entry, sort_keys=True))
 
 
-def assign(workspace: Workspace, model: str, version: str, stage: str, reason: str) -> None:
+def assign_stage(workspace: Workspace, model: str, version: str, stage: str, reason: str) -> None:
     """Make a version the one of a stage."""
     import gto.api
 
@@ -162,22 +156,22 @@ def assign(workspace: Workspace, model: str, version: str, stage: str, reason: s
     )
 
 
-def history(workspace: Workspace, model: str, stage: str = PROD) -> list[Staging]:
+def stage_history(workspace: Workspace, model: str, stage: str = PROD) -> list[StageAssignment]:
     """Every time that a version of a model was made the one of a stage, the last of which counts."""
     tags = [
         (int(name.rpartition("#")[2]), when, message) for name, when, message in _tags(workspace, f"{model}#{stage}#*")
     ]
     entries = [(when, _entry(message)) for _, when, message in sorted(tags)]
-    return [Staging(str(entry.get("version")), when, str(entry.get("reason", ""))) for when, entry in entries]
+    return [StageAssignment(str(entry.get("version")), when, str(entry.get("reason", ""))) for when, entry in entries]
 
 
 def _staged(workspace: Workspace, model: str, stage: str) -> str | None:
     """The version of a stage."""
-    stagings = history(workspace, model, stage)
+    stagings = stage_history(workspace, model, stage)
     return stagings[-1].version if stagings else None
 
 
-def was_staged(workspace: Workspace, version: Version) -> bool:
+def was_assigned(workspace: Workspace, version: Version) -> bool:
     """Whether it is or was the one of any stage."""
     tags = _tags(workspace, f"{version.model}#*")
     return any(_entry(message).get("version") == version.version for _, _, message in tags)

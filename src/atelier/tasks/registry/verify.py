@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.tasks.registry.dvc_objects import Lost, Objects, committed, is_folder, outputs
+from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, is_folder, read_committed, tracked_outputs
 from atelier.tasks.registry.tags import MODEL, Version
 from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedVersion:
     """What was found of a version."""
 
     version: str  # as style-model@v1.2.0
@@ -26,13 +26,15 @@ class Verified:
         return not self.problems
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The finding for a person."""
         head = f"{self.version}: {self.files} files, " + ("all whole" if self.whole else f"{len(self.problems)} not")
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
-def verify(workspace: Workspace, kept: Objects, versions: Sequence[Version], report: Report = silent) -> list[Verified]:
+def verify_versions(
+    workspace: Workspace, kept: DvcObjects, versions: Sequence[Version], report: Report = silent
+) -> list[VerifiedVersion]:
     """Read every file of versions, where DVC keeps it and in the folders of this machine; shared ones once.
 
     Args:
@@ -45,13 +47,15 @@ def verify(workspace: Workspace, kept: Objects, versions: Sequence[Version], rep
     return [_verify(workspace, kept, version, known, report) for version in versions]
 
 
-def _verify(workspace: Workspace, kept: Objects, version: Version, known: dict[str, str], report: Report) -> Verified:
+def _verify(
+    workspace: Workspace, kept: DvcObjects, version: Version, known: dict[str, str], report: Report
+) -> VerifiedVersion:
     problems: list[str] = []
     files: dict[str, str] = {}  # by path
     try:
-        named = outputs(workspace, version)
+        named = tracked_outputs(workspace, version)
     except (RuntimeError, KeyError, IndexError, TypeError) as error:
-        return Verified(version.name, 0, (f"its commit does not say what it is: {error}",))
+        return VerifiedVersion(version.name, 0, (f"its commit does not say what it is: {error}",))
     folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     if version.bytes != named.get(folder):
         problems.append(f"{folder}: the registry says {version.bytes}, the commit {named.get(folder)}")
@@ -68,16 +72,16 @@ def _verify(workspace: Workspace, kept: Objects, version: Version, known: dict[s
         workspace.models / version.model / version.version,
         {path.removeprefix(f"{folder}/"): digest for path, digest in files.items() if path.startswith(f"{folder}/")},
     )
-    return Verified(version.name, len(files), tuple(problems))
+    return VerifiedVersion(version.name, len(files), tuple(problems))
 
 
-def _problem(kept: Objects, digest: str, known: dict[str, str]) -> str:
+def _problem(kept: DvcObjects, digest: str, known: dict[str, str]) -> str:
     """What is wrong with an object; "" where nothing is."""
     if digest not in known:
         place = str(kept.path(digest)) if kept.path(digest).is_file() else ""
         try:
             whole = kept.md5(digest) == digest
-        except Lost as error:
+        except MissingObject as error:
             known[digest] = f"missing: {error}"
         except OSError as error:
             known[digest] = f"cannot be read: {error}"
@@ -93,7 +97,7 @@ def _of_metrics(workspace: Workspace, version: Version) -> list[str]:
         return []
     path = workspace.evaluation.relative_to(workspace.root).as_posix()
     try:
-        metrics = json.loads(committed(workspace, version, path))
+        metrics = json.loads(read_committed(workspace, version, path))
     except (RuntimeError, ValueError) as error:
         return [f"{path}: missing in the commit or damaged: {error}"]
     return [] if metrics == version.metrics else [f"{path}: the commit and the registry say different things"]

@@ -7,7 +7,7 @@ because the one before did; so it is pinned, and looked up anew only when there 
 import json
 
 from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.layout import Workspace
@@ -15,7 +15,7 @@ from atelier.tasks.workspace.layout import Workspace
 SCRATCH = "scratch"
 
 
-def pin(workspace: Workspace, start_from: str) -> str:
+def pin_start(workspace: Workspace, start_from: str) -> str:
     """Note which version training starts from; what comes before training must be up to date.
 
     Args:
@@ -33,7 +33,7 @@ def pin(workspace: Workspace, start_from: str) -> str:
         return str(known["version"])
     version, bytes = SCRATCH, ""
     if start_from != SCRATCH:
-        prod = current(list_versions(workspace))
+        prod = find_prod(list_versions(workspace))
         if start_from != "prod" or prod:
             resolved = resolve(workspace.main, f"{MODEL}@{start_from}")
             version = resolved.version
@@ -44,7 +44,7 @@ def pin(workspace: Workspace, start_from: str) -> str:
     return version
 
 
-def pinned(workspace: Workspace) -> str:
+def pinned_start(workspace: Workspace) -> str:
     """The version that was noted, or "scratch".
 
     Raises:

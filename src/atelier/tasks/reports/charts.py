@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
+
+from markupsafe import Markup
 
 Point = tuple[float, float]
 
@@ -11,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 20
 MOST_POINTS = 400  # a curve of 300 units needs no more
 
 
-def curve(name: str, points: Sequence[Point]) -> str:
+def curve(name: str, points: Sequence[Point]) -> Markup:
     """One training curve: the values as a thin line, their running mean over it.
 
     Args:
@@ -21,7 +22,7 @@ def curve(name: str, points: Sequence[Point]) -> str:
     finite = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
     finite = finite[:: max(1, len(finite) // MOST_POINTS)]
     if len(finite) < 2:
-        return ""
+        return Markup()
     steps, values = [p[0] for p in finite], [p[1] for p in finite]
     low, high = min(values), max(values)
     if high == low:
@@ -38,20 +39,12 @@ def curve(name: str, points: Sequence[Point]) -> str:
         smooth.append(mean)
     raw = " ".join(place(*point) for point in finite)
     line = " ".join(place(step, value) for step, value in zip(steps, smooth, strict=True))
-    floor = HEIGHT - BOTTOM
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
-        f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
-        f'<text x="{LEFT - 6}" y="{TOP + 4}" class="end">{number(high)}</text>'
-        f'<text x="{LEFT - 6}" y="{floor}" class="end">{number(low)}</text>'
-        f'<text x="{LEFT}" y="{HEIGHT - 6}">{steps[0]:.0f}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" class="end">{steps[-1]:.0f} steps</text>'
-        f'<polyline class="raw" points="{raw}"/><polyline class="line" points="{line}"/></svg>'
-    )
+    lines = Markup('<polyline class="raw" points="{}"/><polyline class="line" points="{}"/>').format(raw, line)
+    return _axes(name, (low, high), (f"{steps[0]:.0f}", f"{steps[-1]:.0f} steps"), lines)
 
 
-def history(name: str, points: Sequence[tuple[str, float, bool]]) -> str:
-    """A measure over the versions of a model: dots on a line, hollow for versions that were refused.
+def history(name: str, points: Sequence[tuple[str, float, bool]]) -> Markup:
+    """A metric over the versions of a model: dots on a line, hollow for versions that were refused.
 
     Args:
         name: what is plotted, shown to screen readers.
@@ -59,7 +52,7 @@ def history(name: str, points: Sequence[tuple[str, float, bool]]) -> str:
     """
     known = [(index, *point) for index, point in enumerate(points) if math.isfinite(point[1])]
     if len(known) < 2:
-        return ""
+        return Markup()
     values = [value for _, _, value, _ in known]
     low, high = min(values), max(values)
     if high == low:
@@ -72,35 +65,43 @@ def history(name: str, points: Sequence[tuple[str, float, bool]]) -> str:
 
     places = [(*place(index, value), version, passed) for index, version, value, passed in known]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in places)
-    dots = "".join(
-        f'<circle class="{"dot" if passed else "refused"}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-        for x, y, _, passed in places
-    )
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
-        f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
-        f'<text x="{LEFT - 6}" y="{TOP + 4}" class="end">{number(high)}</text>'
-        f'<text x="{LEFT - 6}" y="{floor}" class="end">{number(low)}</text>'
-        f'<text x="{LEFT}" y="{HEIGHT - 6}">{escape(places[0][2])}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" class="end">{escape(places[-1][2])}</text>'
-        f'<polyline class="raw" points="{line}"/>{dots}</svg>'
-    )
+    dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"/>')
+    dots = [dot.format("dot" if passed else "refused", x, y) for x, y, _, passed in places]
+    marks = Markup('<polyline class="raw" points="{}"/>{}').format(line, Markup().join(dots))
+    return _axes(name, (low, high), (places[0][2], places[-1][2]), marks)
 
 
-def ratio_bar(ratio: float, low: float | None, high: float | None, limit: float | None) -> str:
+def ratio_bar(ratio: float, low: float | None, high: float | None, limit: float | None) -> Markup:
     """A ratio to the untouched photographs on a line from 0 to a little over 1, with its interval and its limit."""
     span = 1.25
 
     def x(value: float) -> float:
         return 2 + min(max(value, 0.0), span) / span * 196
 
-    parts = [f'<path class="axis" d="M2 12H198M{x(0):.1f} 8V16M{x(1):.1f} 8V16"/>']
+    path = Markup('<path class="{}" d="{}"/>')
+    parts = [path.format("axis", f"M2 12H198M{x(0):.1f} 8V16M{x(1):.1f} 8V16")]
     if limit is not None:
-        parts.append(f'<path class="limit" d="M{x(limit):.1f} 3V21"/>')
+        parts.append(path.format("limit", f"M{x(limit):.1f} 3V21"))
     if low is not None and high is not None:
-        parts.append(f'<path class="interval" d="M{x(low):.1f} 12H{x(high):.1f}"/>')
-    parts.append(f'<circle class="dot" cx="{x(ratio):.1f}" cy="12" r="4.5"/>')
-    return f'<svg viewBox="0 0 200 24" class="ratio" role="img" aria-label="{number(ratio)}">{"".join(parts)}</svg>'
+        parts.append(path.format("interval", f"M{x(low):.1f} 12H{x(high):.1f}"))
+    parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="12" r="4.5"/>').format(x(ratio)))
+    svg = Markup('<svg viewBox="0 0 200 24" class="ratio" role="img" aria-label="{}">{}</svg>')
+    return svg.format(number(ratio), Markup().join(parts))
+
+
+def _axes(name: str, values: tuple[float, float], ends: tuple[str, str], lines: Markup) -> Markup:
+    """A chart: lines, and the axes with the least and the greatest value, the first and the last place."""
+    svg = Markup(
+        '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{name}">'
+        '<path class="axis" d="M{left} {top}V{floor}H{right}"/>'
+        '<text x="{margin}" y="{cap}" class="end">{high}</text><text x="{margin}" y="{floor}" class="end">{low}</text>'
+        '<text x="{left}" y="{foot}">{first}</text><text x="{right}" y="{foot}" class="end">{last}</text>{lines}</svg>'
+    )
+    low, high = map(number, values)
+    first, last = ends
+    box = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "floor": HEIGHT - BOTTOM}
+    texts = {"margin": LEFT - 6, "cap": TOP + 4, "foot": HEIGHT - 6}
+    return svg.format(name=name, low=low, high=high, first=first, last=last, lines=lines, **box, **texts)
 
 
 def number(value: object, digits: int = 3) -> str:

@@ -1,43 +1,73 @@
-"""The report's table of measures: each beside its baseline, its limit, and the last version."""
+"""The section of metrics: each beside its baseline, its limit, and the last version."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import lookup
-from atelier.tasks.reports.charts import number, ratio_bar
+from markupsafe import Markup
+
+from atelier.tasks.evaluation.metrics import INVERSION, LPIPS, METRICS, SPEED, SSIM, Metric, lookup
+from atelier.tasks.reports.charts import ratio_bar
+from atelier.tasks.reports.html_page import render
+
+BASELINED = tuple(one for one in METRICS if one.baseline)
+SINGLE = (SSIM, LPIPS, INVERSION, SPEED)
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A row of the table."""
+class Limit:
+    """A limit on a value, and whether it is kept."""
 
-    key: str  # of evaluation.json
+    text: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class RatioRow:
+    """A row of the table: a metric with its baseline. None stands for what is not known."""
+
     name: str
     meaning: str
-    scale: float = 1.0  # what the values are multiplied with to be read
+    source: str | None  # what it is computed with
+    photographs: float | None  # scaled
+    stylized: float | None  # scaled
+    ratio: float | None
+    interval: tuple[float, float] | None  # of the ratio
+    bar: Markup
+    previous: object  # ratio of the last version
+    limits: list[Limit]
 
 
-MEASURES = (
-    Measure("kid", "Kernel distance", "how far the pictures as a whole are from the paintings, × 1000", 1000),
-    Measure("frechet", "Fréchet distance", "the same, as a distance of Gaussians; biased by few pictures"),
-    Measure("artfid", "ArtFID", "(1 + LPIPS) · (1 + FID): content and style in one number"),
-    Measure("style", "Style distance", "how far the textures are from the paintings'"),
-    Measure("content", "Change of content", "0 is untouched, 1 is another photograph"),
-    Measure("diversity", "Diversity", "how much the pictures differ from each other"),
-    Measure("checkerboard", "Grid", "how far an upsampling grid stands out of the spectrum; 1 is none"),
-)
+@dataclass(frozen=True)
+class SingleNumber:
+    """A metric without a baseline."""
+
+    name: str
+    meaning: str
+    value: float
+    interval: tuple[float, float] | None
+    previous: float | None  # of the last version
+    limits: list[Limit]
 
 
-def table(
+@dataclass(frozen=True)
+class AttributeEdits:
+    """What became of attributes that were asked for, in all pictures and by what the pictures had before."""
+
+    rows: list[tuple[str, list[object]]]
+    groups: list[str]
+    group_rows: list[tuple[str, list[object]]]
+    different: float | None  # LPIPS of two different pictures
+
+
+def metrics_table(
     metrics: Mapping[str, Any],
     previous: Mapping[str, Any],
     thresholds: Mapping[str, Mapping[str, float]],
     previous_name: str | None,
-) -> str:
-    """HTML of all measures that are there; empty when none is.
+) -> Markup:
+    """HTML of all metrics that are there; empty when none is.
 
     Args:
         metrics: of this model, as `reports/evaluation.json`.
@@ -45,155 +75,115 @@ def table(
         thresholds: limits by key: `{"kid.ratio": {"max": 0.6}}`.
         previous_name: how the other version is called.
     """
-    rows = [
-        _row(measure, metrics, previous, thresholds)
-        for measure in MEASURES
-        if isinstance(metrics.get(measure.key), dict)
-    ]
-    singles = _singles(metrics, previous, thresholds)
+    there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
+    rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]
+    singles = _single_numbers(metrics, previous, thresholds)
     if not rows and not singles:
-        return ""
-    last = f'<th class="n">{escape(previous_name or "last version")}</th>' if previous else ""
-    head = (
-        '<thead><tr><th>measure</th><th class="n">photographs</th><th class="n">stylized</th>'
-        f'<th>ratio</th><th class="n"></th>{last}<th class="n">limit</th></tr></thead>'
+        return Markup()
+    counts = metrics.get("counts")
+    indicative = metrics.get("indicative") and isinstance(counts, dict)
+    return render(
+        "metrics_table.html.j2",
+        "metrics",
+        rows=rows,
+        previous_name=(previous_name or "last version") if previous else None,
+        singles=singles,
+        edits=_attribute_edits(metrics),
+        intervals=isinstance(metrics.get("kid"), dict) and "ratio_low" in metrics["kid"],
+        parents=[lookup(metrics, f"counts.{side}_groups") for side in ("content", "style")] if indicative else None,
+        dependent=lookup(metrics, "style.independent") is False,
     )
-    ratios = f'<table class="measures">{head}<tbody>{"".join(rows)}</tbody></table>' if rows else ""
-    return ratios + singles + _attributes(metrics) + _notes(metrics)
 
 
-def _row(
-    measure: Measure,
+def _ratio_row(
+    metric: Metric,
     metrics: Mapping[str, Any],
     previous: Mapping[str, Any],
     thresholds: Mapping[str, Mapping[str, float]],
-) -> str:
-    values = metrics[measure.key]
-    ratio, low, high = (_finite(values.get(name)) for name in ("ratio", "ratio_low", "ratio_high"))
-    limit = thresholds.get(f"{measure.key}.ratio", {})
-    bar = "" if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min")))
-    interval = "" if low is None or high is None else f"<small>{number(low, 2)} – {number(high, 2)}</small>"
+) -> RatioRow:
+    values = metrics[metric.section]
+    ratio, interval = _finite(values.get("ratio")), _interval(values, "ratio_low", "ratio_high")
+    limit = thresholds.get(metric.ratio.key, {})
+    low, high = interval or (None, None)
     source = values.get("metric") or values.get("encoder")
-    detail = f" <small>{escape(str(source))}</small>" if source else ""
-    photos, stylized = (_scaled(values.get(name), measure.scale) for name in ("photos", "stylized"))
-    before = _cell("last version", number(lookup(previous, f"{measure.key}.ratio"))) if previous else ""
-    return (
-        f'<tr><th scope="row">{measure.name}{detail}<span class="meaning">{measure.meaning}</span></th>'
-        f"{_cell('photographs', photos)}{_cell('stylized', stylized)}"
-        f'<td class="bar">{bar}</td><td class="n ratio-value" data-label="ratio">{number(ratio)}{interval}</td>'
-        f"{before}{_cell('limit', _limits(measure.key, metrics, thresholds))}</tr>"
+    photographs, stylized = (_finite(values.get(name)) for name in ("photos", "stylized"))
+    return RatioRow(
+        name=metric.title,
+        meaning=metric.meaning,
+        source=str(source) if source else None,
+        photographs=None if photographs is None else photographs * metric.scale,
+        stylized=None if stylized is None else stylized * metric.scale,
+        ratio=ratio,
+        interval=interval,
+        bar=Markup() if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min"))),
+        previous=lookup(previous, metric.ratio.key),
+        limits=_limits(metric.section, metrics, thresholds),
     )
 
 
-def _singles(
+def _single_numbers(
     metrics: Mapping[str, Any], previous: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]
-) -> str:
-    """Measures without a baseline, as large numbers."""
-    wanted = (
-        ("ssim.mean", "SSIM of luminance", "1 is the photograph itself"),
-        ("lpips.mean", "LPIPS", "how different from the photograph it looks; 0 is itself"),
-        ("inversion.share", "inverted", "share of pictures with light and dark exchanged"),
-        ("speed.images_per_second", "pictures a second", "on one core, at the training size"),
-        ("counts.content", "held-out photographs", "measured"),
-    )
-    cells = []
+) -> list[SingleNumber]:
+    """Metrics without a baseline, to be shown as large numbers."""
+    wanted = [(one.key, one.title, one.meaning) for one in SINGLE]
+    wanted.append(("counts.content", "Held-out photographs", "measured"))
+    found = []
     for key, name, meaning in wanted:
-        value = lookup(metrics, key)
+        group, value = key.split(".")[0], lookup(metrics, key)
         if _finite(value) is None:
             continue
-        notes = [meaning]
-        low, high = (lookup(metrics, f"{key.split('.')[0]}.{end}") for end in ("low", "high"))
-        if _finite(low) is not None and _finite(high) is not None:
-            notes.append(f"{number(low, 2)} – {number(high, 2)}")
-        if _finite(lookup(previous, key)) is not None and not key.startswith("counts"):
-            notes.append(f"last version {number(lookup(previous, key))}")
-        if limit := _limits(key.split(".")[0], metrics, thresholds):
-            notes.append(limit)
-        cells.append(f"<div><dt>{name}</dt><dd>{number(value)}</dd><small>{'<br>'.join(notes)}</small></div>")
-    return f'<dl class="big">{"".join(cells)}</dl>' if cells else ""
+        before = None if group == "counts" else lookup(previous, key)
+        interval = _interval(metrics[group], "low", "high")
+        limits = _limits(group, metrics, thresholds)
+        found.append(SingleNumber(name, meaning, value, interval, None if _finite(before) is None else before, limits))
+    return found
 
 
-def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]) -> str:
-    """The limits on any value of a measure, each with whether it is kept."""
-    texts = []
+def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]) -> list[Limit]:
+    """The limits on any value of a metric."""
+    found = []
     for name, bounds in thresholds.items():
         if name.split(".")[0] != key:
             continue
         value, part = _finite(lookup(metrics, name)), name.partition(".")[2]
+        prefix = "" if part in ("ratio", "mean", "share") else f"{part} "
         for bound, sign in (("max", "≤"), ("min", "≥")):
             if bound not in bounds:
                 continue
             limit = bounds[bound]
             kept = value is not None and (value <= limit if bound == "max" else value >= limit)
-            mark = '<span class="good">✓</span>' if kept else '<span class="bad">✗</span>'
-            prefix = "" if part in ("ratio", "mean", "share") else f"{escape(part)} "
-            texts.append(f"<span>{prefix}{sign} {limit:g} {mark}</span>")
-    return "<br>".join(texts)
+            found.append(Limit(f"{prefix}{sign} {limit:g}", kept))
+    return found
 
 
-def _attributes(metrics: Mapping[str, Any]) -> str:
-    """What became of attributes that were asked for, in all pictures and in those that had another one."""
+def _attribute_edits(metrics: Mapping[str, Any]) -> AttributeEdits | None:
     wishes, classifier = (lookup(metrics, f"attributes.{part}") for part in ("wishes", "classifier"))
     if not isinstance(wishes, Mapping) or not isinstance(classifier, Mapping):
-        return ""
-    heads = ("shown before", "shown after", "pictures", "LPIPS", "classifier right")
-    rows, groups = [], []
-    for wish, found in wishes.items():
-        right = lookup(classifier.get(wish.removeprefix("-"), {}), "accuracy")
-        values = (*(lookup(found, key) for key in ("photos", "share", "pictures", "lpips")), right)
-        rows.append((wish, [number(value) for value in values]))
-        of = lookup(found, "groups")
-        groups.append((wish, of if isinstance(of, Mapping) else {}))
-    names = list(dict.fromkeys(name for _, of in groups for name in of))
-    parts = [(wish, [number(lookup(of.get(name, {}), "share")) for name in names]) for wish, of in groups]
-    different = _finite(lookup(metrics, "attributes.lpips.different"))
-    apart = "" if different is None else f" Two different pictures have an LPIPS of {number(different)}."
-    return (
-        f"{_plain('asked for', heads, rows)}"
-        '<p class="quiet">Shares of the pictures that were not so before, as a classifier tells that learned from real '
-        f"pictures; beside it the share of real held-out pictures that it is right about.{apart}</p>"
-        "<details><summary>By what the pictures had before</summary>"
-        f'<div class="wide">{_plain("asked for", names, parts)}</div></details>'
+        return None
+    rows: list[tuple[str, list[object]]] = []
+    by_edit: dict[str, Mapping[str, Any]] = {}
+    for edit, found in wishes.items():
+        right = lookup(classifier.get(edit.removeprefix("-"), {}), "accuracy")
+        rows.append((edit, [*(lookup(found, key) for key in ("photos", "share", "pictures", "lpips")), right]))
+        groups = lookup(found, "groups")
+        by_edit[edit] = groups if isinstance(groups, Mapping) else {}
+    names = list(dict.fromkeys(name for groups in by_edit.values() for name in groups))
+    return AttributeEdits(
+        rows=rows,
+        groups=names,
+        group_rows=[
+            (edit, [lookup(groups.get(name, {}), "share") for name in names]) for edit, groups in by_edit.items()
+        ],
+        different=_finite(lookup(metrics, "attributes.lpips.different")),
     )
 
 
-def _plain(first: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    head = "".join(f'<th class="n">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>' + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>"
-        for name, cells in rows
-    )
-    return f'<table class="plain"><thead><tr><th>{first}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _notes(metrics: Mapping[str, Any]) -> str:
-    notes = ["A ratio is the stylized pictures' value over the photographs': what is left when the model did its work."]
-    if isinstance(metrics.get("kid"), dict) and "ratio_low" in metrics["kid"]:
-        notes.append("Intervals are 95 % bootstraps over parents.")
-    counts = metrics.get("counts")
-    if metrics.get("indicative") and isinstance(counts, dict):
-        photos, paintings = (number(counts.get(f"{side}_groups")) for side in ("content", "style"))
-        notes.append(
-            f"<strong>Indicative only:</strong> the held-out pictures come from {photos} photographed and {paintings} "
-            "painted parents."
-        )
-    if lookup(metrics, "style.independent") is False:
-        notes.append(
-            "<strong>Not independent:</strong> the measuring encoder also trained the model, so these numbers flatter "
-            "it; <code>atelier encoders pull inception</code> fetches another."
-        )
-    return "".join(f'<p class="quiet">{note}</p>' for note in notes)
-
-
-def _cell(label: str, text: str) -> str:
-    return f'<td class="n" data-label="{label}">{text}</td>'
+def _interval(values: Mapping[str, Any], low: str, high: str) -> tuple[float, float] | None:
+    """Both ends of an interval, None unless both are numbers."""
+    ends = _finite(values.get(low)), _finite(values.get(high))
+    return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 
 
 def _finite(value: object) -> float | None:
     ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if ok else None  # type: ignore[arg-type]
-
-
-def _scaled(value: object, scale: float) -> str:
-    finite = _finite(value)
-    return number(None if finite is None else finite * scale)

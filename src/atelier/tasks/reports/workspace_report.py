@@ -1,15 +1,15 @@
 """The report: one HTML file that shows what a workspace made, to be opened anywhere without a network.
 
-Pictures are data URIs, curves are SVG, and every word that comes from a file is escaped. What is missing is left out,
-and the last lines of the page say so.
+Pictures are data URIs, curves are SVG. What is missing is left out, and the last lines of the page say so.
 """
 
 import csv
 import json
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
@@ -17,9 +17,9 @@ from atelier.tasks.evaluation.metrics import lookup
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section
-from atelier.tasks.reports.charts import curve, number
-from atelier.tasks.reports.html_page import before_and_after, data_uri, details, facts, figure, page, rows
-from atelier.tasks.reports.metrics_table import table
+from atelier.tasks.reports.charts import curve
+from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
+from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
@@ -27,10 +27,11 @@ from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunReco
 MOST_PAIRS = 24
 MOST_QUARANTINED = 200  # rows shown; the file has them all
 SHEET_PX = 1600  # width that wide sheets are shrunk to
+TEMPLATE = "workspace_report.html.j2"
 
 
 @dataclass(frozen=True)
-class Release:
+class RegistryInfo:
     """What only the registry and the gate know of a model; every field may be left out."""
 
     version: str | None = None  # as registered, such as "v1.2.0"
@@ -47,7 +48,7 @@ class Release:
 def write_report(
     workspace_root: Path,
     out: Path,
-    release: Release = Release(),
+    registry: RegistryInfo = RegistryInfo(),
     night: RunRecord | None = None,
     pictures: Path | None = None,
 ) -> Path:
@@ -56,7 +57,7 @@ def write_report(
     Args:
         workspace_root: the workspace, or its night; whatever it holds by now is shown.
         out: the HTML file to write.
-        release: what the registry and the gate know.
+        registry: what the registry and the gate know.
         night: the last one.
         pictures: folder of what it left: the canaries, and pictures that came and went.
 
@@ -67,23 +68,24 @@ def write_report(
     model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name
+    data_sheet, canary_sheet = _sheet(pictures, DATA_SHEET), _sheet(pictures, CANARY_SHEET)
     sections = {
-        "Last night": nightly_section.night(night) if night else "",
-        "Before and after": _pairs(root / "reports/evaluation"),
-        "What changed in the data": nightly_section.data(night, _optional(pictures, DATA_SHEET)) if night else "",
-        "How good it is": table(metrics, release.previous_metrics, release.thresholds, release.previous),
-        "Candidate and prod": nightly_section.beside_prod(night, _optional(pictures, CANARY_SHEET)) if night else "",
+        "Last night": nightly_section.night(night) if night else Markup(),
+        "Before and after": _before_and_after(root / "reports/evaluation"),
+        "What changed in the data": nightly_section.data_changes(night, data_sheet) if night else Markup(),
+        "How good it is": metrics_table(metrics, registry.previous_metrics, registry.thresholds, registry.previous),
+        "Candidate and prod": nightly_section.candidate(night, canary_sheet) if night else Markup(),
         # a night that judged has told of it above
-        **({} if night and night.version and night.reasons else {"The gate": _gate(release)}),
-        "Version by version": nightly_section.past(release.history),
-        "Training": _curves(root / "reports/training/plots/metrics"),
-        "What the model saw": _sheet(root / "data/augmented/contact_sheet.png", "originals and their variants"),
+        **({} if night and night.version and night.reasons else {"The gate": _gate(registry)}),
+        "Version by version": nightly_section.history_charts(registry.history),
+        "Training": _training_curves(root / "reports/training/plots/metrics"),
+        "What the model saw": _contact_sheet(root / "data/augmented/contact_sheet.png"),
         "The pictures": _dataset(root / "data/dataset"),
-        "The model": _model(model, metrics, release),
-        "Made with": facts(release.versions),
+        "The model": _model(model, metrics, registry.version),
+        "Made with": render(MACROS, "facts", known=registry.versions),
     }
-    version = " ".join(part for part in (release.version, release.stage and f"@{release.stage}") if part)
-    write(out, page(name, version, _lead(model, metrics, release), sections))
+    version = " ".join(part for part in (registry.version, registry.stage and f"@{registry.stage}") if part)
+    write(out, page(name, version, _lead(model, metrics, registry.decision), sections))
     return out
 
 
@@ -104,24 +106,18 @@ def read_object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _lead(model: dict[str, Any], metrics: dict[str, Any], release: Release) -> str:
-    """The label beside the picture: a sentence or two for someone who reads nothing else."""
-    lines = []
-    if model:
-        names = ("method", "content_domain", "style_domain")
-        method, content, style = (escape(str(model.get(name, "?"))) for name in names)
-        lines.append(f"A <em>{method}</em> generator that turns {content} into {style}.")
-    ratio = lookup(metrics, "style.ratio")
-    if isinstance(ratio, float) and 0 < ratio < 1:
-        counts = metrics.get("counts")
-        held = counts.get("content") if isinstance(counts, dict) else None
-        gone = number(100 * (1 - ratio), 2)
-        lines.append(f"On {number(held)} photographs it never saw, {gone} % of the distance from the style is gone.")
-    if release.decision:
-        lines.append(
-            f'<span class="decision {nightly_section.tone(release.decision)}">{escape(release.decision)}</span>'
-        )
-    return "".join(f"<p>{line}</p>" for line in lines)
+def _lead(model: dict[str, Any], metrics: dict[str, Any], decision: str | None) -> Markup:
+    """The summary at the top: what the model does, how well, and what was decided."""
+    ratio, counts = lookup(metrics, "style.ratio"), metrics.get("counts")
+    return render(
+        TEMPLATE,
+        "lead",
+        model=model,
+        gone=100 * (1 - ratio) if isinstance(ratio, float) and 0 < ratio < 1 else None,
+        held_out=counts.get("content") if isinstance(counts, dict) else None,
+        decided=decision,
+        css_class=decision and nightly_section.decision_class(decision),
+    )
 
 
 def _picture(path: Path, most_px: int) -> str | None:
@@ -133,31 +129,28 @@ def _picture(path: Path, most_px: int) -> str | None:
     return data_uri(picture, most_px)
 
 
-def _optional(folder: Path | None, name: str) -> str | None:
+def _sheet(folder: Path | None, name: str) -> str | None:
     return _picture(folder / name, SHEET_PX) if folder else None
 
 
-def _pairs(folder: Path) -> str:
-    """The slider, and a strip of pairs to choose from."""
+def _before_and_after(folder: Path) -> Markup:
+    """Held-out pictures before and after: a slider, a strip to choose from, all of them on one sheet."""
     pairs = []
     for before in sorted((folder / "pairs").glob("*-before.*"))[:MOST_PAIRS]:
         after = before.with_name(before.name.replace("-before.", "-after."))
         sides = _picture(before, 640), _picture(after, 640)
         if sides[0] and sides[1]:
             pairs.append((sides[0], sides[1]))
-    shown = before_and_after(pairs, "Held-out pictures: the model never saw them. Drag the line.")
-    sheet = _sheet(folder / "grid.png", "photographs, what became of them, and pictures of the style")
-    return shown and shown + details("All of them beside the style", sheet)
+    sheet = _picture(folder / "grid.png", SHEET_PX)
+    return render(TEMPLATE, "evaluated_pairs", pairs=pairs, sheet=sheet) if pairs else Markup()
 
 
-def _sheet(path: Path, caption: str) -> str:
+def _contact_sheet(path: Path) -> Markup:
     uri = _picture(path, SHEET_PX)
-    if uri is None:
-        return ""
-    return figure(uri, f"{caption.capitalize()}.")
+    return render(MACROS, "figure", uri=uri, caption="Originals and their variants.") if uri else Markup()
 
 
-def _curves(folder: Path) -> str:
+def _training_curves(folder: Path) -> Markup:
     charts = []
     for path in sorted(folder.rglob("*.tsv")):
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -169,65 +162,64 @@ def _curves(folder: Path) -> str:
                 except (KeyError, TypeError, ValueError):
                     continue
         if chart := curve(name, points):
-            last = number(points[-1][1])
-            charts.append(
-                f'<figure class="chart"><figcaption>{escape(name)} <b>{last}</b></figcaption>{chart}</figure>'
-            )
-    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+            charts.append((name, points[-1][1], chart))
+    return render(MACROS, "charts", shown=charts)
 
 
-def _gate(release: Release) -> str:
-    if not release.decision:
-        return ""
-    against = f" Compared with {escape(release.previous)}." if release.previous else ""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in release.reasons)
-    tone = nightly_section.tone(release.decision)
-    text = f'<p><span class="decision {tone}">{escape(release.decision)}</span>{against}</p>'
-    return f"{text}<ul>{reasons}</ul>" if reasons else text
+def _gate(registry: RegistryInfo) -> Markup:
+    if not registry.decision:
+        return Markup()
+    return render(
+        TEMPLATE,
+        "gate",
+        decided=registry.decision,
+        css_class=nightly_section.decision_class(registry.decision),
+        previous=registry.previous,
+        reasons=registry.reasons,
+    )
 
 
-def _dataset(folder: Path) -> str:
+def _dataset(folder: Path) -> Markup:
     if not (folder / CARD).is_file():
-        return ""
+        return Markup()
     try:
         card = read_card(folder)
     except ValueError as error:
-        return f"<p>{escape(str(error))}</p>"
-    head = '<thead><tr><th></th><th class="n">to learn from</th><th class="n">held out</th></tr></thead>'
-    lines = "".join(
-        f'<tr><th scope="row">{escape(domain)}</th><td class="n">{number(card.rows(domain, "train"))}</td>'
-        f'<td class="n">{number(card.rows(domain, "holdout"))}</td></tr>'
-        for domain in card.domains
-    )
-    counts = f'<table class="plain">{head}<tbody>{lines}</tbody></table>'
+        return render(TEMPLATE, "damaged", reason=error)
     known = {key: value for key, value in card.facts.items() if key not in ("parameters", "index")}
-    told = facts({"dataset": card.id, "shards": len(card.shards), **known})
-    parameters = details("How they were taken in", facts(card.facts.get("parameters")))
-    return counts + told + parameters + _quarantine(folder / "quarantine.csv")
+    return render(
+        TEMPLATE,
+        "dataset",
+        counts=[(domain, [card.rows(domain, split) for split in ("train", "holdout")]) for domain in card.domains],
+        known={"dataset": card.id, "shards": len(card.shards), **known},
+        parameters=card.facts.get("parameters"),
+        quarantine=_quarantine(folder / "quarantine.csv"),
+    )
 
 
-def _quarantine(path: Path) -> str:
+def _quarantine(path: Path) -> Markup:
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             lines = list(csv.reader(file))
     except (OSError, csv.Error):
-        return ""
-    if len(lines) < 2:
-        return '<p class="quiet">No picture is in quarantine.</p>'
-    head, *found = lines
-    hidden = len(found) - MOST_QUARANTINED
-    more = f'<p class="quiet">… and {hidden:,} more in {escape(path.name)}.</p>' if hidden > 0 else ""
-    return details(
-        f"{len(found):,} in quarantine: they could not be used, and why", rows(head, found[:MOST_QUARANTINED]) + more
+        return Markup()
+    head, rows = lines[:1], lines[1:]
+    return render(
+        TEMPLATE,
+        "quarantine",
+        head=head[0] if head else [],
+        rows=rows[:MOST_QUARANTINED],
+        hidden=max(0, len(rows) - MOST_QUARANTINED),
+        file=path.name,
     )
 
 
-def _model(model: dict[str, Any], metrics: dict[str, Any], release: Release) -> str:
+def _model(model: dict[str, Any], metrics: dict[str, Any], version: str | None) -> Markup:
     if not model:
-        return ""
+        return Markup()
     names = ("method", "encoder", "steps", "precision", "content_domain", "style_domain", "dataset", "training_set")
-    card = {"version": release.version or "not registered", **{name: model[name] for name in names if name in model}}
+    card = {"version": version or "not registered", **{name: model[name] for name in names if name in model}}
     card["measured on dataset"] = metrics.get("dataset")
     parameters = {name: model[name] for name in ("train", "config", "augment") if isinstance(model.get(name), dict)}
     known = {key: value for key, value in card.items() if value is not None}
-    return facts(known) + details("Every parameter", facts(parameters))
+    return render(TEMPLATE, "model", known=known, parameters=parameters)

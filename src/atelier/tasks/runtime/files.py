@@ -1,31 +1,29 @@
-"""Files that are complete or not there, and tables that are safe to open."""
+"""Writing files: whole, secret, and as CSV that is safe to open."""
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from atelier.models.files import replacing
+
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file, complete or not at all; its folder is made if needed."""
+    """Write a file, complete or not at all; its folder is created if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, never readable by others for a moment; its folder is there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)
+    """Write a file that only its owner can read, complete or not at all; its folder exists."""
+    with replacing(path) as temporary:
+        temporary.touch(0o600, exist_ok=False)  # before it has content
+        temporary.write_text(text)
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file whose cells no spreadsheet takes for a formula and no terminal for a command."""
+    """A CSV file in which no cell is a formula to a spreadsheet or a command to a terminal."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -67,7 +67,7 @@ def die_with_parent() -> None:
     """
     if sys.platform != "linux":
         return
-    _end_with_parent(signal.SIGKILL)
+    _end_with_parent()
     shell = psutil.Process().parent()
     if shell is None or shell.cmdline()[1:2] != ["-c"]:
         return
@@ -84,22 +84,22 @@ def die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
-def parent_death_signal(number: int = signal.SIGKILL) -> Callable[[], None]:
-    """For `preexec_fn`: the child gets the signal when the thread that starts it ends, however that ends."""
+def parent_death_signal() -> Callable[[], None]:
+    """For `preexec_fn`: the child is killed when the thread that starts it ends, however that ends."""
     parent = os.getpid()
     _libc()  # loaded here: the child between fork and exec should do as little as possible
 
     def prepare() -> None:
-        _end_with_parent(number)
+        _end_with_parent()
         if os.getppid() != parent:  # the parent was gone before the kernel was told
             os._exit(1)
 
     return prepare
 
 
-def _end_with_parent(number: int) -> None:
+def _end_with_parent() -> None:
     if sys.platform == "linux":
-        _libc().prctl(_PR_SET_PDEATHSIG, int(number))
+        _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,12 +19,13 @@ import psutil
 from atelier.tasks.runtime.cluster import ray_environment
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ports import Ports, reserve
-from atelier.tasks.runtime.processes import is_running, parent_death_signal
+from atelier.tasks.runtime.processes import is_running
 
 FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
-# a head's workers carry its environment: other clusters' names, and passwords that are not for tasks, stay outside
+# a head's workers inherit its environment: names of other clusters and of the DVC stage that starts it, and passwords
+# that are not for tasks, are left out
 _NOT_FOR_A_HEAD = (
-    *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"),
+    *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "DVC_ROOT", "DVC_STAGE"),
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
 _START_S = 90.0
@@ -59,7 +59,6 @@ def start_head(
     *,
     cpus: int | None = None,
     first_port: int = FIRST_PORT,
-    with_me: bool = False,
     instead_of: RayHead | None = None,
 ) -> RayHead:
     """Start a Ray head on the loopback interface; `await_head` waits until it is ready.
@@ -69,7 +68,6 @@ def start_head(
         temp: Ray's own folder, not there yet; its path must be short, for its sockets' names may have 107 characters.
         cpus: logical CPUs; all of the machine's when None.
         first_port: where the search for free ports begins.
-        with_me: the head ends when the calling thread does, even if that is killed.
         instead_of: a head that is gone: what is left of it is ended, and its port, if it is free, and its token are
             taken over, so that programs that used it find this one.
 
@@ -89,12 +87,10 @@ def start_head(
     variables = inherited | ray_environment("", str(token))
     del variables["RAY_ADDRESS"]
     with reserve("0.0.0.0", first_port, 2, like=like) as ports:
-        return _start(temp, token, variables, ports, cpus, with_me)
+        return _start(temp, token, variables, ports, cpus)
 
 
-def _start(
-    temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpus: int | None, with_me: bool
-) -> RayHead:
+def _start(temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpus: int | None) -> RayHead:
     port, client_port = ports.numbers
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
@@ -111,8 +107,6 @@ def _start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=ports.held,
-            # not killed: its agents outlive a killed head by a minute
-            preexec_fn=parent_death_signal(signal.SIGTERM) if with_me else None,
         )
     created = psutil.Process(process.pid).create_time()
     process.returncode = 0  # it is followed by its pid from here on, also by other processes

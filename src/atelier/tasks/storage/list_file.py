@@ -1,7 +1,7 @@
 """Lists of pictures: a text file with a path or URL a line, or a Parquet file with a column `path`.
 
-A list comes from anybody: its entries must lie below its root, and a URL must be of a scheme that is allowed. With a
-root of one kind, folder or bucket, relative entries are relative to it.
+A list is untrusted: its entries must lie below its root, and a URL must have an allowed scheme. Relative entries are
+relative to the root, which is a folder or a bucket.
 """
 
 import codecs
@@ -15,37 +15,38 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atelier.tasks.storage.bounds import SourceLimits
 from atelier.tasks.storage.entry import Entry, name_problem, printable
-from atelier.tasks.storage.folder import file_entry, object_entry, plain_entry
+from atelier.tasks.storage.file_source import FileSource, file_entry, object_entry, plain_entry
 from atelier.tasks.storage.location import file_stat, is_url, open_stream, url_info, url_problem
+from atelier.tasks.storage.source_limits import SourceLimits
 
-LISTS = (".txt", ".lst", ".parquet")
+LIST_SUFFIXES = (".txt", ".lst", ".parquet")
 MAX_LIST_BYTES = 256 * 2**20
 BATCH_ROWS = 10_000
-PARALLEL = 16  # URLs that are asked after at once
+PARALLEL = 16  # requests about URLs
 
 
-def list_file_entries(spec: str, location: str, bounds: SourceLimits, base: Path) -> Iterator[Entry]:
-    """The files that a list names, each once, sorted as they are written there, URLs first.
+class ListFile(FileSource):
+    """A list of paths and URLs, at a path or URL of its own."""
 
-    Args:
-        spec: the list as the user wrote it.
-        location: where it is.
-        bounds: its root, the schemes and the number of entries that it may have.
-        base: what a relative root is relative to.
+    def __init__(self, spec: str, location: str, limits: SourceLimits, base: Path) -> None:
+        self.spec, self.location, self.limits = spec, location, limits
+        self.base = base  # of a relative `limits.list_root`
 
-    Raises:
-        ValueError: the list is damaged or too large, or its root is no folder.
-    """
-    root = _root(location, bounds.list_root, base)
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        for batch in _lines(spec, location, bounds).to_batches(BATCH_ROWS):
-            lines = batch["path"].to_pylist()
-            urls = [line for line in lines if is_url(line) or is_url(root)]
-            yield from pool.map(lambda line: _url_entry(line, spec, root, bounds.schemes), urls)
-            if len(urls) < len(lines):
-                yield from _path_entries([line for line in lines if not is_url(line)], spec, root)
+    def entries(self) -> Iterator[Entry]:
+        """The files that the list names, each once, sorted as they are written there, URLs first.
+
+        Raises:
+            ValueError: the list is damaged or too large, or its root is no folder.
+        """
+        root = _root(self.location, self.limits.list_root, self.base)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            for batch in _lines(self.spec, self.location, self.limits.max_members).to_batches(BATCH_ROWS):
+                lines = batch["path"].to_pylist()
+                urls = [line for line in lines if is_url(line) or is_url(root)]
+                yield from pool.map(lambda line: _url_entry(line, self.spec, root, self.limits.schemes), urls)
+                if len(urls) < len(lines):
+                    yield from _path_entries([line for line in lines if not is_url(line)], self.spec, root)
 
 
 def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]:
@@ -55,7 +56,7 @@ def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]
     for line in lines:
         path = os.path.normpath(line if line.startswith("/") else prefix + line)
         folder = path.rpartition("/")[0]
-        if folder != real[0]:  # lists are sorted: a folder is looked at once
+        if folder != real[0]:  # lists are sorted: each folder is resolved once
             real = (folder, os.path.realpath(folder))
         if not path.startswith(prefix):
             yield Entry(name=printable(line), source=spec, problem="outside the folder of its list")
@@ -97,7 +98,7 @@ def _url_entry(line: str, spec: str, root: str, schemes: tuple[str, ...]) -> Ent
         return Entry(name=below, source=spec, problem=f"cannot be read: {error}")
 
 
-def _lines(spec: str, location: str, bounds: SourceLimits) -> pa.Table:
+def _lines(spec: str, location: str, max_entries: int) -> pa.Table:
     """The entries of a list, each once and sorted: a table with the column `path`."""
     if file_stat(location).size > MAX_LIST_BYTES:
         raise ValueError(f"list {spec} has more than {MAX_LIST_BYTES // 2**20} MiB: split it")
@@ -107,8 +108,8 @@ def _lines(spec: str, location: str, bounds: SourceLimits) -> pa.Table:
         for part in _column(spec, file) if location.lower().endswith(".parquet") else _text(spec, file):
             parts.append(part)
             count += len(part)
-            if count > bounds.max_members:
-                raise ValueError(f"list {spec} is refused: it has more than {bounds.max_members:,} entries")
+            if count > max_entries:
+                raise ValueError(f"list {spec} is refused: it has more than {max_entries:,} entries")
     paths = pa.chunked_array(parts, pa.string()).unique()
     return pa.table({"path": paths}).sort_by("path")
 

@@ -7,7 +7,7 @@ parents of their own: the astronaut and the shuttle model behind her, the pagoda
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -15,6 +15,9 @@ from pathlib import Path
 
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
+from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.location import FileStat
+from atelier.tasks.storage.source import Source
 
 FORMAT = 1
 SCHEME = "sample://"
@@ -74,6 +77,34 @@ PARENTS = {
         Parent("moon", "skimage", "data/moon.png", (0, 0, 512, 512)),
     ),
 }
+
+
+class SampleImages(Source):
+    """One domain of the embedded data."""
+
+    kind = "sample"
+
+    def __init__(self, spec: str) -> None:
+        self.spec, self.crops = spec, list_crops(spec)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every picture, by name."""
+        for crop in self.crops:
+            yield Entry(name=crop.name, source=self.spec, etag=crop.etag, kind=self.kind, group=crop.group)
+
+    @classmethod
+    def read(cls, entry: Entry, max_bytes: int) -> bytes:
+        """One picture as a PNG file of 160² pixels.
+
+        Raises:
+            FileNotFoundError: there is no such picture, or the package that carries its parent is not installed.
+        """
+        return read(entry.name, entry.source)
+
+    @classmethod
+    def stamp(cls, entry: Entry, stat: Callable[[str], FileStat]) -> tuple[str, str]:
+        """The domain's URL and the format of its pictures."""
+        return entry.source, entry.etag
 
 
 def is_sample(spec: str) -> bool:

@@ -27,4 +27,4 @@ class SourceLimits:
     )
 
 
-DEFAULTS = SourceLimits()
+DEFAULT_LIMITS = SourceLimits()

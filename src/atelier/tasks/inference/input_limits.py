@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import Plan
+from atelier.tasks.inference.execution_plan import ExecutionPlan
 
 
 @dataclass(frozen=True)
-class PaintLimits(ImageLimits):
+class InputLimits(ImageLimits):
     """What one image file may cost before it is painted."""
 
     whole: bool = False  # whether it would be painted in one piece
@@ -20,8 +20,8 @@ class PaintLimits(ImageLimits):
         return f"{super().most_pixels}{why}: --size makes it smaller"
 
 
-def limits(config: StylizeConfig, plan: Plan) -> PaintLimits:
+def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
     """What an input may cost that is painted as the plan says: without tiles memory is soon at an end."""
     if plan.tile_px or config.max_pixels <= plan.whole_pixels:
-        return PaintLimits(config.max_bytes, config.max_pixels)
-    return PaintLimits(config.max_bytes, plan.whole_pixels, whole=True)
+        return InputLimits(config.max_bytes, config.max_pixels)
+    return InputLimits(config.max_bytes, plan.whole_pixels, whole=True)

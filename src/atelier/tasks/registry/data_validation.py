@@ -11,8 +11,8 @@ from atelier.tasks.dataset.profile import Profile, cached
 from atelier.tasks.dataset.profiling import profile
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.registry.dataset_diff import diff_datasets
-from atelier.tasks.registry.dataset_versions import card_of, find_dataset
-from atelier.tasks.registry.dvc_objects import objects
+from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
+from atelier.tasks.registry.dvc_objects import open_objects
 from atelier.tasks.registry.tags import MODEL, Version
 from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.runtime.progress import Report, silent
@@ -20,21 +20,21 @@ from atelier.tasks.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)
-class Looked:
+class DataValidation:
     """What was found."""
 
     changes: dict[str, dict[str, int]]  # domain: "added", "removed" since prod's dataset, and "pictures" now
     findings: list[Finding]
 
 
-def look(
+def validate_data(
     workspace: Workspace,
     night: Workspace,
     prod: Version | None,
     config: ChecksConfig,
     sheet: Path,
     report: Report = silent,
-) -> Looked:
+) -> DataValidation:
     """Compare a night's dataset with the one that `prod` was trained on; Ray must be connected.
 
     Args:
@@ -53,22 +53,22 @@ def look(
     before: Profile | None = None
     card_before: Card | None = None
     if prod is not None:
-        with objects(workspace) as kept:
-            card_before = card_of(workspace, kept, find_dataset(workspace, kept, prod.version))
+        with open_objects(workspace) as kept:
+            card_before = read_version_card(workspace, kept, find_dataset(workspace, kept, prod.version))
         before = cached(card_before.id, cache)
         if before is None:  # as on another machine than the one that trained it
             with _dataset_of(workspace, prod) as folder:
                 before = profile(folder, cache, config.drift_sample, report=report)
     now = profile(night.dataset, cache, config.drift_sample, before, report)
     card_now = read_card(night.dataset)
-    return Looked(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
+    return DataValidation(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
 
 
 def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) -> dict[str, dict[str, int]]:
     sheet.unlink(missing_ok=True)
     if prod is None:
         return {name: {"added": card.rows(name), "removed": 0, "pictures": card.rows(name)} for name in card.domains}
-    with objects(night) as kept:
+    with open_objects(night) as kept:
         before, now = (find_dataset(night, kept, name) for name in (prod.version, "now"))
         found = diff_datasets(night, kept, before, now, sheet)
     return {

@@ -13,12 +13,12 @@ import pytest
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.images.codec import encode
 from atelier.tasks.registry.dataset_versions import list_datasets
-from atelier.tasks.registry.dvc_objects import objects
-from atelier.tasks.registry.model_details import list_all
-from atelier.tasks.registry.push import push
-from atelier.tasks.registry.resolve import find, resolve
+from atelier.tasks.registry.dvc_objects import open_objects
+from atelier.tasks.registry.model_details import list_all_versions
+from atelier.tasks.registry.push import push_versions
+from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.tags import list_versions
-from atelier.tasks.registry.verify import verify
+from atelier.tasks.registry.verify import verify_versions
 from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.published import noise
@@ -77,8 +77,8 @@ def with_remote(workspace: Workspace, url: str, **options: str) -> None:
     for name, value in options.items():
         dvc(workspace.root, "remote", "modify", "archive", name, value)
     git(workspace.root, "commit", "--quiet", "--message", "A remote", ".dvc/config")
-    with objects(workspace) as kept:
-        pushed = push(workspace, kept, list_versions(workspace))
+    with open_objects(workspace) as kept:
+        pushed = push_versions(workspace, kept, list_versions(workspace))
     assert all(one.copied for one in pushed)
     assert {one.missing for one in pushed} == {()}
 
@@ -90,8 +90,10 @@ def elsewhere(workspace: Workspace, folder: Path) -> Workspace:
 
 
 def problems(workspace: Workspace) -> list[str]:
-    with objects(workspace) as kept:
-        return [problem for one in verify(workspace, kept, list_versions(workspace)) for problem in one.problems]
+    with open_objects(workspace) as kept:
+        return [
+            problem for one in verify_versions(workspace, kept, list_versions(workspace)) for problem in one.problems
+        ]
 
 
 def check(here: Workspace, there: Workspace) -> None:
@@ -106,13 +108,13 @@ def check(here: Workspace, there: Workspace) -> None:
 def test_a_folder(own: Workspace, tmp_path: Path) -> None:
     with_remote(own, str(tmp_path / "remote"))
     there = elsewhere(own, tmp_path / "clone")
-    with objects(there) as kept:
-        assert [one.here for one in list_all(there, kept)] == [False] * 3
+    with open_objects(there) as kept:
+        assert [one.here for one in list_all_versions(there, kept)] == [False] * 3
         assert {one.problem for one in list_datasets(there, kept)} == {""}, "cards are read in the remote"
     check(own, there)
     assert not there.dataset.exists()
-    with objects(there) as kept:
-        weights = kept.files(find(there, "v1.0.0").bytes)["generator.safetensors"]
+    with open_objects(there) as kept:
+        weights = kept.files(find_version(there, "v1.0.0").bytes)["generator.safetensors"]
     stored = next((tmp_path / "remote").rglob(weights[2:]))
     stored.chmod(0o644)
     stored.write_bytes(b"x" + stored.read_bytes()[1:])
@@ -123,8 +125,8 @@ def test_a_folder(own: Workspace, tmp_path: Path) -> None:
     assert "neither in DVC's cache nor in the remote" in problem
     with pytest.raises(RuntimeError, match=r"the bytes of style-model@v1\.0\.0"):
         resolve(there, "style-model@v1.0.0")
-    with objects(there) as kept:
-        (lost,) = push(there, kept, [find(there, "v1.0.0")])
+    with open_objects(there) as kept:
+        (lost,) = push_versions(there, kept, [find_version(there, "v1.0.0")])
     assert "artifacts/style-model" in lost.missing
 
 

@@ -7,14 +7,14 @@ from atelier.tasks.evaluation.canaries import canaries
 from atelier.tasks.evaluation.gate import GateConfig, PairedComparison
 from atelier.tasks.evaluation.paired_comparison import compare_pair
 from atelier.tasks.evaluation.protocol import EvaluateConfig
-from atelier.tasks.registry.release import known
+from atelier.tasks.registry.release import find_registered
 from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import MODEL, current, list_versions
+from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.workspace.layout import Workspace
 
 
-def challenge(
+def compare_with_prod(
     workspace: Workspace,
     made: Workspace,
     config: EvaluateConfig,
@@ -41,8 +41,8 @@ def challenge(
         FileNotFoundError, ValueError: a model, the dataset or a canary picture is missing or damaged.
         RuntimeError: the bytes of `prod` cannot be had.
     """
-    prod = current(list_versions(workspace, model))
-    if prod is None or known(workspace, made, model):
+    prod = find_prod(list_versions(workspace, model))
+    if prod is None or find_registered(workspace, made, model):
         return None
     candidate = made.model_folder(model)
     shown = canaries(gate.canary, workspace.root, made.dataset, ModelCard.read_trained(candidate).content_domain)

@@ -1,0 +1,239 @@
+"""The subcommands of the pipeline, from a new workspace to a released model and its report."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.tasks.workspace.layout import Workspace
+
+commands = typer.Typer()
+
+
+class Start(StrEnum):
+    """What a new workspace begins with."""
+
+    demo = "demo"
+    folders = "folders"
+
+
+@commands.command(epilog="Example: atelier init my-style --content ~/photos --style ~/paintings")
+def init(
+    directory: Annotated[Path, typer.Argument(help="The folder to make.")],
+    start: Annotated[
+        Start, typer.Option("--from", help="demo: the embedded pictures; folders: your own, see --content and --style.")
+    ] = Start.folders,
+    content: Annotated[
+        list[str] | None, typer.Option(help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable.")
+    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help="Source of pictures in the style. Repeatable.")] = None,
+) -> None:
+    """Make a workspace: git, DVC, params.yaml and the pipeline."""
+    from atelier.flows.config.defaults import demo_params, folder_params
+    from atelier.tasks.workspace.create import init as make
+
+    if start is Start.demo:
+        if content or style:
+            raise ValueError("--from demo brings its own pictures: leave out --content and --style")
+        text = demo_params()
+    else:
+        if not content or not style:
+            raise ValueError("name both --content and --style, or use --from demo for the embedded pictures")
+        text = folder_params(tuple(content), tuple(style), base=Path.cwd())
+    workspace, made = make(directory, text)
+    print(f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}")
+
+
+@commands.command(epilog="Example: atelier ingest --scan")
+def ingest(
+    scan: Annotated[
+        bool,
+        typer.Option(
+            "--scan",
+            help="Only write what DVC's stages depend on: sources.lock, the list of source files, and start.lock, the "
+            "version that training starts from, if it is missing.",
+        ),
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the pictures of the sources into the dataset."""
+    if scan:
+        from atelier.flows.config.params import Params
+        from atelier.tasks.dataset.ingest import scan as scan_sources
+        from atelier.tasks.registry.warm_start import pin_start
+
+        found = Workspace.find(workspace)
+        params = Params(found.params)
+        summary = scan_sources(params.ingest, found.root, found.sources_lock)
+        if not found.start_lock.exists():
+            pin_start(found, params.train.start_from)
+        result(summary, as_json)
+    else:
+        _stage("ingest", workspace, as_json)
+
+
+@commands.command(epilog="Example: atelier augment --workspace demo")
+def augment(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Write the augmented training set, and a contact sheet of it."""
+    _stage("augment", workspace, as_json)
+
+
+@commands.command(
+    epilog="Example: atelier train --workspace demo, or atelier train --folds 5, or atelier train --each-style"
+)
+def train(
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate: train and measure once for each of this many folds.")
+    ] = None,
+    each_style: Annotated[
+        bool, typer.Option("--each-style", help="Train a model for every domain but train.content, in parallel.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the model; a killed training continues from its last checkpoint."""
+    if folds is not None and each_style:
+        raise ValueError("--folds and --each-style are two jobs: give one of them")
+    if folds is not None:
+        _folds(folds, workspace, as_json)
+    elif each_style:
+        _each_style(workspace, as_json)
+    else:
+        _stage("train", workspace, as_json)
+
+
+@commands.command(
+    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 ~/other"
+)
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare models: style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or model folders. Several "
+            "after the option, joined by commas, or with the option repeated."
+        ),
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Further models of --models.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the model on the held-out pictures; or with --models several, side by side in reports/comparison."""
+    if models:
+        _compare([name for text in (*models, *(more or ())) for name in text.split(",") if name], workspace, as_json)
+    elif more:
+        raise ValueError(f"what is {more[0]}? To compare models write --models {' '.join(more)}")
+    else:
+        _stage("evaluate", workspace, as_json)
+
+
+@commands.command(epilog='Example: atelier retrain --cron "0 2 * * *" --timezone Europe/Berlin')
+def retrain(
+    cron: Annotated[str | None, typer.Option(help="Serve a schedule instead of running once.")] = None,
+    timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also run stages of dvc.yaml whose commands are not atelier's own.")
+    ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Only show the decision: nothing is registered, promoted or restyled.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole pipeline and compare the model with prod; promote it and restyle with it if it passes the gate."""
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.session import use
+
+    found = Workspace.find(workspace)
+    Params(found.params).check()
+    with use(say):
+        if cron:
+            from atelier.flows.schedule import serve_schedule
+
+            serve_schedule(found.root, cron, timezone, trust, say)
+        else:
+            from atelier.flows.retrain import retrain as flow
+            from atelier.tasks.workspace.run_record import RunRecord
+
+            night = flow(str(found.root), trust=trust, dry=dry)
+            assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
+            result(night, as_json, text=night.summary)
+
+
+@commands.command(epilog="Example: atelier report --workspace demo")
+def report(workspace: WorkspaceOption = None) -> None:
+    """Write reports/index.html again and print a summary of the workspace."""
+    from atelier.flows.report import summarize, write
+
+    found = Workspace.find(workspace)
+    write(found)
+    print(summarize(found))
+
+
+def _stage(name: str, where: Path | None, as_json: bool) -> None:
+    """A stage: called by DVC its work alone, called by a person the pipeline up to it, through DVC."""
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.session import use
+
+    workspace = Workspace.find(where)
+    params = Params(workspace.params)
+    if os.environ.get("DVC_STAGE") == name:
+        with use(say):
+            from atelier.flows.stage import run
+
+            run(name, workspace)
+        return
+    params.check()
+    with use(say):
+        from atelier.flows.update import update
+
+        named = update.with_options(flow_run_name=f"update {workspace.name} through {name}")
+        result(named(str(workspace.root), until=name), as_json)
+
+
+def _folds(folds: int, where: Path | None, as_json: bool) -> None:
+    """Cross-validation; the training set is brought up to date first."""
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.session import use
+    from atelier.tasks.evaluation.cross_validation import check
+
+    workspace = Workspace.find(where)
+    check(Params(workspace.params).check().train, folds)
+    with use(say):
+        from atelier.flows.cross_validate import cross_validate
+
+        found = cross_validate.with_options(flow_run_name=f"folds {workspace.name}")(str(workspace.root), folds)
+        result(found, as_json, text=found.summary)
+
+
+def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
+    """Several models on the present dataset."""
+    from atelier.flows.cli.candidates import candidates
+    from atelier.flows.control_plane.session import use
+
+    workspace = Workspace.find(where)
+    models = candidates(workspace, names)
+    with use(say):
+        from atelier.flows.compare import run
+
+        found = run(workspace, models)
+        result(found.content if as_json else found, as_json, text=found.summary)
+        if found.failed:
+            raise typer.Exit(1)
+
+
+def _each_style(where: Path | None, as_json: bool) -> None:
+    """A model for every style; the training set is brought up to date first."""
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.session import use
+
+    workspace = Workspace.find(where)
+    Params(workspace.params).check()
+    with use(say):
+        from atelier.flows.train_per_style import run
+
+        styles = run(workspace)
+        result(styles, as_json, text="\n".join(style.summary for style in styles))

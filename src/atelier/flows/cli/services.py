@@ -1,0 +1,79 @@
+"""The subcommands about this machine: the services that commands use, its state, and its disk."""
+
+from typing import Annotated
+
+import typer
+
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.tasks.workspace.layout import Workspace
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: atelier up, or ATELIER_DATABASE=postgresql://… atelier up")
+def up(
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST:5432/NAME for Prefect's runs and schedules, instead of a file. Other "
+            "users of the machine see the command line: ATELIER_DATABASE is safer."
+        ),
+    ] = None,
+) -> None:
+    """Start the Prefect server and the Ray cluster that every later command uses, or restart what has ended.
+
+    Other commands do the same when nothing is up. Where RAY_ADDRESS names a cluster, that one is used, and never
+    stopped.
+    """
+    from atelier.flows.control_plane.plane import up as start
+
+    print(start(database=database).sentence)
+
+
+@commands.command(epilog="Example: atelier down")
+def down() -> None:
+    """Stop exactly what `atelier up`, or a command in its place, started."""
+    from atelier.flows.control_plane.plane import down as stop
+
+    stopped = stop()
+    print(f"stopped the {' and the '.join(stopped)}" if stopped else "nothing of atelier's is up")
+
+
+@commands.command(epilog="Example: atelier status")
+def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show servers, schedules, the last night, the model that is prod, and free disk space. Starts nothing."""
+    from atelier.flows.cli.status import collect
+
+    found = collect(workspace)
+    result(found, as_json, text=found.summary)
+
+
+@commands.command(epilog="Example: atelier doctor")
+def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Check packages, Ray, GPU, Prefect, DVC, disk, memory and encoder weights; each problem with its remedy."""
+    from atelier.flows.cli.doctor import examine
+
+    checks = examine(Workspace.find(workspace) if workspace else None)
+    lines = [f"{c.status:<5} {c.name:<12} {c.what}" + (f"\n{'':<18} → {c.remedy}" if c.remedy else "") for c in checks]
+    result(checks, as_json, text="\n".join(lines))
+    if any(c.status == "fail" for c in checks):
+        raise typer.Exit(1)
+
+
+@commands.command(epilog="Example: atelier gc --dry-run")
+def gc(
+    keep: Annotated[int, typer.Option(help="Promotions, and newest versions, of each model to keep.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old data, models, version folders and checkpoints that no version and no work in progress needs.
+
+    Kept are, of each model: prod, the versions that were prod in the last promotions, and the newest versions. Kept is
+    also what the workspace, its worktrees, branches and your own tags name. Does not run while other commands work in
+    the workspace.
+    """
+    from atelier.tasks.registry.garbage_collection import collect_garbage
+
+    collected = collect_garbage(Workspace.find(workspace), keep, dry_run)
+    result(collected, as_json, text=collected.summary)

@@ -1,0 +1,218 @@
+"""The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.flows.cli.options import grouped
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+
+commands = typer.Typer()
+
+
+@dataclass(frozen=True)
+class PaintingOptions:
+    """The model, and how it paints."""
+
+    model: Annotated[
+        str,
+        typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder."),
+    ] = "style-model@prod"
+    strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = None
+    to: Annotated[
+        str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
+    ] = None
+    styles: Annotated[
+        list[str] | None, typer.Option("--style", help="NAME or IMAGE as the style, with =WEIGHT. Repeatable: a mix.")
+    ] = None
+    masks: Annotated[
+        list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
+    ] = None
+    preserve_color: Annotated[
+        bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
+    ] = None
+    style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """The outputs, and where they are computed."""
+
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="keep (the default: the format of the input, with its depth, transparency, pages and frames), png, "
+            "jpeg, webp or avif. A jpeg has white for transparency, and the first frame; only TIFF has pages."
+        ),
+    ] = None
+    quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG, WebP and AVIF; 95 by default.")] = None
+    size: Annotated[
+        int | None, typer.Option(help="Longest side of the outputs, in px; smaller pictures stay as they are.")
+    ] = None
+    metadata: Annotated[
+        str | None,
+        typer.Option(help="keep (the default) EXIF with GPS, resolution and comments of the pictures, or strip them."),
+    ] = None
+    backend: Annotated[
+        str | None, typer.Option(help="torch, openvino, or auto: the fastest by measurement, for large jobs.")
+    ] = None
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None
+    device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs if the cluster has any.")] = None
+    stages: Annotated[
+        str | None,
+        typer.Option(help="Decode, paint and encode together in a worker, apart on suitable machines, or auto."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Which pictures of the sources are taken."""
+
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only paths that match this glob; * crosses folders. Repeatable.")
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="No paths that match this glob; the totals leave them out. Repeatable.")
+    ] = None
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N pictures; a run without it continues the same job.")
+    ] = None
+    list_root: Annotated[
+        str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")
+    ] = None
+    schemes: Annotated[
+        list[str] | None,
+        typer.Option("--allow-scheme", help="A URL scheme that lists may use, like s3. Repeatable."),
+    ] = None
+    max_members: Annotated[int | None, typer.Option(help="Refuse archives and lists with more files.")] = None
+    max_ratio: Annotated[
+        float | None, typer.Option(help="Refuse archives above 1 GiB that unpack to more than this multiple.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class RerunOptions:
+    """What a run does with the results of earlier runs, and when it fails."""
+
+    max_quarantine: Annotated[
+        str, typer.Option(help="Fail when more inputs are quarantined: a count like 100, a share like 0.05 or 5%.")
+    ] = ""
+    retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try quarantined inputs again.")] = (
+        False
+    )
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
+    ] = False
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing."),
+    ] = False
+
+
+@commands.command(
+    epilog="Example: atelier stylize ~/archive more.zip s3://bucket/out --exclude 'drafts/*' --max-quarantine 1%, "
+    "or atelier stylize photo.jpg painted.jpg --model starter/monet"
+)
+@grouped
+def stylize(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or at "
+            "s3:// URLs; or one picture."
+        ),
+    ],
+    destination: Annotated[
+        str,
+        typer.Argument(
+            help="Folder or s3:// URL for the restyled pictures, which keep the source's paths; several sources get a "
+            "folder each. For one picture also a file."
+        ),
+    ],
+    painting: PaintingOptions,
+    output: OutputOptions,
+    selection: SelectionOptions,
+    rerun: RerunOptions,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restyle an archive, or one picture. Every picture is done once; a run that stopped is continued.
+
+    Pictures that cannot be read are listed in quarantine. A second run of a finished job changes nothing.
+    """
+    from atelier.flows import stylize as flow
+    from atelier.flows.cli import stylize_job
+    from atelier.tasks.bulk.request import Rerun
+
+    chosen = asdict(painting) | asdict(output)
+    model, to = chosen.pop("model"), painting.to
+    execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
+    changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
+    again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
+    job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
+    if rerun.dry_run:
+        expected = flow.estimate(job, say=say)
+        result(expected, as_json, text=expected.summary)
+        return
+    if painted := stylize_job.single_image(job):
+        done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
+        result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
+        return
+    summary = flow.run(job, say=say, quiet=as_json)
+    result(summary, as_json, text=flow.describe(summary, destination))
+    if summary.pending:
+        raise typer.Exit(1)
+    if summary.quarantined:
+        raise typer.Exit(3)
+
+
+@commands.command(
+    epilog="Example: atelier generate faces --model style-model@prod --count 64 --seed 0 --truncation 0.8 "
+    "--interpolate 8"
+)
+def generate(
+    destination: Annotated[Path, typer.Argument(help="Folder for the pictures; existing ones are kept.")],
+    model: Annotated[
+        str, typer.Option(help="style-model@prod, style-model@v1.2.0 or a model folder, of method gan or dcgan.")
+    ] = "style-model@prod",
+    count: Annotated[int, typer.Option(help="Number of pictures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(help="Draw the noise within ± this: smaller is safer and less varied.")
+    ] = None,
+    interpolate: Annotated[
+        int, typer.Option(help="Number of pictures on the way from each picture to the next, in a strip.")
+    ] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make pictures from noise, with a model of method gan or dcgan."""
+    from atelier.flows import generate as flow
+    from atelier.tasks.inference.generate import GenerateConfig
+
+    job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
+    summary = flow.run(job, say=say, quiet=as_json)
+    result(summary, as_json, text=flow.describe(summary))
+
+
+@commands.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg restyled/holiday/0002.jpg")
+def inspect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures that atelier made.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the model, dataset, parameters, code and input of pictures; exit code 2 where one has no such record."""
+    from atelier.flows.cli.inspect import inspect as read
+
+    found = read(files)
+    if as_json or any(one.lineage for one in found):
+        result(found, as_json, text="\n\n".join(one.summary for one in found if one.lineage))
+    silent = [one.problem for one in found if one.problem]
+    for problem in silent:
+        say(f"atelier: {problem}")
+    if silent:
+        raise typer.Exit(2)

@@ -1,0 +1,103 @@
+"""The job that `atelier stylize` asks for: model, sources and options, checked before anything starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from atelier.flows.config.params import Params
+from atelier.tasks.bulk import failure_limit
+from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.request import Rerun, StylizeRequest
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
+from atelier.tasks.inference.model_lookup import find_model
+from atelier.tasks.inference.output_names import RESERVED
+from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
+from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.storage.archive import archive_class
+from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_entries, locate
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
+from atelier.tasks.workspace.layout import Workspace
+
+C = TypeVar("C")
+
+
+def plan(
+    sources: Sequence[str],
+    destination: str,
+    model: str,
+    changes: Mapping[str, Any],
+    workspace: Path | None,
+    selected: Mapping[str, Any],
+    rerun: Rerun,
+) -> StylizeRequest:
+    """Find the model and the sources before anything starts, so that a wrong name is reported at once.
+
+    Args:
+        sources: folders, archives or lists, local or at URLs, or one picture.
+        destination: folder or URL of the outputs; for one picture also a file.
+        model: name or folder, as `model_lookup.find_model` reads it.
+        changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has the model, or
+            the default where no workspace has it.
+        workspace: where to look for a workspace; None means from the current folder upwards.
+        selected: parameters of `Selection` and `SourceLimits` by name; None takes the default.
+        rerun: what is done with the results of earlier runs.
+
+    Raises:
+        FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
+    """
+    config = StylizeConfig()
+    if parse_name(model):
+        home = Workspace.find(workspace)
+        config = with_absolute_paths(Params(home.params).stylize, home.root)
+    found = find_model(model, workspace)
+    config = _validated(StylizeConfig, _merged(asdict(config), changes))
+    chosen = _given(selected)
+    bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
+    selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
+    failure_limit.allowed_failures(rerun.max_quarantine, 0)
+    found.check(controls_from_config(config, Path.cwd()))
+    for source in sources:
+        next(iter(list_entries(source, Path.cwd(), selection.bounds)))
+    place = destination if is_url(destination) else str(Path(destination).absolute())
+    return StylizeRequest(tuple(sources), place, found.folder, config, found.identity, Path.cwd(), selection, rerun)
+
+
+def single_image(job: StylizeRequest) -> SingleImageResult | None:
+    """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
+    destination = Path(job.destination)
+    if (
+        len(job.sources) > 1
+        or is_url(job.sources[0])
+        or is_url(str(job.destination))
+        or (destination / RESERVED).is_dir()
+    ):
+        return None
+    path = locate(job.sources[0], job.base)
+    if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:
+        return None
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the command line gives."""
+    return {name: value for name, value in values.items() if value not in (None, [], ())}
+
+
+def _validated(config: type[C], values: Mapping[str, Any]) -> C:
+    try:
+        return TypeAdapter(config).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with the changes that are given in their place; nested ones likewise."""
+    given = _given(changes)
+    inner = {name: _merged(values[name], change) for name, change in given.items() if isinstance(change, dict)}
+    return {**values, **given, **inner}

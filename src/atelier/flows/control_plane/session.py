@@ -1,0 +1,81 @@
+"""What a command uses: the Prefect server and the Ray cluster that it finds, or starts as `atelier up` does.
+
+Neither prefect nor ray is imported here: both read their environment when they are imported, and `use` sets it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from atelier.flows.control_plane import plane, prefect_server
+from atelier.flows.control_plane.plane import ControlPlane
+from atelier.tasks.runtime import cluster
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a command uses."""
+
+    prefect_url: str  # of Prefect's API
+    ray_address: str  # host:port
+
+
+@contextmanager
+def use(say: Callable[[str], None] | None = None) -> Iterator[Used]:
+    """A Prefect server and a Ray cluster, in the environment of this process and its children.
+
+    What the environment names (PREFECT_API_URL, RAY_ADDRESS) is used, and must answer. Else what is up is used. What is
+    not up is started as `atelier up` starts it, and stays up when the command has ended.
+
+    Args:
+        say: gets a line about what was started, and one about what is used unless the environment names all of it.
+
+    Raises:
+        ConnectionError: what the environment names does not answer.
+        RuntimeError: a server or a cluster did not start.
+    """
+    named_prefect, named_ray = os.environ.get("PREFECT_API_URL"), os.environ.get("RAY_ADDRESS")
+    if named_prefect:
+        prefect_server.probe(named_prefect)
+    if named_ray:
+        cluster.probe(named_ray)
+    variables: dict[str, str] = {}
+    if not (named_prefect and named_ray):
+        running = plane.status() or plane.up()
+        if not named_prefect:
+            variables["PREFECT_API_URL"] = running.prefect_url
+        if not named_ray:
+            variables |= running.ray.environment
+        for line in _lines(running, named_prefect, named_ray):
+            if say:
+                say(line)
+    with _environment(variables), cluster.disconnect_after():
+        yield Used(os.environ["PREFECT_API_URL"], os.environ["RAY_ADDRESS"])
+
+
+def _lines(running: ControlPlane, named_prefect: str | None, named_ray: str | None) -> Iterator[str]:
+    if running.started:
+        yield f"{running.sentence}; `atelier down` stops what was started"
+    prefect = f"{named_prefect} (PREFECT_API_URL)" if named_prefect else f"{running.ui_url} (atelier up)"
+    ray = f"{named_ray} (RAY_ADDRESS)" if named_ray else f"{running.ray_address} (atelier up)"
+    yield f"using the Prefect server at {prefect} and the Ray cluster at {ray}"
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set variables of this process and its children, and put back what was there."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    if "RAY_AUTH_TOKEN_PATH" in variables:
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over our file
+    prefect_server.reread_settings()
+    try:
+        yield
+    finally:
+        for name in {*variables, "RAY_AUTH_TOKEN"}:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+        prefect_server.reread_settings()

@@ -1,0 +1,121 @@
+"""Sources whose entries are files of their own: their entries, how they are read, and a single file as a source."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from atelier.tasks.images.codec import BadImage
+from atelier.tasks.storage.entry import Entry, name_problem, printable
+from atelier.tasks.storage.location import FileStat, is_url, read_range, stat_of_info
+from atelier.tasks.storage.source import Source
+
+IS_FOLDER = "a folder"  # the problem of an entry that leads to one
+
+
+class FileSource(Source):
+    """A source whose entries are files of their own, at a path or URL."""
+
+    kind = "file"
+
+    @classmethod
+    def read(cls, entry: Entry, max_bytes: int) -> bytes:
+        """The whole file."""
+        if is_url(entry.path):
+            return _checked(read_range(entry.path, 0, max_bytes + 1), max_bytes)
+        # a file may have become a link or a pipe since it was listed: open neither, and never wait
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(entry.path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadImage("a pipe, socket or device, not a file")
+            return _checked(file.read(max_bytes + 1), max_bytes)
+
+    @classmethod
+    def stamp(cls, entry: Entry, stat: Callable[[str], FileStat]) -> tuple[str, str]:
+        """Its own name, size and etag."""
+        if entry.problem:
+            return entry.name, f"unreadable: {entry.problem}"
+        name = entry.name if entry.record < 0 else str(PurePosixPath(entry.name).parent)
+        return name, f"{entry.size} {entry.etag}"
+
+
+class SingleFile(FileSource):
+    """One file at a path (absolute, free of links)."""
+
+    def __init__(self, spec: str, path: Path) -> None:
+        self.spec, self.path = spec, path
+
+    def entries(self) -> Iterator[Entry]:
+        """The file."""
+        yield file_entry(self.path.name, self.spec, self.path, self.path.parent)
+
+
+class SingleObject(FileSource):
+    """One file at a URL."""
+
+    def __init__(self, spec: str, url: str, info: dict[str, Any]) -> None:
+        self.spec, self.url, self.info = spec, url, info
+
+    def entries(self) -> Iterator[Entry]:
+        """The file."""
+        yield object_entry(PurePosixPath(self.url).name, self.spec, self.url, self.info)
+
+
+def file_entry(name: str, spec: str, path: Path, root: Path) -> Entry:
+    """A file below `root` (absolute, free of links), which it must not leave through a link."""
+    if problem := name_problem(name):
+        return Entry(name=printable(name), source=spec, problem=problem)
+    try:
+        target = path.resolve(strict=True)
+        status = target.stat()
+    except (OSError, RuntimeError) as error:
+        return Entry(name=name, source=spec, problem=_unreachable(path, error))
+    problem = _mode_problem(status.st_mode) if target.is_relative_to(root) else "a link that leads out of the source"
+    return _entry(name, spec, str(target), status, problem)
+
+
+def plain_entry(name: str, spec: str, path: str, root: Path) -> Entry:
+    """As `file_entry`, where no folder of the path is a link: one call for each of a million plain files."""
+    if problem := name_problem(name):
+        return Entry(name=printable(name), source=spec, problem=problem)
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        return Entry(name=name, source=spec, problem=_unreachable(Path(path), error))
+    if stat.S_ISLNK(status.st_mode):
+        return file_entry(name, spec, Path(path), root)
+    return _entry(name, spec, path, status, _mode_problem(status.st_mode))
+
+
+def object_entry(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
+    """A file at a URL, of which fsspec says `info`."""
+    if problem := name_problem(name):
+        return Entry(name=printable(name), source=spec, problem=problem)
+    size, etag = stat_of_info(info)
+    return Entry(name, spec, size, etag, FileSource.kind, url)
+
+
+def _entry(name: str, spec: str, path: str, status: os.stat_result, problem: str) -> Entry:
+    return Entry(name, spec, status.st_size, f"mtime:{status.st_mtime_ns}", FileSource.kind, path, problem=problem)
+
+
+def _mode_problem(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return ""
+    return IS_FOLDER if stat.S_ISDIR(mode) else "a pipe, socket or device, not a file"
+
+
+def _unreachable(path: Path, error: OSError | RuntimeError) -> str:
+    """Why a path leads to no file."""
+    if isinstance(error, RuntimeError):  # pathlib's error for a loop of links
+        return "a link that leads to itself"
+    if isinstance(error, FileNotFoundError):
+        return "a link to nothing" if path.is_symlink() else "no such file"
+    return f"cannot be read: {error.strerror}"
+
+
+def _checked(data: bytes, max_bytes: int) -> bytes:
+    if len(data) > max_bytes:
+        raise BadImage(f"the file has more bytes than the limit of {max_bytes:,}")
+    return data

@@ -1,0 +1,169 @@
+"""The source at a path or URL: a folder, one picture, an archive, a list, or `sample://NAME`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
+from atelier.tasks.storage import cifar
+from atelier.tasks.storage.archive import ARCHIVES, archive_class
+from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.file_source import SingleFile, SingleObject
+from atelier.tasks.storage.folder import Folder, UrlFolder
+from atelier.tasks.storage.list_file import LIST_SUFFIXES, ListFile
+from atelier.tasks.storage.location import is_url, url_info, url_problem
+from atelier.tasks.storage.sample_images import SampleImages, is_sample
+from atelier.tasks.storage.source import Source
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
+
+# of files that are often beside pictures: they are not tried, and do not fill the quarantine
+NON_IMAGE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for line in (
+        "txt lst json jsonl csv tsv xml yaml yml toml ini cfg md rst html htm pdf doc docx log py ipynb sh m url lnk",
+        "mat npy npz h5 pkl pickle pt pth safetensors parquet arrow db sqlite bin sha256 md5",
+        "zip tar tgz tzst zst gz bz2 xz 7z rar mp4 mov avi mkv webm mp3 wav",
+    )
+    for suffix in line.split()
+)
+MAX_BATCH_BYTES = 2**30  # of a CIFAR batch
+_KINDS: tuple[type[Source], ...] = (SingleFile, SampleImages, *ARCHIVES)
+_CLASSES = {source.kind: source for source in _KINDS}
+
+
+def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Source:
+    """The source that a user names.
+
+    Args:
+        spec: a folder, a picture, a .zip, .tar, .tar.gz, .tgz, .tar.zst or .tzst archive, a list (.txt or .lst with a
+            path a line, .parquet with a column `path`), each as a path or a URL of a scheme of `location.SCHEMES`; or
+            `sample://NAME`.
+        base: the folder of a relative `spec`.
+        limits: of archives and lists.
+
+    Raises:
+        FileNotFoundError: the source does not exist.
+        ValueError: the source is of no supported kind, or cannot be reached.
+    """
+    if is_sample(spec):
+        return SampleImages(spec)
+    if is_url(spec):
+        return _open_url(spec, base, limits)
+    path = locate(spec, base)
+    if path.is_dir():
+        return Folder(spec, path)
+    return _open_container(spec, str(path), base, limits) or SingleFile(spec, path)
+
+
+def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
+    """Every file of a source, pictures or not, hidden ones excepted; otherwise as `list_entries`."""
+    return open_source(spec, base, limits).entries()
+
+
+def list_entries(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
+    """The pictures of a source in the order of their names (of an archive: in its own order).
+
+    Hidden files and files that are no pictures by their suffix are left out. Arguments are those of `open_source`.
+
+    Returns:
+        The entries, found while iterating; an entry with a `problem` cannot be read.
+
+    Raises:
+        FileNotFoundError: the source does not exist (at once).
+        ValueError: the source is of no supported kind or damaged, cannot be reached, or (at the end of the iteration)
+            holds no picture.
+    """
+    return select_pictures(spec, list_files(spec, base, limits))
+
+
+def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
+    """Those of a source's files that may be pictures.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found, others = 0, 0
+    for entry in files:
+        if not entry.problem and PurePosixPath(entry.name).suffix.lower() in NON_IMAGE_SUFFIXES:
+            others += 1
+            continue
+        found += 1
+        yield entry
+    if not found:
+        rest = f" ({others} files of other kinds)" if others else ""
+        raise ValueError(f"source {spec} holds no pictures{rest}: put pictures there or name another source")
+
+
+def locate(spec: str, base: Path) -> Path:
+    """The absolute path of a source that is a file or folder.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+    """
+    path = (base / Path(spec).expanduser()).resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"source {spec} does not exist (looked for {path})")
+    return path
+
+
+def source_class(entry: Entry) -> type[Source]:
+    """The class that reads an entry."""
+    return _CLASSES[entry.kind]
+
+
+def read(entry: Entry, max_bytes: int = ImageLimits().max_bytes) -> bytes:
+    """The bytes of one entry; of a CIFAR record, the PNG file of its picture.
+
+    Raises:
+        BadImage: with the reason, whatever it is.
+    """
+    if entry.problem:
+        raise BadImage(entry.problem)
+    if entry.record >= 0:
+        batch = replace(entry, name=str(PurePosixPath(entry.name).parent), record=-1, attributes="{}")
+        return cifar.picture(PurePosixPath(batch.name).name, _cifar_batch(batch), entry.record)
+    check_size(entry.size, max_bytes)
+    try:
+        return source_class(entry).read(entry, max_bytes)
+    except FileNotFoundError as error:
+        raise BadImage("the file is gone") from error
+    except OSError as error:
+        raise BadImage(f"the file cannot be read: {error.strerror or error}") from error
+
+
+@lru_cache(maxsize=1)
+def _cifar_batch(entry: Entry) -> bytes:
+    """A whole CIFAR batch: its records are read one after the other."""
+    return read(entry, MAX_BATCH_BYTES)
+
+
+def _open_url(spec: str, base: Path, limits: SourceLimits) -> Source:
+    if problem := url_problem(spec):
+        raise ValueError(f"source {spec} is {problem}")
+    url = spec.rstrip("/")
+    try:
+        info = url_info(url)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"source {spec} does not exist") from error
+    except OSError as error:
+        raise ValueError(f"source {spec} cannot be reached: {error}") from error
+    if info["type"] == "directory":
+        return UrlFolder(spec, url)
+    return _open_container(spec, url, base, limits) or SingleObject(spec, url, info)
+
+
+def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) -> Source | None:
+    """The archive or list at a location; None for a file that may be a picture."""
+    if archive := archive_class(location):
+        return archive(spec, location, limits)
+    if location.lower().endswith(LIST_SUFFIXES):
+        return ListFile(spec, location, limits, base)
+    if PurePosixPath(location).suffix.lower() in NON_IMAGE_SUFFIXES or not (
+        is_url(location) or Path(location).is_file()
+    ):
+        raise ValueError(
+            f"source {spec} is neither a folder, a picture, a zip or tar archive nor a list "
+            f"({', '.join(LIST_SUFFIXES)})"
+        )
+    return None

@@ -1,0 +1,119 @@
+"""What the documents say is there: links, files of the repository, commands, and the examples of CONTRIBUTING."""
+
+import re
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+
+from atelier.flows.cli.app import app
+from atelier.models.encoders.calibrated import DEVIATION, MEAN
+from atelier.models.methods import METHODS
+from atelier.tasks.images.codec import BadImage, decode
+from atelier.tasks.storage.source_limits import DEFAULT_LIMITS
+from tests.models import tiny
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+MADE_BY_THE_SITE = {"commands.md", "parameters.md", "starters.md"}  # their headings are of the built page
+FOLDERS = "src|tests|docs|benchmarks|examples|deploy"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that links to a page may have."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            other = page.parent / name if name else page
+            assert other.is_file(), f"{page.name}: {target}"
+            assert not anchor or other.name in MADE_BY_THE_SITE or anchor in anchors(other), f"{page.name}: {target}"
+
+
+@each_page
+def test_named_files_are_there(page: Path) -> None:
+    text = re.sub(r"^\*\*1\. Write\*\* .*$", "", prose(page), flags=re.MULTILINE)  # files that the reader will make
+    for name in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", text):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+@each_page
+def test_commands_and_their_options_are_there(page: Path) -> None:
+    lines = re.findall(r"^\$ (?:\.venv/bin/)?atelier (.*?)(?: +#.*| && .*)?$", page.read_text(), re.MULTILINE)
+    for line in [*lines, *re.findall(r"`atelier ([a-z][^`]*)`", page.read_text())]:
+        words = line.split()
+        command: Any = typer.main.get_command(app)
+        while words and not words[0].startswith("-") and (subcommands := getattr(command, "commands", None)):
+            assert words[0] in subcommands, f"{page.name}: atelier {line}"
+            command = subcommands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for word in words:
+            assert not word.startswith("--") or word in known, f"{page.name}: atelier {line}"
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, Any]:
+    """The names that CONTRIBUTING's blocks of Python define, beside those that their tests import."""
+    names: dict[str, Any] = {"np": np, "pytest": pytest, "torch": torch, "replace": replace, **vars(tiny)}
+    for block in re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE):
+        module = types.ModuleType("example")
+        sys.modules["example"] = module  # dataclasses look their own module up
+        vars(module).update(names)
+        exec(compile(block, "CONTRIBUTING.md", "exec"), vars(module))
+        names |= {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    return names
+
+
+def test_the_method_of_the_example_trains(examples: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "tint", examples["Tint"])
+    examples["test_training_learns_the_style"]()
+
+
+def test_the_metric_of_the_example_is_its_formula(examples: dict[str, Any]) -> None:
+    examples["test_colorfulness_is_the_formula_in_loops"]()
+
+
+def test_the_source_of_the_example_reads_pictures_only(examples: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "some.npz"
+    np.savez(file, picture=np.full((8, 8, 3), 90, np.uint8), table=np.zeros((4, 4)))
+    source = examples["NpzSource"]("some.npz", file, DEFAULT_LIMITS)
+    picture, table = source.entries()
+    assert (decode(source.read(picture)) == 90).all()
+    with pytest.raises(BadImage, match="float64"):
+        source.read(table)
+
+
+def test_the_encoder_of_the_example_computes_what_was_published(examples: dict[str, Any]) -> None:
+    layers: list[torch.nn.Module] = []
+    for before, after in ((3, 64), (64, 0), (64, 128), (128, 0), (128, 256), (256, 256), (256, 0), (256, 512)):
+        convolution = torch.nn.Conv2d(before, after, 3, padding=1) if after else None
+        layers += [convolution, torch.nn.ReLU()] if convolution else [torch.nn.MaxPool2d(2)]
+    published = torch.nn.Sequential(*layers)
+    vgg11, x = examples["Vgg11"](), torch.rand(1, 3, 64, 64)
+    state = vgg11.convert({f"features.{name}": value for name, value in published.state_dict().items()})
+    vgg11.load_state_dict(state, strict=False)  # relu4_2 is behind all that is compared
+    mean, deviation = (x.new_tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
+    with torch.inference_mode():
+        torch.testing.assert_close(vgg11(x)["relu4_1"], published((x - mean) / deviation))
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 900
