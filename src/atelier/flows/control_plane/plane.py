@@ -63,7 +63,7 @@ class ControlPlane:
         return "; ".join(f"{state}: {', '.join(texts)}" for state, texts in (("started", new), ("up", kept)) if texts)
 
 
-def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
+def up(database: str | None = None) -> ControlPlane:
     """Start a Prefect server and a Ray cluster where they are not up, for every later command to use.
 
     What is up stays as it is. What a crash or a reboot ended starts again, with its database, on its port if that is
@@ -71,7 +71,6 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
     same moment one starts, and the other waits and finds what is up.
 
     Args:
-        cpus: logical CPUs of a Ray head that is started; all of the machine's when None.
         database: URL of a PostgreSQL database for a server that is started. When None, the URL in the environment;
             without one that of the server that has ended; else SQLite.
 
@@ -96,14 +95,13 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
             ray = theirs
         elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
-        return _start_missing(before, server, ray, cpus, wanted)
+        return _start_missing(before, server, ray, wanted)
 
 
 def _start_missing(
     before: ControlPlane | None,
     server: PrefectServer | None,
     ray: RayHead | ExternalCluster | None,
-    cpus: int | None,
     wanted: Database | None,
 ) -> ControlPlane:
     """Start what is not up, server and head at the same time; if one of them does not start, stop the other."""
@@ -120,7 +118,7 @@ def _start_missing(
             gone = before.ray if before and isinstance(before.ray, RayHead) else None
             folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
             ray = new_head = ray_head.start_head(
-                home(), folder / "ray", first_port=ray_head.FIRST_PORT, cpus=cpus, instead_of=gone
+                home(), folder / "ray", first_port=ray_head.FIRST_PORT, instead_of=gone
             )
             if gone:
                 shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)
