@@ -169,7 +169,8 @@ def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path,
         "    from atelier.tasks.runtime.processes import parent_death_signal\n    cluster.connect()\n    import ray\n"
         "    worker = ray.get(ray.remote(num_cpus=0)(lambda: os.getpid()).remote())\n"
         "    child = subprocess.Popen(['sleep', '100'], preexec_fn=parent_death_signal())\n"
-        "    print('used', os.environ['PREFECT_API_URL'], os.environ['RAY_ADDRESS'], child.pid, worker, flush=True)\n    time.sleep(100)\n"
+        "    named = os.environ['PREFECT_API_URL'], os.environ['RAY_ADDRESS']\n"
+        "    print('used', *named, child.pid, worker, flush=True)\n    time.sleep(100)\n"
     )
     command = [sys.executable, "-c", USE + body]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "ab"]

@@ -4,11 +4,13 @@
 Neither prefect nor ray is imported here: both read their environment when they are imported, and that is not set yet.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +27,7 @@ from atelier.tasks.runtime.ray_head import RayHead
 
 _UP = "atelier-up-"
 _USERS_TOKEN = "users-ray.token"
+_BUSY_S = 30.0  # for what runs but does not answer, before it is stopped and started again: others may use it
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class ControlPlane:
 def up(database: str | None = None) -> ControlPlane:
     """Start a Prefect server and a Ray cluster where they are not up, for every later command to use.
 
-    What is up stays as it is. What a crash or a reboot ended starts again, with its database, on its port if that is
-    free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started. Of two calls at the
+    What is up stays as it is. What a crash or a reboot ended, or what runs but does not answer for half a minute, starts
+    again, with its database, on its port if that is free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started. Of two calls at the
     same moment one starts, and the other waits and finds what is up.
 
     Args:
@@ -86,8 +89,8 @@ def up(database: str | None = None) -> ControlPlane:
         before = recorded()
         if before:
             _check_same(before, wanted, theirs)
-        server = before.prefect if before and _serves(before.prefect) else None
-        ray = before.ray if before and _works(before.ray) else None
+        server = before.prefect if before and _answers(before.prefect, _BUSY_S) else None
+        ray = before.ray if before and _answers(before.ray, _BUSY_S) else None
         if before and server and ray:
             return before
         if theirs and not ray:
@@ -208,7 +211,7 @@ def _running(plane: ControlPlane) -> tuple[str, ...]:
 def status() -> ControlPlane | None:
     """What `up` started, if all of it answers; None otherwise."""
     plane = recorded()
-    return plane if plane and _serves(plane.prefect) and _works(plane.ray) else None
+    return plane if plane and _answers(plane.prefect) and _answers(plane.ray) else None
 
 
 def recorded() -> ControlPlane | None:
@@ -223,18 +226,21 @@ def recorded() -> ControlPlane | None:
         return None
 
 
-def _serves(server: PrefectServer) -> bool:
-    return server.alive and prefect_server.healthy(server.url)
-
-
-def _works(ray: RayHead | ExternalCluster) -> bool:
-    if not ray.alive:
-        return False
-    try:
-        cluster.probe(ray.address)
-    except ConnectionError:
-        return False
-    return True
+def _answers(part: PrefectServer | RayHead | ExternalCluster, wait_s: float = 0.0) -> bool:
+    """Whether a server or cluster runs, and answers within a time."""
+    deadline = time.monotonic() + wait_s
+    while part.alive:
+        if isinstance(part, PrefectServer):
+            if prefect_server.healthy(part.url):
+                return True
+        else:
+            with contextlib.suppress(ConnectionError):
+                cluster.probe(part.address)
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+    return False
 
 
 def _clear_record() -> None:

@@ -1,4 +1,4 @@
-"""The Prefect server and the Ray cluster of a command: it uses those that it finds, or starts them as `atelier up` does.
+"""The Prefect server and the Ray cluster of a command: those that it finds, or those that `atelier up` would start.
 
 Neither prefect nor ray is imported here: both read their environment when they are imported, and `use` sets it.
 """
