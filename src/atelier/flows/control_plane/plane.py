@@ -69,9 +69,9 @@ class ControlPlane:
 def up(database: str | None = None) -> ControlPlane:
     """Start a Prefect server and a Ray cluster where they are not up, for every later command to use.
 
-    What is up stays as it is. What a crash or a reboot ended, or what runs but does not answer for half a minute, starts
-    again, with its database, on its port if that is free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started. Of two calls at the
-    same moment one starts, and the other waits and finds what is up.
+    What is up stays as it is. What has ended, or does not answer for half a minute, starts again, with its database, on
+    its port if that is free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started.
+    Of two calls at the same moment one starts both, and the other waits and finds them up.
 
     Args:
         database: URL of a PostgreSQL database for a server that is started. When None, the URL in the environment;
