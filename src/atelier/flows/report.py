@@ -7,6 +7,7 @@ from typing import Any
 
 from atelier.flows.config.params import Params
 from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.evaluation.metrics import ATTRIBUTES, KID, SSIM, STYLE
 from atelier.tasks.registry.tags import MODEL, Version, list_versions
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace import run_record
@@ -80,18 +81,18 @@ def _measures(metrics: dict[str, Any]) -> list[str]:
     kid, style, ssim = metrics["kid"], metrics["style"], metrics.get("ssim")
     attributes = metrics.get("attributes")
     indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
-    distance = f"{1000 * kid['stylized']:.1f}"
+    distance = f"{KID.scale * kid['stylized']:.1f}"
     if "ratio" in kid:  # a model that makes pictures from noise has none
-        distance += f", photographs {1000 * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
+        distance += f", photographs {KID.scale * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
     lines = [
         f"on {metrics['counts']['content']} held-out pictures{indicative}:",
-        f"distance to the {'paintings' if 'ratio' in kid else 'real pictures'}, {kid['metric']} × 1000: {distance}",
+        f"{KID.title} to the {'paintings' if 'ratio' in kid else 'real pictures'} ({kid['metric']}): {distance}",
     ]
     if "ratio" in style:
-        lines.append(f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'")
+        lines.append(f"{STYLE.ratio.label} ({style['encoder']}): {style['ratio']:.2f}")
     if ssim:
-        lines.append(f"structure kept, SSIM of luminance: {ssim['mean']:.2f}")
+        lines.append(f"{SSIM.label}, structure kept: {ssim['mean']:.2f}")
     if attributes:
         before = f"without a change {attributes['photos']:.2f}"
-        lines.append(f"share of requested attributes that the classifier sees: {attributes['share']:.2f}, {before}")
+        lines.append(f"{ATTRIBUTES.label}, {ATTRIBUTES.meaning}: {attributes['share']:.2f}, {before}")
     return lines

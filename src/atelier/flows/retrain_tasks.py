@@ -17,6 +17,7 @@ from atelier.flows.runs.progress import show_progress
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
+from atelier.tasks.evaluation.metrics import HEADLINE
 from atelier.tasks.registry import prod_comparison, promotion, resolve, tags
 from atelier.tasks.registry import push as pushing
 from atelier.tasks.registry.data_validation import DataValidation, validate_data
@@ -131,9 +132,10 @@ def _show_decision(release: ReleaseResult, prod: PairedComparison | None) -> Non
     reasons = "\n".join(f"- {reason}" for reason in release.reasons)
     create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
     if prod and prod.differences:
+        labels = {one.key: one.label for one in HEADLINE}
         rows = [
             {
-                "measure": key,
+                "metric": labels.get(key, key),
                 "candidate": f"{one.candidate:.3g}",
                 prod.against: f"{one.prod:.3g}",
                 "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",
