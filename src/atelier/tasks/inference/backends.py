@@ -8,7 +8,6 @@ Large pictures are painted in tiles, in PyTorch.
 import statistics
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
-from atelier.models.methods.base import Painter, autocast, one_network
+from atelier.models.methods.base import autocast
+from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
@@ -50,7 +50,7 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
             "nodes, or use --device cpu"
         )
     trained = artifact.load(model, "cuda" if gpu else "cpu")
-    single = one_network(trained.painter(controls)) is not None
+    single = isinstance(trained.painter(controls), NetworkPainter)
     possible = possible_plans(gpu, single, can_tile(trained, controls))
     fitting = [
         plan
@@ -79,9 +79,9 @@ def onnx_for(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> 
     """What workers need besides the model folder to follow a plan."""
     if plan.backend != "openvino":
         return b""
-    network = one_network(trained.painter(controls))
-    assert network is not None, "such a plan is not made for it"
-    return to_onnx(network)
+    painter = trained.painter(controls)
+    assert isinstance(painter, NetworkPainter), "such a plan is only made for a single network"
+    return to_onnx(painter.network)
 
 
 def resume_execution(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
@@ -127,24 +127,22 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     plain = trained.painter(controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
-        assert isinstance(plain, partial), "such a plan is only made for a single network"
-        generator, *rest = plain.args
-        run = (
-            OpenVinoGenerator(network, plan)
-            if plan.backend == "openvino"
-            else AutocastGenerator(generator, DTYPES[plan.precision])
-        )
-        whole = partial(plain.func, run, *rest, **plain.keywords)
+        assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
+        run: nn.Module
+        if plan.backend == "openvino":
+            run = OpenVinoGenerator(network, plan)
+        else:
+            run = AutocastGenerator(plain.network, DTYPES[plan.precision])
+        whole = replace(plain, network=run)
     if not plan.tile_px:
         return whole
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "such a plan is only made for what can be tiled"
-    return partial(_by_size, whole, tiled, plan.whole_pixels)
 
+    def by_size(images: Tensor) -> Tensor:
+        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images)
 
-def _by_size(whole: Painter, tiled: Painter, most: int, images: Tensor) -> Tensor:
-    """Paint pictures of up to so many pixels in one way, and larger ones in another."""
-    return (whole if images.shape[2] * images.shape[3] <= most else tiled)(images)
+    return by_size
 
 
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:
