@@ -15,11 +15,14 @@ from safetensors.torch import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.stargan import StarganConfig
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import Dcgan, DcganConfig
-from atelier.models.methods.stargan import Editor, StarganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.stargan import Editor
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance

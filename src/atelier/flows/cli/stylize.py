@@ -147,12 +147,13 @@ def stylize(
     """
     from atelier.flows import stylize as flow
     from atelier.flows.cli import stylize_job
+    from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
     model, to = chosen.pop("model"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
-    again = flow.Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
+    again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)

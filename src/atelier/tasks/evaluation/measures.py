@@ -100,7 +100,7 @@ def measure_stylized(
         first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
-    photos, generates = center_squares(files, size), trained.method.generates
+    photos, generates = center_squares(files, size), trained.config.generates
     started = time.perf_counter()
     stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(photos)
     seconds = time.perf_counter() - started
@@ -127,7 +127,7 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
         longest: pixels of the longer side at most.
     """
     trained = artifact.load(model)
-    if trained.method.generates:
+    if trained.config.generates:
         made = list(trained.generate(0, range(len(files))).permute(0, 2, 3, 1).cpu().numpy())
         return [(center_square(decode(data), len(one)), one) for data, one in zip(files, made, strict=True)]
     paint = trained.painter()
