@@ -3,6 +3,7 @@
 If a model cannot be measured, the others still are; the result names it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.ray_tasks import take_ended
 from atelier.tasks.evaluation import compare as work
 from atelier.tasks.evaluation.compare import Candidate, Comparison, ComparisonSpec, Measured
 from atelier.tasks.runtime import cluster, progress
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.workspace.layout import Workspace
-
-_POLL_S = 0.5
 
 
 @task(task_run_name="measure the untouched pictures", cache_policy=NO_CACHE)
@@ -66,18 +66,10 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
             progress.clear_file(_progress_file(spec, one))
         with remote_options(num_cpus=0):  # the tasks that they start have CPUs
             untouched: Any = measure_untouched.submit(spec)
-            waiting = {one.name: measure.submit(spec, one, untouched) for one in candidates}
+            waiting: dict[str, Sequence[Any]] = {one.name: [measure.submit(spec, one, untouched)] for one in candidates}
         while waiting:
             report(_progress(spec, candidates, set(waiting)))
-            for name, future in list(waiting.items()):  # each waits up to _POLL_S
-                found: Measured | Exception
-                try:
-                    found = future.result(timeout=_POLL_S, raise_on_failure=False)
-                except TimeoutError:
-                    continue
-                except Exception as error:  # noqa: BLE001 (a worker that died)
-                    found = error
-                del waiting[name]
+            for name, found in take_ended(waiting).items():
                 if isinstance(found, Measured):
                     measured[name] = found
                 else:

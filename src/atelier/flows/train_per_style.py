@@ -3,6 +3,7 @@
 If a style fails, the others are still trained, measured and registered; the flow fails at its end and names it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.ray_tasks import take_ended
 from atelier.flows.update import update
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.evaluation.gate import GateConfig
@@ -32,8 +34,6 @@ from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.placement import place
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
-
-_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def each_style(root: str) -> list[StyleResult]:
     with lock(workspace, "pipeline"), tags(workspace.name), show_progress("styles") as report:
         each = f"{placement.cpus} CPUs" + (" and a GPU" if placement.gpu else "")
         report(Progress("styles", 0, 0, "steps", f"starting: {placement.now} at a time, each with {each}"))
-        futures: dict[str, tuple[Any, Any]] = {}
+        futures: dict[str, Sequence[Any]] = {}
         for style in styles:
             work.clear_progress(workspace, style)
             resources = {"num_cpus": placement.cpus, "num_gpus": int(placement.gpu)}
@@ -110,11 +110,7 @@ def each_style(root: str) -> list[StyleResult]:
                 futures[style] = trained, evaluate.submit(root, style, params.evaluate, trained)
         while futures:
             report(_progress(workspace, params.train, styles, set(futures)))
-            for style, (trained, evaluated) in list(futures.items()):
-                found = _ended(trained, evaluated)
-                if found is None:
-                    continue
-                del futures[style]
+            for style, found in take_ended(futures).items():
                 try:
                     if isinstance(found, Exception):
                         raise found
@@ -135,22 +131,6 @@ def run(workspace: Workspace) -> list[StyleResult]:
     cluster.connect()
     end_orphans()
     return each_style.with_options(flow_run_name=f"each style {workspace.name}")(str(workspace.root))
-
-
-def _ended(*futures: Any) -> bool | Exception | None:
-    """The first error of a style's tasks, or the result of the last of them; None while they run."""
-    result: bool | None = None
-    for future in futures:
-        try:
-            found = future.result(timeout=_POLL_S, raise_on_failure=False)
-        except TimeoutError:
-            return None
-        except Exception as error:  # noqa: BLE001 (a worker that died)
-            return error
-        if isinstance(found, Exception):
-            return found
-        result = found
-    return result
 
 
 def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], running: set[str]) -> Progress:
