@@ -99,10 +99,10 @@ def check_plan(plan: ExecutionPlan) -> None:
     Raises:
         ValueError: it cannot; the message gives the remedy.
     """
-    wanted, ours = f"{plan.backend} {plan.version}", f"{plan.backend} {_version(plan.backend)}"
-    if wanted != ours:
+    wanted, found = f"{plan.backend} {plan.version}", f"{plan.backend} {_version(plan.backend)}"
+    if wanted != found:
         raise ValueError(
-            f"the job began with {wanted}, here is {ours}, whose pictures differ a little: continue it with the "
+            f"the job began with {wanted}, here is {found}, whose pictures differ a little: continue it with the "
             "version that began it, or use another destination"
         )
     if plan.device == "cuda" and not torch.cuda.is_available():
@@ -195,7 +195,7 @@ class OpenVinoGenerator(nn.Module):
             "ENABLE_CPU_PINNING": False,  # otherwise all workers of a machine share its first cores
         }
         self.request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
-        self.here = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
+        self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the same."""

@@ -89,5 +89,5 @@ class StylizeConfig:
 
 def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
     """The parameters that are written into the provenance of an output."""
-    made = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
-    return {"strength": controls.strength, **controls.said(), **made}
+    output = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
+    return {"strength": controls.strength, **controls.said(), **output}
