@@ -70,9 +70,7 @@ def test_the_same_bytes_and_ledger_as_in_one_worker(tmp_path: Path, archive: Pat
     assert _ends(tmp_path / "two") == _ends(tmp_path / "one")
     assert "stages" not in json.loads((tmp_path / "two/_atelier/job.json").read_text())["parameters"]
     Image.new("RGB", (24, 20)).save(archive / "new.png")
-    assert run(replace(APART, stages="together"), tmp_path / "two") == (8, 3, 1), (
-        "the place of the stages does not change the job"
-    )
+    assert run(replace(APART, stages="together"), tmp_path / "two") == (8, 3, 1), "stages do not change the job"
 
 
 @pytest.fixture
