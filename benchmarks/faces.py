@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from atelier.flows.config.render import render
+from atelier.flows.control_plane.session import use
 from atelier.models import artifact
 from atelier.models import encoders as networks
 from atelier.models.controls import Controls
@@ -27,12 +28,12 @@ from atelier.tasks.dataset.shards import read_card, read_rows
 from atelier.tasks.dataset.subsets import files, held_out
 from atelier.tasks.evaluation import compare
 from atelier.tasks.evaluation.gate import GateConfig
-from atelier.tasks.evaluation.measures import squares
+from atelier.tasks.evaluation.measures import center_squares
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.workspace.create import init
 from methods import Contender, arguments_of, in_processes, record, workspace
@@ -84,15 +85,15 @@ def params(folder: Path) -> str:
 def faces(dataset: Path, split: str) -> Tensor:
     """Pictures uint8 (N, 3, SIZE, SIZE) of a split."""
     rows = read_rows(dataset, read_card(dataset), "faces", split, ["image"])["image"].to_pylist()
-    return squares([row["bytes"] for row in rows], SIZE)
+    return center_squares([row["bytes"] for row in rows], SIZE)
 
 
 def attributes(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
     """How often stargan gives what is asked for, and what is left of the face; a grid shows both."""
     of = compare.find([str(model)], lambda text: ("stargan", Path(text)), "faces", ["faces"])
-    terms = compare.agree(EvaluateConfig(pictures=EDITED), dataset, "faces", SIZE, keep / "features", of)
-    found: dict[str, Any] = compare.measure(terms, of[0]).measures["attributes"]
-    shown = squares(files(held_out(dataset, read_card(dataset), "faces", 10)), SIZE)
+    spec = compare.prepare(EvaluateConfig(pictures=EDITED), dataset, "faces", SIZE, keep / "features", of)
+    found: dict[str, Any] = compare.measure(spec, of[0]).metrics["attributes"]
+    shown = center_squares(files(held_out(dataset, read_card(dataset), "faces", 10)), SIZE)
     trained = artifact.load(model)
     columns = [shown, *(trained.painter(Controls(to=(wish,)))(shown) for wish in found["wishes"])]
     cells = [[x.permute(1, 2, 0).numpy() for x in column] for column in columns]
@@ -134,7 +135,9 @@ def main() -> None:
     result: dict[str, Any] = {"minutes_of_processor_time": arguments.minutes, "size_px": SIZE}
     result["training"] = {n: json.loads((keep / "methods" / n / "training.json").read_text()) for n in names}
     if "stargan" in names:
-        result["attributes"] = attributes(keep / "methods" / "stargan" / "model", dataset, keep)
+        with use():
+            cluster.connect()
+            result["attributes"] = attributes(keep / "methods" / "stargan" / "model", dataset, keep)
     noise = {n: keep / "methods" / n / "model" for n in names if n != "stargan"}
     result["from_noise"] = generated(noise, dataset, keep)
     record(f"faces, {arguments.minutes:g} minutes", result)

@@ -78,13 +78,14 @@ def finish(source: Path, destination: Path) -> None:
         rows = zip(inputs["input"].to_pylist(), outputs.to_pylist(), inputs["stamp"].to_pylist(), strict=True)
         digest = "0" * 64
         job.ledger.append(LedgerRow(i, "done", o, "", "", s, digest, digest, 1, 1) for i, o, s in rows)
-        job.end(outputs)
-        job.write_summary({}, job.standing(inputs), b"")
+        job.finish_run(outputs)
+        job.write_summary({}, job.state(inputs), b"")
 
 
 def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: None) -> None:
     """Start a job whose model is never loaded; `planned` is called when it would connect."""
     from atelier.models.card import ModelIdentity
+    from atelier.tasks.bulk.request import StylizeRequest
     from atelier.tasks.bulk.stylize import stylize
     from atelier.tasks.inference.config import StylizeConfig
 
@@ -93,7 +94,7 @@ def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: 
         raise PlannedError
 
     identity = ModelIdentity(**dict.fromkeys(ModelIdentity.__dataclass_fields__, "benchmark") | {"method": "cpgan"})
-    stylize(str(source), destination, source, StylizeConfig(), identity, connect=connect)
+    stylize(StylizeRequest((str(source),), destination, source, StylizeConfig(), identity), connect=connect)
 
 
 def measure(source: Path, destination: Path) -> None:

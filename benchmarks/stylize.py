@@ -104,6 +104,7 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
 def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
     """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
     from atelier.models.card import identify
+    from atelier.tasks.bulk.request import StylizeRequest
     from atelier.tasks.bulk.stylize import stylize
     from atelier.tasks.inference.config import StylizeConfig
     from atelier.tasks.runtime import cluster
@@ -121,10 +122,8 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
             begun, destination = time.perf_counter(), Path(folder) / "out"
             identity = identify(model, "benchmark", "")
             with Memory() if memory else nullcontext([0]) as held:
-                summary = stylize(
-                    str(archive), destination, model, StylizeConfig(stages=stages), identity, report,
-                    connect=lambda: cluster.connect(head.address, Path(head.token)),
-                )  # fmt: skip
+                request = StylizeRequest((str(archive),), destination, model, StylizeConfig(stages=stages), identity)
+                summary = stylize(request, report, connect=lambda: cluster.connect(head.address, Path(head.token)))
             assert summary.done == summary.total
             plan = json.loads((destination / "_atelier" / "job.json").read_text())["plan"]
         finally:

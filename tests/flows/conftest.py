@@ -22,17 +22,23 @@ Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes state folders; what takes a server six seconds to make, an empty database, is another one's copy."""
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
+    """Makes state folders, each with a copy of an empty database, which a server makes in six seconds.
+
+    At the end no control plane may be left in any of them.
+    """
+    homes: list[Path] = []
 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("home")
+        homes.append(folder)
         for database in sorted(tmp_path_factory.getbasetemp().parent.glob("*/home*/prefect-*.db"))[:1]:
             with contextlib.suppress(FileNotFoundError):  # of another run, whose folders somebody sweeps
                 shutil.copy(database, folder)
         return folder
 
-    return make
+    yield make
+    assert [home for home in homes if (home / "control-plane.json").exists()] == [], "`atelier down` is missing"
 
 
 @pytest.fixture(scope="session")

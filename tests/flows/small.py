@@ -73,7 +73,7 @@ def _keys(config: Any, name: str) -> Iterator[str]:
 def set_param(workspace: Path, key: str, value: object) -> None:
     """Set a parameter by its dotted key; a text is read as YAML."""
     path, yaml = workspace / "params.yaml", YAML()
-    yaml.width = 10_000
+    yaml.width, yaml.preserve_quotes = 10_000, True
     content = yaml.load(path.read_text())
     *sections, last = key.split(".")
     place = content

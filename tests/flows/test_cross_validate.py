@@ -124,6 +124,6 @@ def test_wrong_usage_is_one_line(atelier: Atelier, studio: Path) -> None:
 
 def test_the_story_is_a_table() -> None:
     found = Folds(2, "set", ("kid_inception", "vgg19"), (), {"ssim.mean": Spread(0.5, 0.1, (0.4, 0.6))}, Path("f.json"))
-    header, row, *_ = found.story.splitlines()
+    header, row, *_ = found.summary.splitlines()
     assert header.split() == ["measure", "mean", "±", "deviation", "fold", "1", "fold", "2"]
     assert row.split() == ["ssim.mean", "0.5", "0.1", "0.4", "0.6"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.tasks.runtime.processes import dvc
 from tests.flows.small import SHRUNK, set_params
 
 EVERY_KEY = Path(__file__).parent / "config" / "before.yaml"
@@ -76,6 +77,7 @@ def test_nothing_changed_runs_nothing(atelier: Atelier, workspace: Path) -> None
     unchanged = night(atelier, workspace)
     assert unchanged["stages"] == dict.fromkeys(("ingest", "augment", "train", "evaluate"), "unchanged")
     assert unchanged["version"] == "v1.0.0"
+    assert "up to date" in dvc(workspace, "repro"), "by hand, as dvc.yaml says, there is nothing to do either"
 
 
 def test_an_archive_is_restyled_once_and_can_tell_by_what(atelier: Atelier, workspace: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Studio:
     atelier: Atelier = field(repr=False)
 
     def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
-        """A night that ends with this exit code; what it came to."""
+        """A night that ends with this exit code; its record."""
         told = {"TEAM_CHAT": chat} if chat else {}
         done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
         assert done.returncode == code, done.stderr + done.stdout
@@ -307,7 +307,7 @@ def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
     set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
     command = [str(program), "retrain", "--workspace", str(studio.root)]
-    alone = environment | {"ATELIER_HOME": str(tmp_path)}  # a control plane of its own
+    alone = environment | {"ATELIER_HOME": str(tmp_path)}  # it finds no control plane, and starts one
     process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         checkpoints = studio.root / ".atelier" / "checkpoints"
@@ -323,6 +323,7 @@ def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
     finally:
         process.kill()
         process.wait()
+        assert studio.atelier("down", ATELIER_HOME=str(tmp_path)).returncode == 0
     assert process.returncode == 1, said
     assert studio.standing() == before
     assert studio.night()["decision"] == "promoted"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from atelier.flows.cli.stylize_job import plan
-from atelier.flows.stylize import Rerun
+from atelier.tasks.bulk.request import Rerun
 from atelier.tasks.registry.per_style import list_styles
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.placement import place

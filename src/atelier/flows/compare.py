@@ -1,8 +1,9 @@
-"""Compare: registered models and model folders side by side, each measured as a Ray task of its own.
+"""The flow `compare`: registered models and model folders side by side, each measured in a Ray task.
 
-A model that cannot be measured keeps no other from being measured; the flow fails at its end and names it.
+If a model cannot be measured, the others still are; the result names it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,41 @@ from prefect_ray.context import remote_options
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
-from atelier.flows.runs.orphans import claim, reap
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.ray_tasks import take_ended
 from atelier.tasks.evaluation import compare as work
-from atelier.tasks.evaluation.compare import Candidate, Comparison, Measured, Terms
+from atelier.tasks.evaluation.compare import Candidate, Comparison, ComparisonSpec, Measured
 from atelier.tasks.runtime import cluster, progress
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.workspace.layout import Workspace
 
-_POLL_S = 0.5
 
-
-@task(task_run_name="look at the untouched pictures", cache_policy=NO_CACHE)
-def look(terms: Terms, candidates: list[Candidate]) -> int:
-    """Keep the features that all models are compared with."""
-    return work.look(terms, candidates)
+@task(task_run_name="measure the untouched pictures", cache_policy=NO_CACHE)
+def measure_untouched(spec: ComparisonSpec) -> int:
+    """Measure the held-out pictures themselves once, for all models; the number of pictures."""
+    return work.measure_untouched(spec)
 
 
 @task(task_run_name="measure {candidate.name}", cache_policy=NO_CACHE)
-def measure(terms: Terms, candidate: Candidate, looked: int) -> Measured:
-    """Measure a model, when the untouched pictures have been `looked` at."""
-    return work.measure(terms, candidate, progress.to_file(_run(terms, candidate)))
+def measure(spec: ComparisonSpec, candidate: Candidate, untouched: int) -> Measured:
+    """Measure a model; `untouched` is the result of `measure_untouched`, which has to be done before."""
+    return work.measure(spec, candidate, progress.to_file(_progress_file(spec, candidate)))
 
 
 @flow(name="compare", task_runner=RayTaskRunner(), validate_parameters=False)
 def compare(root: str, candidates: list[Candidate]) -> Comparison:
-    """Measure every model on the same held-out pictures and write `reports/comparison/`.
+    """Measure every model on the same held-out pictures and write reports/comparison/.
 
     Raises:
         RuntimeError: no model could be measured.
     """
-    claim()
+    tag_with_process()
     workspace = Workspace(Path(root))
     cluster.preflight(workspace.root)
     params = Params(workspace.params)
-    terms = work.agree(
+    spec = work.prepare(
         params.evaluate,
         workspace.dataset,
         params.train.content,
@@ -57,27 +57,19 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
         workspace.comparison_cache,
         candidates,
     )
-    total = len(candidates) * terms.photos
+    total = sum(spec.total(one) for one in candidates)
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
-    with tags(workspace.name), shown("compare") as report:
-        report(Progress("compare", 0, total, "images", "looking at the untouched pictures"))
+    with tags(workspace.name), show_progress("compare") as report:
+        report(Progress("compare", 0, total, "images", "measuring the untouched pictures"))
         for one in candidates:
-            progress.clear_file(_run(terms, one))
-        with remote_options(num_cpus=1):
-            looked: Any = look.submit(terms, candidates)
-            waiting = {one.name: measure.submit(terms, one, looked) for one in candidates}
+            progress.clear_file(_progress_file(spec, one))
+        with remote_options(num_cpus=0):  # the tasks that they start have CPUs
+            untouched: Any = measure_untouched.submit(spec)
+            waiting: dict[str, Sequence[Any]] = {one.name: [measure.submit(spec, one, untouched)] for one in candidates}
         while waiting:
-            report(_progress(terms, candidates, set(waiting)))
-            for name, future in list(waiting.items()):  # waits for each in turn, so this is no busy loop
-                found: Measured | Exception
-                try:
-                    found = future.result(timeout=_POLL_S, raise_on_failure=False)
-                except TimeoutError:
-                    continue
-                except Exception as error:  # noqa: BLE001 (a worker that died, as Ray tells it)
-                    found = error
-                del waiting[name]
+            report(_progress(spec, candidates, set(waiting)))
+            for name, found in take_ended(waiting).items():
                 if isinstance(found, Measured):
                     measured[name] = found
                 else:
@@ -85,30 +77,32 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     if not measured:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]
-    result = work.publish(workspace.comparison, terms, order, failed)
+    result = work.publish(workspace.comparison, spec, order, failed)
     create_markdown_artifact(result.table.read_text(encoding="utf-8"), key="comparison")
     picture_artifact("compared-pictures", result.grid, "The same pictures by every model")
     return result
 
 
 def run(workspace: Workspace, candidates: list[Candidate]) -> Comparison:
-    """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
+    """Connect to the cluster first, because Prefect's task runner would start its own, and run the flow."""
     cluster.connect()
-    reap()
+    end_orphans()
     return compare.with_options(flow_run_name=f"compare {workspace.name}")(str(workspace.root), candidates)
 
 
-def _progress(terms: Terms, candidates: list[Candidate], waiting: set[str]) -> Progress:
-    """All models as one count of pictures."""
+def _progress(spec: ComparisonSpec, candidates: list[Candidate], waiting: set[str]) -> Progress:
+    """The progress of all models as one count of pictures."""
     done, notes = 0, []
     for one in candidates:
-        told = progress.read_file(_run(terms, one))
-        own = terms.photos if one.name not in waiting else told.done if told else 0
+        written = progress.read_file(_progress_file(spec, one))
+        total = spec.total(one)
+        own = total if one.name not in waiting else written.done if written else 0
         done += own
-        notes.append(f"{one.name} {own}/{terms.photos}")
-    return Progress("compare", done, len(candidates) * terms.photos, "images", "  ".join(notes), images=done)
+        notes.append(f"{one.name} {own}/{total}")
+    total = sum(spec.total(one) for one in candidates)
+    return Progress("compare", done, total, "images", "  ".join(notes), images=done)
 
 
-def _run(terms: Terms, candidate: Candidate) -> Path:
-    """Where the task of a model tells how far it is."""
-    return terms.cache / candidate.name.replace("/", "-")
+def _progress_file(spec: ComparisonSpec, candidate: Candidate) -> Path:
+    """The progress file of a model's task."""
+    return spec.cache / candidate.name.replace("/", "-")

@@ -1,4 +1,4 @@
-"""Folds: how much a score owes to the pictures it was taken on."""
+"""The flow `folds`: cross-validation, which shows how much a score depends on the choice of pictures."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from prefect import flow, tags
 from prefect.artifacts import create_table_artifact
 
 from atelier.flows.config.params import Params
-from atelier.flows.runs.orphans import claim, reap
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.progress import show_progress
 from atelier.flows.update import update
 from atelier.tasks.evaluation import cross_validation as work
 from atelier.tasks.runtime import cluster
@@ -17,16 +17,16 @@ from atelier.tasks.workspace.locks import lock
 
 @flow(name="folds")
 def cross_validate(root: str, folds: int) -> work.Folds:
-    """Bring the training set up to date, then train without each of `folds` folds and measure on it."""
-    claim()
-    reap()
+    """Bring the training set up to date; for each of `folds` folds train without it and measure on it."""
+    tag_with_process()
+    end_orphans()
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.connect()
     cluster.preflight(workspace.root)
-    # the pipeline would write the training set anew meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.name), shown("folds") as report:
+    # the pipeline must not rewrite the training set meanwhile
+    with lock(workspace, "pipeline"), tags(workspace.name), show_progress("folds") as report:
         found = work.cross_validate(
             params.train,
             params.evaluate,

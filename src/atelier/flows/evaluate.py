@@ -1,4 +1,4 @@
-"""Evaluate: the model is measured on the pictures that were held out."""
+"""The flow `evaluate`: measure the model on the held-out pictures."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from prefect import flow
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
-from atelier.flows.runs.orphans import claim
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.orphans import tag_with_process
+from atelier.flows.runs.progress import show_progress
 from atelier.tasks.evaluation import evaluate as work
 from atelier.tasks.workspace.layout import Workspace
 
@@ -15,10 +15,10 @@ from atelier.tasks.workspace.layout import Workspace
 @flow(name="evaluate")
 def evaluate(root: str) -> work.Evaluation:
     """Write `reports/evaluation.json` and the pictures beside it."""
-    claim()
+    tag_with_process()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).evaluate
-    with shown("evaluate") as report:
+    with show_progress("evaluate") as report:
         summary = work.evaluate(
             config,
             workspace.dataset,

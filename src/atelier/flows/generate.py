@@ -51,26 +51,26 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Generat
         from prefect import flow
 
         from atelier.flows.runs.artifacts import picture_artifact
-        from atelier.flows.runs.orphans import claim, reap
-        from atelier.flows.runs.progress import shown
+        from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.progress import show_progress
         from atelier.tasks.inference.generate import generate
         from atelier.tasks.runtime import cluster
 
         @flow(name="generate", flow_run_name=f"generate {job.destination.name}", validate_parameters=False)
         def generate_flow() -> GenerateSummary:
-            claim()
-            with shown("generate", quiet=quiet) as report:
+            tag_with_process()
+            with show_progress("generate", quiet=quiet) as report:
                 summary = generate(
                     job.config, job.destination, job.model, job.identity, report, connect=cluster.connect
                 )
             picture_artifact("generated", summary.grid, f"{job.identity.label}, seed {job.config.seed}")
             return summary
 
-        reap()
+        end_orphans()
         return generate_flow()
 
 
-def story(summary: GenerateSummary) -> str:
+def describe(summary: GenerateSummary) -> str:
     """The result of a job, in a few lines."""
     made = f"{summary.made} made in {summary.seconds:.1f} s" if summary.made else "nothing was left to make"
     lines = [f"{summary.count} pictures in {summary.grid.parent}, {made}", f"all of them: {summary.grid}"]

@@ -1,4 +1,4 @@
-"""Report: the HTML page of a workspace, and its story in a few lines for the terminal."""
+"""The HTML report of a workspace, and its summary for the terminal."""
 
 import json
 from importlib.metadata import version
@@ -7,6 +7,7 @@ from typing import Any
 
 from atelier.flows.config.params import Params
 from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.evaluation.metrics import ATTRIBUTES, KID, SSIM, STYLE
 from atelier.tasks.registry.tags import MODEL, Version, list_versions
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace import run_record
@@ -16,9 +17,9 @@ PACKAGES = ("atelier", "torch", "ray", "prefect", "dvc")
 
 
 def write(workspace: Workspace) -> Path:
-    """Write `reports/index.html` from the workspace's files and its registry, with the story of the last night.
+    """Write reports/index.html from the workspace's files, its registry and the record of the last run.
 
-    Where the last night left a candidate that did not become `prod`, its pictures and figures are shown.
+    If the last run evaluated a candidate that did not become `prod`, the report shows that candidate.
     """
     known = list_versions(workspace)
     night = run_record.read_record(workspace)
@@ -46,10 +47,10 @@ def write(workspace: Workspace) -> Path:
 
 
 def summarize(workspace: Workspace) -> str:
-    """What the workspace holds, how good its model is and what to try next.
+    """Dataset, model and metrics of a workspace in a few lines, and commands to try next.
 
     Raises:
-        FileNotFoundError: nothing has been made yet.
+        FileNotFoundError: there is no dataset yet.
     """
     card = read_card(workspace.dataset)
     lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
@@ -76,22 +77,22 @@ def _decision(entry: Version) -> str:
 
 
 def _measures(metrics: dict[str, Any]) -> list[str]:
-    """The headline figures in words; held-out pictures only."""
+    """The main metrics on the held-out pictures, in words."""
     kid, style, ssim = metrics["kid"], metrics["style"], metrics.get("ssim")
     attributes = metrics.get("attributes")
     indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
-    distance = f"{1000 * kid['stylized']:.1f}"
-    if "ratio" in kid:  # not where the pictures before are of the style themselves
-        distance += f", photographs {1000 * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
+    distance = f"{KID.scale * kid['stylized']:.1f}"
+    if "ratio" in kid:  # a model that makes pictures from noise has none
+        distance += f", photographs {KID.scale * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
     lines = [
         f"on {metrics['counts']['content']} held-out pictures{indicative}:",
-        f"distance to the {'paintings' if 'ratio' in kid else 'real pictures'}, {kid['metric']} × 1000: {distance}",
+        f"{KID.title} to the {'paintings' if 'ratio' in kid else 'real pictures'} ({kid['metric']}): {distance}",
     ]
     if "ratio" in style:
-        lines.append(f"style distance in {style['encoder']}: {style['ratio']:.2f} of the photographs'")
+        lines.append(f"{STYLE.ratio.label} ({style['encoder']}): {style['ratio']:.2f}")
     if ssim:
-        lines.append(f"structure kept, SSIM of luminance: {ssim['mean']:.2f}")
+        lines.append(f"{SSIM.label}, structure kept: {ssim['mean']:.2f}")
     if attributes:
         before = f"without a change {attributes['photos']:.2f}"
-        lines.append(f"attributes that are seen where they were asked for, share: {attributes['share']:.2f}, {before}")
+        lines.append(f"{ATTRIBUTES.label}, {ATTRIBUTES.meaning}: {attributes['share']:.2f}, {before}")
     return lines

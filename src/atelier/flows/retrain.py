@@ -1,8 +1,8 @@
-"""Retrain: a night, from whatever is in the sources now to a judged model, pushed, promoted and at work, and a report.
+"""The flows `retrain` and `approve`: from the sources to a promoted model, restyled archives and a report.
 
-DVC knows the order of the stages and which of them have anything to do; the gate, the registry, the archives that are
-restyled and the report depend on versions, which are no files of the pipeline, and come after it. All of it happens in
-a worktree: what fails leaves the workspace and `prod` as they were, and the next night goes on from there.
+DVC knows the order of the stages and which of them have work. Gate, registry, restyled archives and report depend on
+versions, which are not files of the pipeline, and follow it. The run works in a git worktree: a failure leaves the
+workspace and `prod` as they were, and the next run continues from there.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from atelier.flows.config.params import Params
-from atelier.flows.retrain_run import Story, told
+from atelier.flows.retrain_run import RunRecorder, record_run
 from atelier.flows.retrain_tasks import (
-    Patience,
+    RetryPolicy,
     check_data,
-    hold_against_prod,
-    judge,
-    open_night,
+    compare_with_prod,
+    gate_and_register,
+    open_worktree,
     promote,
     push,
     push_git,
@@ -34,114 +34,114 @@ from atelier.tasks.workspace import pipeline, worktree
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, PASSED, PROMOTED, UNCHANGED, RunRecord
 
-APPROVE_WITHIN_S = 3600.0  # a night that is running ends first
+APPROVE_WITHIN_S = 3600.0  # wait for a run that goes on
 
 
-def _named() -> str:
-    """What a run that nobody has named is called, like one of a schedule."""
+def _run_name() -> str:
+    """The name of a flow run without one, like a scheduled run."""
     root = Path(str(flow_run.parameters["root"]))
     return f"{flow_run.flow_name} {Workspace(root).name}"
 
 
-@flow(name="retrain", flow_run_name=_named)
+@flow(name="retrain", flow_run_name=_run_name)
 def retrain(root: str, trust: bool = False, dry: bool = False) -> RunRecord | State[RunRecord]:
-    """Run the pipeline, judge the model, and put it to work if it passes.
+    """Run the pipeline, evaluate the model, and promote it and restyle with it if it passes the gate.
 
     Args:
         root: the workspace's folder.
-        trust: also run stages whose command is not atelier's own.
-        dry: only say what would be decided: nothing is registered, pushed, promoted or restyled.
+        trust: also run stages whose commands are not atelier's own.
+        dry: only decide: nothing is registered, pushed, promoted or restyled.
     """
     workspace = Workspace(Path(root))
 
-    def work(story: Story, params: Params) -> None:
+    def work(recorder: RunRecorder, params: Params) -> None:
         pipeline.check_trust(workspace, trust)
-        _work(workspace, story, params, dry)
+        _work(workspace, recorder, params, dry)
 
-    return told(workspace, work)
+    return record_run(workspace, work)
 
 
-@flow(name="approve", flow_run_name=_named)
+@flow(name="approve", flow_run_name=_run_name)
 def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord | State[RunRecord]:
-    """Make a model that waits for approval `prod`, and put it to work.
+    """Make a version that awaits approval `prod`, and restyle with it.
 
     Args:
         root: the workspace's folder.
-        version: which; the newest that waits when "".
-        reason: why; kept in the registry.
+        version: the version; the newest that waits when "".
+        reason: the reason, which the registry keeps.
     """
     workspace = Workspace(Path(root))
 
-    def work(story: Story, params: Params) -> None:
+    def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
         if not found:
             raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
         prod = find_prod(list_versions(workspace))
-        story.tell(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
-        with story.step("promote"):
+        recorder.update(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
+        with recorder.step("promote"):
             promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason)
-        story.tell(decision=PROMOTED)
-        with contextlib.suppress(FileNotFoundError):  # nothing is left of the night that made it
+        recorder.update(decision=PROMOTED)
+        with contextlib.suppress(FileNotFoundError):  # the worktree of the run that made it is gone
             made = find_registered(workspace, workspace.worktree)
-            if made and made.version == found[0].version:  # a later night may have begun there
+            if made and made.version == found[0].version:  # a later run may work there
                 worktree.remove_worktree(workspace)
-        _after(workspace, story, params, Patience(params.retrain))
+        _after(workspace, recorder, params, RetryPolicy(params.retrain))
 
-    return told(workspace, work, wait_s=APPROVE_WITHIN_S)
+    return record_run(workspace, work, wait_s=APPROVE_WITHIN_S)
 
 
-def _work(workspace: Workspace, story: Story, params: Params, dry: bool) -> None:
-    """The night itself; `story` hears of every step."""
-    root, patient = str(workspace.root), Patience(params.retrain)
-    with story.step("scan"):
-        fresh = worktree.is_up_to_date(workspace, lambda lock: patient(scan)(root, lock))
+def _work(workspace: Workspace, recorder: RunRecorder, params: Params, dry: bool) -> None:
+    """The work of a run; `recorder` gets the result of every step."""
+    root, with_retries = str(workspace.root), RetryPolicy(params.retrain)
+    with recorder.step("scan"):
+        fresh = worktree.is_up_to_date(workspace, lambda lock: with_retries(scan)(root, lock))
     if fresh:
-        story.tell(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
+        recorder.update(stages=dict.fromkeys(pipeline.stages(workspace), "unchanged"), decision=UNCHANGED)
         prod = find_prod(list_versions(workspace))
         kept = find_registered(workspace, workspace)
-        story.tell(version=kept.version if kept else "", previous=prod.version if prod else None)
+        recorder.update(version=kept.version if kept else "", previous=prod.version if prod else None)
         if dry:
             return
     else:
         connection = cluster.connect()
-        story.tell(cpus=connection.cpus, gpus=connection.gpus)
-        night = Workspace(Path(open_night(root)))
+        recorder.update(cpus=connection.cpus, gpus=connection.gpus)
+        night = Workspace(Path(open_worktree(root)))
         cluster.preflight(night.root)
-        patient(scan)(str(night.root))
+        with_retries(scan)(str(night.root))
         for stage in pipeline.stages(night):
-            with story.step(stage):
-                story.stage(stage, patient(reproduce)(str(night.root), stage))
+            with recorder.step(stage):
+                recorder.set_stage(stage, with_retries(reproduce)(str(night.root), stage))
             if stage == "ingest":
-                with story.step("check"):
-                    story.looked(patient(check_data)(str(night.root)))
-        with story.step("gate"):
-            comparison = patient(hold_against_prod)(str(night.root))
-            release = judge(str(night.root), comparison, dry)
-        story.judged(release, comparison)
+                with recorder.step("check"):
+                    recorder.add_validation(with_retries(check_data)(str(night.root)))
+        with recorder.step("gate"):
+            comparison = with_retries(compare_with_prod)(str(night.root))
+            release = gate_and_register(str(night.root), comparison, dry)
+        recorder.add_decision(release, comparison)
         if dry or params.gate.mode == "dry":
             return
         if release.decision in (PASSED, ALREADY_PROD, AWAITING) and params.retrain.push:
-            with story.step("push"):
-                patient(push)(str(night.root))
+            with recorder.step("push"):
+                with_retries(push)(str(night.root))
         if release.decision in (PASSED, ALREADY_PROD):
-            with story.step("promote"):
+            with recorder.step("promote"):
                 commit = pipeline.commit(night, f"{MODEL} {release.version}")
                 promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
-            story.tell(decision=ALREADY_PROD if release.decision == ALREADY_PROD else PROMOTED)
+            recorder.update(decision=ALREADY_PROD if release.decision == ALREADY_PROD else PROMOTED)
             worktree.remove_worktree(workspace)
-    if story.night.decision in (PROMOTED, ALREADY_PROD, UNCHANGED):
-        _after(workspace, story, params, patient)
+    if recorder.record.decision in (PROMOTED, ALREADY_PROD, UNCHANGED):
+        _after(workspace, recorder, params, with_retries)
 
 
-def _after(workspace: Workspace, story: Story, params: Params, patient: Patience) -> None:
-    """What follows a promotion; what fails here is told and made up for by the next night."""
+def _after(workspace: Workspace, recorder: RunRecorder, params: Params, with_retries: RetryPolicy) -> None:
+    """The steps after a promotion; an error in them is recorded, and the next run makes up for it."""
     root = str(workspace.root)
-    if params.retrain.push and params.retrain.git_remote and story.night.decision == PROMOTED:
-        with story.trying("the push to git's remote"), story.step("push git"):
-            patient(push_git)(root, params.retrain.git_remote)
+    if params.retrain.push and params.retrain.git_remote and recorder.record.decision == PROMOTED:
+        with recorder.tolerate("the push to git's remote"), recorder.step("push git"):
+            with_retries(push_git)(root, params.retrain.git_remote)
     if not find_prod(list_versions(workspace)):
         return
     for subscription in params.subscriptions:
-        with story.trying(f"restyling {subscription.source}"), story.step("restyle"):
-            became = patient(restyle_subscribed)(root, subscription.source, subscription.destination)
-            story.tell(restyled={**story.night.restyled, subscription.destination: became})
+        with recorder.tolerate(f"restyling {subscription.source}"), recorder.step("restyle"):
+            outcome = with_retries(restyle_subscribed)(root, subscription.source, subscription.destination)
+            recorder.update(restyled={**recorder.record.restyled, subscription.destination: outcome})

@@ -1,4 +1,4 @@
-"""The story of a night: told step by step while it goes on, and to whom it concerns when it ends, however it does."""
+"""The frame of a nightly run: one at a time, recorded step by step, reported and notified however it ends."""
 
 import contextlib
 import time
@@ -18,10 +18,10 @@ from prefect.utilities.urls import url_for
 from atelier.flows.config.notify import Kind
 from atelier.flows.config.params import Params
 from atelier.flows.report import write
+from atelier.flows.runs import notification
 from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.cancellation import Cancelled, cancellable
-from atelier.flows.runs.notification import Event, tell
-from atelier.flows.runs.orphans import claim, reap
+from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.registry.data_validation import DataValidation
@@ -32,129 +32,141 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
 
-# what people are told of each decision; a dry night tells whoever started it
+# the notification of each decision; a dry run has none: its user reads the terminal
 KINDS: dict[str, Kind] = {
     PROMOTED: "success", ALREADY_PROD: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
     AWAITING: "awaiting", STOPPED: "stopped", FAILED: "failed",
 }  # fmt: skip
 
 
-class Stopped(RuntimeError):  # noqa: N818 (it is what the limits are for)
-    """The data are not such that training on them is safe; the message says what to do."""
+class DataCheckFailed(RuntimeError):  # noqa: N818 (an expected end of a run)
+    """The data did not pass validation; the message says what to do."""
 
 
 @dataclass
-class Story:
-    """The record of the night while it is going on."""
+class RunRecorder:
+    """The record of a run while it goes on."""
 
     workspace: Workspace
-    night: RunRecord = field(
+    record: RunRecord = field(
         default_factory=lambda: RunRecord(datetime.now().astimezone().isoformat(timespec="seconds"))
     )
-    sheet: bytes | None = None
-    link: str = ""  # of the flow run in Prefect
+    canaries: bytes | None = None  # PNG
+    link: str = ""  # to the flow run in Prefect
 
-    def tell(self, **facts: Any) -> None:
-        """Take over facts of the record, by their names in `RunRecord`."""
-        self.night = replace(self.night, **facts)
+    def update(self, **facts: Any) -> None:
+        """Set fields of the record by their names in `RunRecord`."""
+        self.record = replace(self.record, **facts)
 
-    def stage(self, name: str, state: str) -> None:
-        """Say what became of a stage."""
-        self.tell(stages={**self.night.stages, name: state})
+    def set_stage(self, name: str, state: str) -> None:
+        """Set the result of a stage: "ran", "restored" or "unchanged"."""
+        self.update(stages={**self.record.stages, name: state})
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Measure the seconds of a step."""
         started = time.monotonic()
         try:
             yield
         finally:
-            spent = round(time.monotonic() - started + self.night.seconds.get(name, 0.0), 1)
-            self.tell(seconds={**self.night.seconds, name: spent})
+            spent = round(time.monotonic() - started + self.record.seconds.get(name, 0.0), 1)
+            self.update(seconds={**self.record.seconds, name: spent})
 
     @contextlib.contextmanager
-    def trying(self, what: str) -> Iterator[None]:
-        """Tell of an error and go on."""
+    def tolerate(self, what: str) -> Iterator[None]:
+        """Record an error of the block as a problem, and go on."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 (the decision stands; told in the report)
-            self.tell(problems=(*self.night.problems, f"{what} failed: {one_line(error)}; the next night tries again"))
+        except Exception as error:  # noqa: BLE001 (the decision stands; the report has the problem)
+            problem = f"{what} failed: {one_line(error)}; the next night tries again"
+            self.update(problems=(*self.record.problems, problem))
 
-    def looked(self, found: DataValidation) -> None:
-        """Say what the data are like; where a check has not passed, that is the end of the night."""
-        self.tell(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
+    def add_validation(self, found: DataValidation) -> None:
+        """Record the data checks.
+
+        Raises:
+            DataCheckFailed: one of them did not pass.
+        """
+        self.update(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
         if problems := checks.problems(found.findings):
-            raise Stopped("; ".join(problems))
+            raise DataCheckFailed("; ".join(problems))
 
-    def judged(self, release: ReleaseResult, prod: PairedComparison | None) -> None:
-        """Say what the gate has decided, and how candidate and `prod` differ."""
-        self.tell(
+    def add_decision(self, release: ReleaseResult, prod: PairedComparison | None) -> None:
+        """Record the gate's decision, and how candidate and `prod` differ."""
+        self.update(
             version=release.version, previous=release.previous, decision=release.decision, reasons=release.reasons
         )
         before = run_record.read_record(self.workspace)
-        if not prod and before and release.version and before.version == release.version:  # it was judged then
+        if not prod and before and release.version and before.version == release.version:  # it was compared then
             facts = ("differences", "prod_metrics", "canaries")
-            self.tell(**{name: getattr(before, name) for name in facts})
-            self.sheet = run_record.read_canary_sheet(self.workspace)
+            self.update(**{name: getattr(before, name) for name in facts})
+            self.canaries = run_record.read_canary_sheet(self.workspace)
         if prod:
-            self.sheet = prod.sheet
-            self.tell(
+            self.canaries = prod.sheet
+            self.update(
                 differences={key: asdict(value) for key, value in prod.differences.items()},
                 prod_metrics=prod.metrics,
                 canaries=tuple(asdict(canary) for canary in prod.canaries),
             )
 
-    def end(self) -> RunRecord:
-        """Remember it, write the report and show it in Prefect."""
-        self.tell(report=str(self.workspace.report))
+    def finish(self) -> RunRecord:
+        """Write the record and the report, send notifications, and show the steps in Prefect."""
+        self.update(report=str(self.workspace.report))
         root = str(self.workspace.root)
-        self._keep()
-        with self.trying("the report"):
+        self._write()
+        with self.tolerate("the report"):
             publish(root)
-        with self.trying("telling people"):
-            told = notify(root, self.night, self.link)
-            self.tell(problems=(*self.night.problems, *told))
-        self._keep()
+        with self.tolerate("the notification"):
+            problems = notify(root, self.record, self.link)
+            self.update(problems=(*self.record.problems, *problems))
+        self._write()
         steps = [
-            {"step": name, "seconds": seconds, "state": self.night.stages.get(name, "")}
-            for name, seconds in self.night.seconds.items()
+            {"step": name, "seconds": seconds, "state": self.record.stages.get(name, "")}
+            for name, seconds in self.record.seconds.items()
         ]
-        with self.trying("the table in Prefect"):
-            create_table_artifact(steps, key="night", description=f"{self.night.decision} {self.night.version}")
-        return self.night
+        with self.tolerate("the table in Prefect"):
+            create_table_artifact(steps, key="night", description=f"{self.record.decision} {self.record.version}")
+        return self.record
 
-    def _keep(self) -> None:
-        with self.trying("remembering the night"):  # as on a full disk
-            run_record.write_record(self.workspace, self.night, self.sheet)
+    def _write(self) -> None:
+        with self.tolerate("writing the record"):  # as on a full disk
+            run_record.write_record(self.workspace, self.record, self.canaries)
 
 
-def told(
-    workspace: Workspace, work: Callable[[Story, Params], None], wait_s: float = 0.0
+def record_run(
+    workspace: Workspace, work: Callable[[RunRecorder, Params], None], wait_s: float = 0.0
 ) -> RunRecord | State[RunRecord]:
-    """Do something that only one process may do in a workspace at a time, and tell what came of it, however it ends."""
-    claim()
+    """Do the work of a run while no other run works in the workspace, and finish its record however it ends.
+
+    Args:
+        workspace: of the run.
+        work: gets the recorder, and the parameters of the workspace.
+        wait_s: seconds to wait for a run that goes on.
+    """
+    tag_with_process()
     context = FlowRunContext.get()
-    story = Story(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
-    reap()
+    recorder = RunRecorder(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
+    end_orphans()
     with lock(workspace, "night", wait_s), tags(workspace.name):
         try:
             with cancellable():
-                work(story, Params(workspace.params).check())
+                work(recorder, Params(workspace.params).check())
         except Cancelled:
             return states.Cancelled(message="the same command again continues")
         except Exception as error:
-            story.tell(decision=STOPPED if isinstance(error, Stopped) else FAILED, reasons=(one_line(error),))
-            story.end()
+            decision = STOPPED if isinstance(error, DataCheckFailed) else FAILED
+            recorder.update(decision=decision, reasons=(one_line(error),))
+            recorder.finish()
             raise
-        night = story.end()
-    if night.decision == AWAITING:
-        return states.Completed(name="AwaitingApproval", message=night.summary, data=night)
-    return night
+        record = recorder.finish()
+    if record.decision == AWAITING:
+        return states.Completed(name="AwaitingApproval", message=record.summary, data=record)
+    return record
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE)
 def publish(root: str) -> str:
-    """Write the report, and show the held-out pictures before and after."""
+    """Write the report, and show the held-out and the canary pictures in Prefect."""
     workspace = Workspace(Path(root))
     page = write(workspace)
     picture_artifact("before-after", workspace.evaluation_pictures / "grid.png", "Held-out pictures, before and after")
@@ -165,15 +177,20 @@ def publish(root: str) -> str:
 
 
 @task(task_run_name="notify", cache_policy=NO_CACHE)
-def notify(root: str, night: RunRecord, link: str) -> list[str]:
-    """Tell whom `notify` names; what could not be told comes back in sentences."""
-    kind = KINDS.get(night.decision)
+def notify(root: str, record: RunRecord, link: str) -> list[str]:
+    """Send the notifications of section `notify`.
+
+    Returns:
+        What could not be sent, in sentences.
+    """
+    kind = KINDS.get(record.decision)
     if kind is None:
         return []
     workspace = Workspace(Path(root))
-    shown = workspace.worktree if night.has_candidate else workspace
-    pictures = (run_record.folder(workspace) / run_record.CANARY_SHEET, shown.evaluation_pictures / "grid.png")
+    evaluated = workspace.worktree if record.has_candidate else workspace
+    pictures = (run_record.folder(workspace) / run_record.CANARY_SHEET, evaluated.evaluation_pictures / "grid.png")
     picture = next((one for one in pictures if one.is_file()), None)
-    title = f"{night.version} {night.decision}".strip()
-    sentences = (*night.reasons, *night.problems, f"report: {night.report}")
-    return tell(Params(workspace.params).notify, Event(kind, workspace.name, title, sentences, link, picture))
+    title = f"{record.version} {record.decision}".strip()
+    sentences = (*record.reasons, *record.problems, f"report: {record.report}")
+    event = notification.Event(kind, workspace.name, title, sentences, link, picture)
+    return notification.notify(Params(workspace.params).notify, event)

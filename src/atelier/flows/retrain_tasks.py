@@ -1,4 +1,4 @@
-"""What a night does, one Prefect task a step: each is a line of its story in the UI, with its time and its pictures."""
+"""The steps of a nightly run as Prefect tasks, each with its time and its pictures in the UI."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +13,14 @@ from prefect.client.schemas.objects import State, TaskRun
 from atelier.flows.config.params import Params
 from atelier.flows.config.retrain import RetrainConfig
 from atelier.flows.runs.artifacts import picture_artifact
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.progress import show_progress
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.registry import promotion, resolve, tags
+from atelier.tasks.evaluation.metrics import HEADLINE
+from atelier.tasks.registry import prod_comparison, promotion, resolve, tags
 from atelier.tasks.registry import push as pushing
 from atelier.tasks.registry.data_validation import DataValidation, validate_data
-from atelier.tasks.registry.prod_comparison import compare_with_prod
 from atelier.tasks.registry.release import ReleaseResult, register_model
 from atelier.tasks.registry.tags import MODEL, PROD
 from atelier.tasks.runtime import cluster
@@ -31,57 +31,59 @@ from atelier.tasks.workspace.stage_errors import StageFailed
 R = TypeVar("R")
 
 
-class Patience:
-    """Tasks that are tried again when what failed may pass."""
+class RetryPolicy:
+    """Retries of a task after errors that may be temporary, with delays that double."""
 
     def __init__(self, config: RetrainConfig) -> None:
         self.delays = [config.retry_after_s * 2**index for index in range(config.retries)]
 
     def __call__(self, one: Task[..., R]) -> Callable[..., R]:
-        """The task, to be called."""
+        """The task with retries, to be called."""
         if not self.delays:
             return one
-        return one.with_options(retries=len(self.delays), retry_delay_seconds=self.delays, retry_condition_fn=_may_pass)
+        return one.with_options(
+            retries=len(self.delays), retry_delay_seconds=self.delays, retry_condition_fn=_is_retryable
+        )
 
 
-def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether the same again may end better: bad parameters and a training that diverged do not."""
+def _is_retryable(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a second try may succeed: not with bad parameters, or a training that diverged."""
     error = state.result(raise_on_failure=False)
     return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError)
 
 
-@task(task_run_name="open the night", cache_policy=NO_CACHE)
-def open_night(root: str) -> str:
-    """The worktree that the night works in."""
+@task(task_run_name="open the worktree", cache_policy=NO_CACHE)
+def open_worktree(root: str) -> str:
+    """Open the git worktree in which the run works; its path."""
     return str(worktree.open_worktree(Workspace(Path(root))).root)
 
 
 @task(task_run_name="check the data", cache_policy=NO_CACHE)
 def check_data(root: str) -> DataValidation:
-    """Hold the new dataset against the limits, and against the one that `prod` was trained on."""
+    """Check the new dataset against the limits, and against the dataset that `prod` was trained on."""
     night = Workspace(Path(root))
     prod = tags.find_prod(tags.list_versions(night.main))
-    with shown("check") as report:
+    with show_progress("check") as report:
         sheet = run_record.folder(night) / run_record.DATA_SHEET
         found = validate_data(night.main, night, prod, Params(night.params).checks, sheet, report)
-    picture_artifact("data", sheet, "Pictures that came and went")
+    picture_artifact("data", sheet, "Pictures added and removed")
     create_markdown_artifact(checks.markdown(found.findings), key="data-checks")
     return found
 
 
-@task(task_run_name="hold against prod", cache_policy=NO_CACHE)
-def hold_against_prod(root: str) -> PairedComparison | None:
+@task(task_run_name="compare with prod", cache_policy=NO_CACHE)
+def compare_with_prod(root: str) -> PairedComparison | None:
     """Measure candidate and `prod` on the same held-out pictures and on the canaries."""
     night = Workspace(Path(root))
     params = Params(night.params)
-    with shown("compare with prod") as report:
+    with show_progress("compare with prod") as report:
         cache = night.private / "contest"
-        return compare_with_prod(night.main, night, params.evaluate, params.gate, cache, report=report)
+        return prod_comparison.compare_with_prod(night.main, night, params.evaluate, params.gate, cache, report=report)
 
 
 @task(task_run_name="gate and register", cache_policy=NO_CACHE)
-def judge(root: str, prod: PairedComparison | None, dry: bool) -> ReleaseResult:
-    """Hold the model against the thresholds and against `prod`, and register it."""
+def gate_and_register(root: str, prod: PairedComparison | None, dry: bool) -> ReleaseResult:
+    """Compare the model with the thresholds and with `prod`, and register it."""
     night = Workspace(Path(root))
     config = Params(night.params).gate
     result = register_model(night.main, night, replace(config, mode="dry") if dry else config, prod)
@@ -91,13 +93,13 @@ def judge(root: str, prod: PairedComparison | None, dry: bool) -> ReleaseResult:
 
 @task(task_run_name="push", cache_policy=NO_CACHE)
 def push(root: str) -> str:
-    """Bring data and model to DVC's remote, before anything depends on them."""
+    """Push data and model to DVC's remote, before anything depends on them."""
     return pushing.push_workspace(Workspace(Path(root)))
 
 
 @task(task_run_name="promote {version}", cache_policy=NO_CACHE)
 def promote(root: str, version: str, commit: str, reason: str) -> None:
-    """Bring the files and the data of a commit into the workspace, and make its model `prod` where it is not yet."""
+    """Check out the files and the data of a commit into the workspace, and make its model `prod` if it is not yet."""
     workspace = Workspace(Path(root))
     worktree.apply_commit(workspace, commit, f"{MODEL} {version}")
     prod = tags.find_prod(tags.list_versions(workspace))
@@ -107,18 +109,18 @@ def promote(root: str, version: str, commit: str, reason: str) -> None:
 
 @task(task_run_name="push git", cache_policy=NO_CACHE)
 def push_git(root: str, remote: str) -> None:
-    """Bring commits and versions to the git remote."""
+    """Push commits and versions to the git remote."""
     pushing.push_git(Workspace(Path(root)), remote)
 
 
 @task(task_run_name="restyle {destination}", cache_policy=NO_CACHE)
 def restyle_subscribed(root: str, source: str, destination: str) -> str:
-    """Restyle what is subscribed with `prod`, what is done already excepted."""
+    """Restyle a subscribed archive with `prod`; pictures that are done are skipped."""
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
     subscription = next(s for s in params.subscriptions if (s.source, s.destination) == (source, destination))
     model = resolve.resolve(workspace, f"{MODEL}@{PROD}")
-    with shown("restyle") as report:
+    with show_progress("restyle") as report:
         done = restyle(subscription, model, params.stylize, workspace.root, cluster.connect, report)
     rest = f", {done.pending} pending: the next night continues" if done.pending else ""
     return (
@@ -130,9 +132,10 @@ def _show_decision(release: ReleaseResult, prod: PairedComparison | None) -> Non
     reasons = "\n".join(f"- {reason}" for reason in release.reasons)
     create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
     if prod and prod.differences:
+        labels = {one.key: one.label for one in HEADLINE}
         rows = [
             {
-                "measure": key,
+                "metric": labels.get(key, key),
                 "candidate": f"{one.candidate:.3g}",
                 prod.against: f"{one.prod:.3g}",
                 "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",

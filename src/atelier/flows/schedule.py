@@ -1,4 +1,4 @@
-"""Schedule: nights on a timetable, and the approval that a night may wait for, as deployments that are served."""
+"""Scheduled runs of `retrain`, and `approve` on demand, as Prefect deployments that this process serves."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from prefect.types.entrypoint import EntrypointType
 from atelier.flows.retrain import approve, retrain
 
 
-def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callable[[str], None]) -> None:
+def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Callable[[str], None]) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Args:
@@ -23,18 +23,18 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callabl
         cron: five fields, such as "0 2 * * *".
         timezone: an IANA name, such as "Europe/Berlin".
         trust: as in `retrain`.
-        say: told in a sentence what is served.
+        say: gets a line about what is served.
 
     Raises:
-        ValueError: the cron expression or the time zone is none.
+        ValueError: the cron expression or the time zone is not valid.
     """
     try:
         schedule = Cron(cron, timezone=timezone)
     except ValueError as error:
         raise ValueError(
-            f"no schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
+            f"not a schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
         ) from error
-    # a night that meets the one before it is dropped, and a server that was away leaves no queue of nights behind
+    # a run that would overlap the previous one is cancelled, so that a server that was down leaves no queue of runs
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     kind = EntrypointType.MODULE_PATH
     name = _free_name(root)
@@ -48,7 +48,7 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callabl
     approval = approve.to_deployment(
         name, parameters={"root": str(root)}, concurrency_limit=alone, entrypoint_type=kind
     )
-    # outside of a flow Prefect answers at once
+    # outside of a flow Prefect returns no coroutine
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
     say(f"serving retrain/{name} ({cron}, {timezone}) and approve/{name} until Ctrl-C")
@@ -56,7 +56,7 @@ def serve_nights(root: Path, cron: str, timezone: str, trust: bool, say: Callabl
 
 
 def _free_name(root: Path) -> str:
-    """What the workspace's deployments are called: as it is, unless those of another one are."""
+    """The name of the workspace's deployments: its own, with a hash of its path if another workspace has that name."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(f"{retrain.name}/{root.name}")

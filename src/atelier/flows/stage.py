@@ -1,10 +1,10 @@
-"""What DVC runs: one stage of dvc.yaml, as a flow run of its own."""
+"""A stage of dvc.yaml as a flow run of its own: this is what DVC runs."""
 
 from typing import Any
 
 from prefect import Flow, tags
 
-from atelier.flows.runs.orphans import reap
+from atelier.flows.runs.orphans import end_orphans
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.processes import die_with_parent
 from atelier.tasks.workspace import stage_errors
@@ -13,19 +13,19 @@ from atelier.tasks.workspace.locks import lock
 
 
 def run(name: str, workspace: Workspace) -> None:
-    """Run the flow of a stage, alone and no longer than the DVC process that asked for it.
+    """Run the flow of a stage, one at a time, and no longer than the DVC process that started it.
 
-    DVC does not supervise: a stage whose DVC was killed would go on writing. So it dies with its parent, and holds a
-    lock on its outputs while it lives.
+    DVC does not supervise its stages: after a kill of DVC a stage would go on writing. So the stage dies with its
+    parent, and holds a lock on its outputs while it lives.
 
     Args:
         name: "ingest", "augment", "train" or "evaluate".
-        workspace: where.
+        workspace: of the stage.
     """
     die_with_parent()
     cluster.connect()
     cluster.preflight(workspace.root)
-    reap()
+    end_orphans()
     stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.name}")
     with lock(workspace, name), tags(workspace.name):
         try:
@@ -36,7 +36,7 @@ def run(name: str, workspace: Workspace) -> None:
 
 
 def _flow(name: str) -> Flow[..., Any]:
-    # a stage imports only what it runs
+    # each stage imports only what it runs
     match name:
         case "ingest":
             from atelier.flows.ingest import ingest
@@ -54,4 +54,4 @@ def _flow(name: str) -> Flow[..., Any]:
             from atelier.flows.evaluate import evaluate
 
             return evaluate
-    raise ValueError(f"{name!r} is no stage of atelier's")
+    raise ValueError(f"{name!r} is not a stage of atelier")

@@ -1,61 +1,26 @@
 """The flow `stylize`: restyle an archive of pictures, each picture once."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from atelier.models.card import ModelIdentity
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
-from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary
-from atelier.tasks.inference.config import StylizeConfig
 
 CONTINUE = "run the same command again to continue"
 
 
-@dataclass(frozen=True)
-class Rerun:
-    """What a run does with the results of earlier runs, and when it fails."""
-
-    retry_quarantined: bool = False
-    max_quarantine: str = ""  # a count like "100", a share like "0.05" or "5%"; "" never fails
-    replace: bool = False  # delete outputs of another model or other parameters
-
-
-@dataclass(frozen=True)
-class Job:
-    """One archive, one destination, one model."""
-
-    sources: tuple[str, ...]
-    base: Path  # what a relative source is relative to
-    destination: str  # a folder (absolute) or a URL
-    model: Path  # the model's folder
-    identity: ModelIdentity
-    config: StylizeConfig
-    selection: Selection
-    rerun: Rerun
-
-
-def estimate(job: Job, *, say: Callable[[str], None]) -> DryRun:
+def estimate(job: StylizeRequest, *, say: Callable[[str], None]) -> DryRun:
     """Work, time and size of a job, estimated from a sample; writes nothing."""
     from atelier.flows.control_plane.session import use
 
     with use(say):
         from atelier.tasks.runtime import cluster
 
-        return dry_run(
-            job.sources,
-            job.destination,
-            job.model,
-            job.config,
-            job.identity,
-            connect=cluster.connect,
-            base=job.base,
-            selection=job.selection,
-        )
+        return dry_run(job, connect=cluster.connect)
 
 
-def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
+def run(job: StylizeRequest, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
     """Run a job as a Prefect flow.
 
     Args:
@@ -72,37 +37,26 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         from prefect.exceptions import CancelledRun
 
         from atelier.flows.runs.cancellation import Cancelled, cancellable
-        from atelier.flows.runs.orphans import claim, reap
-        from atelier.flows.runs.progress import shown
+        from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.progress import show_progress
         from atelier.tasks.bulk.stylize import stylize
         from atelier.tasks.runtime import cluster
 
-        name = f"stylize {PurePosixPath(job.destination).name}"
+        name = f"stylize {PurePosixPath(str(job.destination)).name}"
 
         @flow(name="stylize", flow_run_name=name, validate_parameters=False)
         def stylize_flow() -> StylizeSummary | State[StylizeSummary]:
-            claim()
+            tag_with_process()
             try:
-                with cancellable(), shown("stylize", quiet=quiet) as report:
-                    summary = stylize(
-                        job.sources,
-                        job.destination,
-                        job.model,
-                        job.config,
-                        job.identity,
-                        report,
-                        connect=cluster.connect,
-                        base=job.base,
-                        selection=job.selection,
-                        **asdict(job.rerun),
-                    )
+                with cancellable(), show_progress("stylize", quiet=quiet) as report:
+                    summary = stylize(job, report, connect=cluster.connect)
             except Cancelled:
                 return states.Cancelled(message=CONTINUE)
             counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
             create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
             return summary
 
-        reap()
+        end_orphans()
         try:
             summary = stylize_flow()
         except CancelledRun as error:
@@ -111,7 +65,7 @@ def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> Stylize
         return summary
 
 
-def story(summary: StylizeSummary, destination: str) -> str:
+def describe(summary: StylizeSummary, destination: str) -> str:
     """The result of a job, in a few lines."""
     lines = [
         f"{summary.total} pictures: {summary.done} done, {summary.skipped} skipped, "

@@ -1,4 +1,4 @@
-"""Train: the training set becomes a model."""
+"""The flow `train`: train the model on the training set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from prefect import flow
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
-from atelier.flows.runs.orphans import claim
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.orphans import tag_with_process
+from atelier.flows.runs.progress import show_progress
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import MODEL
 from atelier.tasks.registry.warm_start import SCRATCH, pinned_start
@@ -19,13 +19,13 @@ from atelier.tasks.workspace.layout import Workspace
 @flow(name="train")
 def train(root: str) -> work.TrainSummary:
     """Train on the cluster's workers; a killed run continues from its last checkpoint."""
-    claim()
+    tag_with_process()
     workspace = Workspace(Path(root))
     config = Params(workspace.params).train
     start = pinned_start(workspace)
-    config = replace(config, start_from=start)  # what `prod` was when there was something to learn
+    config = replace(config, start_from=start)  # the version that `start.lock` names
     initial = None if start == SCRATCH else resolve(workspace.main, f"{MODEL}@{start}").path
-    with shown("train") as report:
+    with show_progress("train") as report:
         summary = work.train(
             config,
             workspace.augmented,

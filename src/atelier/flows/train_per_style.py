@@ -1,8 +1,9 @@
-"""Each style: a model for every style of the training set, trained side by side as Ray tasks.
+"""The flow `each-style`: a model for every style of the training set, trained in parallel as Ray tasks.
 
-A style that fails keeps no other from being trained, measured and registered; the flow fails at its end and names it.
+If a style fails, the others are still trained, measured and registered; the flow fails at its end and names it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from prefect_ray.context import remote_options
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.artifacts import picture_artifact
-from atelier.flows.runs.orphans import claim, reap
-from atelier.flows.runs.progress import shown
+from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.ray_tasks import take_ended
 from atelier.flows.update import update
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.evaluation.gate import GateConfig
@@ -33,20 +35,18 @@ from atelier.tasks.training.placement import place
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
-_POLL_S = 0.5
-
 
 @dataclass(frozen=True)
-class Style:
-    """What became of a style."""
+class StyleResult:
+    """The result of a style."""
 
     style: str
-    trained: bool  # False where the model there was is what would have been trained
+    trained: bool  # False if its model is up to date
     release: ReleaseResult
 
     @property
-    def story(self) -> str:
-        """The style in a few lines."""
+    def summary(self) -> str:
+        """The result in a few lines."""
         done = "trained" if self.trained else "unchanged"
         head = f"{self.style}: {done}, {self.release.model}@{self.release.version} {self.release.decision}"
         return "\n".join([head, *(f"  {reason}" for reason in self.release.reasons)])
@@ -54,13 +54,13 @@ class Style:
 
 @task(task_run_name="train {style}", cache_policy=NO_CACHE)
 def train(root: str, style: str, config: TrainConfig, initial: Path | None) -> bool:
-    """Train a style with what this Ray task has of the cluster."""
+    """Train a style with the CPUs and the GPU of this Ray task; False if its model is up to date."""
     return work.train_style(Workspace(Path(root)), config, style, initial)
 
 
 @task(task_run_name="evaluate {style}", cache_policy=NO_CACHE)
 def evaluate(root: str, style: str, config: EvaluateConfig, trained: bool) -> bool:
-    """Measure the style's model; whether it was trained is passed on."""
+    """Measure the style's model, and return `trained`, on which the order of the two tasks depends."""
     work.evaluate_style(Workspace(Path(root)), config, style)
     return trained
 
@@ -79,13 +79,13 @@ def release(root: str, style: str, config: EvaluateConfig, gate: GateConfig) -> 
 
 
 @flow(name="each-style", task_runner=RayTaskRunner())
-def each_style(root: str) -> list[Style]:
+def each_style(root: str) -> list[StyleResult]:
     """Train, measure and register every style.
 
     Raises:
         RuntimeError: some failed; the message names them.
     """
-    claim()
+    tag_with_process()
     workspace = Workspace(Path(root))
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
@@ -93,77 +93,57 @@ def each_style(root: str) -> list[Style]:
     styles = work.list_styles(read_card(workspace.augmented), params.train)
     start = params.train.start_from
     initial = None if start == "scratch" else resolve(workspace, f"{MODEL}@{start}").path
-    room = place(len(styles), 1, params.train.device)
-    done: list[Style] = []
+    placement = place(len(styles), 1, params.train.device)
+    done: list[StyleResult] = []
     failed: dict[str, str] = {}
-    # the pipeline would write the training set anew meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.name), shown("styles") as report:
-        each = f"{room.cpus} CPUs" + (" and a GPU" if room.gpu else "")
-        report(Progress("styles", 0, 0, "steps", f"starting: {room.now} at a time, each with {each}"))
-        futures: dict[str, tuple[Any, Any]] = {}
+    # the pipeline must not rewrite the training set meanwhile
+    with lock(workspace, "pipeline"), tags(workspace.name), show_progress("styles") as report:
+        each = f"{placement.cpus} CPUs" + (" and a GPU" if placement.gpu else "")
+        report(Progress("styles", 0, 0, "steps", f"starting: {placement.now} at a time, each with {each}"))
+        futures: dict[str, Sequence[Any]] = {}
         for style in styles:
             work.clear_progress(workspace, style)
-            resources = {"num_cpus": room.cpus, "num_gpus": int(room.gpu)}
+            resources = {"num_cpus": placement.cpus, "num_gpus": int(placement.gpu)}
             with remote_options(**resources, max_retries=params.train.max_failures):
                 trained: Any = train.submit(root, style, params.train, initial)
-            with remote_options(num_cpus=0):  # its own tasks take the cores
+            with remote_options(num_cpus=0):  # the tasks that it starts have CPUs
                 futures[style] = trained, evaluate.submit(root, style, params.evaluate, trained)
         while futures:
             report(_progress(workspace, params.train, styles, set(futures)))
-            for style, (trained, evaluated) in list(futures.items()):
-                found = _ended(trained, evaluated)
-                if found is None:
-                    continue
-                del futures[style]
+            for style, found in take_ended(futures).items():
                 try:
                     if isinstance(found, Exception):
                         raise found
-                    done.append(Style(style, found, release(root, style, params.evaluate, params.gate)))
-                except Exception as error:  # noqa: BLE001 (the others go on; told at the end)
+                    done.append(StyleResult(style, found, release(root, style, params.evaluate, params.gate)))
+                except Exception as error:  # noqa: BLE001 (the others go on; the flow fails at its end)
                     failed[style] = one_line(error)
     rows = [_row(style.release) for style in done]
     create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
     if failed:
-        told = "; ".join(f"{style} ({reason})" for style, reason in failed.items())
+        reasons = "; ".join(f"{style} ({reason})" for style, reason in failed.items())
         rest = f", {len(done)} registered" if done else ""
-        raise RuntimeError(f"{len(failed)} of {len(styles)} styles failed: {told}{rest}")
+        raise RuntimeError(f"{len(failed)} of {len(styles)} styles failed: {reasons}{rest}")
     return sorted(done, key=lambda style: style.style)
 
 
-def run(workspace: Workspace) -> list[Style]:
-    """Run the flow on the cluster that is connected here: its task runner would start one of its own otherwise."""
+def run(workspace: Workspace) -> list[StyleResult]:
+    """Connect to the cluster first, because Prefect's task runner would start its own, and run the flow."""
     cluster.connect()
-    reap()
+    end_orphans()
     return each_style.with_options(flow_run_name=f"each style {workspace.name}")(str(workspace.root))
 
 
-def _ended(*futures: Any) -> bool | Exception | None:
-    """The first error of a style's tasks, or the result of the last of them; None while they run."""
-    result: bool | None = None
-    for future in futures:
-        try:
-            found = future.result(timeout=_POLL_S, raise_on_failure=False)
-        except TimeoutError:
-            return None
-        except Exception as error:  # noqa: BLE001 (a worker that died, as Ray tells it)
-            return error
-        if isinstance(found, Exception):
-            return found
-        result = found
-    return result
-
-
 def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], running: set[str]) -> Progress:
-    """All styles as one count of steps."""
+    """The progress of all styles as one count of steps."""
     loop, done, notes = config.loop, 0, []
     for style in styles:
-        told = work.read_progress(workspace, style)
-        if style not in running or (told and told.stage == "evaluate"):
+        written = work.read_progress(workspace, style)
+        if style not in running or (written and written.stage == "evaluate"):
             done += loop.steps
             notes.append(f"{style} {'evaluating' if style in running else 'ended'}")
         else:
-            done += told.done if told else 0
-            notes.append(f"{style} {told.done}/{told.total}" if told else f"{style} waiting")
+            done += written.done if written else 0
+            notes.append(f"{style} {written.done}/{written.total}" if written else f"{style} waiting")
     total = loop.steps * len(styles)
     return Progress("styles", done, total, "steps", "  ".join(notes), images=done * loop.batch_size)
 

@@ -1,4 +1,4 @@
-"""Update: bring a workspace, or a night of it, to what is in its sources now, stage by stage."""
+"""The flow `update`: scan the sources and run the stages of the pipeline that are out of date."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.config.params import Params
-from atelier.flows.runs.orphans import claim
+from atelier.flows.runs.orphans import tag_with_process
 from atelier.tasks.dataset import ingest as ingestion
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.registry import warm_start
@@ -16,7 +16,7 @@ from atelier.tasks.workspace.layout import Workspace
 
 @task(task_run_name="scan the sources", cache_policy=NO_CACHE)
 def scan(root: str, lock: Path | None = None) -> ScanSummary:
-    """Look at what is in the sources now, and write it to the workspace's `sources.lock` or another file."""
+    """List the files of the sources in the workspace's `sources.lock`, or in another file."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
     return ingestion.scan(config, workspace.main.root, lock or workspace.sources_lock)
@@ -24,7 +24,7 @@ def scan(root: str, lock: Path | None = None) -> ScanSummary:
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
 def reproduce(root: str, stage: str) -> str:
-    """Let DVC run a stage if anything it depends on has changed."""
+    """Run a stage with DVC if anything it depends on has changed."""
     workspace = Workspace(Path(root))
     if stage == "train":
         warm_start.pin_start(workspace, Params(workspace.params).train.start_from)
@@ -34,7 +34,7 @@ def reproduce(root: str, stage: str) -> str:
 @flow(name="update")
 def update(root: str, until: str) -> dict[str, str]:
     """Bring the workspace up to date through the stage `until`, in DVC's own order."""
-    claim()
+    tag_with_process()
     workspace = Workspace(Path(root))
     order = pipeline.stages(workspace)
     with tags(workspace.name):

@@ -83,6 +83,13 @@ def test_a_source_that_went_away(atelier: Atelier, tmp_path: Path, pictures: Pat
     assert_one_line(atelier("ingest", "--scan", "--workspace", root), 2, "pictures")
 
 
+def test_a_scan_writes_what_the_stages_depend_on(atelier: Atelier, workspace: Path) -> None:
+    done = atelier("ingest", "--scan", "--workspace", workspace, "--json")
+    assert json.loads(done.stdout)["domains"] == {"photos": 288, "paintings": 494}
+    assert (workspace / "sources.lock").is_file()
+    assert json.loads((workspace / "start.lock").read_text())["version"] == "scratch"
+
+
 def test_no_workspace(atelier: Atelier, tmp_path: Path) -> None:
     assert_one_line(atelier("retrain", cwd=tmp_path), 2, "workspace", "atelier init")
 

@@ -21,7 +21,7 @@ from tests.flows.small import asked
 
 FLOW = (
     "from atelier.flows.control_plane.session import use\n"
-    "with use() as used:\n"
+    "with use():\n"
     "    from prefect import flow\n    from atelier.tasks.runtime import cluster\n"
     "    @flow(flow_run_name='hello')\n    def hello():\n        return cluster.connect().address\n"
     "    print(hello())\n"

@@ -23,8 +23,8 @@ from atelier.tasks.runtime.ray_head import RayHead
 from tests.flows.small import asked
 
 USE = (
-    "import sys, time\nfrom atelier.flows.control_plane.session import use\n"
-    "with use(say=lambda s: print(s, flush=True)) as used:\n"
+    "import os, sys, time\nfrom atelier.flows.control_plane.session import use\n"
+    "with use(say=lambda s: print(s, flush=True)):\n"
 )
 
 
@@ -76,14 +76,14 @@ def assert_down_leaves_nothing(plane: ControlPlane) -> None:
 
 def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -> None:
     assert status() is None
-    plane = up(cpus=2)
+    plane = up()
     assert plane.started == ("Prefect server", "Ray cluster")
     assert (up(), status()) == (recorded(),) * 2, "the second up starts nothing"
     assert plane.ui_url in plane.sentence
     assert plane.ray_address in plane.sentence
     body = (
         "    from prefect import flow\n    from atelier.tasks.runtime import cluster\n"
-        "    print(cluster.connect().address, used.prefect_url)\n"
+        "    print(cluster.connect().address, os.environ['PREFECT_API_URL'])\n"
         "    @flow\n    def hello():\n        return 42\n    print(hello())\n"
     )
     done = run(USE + body)
@@ -96,11 +96,11 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     kill(plane.ray)
     assert status() is None
     seen = collect(None)
-    assert "does not answer: `atelier up` brings it back" in seen.story
+    assert "does not answer: `atelier up` restarts it" in seen.summary
     assert seen.prefect is not None
     assert (seen.prefect.url, seen.prefect.problem) == (plane.prefect_url, ""), "one that is down hides no other"
     token = Path(plane.ray.token).read_text()
-    mended = up(cpus=1)
+    mended = up()
     assert mended.started == ("Ray cluster",)
     assert (mended.prefect, mended.ray_address) == (plane.prefect, plane.ray_address)
     assert Path(mended.ray.token).read_text() == token, "programs that used the head go on with the new one"
@@ -108,8 +108,8 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
 
     kill(mended.prefect)
     kill(mended.ray)
-    assert collect(None).story.count("`atelier up` brings it back") == 2
-    again = up(cpus=1)
+    assert collect(None).summary.count("`atelier up` restarts it") == 2
+    again = up()
     assert again.started == ("Prefect server", "Ray cluster")
     assert (again.prefect_url, again.ray_address) == (plane.prefect_url, plane.ray_address)
     assert [run["state_type"] for run in asked(again.prefect_url, "flow_runs")] == ["COMPLETED"], "it forgets nothing"
@@ -119,7 +119,7 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert left - {"lock", "prefect"} == {path.name for path in state.glob("prefect-*.db")}, "no record, no secret"
     assert not down()
     assert status() is None
-    assert collect(None).story.startswith("nothing of atelier's is up")
+    assert collect(None).summary.startswith("nothing of atelier's is up")
 
 
 def test_a_record_of_processes_that_are_gone_or_of_half_a_sentence_is_survived(state: Path) -> None:
@@ -165,11 +165,12 @@ def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path,
     """Both begin at the same moment; the killed one's children and Ray workers end, the plane answers."""
     assert recorded() is None
     body = (
-        "    import os, subprocess\n    from atelier.tasks.runtime import cluster\n"
+        "    import subprocess\n    from atelier.tasks.runtime import cluster\n"
         "    from atelier.tasks.runtime.processes import parent_death_signal\n    cluster.connect()\n    import ray\n"
         "    worker = ray.get(ray.remote(num_cpus=0)(lambda: os.getpid()).remote())\n"
         "    child = subprocess.Popen(['sleep', '100'], preexec_fn=parent_death_signal())\n"
-        "    print('used', used.prefect_url, used.ray_address, child.pid, worker, flush=True)\n    time.sleep(100)\n"
+        "    named = os.environ['PREFECT_API_URL'], os.environ['RAY_ADDRESS']\n"
+        "    print('used', *named, child.pid, worker, flush=True)\n    time.sleep(100)\n"
     )
     command = [sys.executable, "-c", USE + body]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "ab"]

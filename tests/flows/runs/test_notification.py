@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from atelier.flows.config.notify import NotifyConfig
 from atelier.flows.config.params import Params
 from atelier.flows.config.render import render
-from atelier.flows.runs.notification import Event, tell
+from atelier.flows.runs.notification import Event, notify
 from tests.flows.receiver import Service
 
 # Apprise reads all its services when it is first asked, and one of them tries an old module of Python's
@@ -42,7 +42,7 @@ def test_a_message_arrives_with_its_picture(
     picture = tmp_path / "before & after?.png"
     picture.write_bytes(b"\x89PNG picture")
     event = Event(EVENT.kind, EVENT.workspace, EVENT.title, EVENT.sentences, EVENT.link, picture)
-    assert tell(NotifyConfig(("TEAM_CHAT",)), event) == []
+    assert notify(NotifyConfig(("TEAM_CHAT",)), event) == []
     ((path, body),) = Service.messages
     message = json.loads(body)
     assert path == f"/take/{TOKEN}"
@@ -58,7 +58,7 @@ def test_nobody_is_told_of_what_they_did_not_ask_for(
     service: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAM_CHAT", at(service, "take"))
-    assert tell(NotifyConfig(("TEAM_CHAT",), ("success",)), EVENT) == []
+    assert notify(NotifyConfig(("TEAM_CHAT",), ("success",)), EVENT) == []
     assert Service.messages == []
 
 
@@ -76,12 +76,12 @@ def test_what_fails_is_told_without_its_secret_and_stops_nobody_else(
     }
     for name, url in urls.items():
         monkeypatch.setenv(name, url)
-    problems = tell(NotifyConfig(("REFUSES", "AWAY", "WRONG", "MISSING", "TAKES")), EVENT)
+    problems = notify(NotifyConfig(("REFUSES", "AWAY", "WRONG", "MISSING", "TAKES")), EVENT)
     assert problems == [
-        "REFUSES was not told: the service answered 403",
-        "AWAY was not told: the service did not take the message",
-        "WRONG was not told: it holds no URL that Apprise knows (write slack://…, mailto://…, json://… or such)",
-        "MISSING was not told: the environment variable MISSING is not set: set it where the night runs",
+        "no message to REFUSES: the service answered 403",
+        "no message to AWAY: the service did not take the message",
+        "no message to WRONG: it has no URL that Apprise knows (write slack://…, mailto://…, json://… or such)",
+        "no message to MISSING: the environment variable MISSING is not set: set it where `atelier retrain` runs",
     ]
     assert len(Service.messages) == 1
     assert TOKEN not in log.text + "".join(capfd.readouterr())
@@ -93,9 +93,9 @@ def test_a_message_whose_picture_is_not_taken_goes_without(
     monkeypatch.setenv("TEAM_CHAT", at(service, "small"))
     (tmp_path / "picture.png").write_bytes(b"picture")
     event = Event("failed", "studio", "failed", ("why",), picture=tmp_path / "picture.png")
-    problems = tell(NotifyConfig(("TEAM_CHAT",)), event)
+    problems = notify(NotifyConfig(("TEAM_CHAT",)), event)
     assert problems == [
-        "TEAM_CHAT was not told: the service answered 403; the message without its picture was delivered"
+        "no message to TEAM_CHAT: the service answered 403; the message without its picture was delivered"
     ]
     assert len(Service.messages) == 1
 
@@ -111,10 +111,10 @@ def test_blocks_of_prefect_hold_urls_and_send_too(
             )
             block.save(name)
         config = NotifyConfig(("secret/team-chat", "custom-webhook/hook", "custom-webhook/broken", "secret/other"))
-        problems = tell(config, EVENT)
+        problems = notify(config, EVENT)
     assert [problem.split(":")[0] for problem in problems] == [
-        "custom-webhook/broken was not told",
-        "secret/other was not told",
+        "no message to custom-webhook/broken",
+        "no message to secret/other",
     ]
     first, second = (json.loads(body) for _, body in Service.messages)
     assert first["title"] == "studio: v1.3.0 was refused"
@@ -125,6 +125,6 @@ def test_blocks_of_prefect_hold_urls_and_send_too(
 def test_a_secret_in_params_is_refused_and_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(render({"notify": NotifyConfig()}).replace("urls: []", f'urls: ["json://host/{TOKEN}"]'))
-    with pytest.raises(ValueError, match=r"entry 1 of notify\.urls is no name") as caught:
+    with pytest.raises(ValueError, match=r"entry 1 of notify\.urls is not a name") as caught:
         _ = Params(path).notify
     assert TOKEN not in str(caught.value)

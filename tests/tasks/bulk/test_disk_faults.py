@@ -59,7 +59,7 @@ def tasks(tmp_path: Path) -> pa.Table:
     return inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
 
 
-def _stylist(destination: Path, model: Path) -> StylizeWorker:
+def _worker(destination: Path, model: Path) -> StylizeWorker:
     return StylizeWorker(
         JobSpec(
             destination,
@@ -81,7 +81,7 @@ def _outputs(folder: Path) -> dict[str, bytes]:
 def calm(tmp_path: Path, tasks: pa.Table, tiny_model: Path) -> dict[str, bytes]:
     """The outputs of a worker that nothing happened to."""
     with open_job(tmp_path / "calm"):
-        assert set(_stylist(tmp_path / "calm", tiny_model)(tasks)["state"].to_pylist()) == {"done"}
+        assert set(_worker(tmp_path / "calm", tiny_model)(tasks)["state"].to_pylist()) == {"done"}
     return _outputs(tmp_path / "calm")
 
 
@@ -92,19 +92,19 @@ def test_a_failing_disk_stops_the_worker_and_the_next_one_completes(
 ) -> None:
     out = tmp_path / "out"
     with open_job(out) as job:
-        job.begin(job.standing(tasks))
-        stylist = _stylist(out, tiny_model)
+        job.start_run(job.state(tasks))
+        worker = _worker(out, tiny_model)
         failing = FailingOnce(out)
         failing.step, failing.good = step, good
-        stylist.write.destination = failing
-        answer = stylist(tasks)
+        worker.write.destination = failing
+        answer = worker(tasks)
         assert answer["state"].to_pylist() == ["pending"]
-        assert "Input/output error): mend that and run the same command again" in answer["reason"].to_pylist()[0]
+        assert "Input/output error): repair that and run the same command again" in answer["reason"].to_pylist()[0]
         assert not list(out.rglob("*.tmp"))
         assert _outputs(out).items() <= calm.items()
-        assert job.standing(tasks).counts["pending"] == 6  # what was not recorded does not count
-        assert set(_stylist(out, tiny_model)(tasks)["state"].to_pylist()) == {"done"}
-        assert job.standing(tasks).counts["done"] == 6
+        assert job.state(tasks).counts["pending"] == 6  # what was not recorded does not count
+        assert set(_worker(out, tiny_model)(tasks)["state"].to_pylist()) == {"done"}
+        assert job.state(tasks).counts["done"] == 6
     assert _outputs(out) == calm
 
 
@@ -113,24 +113,24 @@ def test_a_full_disk_stops_the_worker_and_with_space_the_next_one_completes(
 ) -> None:
     out = small_disk / "out"
     with open_job(out) as job:
-        job.begin(job.standing(tasks))
+        job.start_run(job.state(tasks))
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(2**20 - 64 * 2**10))  # leaves room for some of the outputs
-        answer = _stylist(out, tiny_model)(tasks)
+        answer = _worker(out, tiny_model)(tasks)
         assert answer["state"].to_pylist() == ["pending"]
         assert "No space left on device" in answer["reason"].to_pylist()[0]
         assert not list(out.rglob("*.tmp"))
         assert _outputs(out).items() <= calm.items()
-        assert job.standing(tasks).counts["pending"] == 6
+        assert job.state(tasks).counts["pending"] == 6
         ballast.unlink()
-        assert set(_stylist(out, tiny_model)(tasks)["state"].to_pylist()) == {"done"}
-        assert job.standing(tasks).counts["done"] == 6
+        assert set(_worker(out, tiny_model)(tasks)["state"].to_pylist()) == {"done"}
+        assert job.state(tasks).counts["done"] == 6
     assert _outputs(out) == calm
 
 
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:
-    """A stylist sets the threads of its process."""
+    """A worker sets the threads of its process."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""A look at a job without doing it."""
+"""The dry run of a job."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 from atelier.models.card import identify
 from atelier.tasks.bulk.dry_run import SAMPLE, DryRun, dry_run
 from atelier.tasks.bulk.inputs import ALL_INPUTS
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -29,7 +30,8 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
 
     def look() -> DryRun:
         return dry_run(
-            [str(source)], out, tiny_model, config, identity, connect=lambda: None, base=tmp_path, selection=ALL_INPUTS
+            StylizeRequest((str(source),), out, tiny_model, config, identity, base=tmp_path, selection=ALL_INPUTS),
+            connect=lambda: None,
         )
 
     found = look()
@@ -39,7 +41,7 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
     assert 0 < found.failed < SAMPLE / 2
     assert found.minutes == pytest.approx(PICTURES / found.images_per_second / 60, abs=0.01)
 
-    stylize(str(source), out, tiny_model, config, identity, connect=lambda: None)
+    stylize(StylizeRequest((str(source),), out, tiny_model, config, identity), connect=lambda: None)
     written = sum(path.stat().st_size for path in out.glob("*.png"))
     assert found.gigabytes * 1e9 == pytest.approx(written, rel=0.5, abs=1e5)
     page = (out / "_atelier/report.html").read_text()

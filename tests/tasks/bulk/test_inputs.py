@@ -28,7 +28,7 @@ def _inputs(table: pa.Table) -> list[str]:
 def test_a_listing_has_every_file_and_how_to_reach_it(archive: Path) -> None:
     table = list_inputs(["photos"], archive)
     assert _inputs(table) == ["2019/a.png", "2019/b.jpg", "2020/a.png", "notes.txt", "z.png"]
-    assert table["other"].to_pylist() == [False, False, False, True, False]
+    assert table["not_picture"].to_pylist() == [False, False, False, True, False]
     assert table["path"].to_pylist()[0] == str(archive / "photos/2019/a.png")
     assert table["stamp"].to_pylist()[0].startswith(f"{len(PNG)}:mtime:")
 
@@ -82,7 +82,7 @@ def test_a_limit_is_of_all_sources_together(archive: Path) -> None:
 
 
 def test_nothing_selected_is_an_error(archive: Path) -> None:
-    with pytest.raises(ValueError, match="no pictures that the globs leave"):
+    with pytest.raises(ValueError, match="no pictures that match the globs"):
         list_inputs(["photos"], archive, Selection(include=("*.tif",)))
     (archive / "texts").mkdir()
     (archive / "texts/a.txt").write_text("x")

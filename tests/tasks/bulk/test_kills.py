@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from atelier.models.card import ModelIdentity
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.storage.destination import TEMPORARY_PREFIX
 from atelier.tasks.storage.local_folder import LocalFolder
@@ -48,7 +49,7 @@ def _new(out: Path, since: int) -> int:
     return count
 
 
-def _stylists(below: psutil.Process | None = None) -> list[psutil.Process]:
+def _workers(below: psutil.Process | None = None) -> list[psutil.Process]:
     found = []
     for process in (below or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -59,15 +60,15 @@ def _stylists(below: psutil.Process | None = None) -> list[psutil.Process]:
 
 
 def _kill_a_worker(out: Path, driver: "subprocess.Popen[bytes]") -> None:
-    _until(lambda: bool(_stylists()), driver)
-    _stylists()[0].kill()
+    _until(lambda: bool(_workers()), driver)
+    _workers()[0].kill()
 
 
 def _kill_in_a_write(out: Path, driver: "subprocess.Popen[bytes]") -> None:
     """Hold the workers again and again until one has a file half written, and kill them there."""
 
     def half_written() -> bool:
-        workers = _stylists()
+        workers = _workers()
         for worker in workers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.suspend()
@@ -110,7 +111,7 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
         _picture(tmp_path / f"in/{index % 3}/{index}.png", index, (90, 80))
     (tmp_path / "in/broken.png").write_bytes(b"broken")
     source, calm, out = str(tmp_path / "in"), tmp_path / "calm", tmp_path / "out"
-    assert stylize(source, calm, model, CONFIG, identity, connect=_already).done == pictures
+    assert stylize(StylizeRequest((source,), calm, model, CONFIG, identity), connect=_already).done == pictures
 
     address = ray.get_runtime_context().gcs_address
     random = np.random.default_rng(runs)
@@ -130,7 +131,7 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
         cut = [name for name, data in written.items() if not data.endswith(b"IEND\xaeB`\x82")]
         assert not cut, "outputs under their final names"
 
-    summary = stylize(source, out, model, CONFIG, identity, connect=_already)
+    summary = stylize(StylizeRequest((source,), out, model, CONFIG, identity), connect=_already)
     assert (summary.total, summary.done, summary.quarantined, summary.pending) == (pictures + 1, pictures, 1, 0)
     assert _tree(out) == _tree(calm)
     assert LocalFolder(out).remove_leftovers() == 0
@@ -141,12 +142,13 @@ import sys
 from pathlib import Path
 from atelier.tasks.runtime import cluster
 from atelier.models.card import identify
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
 
 source, destination, model, address = sys.argv[1:]
 identity = identify(Path(model), "style-model", "v1")
-stylize(source, Path(destination), Path(model), StylizeConfig(format="png"), identity,
+stylize(StylizeRequest((source,), Path(destination), Path(model), StylizeConfig(format="png"), identity),
         connect=lambda: cluster.connect(address))
 """
 
@@ -165,7 +167,7 @@ def test_a_node_is_lost_and_the_job_finishes(
     command = [sys.executable, "-c", NODE_DRIVER, str(tmp_path / "in"), str(out), str(model), nodes.address]
     with subprocess.Popen(command, env=nodes.environment) as driver:
         raylet = nodes.raylet_of(second)
-        _until(lambda: bool(_stylists(raylet)) and _new(out, 0) > 0, driver)
+        _until(lambda: bool(_workers(raylet)) and _new(out, 0) > 0, driver)
         raylet.kill()
         assert driver.wait(PATIENCE_S) == 0
     second.wait()

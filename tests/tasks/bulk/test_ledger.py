@@ -97,14 +97,14 @@ class Died(Exception):  # noqa: N818
     """What a kill does to a worker."""
 
 
-def die(marks: CrashMarkers, names: Sequence[str], victim: str, stage: str) -> list[str]:
+def die(markers: CrashMarkers, names: Sequence[str], victim: str, stage: str) -> list[str]:
     """Work on a block until one input kills the worker at a stage; what had ended by then."""
     ended: list[str] = []
 
     def work(rows: list[LedgerRow]) -> list[str]:
         for row in rows:
             if row.input == victim:
-                marks.enter(victim, stage)
+                markers.enter_stage(victim, stage)
                 raise Died
         return [row.input for row in rows]
 
@@ -112,22 +112,22 @@ def die(marks: CrashMarkers, names: Sequence[str], victim: str, stage: str) -> l
         return f"{row.input} crashed at {stage}"
 
     with contextlib.suppress(Died):
-        for end in marks.watched([LedgerRow(name, "") for name in names], work, crashed):
+        for end in markers.process([LedgerRow(name, "") for name in names], work, crashed):
             ended.append(end)
     return ended
 
 
 def test_marks_tell_what_a_worker_had_in_hand_when_it_died(tmp_path: Path) -> None:
-    marks, after = CrashMarkers(tmp_path / "inflight"), CrashMarkers(tmp_path / "inflight")
+    markers, after = CrashMarkers(tmp_path / "inflight"), CrashMarkers(tmp_path / "inflight")
     other = CrashMarkers(tmp_path / "inflight", "stylize")
-    marks.clear()
-    assert die(marks, "ab", "b", "decode") == []
+    markers.clear()
+    assert die(markers, "ab", "b", "decode") == []
     assert die(after, "cd", "", "") == ["c", "d"], "another block"
     assert die(other, "ab", "", "") == ["a", "b"], "another stage of it"
     assert die(after, "ab", "b", "stylize") == ["a"], "alone, and dead again"
-    assert die(marks, "ab", "b", "") == ["a", "b crashed at stylize"]
+    assert die(markers, "ab", "b", "") == ["a", "b crashed at stylize"]
     assert list((tmp_path / "inflight").iterdir()) == []
-    assert die(marks, "ab", "", "") == ["a", "b"], "what has ended is forgotten"
-    assert die(marks, "ab", "b", "decode") == []
-    marks.clear()
+    assert die(markers, "ab", "", "") == ["a", "b"], "what has ended is forgotten"
+    assert die(markers, "ab", "b", "decode") == []
+    markers.clear()
     assert list((tmp_path / "inflight").iterdir()) == []

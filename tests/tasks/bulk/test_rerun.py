@@ -9,19 +9,65 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-from atelier.models.card import identify
-from atelier.tasks.bulk import stylize as bulk_stylize
+from atelier.models.card import identify, weights_sha256
+from atelier.tasks.bulk import results
 from atelier.tasks.bulk.failure_limit import allowed_failures
-from atelier.tasks.bulk.inputs import Selection, list_inputs
+from atelier.tasks.bulk.inputs import ALL_INPUTS, Selection, list_inputs
 from atelier.tasks.bulk.job import JobFolder, open_job
 from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
 
 CONFIG = StylizeConfig(format="png")
+BEGUN = """\
+{
+  "format": 2,
+  "model": {
+    "dataset": "%s",
+    "method": "cpgan",
+    "name": "style-model",
+    "version": "v1",
+    "weights_sha256": "%s"
+  },
+  "parameters": {
+    "direction": "a2b",
+    "execution": {
+      "backend": "auto",
+      "device": "auto",
+      "precision": "auto"
+    },
+    "format": "png",
+    "metadata": "keep",
+    "preserve_color": false,
+    "quality": 95,
+    "size": null,
+    "steps": null,
+    "strength": 1.0,
+    "style_weight": null,
+    "styles": [],
+    "to": []
+  },
+  "plan": {
+    "backend": "torch",
+    "batch_pixels": 65536,
+    "device": "cpu",
+    "max_batch": 16,
+    "precision": "float32",
+    "threads": 1,
+    "tile_px": 0,
+    "version": "%s",
+    "whole_pixels": 16777216
+  },
+  "since": 1,
+  "source": "%s"
+}
+"""
 
 
 def _picture(path: Path, seed: int) -> Path:
@@ -38,7 +84,11 @@ def job(tmp_path: Path, tiny_model: Path) -> Callable[..., StylizeSummary]:
     def run(config: StylizeConfig = CONFIG, connect: Callable[[], None] = _connected, **options: Any) -> StylizeSummary:
         identity = identify(tiny_model, "style-model", options.pop("version", "v1"))
         out = options.pop("out", tmp_path / "out")
-        return stylize(str(tmp_path / "in"), out, tiny_model, config, identity, connect=connect, **options)
+        selection = options.pop("selection", ALL_INPUTS)
+        request = StylizeRequest(
+            (str(tmp_path / "in"),), out, tiny_model, config, identity, selection=selection, rerun=Rerun(**options)
+        )
+        return stylize(request, connect=connect)
 
     return run
 
@@ -94,7 +144,7 @@ def test_what_failed_is_tried_again_alone_and_only_when_asked(tmp_path: Path, jo
     assert _counts(job()) == (2, 1, 0, 1, 0, 2)
     stamp = (tmp_path / "out/good.png").stat().st_mtime_ns
     assert _counts(job(connect=_nothing)) == (2, 1, 0, 1, 0, 0)
-    with pytest.raises(RuntimeError, match="1 of 2 inputs are in quarantine, and 0 at most may be"):
+    with pytest.raises(RuntimeError, match="1 of 2 inputs are quarantined, more than the limit of 0"):
         job(connect=_nothing, max_quarantine="0")
     assert _counts(job(retry_quarantined=True)) == (2, 1, 0, 1, 0, 1)  # still bad
     set_content(whole)
@@ -104,8 +154,8 @@ def test_what_failed_is_tried_again_alone_and_only_when_asked(tmp_path: Path, jo
     assert _counts(job(retry_quarantined=True)) == (2, 2, 0, 0, 0, 1)
     assert (tmp_path / "out/good.png").stat().st_mtime_ns == stamp
     assert (tmp_path / "out/_atelier/quarantine.csv").read_text() == "path,stage,reason\n"
-    with open_job(tmp_path / "out") as books:
-        rows = books.ledger.read().to_pylist()
+    with open_job(tmp_path / "out") as folder:
+        rows = folder.ledger.read().to_pylist()
     assert {row["input"]: row["attempt"] for row in rows} == {"good.png": 1, "bad.png": 3}
 
 
@@ -122,9 +172,9 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
             job(**options, connect=_nothing)
     assert _outputs(tmp_path / "out") == before
 
-    with open_job(tmp_path / "out") as books:  # an output that was never recorded, as a kill leaves it
-        books.ledger.folder.remove(books.ledger.folder.names())
-        books.ledger.append([LedgerRow("bad.png", "quarantined")])
+    with open_job(tmp_path / "out") as folder:  # an output that was never recorded, as a kill leaves it
+        folder.ledger.folder.remove(folder.ledger.folder.names())
+        folder.ledger.append([LedgerRow("bad.png", "quarantined")])
     with pytest.raises(ConnectionError, match="killed"):
         job(other, replace=True, connect=_killed)
     assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left
@@ -148,7 +198,9 @@ def test_a_job_of_which_too_much_fails_fails(tmp_path: Path, job: Any) -> None:
         _picture(tmp_path / f"in/{index}.png", index)
     for index in range(3):
         (tmp_path / f"in/bad{index}.png").write_bytes(b"bad")
-    with pytest.raises(RuntimeError, match=r"of 11 inputs are in quarantine, and 25% at most may be.*raise --max-quar"):
+    with pytest.raises(
+        RuntimeError, match=r"of 11 inputs are quarantined, more than the limit of 25%.*raise --max-quar"
+    ):
         job(max_quarantine="25%")
     rows = list(csv.DictReader((tmp_path / "out/_atelier/quarantine.csv").read_text().splitlines()))
     assert len(rows) == 3
@@ -168,7 +220,7 @@ def test_limits_of_the_quarantine() -> None:
     ]
     assert allowed_failures("7%", 100) == 7
     for text in ("x", "-1", "nan", "inf%", "1e999", "%"):
-        with pytest.raises(ValueError, match="no limit for the quarantine: give a count"):
+        with pytest.raises(ValueError, match="no limit for quarantined inputs: give a count"):
             allowed_failures(text, 10)
 
 
@@ -182,16 +234,53 @@ def test_an_output_that_has_another_input_by_now_is_not_removed(tmp_path: Path) 
         job.destination.write("a.png", b"123")
         job.ledger.append([LedgerRow("a.jpg", "done", "a.png", stamp=stamps["a.jpg"], bytes=3, attempt=1)])
         job.ledger.append([LedgerRow("a.png", "done", "a.png", stamp=stamps["a.png"], bytes=3, attempt=2)])
-        standing = job.standing(inputs, since=2)
-        assert standing.inputs("done") == {"a.png"}
-        assert standing.inputs("pending") == {"a.jpg"}
-        job.begin(standing)
+        state = job.state(inputs, since=2)
+        assert state.inputs("done") == {"a.png"}
+        assert state.inputs("pending") == {"a.jpg"}
+        job.start_run(state)
         assert job.destination.read("a.png") == b"123"
-        assert job.standing(inputs, since=1).inputs("done") == {"a.png", "a.jpg"}
+        assert job.state(inputs, since=1).inputs("done") == {"a.png", "a.jpg"}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_job_that_an_earlier_version_began_continues(tmp_path: Path, tiny_model: Path, job: Any) -> None:
+    """Its folder as that version wrote it, to the letter: manifest, names, ledger and the mark of a run."""
+    for name in ("a.png", "b.png"):
+        _picture(tmp_path / "in" / name, 1)
+    inputs = list_inputs(["in"], tmp_path)
+    state = tmp_path / "out/_atelier"
+    (state / "ledger").mkdir(parents=True)
+    manifest = BEGUN % ("d" * 64, weights_sha256(tiny_model), torch.__version__, tmp_path / "in")
+    (state / "job.json").write_text(manifest)
+    names = pa.table({"input": ["a.png", "b.png"], "output": ["a.png", "planned/b.png"]})
+    pq.write_table(names.replace_schema_metadata({"format": "png"}), state / "names.parquet")
+    texts = {"input": "a.png", "output": "a.png", "state": "done", "stage": "", "reason": ""}
+    texts |= {"stamp": inputs["stamp"][0].as_py(), "input_sha256": "0" * 64, "output_sha256": "0" * 64}
+    columns = {name: pa.array([text]) for name, text in texts.items()}
+    columns |= {"bytes": pa.array([4]), "seconds": pa.array([0.5], pa.float32()), "attempt": pa.array([1], pa.int32())}
+    pq.write_table(pa.table(columns), state / "ledger/0123456789abcdef.parquet")
+    (state / "running").write_bytes(b"")
+    (tmp_path / "out/a.png").write_bytes(b"made")
+    (tmp_path / "out/.atelier-1-dead-0.tmp").write_bytes(b"half")
+    assert _counts(job()) == (2, 2, 0, 0, 0, 1)
+    assert (tmp_path / "out/a.png").read_bytes() == b"made"
+    assert set(_outputs(tmp_path / "out")) == {"a.png", "planned/b.png"}
+    assert (state / "job.json").read_text() == BEGUN % (
+        "d" * 64,
+        weights_sha256(tiny_model),
+        torch.__version__,
+        tmp_path / "in",
+    )
+    assert sorted(path.name for path in state.iterdir()) == [
+        *("inflight", "job.json", "ledger", "lock", "names.parquet", "quarantine.csv", "report.html", "summary.json")
+    ]
+    with open_job(tmp_path / "out") as folder:
+        rows = folder.ledger.read().to_pylist()
+    assert {row["input"]: row["attempt"] for row in rows} == {"a.png": 1, "b.png": 2}
 
 
 def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_stylize, "COMPACT_BLOCKS", 4)
+    monkeypatch.setattr(results, "COMPACT_BLOCKS", 4)
     counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 10}
     parts = []
     with open_job(tmp_path) as job:
@@ -202,7 +291,7 @@ def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeyp
                 parts.append(len(list((tmp_path / "_atelier/ledger").iterdir())))
                 yield pa.table({})
 
-        assert len(list(bulk_stylize._kept(blocks(), job, counts, ""))) == 10
+        assert len(list(results.supervised(blocks(), job, counts, ""))) == 10
         assert parts == [1, 2, 3, 4, 2, 3, 4, 5, 2, 3]
         assert job.ledger.read().num_rows == 10
 
@@ -210,7 +299,7 @@ def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeyp
 def test_a_job_that_another_process_took_over_stops(tmp_path: Path) -> None:
     counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 1}
     with open_job(tmp_path) as job, pytest.raises(RuntimeError, match="another process has taken over the job in"):
-        list(bulk_stylize._kept(iter([pa.table({})]), JobFolder(job.destination, lambda: False), counts, ""))
+        list(results.supervised(iter([pa.table({})]), JobFolder(job.destination, lambda: False), counts, ""))
 
 
 def test_the_whole_destination_is_searched_only_after_a_killed_run(tmp_path: Path) -> None:
@@ -227,12 +316,12 @@ def test_the_whole_destination_is_searched_only_after_a_killed_run(tmp_path: Pat
         def left() -> list[str]:
             return sorted(path.parent.name for path in (tmp_path / "out").rglob("*.tmp"))
 
-        job.begin(job.standing(inputs))
+        job.start_run(job.state(inputs))
         leave()
-        job.end(pa.chunked_array([["new/a.png"]]))
+        job.finish_run(pa.chunked_array([["new/a.png"]]))
         assert left() == ["old"]  # where this run did not write, none of its workers can have left anything
-        job.begin(job.standing(inputs))
+        job.start_run(job.state(inputs))
         leave()
     with open_job(tmp_path / "out") as job:
-        job.begin(job.standing(inputs))
+        job.start_run(job.state(inputs))
         assert left() == []

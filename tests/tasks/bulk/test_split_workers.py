@@ -19,6 +19,7 @@ from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.messages import RESULT_SCHEMA, TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_network, write_block
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
@@ -60,7 +61,7 @@ def _ends(folder: Path) -> list[tuple[object, ...]]:
 def test_the_same_bytes_and_books_as_in_one_worker(tmp_path: Path, archive: Path, tiny_model: Path) -> None:
     def run(config: StylizeConfig, out: Path) -> tuple[int, ...]:
         identity = identify(tiny_model, "style-model", "v1")
-        done = stylize(str(archive), out, tiny_model, config, identity, connect=lambda: None)
+        done = stylize(StylizeRequest((str(archive),), out, tiny_model, config, identity), connect=lambda: None)
         return done.done, done.quarantined, done.processed
 
     assert run(replace(APART, stages="together"), tmp_path / "one") == (7, 3, 10)
@@ -73,19 +74,19 @@ def test_the_same_bytes_and_books_as_in_one_worker(tmp_path: Path, archive: Path
 
 
 @pytest.fixture
-def order(tmp_path: Path, tiny_model: Path) -> JobSpec:
+def spec(tmp_path: Path, tiny_model: Path) -> JobSpec:
     execution = Execution(ExecutionPlan(version=torch.__version__))
     identity = identify(tiny_model, "style-model", "v1")
     return JobSpec(tmp_path / "out", tiny_model, identity, APART, Controls(), execution, 1)
 
 
-def _through(order: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
+def _through(spec: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
     """All stages, one after the other, outside Ray."""
     threads = torch.get_num_threads()
     inputs = list_inputs([str(archive)], Path())
     tasks = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
-    opened = pa.concat_tables(read_block(tasks, without_network(order)))
-    answer = write_block(pa.concat_tables(StylizeBlock(order)(opened)), without_network(order))
+    opened = pa.concat_tables(read_block(tasks, without_network(spec)))
+    answer = write_block(pa.concat_tables(StylizeBlock(spec)(opened)), without_network(spec))
     torch.set_num_threads(threads)
     assert answer.schema == RESULT_SCHEMA
     return {row["input"]: (row["state"], row["reason"]) for row in answer.to_pylist()}
@@ -94,33 +95,33 @@ def _through(order: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("stage", "reason"), [("decode", "decoder"), ("stylize", "its worker"), ("encode", "its worker")]
 )
-def test_what_takes_workers_down_at_a_stage_is_found(archive: Path, order: JobSpec, stage: str, reason: str) -> None:
+def test_what_takes_workers_down_at_a_stage_is_found(archive: Path, spec: JobSpec, stage: str, reason: str) -> None:
     bad = ("empty.png", "cut.png", "text.jpg")
     names = list_inputs([str(archive)], Path())["input"].to_pylist()
-    books = Path(order.destination) / "_atelier"
-    marks = CrashMarkers(books / "inflight", stage)
+    folder = Path(spec.destination) / "_atelier"
+    markers = CrashMarkers(folder / "inflight", stage)
     at_stage = names if stage == "decode" else [name for name in names if name not in bad]
     for _ in range(2):
-        die(marks, at_stage, "1.png", stage)
-    state, why = _through(order, archive)["1.png"]
+        die(markers, at_stage, "1.png", stage)
+    state, why = _through(spec, archive)["1.png"]
     assert (state, reason in why) == ("quarantined", True)
-    ends = {row["input"]: (row["state"], row["stage"]) for row in Ledger(books / "ledger").read().to_pylist()}
+    ends = {row["input"]: (row["state"], row["stage"]) for row in Ledger(folder / "ledger").read().to_pylist()}
     assert ends.pop("1.png") == ("quarantined", stage)
     assert {name for name, (state, _) in ends.items() if state == "quarantined"} == set(bad)
-    assert not any((books / "inflight").iterdir())
+    assert not any((folder / "inflight").iterdir())
 
 
-def test_a_model_that_does_not_load_stops_the_job(archive: Path, order: JobSpec, tmp_path: Path) -> None:
-    answers = _through(replace(order, model=tmp_path / "nowhere"), archive)
+def test_a_model_that_does_not_load_stops_the_job(archive: Path, spec: JobSpec, tmp_path: Path) -> None:
+    answers = _through(replace(spec, model=tmp_path / "nowhere"), archive)
     assert {state for state, _ in answers.values()} == {"pending", "quarantined"}
     assert "nowhere" in next(reason for state, reason in answers.values() if state == "pending")
 
 
-def test_a_destination_that_takes_no_more_stops_the_job(archive: Path, order: JobSpec) -> None:
-    out = Path(order.destination)
+def test_a_destination_that_takes_no_more_stops_the_job(archive: Path, spec: JobSpec) -> None:
+    out = Path(spec.destination)
     (out / "_atelier").mkdir(parents=True)
     (out / "_atelier/ledger").write_text("in the way")
-    answers = _through(order, archive)
+    answers = _through(spec, archive)
     assert "cannot be written" in next(reason for state, reason in answers.values() if state == "pending")
 
 
@@ -130,25 +131,25 @@ from pathlib import Path
 import ray
 from atelier.tasks.bulk.pool import run_tasks, splits_stages
 
-order, todo = pickle.loads(Path(sys.argv[1]).read_bytes())
+spec, todo = pickle.loads(Path(sys.argv[1]).read_bytes())
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
 for stages in ("auto", "apart"):
-    order = dataclasses.replace(order, config=dataclasses.replace(order.config, stages=stages))
-    reasons = {reason for answer in run_tasks(todo, order) for reason in answer["reason"].to_pylist() if reason}
-    print(splits_stages(order), reasons)
+    spec = dataclasses.replace(spec, config=dataclasses.replace(spec.config, stages=stages))
+    reasons = {reason for answer in run_tasks(todo, spec) for reason in answer["reason"].to_pylist() if reason}
+    print(splits_stages(spec), reasons)
 """
 
 
-def test_workers_on_gpus_get_their_blocks(tmp_path: Path, archive: Path, order: JobSpec) -> None:
+def test_workers_on_gpus_get_their_blocks(tmp_path: Path, archive: Path, spec: JobSpec) -> None:
     """On a cluster that says that it has a GPU; without one the workers refuse, but they are asked."""
     (archive / "empty.png").unlink()
     (archive / "cut.png").unlink()
     (archive / "text.jpg").unlink()
     inputs = list_inputs([str(archive)], Path())
     todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
-    gpu = replace(order, execution=Execution(ExecutionPlan(version=torch.__version__, device="cuda")))
-    (tmp_path / "order").write_bytes(pickle.dumps((gpu, todo)))
-    command = [sys.executable, "-c", GPU_DRIVER, str(tmp_path / "order")]
+    gpu = replace(spec, execution=Execution(ExecutionPlan(version=torch.__version__, device="cuda")))
+    (tmp_path / "spec").write_bytes(pickle.dumps((gpu, todo)))
+    command = [sys.executable, "-c", GPU_DRIVER, str(tmp_path / "spec")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     together, apart = done.stdout.splitlines()

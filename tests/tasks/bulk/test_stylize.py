@@ -25,6 +25,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images import provenance
@@ -42,6 +43,7 @@ import os, sys
 from pathlib import Path
 import ray
 from atelier.models.card import identify
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
 
@@ -51,7 +53,8 @@ if extra:
     paths = os.pathsep.join(filter(None, (extra, os.environ.get("PYTHONPATH"))))
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
 identity = identify(Path(model), "style-model", "v1")
-stylize(source, Path(destination), Path(model), StylizeConfig(format="png", stages=stages), identity,
+config = StylizeConfig(format="png", stages=stages)
+stylize(StylizeRequest((source,), Path(destination), Path(model), config, identity),
         connect=lambda: ray.init(**options, logging_level="error", log_to_driver=False))
 """
 
@@ -117,7 +120,7 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
     config = replace(CONFIG, max_pixels=8000, strength=0.5)
 
     seen: list[Progress] = []
-    summary = stylize(str(source), out, model, config, identity, seen.append, connect=_already)
+    summary = stylize(StylizeRequest((str(source),), out, model, config, identity), seen.append, connect=_already)
     counts = (summary.total, summary.done, summary.skipped, summary.quarantined, summary.pending)
     assert counts == (17, 12, 1, 4, 0)
     assert (seen[0].done, seen[0].total) == (0, 17)
@@ -155,7 +158,7 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
     assert "8,000" in next(row["reason"] for row in rows if row["path"] == "huge.png")
 
     before = _everything(out)
-    again = stylize(str(source), out, model, config, identity, connect=_no_connection)
+    again = stylize(StylizeRequest((str(source),), out, model, config, identity), connect=_no_connection)
     assert (again.total, again.done, again.processed) == (17, 12, 0)
     assert _everything(out) == before
 
@@ -165,7 +168,7 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
     (out / "one.png").unlink()
     (out / "deep/er/0.png").write_bytes(b"cut")
     stamp = (out / "thin.png").stat().st_mtime_ns
-    grown = stylize(str(source), out, model, config, identity, connect=_already)
+    grown = stylize(StylizeRequest((str(source),), out, model, config, identity), connect=_already)
     assert (grown.total, grown.done, grown.processed) == (19, 14, 5)
     after = _tree(out)
     assert after.pop("same.png") != outputs.pop("same.png")
@@ -177,11 +180,11 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
 @pytest.mark.usefixtures("ray_cluster")
 def test_outputs_do_not_depend_on_what_shares_a_batch(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     names = [_picture(tmp_path / f"in/{index}.png", index, (60, 50)) for index in range(21)]
-    stylize(str(tmp_path / "in"), tmp_path / "all", model, CONFIG, identity, connect=_already)
+    stylize(StylizeRequest((str(tmp_path / "in"),), tmp_path / "all", model, CONFIG, identity), connect=_already)
     with zipfile.ZipFile(tmp_path / "few.zip", "w") as archive:
         for path in (names[17], names[3]):
             archive.write(path, path.name)
-    stylize("few.zip", tmp_path / "few", model, CONFIG, identity, connect=_already, base=tmp_path)
+    stylize(StylizeRequest(("few.zip",), tmp_path / "few", model, CONFIG, identity, base=tmp_path), connect=_already)
     few, every = _tree(tmp_path / "few"), _tree(tmp_path / "all")
     assert len(every) == 21
     assert few == {name: every[name] for name in ("3.png", "17.png")}
@@ -208,7 +211,7 @@ def test_a_job_that_is_stopped_closes_its_books_within_ten_seconds_and_can_be_co
     written = json.loads((out / "_atelier/summary.json").read_text())
     assert written["pending"] > 0
     assert written["total"] == 48 == sum(written[state] for state in ("done", "skipped", "quarantined", "pending"))
-    assert stylize(source, out, model, CONFIG, identity, connect=_already).done == 48
+    assert stylize(StylizeRequest((source,), out, model, CONFIG, identity), connect=_already).done == 48
     assert LocalFolder(out).remove_leftovers() == 0
 
 
@@ -241,15 +244,18 @@ def test_a_damaged_model_stops_the_job_with_one_line(tmp_path: Path, model: Path
     save_file({"w": np.zeros(3, np.float32)}, broken / "generator.safetensors")  # whole, but of another network
     _picture(tmp_path / "in/a.png", 1)
     with pytest.raises(ValueError, match="does not hold the network") as error:
-        stylize(str(tmp_path / "in"), tmp_path / "out", broken, CONFIG, identify(broken, "m", ""), connect=_already)
+        stylize(
+            StylizeRequest((str(tmp_path / "in"),), tmp_path / "out", broken, CONFIG, identify(broken, "m", "")),
+            connect=_already,
+        )
     assert "\n" not in str(error.value)
     assert json.loads((tmp_path / "out/_atelier/summary.json").read_text())["pending"] == 1
 
 
 def _agreed(*arguments: Any, **options: Any) -> bool:
-    """Whether a job would go on, which is not done."""
+    """Whether a job would continue; it is stopped before it connects."""
     with pytest.raises(ConnectionError, match="no cluster"):
-        stylize(*arguments, connect=_unreachable, **options)
+        stylize(StylizeRequest(*arguments, **options), connect=_unreachable)
     return True
 
 
@@ -262,7 +268,7 @@ def test_styles_and_masks_make_the_job_by_what_they_show(tmp_path: Path, model: 
     _picture(tmp_path / "in/a.png", 1)
     oil, ink = _picture(tmp_path / "oil.png", 2), _picture(tmp_path / "ink.png", 3)
     mask = _picture(tmp_path / "mask.png", 4)
-    arguments = (str(tmp_path / "in"), tmp_path / "out", model)
+    arguments = ((str(tmp_path / "in"),), tmp_path / "out", model)
     painter = replace(identity, method="adain")
     begun = StylizeConfig(styles=("oil.png=2", "ink.png"), masks=("mask.png", "mask.png"))
     assert _agreed(*arguments, begun, painter, base=tmp_path)
@@ -272,7 +278,7 @@ def test_styles_and_masks_make_the_job_by_what_they_show(tmp_path: Path, model: 
 
     def refused(config: StylizeConfig, reason: str) -> None:
         with pytest.raises(ValueError, match=f"holds a job with parameters {reason}"):
-            stylize(*arguments, config, painter, base=tmp_path, connect=_no_connection)
+            stylize(StylizeRequest(*arguments, config, painter, base=tmp_path), connect=_no_connection)
 
     refused(replace(begun, styles=("oil.png=2", "ink.png=3")), 'styles 2 .*"weight": 1.0}, not .*"weight": 3.0}:')
     refused(replace(begun, styles=("oil.png=2",), masks=("mask.png",)), "styles ")
@@ -284,17 +290,17 @@ def test_styles_and_masks_make_the_job_by_what_they_show(tmp_path: Path, model: 
 
 def test_a_job_from_before_a_parameter_was_there_goes_on(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     _picture(tmp_path / "in/a.png", 1)
-    arguments = (str(tmp_path / "in"), tmp_path / "out", model)
+    arguments = ((str(tmp_path / "in"),), tmp_path / "out", model)
     assert _agreed(*arguments, CONFIG, identity)
     (tmp_path / "out/a.png").write_bytes(b"from a run that was killed")
-    book = tmp_path / "out/_atelier/job.json"
-    manifest = json.loads(book.read_text())
+    path = tmp_path / "out/_atelier/job.json"
+    manifest = json.loads(path.read_text())
     manifest["parameters"] = {name: manifest["parameters"][name] for name in ("strength", "format", "quality")}
     painter = replace(identity, method="cyclegan")
-    book.write_text(json.dumps(manifest | {"model": asdict(painter)}))
+    path.write_text(json.dumps(manifest | {"model": asdict(painter)}))
     with pytest.raises(ValueError, match='holds a job with parameters direction "a2b", not "b2a":'):
-        stylize(*arguments, replace(CONFIG, direction="b2a"), painter, connect=_no_connection)
-    book.write_text(json.dumps(manifest))
+        stylize(StylizeRequest(*arguments, replace(CONFIG, direction="b2a"), painter), connect=_no_connection)
+    path.write_text(json.dumps(manifest))
     assert _agreed(*arguments, CONFIG, identity)
 
 
@@ -303,16 +309,19 @@ def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: P
     _picture(tmp_path / "in/a.png", 1)
 
     for config in (replace(CONFIG, format="webp"), CONFIG):  # a job that never began does not count
-        assert _agreed(source, out, model, config, identity)
+        assert _agreed((source,), out, model, config, identity)
     (out / "a.png").write_bytes(b"from a run that was killed")
     with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
-        stylize(source, out, model, CONFIG, replace(identity, version="v2"), connect=_no_connection)
+        stylize(StylizeRequest((source,), out, model, CONFIG, replace(identity, version="v2")), connect=_no_connection)
     with pytest.raises(ValueError, match=r"parameters strength 1.0, not 0.5"):
-        stylize(source, out, model, replace(CONFIG, strength=0.5), identity, connect=_no_connection)
+        stylize(StylizeRequest((source,), out, model, replace(CONFIG, strength=0.5), identity), connect=_no_connection)
     with pytest.raises(ValueError, match="source"):
-        stylize(str(_picture(tmp_path / "b/b.png", 1)), out, model, CONFIG, identity, connect=_no_connection)
+        stylize(
+            StylizeRequest((str(_picture(tmp_path / "b/b.png", 1)),), out, model, CONFIG, identity),
+            connect=_no_connection,
+        )
     with open_job(out), pytest.raises(RuntimeError, match="another job is running"):
-        stylize(source, out, model, CONFIG, identity, connect=_no_connection)
+        stylize(StylizeRequest((source,), out, model, CONFIG, identity), connect=_no_connection)
 
 
 def test_wrong_places_are_refused_before_anything_is_written(
@@ -324,7 +333,10 @@ def test_wrong_places_are_refused_before_anything_is_written(
     (tmp_path / "texts/a.txt").write_text("x")
 
     def attempt(wanted: str, destination: str) -> None:
-        stylize(wanted, tmp_path / destination, model, CONFIG, identity, connect=_no_connection, base=tmp_path)
+        stylize(
+            StylizeRequest((wanted,), tmp_path / destination, model, CONFIG, identity, base=tmp_path),
+            connect=_no_connection,
+        )
 
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -348,15 +360,17 @@ def test_too_little_space_is_told_at_the_start(
     _picture(tmp_path / "in/a.png", 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="has 1 MB free"):
-        stylize(str(tmp_path / "in"), tmp_path / "out", model, CONFIG, identity, connect=_no_connection)
+        stylize(
+            StylizeRequest((str(tmp_path / "in"),), tmp_path / "out", model, CONFIG, identity), connect=_no_connection
+        )
 
 
 @pytest.fixture
-def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[StylizeWorker]:
+def worker(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[StylizeWorker]:
     """A worker outside Ray, whose destination is `tmp_path/out`."""
     threads = torch.get_num_threads()
     with open_job(tmp_path / "out") as job:
-        job.marks.clear()
+        job.markers.clear()
         yield StylizeWorker(
             JobSpec(
                 tmp_path / "out",
@@ -371,7 +385,7 @@ def stylist(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[St
     torch.set_num_threads(threads)
 
 
-def _ask(stylist: StylizeWorker, *paths: Path) -> dict[str, tuple[str, str]]:
+def _ask(worker: StylizeWorker, *paths: Path) -> dict[str, tuple[str, str]]:
     import pyarrow as pa
 
     facts = {"source": "", "etag": "", "kind": "file", "member": "", "offset": 0, "problem": ""}
@@ -388,13 +402,13 @@ def _ask(stylist: StylizeWorker, *paths: Path) -> dict[str, tuple[str, str]]:
         }
         for p in paths
     ]
-    answer = stylist(pa.Table.from_pylist(rows, TASK_SCHEMA))
+    answer = worker(pa.Table.from_pylist(rows, TASK_SCHEMA))
     assert answer.schema == RESULT_SCHEMA
     return {row["input"]: (row["state"], row["reason"]) for row in answer.to_pylist()}
 
 
 def test_a_full_disk_leaves_pictures_pending_and_no_half_file(
-    tmp_path: Path, stylist: StylizeWorker, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: StylizeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
 
@@ -403,21 +417,21 @@ def test_a_full_disk_leaves_pictures_pending_and_no_half_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        answers = _ask(stylist, *paths)
+        answers = _ask(worker, *paths)
     assert {state for state, _ in answers.values()} == {"pending"}
     assert "No space left on device" in next(iter(answers.values()))[1]
     assert _tree(tmp_path / "out") == {}
-    assert {state for state, _ in _ask(stylist, *paths).values()} == {"done"}
+    assert {state for state, _ in _ask(worker, *paths).values()} == {"done"}
     assert set(_tree(tmp_path / "out")) == {"0.png", "1.png", "2.png"}
 
 
 def test_what_fails_for_one_picture_is_its_own(
-    tmp_path: Path, stylist: StylizeWorker, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: StylizeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
     long = _picture(tmp_path / ("x" * 250 + ".png"), 5)
     (tmp_path / "out/1.png").mkdir()  # where an output should go
-    forward = stylist.paint._forward
+    forward = worker.stylize._forward
     bad = decode(paths[2].read_bytes())
 
     def fails(pictures: list[np.ndarray]) -> list[np.ndarray]:
@@ -425,8 +439,8 @@ def test_what_fails_for_one_picture_is_its_own(
             raise RuntimeError("not enough\nmemory")
         return forward(pictures)
 
-    monkeypatch.setattr(stylist.paint, "_forward", fails)
-    answers = _ask(stylist, *paths, long)
+    monkeypatch.setattr(worker.stylize, "_forward", fails)
+    answers = _ask(worker, *paths, long)
     assert answers["0.png"] == ("done", "") == answers[long.name]
     assert answers["1.png"] == ("quarantined", "cannot be written: Is a directory")
     assert answers["2.png"] == ("quarantined", "the model failed: not enough memory")
@@ -440,9 +454,9 @@ def test_what_fails_for_one_picture_is_its_own(
     assert not any((tmp_path / "out/_atelier/inflight").iterdir())
 
 
-def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: StylizeWorker) -> None:
+def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, worker: StylizeWorker) -> None:
     """Frames of one file, frames of another size and of another depth: each is painted as it would be alone."""
-    stylist = StylizeWorker(replace(stylist.order, config=replace(CONFIG, format="keep", max_frames=3)))
+    worker = StylizeWorker(replace(worker.spec, config=replace(CONFIG, format="keep", max_frames=3)))
     arrays = [np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8) for seed in range(4)]
     frames = [Image.fromarray(array) for array in arrays]
     paths = [tmp_path / name for name in ("a.png", "moving.webp", "scan.tif", "many.gif", "no.png", "photo.png")]
@@ -453,13 +467,13 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: StylizeW
     frames[0].save(paths[3], save_all=True, append_images=frames[1:])
     paths[4].write_bytes(b"")
     frames[0].save(paths[5], "JPEG")
-    answers = _ask(stylist, *paths)
+    answers = _ask(worker, *paths)
     assert answers["many.gif"] == ("quarantined", "the file has more frames or pages than the limit of 3")
     assert answers["no.png"] == ("quarantined", "the file is empty")
     assert {answers[path.name] for path in (*paths[:3], paths[5])} == {("done", "")}
 
     def painted(array: np.ndarray) -> np.ndarray:
-        made = stylist.paint.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
+        made = worker.stylize.paint(torch.tensor(array).permute(2, 0, 1)[None])[0]
         return made.permute(1, 2, 0).numpy()
 
     out = tmp_path / "out"
@@ -480,14 +494,14 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, stylist: StylizeW
 
 
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16")
-def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, stylist: StylizeWorker) -> None:
+def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, worker: StylizeWorker) -> None:
     deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)
     Image.fromarray(deep).save(tmp_path / "scan.tif")
     shallow = _picture(tmp_path / "a.png", 1)
-    order = replace(stylist.order, config=replace(CONFIG, format="keep"))
-    plan = replace(order.plan, precision="bfloat16")
+    spec = replace(worker.spec, config=replace(CONFIG, format="keep"))
+    plan = replace(spec.plan, precision="bfloat16")
     pixels = []
-    for each in (order, replace(order, execution=Execution(plan))):
+    for each in (spec, replace(spec, execution=Execution(plan))):
         worker = StylizeWorker(each)
         assert set(_ask(worker, tmp_path / "scan.tif", shallow).values()) == {("done", "")}
         pixels.append([np.asarray(Image.open(tmp_path / "out" / name)) for name in ("scan.tif", "a.png")])
@@ -497,12 +511,12 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
 
 @pytest.mark.parametrize(("stage", "reason"), [("decode", "crashed the decoder"), ("stylize", "memory")])
 def test_suspects_of_a_crash_go_one_by_one_and_two_deaths_are_enough(
-    tmp_path: Path, stylist: StylizeWorker, stage: str, reason: str
+    tmp_path: Path, worker: StylizeWorker, stage: str, reason: str
 ) -> None:
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
     for _ in range(2):
-        die(stylist.marks, [path.name for path in paths], "1.png", stage)
-    answers = _ask(stylist, *paths)
+        die(worker.markers, [path.name for path in paths], "1.png", stage)
+    answers = _ask(worker, *paths)
     assert {answers[f"{index}.png"][0] for index in (0, 2, 3)} == {"done"}
     assert answers["1.png"][0] == "quarantined"
     assert reason in answers["1.png"][1]
@@ -519,8 +533,8 @@ def test_a_ledger_row_without_its_output_counts_as_pending(tmp_path: Path) -> No
         )
         (tmp_path / "a.png").write_bytes(b"abc")
         listing = pa.table({"input": ["a", "b", "c"], "stamp": ["1", "1", "1"]})
-        assert job.standing(listing).inputs("done") == {"a"}
-        assert job.standing(listing).counts == {"done": 1, "skipped": 0, "quarantined": 0, "pending": 2}
+        assert job.state(listing).inputs("done") == {"a"}
+        assert job.state(listing).counts == {"done": 1, "skipped": 0, "quarantined": 0, "pending": 2}
 
 
 def _driver(

@@ -10,9 +10,20 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.dataset.shards import Card, write_card
-from atelier.tasks.evaluation.compare import Candidate, Comparison, Measured, Terms, agree, find, look, measure, publish
+from atelier.tasks.evaluation.compare import (
+    Candidate,
+    Comparison,
+    ComparisonSpec,
+    Measured,
+    find,
+    measure,
+    measure_untouched,
+    prepare,
+    publish,
+)
 from atelier.tasks.evaluation.compare_table import cells
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.images.codec import decode
@@ -48,23 +59,26 @@ def candidates(studio: Path) -> list[Candidate]:
 
 
 @pytest.fixture(scope="module")
-def terms(studio: Path, candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory) -> Terms:
+def spec(
+    ray_cluster: None, studio: Path, candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory
+) -> ComparisonSpec:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATELIER_CACHE", str(tmp_path_factory.mktemp("cache")))  # only the encoder of the packages
-        terms = agree(CONFIG, studio / "dataset", "photos", 32, studio / "features", candidates)
-        assert look(terms, candidates) == 24
-    return terms
+        spec = prepare(CONFIG, studio / "dataset", "photos", 32, studio / "features", candidates)
+        assert measure_untouched(spec) == 24
+    return spec
 
 
 @pytest.fixture(scope="module")
-def measured(terms: Terms, candidates: list[Candidate]) -> list[Measured]:
+def measured(spec: ComparisonSpec, candidates: list[Candidate]) -> list[Measured]:
     seen: list[Progress] = []
-    found = [measure(terms, candidate, seen.append) for candidate in candidates]
-    assert [(p.done, p.total) for p in seen] == 3 * [(4, terms.photos), (8, terms.photos)]
+    found = [measure(spec, candidate, seen.append) for candidate in candidates]
+    counts = [0, 4, 8, 12, 16, 20, 24]  # stylized, untouched, paintings: eight of each in batches of four
+    assert [(p.done, p.total) for p in seen] == 3 * [(done, spec.total(candidates[0])) for done in counts]
     return found
 
 
-def test_each_is_held_against_its_own_style(candidates: list[Candidate]) -> None:
+def test_each_is_compared_with_its_own_style(candidates: list[Candidate]) -> None:
     assert [(c.name, c.method, c.style) for c in candidates] == [
         ("first", "cpgan", "oils"),
         ("second", "cpgan", "inks"),
@@ -72,31 +86,31 @@ def test_each_is_held_against_its_own_style(candidates: list[Candidate]) -> None
     ]
 
 
-def test_pictures_and_size_are_the_same_for_all(measured: list[Measured], terms: Terms) -> None:
+def test_pictures_and_size_are_the_same_for_all(measured: list[Measured], spec: ComparisonSpec) -> None:
     first, second, third = measured
     for one in measured:
-        assert one.measures["counts"] == {"content": 8, "style": 8, "content_groups": 4, "style_groups": 4}
-        assert one.measures["kid"]["low"] <= one.measures["kid"]["high"]
-    assert first.measures["kid"]["photos"] == third.measures["kid"]["photos"] != second.measures["kid"]["photos"]
+        assert one.metrics["counts"] == {"content": 8, "style": 8, "content_groups": 4, "style_groups": 4}
+        assert one.metrics["kid"]["low"] <= one.metrics["kid"]["high"]
+    assert first.metrics["kid"]["photos"] == third.metrics["kid"]["photos"] != second.metrics["kid"]["photos"]
     for before in zip(*(one.shown for one in measured), strict=True):
         assert all(np.array_equal(pair[0], before[0][0]) for pair in before)
-    assert first.measures["size"]["parameters"] < third.measures["size"]["parameters"]
+    assert first.metrics["size"]["parameters"] < third.metrics["size"]["parameters"]
     file = measured[0].candidate.folder / artifact.WEIGHTS
-    assert first.measures["size"]["megabytes"] == pytest.approx(file.stat().st_size / 1e6, rel=1e-4)
-    assert len(list(terms.cache.iterdir())) == 6, "the features of three domains in batches of four"
+    assert first.metrics["size"]["megabytes"] == pytest.approx(file.stat().st_size / 1e6, rel=1e-4)
+    assert len(list(spec.cache.iterdir())) == 6, "the features of three domains in batches of four"
 
 
 def test_a_model_is_measured_as_it_is_alone(
-    measured: list[Measured], terms: Terms, candidates: list[Candidate]
+    measured: list[Measured], spec: ComparisonSpec, candidates: list[Candidate]
 ) -> None:
-    again = measure(terms, candidates[1]).measures
+    again = measure(spec, candidates[1]).metrics
     for name in ("kid", "style", "ssim", "content"):
-        assert again[name] == measured[1].measures[name]
+        assert again[name] == measured[1].metrics[name]
 
 
 @pytest.fixture
-def published(tmp_path: Path, terms: Terms, measured: list[Measured]) -> Comparison:
-    return publish(tmp_path, terms, measured, {"fourth": "it is broken"})
+def published(tmp_path: Path, spec: ComparisonSpec, measured: list[Measured]) -> Comparison:
+    return publish(tmp_path, spec, measured, {"fourth": "it is broken"})
 
 
 def test_what_is_written(published: Comparison, measured: list[Measured]) -> None:
@@ -109,7 +123,7 @@ def test_what_is_written(published: Comparison, measured: list[Measured]) -> Non
     assert len({len(line) for line in lines if line.startswith("|")}) == 1, "columns are aligned"
     kid = next(line for line in lines if "KID × 1000" in line)
     value, interval = kid.split("|")[2].split(maxsplit=1)
-    assert float(value.replace(",", "")) == pytest.approx(1000 * measured[0].measures["kid"]["stylized"], rel=0.01)
+    assert float(value.replace(",", "")) == pytest.approx(1000 * measured[0].metrics["kid"]["stylized"], rel=0.01)
     assert interval.startswith("[")
     assert "- fourth could not be measured: it is broken" in lines
     assert not any("LPIPS" in line for line in lines), "nobody has it"
@@ -124,7 +138,7 @@ def test_the_grid_has_a_row_for_each_picture_and_a_column_for_each_model(publish
 
 def test_of_one_style_the_photographs_are_a_column(measured: list[Measured]) -> None:
     models = [
-        {"name": m.candidate.name, "method": "cpgan", "style_domain": "oils", **m.measures}
+        {"name": m.candidate.name, "method": "cpgan", "style_domain": "oils", **m.metrics}
         for m in (measured[0], measured[2])
     ]
     table = cells(models)
@@ -133,7 +147,7 @@ def test_of_one_style_the_photographs_are_a_column(measured: list[Measured]) -> 
     assert float(row[1].replace(",", "")) == pytest.approx(1000 * models[0]["kid"]["photos"], rel=0.01)
 
 
-def test_attributes_stand_beside_models_that_have_none(studio: Path, tmp_path: Path) -> None:
+def test_attributes_stand_beside_models_that_have_none(studio: Path, tmp_path: Path, ray_cluster: None) -> None:
     shards = [make_faces(tmp_path / "dataset", split, count, 1) for split, count in (("train", 100), ("holdout", 8))]
     write_card(tmp_path / "dataset", Card(1, tuple(shards)))
     of = find([str(studio / "first"), str(make_editor(tmp_path / "editor", 0.7))], located, "faces", ["faces"])
@@ -141,15 +155,15 @@ def test_attributes_stand_beside_models_that_have_none(studio: Path, tmp_path: P
     cache = tmp_path / "features"
     cache.mkdir()
     (cache / "stale.classifier").touch()
-    terms = agree(CONFIG, tmp_path / "dataset", "faces", 32, cache, of)
-    assert look(terms, of) == 8
+    spec = prepare(CONFIG, tmp_path / "dataset", "faces", 32, cache, of)
+    assert measure_untouched(spec) == 8
     (kept,) = cache.glob("*.classifier")
     learned = kept.stat().st_mtime_ns
-    plain, editor = (measure(terms, one) for one in of)
+    plain, editor = (measure(spec, one) for one in of)
     assert kept.stat().st_mtime_ns == learned, "no model's task learns it again"
-    assert "attributes" not in plain.measures
-    assert editor.measures["attributes"]["wishes"]["light"]["share"] == 1
-    lines = publish(tmp_path / "out", terms, [plain, editor], {}).table.read_text().splitlines()
+    assert "attributes" not in plain.metrics
+    assert editor.metrics["attributes"]["wishes"]["light"]["share"] == 1
+    lines = publish(tmp_path / "out", spec, [plain, editor], {}).table.read_text().splitlines()
     (row,) = (line for line in lines if line.startswith("| light, share"))
     assert [cell.strip() for cell in row.split("|")[2:5]] == ["0", "", "1"], "photographs, first, editor"
     (note,) = (line for line in lines if "right about so many real held-out pictures" in line)
@@ -185,9 +199,11 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"makes pictures from noise \(dcgan\)"):
             find([str(studio / "first"), str(tmp_path)], located, "oils", DOMAINS)
 
-    def test_the_dataset_changed(self, studio: Path, terms: Terms, candidates: list[Candidate], tmp_path: Path) -> None:
+    def test_the_dataset_changed(
+        self, studio: Path, spec: ComparisonSpec, candidates: list[Candidate], tmp_path: Path
+    ) -> None:
         shutil.copytree(studio / "dataset", tmp_path / "dataset")
         shards = [make_shard(tmp_path / "dataset", domain, "holdout", 4, 9) for domain in DOMAINS]
         write_card(tmp_path / "dataset", Card(1, tuple(shards)))
         with pytest.raises(RuntimeError, match="changed while models were compared"):
-            measure(replace(terms, dataset=tmp_path / "dataset"), candidates[0])
+            measure(replace(spec, dataset=tmp_path / "dataset"), candidates[0])

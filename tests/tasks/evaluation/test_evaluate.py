@@ -15,11 +15,14 @@ from safetensors.torch import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.stargan import StarganConfig
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import Dcgan, DcganConfig
-from atelier.models.methods.stargan import Editor, StarganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.stargan import Editor
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance
@@ -27,7 +30,13 @@ from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, wri
 from atelier.tasks.dataset.subsets import batches, files, held_out
 from atelier.tasks.evaluation import attribute_edits, measures
 from atelier.tasks.evaluation.evaluate import Evaluation, evaluate
-from atelier.tasks.evaluation.protocol import ClassifierSpec, EvaluateConfig, MeasuringEncoder, choose_encoder
+from atelier.tasks.evaluation.protocol import (
+    Bootstrap,
+    ClassifierSpec,
+    EvaluateConfig,
+    MeasuringEncoder,
+    choose_encoder,
+)
 from atelier.tasks.images.codec import center_square, decode, encode
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
@@ -183,7 +192,7 @@ def test_an_identical_picture_keeps_everything(
     grey = np.random.default_rng(0).random((6, 1, 48, 48), dtype=np.float32)
     same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), 1.0)
     groups = [p.group for p in photos], [p.group for p in paintings]
-    metrics, _ = summarize([same], features, *groups, encoder, 50, 0)
+    metrics, _ = summarize([same], features, encoder, Bootstrap(*groups, 50, 0))
     for name in ("kid", "frechet", "style", "diversity", "checkerboard"):
         assert metrics[name]["ratio"] == pytest.approx(1)
     assert metrics["content"]["stylized"] == 0
@@ -243,7 +252,7 @@ class TestLpips:
             measures.measure_real(files(batch), 48, encoder, tmp_path / batch[0].id)
             for batch in batches(photos, 4) + batches(paintings, 4)
         ]
-        metrics, _ = measures.summarize(stylized, untouched, *groups, encoder, 50, 0)
+        metrics, _ = measures.summarize(stylized, untouched, encoder, Bootstrap(*groups, 50, 0))
 
         assert encoder.lpips is not None
         alexnet = load("alexnet", encoder.lpips)
@@ -261,7 +270,7 @@ class TestLpips:
         assert "artfid" not in metrics, "it is defined on Inception's features"
 
         inception = replace(encoder, name="inception")
-        metrics, _ = measures.summarize(stylized, untouched, *groups, inception, 50, 0)
+        metrics, _ = measures.summarize(stylized, untouched, inception, Bootstrap(*groups, 50, 0))
         product = (1 + metrics["lpips"]["mean"]) * (1 + metrics["frechet"]["stylized"])
         assert metrics["artfid"]["stylized"] == pytest.approx(product)
         assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
@@ -271,7 +280,7 @@ class TestLpips:
         torch.manual_seed(0)
         artifact.save(tmp_path, config, Dcgan.build_generator(config, None), FACTS)
         data = files(held_out(dataset, read_card(dataset), "paintings", 2))
-        seen = measures.measure_stylized(data, 32, tmp_path, with_lpips).seen
+        seen = measures.measure_stylized(data, 32, tmp_path, with_lpips).lpips
         assert seen is not None
         assert seen.distances is None, "they come from no photograph"
         assert with_lpips.lpips is not None
@@ -279,11 +288,11 @@ class TestLpips:
         assert isinstance(encoder, AlexNet)
         made = artifact.load(tmp_path).generate(0, range(2)) / 255
         expected = float(lpips(encoder, made[:1], made[1:]))
-        assert measures._diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
+        assert measures._lpips_diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
 
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)
-        assert measures.measure_stylized(files(photos), 24, model, with_lpips).seen is None
+        assert measures.measure_stylized(files(photos), 24, model, with_lpips).lpips is None
 
 
 NAMES = ("light", "dark", "warm", "faces")
@@ -382,7 +391,7 @@ class TestAttributes:
 
     def test_a_classifier_is_its_pictures_and_names(self, studio: Path, tmp_path: Path) -> None:
         spec = ClassifierSpec(studio, ("faces",), NAMES, 32, tmp_path)
-        others = [replace(spec, names=NAMES[:2]), replace(spec, size=64), replace(spec, domains=("a", "faces"))]
+        others = [replace(spec, names=NAMES[:2]), replace(spec, size_px=64), replace(spec, domains=("a", "faces"))]
         write_card(tmp_path, Card(1, (make_faces(tmp_path, "train", 3, 9),)))
         assert len({one.file for one in (spec, *others, replace(spec, dataset=tmp_path))}) == 5
 
@@ -391,14 +400,16 @@ class TestAttributes:
         torch.manual_seed(0)
         truth = counted(studio, 6)
         photos = files(held_out(studio, read_card(studio), "faces", 6))
-        by = attribute_edits.Judge(Classifier(4, 2), NAMES, truth, truth)
+        by = attribute_edits.Recognised(Classifier(4, 2), NAMES, truth, truth)
         model = make_editor(tmp_path, 0.5)
-        parts = [attribute_edits.edit(part, 32, model, by, with_lpips.lpips) for part in (photos[:4], photos[4:])]
+        parts = [
+            attribute_edits.edit_photos(part, 32, model, by, with_lpips.lpips) for part in (photos[:4], photos[4:])
+        ]
         found = attribute_edits.summarize(by, parts)["attributes"]
         assert with_lpips.lpips is not None
         encoder = load("alexnet", with_lpips.lpips)
         assert isinstance(encoder, AlexNet)
-        before = measures.squares(photos, 32)
+        before = measures.center_squares(photos, 32)
         distances = lpips(encoder, before / 255, artifact.load(model).painter()(before) / 255).numpy()
         assert found["wishes"]["light"]["lpips"] == pytest.approx(distances[~truth[:, 0]].mean(), rel=1e-4)
         assert found["lpips"]["mean"] == pytest.approx(np.mean([w["lpips"] for w in found["wishes"].values()]))
@@ -416,7 +427,7 @@ class TestAttributes:
 
     def test_nothing_where_the_pictures_do_not_differ(self) -> None:
         truth = np.ones((3, 1), dtype=np.bool_)
-        by = attribute_edits.Judge(Classifier(1, 2), ("light",), truth, truth)
+        by = attribute_edits.Recognised(Classifier(1, 2), ("light",), truth, truth)
         assert attribute_edits.summarize(by, [attribute_edits.Edited({"light": truth, "-light": truth}, None)]) == {}
 
     def test_in_the_report(self, edited: tuple[Evaluation, Path, list[Progress]]) -> None:

@@ -11,8 +11,10 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import Dcgan, DcganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, file_name, generate

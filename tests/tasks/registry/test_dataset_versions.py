@@ -52,7 +52,7 @@ def test_pictures_that_came_and_went(published: Workspace, tmp_path: Path) -> No
     assert [(name, one.before, one.after) for name, one in found.parameters.items()] == [("min_px", None, 16)]
     sheet = decode((tmp_path / "a.png").read_bytes())
     assert sheet.shape[0] > 2 * 96
-    assert "photos          4 added       4 removed      12 the same" in found.story
+    assert "photos          4 added       4 removed      12 the same" in found.summary
     assert git(published.root, "status", "--porcelain") == "", "nothing was checked out"
 
     back = compared(published, "now", "v1.2.0")

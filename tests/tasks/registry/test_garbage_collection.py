@@ -64,8 +64,8 @@ def test_a_dry_run_tells_what_then_goes(own: Workspace) -> None:
     assert told.kept == ("style-model@v1.4.0", "style-model@v1.3.0")
     assert told.dropped == ("style-model@v1.2.0", "style-model@v1.1.0", "style-model@v1.0.0")
     assert told.folders == tuple(f"style-model/{name}" for name in ("v1.0.0", "v1.1.0", ".v1.3.0-4194305"))
-    assert "would remove" in told.story
-    assert "nowhere: there is no remote" in told.story
+    assert "would remove" in told.summary
+    assert "nowhere: there is no remote" in told.summary
     done = collect_garbage(own, keep=2)
     assert (done.objects, done.bytes, done.runs) == (told.objects, told.bytes, told.runs)
     after = cached(own)
@@ -152,7 +152,7 @@ def test_a_cache_that_others_use_is_left_alone(own: Workspace, tmp_path: Path) -
     dvc(own.root, "cache", "dir", "--local", str(tmp_path / "cache"))
     found = collect_garbage(own, keep=1)
     assert (found.objects, found.dropped) == (0, ())
-    assert "may serve others too" in found.story
+    assert "may serve others too" in found.summary
     assert set(whole(own).values()) == {True}
 
 

@@ -37,10 +37,10 @@ def test_all_that_is_known_of_a_version(published: Workspace) -> None:
     (staging,) = shown.listed.history
     assert "kid.ratio is 0.45" in staging.reason
     for word in ("style-model@v1.1.0, prod", "gate         passed", "train.steps: 102", "kid.ratio", "by Atelier "):
-        assert word in shown.story
+        assert word in shown.summary
     assert refused.listed.history == ()
-    assert "kid.ratio is 0.9, it must be at most 0.6" in refused.story
-    assert "never was prod" in refused.story
+    assert "kid.ratio is 0.9, it must be at most 0.6" in refused.summary
+    assert "never was prod" in refused.summary
     plain = shown.plain
     assert (plain["version"], plain["stage"], plain["here"], len(plain["history"])) == ("v1.1.0", "prod", True, 1)
 
@@ -55,7 +55,7 @@ def test_two_versions_side_by_side(own: Workspace, tmp_path: Path) -> None:
     assert found.dataset is not None
     assert (found.dataset.added["photos"], found.dataset.removed["photos"]) == (4, 4)
     assert (alike.dataset, alike.notes, found.notes) == (None, (), ())
-    assert "train.steps: 101 → 103" in found.story
+    assert "train.steps: 101 → 103" in found.summary
 
     pictures = canaries((), own.root, own.dataset, "photos")
     models = [(one.name, resolve(own, one.name).path) for one in (old, new)]

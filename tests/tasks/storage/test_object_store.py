@@ -41,6 +41,7 @@ from dataclasses import asdict
 from pathlib import Path
 import ray
 from atelier.models.card import identify
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
 
@@ -48,7 +49,8 @@ model, destination, *sources = sys.argv[1:]
 identity = identify(Path(model), "style-model", "v1")
 connect = lambda: ray.init(num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
 for _ in range(2):
-    summary = stylize(sources, destination, Path(model), StylizeConfig(), identity, connect=connect)
+    request = StylizeRequest(tuple(sources), destination, Path(model), StylizeConfig(), identity)
+    summary = stylize(request, connect=connect)
     print(json.dumps(asdict(summary)))
     connect = None  # the second run has nothing to do
 """

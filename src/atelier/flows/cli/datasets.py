@@ -76,4 +76,4 @@ def datasets_diff(
         old, new = (find_dataset(found, kept, name) for name in (before, after))
         sheet = out or found.reports / "datasets" / f"{old.id[:12]}-{new.id[:12]}.png"
         made = diff_datasets(found, kept, old, new, sheet)
-    result(made, as_json, text=made.story)
+    result(made, as_json, text=made.summary)

@@ -1,6 +1,6 @@
-"""What this machine has and lacks, each with its remedy.
+"""The checks of `atelier doctor`: what this machine has and what is missing, with a remedy.
 
-Nothing heavy is imported here: packages are tried in a process of their own, so that a broken one is a finding.
+Nothing heavy is imported here: packages are imported in a separate process, so that a broken one is a finding.
 """
 
 import os
@@ -38,11 +38,10 @@ _IMPORTS = (
     ),
     *("PIL.Image", "cv2", "kornia", "skimage", "sklearn", "imagehash", "tensorboard", "typer", "rich"),
 )
-# in nobody's metadata: newer fastapi breaks Prefect's server when it is imported, newer sqlalchemy its scheduler,
-# silently: no scheduled run is ever created
+# with a newer fastapi Prefect's server does not start; with a newer sqlalchemy it creates no scheduled run, silently
 _BELOW = {"fastapi": (0, 151), "sqlalchemy": (2, 1)}
 _INSTALL = "install the pinned set: pip install -c constraints.txt -e ."
-_DISK_GB = (5, 1)  # comfortable, and the least: the demo needs 5
+_DISK_GB = (5, 1)  # recommended, minimum; the demo needs 5
 _MEMORY_GB = (4, 2)
 
 
@@ -53,17 +52,17 @@ class Check:
     name: str
     status: Status
     what: str
-    remedy: str = ""  # what to do, where it is not "ok"
+    remedy: str = ""  # what to do if it is not "ok"
 
 
 def examine(workspace: Workspace | None = None) -> list[Check]:
-    """Look at everything that Atelier needs.
+    """Run all checks.
 
     Args:
-        workspace: a workspace to look at too: its disk, its pipeline.
+        workspace: a workspace whose disk and pipeline are checked too.
 
     Returns:
-        The findings; a check that itself breaks is one.
+        The findings; a check that raises an error is a finding as well.
     """
     where = workspace.root if workspace else Path.cwd()
     checks: list[tuple[str, Callable[[], Check]]] = [
@@ -85,7 +84,7 @@ def examine(workspace: Workspace | None = None) -> list[Check]:
     for name, check in checks:
         try:
             found.append(check())
-        except Exception as error:  # noqa: BLE001 - a doctor goes on to the next organ
+        except Exception as error:  # noqa: BLE001 - the next check runs all the same
             found.append(Check(name, "fail", one_line(error), _INSTALL))
     return found
 
@@ -93,7 +92,7 @@ def examine(workspace: Workspace | None = None) -> list[Check]:
 def _python() -> Check:
     what = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
     if sys.platform != "linux":
-        return Check("python", "warn", what, "Linux is what is tested; elsewhere stages may outlive a killed command")
+        return Check("python", "warn", what, "only Linux is tested; elsewhere stages may outlive a killed command")
     return Check("python", "ok", what)
 
 
@@ -166,7 +165,7 @@ def _gpu() -> Check:
     done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
     found = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode or not found:
-        return Check("gpu", "warn", "nvidia-smi finds no GPU", "see to the driver, or go on with the CPUs")
+        return Check("gpu", "warn", "nvidia-smi finds no GPU", "check the driver, or use the CPUs")
     if "+cpu" in version("torch"):
         return Check(
             "gpu", "warn", f"{found[0]}, but torch {version('torch')} is for CPUs", "install a CUDA build of torch"
@@ -187,9 +186,9 @@ def _memory() -> Check:
 def _amount(name: str, what: str, amount: float, limits: tuple[float, float], remedy: str) -> Check:
     comfortable, least = limits
     if amount < least:
-        return Check(name, "fail", f"{what}, {least} GB are the least", remedy)
+        return Check(name, "fail", f"{what}, the minimum is {least} GB", remedy)
     if amount < comfortable:
-        return Check(name, "warn", f"{what}, {comfortable} GB are comfortable", remedy)
+        return Check(name, "warn", f"{what}, {comfortable} GB are recommended", remedy)
     return Check(name, "ok", what)
 
 
@@ -201,7 +200,7 @@ def _encoders() -> Check:
     missing = [row.name for row in rows if not row.ready]
     remedy = " && ".join(f"atelier encoders pull {name}" for name in missing)
     if not ready:
-        return Check("encoders", "fail", "no weights of an encoder are here", remedy)
+        return Check("encoders", "fail", "no encoder has its weights on this machine", remedy)
     if missing:
         return Check("encoders", "warn", f"ready: {', '.join(ready)}; missing: {', '.join(missing)}", remedy)
     return Check("encoders", "ok", f"ready: {', '.join(ready)}")
@@ -213,5 +212,5 @@ def _workspace(workspace: Workspace) -> Check:
     try:
         check_trust(workspace, trust=False)
     except ValueError as error:
-        return Check("workspace", "warn", str(error), "read the stage's command before you say --trust")
+        return Check("workspace", "warn", str(error), "read the stage's command before you use --trust")
     return Check("workspace", "ok", f"{workspace.root}: {' → '.join(stages(workspace))}")

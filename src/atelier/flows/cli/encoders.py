@@ -30,11 +30,11 @@ def encoders_pull(
     ] = False,
 ) -> None:
     """Download an encoder's weights, check their sha256 and convert them once."""
-    from atelier.flows.runs.progress import shown
+    from atelier.flows.runs.progress import show_progress
     from atelier.tasks.runtime.encoder_download import pull
 
     try:
-        with shown("pull") as report:
+        with show_progress("pull") as report:
             path = pull(name, report)
         print(f"{name} is ready: {path}")
     except (OSError, RuntimeError) as error:

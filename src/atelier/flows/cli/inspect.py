@@ -17,7 +17,7 @@ class Inspected:
     problem: str = ""  # why there is no lineage
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The lineage as lines of text; only for a file that has one."""
         assert self.lineage is not None
         made, model = self.lineage, self.lineage.model

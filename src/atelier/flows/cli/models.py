@@ -51,8 +51,8 @@ def models_show(
 
     found = Workspace.find(workspace)
     with open_objects(found) as kept:
-        shown = version_details(found, kept, find_version(found, version))
-    result(shown.plain, as_json, text=shown.story)
+        details = version_details(found, kept, find_version(found, version))
+    result(details.plain, as_json, text=details.summary)
 
 
 @commands.command("diff", epilog="Example: atelier models diff v1.0.0 prod")
@@ -85,7 +85,7 @@ def models_diff(
         made = replace(made, picture=str(file))
     except (OSError, RuntimeError, ValueError) as error:  # the numbers are useful without it
         made = replace(made, notes=(*made.notes, f"no picture: {error}"))
-    result(made, as_json, text=made.story)
+    result(made, as_json, text=made.summary)
 
 
 @commands.command("verify", epilog="Example: atelier models verify --all")
@@ -96,7 +96,7 @@ def models_verify(
     as_json: JsonOption = False,
 ) -> None:
     """Read every file of a version and report what is missing or damaged; exit code 1 if anything is."""
-    from atelier.flows.runs.progress import shown
+    from atelier.flows.runs.progress import show_progress
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.resolve import find_version
     from atelier.tasks.registry.tags import list_models, list_versions
@@ -109,9 +109,9 @@ def models_verify(
         versions = [find_version(found, version)]
     else:
         versions = [one for model in list_models(found) for one in list_versions(found, model)]
-    with open_objects(found) as kept, shown("verify", quiet=as_json) as report:
+    with open_objects(found) as kept, show_progress("verify", quiet=as_json) as report:
         verified = verify_versions(found, kept, versions, report)
-    text = "\n".join(one.story for one in verified) or "no version is registered yet: run `atelier retrain`"
+    text = "\n".join(one.summary for one in verified) or "no version is registered yet: run `atelier retrain`"
     result(verified, as_json, text=text)
     if not all(one.whole for one in verified):
         raise typer.Exit(1)
@@ -134,7 +134,7 @@ def models_push(
     versions = named or [one for model in list_models(found) for one in list_versions(found, model)]
     with open_objects(found) as kept:
         pushed = push_versions(found, kept, versions)
-    text = "\n".join(one.story for one in pushed) or "no version is registered yet: run `atelier retrain`"
+    text = "\n".join(one.summary for one in pushed) or "no version is registered yet: run `atelier retrain`"
     result(pushed, as_json, text=text)
 
 

@@ -49,7 +49,14 @@ def init(
 
 @commands.command(epilog="Example: atelier ingest --scan")
 def ingest(
-    scan: Annotated[bool, typer.Option("--scan", help="Only write sources.lock, the list of source files.")] = False,
+    scan: Annotated[
+        bool,
+        typer.Option(
+            "--scan",
+            help="Only write what DVC's stages depend on: sources.lock, the list of source files, and start.lock, the "
+            "version that training starts from, if it is missing.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,9 +64,14 @@ def ingest(
     if scan:
         from atelier.flows.config.params import Params
         from atelier.tasks.dataset.ingest import scan as scan_sources
+        from atelier.tasks.registry.warm_start import pin_start
 
         found = Workspace.find(workspace)
-        result(scan_sources(Params(found.params).ingest, found.root, found.sources_lock), as_json)
+        params = Params(found.params)
+        summary = scan_sources(params.ingest, found.root, found.sources_lock)
+        if not found.start_lock.exists():
+            pin_start(found, params.train.start_from)
+        result(summary, as_json)
     else:
         _stage("ingest", workspace, as_json)
 
@@ -139,9 +151,9 @@ def retrain(
     Params(found.params).check()
     with use(say):
         if cron:
-            from atelier.flows.schedule import serve_nights
+            from atelier.flows.schedule import serve_schedule
 
-            serve_nights(found.root, cron, timezone, trust, say)
+            serve_schedule(found.root, cron, timezone, trust, say)
         else:
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.workspace.run_record import RunRecord
@@ -194,7 +206,7 @@ def _folds(folds: int, where: Path | None, as_json: bool) -> None:
         from atelier.flows.cross_validate import cross_validate
 
         found = cross_validate.with_options(flow_run_name=f"folds {workspace.name}")(str(workspace.root), folds)
-        result(found, as_json, text=found.story)
+        result(found, as_json, text=found.summary)
 
 
 def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
@@ -208,7 +220,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         from atelier.flows.compare import run
 
         found = run(workspace, models)
-        result(found.content if as_json else found, as_json, text=found.story)
+        result(found.content if as_json else found, as_json, text=found.summary)
         if found.failed:
             raise typer.Exit(1)
 
@@ -224,4 +236,4 @@ def _each_style(where: Path | None, as_json: bool) -> None:
         from atelier.flows.train_per_style import run
 
         styles = run(workspace)
-        result(styles, as_json, text="\n".join(style.story for style in styles))
+        result(styles, as_json, text="\n".join(style.summary for style in styles))

@@ -45,7 +45,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     from atelier.flows.cli.status import collect
 
     found = collect(workspace)
-    result(found, as_json, text=found.story)
+    result(found, as_json, text=found.summary)
 
 
 @commands.command(epilog="Example: atelier doctor")
@@ -76,4 +76,4 @@ def gc(
     from atelier.tasks.registry.garbage_collection import collect_garbage
 
     collected = collect_garbage(Workspace.find(workspace), keep, dry_run)
-    result(collected, as_json, text=collected.story)
+    result(collected, as_json, text=collected.summary)

@@ -1,7 +1,7 @@
-"""What is up, what is served, how the last night went, what is `prod`, and how much room there is.
+"""The state that `atelier status` shows: servers, schedules, the last night, prod, free disk space.
 
-Every part is asked by itself and beside the others: one that is down is told, and keeps nobody waiting. Neither prefect
-nor ray is imported here.
+The parts are asked at the same time, each with a timeout; one that does not answer is a line of the result. Neither
+prefect nor ray is imported here, and nothing is started.
 """
 
 import os
@@ -39,7 +39,7 @@ class Server:
     problem: str = ""
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The server in a line."""
         known = [f"version {self.version}"] if self.version else []
         words = [self.url.removesuffix("/api"), *known, *([self.database] if self.database else [])]
@@ -51,12 +51,12 @@ class Cluster:
     """The Ray cluster that commands use."""
 
     address: str
-    cpus: tuple[float, float] | None  # free, and all of them; None where there was no time to ask
+    cpus: tuple[float, float] | None  # free and total; None if it did not answer in time
     gpus: tuple[float, float] | None
     problem: str = ""
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The cluster in a line."""
         parts = ((self.cpus, "CPUs"), (self.gpus, "GPUs"))
         known = [f"{of[0]:g} of {of[1]:g} {unit} free" for of, unit in parts if of]
@@ -71,14 +71,14 @@ class Schedule:
     cron: str | None
     timezone: str | None
     next: str | None  # ISO 8601
-    served: bool  # whether somebody waits to run it
+    served: bool  # whether a process waits to run it
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The schedule in a line."""
         when = f"{self.cron} {self.timezone or 'UTC'}" if self.cron else "no cron"
         following = f", next {_local(self.next)}" if self.next else ""
-        return f"{self.name}: {when}{following}{'' if self.served else ', nobody serves it'}"
+        return f"{self.name}: {when}{following}{'' if self.served else ', no process serves it'}"
 
 
 @dataclass(frozen=True)
@@ -91,44 +91,44 @@ class LastNight:
     seconds: float
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The night in a line."""
         return f"{self.name}: {self.state}, {_local(self.began)}, {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Room on a disk."""
+    """Free space on a disk."""
 
-    what: tuple[str, ...]  # what lies on it
+    what: tuple[str, ...]  # that is stored on it
     path: str
     free_gb: float
 
 
 @dataclass(frozen=True)
 class Status:
-    """The whole of it."""
+    """The result of `atelier status`."""
 
     prefect: Server | None
     ray: Cluster | None
     schedules: tuple[Schedule, ...]
     last_night: LastNight | None
-    came_to: str  # what the last night of this workspace came to, "" outside of workspaces
+    last_result: str  # of the last night of this workspace, "" outside of workspaces
     prod: dict[str, str | None] | None  # version of each model that has any; None outside of workspaces
     disks: tuple[Disk, ...]
-    problems: tuple[str, ...]  # parts that could not be asked
+    problems: tuple[str, ...]  # parts that gave an error
 
     @property
-    def story(self) -> str:
-        """A line for each thing that there is."""
+    def summary(self) -> str:
+        """A line for each part."""
         lines = []
         if self.prefect is None and self.ray is None:
             lines.append("nothing of atelier's is up: start it with `atelier up`")
-        lines += [f"prefect     {self.prefect.story}"] if self.prefect else []
-        lines += [f"ray         {self.ray.story}"] if self.ray else []
-        lines += [f"schedule    {schedule.story}" for schedule in self.schedules]
-        lines += [f"last night  {self.last_night.story}"] if self.last_night else []
-        lines += [f"came to     {self.came_to}"] if self.came_to else []
+        lines += [f"prefect     {self.prefect.summary}"] if self.prefect else []
+        lines += [f"ray         {self.ray.summary}"] if self.ray else []
+        lines += [f"schedule    {schedule.summary}" for schedule in self.schedules]
+        lines += [f"last night  {self.last_night.summary}"] if self.last_night else []
+        lines += [f"result      {self.last_result}"] if self.last_result else []
         lines += [f"prod        {model} {version or 'has none'}" for model, version in (self.prod or {}).items()]
         lines += [f"disk        {disk.free_gb:.1f} GB free for {', '.join(disk.what)}" for disk in self.disks]
         lines += [f"problem     {problem}" for problem in self.problems]
@@ -158,7 +158,7 @@ def collect(start: Path | None) -> Status:
             _answer(ray, "ray", problems),
             _answer(served, "schedules", problems) or (),
             _answer(night, "last night", problems),
-            _came_to(workspace),
+            _last_result(workspace),
             _answer(prod, "prod", problems),
             _disks(plane, workspace),
             tuple(problems),
@@ -167,11 +167,11 @@ def collect(start: Path | None) -> Status:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _answer(asked: "Future[T]", what: str, problems: list[str]) -> T | None:
+def _answer(asked: "Future[T]", part: str, problems: list[str]) -> T | None:
     try:
         return asked.result()
-    except Exception as error:  # noqa: BLE001 - what is down is told, beside what is up
-        problems.append(f"{what}: {one_line(error)}")
+    except Exception as error:  # noqa: BLE001 - the other parts are shown
+        problems.append(f"{part}: {one_line(error)}")
         return None
 
 
@@ -184,7 +184,7 @@ def _workspace(start: Path | None) -> Workspace | None:
         return None
 
 
-def _came_to(workspace: Workspace | None) -> str:
+def _last_result(workspace: Workspace | None) -> str:
     night = run_record.read_record(workspace) if workspace else None
     if night is None:
         return ""
@@ -201,7 +201,7 @@ def _server(plane: ControlPlane | None) -> Server | None:
     try:
         return Server(url, str(ask(url, "/admin/version", timeout_s=_ASK_S)), database)
     except (OSError, ValueError) as error:
-        remedy = "start it, or unset PREFECT_API_URL" if named else "`atelier up` brings it back"
+        remedy = "start it, or unset PREFECT_API_URL" if named else "`atelier up` restarts it"
         return Server(url, None, database, f"does not answer ({error}): {remedy}")
 
 
@@ -214,7 +214,7 @@ def _cluster(plane: ControlPlane | None) -> Cluster | None:
     try:
         cluster.probe(address)
     except (ConnectionError, ValueError):
-        remedy = "`atelier up` brings it back" if isinstance(ours, RayHead) else "start it, or unset RAY_ADDRESS"
+        remedy = "`atelier up` restarts it" if isinstance(ours, RayHead) else "start it, or unset RAY_ADDRESS"
         return Cluster(address, None, None, f"does not answer: {remedy}")
     known = cluster.query_resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_S)
     if known is None:
@@ -263,7 +263,7 @@ def _prod(workspace: Workspace | None) -> dict[str, str | None] | None:
 
 
 def _disks(plane: ControlPlane | None, workspace: Workspace | None) -> tuple[Disk, ...]:
-    """Room for each folder that fills; folders on one disk are told together."""
+    """Free space for each folder that grows; folders on one disk share an entry."""
     ray = Path(plane.ray.temp) if plane and isinstance(plane.ray, RayHead) else Path(tempfile.gettempdir())
     folders = [("the workspace", workspace.root)] if workspace else []
     found: dict[int, Disk] = {}
@@ -271,8 +271,8 @@ def _disks(plane: ControlPlane | None, workspace: Workspace | None) -> tuple[Dis
         there = next(path for path in (folder, *folder.parents) if path.exists())
         disk = there.stat().st_dev
         before = found[disk].what if disk in found else ()
-        room = round(shutil.disk_usage(there).free / 1e9, 1)
-        found[disk] = Disk((*before, what), found[disk].path if before else str(there), room)
+        free = round(shutil.disk_usage(there).free / 1e9, 1)
+        found[disk] = Disk((*before, what), found[disk].path if before else str(there), free)
     return tuple(found.values())
 
 

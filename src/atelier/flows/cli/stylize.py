@@ -147,23 +147,24 @@ def stylize(
     """
     from atelier.flows import stylize as flow
     from atelier.flows.cli import stylize_job
+    from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
     model, to = chosen.pop("model"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
-    again = flow.Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
+    again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
-        result(expected, as_json, text=expected.story)
+        result(expected, as_json, text=expected.summary)
         return
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
     summary = flow.run(job, say=say, quiet=as_json)
-    result(summary, as_json, text=flow.story(summary, destination))
+    result(summary, as_json, text=flow.describe(summary, destination))
     if summary.pending:
         raise typer.Exit(1)
     if summary.quarantined:
@@ -196,7 +197,7 @@ def generate(
 
     job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
     summary = flow.run(job, say=say, quiet=as_json)
-    result(summary, as_json, text=flow.story(summary))
+    result(summary, as_json, text=flow.describe(summary))
 
 
 @commands.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg restyled/holiday/0002.jpg")
@@ -209,7 +210,7 @@ def inspect(
 
     found = read(files)
     if as_json or any(one.lineage for one in found):
-        result(found, as_json, text="\n\n".join(one.story for one in found if one.lineage))
+        result(found, as_json, text="\n\n".join(one.summary for one in found if one.lineage))
     silent = [one.problem for one in found if one.problem]
     for problem in silent:
         say(f"atelier: {problem}")

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.config.params import Params
-from atelier.flows.stylize import Job, Rerun
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
 from atelier.tasks.inference.model_lookup import find_model
@@ -34,7 +34,7 @@ def plan(
     workspace: Path | None,
     selected: Mapping[str, Any],
     rerun: Rerun,
-) -> Job:
+) -> StylizeRequest:
     """Find the model and the sources before anything starts, so that a wrong name is reported at once.
 
     Args:
@@ -44,7 +44,7 @@ def plan(
         changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has the model, or
             the default where no workspace has it.
         workspace: where to look for a workspace; None means from the current folder upwards.
-        selected: parameters of `Selection` and `Bounds` by name; None takes the default.
+        selected: parameters of `Selection` and `SourceLimits` by name; None takes the default.
         rerun: what is done with the results of earlier runs.
 
     Raises:
@@ -64,13 +64,18 @@ def plan(
     for source in sources:
         next(iter(list_entries(source, Path.cwd(), selection.bounds)))
     place = destination if is_url(destination) else str(Path(destination).absolute())
-    return Job(tuple(sources), Path.cwd(), place, found.folder, found.identity, config, selection, rerun)
+    return StylizeRequest(tuple(sources), place, found.folder, config, found.identity, Path.cwd(), selection, rerun)
 
 
-def single_image(job: Job) -> SingleImageResult | None:
+def single_image(job: StylizeRequest) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
-    if len(job.sources) > 1 or is_url(job.sources[0]) or is_url(job.destination) or (destination / RESERVED).is_dir():
+    if (
+        len(job.sources) > 1
+        or is_url(job.sources[0])
+        or is_url(str(job.destination))
+        or (destination / RESERVED).is_dir()
+    ):
         return None
     path = locate(job.sources[0], job.base)
     if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:

@@ -1,1 +1,1 @@
-"""params.yaml: its sections, and what a new workspace begins with."""
+"""params.yaml: its sections, reading it, and the file of a new workspace."""

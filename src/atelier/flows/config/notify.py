@@ -1,4 +1,4 @@
-"""Who is told how a night ended, without the secrets that it takes: params.yaml is in git."""
+"""Section `notify` of params.yaml. It names secrets but has none: params.yaml is in git."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 Kind = Literal["success", "noop", "refused", "awaiting", "failed", "stopped"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BLOCK = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")  # as Prefect allows them
+_BLOCK = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")  # the names that Prefect allows
 
 
 @dataclass(frozen=True)
 class NotifyConfig:
-    """Whom to tell, and of what."""
+    """Services that get a message, and results that they get it for."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -20,20 +20,20 @@ class NotifyConfig:
         default=(),
         metadata={
             "description": "names of environment variables (TEAM_CHAT) or Prefect blocks (secret/team-chat, "
-            "slack-webhook/team) that hold Apprise's or webhook URLs, never the URLs themselves"
+            "slack-webhook/team) that have Apprise or webhook URLs; never the URLs themselves"
         },
     )
     when: tuple[Kind, ...] = field(  # not `on`: YAML 1.1 reads that as true
         default=("refused", "awaiting", "failed", "stopped"),
-        metadata={"description": "ends that are told: success, noop, refused, awaiting, failed, stopped"},
+        metadata={"description": "results that are sent: success, noop, refused, awaiting, failed, stopped"},
     )
 
     def __post_init__(self) -> None:
-        """Refuse what is no name."""
+        """Refuse entries that are not names."""
         for place, name in enumerate(self.urls, 1):
             if not _VARIABLE.fullmatch(name) and not _BLOCK.fullmatch(name):
                 # the name is not shown: it may be the secret
                 raise ValueError(
-                    f"entry {place} of notify.urls is no name: write the URL into an environment variable or a Prefect "
-                    f"block, and here the variable's name, or the block's as secret/NAME"
+                    f"entry {place} of notify.urls is not a name: put the URL into an environment variable or Prefect "
+                    f"block, and here the name of the variable, or of the block as secret/NAME"
                 )

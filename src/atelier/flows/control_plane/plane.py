@@ -4,11 +4,13 @@
 Neither prefect nor ray is imported here: both read their environment when they are imported, and that is not set yet.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ from atelier.tasks.runtime.ray_settings import CLUSTER_SETTINGS
 
 _UP = "atelier-up-"
 _USERS_TOKEN = "users-ray.token"
+_BUSY_S = 30.0  # for what runs but does not answer, before it is stopped and started again: others may use it
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,14 @@ class ControlPlane:
         return "; ".join(f"{state}: {', '.join(texts)}" for state, texts in (("started", new), ("up", kept)) if texts)
 
 
-def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
+def up(database: str | None = None) -> ControlPlane:
     """Start a Prefect server and a Ray cluster where they are not up, for every later command to use.
 
-    What is up stays as it is. What a crash or a reboot ended starts again, with its database, on its port if that is
-    free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started. Of two calls at the
-    same moment one starts, and the other waits and finds what is up.
+    What is up stays as it is. What has ended, or does not answer for half a minute, starts again, with its database, on
+    its port if that is free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started.
+    Of two calls at the same moment one starts both, and the other waits and finds them up.
 
     Args:
-        cpus: logical CPUs of a Ray head that is started; all of the machine's when None.
         database: URL of a PostgreSQL database for a server that is started. When None, the URL in the environment;
             without one that of the server that has ended; else SQLite.
 
@@ -88,8 +90,8 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
         before = recorded()
         if before:
             _check_same(before, wanted, theirs)
-        server = before.prefect if before and _serves(before.prefect) else None
-        ray = before.ray if before and _works(before.ray) else None
+        server = before.prefect if before and _answers(before.prefect, _BUSY_S) else None
+        ray = before.ray if before and _answers(before.ray, _BUSY_S) else None
         if before and server and ray:
             return before
         if theirs and not ray:
@@ -97,14 +99,13 @@ def up(cpus: int | None = None, database: str | None = None) -> ControlPlane:
             ray = theirs
         elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
-        return _start_missing(before, server, ray, cpus, wanted)
+        return _start_missing(before, server, ray, wanted)
 
 
 def _start_missing(
     before: ControlPlane | None,
     server: PrefectServer | None,
     ray: RayHead | ExternalCluster | None,
-    cpus: int | None,
     wanted: Database | None,
 ) -> ControlPlane:
     """Start what is not up, server and head at the same time; if one of them does not start, stop the other."""
@@ -121,7 +122,7 @@ def _start_missing(
             gone = before.ray if before and isinstance(before.ray, RayHead) else None
             folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
             ray = new_head = ray_head.start_head(
-                home(), folder / "ray", first_port=ray_head.FIRST_PORT, cpus=cpus, instead_of=gone
+                home(), folder / "ray", first_port=ray_head.FIRST_PORT, instead_of=gone
             )
             if gone:
                 shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)
@@ -211,7 +212,7 @@ def _running(plane: ControlPlane) -> tuple[str, ...]:
 def status() -> ControlPlane | None:
     """What `up` started, if all of it answers; None otherwise."""
     plane = recorded()
-    return plane if plane and _serves(plane.prefect) and _works(plane.ray) else None
+    return plane if plane and _answers(plane.prefect) and _answers(plane.ray) else None
 
 
 def recorded() -> ControlPlane | None:
@@ -226,18 +227,21 @@ def recorded() -> ControlPlane | None:
         return None
 
 
-def _serves(server: PrefectServer) -> bool:
-    return server.alive and prefect_server.healthy(server.url)
-
-
-def _works(ray: RayHead | ExternalCluster) -> bool:
-    if not ray.alive:
-        return False
-    try:
-        cluster.probe(ray.address)
-    except ConnectionError:
-        return False
-    return True
+def _answers(part: PrefectServer | RayHead | ExternalCluster, wait_s: float = 0.0) -> bool:
+    """Whether a server or cluster runs, and answers within a time."""
+    deadline = time.monotonic() + wait_s
+    while part.alive:
+        if isinstance(part, PrefectServer):
+            if prefect_server.healthy(part.url):
+                return True
+        else:
+            with contextlib.suppress(ConnectionError):
+                cluster.probe(part.address)
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+    return False
 
 
 def _clear_record() -> None:

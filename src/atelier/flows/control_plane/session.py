@@ -1,4 +1,4 @@
-"""What a command uses: the Prefect server and the Ray cluster that it finds, or starts as `atelier up` does.
+"""The Prefect server and the Ray cluster of a command: those that it finds, or those that `atelier up` would start.
 
 Neither prefect nor ray is imported here: both read their environment when they are imported, and `use` sets it.
 """
@@ -6,23 +6,14 @@ Neither prefect nor ray is imported here: both read their environment when they 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from atelier.flows.control_plane import plane, prefect_server
 from atelier.flows.control_plane.plane import ControlPlane
 from atelier.tasks.runtime import cluster
 
 
-@dataclass(frozen=True)
-class Used:
-    """What a command uses."""
-
-    prefect_url: str  # of Prefect's API
-    ray_address: str  # host:port
-
-
 @contextmanager
-def use(say: Callable[[str], None] | None = None) -> Iterator[Used]:
+def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
     """A Prefect server and a Ray cluster, in the environment of this process and its children.
 
     What the environment names (PREFECT_API_URL, RAY_ADDRESS) is used, and must answer. Else what is up is used. What is
@@ -51,7 +42,7 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[Used]:
             if say:
                 say(line)
     with _environment(variables), cluster.disconnect_after():
-        yield Used(os.environ["PREFECT_API_URL"], os.environ["RAY_ADDRESS"])
+        yield
 
 
 def _lines(running: ControlPlane, named_prefect: str | None, named_ray: str | None) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""What every flow run does beside its work: progress, artifacts, cancellation, notification."""
+"""Common to flow runs: progress, artifacts, cancellation, notification, runs of killed processes."""

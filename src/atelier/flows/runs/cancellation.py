@@ -1,6 +1,6 @@
-"""Cancelling a run in Prefect does what Ctrl-C does: what is in hand is finished or undone, and the books are closed.
+"""Cancelling a run in Prefect does what Ctrl-C does: work in progress is finished or undone, and state is written.
 
-Prefect cancels what its own workers started by ending their processes. A flow that a command runs has to look itself.
+Prefect ends the processes of runs that its own workers started. A flow that a command runs has to ask by itself.
 """
 
 import os
@@ -14,11 +14,11 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
-LOOK_EVERY_S = 2.0
+POLL_S = 2.0
 
 
-class Cancelled(Exception):  # noqa: N818 (it is somebody's wish, not an error)
-    """Somebody cancelled this flow run."""
+class Cancelled(Exception):  # noqa: N818 (a request, not an error)
+    """This flow run was cancelled in Prefect."""
 
 
 @contextmanager
@@ -26,27 +26,27 @@ def cancellable() -> Iterator[None]:
     """A block in a flow that ends soon after the run is cancelled in Prefect.
 
     Raises:
-        Cancelled: it was, and the block has been left as by Ctrl-C.
+        Cancelled: it was; the block was left as by Ctrl-C.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    run, over, cancelled = context.flow_run.id, threading.Event(), threading.Event()
+    run, ended, cancelled = context.flow_run.id, threading.Event(), threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         with get_client(sync_client=True) as client:
-            while not over.wait(LOOK_EVERY_S):
+            while not ended.wait(POLL_S):
                 try:
                     state = client.read_flow_run(run).state
                 except (httpx.HTTPError, PrefectException):
-                    continue  # a server that does not answer cancels nothing
+                    continue  # ask again
                 if state is not None and (state.is_cancelling() or state.is_cancelled()):
                     cancelled.set()
                     os.kill(os.getpid(), signal.SIGINT)
                     return
 
-    watcher = threading.Thread(target=look, name="cancellation", daemon=True)
+    watcher = threading.Thread(target=watch, name="cancellation", daemon=True)
     watcher.start()
     try:
         yield
@@ -55,5 +55,5 @@ def cancellable() -> Iterator[None]:
             raise Cancelled from interrupt
         raise
     finally:
-        over.set()
+        ended.set()
         watcher.join()

@@ -1,7 +1,7 @@
-"""Telling people how a night ended: a message to each service that `notify` names, with a picture where it takes one.
+"""Notifications about a nightly run: a message to each service that `notify` names, with a picture where it takes one.
 
-Prefect's notification blocks send through Apprise, but without attachments: where the URL is at hand, Apprise is asked
-itself. URLs are secrets, tokens and all: nothing that Apprise, Prefect or the network says of a failure is passed on.
+Prefect's notification blocks use Apprise, but send no attachments; where the URL is known, Apprise is called directly.
+URLs are secrets: no text of Apprise, Prefect or the network about a failure is shown or logged.
 """
 
 import asyncio
@@ -32,46 +32,46 @@ _TONES = {
     "stopped": NotifyType.FAILURE,
 }
 _ASSET = AppriseAsset(app_id="Atelier", app_desc="Atelier", app_url="", async_mode=False)
-_TALKATIVE = ("apprise", "urllib3", "requests", "httpx", "httpcore")  # what logs URLs
+_URL_LOGGERS = ("apprise", "urllib3", "requests", "httpx", "httpcore")  # these log URLs
 _LOGGER = logging.getLogger("apprise")
 _ANSWERED = re.compile(r"error=(\d{3})\b")
-_MOST_SAID = 1000  # records of one message
+_MOST_RECORDS = 1000  # of the log of one message
 _NO_ANSWER = "the service did not take the message"
 
 
 @dataclass(frozen=True)
 class Event:
-    """What people are told."""
+    """The content of a message."""
 
     kind: Kind
-    workspace: str  # its name
+    workspace: str  # name
     title: str
     sentences: tuple[str, ...]
-    link: str = ""  # where there is more to see
-    picture: Path | None = None  # attached where the service takes attachments
+    link: str = ""  # to the flow run
+    picture: Path | None = None  # attached if the service takes attachments
 
 
-class UntoldError(Exception):
-    """A message was not delivered; says why, without any secret."""
+class DeliveryError(Exception):
+    """A message was not delivered; the reason has no secret in it."""
 
 
-def tell(config: NotifyConfig, event: Event) -> list[str]:
-    """Tell everybody whom `config` names, if they want to hear of this kind of event.
+def notify(config: NotifyConfig, event: Event) -> list[str]:
+    """Send a message to every service that `config` names, if it names this kind of event.
 
     Returns:
-        What went wrong, in sentences: a night does not fail because nobody hears of it.
+        A sentence for each message that was not delivered; a run does not fail because of them.
     """
     if event.kind not in config.when:
         return []
     problems = []
     for name in config.urls:
         try:
-            with _hushed():
+            with _without_logs():
                 _send(name, event)
-        except UntoldError as error:
-            problems.append(f"{name} was not told: {error}")
-        except Exception as error:  # noqa: BLE001 (services fail in every way, and their words may hold the URL)
-            problems.append(f"{name} was not told: {type(error).__name__} (see that what it names is a working URL)")
+        except DeliveryError as error:
+            problems.append(f"no message to {name}: {error}")
+        except Exception as error:  # noqa: BLE001 (services fail in every way, and their texts may have the URL)
+            problems.append(f"no message to {name}: {type(error).__name__} (check the URL that it names)")
     return problems
 
 
@@ -84,23 +84,23 @@ def _send(name: str, event: Event) -> None:
         return
     service = Apprise(asset=_ASSET)
     if not service.add(destination):
-        raise UntoldError("it holds no URL that Apprise knows (write slack://…, mailto://…, json://… or such)")
+        raise DeliveryError("it has no URL that Apprise knows (write slack://…, mailto://…, json://… or such)")
     picture = event.picture if event.picture is not None and event.picture.is_file() else None
     failure = _notify(service, event, title, body, picture)
     if failure and picture is not None and _notify(service, event, title, body, None) is None:
-        raise UntoldError(f"{failure}; the message without its picture was delivered")
+        raise DeliveryError(f"{failure}; the message without its picture was delivered")
     if failure:
-        raise UntoldError(failure)
+        raise DeliveryError(failure)
 
 
 def _notify(service: Apprise, event: Event, title: str, body: str, picture: Path | None) -> str | None:
     """Send one message.
 
     Returns:
-        Why it was not delivered, without secrets; None where it was.
+        The reason why it was not delivered, without secrets; None if it was.
     """
-    said = BufferingHandler(_MOST_SAID)
-    _LOGGER.addHandler(said)
+    log = BufferingHandler(_MOST_RECORDS)
+    _LOGGER.addHandler(log)
     try:
         delivered = service.notify(
             body=body,
@@ -110,10 +110,10 @@ def _notify(service: Apprise, event: Event, title: str, body: str, picture: Path
             attach=AttachFile(str(picture)) if picture is not None else None,  # type: ignore[no-untyped-call]
         )
     finally:
-        _LOGGER.removeHandler(said)
+        _LOGGER.removeHandler(log)
     if delivered:
         return None
-    answers = [found.group(1) for record in said.buffer if (found := _ANSWERED.search(record.getMessage()))]
+    answers = [found.group(1) for record in log.buffer if (found := _ANSWERED.search(record.getMessage()))]
     return f"the service answered {answers[-1]}" if answers else _NO_ANSWER
 
 
@@ -121,40 +121,40 @@ def _through(block: NotificationBlock, title: str, body: str) -> None:
     with block.raise_on_failure():
         try:
             pending = block.notify(body, subject=title)
-            if inspect.isawaitable(pending):  # Prefect's own wait here, those of other packages need not
+            if inspect.isawaitable(pending):  # as in blocks of other packages
                 asyncio.run(pending)
         except NotificationError:
-            raise UntoldError(_NO_ANSWER) from None  # its log may hold the URL
+            raise DeliveryError(_NO_ANSWER) from None  # its log may have the URL
 
 
 def _variable(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
-        raise UntoldError(f"the environment variable {name} is not set: set it where the night runs")
+        raise DeliveryError(f"the environment variable {name} is not set: set it where `atelier retrain` runs")
     return value
 
 
 def _block(name: str) -> "str | NotificationBlock":
-    """The URL that a Secret block holds, or a notification block."""
+    """The URL in a Secret block, or a notification block."""
     try:
         block = Block.load(name)
     except ValueError as error:
-        raise UntoldError(f"Prefect has no block {name}: make one in its UI, or correct notify.urls") from error
+        raise DeliveryError(f"Prefect has no block {name}: make one in its UI, or correct notify.urls") from error
     if isinstance(block, Secret):
         return str(block.get())
     if isinstance(block, NotificationBlock):
         return block
-    raise UntoldError(f"the block {name} neither is a Secret nor sends notifications")
+    raise DeliveryError(f"the block {name} is neither a Secret nor a notification block")
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """A block in which nobody logs a URL."""
-    silence, loggers = logging.NullHandler(), [logging.getLogger(name) for name in _TALKATIVE]
+def _without_logs() -> Iterator[None]:
+    """A block in which no library logs a URL."""
+    silence, loggers = logging.NullHandler(), [logging.getLogger(name) for name in _URL_LOGGERS]
     before = [logger.propagate for logger in loggers]
     for logger in loggers:
         logger.propagate = False
-        logger.addHandler(silence)  # where nobody listens at all, Python prints warnings
+        logger.addHandler(silence)  # without any handler Python prints warnings
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""Flow runs whose process was killed: Prefect shows them `Running` for ever, unless somebody looks for the process.
+"""Flow runs whose process was killed: Prefect would show them as `Running` for ever.
 
-A flow says at its beginning which process it runs in, and whatever starts a flow looks for those that are gone.
+A flow tags its run with its process; whoever starts a flow ends the runs whose processes are gone.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ _TAG = "process:"
 _UNENDED = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
 )
-_PAGE = 200  # what Prefect's server gives at once
+_PAGE = 200  # the most that Prefect's server returns at once
 
 
-def claim() -> None:
+def tag_with_process() -> None:
     """Tag the current flow run with this process; call it first in a flow."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -40,27 +40,27 @@ def claim() -> None:
     process = psutil.Process()
     mine = f"{_TAG}{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
     others = [tag for tag in context.flow_run.tags if not tag.startswith(_TAG)]
-    # a flow does its work also where nobody can be told of it
+    # a flow works also without its server
     with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
         client.update_flow_run(context.flow_run.id, tags=[*others, mine])
 
 
-def reap() -> list[str]:
-    """End the flow runs of this machine's processes that are gone, and the flows inside them, as crashed.
+def end_orphans() -> list[str]:
+    """Set the flow runs of this machine whose processes are gone, and the runs inside them, to crashed.
 
     Returns:
-        Their names.
+        The names of these runs.
     """
-    reaped: list[str] = []
+    names: list[str] = []
     with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
         for run in list(_unended(client)):
             if _is_gone(run):
-                reaped += _end(client, run)
-    return reaped
+                names += _end(client, run)
+    return names
 
 
 def _end(client: SyncPrefectClient, run: FlowRun) -> list[str]:
-    """End a run, and those that it was the parent of: they lived in the same process."""
+    """Set a run and its child runs, which ran in the same process, to crashed."""
     state: State[Any] = Crashed(message="its process is gone: it was killed, or the machine was")
     client.set_flow_run_state(run.id, state, force=True)
     names = [run.name]
@@ -78,7 +78,7 @@ def _unended(client: SyncPrefectClient, parent: UUID | None = None) -> Iterator[
 
 
 def _is_gone(run: FlowRun) -> bool:
-    """Whether a run says that it is in a process of this machine that there is no more."""
+    """Whether a run's tag names a process of this machine that has ended."""
     for tag in run.tags:
         if tag.startswith(_TAG):
             host, _, process = tag.removeprefix(_TAG).rpartition(":")[0].rpartition(":")

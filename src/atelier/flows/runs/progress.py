@@ -1,4 +1,4 @@
-"""How far a stage is: a bar on a terminal, plain lines elsewhere, and a progress artifact in Prefect's UI."""
+"""Progress of a stage: a bar on a terminal, plain lines elsewhere, and a progress artifact in Prefect's UI."""
 
 import sys
 import time
@@ -23,22 +23,28 @@ ARTIFACT_EVERY_S = 2.0
 RATE_WINDOW_S = 30.0
 
 
-class Pace:
-    """The rate over the last half minute, which follows a change of speed and forgets the start-up."""
+class ProgressRate:
+    """The rate over the last half minute, which leaves the start-up out and follows changes of speed."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
+        self._observed: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
 
     def observe(self, seconds: float, done: int, images: int) -> None:
-        """Remember one observation."""
-        self._seen.append((seconds, done, images))
-        while len(self._seen) > 2 and seconds - self._seen[0][0] > RATE_WINDOW_S:
-            self._seen.popleft()
+        """Add an observation.
+
+        Args:
+            seconds: of a monotonic clock.
+            done: units of work.
+            images: images processed.
+        """
+        self._observed.append((seconds, done, images))
+        while len(self._observed) > 2 and seconds - self._observed[0][0] > RATE_WINDOW_S:
+            self._observed.popleft()
 
     def describe(self, progress: Progress) -> str:
-        """`step 40/600 · 12.3 images/s · 1:23 left`, as much of it as is known."""
+        """Text like "40/600 steps · 12.3 images/s · 1:23 left", as far as it is known."""
         parts = [f"{progress.done}/{progress.total} {progress.unit}" if progress.total else f"{progress.unit}"]
-        (t0, done0, images0), (t1, done1, images1) = self._seen[0], self._seen[-1]
+        (t0, done0, images0), (t1, done1, images1) = self._observed[0], self._observed[-1]
         if t1 > t0 and done1 > done0:
             rate = (done1 - done0) / (t1 - t0)
             if images1 > images0:
@@ -60,7 +66,7 @@ class _Artifact:
         self._id: UUID | None = None
         self._last = 0.0
         if FlowRunContext.get() is not None:
-            # in a flow that is no coroutine Prefect answers at once
+            # in a synchronous flow Prefect returns no coroutine
             self._id = cast("UUID", create_progress_artifact(progress=0.0, description=f"{stage}: starting"))
 
     def show(self, progress: Progress, text: str, *, now: float, final: bool) -> None:
@@ -75,15 +81,15 @@ class _Artifact:
 
 
 @contextmanager
-def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
+def show_progress(stage: str, *, quiet: bool = False) -> Iterator[Report]:
     """A callback that shows the progress of a stage until the block ends.
 
     Args:
-        stage: its name, shown in front.
-        quiet: show nothing on the terminal (the output is for a machine).
+        stage: its name, at the beginning of the line.
+        quiet: show nothing on the terminal, for output as JSON.
     """
     console = Console(stderr=True)
-    pace, artifact = Pace(), _Artifact(stage)
+    rate, artifact = ProgressRate(), _Artifact(stage)
     last_line, last_done = 0.0, -1
     live = console.is_terminal and not quiet
     bar = Bar(TextColumn("{task.fields[stage]:<9}"), BarColumn(), TextColumn("{task.description}"), console=console)
@@ -92,15 +98,15 @@ def shown(stage: str, *, quiet: bool = False) -> Iterator[Report]:
     def report(progress: Progress) -> None:
         nonlocal last_line, last_done
         now = time.monotonic()
-        pace.observe(now, progress.done, progress.images)
-        text = pace.describe(progress)
+        rate.observe(now, progress.done, progress.images)
+        text = rate.describe(progress)
         final = bool(progress.total) and progress.done >= progress.total
-        news = final or last_done <= 0  # the end and the beginning are told whenever they come
+        always = final or last_done <= 0  # the first and the last line are always shown
         artifact.show(progress, text, now=now, final=final)
         if live:
             total = progress.total or None
             bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
-        elif not quiet and (now - last_line >= LINE_EVERY_S or (news and last_done != progress.done)):
+        elif not quiet and (now - last_line >= LINE_EVERY_S or (always and last_done != progress.done)):
             last_line = now
             print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)
         last_done = progress.done

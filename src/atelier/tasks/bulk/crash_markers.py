@@ -1,4 +1,4 @@
-"""Crash marks: what the workers of a job have in hand, so that a crash leaves its suspects behind."""
+"""Crash markers: small files that name the inputs a worker holds, so that a crash can be traced to its input."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from atelier.tasks.storage.open_destination import open_destination
 
 
 class HasInput(Protocol):
-    """What has an input's name."""
+    """An object that knows the name of its input."""
 
     @property
     def input(self) -> str: ...  # noqa: D102
@@ -21,36 +21,36 @@ R = TypeVar("R")
 
 
 class CrashMarkers:
-    """Small files that say what the workers of a run have in hand, so that a crash leaves its suspects behind.
+    """Markers of one stage in a folder of small files.
 
-    A worker marks a block of inputs, and a block that is found marked went down with a worker: each of its inputs is
-    then marked and worked on alone, and one that is found marked alone has been present at two deaths. A run begins by
-    clearing all marks: a job that was stopped from outside says nothing against its pictures.
+    A worker marks a block of inputs before it starts. A block that is found marked crashed its worker: then each of its
+    inputs is marked and processed alone, and an input that is found marked alone has crashed two workers. A run begins
+    by clearing all markers, because a job that was stopped from outside does not make its inputs suspect.
     """
 
     def __init__(self, folder: str | Path | Destination, stage: str = "decode") -> None:
-        """Keep books in a folder, which is made when it is first written.
+        """Use a folder, which is created by the first marker.
 
         Args:
-            folder: where.
-            stage: one of `STAGES`, the first that this worker takes inputs through.
+            folder: of the markers.
+            stage: first stage that this worker runs, one of `ledger.STAGES`.
         """
         self.folder, self.stage = open_destination(folder), stage
-        self.alone = ""  # the input that is in hand alone, "" where it is a block
+        self.alone = ""  # the input that is processed alone, "" during a block
 
     def clear(self) -> None:
-        """Forget all suspicion."""
+        """Remove all markers."""
         self.folder.remove(self.folder.names())
 
-    def watched(
+    def process(
         self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str], R]
     ) -> Iterator[R]:
-        """Work on a block of inputs, or, where a worker died that had it, on each of them alone.
+        """Process a block of inputs, or each input alone if the block crashed a worker before.
 
         Args:
-            items: of the block.
-            work: what is done with them.
-            crashed: what becomes instead of one that was in hand alone at a death, and of the stage it was at.
+            items: the block.
+            work: processes some of them.
+            crashed: the result of an input that crashed two workers, given the input and the stage of the crash.
         """
         self.alone = ""
         block = _key(self.stage, *sorted(item.input for item in items))
@@ -62,13 +62,13 @@ class CrashMarkers:
                 self.alone = item.input
                 stage = self._read(self._key_alone)
                 if not stage:
-                    self.enter(item.input, self.stage)
+                    self.enter_stage(item.input, self.stage)
                 yield from [crashed(item, stage)] if stage else work([item])
                 self.folder.remove([self._key_alone])
         self.folder.remove([block])
 
-    def enter(self, name: str, stage: str) -> None:
-        """Say that an input enters a stage, which matters where it is in hand alone."""
+    def enter_stage(self, name: str, stage: str) -> None:
+        """Record the stage that an input reaches, if it is processed alone."""
         if name == self.alone:
             self.folder.write_unsynced(self._key_alone, stage.encode())
 

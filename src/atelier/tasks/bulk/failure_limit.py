@@ -1,4 +1,4 @@
-"""How many inputs of a job may fail before the job does."""
+"""The failure limit of a job: the number or share of inputs that may be quarantined before the job fails."""
 
 import math
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from atelier.tasks.storage.destination import Destination
 
 
 def allowed_failures(text: str, total: int) -> int:
-    """How many of `total` inputs may be in quarantine.
+    """Number of inputs that may be quarantined.
 
     Args:
-        text: a count, "100"; a share of all inputs, "0.05" or "5%"; or "", which sets no limit.
-        total: inputs.
+        text: a count, "100"; a share of all inputs, "0.05" or "5%"; or "" for no limit.
+        total: number of inputs.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is none of these.
     """
     if not text:
         return total
@@ -26,20 +26,20 @@ def allowed_failures(text: str, total: int) -> int:
             raise ValueError(limit)
     except ValueError as error:
         raise ValueError(
-            f"{text!r} is no limit for the quarantine: give a count like 100, or a share like 0.05 or 5%"
+            f"{text!r} is no limit for quarantined inputs: give a count like 100, or a share like 0.05 or 5%"
         ) from error
     return math.floor(limit + 1e-9)  # 7 % of 100 is 7.000000000000001
 
 
 def enforce(counts: Mapping[str, int], limit: str, destination: Destination) -> None:
-    """Fail a job of which too much has failed.
+    """Stop a job that has more quarantined inputs than the limit.
 
     Raises:
-        RuntimeError: says how much, how much may, and what to do.
+        RuntimeError: the message gives the count, the limit and the remedy.
     """
     total, failed = sum(counts.values()), counts["quarantined"]
     if failed > allowed_failures(limit, total):
         raise RuntimeError(
-            f"{failed} of {total} inputs are in quarantine, and {limit} at most may be: see "
-            f"{destination}/_atelier/quarantine.csv, mend them and use --retry-quarantined, or raise --max-quarantine"
+            f"{failed} of {total} inputs are quarantined, more than the limit of {limit}: see {destination}/_atelier/"
+            "quarantine.csv, repair the files and use --retry-quarantined, or raise --max-quarantine"
         )

@@ -1,4 +1,4 @@
-"""What a job's inputs are: every file of its sources, as one table that a million rows do not make heavy."""
+"""The inputs of a job: every file of its sources, in one table that stays small at a million rows."""
 
 import itertools
 import re
@@ -19,27 +19,28 @@ from atelier.tasks.storage.list_file import LIST_SUFFIXES
 from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_files
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
-INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "other": pa.bool_(), **ENTRY_FIELDS})
+INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "not_picture": pa.bool_(), **ENTRY_FIELDS})
 BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of the sources are inputs of this run. What is not selected is no part of the job's totals."""
+    """Which files of the sources are inputs of this run. The job's totals count only these."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     include: tuple[str, ...] = field(
         default=(), metadata={"description": "globs on the path in the source, * crosses folders; none means all"}
     )
-    exclude: tuple[str, ...] = field(default=(), metadata={"description": "globs of what is left out all the same"})
+    exclude: tuple[str, ...] = field(default=(), metadata={"description": "globs of paths that are left out"})
     limit: int | None = field(
-        default=None, metadata={"description": "pictures, the first of the sources; null means all", "ge": 1}
+        default=None,
+        metadata={"description": "only so many pictures, the first of the sources; null means all", "ge": 1},
     )
-    bounds: SourceLimits = field(default=DEFAULT_LIMITS, metadata={"description": "what sources may cost"})
+    bounds: SourceLimits = field(default=DEFAULT_LIMITS, metadata={"description": "limits on archives and lists"})
 
     def chosen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
-        """Those of a source's entries that the globs leave."""
+        """The entries of a source that match the globs."""
         if not (self.include or self.exclude):
             return entries
         wanted, unwanted = _any(self.include or ("*",)), _any(self.exclude)
@@ -50,18 +51,18 @@ ALL_INPUTS = Selection()
 
 
 def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_INPUTS) -> pa.Table:
-    """Every file of the sources (schema `INPUT_SCHEMA`), pictures or not.
+    """List every file of the sources (schema `INPUT_SCHEMA`), pictures or not.
 
-    Of several sources the inputs lie below the name of their own source, so that they cannot meet.
+    With several sources, the names of inputs begin with the name of their source, so that they differ.
 
     Args:
-        sources: as `open_source.list_files` reads them.
-        base: what relative sources are relative to.
+        sources: each as `open_source.list_files` reads it.
+        base: folder of relative sources.
         selection: which files are inputs.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a source is damaged or of no supported kind, or there is no picture among what is selected.
+        ValueError: a source is damaged or of no supported kind, or no selected file is a picture.
     """
     folders = _folders(sources) if len(sources) > 1 else [""]
     entries = (
@@ -80,15 +81,15 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
         if pictures == selection.limit:
             break
     if not pictures:
-        of_all = " that the globs leave" if selection.include or selection.exclude else ""
+        matching = " that match the globs" if selection.include or selection.exclude else ""
         raise ValueError(
-            f"source {', '.join(sources)} holds no pictures{of_all}: put pictures there or name another source"
+            f"source {', '.join(sources)} holds no pictures{matching}: put pictures there or name another source"
         )
     return _unique(pa.Table.from_batches(batches, INPUT_SCHEMA))
 
 
 def evenly_spaced(table: pa.Table, most: int) -> pa.Table:
-    """So many rows at most, from all parts of the table."""
+    """Up to `most` rows at equal distances."""
     count = min(table.num_rows, most)
     return table.take([index * table.num_rows // count for index in range(count)])
 
@@ -98,7 +99,7 @@ def _any(globs: Sequence[str]) -> re.Pattern[str]:
 
 
 def _folders(sources: Sequence[str]) -> list[str]:
-    """A folder for each source, called like it; a second of the same name gets a number."""
+    """A folder name for each source, from its own name; equal names get a number."""
     found: list[str] = []
     for source in sources:
         name = PurePosixPath(source.rstrip("/").rpartition("://")[2]).name or "source"
@@ -112,7 +113,7 @@ def _folders(sources: Sequence[str]) -> list[str]:
 
 
 def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[Entry], list[bool]]:
-    """A part up to its so-many-th picture."""
+    """The entries up to the given number of pictures."""
     for index, counted in enumerate(itertools.accumulate(not other for other in others)):
         if counted == pictures:
             return part[: index + 1], others[: index + 1]
@@ -121,16 +122,16 @@ def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[E
 
 def _batch(part: list[Entry], others: list[bool]) -> pa.RecordBatch:
     columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY_FIELDS.items()}
-    columns["input"] = columns["name"]  # one memory for both; and for a zip's members mostly
+    columns["input"] = columns["name"]  # share the memory; often also for the members of a zip
     if columns["member"].equals(columns["name"]):
         columns["member"] = columns["name"]
     columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
-    columns["other"] = pa.array(others, pa.bool_())
+    columns["not_picture"] = pa.array(others, pa.bool_())
     return pa.record_batch([columns[name] for name in INPUT_SCHEMA.names], INPUT_SCHEMA)
 
 
 def _unique(table: pa.Table) -> pa.Table:
-    """The table with every input once: a name that an archive holds twice gets a number."""
+    """The table with unique input names: a name that an archive holds twice gets a number."""
     if pc.count_distinct(table["input"]).as_py() == table.num_rows:
         return table
     names = table["input"].to_pylist()

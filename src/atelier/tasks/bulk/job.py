@@ -1,11 +1,14 @@
-"""The books of a bulk job, in `DEST/_atelier/`: what it is, what its outputs are called, and how far it is.
+"""On-disk state of a bulk job, in `DEST/_atelier/`: manifest, output names, ledger and reports.
 
-job.json          model, parameters, source and execution plan: another job is refused here
-names.parquet     input and output names, planned before the first picture is touched
-ledger/           how each input ended
-summary.json      the counts
-quarantine.csv    what failed, at which stage, and why
-report.html       the same for people, with pictures
+job.json          model, parameters, source and execution plan; a run of another job is refused
+names.parquet     input and output names, planned before the first picture is read
+ledger/           final state of each input
+running           exists during a run, and after a run that was killed
+inflight/         crash markers
+lock              held during a run
+summary.json      counts
+quarantine.csv    quarantined inputs, with stage and reason
+report.html       report with pictures
 """
 
 import json
@@ -28,31 +31,21 @@ from atelier.tasks.runtime.files import csv_bytes
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.open_destination import open_destination
 
-FORMAT = 2
-RUNNING = "running"  # is there while a run is, and after one that was killed
+FORMAT = 2  # of job.json
+RUNNING = "running"
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
-STATE_COLUMNS = (
-    "input",
-    "output",
-    "state",
-    "stage",
-    "reason",
-    "stamp",
-    "bytes",
-    "seconds",
-    "attempt",
-)  # what is read of the ledger
+STATE_COLUMNS = ("input", "output", "state", "stage", "reason", "stamp", "bytes", "seconds", "attempt")  # of the ledger
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How far a job is: one row an input of the source as it is now, in the order of the listing."""
+    """The state of a job: one row for each listed input, in the order of the listing."""
 
-    rows: pa.Table  # input and stamp of the listing, and what is read of the ledger
+    rows: pa.Table  # `input` and `stamp` of the listing, the other `STATE_COLUMNS` of the ledger
 
     @property
     def counts(self) -> dict[str, int]:
-        """Inputs by state; they balance, since every input has one row and one state."""
+        """Number of inputs by state. They add up, because every input has one row and one state."""
         found = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(self.rows["state"]).to_pylist()}
         return {state: found.get(state, 0) for state in STATES}
 
@@ -62,34 +55,34 @@ class JobState:
 
 
 class JobFolder:
-    """The books of one destination, whose lock is held."""
+    """The folder `_atelier` of a destination, whose lock is held."""
 
-    def __init__(self, destination: Destination, held: Callable[[], bool] = lambda: True) -> None:
-        """Take the books of a destination in hand; `open_job` does this under the lock."""
+    def __init__(self, destination: Destination, lock_held: Callable[[], bool] = lambda: True) -> None:
+        """Use the folder of a destination; `open_job` does this under the lock."""
         self.destination = destination
-        self.books = destination / RESERVED
-        self.held = held
-        self.ledger = Ledger(self.books / "ledger")
-        self.marks = CrashMarkers(self.books / "inflight")
+        self.folder = destination / RESERVED
+        self.lock_held = lock_held
+        self.ledger = Ledger(self.folder / "ledger")
+        self.markers = CrashMarkers(self.folder / "inflight")
 
     def manifest(self) -> dict[str, Any]:
-        """What this job is, {} when there is none yet.
+        """The content of job.json, {} before the first run.
 
         Raises:
             ValueError: it is damaged.
         """
         try:
-            return dict(json.loads(self.books.read("job.json")))
+            return dict(json.loads(self.folder.read("job.json")))
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise ValueError(f"{self.books}/job.json is damaged ({error}): use another destination") from error
+            raise ValueError(f"{self.folder}/job.json is damaged ({error}): use another destination") from error
 
     def plan(self) -> ExecutionPlan | None:
-        """The execution plan that this job began with, None where it is yet to be chosen.
+        """The execution plan with which the job began, None before it is chosen.
 
         Raises:
-            RuntimeError: it is another version's.
+            RuntimeError: another version made it.
         """
         chosen = self.manifest().get("plan")
         try:
@@ -100,23 +93,23 @@ class JobFolder:
                 "know: continue it with the version that began it, or use another destination"
             ) from error
 
-    def agree(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> int:
-        """Make sure that this destination holds no other job; one that never came to anything is forgotten.
+    def match_manifest(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> int:
+        """Check that the destination holds no other job. A job without any result is forgotten.
 
         Args:
-            wanted: what the job is to be.
-            defaults: values of parameters that there were not yet when it began.
-            replace: whether another model or other parameters may take this one's place, whose outputs are made again.
+            wanted: the manifest of the job.
+            defaults: values of parameters that an older manifest does not name.
+            replace: whether the job may replace one with another model or other parameters.
 
         Returns:
-            The attempt from which on rows of the ledger count.
+            The first attempt whose ledger rows count.
 
         Raises:
-            ValueError: it holds another job; says what differs and what to do.
+            ValueError: the destination holds another job; the message names the differences and the remedy.
         """
         existing = self.manifest()
         if not self.ledger.attempts and set(self.destination.names()) <= {RESERVED}:
-            self.books.remove(["job.json", "names.parquet"])
+            self.folder.remove(["job.json", "names.parquet"])
             return 1
         if existing:
             existing["parameters"] = defaults | existing.get("parameters", {})
@@ -133,12 +126,12 @@ class JobFolder:
         )
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Say what this job is, where that is new: from here on it is this one."""
+        """Write job.json if it differs."""
         if manifest != self.manifest():
             self._write("job.json", json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
     def plan_names(self, inputs: pa.ChunkedArray, format: str) -> pa.ChunkedArray:
-        """The output of every input; what was planned once for this format stays."""
+        """The output name of every input. Names that were planned before, for this format, stay."""
         names = self._names(format)
         new = inputs.filter(pc.invert(pc.is_in(inputs, names["input"])))
         if len(new):
@@ -149,13 +142,13 @@ class JobFolder:
             names = pa.concat_tables([names, added]).replace_schema_metadata({"format": format})
             sink = pa.BufferOutputStream()
             pq.write_table(names, sink, compression="zstd", use_dictionary=False)
-            self.books.write("names.parquet", sink.getvalue())
+            self.folder.write("names.parquet", sink.getvalue())
         return names["output"].take(pc.index_in(inputs, names["input"]))
 
     def _names(self, format: str) -> pa.Table:
-        """What is planned for this format; what a job that was replaced planned for another is removed, done or not."""
+        """The names planned for this format. Outputs of a replaced job with another format are removed."""
         try:
-            table = pq.read_table(pa.BufferReader(self.books.read("names.parquet")))
+            table = pq.read_table(pa.BufferReader(self.folder.read("names.parquet")))
         except FileNotFoundError:
             return NAMES.empty_table()
         if (table.schema.metadata or {}).get(b"format", format.encode()).decode() == format:
@@ -163,16 +156,16 @@ class JobFolder:
         self.destination.remove(_values(table["output"]))
         return NAMES.empty_table()
 
-    def standing(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> JobState:
-        """Match what the source holds with the ledger; an output that is gone or was cut makes its input pending.
+    def state(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> JobState:
+        """Match listed inputs with the ledger. An input whose output is missing or cut is pending.
 
         Args:
             listing: a table with the columns `input` and `stamp`.
-            since: the attempt from which on rows of the ledger count.
-            retry: whether what is in quarantine is pending again.
+            since: first attempt whose ledger rows count.
+            retry: whether quarantined inputs are pending again.
         """
         ledger = self.ledger.read(STATE_COLUMNS)
-        found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null where there is none
+        found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null without a row
         rows = listing.select(["input", "stamp"])
         for name in ("output", "state", "stage", "reason", "bytes", "seconds", "attempt"):
             rows = rows.append_column(name, found[name])
@@ -188,53 +181,53 @@ class JobFolder:
         column = rows.schema.get_field_index("state")
         return JobState(rows.set_column(column, "state", state))
 
-    def begin(self, standing: JobState) -> None:
-        """Remove what a killed run left, and outputs of inputs that have changed since."""
-        if self.books.sizes([RUNNING]) != [-1]:
+    def start_run(self, state: JobState) -> None:
+        """Remove leftovers of a killed run, and outputs of inputs that have changed since."""
+        if self.folder.sizes([RUNNING]) != [-1]:
             self.destination.remove_leftovers()
-        self.marks.clear()
-        self.books.write_unsynced(RUNNING, b"")
-        pending = pc.equal(standing.rows["state"], "pending")
-        stale = standing.rows.filter(pending)["output"].drop_null()
-        kept = standing.rows.filter(pc.invert(pending))["output"]  # an output may have another input by now
+        self.markers.clear()
+        self.folder.write_unsynced(RUNNING, b"")
+        pending = pc.equal(state.rows["state"], "pending")
+        stale = state.rows.filter(pending)["output"].drop_null()
+        kept = state.rows.filter(pc.invert(pending))["output"]  # an output may belong to another input now
         stale = stale.filter(pc.invert(pc.is_in(stale, kept)))
         self.destination.remove(name for name in _values(stale) if name)
 
-    def end(self, outputs: pa.ChunkedArray) -> None:
-        """Tidy up after a run that wrote these outputs: what workers left that died and were replaced."""
+    def finish_run(self, outputs: pa.ChunkedArray) -> None:
+        """Clean up after a run that wrote these outputs: crashed workers leave temporary files."""
         folders = {name.rpartition("/")[0] for name in _values(outputs)}
         self.destination.remove_leftovers(folders | {"", RESERVED, f"{RESERVED}/ledger"})
         self.ledger.compact()
-        self.books.remove([RUNNING])
+        self.folder.remove([RUNNING])
 
-    def write_summary(self, summary: dict[str, Any], standing: JobState, page: bytes) -> None:
-        """Write the counts, the quarantine list and the report for people."""
-        failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
+    def write_summary(self, summary: dict[str, Any], state: JobState, page: bytes) -> None:
+        """Write the summary, the list of quarantined inputs and the report."""
+        failed = state.rows.filter(pc.equal(state.rows["state"], "quarantined")).sort_by("input")
         columns = ("path", "stage", "reason")
         rows = [
             (row["input"], row["stage"], row["reason"]) for row in failed.select(["input", *columns[1:]]).to_pylist()
         ]
-        self.books.write("quarantine.csv", csv_bytes(columns, rows))
-        self.books.write("report.html", page)
+        self.folder.write("quarantine.csv", csv_bytes(columns, rows))
+        self.folder.write("report.html", page)
         self._write("summary.json", json.dumps(summary, indent=2) + "\n")
 
     @property
-    def summarized(self) -> bool:
+    def has_summary(self) -> bool:
         """Whether a run has written its summary."""
-        return self.books.sizes(["summary.json"]) != [-1]
+        return self.folder.sizes(["summary.json"]) != [-1]
 
     def _write(self, name: str, text: str) -> None:
-        self.books.write(name, text.encode("utf-8", "backslashreplace"))
+        self.folder.write(name, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
-    """Open the books of a destination, which is made when it does not exist, and hold its lock.
+    """Open the job folder of a destination, which is created if needed, and hold its lock.
 
     Raises:
         NotADirectoryError: the destination is a file.
         ValueError: it holds something else than a job's outputs.
-        RuntimeError: it cannot be written, or another job is running on it.
+        RuntimeError: it cannot be written, or another job runs on it.
     """
     destination = open_destination(where)
     with ExitStack() as stack:
@@ -242,27 +235,27 @@ def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
             if not (destination / RESERVED).names() and destination.names():
                 raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
             destination.create()
-            held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
+            lock_held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
         except NotADirectoryError as error:
             raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
         except BlockingIOError as error:
-            since = f" ({error})" if error.errno is None else ""  # what the destination knows of it
+            since = f" ({error})" if error.errno is None else ""  # details of the destination
             raise RuntimeError(
                 f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
             ) from error
         except OSError as error:
             raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
-        yield JobFolder(destination, held)
+        yield JobFolder(destination, lock_held)
 
 
 def _values(column: pa.ChunkedArray) -> Iterator[Any]:
-    """The values of a column, of which only a chunk at a time is in Python's hands."""
+    """The values of a column, converted a chunk at a time to save memory."""
     for batch in pa.table({"": column}).to_batches(10_000):
         yield from batch.column(0).to_pylist()
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
-    """Leaves of what is wanted beside what is there."""
+    """Leaves of the new manifest: name, old value, new value."""
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, dict) and isinstance(before, dict):

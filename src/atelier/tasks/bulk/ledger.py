@@ -1,7 +1,7 @@
-"""Exactly-once bookkeeping of a bulk job: which input ended how.
+"""The ledger of a bulk job: the final state of every input, so that each input is processed exactly once.
 
-An output is committed first and recorded then. So a row means a complete output, and an output without a row is redone
-with the same bytes. Marks of what is in hand tell which picture took a worker down.
+An output is committed before its row is written. A row therefore means a complete output, and an output without a row
+is made again with the same bytes.
 """
 
 import uuid
@@ -19,28 +19,28 @@ from atelier.tasks.storage.open_destination import open_destination
 
 STATES = ("done", "skipped", "quarantined", "pending")
 STAGES = ("read", "decode", "stylize", "encode", "write")
-FULL_BYTES = 16 * 2**20  # of a part: some 200,000 rows
-PARALLEL = 8  # parts that are read at once
+FULL_BYTES = 16 * 2**20  # size from which a part is full: about 200,000 rows
+PARALLEL = 8  # parts read at the same time
 LEDGER_SCHEMA = pa.schema(
     [
         ("input", pa.string()),  # name in the source
-        ("output", pa.string()),  # path below the destination, "" where there is none
+        ("output", pa.string()),  # path below the destination, "" without an output
         ("state", pa.string()),  # one of STATES, never "pending"
-        ("stage", pa.string()),  # where it failed, one of STAGES, else ""
-        ("reason", pa.string()),  # why it was skipped or quarantined, else ""
-        ("stamp", pa.string()),  # size and etag of the input as it was listed: another one is another picture
+        ("stage", pa.string()),  # of the failure, one of STAGES, else ""
+        ("reason", pa.string()),  # of skipping or quarantine, else ""
+        ("stamp", pa.string()),  # size and etag of the listed input: a change means another picture
         ("input_sha256", pa.string()),
         ("output_sha256", pa.string()),
         ("bytes", pa.int64()),  # of the output
-        ("seconds", pa.float32()),  # that an output took: opening, its share of a batch, encoding and writing
-        ("attempt", pa.int32()),  # which run of the job this was, from 1
+        ("seconds", pa.float32()),  # of reading, decoding, the share of a batch, encoding and writing
+        ("attempt", pa.int32()),  # number of the run, from 1
     ]
 )
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """How one input ended."""
+    """The final state of one input; the columns of `LEDGER_SCHEMA`."""
 
     input: str
     state: str
@@ -56,20 +56,23 @@ class LedgerRow:
 
 
 class Ledger:
-    """Parquet parts in a folder; where parts disagree the latest attempt counts."""
+    """A folder of Parquet parts. If parts disagree on an input, its latest attempt counts."""
 
     def __init__(self, folder: str | Path | Destination) -> None:
-        """Keep books in a folder, which is made when it is first written."""
+        """Use a folder, which is created by the first write."""
         self.folder = open_destination(folder)
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
-        """Add one part: durable when this returns, complete or not at all before."""
+        """Write one part, atomically; it is durable when this returns."""
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema=LEDGER_SCHEMA)
         if table.num_rows:
             self._write(table)
 
     def read(self, columns: Sequence[str] = tuple(LEDGER_SCHEMA.names)) -> pa.Table:
-        """One row an input (of the schema `LEDGER_SCHEMA` these columns, and those that tell which row counts).
+        """One row per input.
+
+        Args:
+            columns: of `LEDGER_SCHEMA`; `input`, `state` and `attempt` are always included.
 
         Raises:
             ValueError: a part is damaged.
@@ -79,11 +82,11 @@ class Ledger:
 
     @property
     def attempts(self) -> int:
-        """How many runs have recorded something."""
+        """Number of the last run that wrote a row, 0 before the first."""
         return pc.max(self._read(self._parts(), ["attempt"])["attempt"]).as_py() or 0
 
     def compact(self) -> None:
-        """Make one part of all parts that are not full; a kill in the middle leaves rows twice, which is harmless."""
+        """Merge all parts that are not full into one. A kill in between leaves duplicate rows, which is harmless."""
         names = self._parts()
         parts = [n for n, size in zip(names, self.folder.sizes(names), strict=True) if size < FULL_BYTES]
         if len(parts) > 1:
@@ -94,7 +97,7 @@ class Ledger:
         return [name for name in self.folder.names() if name.endswith(".parquet") and not name.startswith(".")]
 
     def _read(self, parts: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        """All rows of parts, in the order of the parts."""
+        """The rows of some parts, in the order of the parts."""
         schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])
 
         def read(part: str) -> pa.Table:
@@ -102,7 +105,7 @@ class Ledger:
                 return pq.read_table(pa.BufferReader(self.folder.read(part)), schema=schema, columns=columns)
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(
-                    f"{self.folder}/{part} is damaged: delete it, and what it recorded is stylized again ({error})"
+                    f"{self.folder}/{part} is damaged: delete it, and its inputs are stylized again ({error})"
                 ) from error
 
         with ThreadPoolExecutor(PARALLEL) as pool:
@@ -115,7 +118,7 @@ class Ledger:
 
 
 def _latest(rows: pa.Table) -> pa.Table:
-    """The row of the latest attempt of every input; of equal attempts the one that ended well."""
+    """For each input the row of its latest attempt; `done` wins among equal attempts."""
     if pc.count_distinct(rows["input"]).as_py() == rows.num_rows:
         return rows
     rows = rows.take(pc.sort_indices(rows, [("attempt", "ascending"), ("state", "descending")]))

@@ -1,4 +1,4 @@
-"""What the workers of a bulk job are told, and what they hand each other: orders, tasks, pictures."""
+"""Messages of a bulk job: what the driver sends to workers, what workers pass on, and what they send back."""
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,21 +20,15 @@ from atelier.tasks.storage.entry import Entry
 
 Image = Pixels | SixteenBit
 
-ENTRY_FIELDS = {
-    "name": pa.string(),
-    "source": pa.string(),
-    "size": pa.int64(),
-    "etag": pa.string(),
-    "kind": pa.string(),
-}
-ENTRY_FIELDS |= {"path": pa.string(), "member": pa.string(), "offset": pa.int64(), "problem": pa.string()}
+ENTRY_FIELDS = {name: pa.string() for name in ("name", "source", "etag", "kind", "path", "member", "problem")}
+ENTRY_FIELDS |= {"size": pa.int64(), "offset": pa.int64()}  # all fields of `Entry`
 TASK_SCHEMA = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS})
 RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """All that a worker is told; picklable."""
+    """The specification of a job, for its workers; picklable."""
 
     destination: str | Path  # a folder or a URL
     model: Path
@@ -42,8 +36,8 @@ class JobSpec:
     config: StylizeConfig
     controls: Controls
     execution: Execution
-    attempt: int
-    revision: str = field(default_factory=code_revision)  # of the code of whoever gives the order
+    attempt: int  # number of this run of the job, from 1
+    revision: str = field(default_factory=code_revision)  # git commit of the driver's code
 
     @property
     def plan(self) -> ExecutionPlan:
@@ -52,86 +46,81 @@ class JobSpec:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What all outputs depend on, as they say it."""
+        """The parameters in the provenance of every output."""
         return provenance_parameters(self.controls, self.config) | {"plan": asdict(self.plan)}
 
-    def lineage(self, input_sha256: str) -> Provenance:
-        """What the output of this input says of itself."""
+    def provenance(self, input_sha256: str) -> Provenance:
+        """The provenance of the output of one input."""
         return Provenance(self.identity, self.parameters, input_sha256, revision=self.revision)
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
-        """How an input ends that failed at a stage."""
+        """The row of an input that failed at a stage."""
         return LedgerRow(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
 
     def crashed(self, task: "Task", stage: str) -> LedgerRow:
-        """How an input ends that was in hand at two deaths of workers."""
+        """The row of an input that crashed two workers."""
         reason = "crashed its worker twice; it may need more memory than there is"
         return self.quarantined(task, stage, "crashed the decoder" if stage == "decode" else reason)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One input and the output planned for it."""
+    """One input and its planned output."""
 
     input: str
     output: str
-    stamp: str  # size and etag of the input as it was listed
+    stamp: str  # size and etag of the listed input
     entry: Entry
 
 
 @dataclass(frozen=True)
 class DecodedInput:
-    """A decoded input."""
+    """An input that is read and decoded."""
 
     task: Task
     image: DecodedImage
-    sha256: str
-    seconds: float  # that it has taken so far
+    sha256: str  # of the file
+    seconds: float  # spent on it so far
 
     @property
     def input(self) -> str:
-        """Its name."""
+        """Name of the input."""
         return self.task.input
 
     @property
     def frames(self) -> list[Image]:
-        """What there is to paint."""
+        """Its frames, each (H, W, 3)."""
         return [frame.pixels for frame in self.image.frames]
 
 
 @dataclass(frozen=True)
 class StylizedInput:
-    """A picture and what became of each of its frames."""
+    """An input and its stylized frames."""
 
-    picture: DecodedInput
+    decoded: DecodedInput
     frames: list[Image]
 
     @property
     def input(self) -> str:
-        """Its name."""
-        return self.picture.input
+        """Name of the input."""
+        return self.decoded.input
 
 
 class JobStopped(Exception):  # noqa: N818 (it is a state, not an error of the picture)
-    """The destination takes no more; the text is for a person."""
+    """The destination cannot be written; the text is the message for the user."""
 
 
 def write_error_text(destination: object, error: OSError) -> str:
-    """What to tell when a destination takes no more."""
-    return f"{destination} cannot be written ({error.strerror or error}): mend that and run the same command again"
+    """The message for the user when a destination cannot be written."""
+    return f"{destination} cannot be written ({error.strerror or error}): repair that and run the same command again"
 
 
 def read_tasks(table: pa.Table) -> list[Task]:
     """The tasks of a table of schema `TASK_SCHEMA`."""
-    return [_task(values) for values in table.to_pylist()]
+    return [Task(row.pop("input"), row.pop("output"), row.pop("stamp"), Entry(**row)) for row in table.to_pylist()]
 
 
 def result_table(rows: list[LedgerRow]) -> pa.Table:
     """A table of schema `RESULT_SCHEMA`."""
-    return pa.Table.from_pylist(
-        [{key: getattr(row, key) for key in RESULT_SCHEMA.names} for row in rows], RESULT_SCHEMA
-    )
-
-
-def _task(values: dict[str, Any]) -> Task:
-    return Task(values.pop("input"), values.pop("output"), values.pop("stamp"), Entry(**values))
+    results = [{key: getattr(row, key) for key in RESULT_SCHEMA.names} for row in rows]
+    return pa.Table.from_pylist(results, RESULT_SCHEMA)

@@ -1,4 +1,4 @@
-"""Doing things in threads ahead of whoever takes the results: in their order, in handfuls, as far as there is room."""
+"""Ordered, bounded prefetching in threads: chunks of up to 16 items within a byte budget."""
 
 import math
 import threading
@@ -11,92 +11,92 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 4  # results that wait to be taken, where handfuls are not larger
-AHEAD_BYTES = 2**25  # that they hold, beyond which nothing further is begun
-HANDFUL = 16  # items, at most
+PREFETCH = 4  # results computed in advance, where chunks are not larger
+PREFETCH_BYTES = 2**25  # memory of the waiting results above which no further item starts
+CHUNK = 16  # items of a chunk, at most
 
 
-def handfuls(items: Iterable[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
-    """Neighbours that together are not larger than `most`, up to `HANDFUL` of them; what is larger comes alone.
+def chunks(items: Iterable[T], size: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:
+    """Split items into runs of up to `CHUNK` items and `max_bytes`; a larger item is a chunk of its own.
 
-    Whatever else a core does throws its painting out of the caches: it had better do that seldom, and then more of it.
+    Other work on a core evicts the caches that inference uses. Chunks make such switches rare.
     """
-    some: list[T] = []
+    chunk: list[T] = []
     held = 0
     for item in items:
         each = size(item)
-        if some and (len(some) == HANDFUL or held + each > most):
-            yield some
-            some, held = [], 0
-        some.append(item)
+        if chunk and (len(chunk) == CHUNK or held + each > max_bytes):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(item)
         held += each
-    if some:
-        yield some
+    if chunk:
+        yield chunk
 
 
-def ahead(
-    threads: Executor, do: Callable[[T], R], handfuls: Iterable[Sequence[T]], size: Callable[[R], int]
+def prefetch(
+    threads: Executor, work: Callable[[T], R], chunks: Iterable[Sequence[T]], size: Callable[[R], int]
 ) -> Iterator[R]:
-    """What is done with each item, in their order, a few or a handful ahead of whoever takes it.
+    """Results of `work` in the order of the items, computed a chunk or `PREFETCH` items in advance.
 
     Args:
-        threads: that do it.
-        do: what is done.
-        handfuls: of items, which are begun together.
-        size: bytes that a result holds: while more than `AHEAD_BYTES` wait to be taken, no further item is begun.
+        threads: pool that runs `work`.
+        work: the function.
+        chunks: of items; the items of a chunk start together.
+        size: bytes of a result. While the waiting results hold more than `PREFETCH_BYTES`, no further item starts.
     """
     begun: deque[Future[R]] = deque()
-    room = ByteBudget(AHEAD_BYTES)
+    budget = ByteBudget(PREFETCH_BYTES)
 
-    def entered(turn: int, item: T) -> R:
-        room.enter(turn)
-        result = do(item)
-        room.hold(size(result))
+    def run(turn: int, item: T) -> R:
+        budget.acquire(turn)
+        result = work(item)
+        budget.add(size(result))
         return result
 
-    def taken() -> R:
+    def take() -> R:
         result = begun.popleft().result()
-        room.hold(-size(result))
+        budget.add(-size(result))
         return result
 
     turns = count()
     try:
-        for handful in handfuls:
-            begun.extend(threads.submit(entered, next(turns), item) for item in handful)
-            while len(begun) > max(AHEAD, len(handful)):
-                yield taken()
+        for chunk in chunks:
+            begun.extend(threads.submit(run, next(turns), item) for item in chunk)
+            while len(begun) > max(PREFETCH, len(chunk)):
+                yield take()
         while begun:
-            yield taken()
+            yield take()
     finally:
-        room.open()  # whoever stops taking leaves nobody waiting
+        budget.lift()  # a consumer that stops early leaves no thread waiting
 
 
 class ByteBudget:
-    """Lets in by turns, while what is in is not too large.
+    """Admits threads in the order of their turns, while the held bytes are within the budget.
 
     Args:
-        most: bytes; what comes in when there is less may be of any size.
+        max_bytes: the budget; a thread that is admitted below it may add any number of bytes.
     """
 
-    def __init__(self, most: float) -> None:
-        self.most, self.held, self.turn = most, 0, 0
+    def __init__(self, max_bytes: float) -> None:
+        self.max_bytes, self.held, self.turn = max_bytes, 0, 0
         self.changed = threading.Condition()
 
-    def enter(self, turn: int) -> None:
-        """Wait for a turn, and for room."""
+    def acquire(self, turn: int) -> None:
+        """Wait for the turn, and until the held bytes are within the budget."""
         with self.changed:
-            self.changed.wait_for(lambda: self.turn == turn and self.held <= self.most)
+            self.changed.wait_for(lambda: self.turn == turn and self.held <= self.max_bytes)
             self.turn += 1
             self.changed.notify_all()
 
-    def hold(self, more: int) -> None:
-        """So many bytes more, or fewer, are in."""
+    def add(self, bytes: int) -> None:
+        """Change the held bytes by this many."""
         with self.changed:
-            self.held += more
+            self.held += bytes
             self.changed.notify_all()
 
-    def open(self) -> None:
-        """Let in whoever waits, by turns still."""
+    def lift(self) -> None:
+        """Remove the limit: all waiting threads are admitted, still in turn."""
         with self.changed:
-            self.most = math.inf
+            self.max_bytes = math.inf
             self.changed.notify_all()

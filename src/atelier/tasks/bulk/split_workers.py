@@ -1,7 +1,8 @@
-"""The stages of a bulk job on machines that suit them: files are opened and written where there are cores, pictures
-painted where there are GPUs. Between them they travel through Ray's object store.
+"""Workers of a bulk job whose stages run on different machines: files on CPU nodes, the model on GPU nodes.
 
-    tasks -> open (Ray tasks) -> paint (a pool of actors, one a GPU) -> write and record (Ray tasks) -> answers
+    tasks -> read, decode (Ray tasks) -> stylize (actors, one a GPU) -> write, record (Ray tasks) -> results
+
+Between the stages, inputs travel through Ray's object store.
 """
 
 import pickle
@@ -23,112 +24,114 @@ from atelier.tasks.bulk.messages import (
     result_table,
     write_error_text,
 )
-from atelier.tasks.bulk.prefetch import ahead
+from atelier.tasks.bulk.prefetch import prefetch
 from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, pixel_bytes
 from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.open_destination import open_destination
 
 THREADS = 2  # of a task: one waits for a file while the other computes
-PICKLED_SCHEMA = pa.schema({"held": pa.large_binary()})  # a Picture, a Painted or a Row, pickled as Ray itself would
+# a DecodedInput, a StylizedInput or a LedgerRow in each row, pickled as Ray itself would
+PICKLED_SCHEMA = pa.schema({"pickled": pa.large_binary()})
 
 
-def without_network(order: JobSpec) -> JobSpec:
-    """What those need who do not paint; networks are large."""
-    return replace(order, execution=Execution(order.plan))
+def without_network(spec: JobSpec) -> JobSpec:
+    """The specification for tasks that do not run the model: the ONNX network is large."""
+    return replace(spec, execution=Execution(spec.plan))
 
 
-def read_block(tasks: pa.Table, order: JobSpec) -> Iterator[pa.Table]:
-    """Tasks (`TASKS`) to what is `PICKLED_SCHEMA`: pictures, and rows of those that failed."""
-    todo, opener = read_tasks(tasks), Reader(order)
+def read_block(tasks: pa.Table, spec: JobSpec) -> Iterator[pa.Table]:
+    """Read and decode tasks (`TASK_SCHEMA`); yields tables of `PICKLED_SCHEMA` with inputs and rows of failed ones."""
+    todo, reader = read_tasks(tasks), Reader(spec)
 
-    def opened(some: list[Task]) -> Iterator[DecodedInput | LedgerRow]:
+    def decode(some: list[Task]) -> Iterator[DecodedInput | LedgerRow]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, opener, ([task] for task in some), pixel_bytes)
+            yield from prefetch(threads, reader, ([task] for task in some), pixel_bytes)
 
     try:
-        for each in _marks(order, "decode").watched(todo, opened, order.crashed):
-            yield _held([each])
+        for each in _markers(spec, "decode").process(todo, decode, spec.crashed):
+            yield _pickled([each])
     except OSError as error:
-        yield _held([LedgerRow(todo[0].input, "pending", reason=write_error_text(order.destination, error))])
+        yield _pickled([LedgerRow(todo[0].input, "pending", reason=write_error_text(spec.destination, error))])
 
 
 class StylizeBlock:
-    """Called by Ray Data with what was opened; answers with what was painted, both as `PICKLED_SCHEMA`.
+    """An actor of Ray Data: decoded inputs in, stylized inputs out, both in tables of `PICKLED_SCHEMA`.
 
     Args:
-        order: of the job.
+        spec: of the job.
     """
 
-    def __init__(self, order: JobSpec) -> None:
-        """Load the model. A model that does not load is answered to each call, since Ray would retry a raise."""
-        self.order, self.marks, self.refusal = order, _marks(order, "stylize"), ""
+    def __init__(self, spec: JobSpec) -> None:
+        """Load the model. A failure is reported by each call, because Ray would retry an exception here."""
+        self.spec, self.markers, self.load_error = spec, _markers(spec, "stylize"), ""
         try:
-            self.paint = Stylizer(order)
+            self.stylize = Stylizer(spec)
         except (ValueError, OSError) as error:
-            self.refusal = str(error)
+            self.load_error = str(error)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """Rows pass."""
-        held = _unpacked(table)
-        rows = [each for each in held if isinstance(each, LedgerRow)]
-        pictures = [each for each in held if isinstance(each, DecodedInput)]
+        """Stylize the inputs; rows pass unchanged."""
+        values = _unpickled(table)
+        rows = [each for each in values if isinstance(each, LedgerRow)]
+        decoded = [each for each in values if isinstance(each, DecodedInput)]
         if rows:
-            yield _held(rows)
-        if not pictures:
+            yield _pickled(rows)
+        if not decoded:
             return
-        if self.refusal:
-            yield _held([LedgerRow(pictures[0].input, "pending", reason=self.refusal)])
+        if self.load_error:
+            yield _pickled([LedgerRow(decoded[0].input, "pending", reason=self.load_error)])
             return
         try:
-            for end in self.marks.watched(pictures, self._painted, self._crashed):
-                yield _held([end])
+            for result in self.markers.process(decoded, self._stylized, self._crashed):
+                yield _pickled([result])
         except OSError as error:
-            yield _held(
-                [LedgerRow(pictures[0].input, "pending", reason=write_error_text(self.order.destination, error))]
-            )
+            reason = write_error_text(self.spec.destination, error)
+            yield _pickled([LedgerRow(decoded[0].input, "pending", reason=reason)])
 
-    def _painted(self, pictures: list[DecodedInput]) -> Iterator[StylizedInput | LedgerRow]:
-        for batch in batch_images(pictures, self.order.plan):
-            yield from [batch] if isinstance(batch, LedgerRow) else self.paint(batch)
+    def _stylized(self, decoded: list[DecodedInput]) -> Iterator[StylizedInput | LedgerRow]:
+        for batch in batch_images(decoded, self.spec.plan):
+            yield from [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
 
-    def _crashed(self, picture: DecodedInput, stage: str) -> LedgerRow:
-        return self.order.crashed(picture.task, stage)
+    def _crashed(self, decoded: DecodedInput, stage: str) -> LedgerRow:
+        return self.spec.crashed(decoded.task, stage)
 
 
-def write_block(table: pa.Table, order: JobSpec) -> pa.Table:
-    """What was painted (`PICKLED_SCHEMA`), brought to an end and durably recorded when this returns (`RESULTS`).
+def write_block(table: pa.Table, spec: JobSpec) -> pa.Table:
+    """Write stylized inputs (`PICKLED_SCHEMA`) and record all states, which are durable when this returns.
 
-    An answer in state "pending" means that the job must stop, and why.
+    Returns:
+        A table of `RESULT_SCHEMA`. A result in state "pending" means that the job must stop; its reason is the message
+        for the user.
     """
-    held, writer = _unpacked(table), Writer(order)
-    rows = [each for each in held if isinstance(each, LedgerRow)]
-    painted = [each for each in held if isinstance(each, StylizedInput)]
+    values, writer = _unpickled(table), Writer(spec)
+    rows = [each for each in values if isinstance(each, LedgerRow)]
+    stylized = [each for each in values if isinstance(each, StylizedInput)]
 
-    def written(some: list[StylizedInput]) -> Iterator[LedgerRow]:
+    def write(some: list[StylizedInput]) -> Iterator[LedgerRow]:
         with ThreadPoolExecutor(THREADS) as threads:
-            yield from ahead(threads, writer, ([one] for one in some), pixel_bytes)
+            yield from prefetch(threads, writer, ([one] for one in some), pixel_bytes)
 
     def crashed(one: StylizedInput, stage: str) -> LedgerRow:
-        return order.crashed(one.picture.task, stage)
+        return spec.crashed(one.decoded.task, stage)
 
     try:
-        rows += _marks(order, "encode").watched(painted, written, crashed) if painted else []
+        rows += _markers(spec, "encode").process(stylized, write, crashed) if stylized else []
         writer.record([row for row in rows if row.state != "pending"])
     except JobStopped as stop:
-        rows.append(LedgerRow(held[0].input, "pending", reason=str(stop)))
+        rows.append(LedgerRow(values[0].input, "pending", reason=str(stop)))
     except OSError as error:
-        rows.append(LedgerRow(held[0].input, "pending", reason=write_error_text(order.destination, error)))
+        rows.append(LedgerRow(values[0].input, "pending", reason=write_error_text(spec.destination, error)))
     return result_table(rows)
 
 
-def _marks(order: JobSpec, stage: str) -> CrashMarkers:
-    return CrashMarkers(open_destination(order.destination) / RESERVED / "inflight", stage)
+def _markers(spec: JobSpec, stage: str) -> CrashMarkers:
+    return CrashMarkers(open_destination(spec.destination) / RESERVED / "inflight", stage)
 
 
-def _held(things: Iterable[DecodedInput | StylizedInput | LedgerRow]) -> pa.Table:
-    return pa.table({"held": [pickle.dumps(thing, protocol=5) for thing in things]}, PICKLED_SCHEMA)
+def _pickled(values: Iterable[DecodedInput | StylizedInput | LedgerRow]) -> pa.Table:
+    return pa.table({"pickled": [pickle.dumps(value, protocol=5) for value in values]}, PICKLED_SCHEMA)
 
 
-def _unpacked(table: pa.Table) -> list[DecodedInput | StylizedInput | LedgerRow]:
-    return [pickle.loads(thing) for thing in table["held"].to_pylist()]
+def _unpickled(table: pa.Table) -> list[DecodedInput | StylizedInput | LedgerRow]:
+    return [pickle.loads(value) for value in table["pickled"].to_pylist()]

@@ -1,7 +1,7 @@
 """Subscriptions: archives that are restyled by every version that becomes `prod`.
 
-`DESTINATION/VERSION/` holds what a version made and `DESTINATION/current` leads to that of `prod`. It is switched when
-the whole archive is restyled, in one step; pictures that arrive later are added to the version that is there.
+`DESTINATION/VERSION/` holds the outputs of a version. `DESTINATION/current` points to the version of `prod`; it is
+switched in one step when the whole archive is restyled. Pictures that arrive later are added to the current version.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from atelier.models.card import identify
 from atelier.models.files import replacing
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.registry.resolve import ResolvedModel
@@ -23,7 +24,7 @@ CURRENT = "current"
 
 @dataclass(frozen=True)
 class Subscription:
-    """An archive, and where its restyled pictures go."""
+    """An archive and the folder of its outputs."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -33,7 +34,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class StylizeSection(StylizeConfig):
-    """Section `stylize` of params.yaml: how archives are restyled, and which are with every new `prod`."""
+    """Section `stylize` of params.yaml: parameters of bulk jobs, and the subscriptions."""
 
     subscriptions: tuple[Subscription, ...] = field(
         default=(),
@@ -42,7 +43,7 @@ class StylizeSection(StylizeConfig):
 
     @property
     def job(self) -> StylizeConfig:
-        """What a bulk job depends on."""
+        """The parameters of a bulk job."""
         return StylizeConfig(**{one.name: getattr(self, one.name) for one in fields(StylizeConfig)})
 
 
@@ -54,18 +55,18 @@ def restyle(
     connect: Callable[[], object],
     report: Report,
 ) -> StylizeSummary:
-    """Restyle an archive with a version, what is done already excepted, and switch `current` to it.
+    """Restyle the unfinished pictures of an archive with a version, and switch `current` to it.
 
     Args:
-        subscription: what and where to.
+        subscription: archive and folder of the outputs.
         model: the version.
-        config: how.
-        base: the workspace, which relative paths are relative to.
-        connect: connects to the cluster, when there is something to do.
-        report: told of finished pictures.
+        config: parameters.
+        base: the workspace, folder of relative paths.
+        connect: connects to the cluster; called only when there is work.
+        report: receives the progress, in images.
 
     Returns:
-        What became of the pictures; `current` is switched only where none is pending.
+        The counts; `current` is switched only if no input is pending.
 
     Raises:
         FileNotFoundError, ValueError, RuntimeError, OSError: as `stylize`.
@@ -74,17 +75,18 @@ def restyle(
     folder = open_destination(where if is_url(where) else (base / where).absolute())
     identity = identify(model.path, model.model, model.version)
     target = (folder / model.version).location
-    summary = stylize([subscription.source], target, model.path, config, identity, report, connect=connect, base=base)
+    request = StylizeRequest((subscription.source,), target, model.path, config, identity, base)
+    summary = stylize(request, report, connect=connect)
     if not summary.pending:
         set_current(folder.location, model.version)
     return summary
 
 
 def set_current(destination: str, version: str) -> None:
-    """Make `current` lead to a version, in one step: a link in a folder, at a URL an object that holds the name.
+    """Point `current` to a version, in one step: a symbolic link in a folder, an object with the name at a URL.
 
     Raises:
-        FileExistsError: something that is no link is in its place.
+        FileExistsError: `current` is a file or folder.
     """
     if is_url(destination):
         open_destination(destination).write(CURRENT, f"{version}\n".encode())
@@ -94,6 +96,6 @@ def set_current(destination: str, version: str) -> None:
     if link.is_symlink() and str(link.readlink()) == version:
         return
     if link.exists() and not link.is_symlink():
-        raise FileExistsError(f"{link} is no link of ours: move it away")
+        raise FileExistsError(f"{link} is not a link of atelier: move it away")
     with replacing(link) as temporary:
         temporary.symlink_to(version)

@@ -1,4 +1,4 @@
-"""The worker of a bulk job that takes pictures through all stages: it opens ahead and writes behind, in threads."""
+"""The worker of a bulk job that runs all stages: it reads ahead and writes behind in threads."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,51 +16,59 @@ from atelier.tasks.bulk.messages import (
     result_table,
     write_error_text,
 )
-from atelier.tasks.bulk.prefetch import ahead, handfuls
-from atelier.tasks.bulk.steps import OPENED_BYTES, PAINTED_BYTES, Reader, Stylizer, Writer, batch_images, pixel_bytes
+from atelier.tasks.bulk.prefetch import chunks, prefetch
+from atelier.tasks.bulk.steps import (
+    READ_CHUNK_BYTES,
+    WRITE_CHUNK_BYTES,
+    Reader,
+    Stylizer,
+    Writer,
+    batch_images,
+    pixel_bytes,
+)
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.open_destination import open_destination
 
-THREADS = {"cpu": 2, "cuda": 8}  # that open pictures, and as many that write them, beside the one that paints
+THREADS = {"cpu": 2, "cuda": 8}  # that read, and as many that write, by the device of the model
 
 
 class StylizeWorker:
-    """Called by Ray Data with tables of tasks (`TASKS`); answers with how they ended (`RESULTS`).
+    """An actor of Ray Data: a table of tasks (`TASK_SCHEMA`) in, a table of results (`RESULT_SCHEMA`) out.
 
-    An answer in state "pending" means that the job must stop, and why.
+    A result in state "pending" means that the job must stop; its reason is the message for the user.
     """
 
-    def __init__(self, order: JobSpec) -> None:
-        """Load the model. A model that does not load is answered to the first call, since Ray would retry a raise."""
-        self.order = order
-        self.marks = CrashMarkers(open_destination(order.destination) / RESERVED / "inflight")
-        self.readers, self.writers = (ThreadPoolExecutor(THREADS[order.plan.device]) for _ in range(2))
-        self.open, self.write = Reader(order), Writer(order)
-        self.refusal = ""
+    def __init__(self, spec: JobSpec) -> None:
+        """Load the model. A failure is reported by the first call, because Ray would retry an exception here."""
+        self.spec = spec
+        self.markers = CrashMarkers(open_destination(spec.destination) / RESERVED / "inflight")
+        self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
+        self.read, self.write = Reader(spec), Writer(spec)
+        self.load_error = ""
         try:
-            self.paint = Stylizer(order)
+            self.stylize = Stylizer(spec)
         except (ValueError, OSError) as error:
-            self.refusal = str(error)
+            self.load_error = str(error)
 
     def __call__(self, tasks: pa.Table) -> pa.Table:
-        """Bring every task to an end, durably recorded when this returns."""
+        """Process every task; all states are durable when this returns."""
         rows: list[LedgerRow] = []
         todo = read_tasks(tasks)
         try:
-            if self.refusal:
-                raise JobStopped(self.refusal)
-            rows += self.marks.watched(todo, self._settle, self._crashed)
+            if self.load_error:
+                raise JobStopped(self.load_error)
+            rows += self.markers.process(todo, self._process, self._crashed)
         except JobStopped as stop:
             rows.append(LedgerRow(todo[0].input, "pending", reason=str(stop)))
         except OSError as error:
-            rows.append(LedgerRow(todo[0].input, "pending", reason=write_error_text(self.order.destination, error)))
+            rows.append(LedgerRow(todo[0].input, "pending", reason=write_error_text(self.spec.destination, error)))
         return result_table(rows)
 
-    def _settle(self, tasks: list[Task]) -> list[LedgerRow]:
-        """Bring tasks to an end and record them."""
+    def _process(self, tasks: list[Task]) -> list[LedgerRow]:
+        """Process tasks and record their states."""
         written: list[Future[LedgerRow]] = []
         try:
-            rows = list(self._stylize(tasks, written))
+            rows = list(self._submit_writes(tasks, written))
         finally:
             wait(written)  # a job that stops leaves no writer behind
         rows += [future.result() for future in written]
@@ -68,28 +76,28 @@ class StylizeWorker:
         return rows
 
     def _crashed(self, task: Task, stage: str) -> LedgerRow:
-        row = self.order.crashed(task, stage)
+        row = self.spec.crashed(task, stage)
         self.write.record([row])
         return row
 
-    def _stylize(self, tasks: list[Task], written: list[Future[LedgerRow]]) -> Iterator[LedgerRow]:
-        """Open and paint tasks and hand them to the writers; those that failed before."""
-        for some in handfuls(self._painted(tasks), pixel_bytes, PAINTED_BYTES):
+    def _submit_writes(self, tasks: list[Task], written: list[Future[LedgerRow]]) -> Iterator[LedgerRow]:
+        """Read and stylize tasks, submit the outputs to the writers, and yield the rows of failed inputs."""
+        for chunk in chunks(self._stylized(tasks), pixel_bytes, WRITE_CHUNK_BYTES):
             for future in written:
-                future.result()  # one handful at most waits to be written
-            for end in some:
-                if isinstance(end, LedgerRow):
-                    yield end
+                future.result()  # at most one chunk waits to be written
+            for result in chunk:
+                if isinstance(result, LedgerRow):
+                    yield result
                 else:
-                    written.append(self.writers.submit(self.write, end))
+                    written.append(self.writers.submit(self.write, result))
 
-    def _painted(self, tasks: list[Task]) -> Iterator[StylizedInput | LedgerRow]:
-        """What becomes of tasks before they are written."""
-        together = handfuls(tasks, lambda task: task.entry.size or OPENED_BYTES, OPENED_BYTES)
-        for batch in batch_images(ahead(self.readers, self.open, together, pixel_bytes), self.order.plan):
+    def _stylized(self, tasks: list[Task]) -> Iterator[StylizedInput | LedgerRow]:
+        """Read and stylize tasks; rows are those of failed inputs."""
+        files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
+        for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec.plan):
             if isinstance(batch, LedgerRow):
                 yield batch
                 continue
-            for picture in batch:
-                self.marks.enter(picture.input, "stylize")
-            yield from self.paint(batch)
+            for decoded in batch:
+                self.markers.enter_stage(decoded.input, "stylize")
+            yield from self.stylize(batch)

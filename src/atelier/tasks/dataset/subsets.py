@@ -48,7 +48,7 @@ def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, 
     return [found[i] for i in ids]
 
 
-def learned(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
+def training_pictures(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
     """Pictures of a domain's training split, the same ones as long as the dataset is the same.
 
     Args:
@@ -65,7 +65,7 @@ def learned(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[P
         yield _read(folder, [shard], ids)
 
 
-def batches(pictures: list[Picture], batch: int) -> list[list[Picture]]:
+def batches(pictures: Sequence[Picture], batch: int) -> list[Sequence[Picture]]:
     """Pictures in groups of `batch`; the last may be smaller."""
     return [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
 

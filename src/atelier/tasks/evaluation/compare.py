@@ -1,7 +1,7 @@
 """Comparison: several models measured on the same held-out pictures, by the same encoder, at the same size.
 
 Each is compared with the paintings of its own style where the dataset has them, and with those of `train.style`
-otherwise. What is measured of one model needs no other, so that each can be a task of its own.
+otherwise. The metrics of one model need no other model, so that each is a task of its own.
 """
 
 import json
@@ -11,25 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelCard
-from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, batches, files, held_out, spread
+from atelier.tasks.dataset.subsets import Picture, held_out, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
-from atelier.tasks.evaluation.evaluate import forget_classifiers, rounded
-from atelier.tasks.evaluation.measures import Stylized, measure_real, measure_stylized, show, size_of, summarize
+from atelier.tasks.evaluation.measure_models import (
+    Measurement,
+    measure_edits,
+    measure_models,
+    show,
+    size_of,
+    summarize,
+    train_classifier,
+)
+from atelier.tasks.evaluation.metrics import rounded
 from atelier.tasks.evaluation.protocol import (
     MANY_GROUPS,
     SHOWN_PX,
     ClassifierSpec,
     EvaluateConfig,
     MeasuringEncoder,
-    cache_name,
     choose_encoder,
+    remove_stale,
 )
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.files import write
-from atelier.tasks.runtime.progress import Progress, Report, silent
+from atelier.tasks.runtime.progress import Report, silent
 
 CELL_PX = 192
 
@@ -42,13 +50,13 @@ class Candidate:
     folder: Path
     method: str
     encoder: str  # of its loss, "" where it has none or does not say
-    style: str  # the domain whose paintings it is held against
+    style: str  # the domain whose paintings it is compared with
     attributes: tuple[str, ...]  # that it can give
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What is the same for all."""
+class ComparisonSpec:
+    """What is the same for all models of a comparison."""
 
     config: EvaluateConfig
     dataset: Path
@@ -57,22 +65,26 @@ class Terms:
     size_px: int
     encoder: MeasuringEncoder
     cache: Path  # keeps the features of untouched pictures from run to run
-    photos: int  # pictures that are stylized
-    spec: ClassifierSpec | None  # of the one classifier that tells all attributes; None where no model gives any
+    pictures: dict[str, int]  # measured pictures of each domain
+    classifier: ClassifierSpec | None  # the one that recognises all attributes; None where no model gives any
+
+    def total(self, candidate: Candidate) -> int:
+        """Pictures that are measured for a model, untouched ones included: as `measure` reports them."""
+        return 2 * self.pictures[self.content] + self.pictures[candidate.style]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a model."""
+    """The metrics of a model."""
 
     candidate: Candidate
-    measures: dict[str, Any]  # as `measuring.summarize`, with the model's size
+    metrics: dict[str, Any]  # as `measures.summarize`, with the model's size
     shown: list[tuple[Pixels, Pixels]]  # pictures before and after
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     path: Path  # comparison.json
     table: Path  # comparison.md
@@ -81,7 +93,7 @@ class Comparison:
     failed: dict[str, str]  # models that could not be measured, and why
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The table as text, and where everything is."""
         return f"{self.table.read_text(encoding='utf-8')}\npictures: {self.grid}\nnumbers: {self.path}"
 
@@ -94,7 +106,7 @@ def find(
     Args:
         names: as people write them.
         locate: gives what to call a model and its folder.
-        style: the domain that a model is held against whose own style is not in the dataset.
+        style: the domain that a model is compared with whose own style is not in the dataset.
         domains: of the dataset.
 
     Raises:
@@ -105,122 +117,95 @@ def find(
     for text in names:
         name, folder = locate(text)
         card = _card(folder, text)
-        if card.method in GENERATING:
+        if card.kind == "generates":
             raise ValueError(f"{text} makes pictures from noise ({card.method}) and paints none: it cannot be compared")
         if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")
-        held_against = card.style_domain if card.style_domain in domains else style
-        found.append(Candidate(name, folder, card.method, card.encoder, held_against, card.attributes))
+        compared_with = card.style_domain if card.style_domain in domains else style
+        found.append(Candidate(name, folder, card.method, card.encoder, compared_with, card.attributes))
     return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
 
 
-def agree(config: EvaluateConfig, dataset: Path, content: str, size_px: int, cache: Path, of: list[Candidate]) -> Terms:
-    """The terms of a comparison, and that there is enough to measure on.
+def prepare(
+    config: EvaluateConfig, dataset: Path, content: str, size_px: int, cache: Path, of: Sequence[Candidate]
+) -> ComparisonSpec:
+    """The protocol of a comparison, when there is enough to measure on; what the cache holds for others is removed.
 
     Raises:
         FileNotFoundError: there is no dataset, or no encoder's weights.
         ValueError: too little is held out.
     """
     encoder = choose_encoder(*(candidate.encoder for candidate in of))
-    card = read_card(dataset)
-    photos = len(held_out(dataset, card, content, config.pictures))
+    dataset, cache, card = dataset.resolve(), cache.resolve(), read_card(dataset)
     names = tuple(sorted({name for candidate in of for name in candidate.attributes}))
-    domains = tuple(dict.fromkeys((content, *(candidate.style for candidate in of if candidate.attributes))))
-    spec = ClassifierSpec(dataset.resolve(), domains, names, size_px, cache.resolve()) if names else None
-    terms = Terms(config, dataset.resolve(), card.id, content, size_px, encoder, cache.resolve(), photos, spec)
-    kept = {
-        terms.cache / cache_name(batch, size_px, encoder) for d in _domains(terms, of) for batch in _batches(terms, d)
-    }
-    for stale in set(terms.cache.glob("*.safetensors")) - kept:
-        stale.unlink(missing_ok=True)
-    forget_classifiers(terms.cache, [spec.file] if spec else [])
-    return terms
+    trained_on = tuple(dict.fromkeys((content, *(candidate.style for candidate in of if candidate.attributes))))
+    classifier = ClassifierSpec(dataset, trained_on, names, size_px, cache) if names else None
+    pictures, kept = {}, [classifier.file] if classifier else []
+    for domain in sorted({content, *(candidate.style for candidate in of)}):
+        found = held_out(dataset, card, domain, config.pictures)
+        pictures[domain] = len(found)
+        kept += Measurement(config, found, (), size_px, encoder, cache).kept(found)
+    remove_stale(cache, kept)
+    return ComparisonSpec(config, dataset, card.id, content, size_px, encoder, cache, pictures, classifier)
 
 
-def look(terms: Terms, of: list[Candidate]) -> int:
-    """Keep the features of the untouched pictures and what tells attributes, so that no model's task has to make them.
+def measure_untouched(spec: ComparisonSpec) -> int:
+    """Keep the features of the untouched pictures, and the classifier, so that no model's task computes them again.
 
     Returns:
-        How many pictures that were, those that a classifier learns from aside.
+        The number of these pictures.
     """
-    from atelier.tasks.evaluation import attribute_edits
-
-    total = 0
-    for domain in _domains(terms, of):
-        for batch in _batches(terms, domain):
-            kept = terms.cache / cache_name(batch, terms.size_px, terms.encoder)
-            measure_real(files(batch), terms.size_px, terms.encoder, kept)
-            total += len(batch)
-    if terms.spec:
-        attribute_edits.learn(terms.spec)
-    return total
+    for domain in spec.pictures:
+        measure_models((), _measurement(spec, _pictures(spec, domain), ()), "compare", silent)
+    if spec.classifier:
+        train_classifier(spec.classifier)
+    return sum(spec.pictures.values())
 
 
-def measure(terms: Terms, candidate: Candidate, report: Report = silent) -> Measured:
-    """Measure a model in this process.
+def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent) -> Measured:
+    """Measure a model; Ray must be connected.
 
     Args:
-        terms: what is the same for all.
+        spec: what is the same for all.
         candidate: the model.
-        report: told of pictures that were stylized.
+        report: told of finished pictures.
 
     Raises:
         RuntimeError: the dataset is another one by now.
         ValueError: the model is damaged, or cannot paint.
     """
-    from atelier.tasks.evaluation import attribute_edits
-
-    config, size = terms.config, terms.size_px
-    encoder = replace(terms.encoder, independent=terms.encoder.name != candidate.encoder)
-    photos, paintings = _pictures(terms, terms.content), _pictures(terms, candidate.style)
-    stylized: list[Stylized] = []
-    for index, batch in enumerate(batches(photos, config.batch)):
-        stylized.append(measure_stylized(files(batch), size, candidate.folder, encoder))
-        report(Progress("compare", index * config.batch + len(batch), len(photos), "images"))
-    untouched = [
-        measure_real(files(batch), size, encoder, terms.cache / cache_name(batch, size, encoder))
-        for batch in batches(photos, config.batch) + batches(paintings, config.batch)
-    ]
-    groups = [p.group for p in photos], [p.group for p in paintings]
-    measures, _ = summarize(stylized, untouched, *groups, encoder, config.resamples, config.seed)
-    counts = {
-        "content": len(photos),
-        "style": len(paintings),
-        "content_groups": len(set(groups[0])),
-        "style_groups": len(set(groups[1])),
-    }
-    measures |= {"counts": counts, "size": size_of(candidate.folder)}
-    if candidate.attributes and terms.spec:
-        held = {terms.content: photos, candidate.style: paintings}
-        by = attribute_edits.judge(terms.spec, {d: held.get(d) or _pictures(terms, d) for d in terms.spec.domains})
-        edited = [
-            attribute_edits.edit(files(batch), size, candidate.folder, by, encoder.lpips)
-            for batch in batches(photos, config.batch)
-        ]
-        measures |= attribute_edits.summarize(by, edited)
-    shown = show(files(spread(photos, config.pairs)), candidate.folder, SHOWN_PX)
-    return Measured(candidate, rounded(measures), shown)
+    photos, paintings = _pictures(spec, spec.content), _pictures(spec, candidate.style)
+    on = _measurement(spec, photos, paintings)
+    on = replace(on, encoder=replace(spec.encoder, independent=spec.encoder.name != candidate.encoder))
+    shown, size = show(spread(photos, spec.config.pairs), candidate.folder, SHOWN_PX), size_of(candidate.folder)
+    metrics, _ = summarize(measure_models([candidate.folder], on, "compare", report), on)
+    metrics |= {"counts": on.counts, "size": rounded(cluster.get_result(size))}
+    if candidate.attributes and spec.classifier:
+        known = {spec.content: photos, candidate.style: paintings}
+        held = {domain: known.get(domain) or _pictures(spec, domain) for domain in spec.classifier.domains}
+        metrics |= measure_edits(candidate.folder, spec.classifier, held, on)
+    return Measured(candidate, metrics, cluster.get_result(shown))
 
 
-def publish(folder: Path, terms: Terms, measured: Sequence[Measured], failed: dict[str, str]) -> Comparison:
+def publish(folder: Path, spec: ComparisonSpec, measured: Sequence[Measured], failed: dict[str, str]) -> Comparison:
     """Write `comparison.json`, `comparison.md` and `grid.png`.
 
     Args:
         folder: where to write.
-        terms: what was the same for all.
+        spec: what is the same for all.
         measured: of each model, in the order of the columns; at least one.
         failed: models that could not be measured, and why.
     """
     models = [
-        {"name": m.candidate.name, "method": m.candidate.method, "style_domain": m.candidate.style, **m.measures}
+        {"name": m.candidate.name, "method": m.candidate.method, "style_domain": m.candidate.style, **m.metrics}
         for m in measured
     ]
     counts = [model["counts"] for model in models]
     content = {
         "split": "holdout",
-        "dataset": terms.id[:12],
-        "content_domain": terms.content,
-        "size_px": terms.size_px,
+        "dataset": spec.id[:12],
+        "content_domain": spec.content,
+        "size_px": spec.size_px,
         "indicative": min(min(c["content_groups"], c["style_groups"]) for c in counts) < MANY_GROUPS,
         "models": models,
         "failed": failed,
@@ -228,10 +213,10 @@ def publish(folder: Path, terms: Terms, measured: Sequence[Measured], failed: di
     rows: list[list[Pixels | None]]
     rows = [[before, *(m.shown[i][1] for m in measured)] for i, (before, _) in enumerate(measured[0].shown)]
     # another painting in each column, where they are of one style
-    paintings = [spread(_pictures(terms, m.candidate.style), i + 1)[-1] for i, m in enumerate(measured)]
+    paintings = [spread(_pictures(spec, m.candidate.style), i + 1)[-1] for i, m in enumerate(measured)]
     rows.append([None, *(decode(painting.data) for painting in paintings)])
     labels = [*("" for _ in rows[:-1]), "of the style"]
-    columns = [terms.content, *(m.candidate.name for m in measured)]
+    columns = [spec.content, *(m.candidate.name for m in measured)]
     found = Comparison(folder / "comparison.json", folder / "comparison.md", folder / "grid.png", content, failed)
     write(found.grid, encode(contact_sheet(rows, labels, columns, CELL_PX), "png"))
     write(found.table, markdown(content, cells(models)).encode())
@@ -249,19 +234,15 @@ def _apart(of: Sequence[Candidate]) -> list[str]:
     return names
 
 
-def _domains(terms: Terms, of: list[Candidate]) -> list[str]:
-    return sorted({terms.content, *(candidate.style for candidate in of)})
+def _pictures(spec: ComparisonSpec, domain: str) -> list[Picture]:
+    card = read_card(spec.dataset)
+    if card.id != spec.id:
+        raise RuntimeError(f"{spec.dataset} changed while models were compared on it: run the same command again")
+    return held_out(spec.dataset, card, domain, spec.config.pictures)
 
 
-def _pictures(terms: Terms, domain: str) -> list[Picture]:
-    card = read_card(terms.dataset)
-    if card.id != terms.id:
-        raise RuntimeError(f"{terms.dataset} changed while models were compared on it: run the same command again")
-    return held_out(terms.dataset, card, domain, terms.config.pictures)
-
-
-def _batches(terms: Terms, domain: str) -> list[list[Picture]]:
-    return batches(_pictures(terms, domain), terms.config.batch)
+def _measurement(spec: ComparisonSpec, photos: Sequence[Picture], paintings: Sequence[Picture]) -> Measurement:
+    return Measurement(spec.config, photos, paintings, spec.size_px, spec.encoder, spec.cache)
 
 
 def _card(folder: Path, text: str) -> ModelCard:

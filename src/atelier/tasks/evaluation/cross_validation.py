@@ -16,7 +16,7 @@ from typing import Any
 
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
 from atelier.tasks.dataset.subsets import held_out
-from atelier.tasks.evaluation.evaluate import measure
+from atelier.tasks.evaluation.evaluate import measure, measurement
 from atelier.tasks.evaluation.metrics import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
 from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
 from atelier.tasks.runtime.files import write
@@ -63,7 +63,7 @@ class Folds:
         ]
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The table as text."""
         rows = [list(self.table[0]), *(list(row.values()) for row in self.table)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -152,7 +152,8 @@ def cross_validate(
                 held_out(dataset, known, domain, evaluate.pictures, (k, folds))
                 for domain in (config.content, config.style)
             )
-            metrics, _ = measure(evaluate, model, photos, paintings, work / "features", told)
+            on = measurement(evaluate, model, photos, paintings, work / "features")
+            metrics, _ = measure(model, on, told)
             write(kept, json.dumps(metrics, indent=2).encode() + b"\n")
         shutil.rmtree(run / f"fold-{k}", ignore_errors=True)  # also of a run that was killed before it did
         found.append(json.loads(kept.read_text()))

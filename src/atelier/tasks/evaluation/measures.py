@@ -32,7 +32,7 @@ from atelier.models.metrics.lpips import SMALLEST, embed
 from atelier.models.metrics.mmd import compare, group_weights
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance
-from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
+from atelier.tasks.evaluation.protocol import LPIPS_IN, Bootstrap, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels, center_square, decode, resize
 
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see things move, small enough to keep
@@ -48,8 +48,8 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What LPIPS says of a batch."""
+class LpipsBatch:
+    """LPIPS of a batch."""
 
     distances: np.ndarray | None  # (B,) float32: from each photograph to its picture; None of one made from noise
     # of the points whose squared distances are LPIPS: their sum (D,) float64, and that of their squared norms
@@ -67,10 +67,10 @@ class Stylized:
     ssim: np.ndarray | None  # (B,); None of pictures that were made from noise
     correlation: np.ndarray | None  # (B,), the same
     seconds: float  # to stylize the batch
-    seen: Seen | None = None  # None where LPIPS cannot be had
+    lpips: LpipsBatch | None = None  # None without weights of LPIPS, or where pictures are too small for it
 
 
-def squares(files: Sequence[bytes], size: int) -> Tensor:
+def center_squares(files: Sequence[bytes], size: int) -> Tensor:
     """The middle squares of encoded pictures, uint8 (B, 3, size, size)."""
     return torch.from_numpy(np.stack([center_square(decode(data), size) for data in files])).permute(0, 3, 1, 2)
 
@@ -87,7 +87,7 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
     if cache.is_file():
         kept = load_file(cache)
         return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
-    features = _features(squares(files, size), encoder)
+    features = _features(center_squares(files, size), encoder)
     cache.parent.mkdir(parents=True, exist_ok=True)
     grams = {f"gram{i}": gram for i, gram in enumerate(features.grams)}
     with replacing(cache) as temporary:
@@ -108,7 +108,7 @@ def measure_stylized(
         first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
-    photos, generates = squares(files, size), trained.method.generates
+    photos, generates = center_squares(files, size), trained.config.generates
     started = time.perf_counter()
     stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(photos)
     seconds = time.perf_counter() - started
@@ -120,7 +120,9 @@ def measure_stylized(
         ssim=None if generates else ssim(before, after).numpy(),
         correlation=None if generates else correlation(before, after).numpy(),
         seconds=seconds,
-        seen=_seen(photos, stylized, encoder.lpips, not generates) if encoder.lpips and size >= SMALLEST else None,
+        lpips=_measure_lpips(photos, stylized, encoder.lpips, not generates)
+        if encoder.lpips and size >= SMALLEST
+        else None,
     )
 
 
@@ -133,7 +135,7 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
         longest: pixels of the longer side at most.
     """
     trained = artifact.load(model)
-    if trained.method.generates:
+    if trained.config.generates:
         made = list(trained.generate(0, range(len(files))).permute(0, 2, 3, 1).cpu().numpy())
         return [(center_square(decode(data), len(one)), one) for data, one in zip(files, made, strict=True)]
     paint = trained.painter()
@@ -156,72 +158,37 @@ def size_of(model: Path) -> dict[str, float]:
 
 
 def summarize(
-    stylized: Sequence[Stylized],
-    untouched: Sequence[Features],
-    photo_groups: list[str],
-    painting_groups: list[str],
-    encoder: MeasuringEncoder,
-    resamples: int,
-    seed: int,
+    stylized: Sequence[Stylized], untouched: Sequence[Features], encoder: MeasuringEncoder, bootstrap: Bootstrap
 ) -> tuple[dict[str, Any], list[tuple[float, float]]]:
-    """All measures of a model, from the features of all batches.
+    """All metrics of a model, from the features of all batches.
 
     Args:
         stylized: the measured batches of stylized pictures.
         untouched: features of the same photographs, then of the paintings.
-        photo_groups: the group of each photograph, in the batches' order.
-        painting_groups: the group of each painting.
         encoder: the encoder that the features are of.
-        resamples: bootstrap resamples of each interval.
-        seed: of the resamples.
+        bootstrap: the resamples of the intervals.
 
     Returns:
-        The measures by name, as `reports/evaluation.json` holds them, and each picture's SSIM and correlation; without
-        those that need the picture before, and with no pairs, where pictures were made from noise.
+        The metrics as `reports/evaluation.json` holds them, and each picture's SSIM and luminance correlation. Pictures
+        that were made from noise have no metrics that compare them with a photograph, and no such pairs.
     """
-    n = len(photo_groups)
+    n = len(bootstrap.photo_groups)
     features = [*(batch.features for batch in stylized), *untouched]
-    deep = np.concatenate([part.deep for part in features]).astype(np.float64)  # (2n + m, D), paintings last
-    grams = [np.concatenate(layer) for layer in zip(*(part.grams for part in features), strict=True)]
-    groups = (photo_groups, painting_groups, resamples, seed)
-    kid = compare(polynomial_kernel(deep, deep), *groups)
-    style = compare(style_kernel(grams, slice(2 * n, None)), *groups)
-    fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
-    varied = {"metric": f"distance_{encoder.name}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
-    grids = [
-        checkerboard(torch.from_numpy(np.concatenate([getattr(batch, name) for batch in stylized])))
-        for name in ("luminance", "photo_luminance")
-    ]
-    measured_in = {"encoder": encoder.name, "independent": encoder.independent}
-    measures = {
-        "kid": {"metric": f"kid_{encoder.name}", **asdict(kid)},
-        "frechet": {
-            # only Inception's features make it the Fréchet Inception Distance
-            "metric": "fid_inception" if encoder.name == "inception" else f"frechet_{encoder.name}",
-            **_beside(*fid),
-        },
-        "style": {**measured_in, **asdict(style)},
-        "diversity": varied,
-        "checkerboard": _beside(*grids),
-        # a whole batch in its median pass: the first one also pays for warming up
-        "speed": {"images_per_second": float(np.median([len(batch.luminance) / batch.seconds for batch in stylized]))},
-    }
-    seen = [batch.seen for batch in stylized if batch.seen]
-    if len(seen) == len(stylized):
-        measures["diversity"] = _diversity(seen, n)
+    metrics, fid = _of_sets(stylized, features, encoder, bootstrap)
     ssims = [batch.ssim for batch in stylized if batch.ssim is not None]
     if not ssims:
-        return measures, []
+        return metrics, []
     similarity = np.concatenate(ssims)
     correlations = np.concatenate([batch.correlation for batch in stylized if batch.correlation is not None])
     content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
-    kept, unrelated = content_distances(content[n:], content[:n], photo_groups)
-    weights = group_weights(photo_groups, resamples, np.random.default_rng(seed))
+    kept, unrelated = content_distances(content[n:], content[:n], bootstrap.photo_groups)
+    weights = group_draws(bootstrap)
     low, high = _interval(similarity, weights)
     content_low, content_high = _interval(kept, weights)
-    measures |= {
+    metrics |= {
         "content": {
-            **measured_in,
+            "encoder": encoder.name,
+            "independent": encoder.independent,
             **_beside(float(kept.mean()), unrelated),
             "ratio_low": content_low / unrelated,
             "ratio_high": content_high / unrelated,
@@ -229,33 +196,70 @@ def summarize(
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
     }
-    if distances := [batch.distances for batch in seen if batch.distances is not None]:
-        measures |= _by_sight(
-            np.concatenate(distances).astype(np.float64), weights, fid if encoder.name == "inception" else None
-        )
-    return measures, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
+    distances = [batch.lpips.distances for batch in stylized if batch.lpips and batch.lpips.distances is not None]
+    if distances:
+        inception_fid = fid if encoder.name == "inception" else None
+        metrics |= _lpips_metrics(np.concatenate(distances).astype(np.float64), weights, inception_fid)
+    return metrics, list(zip(similarity.tolist(), correlations.tolist(), strict=True))
+
+
+def group_draws(bootstrap: Bootstrap) -> np.ndarray:
+    """How often each photograph is in each resample, (R, n)."""
+    return group_weights(bootstrap.photo_groups, bootstrap.resamples, np.random.default_rng(bootstrap.seed))
+
+
+def _of_sets(
+    stylized: Sequence[Stylized], features: Sequence[Features], encoder: MeasuringEncoder, bootstrap: Bootstrap
+) -> tuple[dict[str, Any], tuple[float, float]]:
+    """The metrics of whole sets of pictures, which need no pairs; and the Fréchet distances of both sets."""
+    n = len(bootstrap.photo_groups)
+    resamples = bootstrap.photo_groups, bootstrap.painting_groups, bootstrap.resamples, bootstrap.seed
+    deep = np.concatenate([part.deep for part in features]).astype(np.float64)  # (2n + m, D), paintings last
+    grams = [np.concatenate(layer) for layer in zip(*(part.grams for part in features), strict=True)]
+    kid = compare(polynomial_kernel(deep, deep), *resamples)
+    style = compare(style_kernel(grams, slice(2 * n, None)), *resamples)
+    fid = frechet(deep[:n], deep[2 * n :]), frechet(deep[n : 2 * n], deep[2 * n :])
+    # only Inception's features make it the Fréchet Inception Distance
+    fid_name = "fid_inception" if encoder.name == "inception" else f"frechet_{encoder.name}"
+    varied = {"metric": f"distance_{encoder.name}", **_beside(diversity(deep[:n]), diversity(deep[n : 2 * n]))}
+    lpips = [batch.lpips for batch in stylized if batch.lpips]
+    grids = [
+        checkerboard(torch.from_numpy(np.concatenate([getattr(batch, name) for batch in stylized])))
+        for name in ("luminance", "photo_luminance")
+    ]
+    # a whole batch in its median pass: the first one also pays for warming up
+    rate = float(np.median([len(batch.luminance) / batch.seconds for batch in stylized]))
+    metrics = {
+        "kid": {"metric": f"kid_{encoder.name}", **asdict(kid)},
+        "frechet": {"metric": fid_name, **_beside(*fid)},
+        "style": {"encoder": encoder.name, "independent": encoder.independent, **asdict(style)},
+        "diversity": _lpips_diversity(lpips, n) if len(lpips) == len(stylized) else varied,
+        "checkerboard": _beside(*grids),
+        "speed": {"images_per_second": rate},
+    }
+    return metrics, fid
 
 
 @torch.inference_mode()
-def _seen(photos: Tensor, stylized: Tensor, weights: Path, paired: bool) -> Seen:
+def _measure_lpips(photos: Tensor, stylized: Tensor, weights: Path, paired: bool) -> LpipsBatch:
     """LPIPS of uint8 (B, 3, S, S); `paired` where each is made from its photograph."""
     network = encoders.load(LPIPS_IN, weights)
     assert isinstance(network, Calibrated)
     before, after = (embed(network, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
     sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
-    return Seen((after - before).square().sum(1).float().numpy() if paired else None, *sums)
+    return LpipsBatch((after - before).square().sum(1).float().numpy() if paired else None, *sums)
 
 
-def _diversity(seen: Sequence[Seen], count: int) -> dict[str, Any]:
+def _lpips_diversity(batches: Sequence[LpipsBatch], count: int) -> dict[str, Any]:
     """Mean LPIPS of all pairs of `count` pictures, in all batches."""
     varied = []
-    for sums in ([batch.stylized for batch in seen], [batch.photos for batch in seen]):
+    for sums in ([batch.stylized for batch in batches], [batch.photos for batch in batches]):
         total = np.sum([points for points, _ in sums], axis=0)
         varied.append(mean_squared_distance(total, sum(squares for _, squares in sums), count))
     return {"metric": f"lpips_{LPIPS_IN}", **_beside(*varied)}
 
 
-def _by_sight(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
+def _lpips_metrics(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
     """The measures that LPIPS to the photograph has a part in.
 
     Args:

@@ -151,3 +151,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, inner in values.items():
         found |= flat(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {f"{prefix}{name}": inner}
     return found
+
+
+def rounded(value: Any) -> Any:
+    """Nested numbers with six significant digits: enough for people, and for telling two models apart."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,7 +1,7 @@
-"""The contest: candidate and `prod` on the same held-out pictures, and on the canaries; Ray must be connected.
+"""The paired comparison: candidate and `prod` on the same held-out pictures and canary pictures; Ray must be connected.
 
-Both are measured at the candidate's size by an encoder that had no part in either's loss, and the difference is drawn
-pair by pair: what both owe to the accident of the pictures cancels.
+Both are measured at the candidate's size by an encoder that had no part in either's loss, and the difference is
+resampled pair by pair: chance in the choice of pictures cancels.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, batches, files, held_out
+from atelier.tasks.dataset.subsets import held_out
 from atelier.tasks.evaluation.canaries import Canary
-from atelier.tasks.evaluation.evaluate import rounded
 from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
-from atelier.tasks.evaluation.protocol import EvaluateConfig, MeasuringEncoder, cache_name, choose_encoder
+from atelier.tasks.evaluation.measure_models import Measurement, measure_models, remote
+from atelier.tasks.evaluation.metrics import rounded
+from atelier.tasks.evaluation.protocol import EvaluateConfig, MeasuringEncoder, choose_encoder
 from atelier.tasks.images.codec import encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import cluster
-from atelier.tasks.runtime.progress import Progress, Report, silent
+from atelier.tasks.runtime.progress import Report, silent
 
 CELL_PX = 192
 
@@ -37,13 +38,13 @@ def compare_pair(
 
     Args:
         config: how to measure.
-        dataset: the dataset folder; of its held-out split neither model has learned.
+        dataset: the dataset folder; neither model has learned from its held-out split.
         candidate: a model folder.
         prod: a model folder.
         against: the name of prod's version.
-        canaries: further pictures that both are shown on.
+        canaries: further pictures that both paint.
         cache: folder that keeps the features of untouched pictures.
-        report: told of finished models.
+        report: told of finished pictures.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.
@@ -52,60 +53,48 @@ def compare_pair(
         FileNotFoundError: a model, the dataset or an encoder's weights are missing.
         ValueError: a model is damaged, or too little is held out.
     """
-    import ray
-
     facts, others = ModelCard.read_trained(candidate), ModelCard.read_trained(prod)
     if facts.kind != others.kind:
         return None
-    card = read_card(dataset)
-    photos = held_out(dataset, card, facts.content_domain, config.pictures)
-    paintings = held_out(dataset, card, facts.style_domain, config.pictures)
+    card, models = read_card(dataset), (candidate, prod)
+    photos, paintings = (
+        held_out(dataset, card, domain, config.pictures) for domain in (facts.content_domain, facts.style_domain)
+    )
     encoder = choose_encoder(facts.encoder, others.encoder)
+    on = Measurement(config, photos, paintings, facts.size_px, encoder, cache)
     shown = [] if facts.kind == "generates" else list(canaries)
-    stylize, contrast = (ray.remote(task).options(num_cpus=1) for task in (_stylized, _contrasted))
-    work = [
-        stylize.remote(
-            [files(batch) for batch in batches(photos, config.batch)],
-            facts.size_px,
-            model.resolve(),
-            encoder,
-            [canary.data for canary in shown],
-        )
-        for model in (candidate, prod)
+    painted = [
+        remote(_paint_canaries).remote([canary.data for canary in shown], facts.size_px, encoder, model.resolve())
+        for model in models
     ]
-    report(Progress("compare_pair", 0, len(work), "models"))
-    for done, _ in enumerate(cluster.finished(work), 1):
-        report(Progress("compare_pair", done, len(work), "models"))
-    kept = tuple(
-        [
-            (files(batch), cache.resolve() / cache_name(batch, facts.size_px, encoder))
-            for batch in batches(part, config.batch)
-        ]
-        for part in (photos, paintings)
-    )
-    found = cluster.get_result(
-        contrast.remote(work, kept, facts.size_px, _groups(photos), _groups(paintings), encoder, config)
-    )
-    results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, found.canaries, strict=True))
+    measured = measure_models(models, on, "compare with prod", report)
+    untouched = measured.photos, measured.paintings
+    found = cluster.get_result(remote(_compare).remote(*measured.stylized, untouched, encoder, on.bootstrap))
+    pair = cluster.get_result(remote(_compare_canaries).remote(*painted, measured.paintings))
+    results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, pair.values, strict=True))
     columns = ("before", against, "candidate")
-    sheet = encode(contact_sheet(found.pictures, (), columns, CELL_PX), "png") if found.pictures else None
+    sheet = encode(contact_sheet(pair.pictures, (), columns, CELL_PX), "png") if pair.pictures else None
     return PairedComparison(against, found.differences, results, rounded(found.metrics), sheet)
 
 
-def _groups(pictures: list[Picture]) -> list[str]:
-    return [picture.group for picture in pictures]
-
-
-def _stylized(data: list[list[bytes]], size: int, model: Path, encoder: MeasuringEncoder, canaries: list[bytes]) -> Any:
-
+def _paint_canaries(data: list[bytes], size_px: int, encoder: MeasuringEncoder, model: Path) -> Any:
     from atelier.tasks.evaluation import paired_worker
 
-    return paired_worker.stylize(data, size, model, encoder, canaries)
+    return paired_worker.paint_canaries(data, size_px, encoder, model)
 
 
-def _contrasted(work: list[Any], *rest: Any) -> Any:
+def _compare(candidate: list[Any], prod: list[Any], untouched: tuple[list[Any], list[Any]], *rest: Any) -> Any:
     import ray
 
     from atelier.tasks.evaluation import paired_worker
 
-    return paired_worker.contrast(*ray.get(work), *rest)
+    photos, paintings = untouched
+    return paired_worker.compare(ray.get(candidate), ray.get(prod), ray.get(photos), ray.get(paintings), *rest)
+
+
+def _compare_canaries(candidate: Any, prod: Any, paintings: list[Any]) -> Any:
+    import ray
+
+    from atelier.tasks.evaluation import paired_worker
+
+    return paired_worker.compare_canaries(candidate, prod, ray.get(paintings))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,21 +50,31 @@ class MeasuringEncoder:
 
 
 @dataclass(frozen=True)
+class Bootstrap:
+    """The resamples of 95 % intervals: whole groups are drawn, since crops of one parent are not independent."""
+
+    photo_groups: list[str]  # the group of each photograph
+    painting_groups: list[str]
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class ClassifierSpec:
-    """What a classifier of attributes learns: the training split of some domains."""
+    """What a classifier of attributes is trained on: the training split of some domains."""
 
     dataset: Path
     domains: tuple[str, ...]
     names: tuple[str, ...]  # of the attributes
-    size: int  # pixels a side that pictures will be told at
+    size_px: int  # side of the pictures whose attributes it will predict
     cache: Path  # folder that keeps the classifier from run to run
 
     @property
     def file(self) -> Path:
-        """The classifier that has learned exactly this."""
+        """Where exactly this classifier is kept."""
         shards = read_card(self.dataset).shards
         learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
-        return self.cache / f"{_key(EVALUATE, self.size, self.names, learned)}{CLASSIFIER}"
+        return self.cache / f"{_key(EVALUATE, self.size_px, self.names, learned)}{CLASSIFIER}"
 
 
 def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
@@ -91,7 +102,13 @@ def lpips_weights() -> Path | None:
         return None
 
 
-def cache_name(batch: list[Picture], size: int, encoder: MeasuringEncoder) -> str:
+def remove_stale(cache: Path, kept: Iterable[Path]) -> None:
+    """Remove features and classifiers from a cache folder but those that are named."""
+    for stale in {*cache.glob("*.safetensors"), *cache.glob(f"*{CLASSIFIER}")} - set(kept):
+        stale.unlink(missing_ok=True)
+
+
+def cache_name(batch: Sequence[Picture], size: int, encoder: MeasuringEncoder) -> str:
     """The file of the features of exactly these pictures, at this size, in this encoder."""
     return f"{_key(EVALUATE, encoder.name, size, [p.id for p in batch])}.safetensors"
 

@@ -58,7 +58,7 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
         if config.backend in ("auto", plan.backend) and config.precision in ("auto", plan.precision)
     ]
     if not fitting:
-        raise ValueError(_impossible(config, possible, single, trained.method.name))
+        raise ValueError(_impossible(config, possible, single, trained.config.name))
     if len(fitting) == 1 or not measured:
         return Execution(fitting[0], onnx_for(fitting[0], trained, controls))
     torch.set_num_threads(fitting[0].threads)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelIdentity
-from atelier.models.controls import GENERATING
+from atelier.models.configs import config_class
 from atelier.tasks.images.codec import BadImage, Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
@@ -134,7 +134,7 @@ def check_generates(identity: ModelIdentity) -> None:
     Raises:
         ValueError: says what to use instead.
     """
-    if identity.method not in GENERATING:
+    if not config_class(identity.method).generates:
         raise ValueError(
             f"{identity.label} was trained by {identity.method}, which paints pictures and makes none from noise: "
             "use `atelier stylize`"

@@ -136,7 +136,7 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     trained = artifact.load(model)
     network = one_network(trained.painter(controls))
     if network is None:
-        raise ValueError(f"{trained.method.name} is not one network from picture to picture: it cannot be exported")
+        raise ValueError(f"{trained.config.name} is not one network from picture to picture: it cannot be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
         temporary.write_bytes(to_onnx(network))

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from atelier.models.card import ModelCard, ModelIdentity, identify
+from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check, check_attributes
 from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.registry.resolve import resolve
@@ -31,7 +32,7 @@ class FoundModel:
         Raises:
             ValueError: its method does not honour a control, or it does not know an attribute.
         """
-        check(self.identity.method, controls)
+        check(config_class(self.identity.method), controls)
         if controls.to:
             check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelIdentity
+from atelier.models.configs import config_class
 from atelier.models.controls import check
 from atelier.tasks.images import reader, writer
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
@@ -50,7 +51,7 @@ def stylize_image(
     """
     started = time.monotonic()
     controls = controls_from_config(config, base)
-    check(identity.method, controls)
+    check(config_class(identity.method), controls)
     suffix = "" if out.is_dir() else out.suffix.lower()
     if suffix in FORMAT_OF_SUFFIX:
         target, form = out, FORMAT_OF_SUFFIX[suffix]

@@ -42,7 +42,7 @@ class DatasetDiff:
     sheet: str = ""  # path of the picture; "" where none was made
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The difference in a few lines."""
         lines = [f"dataset {self.before[:12]} → {self.after[:12]}"]
         width = max(map(len, self.same), default=0)

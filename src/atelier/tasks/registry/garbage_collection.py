@@ -37,7 +37,7 @@ class CollectedGarbage:
     note: str  # what was left alone, and why; "" where nothing was
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The same for a person."""
         lines = [
             f"{'would remove' if self.dry_run else 'removed'} {self.bytes / 1e6:.1f} MB: {self.objects} files of DVC's "

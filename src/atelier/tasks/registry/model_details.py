@@ -42,7 +42,7 @@ class VersionDetails:
         return self.listed.plain | {"commit": self.commit, "formats": self.formats, "facts": self.facts}
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """For a person."""
         one = self.listed.version
         steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())

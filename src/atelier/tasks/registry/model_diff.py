@@ -42,7 +42,7 @@ class ModelDiff:
     picture: str = ""  # its path; "" where none was made
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The difference for a person."""
         lines = [f"{self.before} → {self.after}"]
         width = max(map(len, self.metrics), default=0)
@@ -51,7 +51,7 @@ class ModelDiff:
             for name, one in self.metrics.items()
         ]
         lines += [f"  {name}: {one.before} → {one.after}" for name, one in self.parameters.items()]
-        lines += self.dataset.story.splitlines() if self.dataset else []
+        lines += self.dataset.summary.splitlines() if self.dataset else []
         lines += self.notes
         return "\n".join([*lines, *([f"pictures: {self.picture}"] if self.picture else [])])
 

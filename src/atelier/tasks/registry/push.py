@@ -19,7 +19,7 @@ class PushedVersion:
     missing: tuple[str, ...]  # outputs that are not on this machine
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The same for a person."""
         missing = f"; not on this machine: {', '.join(self.missing)}" if self.missing else ""
         return f"{self.version}: {self.copied} files copied{missing}"

@@ -26,7 +26,7 @@ class VerifiedVersion:
         return not self.problems
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """The finding for a person."""
         head = f"{self.version}: {self.files} files, " + ("all whole" if self.whole else f"{len(self.problems)} not")
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])

@@ -7,30 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from atelier.tasks.evaluation.metrics import lookup
+from atelier.tasks.evaluation.metrics import INVERSION, LPIPS, METRICS, SPEED, SSIM, Metric, lookup
 from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A row of the table."""
-
-    key: str  # of evaluation.json
-    name: str
-    meaning: str
-    scale: float = 1.0  # what the values are multiplied with to be read
-
-
-MEASURES = (
-    Measure("kid", "Kernel distance", "how far the pictures as a whole are from the paintings, × 1000", 1000),
-    Measure("frechet", "Fréchet distance", "the same, as a distance of Gaussians; biased by few pictures"),
-    Measure("artfid", "ArtFID", "(1 + LPIPS) · (1 + FID): content and style in one number"),
-    Measure("style", "Style distance", "how far the textures are from the paintings'"),
-    Measure("content", "Change of content", "0 is untouched, 1 is another photograph"),
-    Measure("diversity", "Diversity", "how much the pictures differ from each other"),
-    Measure("checkerboard", "Grid", "how far an upsampling grid stands out of the spectrum; 1 is none"),
-)
+BASELINED = tuple(one for one in METRICS if one.baseline)
+SINGLE = (SSIM, LPIPS, INVERSION, SPEED)
 
 
 @dataclass(frozen=True)
@@ -93,8 +75,8 @@ def metrics_table(
         thresholds: limits by key: `{"kid.ratio": {"max": 0.6}}`.
         previous_name: how the other version is called.
     """
-    there = [measure for measure in MEASURES if isinstance(metrics.get(measure.key), dict)]
-    rows = [_ratio_row(measure, metrics, previous, thresholds) for measure in there]
+    there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
+    rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]
     singles = _single_numbers(metrics, previous, thresholds)
     if not rows and not singles:
         return Markup()
@@ -114,28 +96,28 @@ def metrics_table(
 
 
 def _ratio_row(
-    measure: Measure,
+    metric: Metric,
     metrics: Mapping[str, Any],
     previous: Mapping[str, Any],
     thresholds: Mapping[str, Mapping[str, float]],
 ) -> RatioRow:
-    values = metrics[measure.key]
+    values = metrics[metric.section]
     ratio, interval = _finite(values.get("ratio")), _interval(values, "ratio_low", "ratio_high")
-    limit = thresholds.get(f"{measure.key}.ratio", {})
+    limit = thresholds.get(metric.ratio.key, {})
     low, high = interval or (None, None)
     source = values.get("metric") or values.get("encoder")
     photographs, stylized = (_finite(values.get(name)) for name in ("photos", "stylized"))
     return RatioRow(
-        name=measure.name,
-        meaning=measure.meaning,
+        name=metric.title,
+        meaning=metric.meaning,
         source=str(source) if source else None,
-        photographs=None if photographs is None else photographs * measure.scale,
-        stylized=None if stylized is None else stylized * measure.scale,
+        photographs=None if photographs is None else photographs * metric.scale,
+        stylized=None if stylized is None else stylized * metric.scale,
         ratio=ratio,
         interval=interval,
         bar=Markup() if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min"))),
-        previous=lookup(previous, f"{measure.key}.ratio"),
-        limits=_limits(measure.key, metrics, thresholds),
+        previous=lookup(previous, metric.ratio.key),
+        limits=_limits(metric.section, metrics, thresholds),
     )
 
 
@@ -143,13 +125,8 @@ def _single_numbers(
     metrics: Mapping[str, Any], previous: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]
 ) -> list[SingleNumber]:
     """Metrics without a baseline, to be shown as large numbers."""
-    wanted = (
-        ("ssim.mean", "SSIM of luminance", "1 is the photograph itself"),
-        ("lpips.mean", "LPIPS", "how different from the photograph it looks; 0 is itself"),
-        ("inversion.share", "inverted", "share of pictures with light and dark exchanged"),
-        ("speed.images_per_second", "pictures a second", "on one core, at the training size"),
-        ("counts.content", "held-out photographs", "measured"),
-    )
+    wanted = [(one.key, one.title, one.meaning) for one in SINGLE]
+    wanted.append(("counts.content", "Held-out photographs", "measured"))
     found = []
     for key, name, meaning in wanted:
         group, value = key.split(".")[0], lookup(metrics, key)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from atelier.tasks.dataset.checks import HEADER, Finding, problems, rows
-from atelier.tasks.evaluation.metrics import value
+from atelier.tasks.evaluation.metrics import HEADLINE, value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import MACROS, render
 from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
 
-NAMES = {"kid.ratio": "Kernel distance", "style.ratio": "Style distance", "ssim.mean": "SSIM of luminance"}
+LABELS = {one.key: one.label for one in HEADLINE}
 SHOWN = 40  # versions in the history
 TEMPLATE = "nightly_section.html.j2"
 
@@ -76,7 +76,7 @@ def candidate(run: RunRecord, sheet: str | None) -> Markup:
     head = ("", run.version or "candidate", run.previous or "prod", "difference", "95 % interval")
     compared = [
         (
-            NAMES.get(key, key),
+            LABELS.get(key, key),
             number(one["candidate"]),
             number(one["prod"]),
             _signed(one["candidate"] - one["prod"]),
@@ -91,7 +91,7 @@ def history_charts(versions: Sequence[Version]) -> Markup:
     """The headline metrics over the versions, the oldest first."""
     shown = list(reversed(versions[:SHOWN]))
     charts = []
-    for key, name in NAMES.items():
+    for key, name in LABELS.items():
         points = [(v.version, value(v.metrics, key), v.passed) for v in shown]
         if chart := history(name, points):
             charts.append((name, None, chart))

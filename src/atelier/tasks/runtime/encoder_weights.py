@@ -67,7 +67,8 @@ def resolve(name: str, explicit: Path | None = None) -> Path:
 def status() -> list[EncoderStatus]:
     """Every encoder, and whether its weights are on this machine."""
     return [
-        Status(name, _is_ready(name), source.megabytes, source.used_for) for name, source in PUBLISHED_WEIGHTS.items()
+        EncoderStatus(name, _is_ready(name), source.megabytes, source.used_for)
+        for name, source in PUBLISHED_WEIGHTS.items()
     ]
 
 
