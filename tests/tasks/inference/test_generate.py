@@ -151,9 +151,7 @@ def test_other_files_are_not_overwritten(
         "damaged": b"no picture",
     }[other]
     (tmp_path / file_name(2)).write_bytes(data)
-    with pytest.raises(
-        ValueError, match=f"{file_name(2)} is another picture than the one to be made: choose another dest"
-    ):
+    with pytest.raises(ValueError, match=f"{file_name(2)} is another picture: choose another dest"):
         generate(GenerateConfig(count=4, seed=5, truncation=0.8), tmp_path, model, identity, connect=never)
     assert contents(tmp_path) == {file_name(2): data}
 
