@@ -32,14 +32,15 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     import torch
 
     from atelier.models import encoders as networks
-    from atelier.models.methods.cpgan import CpganConfig
-    from atelier.models.training import Trainer, TrainingConfig
+    from atelier.models.configs.cpgan import CpganConfig
+    from atelier.models.configs.loop import LoopConfig
+    from atelier.models.training import Trainer
     from atelier.tasks.runtime import encoder_weights
     from atelier.tasks.training.loader import Batches
 
     os.nice(NICENESS)
     torch.set_num_threads(os.cpu_count() or 1)
-    loop = TrainingConfig(steps=WARM_UP + steps, log_every=1, checkpoint_every=10**6, sample_every=10**6)
+    loop = LoopConfig(steps=WARM_UP + steps, log_every=1, checkpoint_every=10**6, sample_every=10**6)
     plan = plan_on(data, CpganConfig(), loop)
     trainer = Trainer(plan.method_config, plan.loop, networks.load(plan.encoder, encoder_weights.resolve(plan.encoder)))
     ends = []
@@ -52,11 +53,12 @@ def step_seconds(data: Path, steps: int) -> list[float]:
 
 def run(data: Path, where: str, told: bool) -> list[float]:
     """One of the four, in processes of its own."""
-    from atelier.tasks.runtime import cluster
+
+    from atelier.tasks.runtime.ray_settings import ray_environment
 
     variables = {name: value for name, value in os.environ.items() if name not in (WAITING, "OMP_WAIT_POLICY")}
     if told:
-        variables[WAITING] = cluster.ray_environment("")[WAITING]
+        variables[WAITING] = ray_environment("")[WAITING]
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if where == "beside" else None
     try:
         command = [sys.executable, __file__, str(data), str(STEPS[where])]

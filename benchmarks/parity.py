@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from atelier.models import encoders as networks
+from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.loop import LoopConfig
 from atelier.models.encoders import Encoder
-from atelier.models.methods.cyclegan import CycleganConfig
+from atelier.models.methods.base import Batch
 from atelier.models.metrics.kid import kid
 from atelier.models.sampler import Order
-from atelier.models.training import Batch, Trainer, TrainingConfig
+from atelier.models.training import Trainer
 from atelier.tasks.images.codec import center_square, decode
 from atelier.tasks.runtime import encoder_weights
 from training import RESULTS, hardware
@@ -61,7 +63,7 @@ def main() -> None:
     }  # fmt: skip
     curves: dict[str, dict[int, dict[str, float]]] = {}
     for name, (precision, seed) in RUNS.items():
-        config = TrainingConfig(
+        config = LoopConfig(
             steps=arguments.steps, batch_size=1, log_every=10, sample_every=arguments.steps, seed=seed,
             checkpoint_every=arguments.steps, precision=precision,  # type: ignore[arg-type]
         )  # fmt: skip

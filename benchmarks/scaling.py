@@ -25,13 +25,13 @@ def run(workers: int, batch: int, steps: int, data: Path) -> dict[str, list[floa
     """Images a second, and the share of the time that pictures were waited for, at each log point."""
     import ray
 
-    from atelier.models.training import TrainingConfig
+    from atelier.models.configs.loop import LoopConfig
     from atelier.tasks.runtime.progress import silent
     from atelier.tasks.training.config import TrainConfig
     from atelier.tasks.training.train import train
 
     ray.init(num_cpus=workers, include_dashboard=False, logging_level="error", log_to_driver=False)
-    loop = TrainingConfig(steps=steps, batch_size=batch, checkpoint_every=10**6, sample_every=10**6)
+    loop = LoopConfig(steps=steps, batch_size=batch, checkpoint_every=10**6, sample_every=10**6)
     config = TrainConfig(encoder="efficientnet_lite0", workers=workers, min_workers=workers, loop=loop)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

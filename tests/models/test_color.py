@@ -10,10 +10,13 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
-from atelier.models.methods.color import ColorConfig, Transfer, composed, from_lab, pyramid, statistics, to_lab
+from atelier.models.distributed import places
+from atelier.models.methods.base import Batch
+from atelier.models.methods.color import Transfer, composed, from_lab, pyramid, statistics, to_lab
 from atelier.models.pixels import to_float
-from atelier.models.training import Batch, Trainer, load_checkpoint, places, save_checkpoint
+from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
 from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atelier.models.controls import HONOURED, Controls, Style, check
+from atelier.models.configs import CONFIGS
+from atelier.models.controls import Controls, Style, check
 from atelier.models.methods import METHODS
 
 
 def test_every_method_says_what_it_honours() -> None:
-    assert HONOURED.keys() == METHODS.keys()
+    assert {name: method.Config for name, method in METHODS.items()} == CONFIGS
     known = set(Controls.__dataclass_fields__)
-    assert all(set(names) <= known for names in HONOURED.values())
+    assert all(set(names) <= known for names in (config.controls for config in CONFIGS.values()))
 
 
 def test_only_what_was_said_is_recorded() -> None:
@@ -68,8 +69,8 @@ def test_a_wish_that_no_method_can_fulfil_is_refused(said: dict[str, Any], wrong
 
 
 def test_what_a_method_lacks_is_refused_by_name() -> None:
-    check("cyclegan", Controls(0.5, "b2a"))
+    check(CONFIGS["cyclegan"], Controls(0.5, "b2a"))
     with pytest.raises(ValueError, match="cpgan has no control 'direction': it has strength"):
-        check("cpgan", Controls(direction="b2a"))
+        check(CONFIGS["cpgan"], Controls(direction="b2a"))
     with pytest.raises(ValueError, match="cyclegan has no control 'preserve-color': it has strength, direction"):
-        check("cyclegan", Controls(preserve_color=True))
+        check(CONFIGS["cyclegan"], Controls(preserve_color=True))

@@ -9,10 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.configs.choices import GeneratorKind
+from atelier.models.configs.cut import CutConfig, FastcutConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Batch
-from atelier.models.methods.cut import CutConfig, FastcutConfig, Projector, distinct, flipped, patch_nce
-from atelier.models.networks.generator_choice import Translator, translator
+from atelier.models.methods.cut import Projector, distinct, flipped, patch_nce
+from atelier.models.networks.generator_choice import translator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.random_draws import uniform
 from tests.models.tiny import CUT, FASTCUT, TRAINING, batches, ignore, pictures, trainer
@@ -75,7 +77,7 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["residual", "skip"])
-def test_the_first_half_and_the_rest_are_the_whole(kind: Translator) -> None:
+def test_the_first_half_and_the_rest_are_the_whole(kind: GeneratorKind) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)
         generator, x = translator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1

@@ -8,15 +8,16 @@ import torch
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.controls import GENERATING, HONOURED, Controls
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.configs.loop import WatchdogConfig
+from atelier.models.controls import Controls
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import DcganConfig
-from atelier.models.methods.gan import GanConfig
+from atelier.models.methods.cpgan import Cpgan
 from atelier.models.networks.dcgan import DcganDiscriminator, DcganGenerator, DenseGenerator, PixelNorm, doublings
 from atelier.models.random_draws import between, noise, normal
-from atelier.models.watchdog import TrainingStopped, WatchdogConfig
+from atelier.models.watchdog import TrainingStopped
 from tests.models.tiny import DCGAN, GAN, TRAINING, batches, ignore, pictures, trainer
 
 BOTH = pytest.mark.parametrize("config", [GAN, DCGAN], ids=["gan", "dcgan"])
@@ -138,8 +139,8 @@ def test_a_method_that_paints_does_not_generate() -> None:
 
 
 def test_what_is_known_without_torch_is_what_the_methods_say() -> None:
-    assert {name for name, method in METHODS.items() if method.generates} == set(GENERATING)
-    assert all(HONOURED[name] == () for name in GENERATING)
+    assert {name for name, method in METHODS.items() if method.Config.generates} == {"dcgan", "gan"}
+    assert all(method.Config.controls == () for method in METHODS.values() if method.Config.generates)
 
 
 def test_the_watchdog_sees_one_picture_over_and_over_and_no_inversion() -> None:

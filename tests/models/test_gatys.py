@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from atelier.models import artifact
+from atelier.models.configs.gatys import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.encoders.inception import Inception
 from atelier.models.losses.perceptual import gram, style_loss
-from atelier.models.methods.gatys import Gatys, GatysConfig, GatysGenerator, Optimisation
+from atelier.models.methods.gatys import Gatys, GatysGenerator, Optimisation
 from atelier.models.training import Trainer, save_checkpoint
 from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
@@ -178,4 +179,4 @@ def test_two_workers_learn_the_same(tmp_path: Path) -> None:
 
 def test_its_config_is_plain_values(model: artifact.TrainedModel) -> None:
     assert model.config == CONFIG
-    assert json.loads(json.dumps(model.facts["config"]))["algorithm"] == "lbfgs"
+    assert json.loads(json.dumps(dict(model.card.config)))["algorithm"] == "lbfgs"

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.configs.stargan import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch
-from atelier.models.methods.stargan import Editor, Stargan, StarganConfig, Wish
+from atelier.models.methods.stargan import Editor, Stargan, Wish
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.stargan import (

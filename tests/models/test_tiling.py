@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models import tiling
+from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Painter, autocast, paint
-from atelier.models.methods.color import Color, ColorConfig
+from atelier.models.methods.color import Color
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.generator_choice import translator
 

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.models import artifact
+from atelier.models.configs.loop import LoopConfig
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
-from atelier.models.training import Trainer, TrainingConfig, load_checkpoint, save_checkpoint
+from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
 from tests.models.tiny import (
     ADAIN,
     CONFIG,
@@ -171,7 +172,7 @@ def _connected(rank: int, world_size: int, folder: str) -> None:
     )
 
 
-def _train(rank: int, world_size: int, folder: str, config: Any, training: TrainingConfig) -> None:
+def _train(rank: int, world_size: int, folder: str, config: Any, training: LoopConfig) -> None:
     _connected(rank, world_size, folder)
     metrics: dict[int, dict[str, float]] = {}
     t = Trainer(config, training, TinyEncoder(), rank=rank)

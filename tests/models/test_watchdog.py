@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.models.methods import METHODS
-from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.methods.cut import CutConfig
-from atelier.models.methods.cyclegan import CycleganConfig
-from atelier.models.methods.fast import FastConfig
-from atelier.models.optimizer import OptimizerConfig
-from atelier.models.training import Batch, Trainer
-from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.cut import CutConfig
+from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.fast import FastConfig
+from atelier.models.configs.loop import WatchdogConfig
+from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.methods.base import Batch
+from atelier.models.training import Trainer
+from atelier.models.watchdog import TrainingStopped, Watchdog
 from tests.models.tiny import CONFIG, TRAINING, ignore, trainer
 
 CYCLE = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=4)
@@ -42,13 +43,12 @@ def batches(step: int) -> Batch:
 
 
 def watchdog(config: WatchdogConfig = SMALL, method: Any = CONFIG, weights: Mapping[str, float] = WEIGHTS) -> Watchdog:
-    name = next(name for name, m in METHODS.items() if m.Config is type(method))
-    return Watchdog(config, name, method, weights)
+    return Watchdog(config, method, weights)
 
 
 def watched(t: Trainer, config: WatchdogConfig = SMALL) -> dict[str, list[float]]:
     """Train under watch; the metrics."""
-    dog = Watchdog(config, t.method.name, t.method.config, t.method.weights)  # type: ignore[attr-defined]
+    dog = Watchdog(config, t.method_config, t.method.weights)
     seen: dict[str, list[float]] = {}
 
     def on_step(step: int, metrics: dict[str, float]) -> None:
@@ -85,7 +85,7 @@ def test_a_number_that_is_none(config: Any, bad: float) -> None:
                 next(t.method.modules["generator"].parameters()).view(-1)[0] = bad
         return batches(step)
 
-    dog = Watchdog(SMALL, t.method.name, config, t.method.weights)
+    dog = Watchdog(SMALL, config, t.method.weights)
     with pytest.raises(TrainingStopped, match=r"at step 4: .*is nan.*train\.loop\.precision: float32"):
         t.run(plant, dog.losses, ignore, ignore)
 
@@ -347,7 +347,7 @@ def test_messages_name_parameters_that_there_are(config: Any) -> None:
         assert named
         for path in named:
             section, *parts = path.split(".")
-            value = {dog._method: config, "loop": TRAINING}[section]
+            value = {config.name: config, "loop": TRAINING}[section]
             if parts[0] == "watchdog":
                 value, parts = WatchdogConfig(), parts[1:]
             for part in parts:

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.cut import CutConfig, FastcutConfig
+from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.fast import FastConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.stargan import StarganConfig
+from atelier.models.distributed import places
 from atelier.models.encoders import Encoder
-from atelier.models.methods.adain import AdainConfig
-from atelier.models.methods.base import Painter
-from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.methods.cut import CutConfig, FastcutConfig
-from atelier.models.methods.cyclegan import CycleganConfig
-from atelier.models.methods.dcgan import DcganConfig
-from atelier.models.methods.fast import FastConfig
-from atelier.models.methods.gan import GanConfig
-from atelier.models.methods.stargan import StarganConfig
+from atelier.models.methods.base import Batch, Painter
 from atelier.models.pixels import to_float, to_uint8
 from atelier.models.sampler import Order
-from atelier.models.training import Batch, Trainer, TrainingConfig, places
+from atelier.models.training import Trainer
 
 CONFIG = CpganConfig(
     filters=4, width=8, blocks=1, discriminator_filters=4, discriminator_layers=2, style_images=8, identity_weight=1.0
@@ -59,7 +60,7 @@ REMEDIES = replace(
     spectral_norm=True,
     optimizer=replace(CYCLEGAN.optimizer, weight_decay=0.01, clip_norm=1.0),
 )
-TRAINING = TrainingConfig(
+TRAINING = LoopConfig(
     steps=6, batch_size=4, log_every=2, checkpoint_every=3, sample_every=4, precision="float32", seed=1
 )
 SIZE = 32
@@ -94,7 +95,7 @@ def labels() -> Tensor:
     return torch.stack([rows % 3 == 0, rows % 3 == 1, rows % 2 == 0], 1).float()
 
 
-def batches(training: TrainingConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
+def batches(training: LoopConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
     own = places(rank, world_size, training.batch_size)
 
     def batch(step: int) -> Batch:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.nodes import Nodes, nodes_started
 from tests.tasks.published import studio

@@ -13,7 +13,8 @@ import pyarrow as pa
 import torch
 
 from atelier.models import artifact
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.dataset.shards import Card, write_card, write_shard
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.images.codec import Pixels, encode

@@ -14,7 +14,7 @@ from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard
 from atelier.models.controls import Controls, check
 from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
-from atelier.models.methods import METHODS, Method
+from atelier.models.methods import Method, method_class
 from atelier.models.methods.base import Painter
 from atelier.models.random_draws import noise
 
@@ -37,7 +37,7 @@ class TrainedModel:
         Raises:
             ValueError: the method does not honour a control, or cannot fulfil it.
         """
-        check(self.method.name, controls)
+        check(self.method.Config, controls)
         return self.method.painter(self.config, self.generator, controls)
 
     def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
@@ -62,12 +62,11 @@ def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[
         generator: the averaged one.
         facts: of the training only, see `ModelCard.training`.
     """
-    name = next(name for name, method in METHODS.items() if method.Config is type(method_config))
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous() for key, value in generator.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
-    ModelCard(name, asdict(method_config), facts).write(folder)
+    ModelCard(method_config.name, asdict(method_config), facts).write(folder)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
@@ -78,7 +77,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         ValueError: a file is damaged, or of another version; one line that says which.
     """
     card = ModelCard.read(folder)
-    method = METHODS[card.method]
+    method = method_class(card.method)
     try:
         config = _config(method.Config, card.config)
         with torch.device("meta"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.models.controls import GENERATING, HONOURED
+from atelier.models.configs import config_class
 from atelier.models.files import replacing
 
 MODEL_CARD, WEIGHTS = "model.json", "generator.safetensors"  # the files of a model folder
@@ -59,9 +59,10 @@ class ModelCard:
             ValueError: the card is damaged, or its format or method is unknown to this version.
         """
         card = cls.parse(_existing(folder, MODEL_CARD).read_bytes(), str(folder / MODEL_CARD))
-        if card.method not in HONOURED:
-            known = ", ".join(HONOURED)
-            raise ValueError(f"{folder}: method {card.method!r} is unknown to this version (known: {known})")
+        try:
+            config_class(card.method)
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
         return card
 
     @classmethod
@@ -122,7 +123,7 @@ class ModelCard:
     @property
     def kind(self) -> str:
         """ "generates", "edits", or "" where it paints one domain in the style of another."""
-        if self.method in GENERATING:
+        if config_class(self.method).generates:
             return "generates"
         return "edits" if self.content_domain == self.style_domain else ""
 

@@ -11,25 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier.models.configs.base import MethodConfig
+
 Direction = Literal["a2b", "b2a"]
-
-# by method, the fields of `Controls` that it takes
-HONOURED: dict[str, tuple[str, ...]] = {
-    "adain": ("strength", "styles", "preserve_color"),
-    "color": ("strength",),
-    "cpgan": ("strength",),
-    "cut": ("strength",),
-    "cyclegan": ("strength", "direction"),
-    "dcgan": (),
-    "fast": ("strength",),
-    "fastcut": ("strength",),
-    "gan": (),
-    "gatys": ("strength", "styles", "preserve_color", "style_weight", "steps"),
-    "imported": ("strength",),
-    "stargan": ("strength", "to"),
-}
-
-GENERATING = ("dcgan", "gan")  # methods that make pictures from noise, and paint none
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +73,22 @@ class Controls:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
-def check(method: str, controls: Controls) -> None:
+def check(method: type[MethodConfig], controls: Controls) -> None:
     """Refuse what a method does not honour.
+
+    Args:
+        method: the class of its settings.
+        controls: that are asked for.
 
     Raises:
         ValueError: names the control, and those that the method has; or what to use for a method that paints nothing.
     """
-    if method in GENERATING:
-        raise ValueError(f"{method} makes pictures from noise and paints none: use `atelier generate`")
-    honoured = HONOURED[method]
+    if method.generates:
+        raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
     for name in controls.said():
-        if name not in honoured:
-            has = ", ".join(honoured).replace("_", "-")
-            raise ValueError(f"{method} has no control {name.replace('_', '-')!r}: it has {has}")
+        if name not in method.controls:
+            has = ", ".join(method.controls).replace("_", "-")
+            raise ValueError(f"{method.name} has no control {name.replace('_', '-')!r}: it has {has}")
 
 
 def check_attributes(to: Sequence[str], known: Sequence[str]) -> None:

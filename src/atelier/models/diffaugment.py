@@ -6,12 +6,10 @@ one that sees each of them differently every time can not, and because the gener
 transformations it does not learn to paint them.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Policy = Literal["color", "translation", "cutout"]
+from atelier.models.configs.choices import Policy
 
 DRAWS = 7  # numbers a picture: brightness, saturation, contrast, shift down and right, row and column of the hole
 TRANSLATION = 1 / 8  # of the side, at most

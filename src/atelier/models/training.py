@@ -8,64 +8,28 @@ resumed ends with the same weights as one that was not, and needs no random stat
 import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from atelier.models.configs.choices import Precision
+from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import gathered, places, summed, world
 from atelier.models.encoders.base import Encoder
 from atelier.models.files import replacing
-from atelier.models.methods import METHODS
+from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, Method, Part
-from atelier.models.optimizer import clip, exchange, rate
+from atelier.models.optimizer import clip, exchange, new_optimizer, rate
 from atelier.models.pixels import to_float
 from atelier.models.random_draws import noise
-from atelier.models.watchdog import TrainingStopped, Watchdog, WatchdogConfig
-
-__all__ = ["Batch", "Trainer", "TrainingConfig", "load_checkpoint", "places", "save_checkpoint"]
-
-Precision = Literal["float32", "bfloat16", "auto"]
+from atelier.models.watchdog import TrainingStopped, Watchdog
 
 WATCHED = 8  # pictures that the watchdog sees at a sample point, at least
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How long and how fast to train, whatever the method."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    steps: int = field(default=2000, metadata={"description": "updates of the generator", "ge": 1})
-    batch_size: int = field(default=4, metadata={"description": "pictures a step, over all workers", "ge": 1})
-    accumulate: int = field(
-        default=1,
-        metadata={"description": "parts a worker's batch goes through in, for less memory at the same result", "ge": 1},
-    )
-    warm_up_steps: int = field(default=0, metadata={"description": "steps until the full learning rate", "ge": 0})
-    decay_from: float = field(
-        default=0.5,
-        metadata={"description": "share of the steps after which rates fall linearly to zero", "ge": 0, "le": 1},
-    )
-    ema_half_life_steps: float = field(
-        default=50.0, metadata={"description": "half-life of the averaged weights, in steps", "gt": 0}
-    )
-    seed: int = field(default=0, metadata={"description": "seed of weights and order", "ge": 0})
-    log_every: int = field(default=10, metadata={"description": "steps between two metrics", "ge": 1})
-    checkpoint_every: int = field(default=200, metadata={"description": "steps between two checkpoints", "ge": 1})
-    sample_every: int = field(default=200, metadata={"description": "steps between two sample grids", "ge": 1})
-    precision: Precision = field(
-        default="auto",
-        metadata={"description": "arithmetic; auto takes bfloat16 where the processor has instructions for it"},
-    )
-    watchdog: WatchdogConfig = field(
-        default_factory=WatchdogConfig, metadata={"description": "what stops a training that goes wrong"}
-    )
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -81,7 +45,7 @@ class Trainer:
 
     Args:
         method_config: config dataclass of a method, such as `CpganConfig`.
-        training: see `TrainingConfig`.
+        training: see `LoopConfig`.
         encoder: frozen perceptual encoder.
         device: where to compute.
         rank: of this process, of those that torch.distributed connects.
@@ -93,7 +57,7 @@ class Trainer:
     def __init__(
         self,
         method_config: Any,
-        training: TrainingConfig,
+        training: LoopConfig,
         encoder: Encoder,
         device: torch.device | str = "cpu",
         rank: int = 0,
@@ -102,7 +66,7 @@ class Trainer:
         self.places = places(rank, world(), training.batch_size)
         dtype = resolve_precision(training.precision, self.device)
         self.precision = str(dtype).removeprefix("torch.")
-        method = next(m for m in METHODS.values() if m.Config is type(method_config))
+        method = method_of(method_config)
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.method: Method = method(method_config, encoder, self.device, dtype)
@@ -113,11 +77,9 @@ class Trainer:
             for turn, names in self.method.turns.items()
         }
         self.method_config = method_config
-        self.optimizers = {turn: method_config.optimizer.optimizer(turn, p) for turn, p in self.parameters.items()}
+        self.optimizers = {turn: new_optimizer(method_config.optimizer, turn, p) for turn, p in self.parameters.items()}
         self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
-        self.watchdog = Watchdog(
-            training.watchdog, method.name, method_config, self.method.weights, paints=not method.generates
-        )
+        self.watchdog = Watchdog(training.watchdog, method_config, self.method.weights)
         self.step = 0
 
     # ---- state: everything that is not a function of the step
@@ -269,7 +231,7 @@ class Trainer:
         while self.step < t.steps:
             batch = batches(self.step)
             metrics = self._update(batch)
-            recent.append(batch.style if self.method.generates else batch.content)
+            recent.append(batch.style if self.method_config.generates else batch.content)
             self.step += 1
             self._average()
 
@@ -311,7 +273,7 @@ class Trainer:
 
     def sample(self, content: Tensor) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator; or generate as many, from the same noise."""
-        if self.method.generates:
+        if self.method_config.generates:
             drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
             return self.method.generate(self.method_config, self.generator_ema, drawn)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(content)

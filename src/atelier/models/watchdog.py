@@ -8,15 +8,16 @@ checkpoint: a resumed run is watched anew.
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.loop import WatchdogConfig
 from atelier.models.metrics.diversity import diversity
-from atelier.models.metrics.inversion import INVERTED, correlation
+from atelier.models.metrics.inversion import correlation
 from atelier.models.pixels import luminance
 
 MEMORY = 1000  # log points
@@ -33,64 +34,17 @@ class TrainingStopped(RuntimeError):  # noqa: N818  it is no error in the code
     """The training went wrong; the message says how it shows, and what to change."""
 
 
-@dataclass(frozen=True)
-class WatchdogConfig:
-    """When to stop a training. What is said of the pictures needs two of them at least."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    enabled: bool = field(default=True, metadata={"description": "whether to stop a training that went wrong"})
-    divergence: float = field(
-        default=20.0, metadata={"description": "times its usual size that a loss is diverged at", "gt": 1}
-    )
-    patience: int = field(
-        default=5, metadata={"description": "log points in a row with a diverged loss before it stops", "ge": 1}
-    )
-    discriminator_patience: int = field(
-        default=30, metadata={"description": "log points in a row with a discriminator of no use", "ge": 2}
-    )
-    least_diversity: float = field(
-        default=0.1,
-        metadata={
-            "description": "of painted pictures, in units of the diversity of what they were painted from",
-            "ge": 0,
-            "le": 1,
-        },
-    )
-    least_correlation: float = field(
-        default=INVERTED,
-        metadata={"description": "of light and dark in painted pictures and in the originals", "ge": -1, "le": 1},
-    )
-    sample_patience: int = field(
-        default=3, metadata={"description": "sample points in a row with bad pictures before it stops", "ge": 1}
-    )
-    diverse_from: int = field(
-        default=1000,
-        metadata={"description": "steps that a generator has from nothing until its pictures must differ", "ge": 0},
-    )
-
-
 class Watchdog:
     """Watches one run of one method.
 
     Args:
         config: see `WatchdogConfig`.
-        method: its name, for the parameters in messages.
-        method_config: its config dataclass; messages name only parameters that it has.
+        method_config: settings of the method; messages name only parameters that it has.
         weights: of its losses; those without one, or with 0, train nothing and may do what they like.
-        paints: whether its pictures are made from others, and not from noise.
     """
 
-    def __init__(
-        self,
-        config: WatchdogConfig,
-        method: str,
-        method_config: Any,
-        weights: Mapping[str, float],
-        *,
-        paints: bool = True,
-    ) -> None:
-        self.config, self._method, self._method_config, self._paints = config, method, method_config, paints
+    def __init__(self, config: WatchdogConfig, method_config: MethodConfig, weights: Mapping[str, float]) -> None:
+        self.config, self._method_config = config, method_config
         self._losses = {name for name, weight in weights.items() if weight}
         self._past: dict[str, deque[tuple[int, float]]] = {}
         self._alike, self._inverted = 0, 0  # sample points in a row
@@ -152,7 +106,9 @@ class Watchdog:
         self._told_apart = self._told_apart or share >= 2 * c.least_diversity or step >= c.diverse_from
         self._alike = self._alike + 1 if self._told_apart and share < c.least_diversity else 0
         if self._alike >= c.sample_patience:
-            made = "painted from different pictures" if self._paints else "generated, beside pictures of the style,"
+            generates = self._method_config.generates
+            made = "generated, beside pictures of the style," if generates else "painted from different pictures"
+
             self._stop(
                 step,
                 f"mode collapse: what is {made} differs {share:.3f} times as much as those "
@@ -165,7 +121,7 @@ class Watchdog:
                 "set diffaugment",
                 "lower train.loop.watchdog.least_diversity if that is wanted",
             )
-        if not self._paints:
+        if self._method_config.generates:
             return
         similar = correlation(*(luminance(x.float().cpu() / 255) for x in (content, painted))).median().item()
         self._inverted = self._inverted + 1 if similar < c.least_correlation else 0
@@ -255,12 +211,12 @@ class Watchdog:
             if parameter.startswith("train."):
                 known.append(remedy)
             elif (value := self._value(parameter)) is not None:
-                known.append(f"{verb} train.{self._method}.{parameter} (now {value})")
+                known.append(f"{verb} train.{self._method_config.name}.{parameter} (now {value})")
         raise TrainingStopped(f"training was stopped at step {step}: {seen}; try one of: {', '.join(known)}")
 
     def _value(self, parameter: str) -> Any:
         """Of a dotted parameter of the method; None where it has none."""
-        value = self._method_config
+        value: Any = self._method_config
         for name in parameter.split("."):
             value = getattr(value, name, None)
         return value

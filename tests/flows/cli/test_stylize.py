@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     method: Any
     for method, config in ((Stargan, STARGAN), (Dcgan, DCGAN)):
-        artifact.save(root / method.name, config, method.build_generator(config, None), {"dataset": "d"})
+        artifact.save(root / config.name, config, method.build_generator(config, None), {"dataset": "d"})
     torch.save(ReferenceGenerator().state_dict(), root / "net_G_A.pth")
     pixels = np.random.default_rng(0).integers(0, 256, (30, 44, 3), dtype=np.uint8)
     (root / "photo.png").write_bytes(encode(pixels, "png"))

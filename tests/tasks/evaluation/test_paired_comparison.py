@@ -8,8 +8,10 @@ import torch
 from PIL import Image
 
 from atelier.models import artifact
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import Dcgan, DcganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.dataset.shards import Card, read_card, write_card
 from atelier.tasks.dataset.subsets import held_out
 from atelier.tasks.evaluation.canaries import Canary, canaries

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
+from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.methods.base import Painter
-from atelier.models.methods.color import Color, ColorConfig
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.methods.color import Color
+from atelier.models.methods.cpgan import Cpgan
 from atelier.models.metrics.lpips import lpips
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference import backends

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from atelier.models.configs.adain import AdainConfig
 from atelier.models.controls import Controls, Style, check
-from atelier.models.methods.adain import Adain, AdainConfig
+from atelier.models.methods.adain import Adain
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths

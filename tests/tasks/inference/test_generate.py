@@ -11,8 +11,10 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.dcgan import Dcgan, DcganConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.gan import DcganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, file_name, generate
@@ -149,9 +151,7 @@ def test_other_files_are_not_overwritten(
         "damaged": b"no picture",
     }[other]
     (tmp_path / file_name(2)).write_bytes(data)
-    with pytest.raises(
-        ValueError, match=f"{file_name(2)} is another picture than the one to be made: choose another dest"
-    ):
+    with pytest.raises(ValueError, match=f"{file_name(2)} is another picture: choose another dest"):
         generate(GenerateConfig(count=4, seed=5, truncation=0.8), tmp_path, model, identity, connect=never)
     assert contents(tmp_path) == {file_name(2): data}
 

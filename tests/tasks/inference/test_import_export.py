@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.cyclegan import CycleganConfig
 from atelier.models.controls import Controls
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
-from atelier.models.methods.cyclegan import Cyclegan, CycleganConfig
+from atelier.models.methods.cpgan import Cpgan
+from atelier.models.methods.cyclegan import Cyclegan
 from atelier.models.methods.imported import recognise
 from atelier.tasks.inference.import_export import export_model, import_model
 

@@ -9,8 +9,9 @@ from PIL import Image
 from torch import nn
 
 from atelier.models import artifact, card
+from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.controls import Controls
-from atelier.models.methods.cpgan import Cpgan, CpganConfig
+from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.images import codec, provenance
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.single_image import stylize_image

@@ -13,8 +13,9 @@ from PIL import Image
 
 from atelier.models import artifact
 from atelier.models.card import identify
+from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
-from atelier.models.methods.color import Color, ColorConfig
+from atelier.models.methods.color import Color
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec

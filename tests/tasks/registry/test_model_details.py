@@ -41,7 +41,7 @@ def test_all_that_is_known_of_a_version(published: Workspace) -> None:
     assert refused.listed.history == ()
     assert "kid.ratio is 0.9, it must be at most 0.6" in refused.summary
     assert "never was prod" in refused.summary
-    plain = shown.plain
+    plain = shown.as_dict
     assert (plain["version"], plain["stage"], plain["here"], len(plain["history"])) == ("v1.1.0", "prod", True, 1)
 
 

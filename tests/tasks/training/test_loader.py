@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.methods.stargan import StarganConfig
-from atelier.models.training import Batch, TrainingConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.stargan import StarganConfig
+from atelier.models.methods.base import Batch
 from atelier.tasks.dataset.labels import check
 from atelier.tasks.dataset.labels import labels as labels_of
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, read_rows, split_of, write_card, write_shard
@@ -60,7 +61,7 @@ def make_set(folder: Path, shards: dict[str, tuple[int, ...]]) -> Path:
 
 
 def make_plan(folder: Path, **changes: object) -> Plan:
-    loop = TrainingConfig(steps=1000, batch_size=48, seed=3)
+    loop = LoopConfig(steps=1000, batch_size=48, seed=3)
     plan = Plan(CpganConfig(), loop, "", folder, "photos", "paintings", None, folder, None, {}, WINDOW)
     return replace(plan, **changes)  # type: ignore[arg-type]
 

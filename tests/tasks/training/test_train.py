@@ -20,9 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
 
 from atelier.models import artifact
-from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.optimizer import OptimizerConfig
-from atelier.models.training import TrainingConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.optimizer import OptimizerConfig
 from atelier.tasks.dataset.shards import SCHEMA, Card, read_card, write_card, write_shard
 from atelier.tasks.images import codec
 from atelier.tasks.runtime.progress import Progress, silent
@@ -33,9 +33,7 @@ from atelier.tasks.training.train import train
 
 # Ray Data warns about defaults of its own
 
-LOOP = TrainingConfig(
-    steps=4, batch_size=2, log_every=1, checkpoint_every=2, sample_every=2, precision="float32", seed=3
-)
+LOOP = LoopConfig(steps=4, batch_size=2, log_every=1, checkpoint_every=2, sample_every=2, precision="float32", seed=3)
 TINY = TrainConfig(
     encoder="efficientnet_lite0", workers=0, loop=LOOP,
     cpgan=CpganConfig(filters=4, blocks=1, discriminator_filters=4, discriminator_layers=1, style_images=4),

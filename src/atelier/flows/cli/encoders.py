@@ -31,7 +31,7 @@ def encoders_pull(
 ) -> None:
     """Download an encoder's weights, check their sha256 and convert them once."""
     from atelier.flows.runs.progress import show_progress
-    from atelier.tasks.runtime.encoder_weights import pull
+    from atelier.tasks.runtime.encoder_download import pull
 
     try:
         with show_progress("pull") as report:

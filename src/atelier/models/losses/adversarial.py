@@ -1,12 +1,10 @@
 """Adversarial losses on patch scores."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Adversarial = Literal["hinge", "least_squares", "non_saturating", "wasserstein"]
+from atelier.models.configs.choices import Adversarial
 
 
 def discriminator_loss(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:

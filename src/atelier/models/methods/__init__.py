@@ -1,5 +1,6 @@
 """Training methods by name."""
 
+from atelier.models.configs import MethodConfig, config_class
 from atelier.models.methods.adain import Adain
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.color import Color
@@ -13,9 +14,24 @@ from atelier.models.methods.gatys import Gatys
 from atelier.models.methods.imported import Imported
 from atelier.models.methods.stargan import Stargan
 
-__all__ = ["METHODS", "Batch", "Method"]
+__all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method
+    method.Config.name: method
     for method in (Adain, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Stargan)
 }
+
+
+def method_class(name: str) -> type[Method]:
+    """The method of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    config_class(name)
+    return METHODS[name]
+
+
+def method_of(config: MethodConfig) -> type[Method]:
+    """The method whose settings these are."""
+    return method_class(config.name)

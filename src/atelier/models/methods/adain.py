@@ -18,7 +18,7 @@ after the painting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -26,52 +26,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.adain import AdainConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
+from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
 from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
 from atelier.models.methods.window import window
 from atelier.models.networks.adain_decoder import Mirror
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.optimizer import OptimizerConfig
 from atelier.models.pixels import as_given, keep_color, pad, to_float
-
-
-@dataclass(frozen=True)
-class AdainConfig:
-    """Decoder and loss weights of adain."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    filters: int = field(
-        default=32, metadata={"description": "decoder channels at full size; the paper's has 64", "ge": 4, "le": 256}
-    )
-    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=4.0, metadata={"description": "weight λ of the style loss", "ge": 0})
-    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
-    adversarial_weight: float = field(
-        default=0.0, metadata={"description": "weight of the adversarial loss; 0 trains no discriminator", "ge": 0}
-    )
-    discriminator_filters: int = field(
-        default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
-    )
-    style_images: int = field(
-        default=256, metadata={"description": "paintings whose mean statistics are the trained style", "ge": 1}
-    )
-    detail: float = field(
-        default=1.0,
-        metadata={
-            "description": "share of what the decoder loses of a picture that is given back to it",
-            "ge": 0,
-            "le": 1,
-        },
-    )
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999),
-        metadata={"description": "how the weights are updated"},
-    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +106,6 @@ class Units(nn.Module):
 class Adain(Method):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "adain"
     Config: ClassVar[type[AdainConfig]] = AdainConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {
         "generator": ("generator.decoder",),

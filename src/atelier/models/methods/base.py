@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.choices import Policy
 from atelier.models.controls import Controls
-from atelier.models.diffaugment import DRAWS, Policy, diffaugment
+from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.pixels import as_given, mixed, pad, to_float
 from atelier.models.random_draws import uniform
@@ -75,12 +77,10 @@ class Method(ABC):
     without turns learns all there is in `prepare`.
     """
 
-    name: ClassVar[str]
-    Config: ClassVar[type[Any]]  # frozen dataclass; where there are turns, with a field `optimizer: OptimizerConfig`
+    Config: ClassVar[type[MethodConfig]]  # the class of its settings, which names the method
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, what is trained: modules, or "module.submodule" of them
     weights: dict[str, float]  # of each loss; what has none is only shown
-    generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -113,7 +113,7 @@ class Method(ABC):
         Args:
             config: the method's.
             generator: trained, in evaluation mode.
-            controls: checked to be among those that the method honours (`controls.HONOURED`).
+            controls: checked to be among those that the method honours (`Config.controls`).
 
         Raises:
             ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
@@ -127,7 +127,7 @@ class Method(ABC):
         Raises:
             ValueError: the method paints.
         """
-        raise ValueError(f"{cls.name} paints pictures and makes none from noise: use `atelier stylize`")
+        raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Look at the data once, before the first step of a fresh training."""

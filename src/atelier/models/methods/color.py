@@ -11,7 +11,6 @@ would become its texture.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Batch, Method, Painter
@@ -31,20 +31,6 @@ RGB_TO_LMS = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.128
 LMS_TO_LAB = tuple(  # equation 6
     tuple(sign / size**0.5 for sign in signs) for signs, size in (((1, 1, 1), 3), ((1, 1, -2), 6), ((1, -1, 0), 2))
 )
-
-
-@dataclass(frozen=True)
-class ColorConfig:
-    """What is learned of the style."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    bands: int = field(
-        default=4, metadata={"description": "of the pyramid; 1 transfers the colours as a whole", "ge": 1, "le": 10}
-    )
-    style_images: int = field(
-        default=256, metadata={"description": "paintings whose mean statistics are the style", "ge": 1}
-    )
 
 
 class Transfer(nn.Module):
@@ -119,7 +105,6 @@ def statistics(band: Tensor) -> tuple[Tensor, Tensor]:
 class Color(Method):
     """The method; see the module."""
 
-    name: ClassVar[str] = "color"
     Config: ClassVar[type[ColorConfig]] = ColorConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {}
 

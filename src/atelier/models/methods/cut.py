@@ -13,80 +13,26 @@ picture instead of making it anew and a discriminator that looks through the enc
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.cut import CutConfig, FastcutConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, discriminator_losses, generator_loss
+from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.style_inputs import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.generator_choice import CHOICE, Translator, translator
-from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
-from atelier.models.networks.projected import Kind, new_discriminator
+from atelier.models.networks.generator_choice import translator
+from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
-from atelier.models.optimizer import OptimizerConfig
 
 GAIN = 0.02  # of the projector's first weights: the authors' code
 FLIPS = 100  # salt of the draws; those of the places are the features' numbers
-
-
-@dataclass(frozen=True)
-class CutConfig:
-    """Networks and loss weights of cut."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
-    blocks: int = field(default=9, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
-    generator: Translator = field(default="antialiased", metadata={"description": CHOICE})
-    discriminator: Kind = field(default="patchgan", metadata={"description": DISCRIMINATORS})
-    discriminator_filters: int = field(
-        default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
-    )
-    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
-    adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
-    nce_weight: float = field(
-        default=1.0, metadata={"description": "weight of the contrast with the content's patches, λ_X", "ge": 0}
-    )
-    identity_weight: float = field(
-        default=1.0,
-        metadata={"description": "weight of the same for repainted style pictures, λ_Y; 0 skips its work", "ge": 0},
-    )
-    patches: int = field(default=256, metadata={"description": "places of each feature that are compared", "ge": 2})
-    projection: int = field(default=256, metadata={"description": "numbers that a patch is told by", "ge": 2})
-    temperature: float = field(
-        default=0.07, metadata={"description": "τ: smaller ones look at the most similar patches only", "gt": 0}
-    )
-    flip_equivariance: bool = field(
-        default=False, metadata={"description": "paint half of the pictures mirrored and compare them mirrored back"}
-    )
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999),
-        metadata={"description": "how the weights are updated"},
-    )
-
-
-@dataclass(frozen=True)
-class FastcutConfig(CutConfig):
-    """The same of fastcut, which does without the identity."""
-
-    nce_weight: float = field(
-        default=10.0, metadata={"description": "weight of the contrast with the content's patches, λ_X", "ge": 0}
-    )
-    identity_weight: float = field(
-        default=0.0,
-        metadata={"description": "weight of the same for repainted style pictures, λ_Y; 0 skips its work", "ge": 0},
-    )
-    flip_equivariance: bool = field(
-        default=True, metadata={"description": "paint half of the pictures mirrored and compare them mirrored back"}
-    )
 
 
 class Projector(nn.Module):
@@ -154,7 +100,6 @@ def distinct(draws: Tensor, positions: int) -> Tensor:
 class Cut(Method):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "cut"
     Config: ClassVar[type[CutConfig]] = CutConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {
         "generator": ("generator", "projector"),
@@ -243,7 +188,6 @@ class Cut(Method):
 class Fastcut(Cut):
     """The same with other defaults; see the module."""
 
-    name: ClassVar[str] = "fastcut"
     Config: ClassVar[type[FastcutConfig]] = FastcutConfig
 
 

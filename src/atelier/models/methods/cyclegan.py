@@ -9,80 +9,28 @@ through the encoder too (`generator`, `discriminator`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.cyclegan import CycleganConfig
 from atelier.models.controls import Controls
-from atelier.models.diffaugment import Policy
 from atelier.models.distributed import gathered
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.adversarial import Adversarial, accuracy, discriminator_loss, generator_loss
+from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
 from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
 from atelier.models.methods.style_inputs import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.dropout import draw_from
-from atelier.models.networks.generator_choice import CHOICE, Translator, translator
+from atelier.models.networks.generator_choice import translator
 from atelier.models.networks.image_pool import ImagePool
-from atelier.models.networks.projected import CHOICE as DISCRIMINATORS
-from atelier.models.networks.projected import Kind, new_discriminator
+from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.spectral import advance
-from atelier.models.optimizer import OptimizerConfig
 
 DOMAINS = ("content", "style")
-
-
-@dataclass(frozen=True)
-class CycleganConfig:
-    """Networks, losses and remedies of cyclegan."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    filters: int = field(default=64, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
-    blocks: int = field(default=9, metadata={"description": "residual blocks of a generator", "ge": 1, "le": 32})
-    generator: Translator = field(default="residual", metadata={"description": CHOICE})
-    discriminator: Kind = field(default="patchgan", metadata={"description": DISCRIMINATORS})
-    discriminator_filters: int = field(
-        default=64, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
-    )
-    adversarial: Adversarial = field(default="least_squares", metadata={"description": "adversarial loss"})
-    cycle_weight: float = field(default=10.0, metadata={"description": "weight of cycle consistency, λ", "ge": 0})
-    identity_weight: float = field(
-        default=5.0, metadata={"description": "weight of the identity loss; 0 skips its work", "ge": 0}
-    )
-    pool_size: int = field(
-        default=50, metadata={"description": "painted pictures that are shown to the discriminator again", "ge": 0}
-    )
-    dropout: float = field(
-        default=0.0, metadata={"description": "share of the channels left out in residual blocks", "ge": 0, "lt": 1}
-    )
-    spectral_norm: bool = field(
-        default=False,
-        metadata={"description": "spectral norms in the PatchGAN instead of InstanceNorm"},
-    )
-    diffaugment: tuple[Policy, ...] = field(
-        default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
-    )
-    r1_weight: float = field(
-        default=0.0, metadata={"description": "weight γ of the R1 penalty on the discriminator", "ge": 0}
-    )
-    r1_every: int = field(default=16, metadata={"description": "steps between two R1 penalties", "ge": 1})
-    gradient_penalty_weight: float = field(
-        default=10.0, metadata={"description": "weight of the gradient penalty that wasserstein needs", "ge": 0}
-    )
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999),
-        metadata={"description": "how the weights are updated"},
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse what does not go together."""
-        if self.generator == "skip" and self.dropout:
-            raise ValueError("cyclegan.generator skip has no dropout: set cyclegan.dropout to 0")
 
 
 class BothWays(nn.Module):
@@ -107,7 +55,6 @@ class BothWays(nn.Module):
 class Cyclegan(Method):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "cyclegan"
     Config: ClassVar[type[CycleganConfig]] = CycleganConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {
         "generator": ("generator",),

@@ -8,29 +8,19 @@ place of BatchNorm, see `networks.from_noise`; normal noise, not uniform; a quar
 rate, 5·10⁻⁴ instead of 2·10⁻⁴, for a processor's few steps.
 """
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
 
+from atelier.models.configs.gan import DcganConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.gan_base import FromNoise, NoiseConfig
+from atelier.models.methods.gan_base import FromNoise
 from atelier.models.networks.dcgan import DcganGenerator
-
-
-@dataclass(frozen=True)
-class DcganConfig(NoiseConfig):
-    """Networks and losses of dcgan."""
-
-    filters: int = field(
-        default=32, metadata={"description": "generator channels before the picture", "ge": 4, "le": 256}
-    )
 
 
 class Dcgan(FromNoise):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "dcgan"
     Config: ClassVar[type[DcganConfig]] = DcganConfig
 
     @staticmethod

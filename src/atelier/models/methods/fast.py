@@ -13,51 +13,23 @@ stylize are averages (Karras et al. 2018).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from atelier.models.configs.fast import FastConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, Part, autocast
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
 from atelier.models.networks.generator import Generator
-from atelier.models.optimizer import OptimizerConfig
-
-
-@dataclass(frozen=True)
-class FastConfig:
-    """Network and loss weights of fast."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    filters: int = field(
-        default=24,
-        metadata={"description": "generator channels at full size; four times as many inside", "ge": 4, "le": 256},
-    )
-    blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
-    content_weight: float = field(default=0.75, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=10.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
-    total_variation_weight: float = field(default=0.02, metadata={"description": "weight of total variation", "ge": 0})
-    style_memory: float = field(
-        default=0.9,
-        metadata={"description": "share of earlier batches in the mean Gram of what was painted", "ge": 0, "lt": 1},
-    )
-    style_images: int = field(
-        default=256, metadata={"description": "paintings whose mean Gram matrices are the style target", "ge": 1}
-    )
-    optimizer: OptimizerConfig = field(
-        default_factory=OptimizerConfig, metadata={"description": "how the weights are updated"}
-    )
 
 
 class Fast(Method):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "fast"
     Config: ClassVar[type[FastConfig]] = FastConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
 

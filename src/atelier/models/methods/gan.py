@@ -6,31 +6,19 @@ with a generator that knows nothing of pictures but their number of pixels. What
 numbers, and each has its own weights: what it learns is coarse, and larger pictures would not fit.
 """
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
 
+from atelier.models.configs.gan import GanConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.gan_base import FromNoise, NoiseConfig
-from atelier.models.networks.dcgan import SIZES, DenseGenerator
-
-
-@dataclass(frozen=True)
-class GanConfig(NoiseConfig):
-    """Networks and losses of gan."""
-
-    sizes: ClassVar[tuple[int, ...]] = tuple(size for size in SIZES if size <= 128)
-
-    width: int = field(
-        default=512, metadata={"description": "numbers in the generator's last hidden layer", "ge": 8, "le": 4096}
-    )
+from atelier.models.methods.gan_base import FromNoise
+from atelier.models.networks.dcgan import DenseGenerator
 
 
 class Gan(FromNoise):
     """The training method; see the module."""
 
-    name: ClassVar[str] = "gan"
     Config: ClassVar[type[GanConfig]] = GanConfig
 
     @staticmethod

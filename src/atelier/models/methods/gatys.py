@@ -13,14 +13,15 @@ it becomes does not depend on its neighbours in a batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.gatys import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
@@ -30,28 +31,6 @@ from atelier.models.pixels import as_given, keep_color, pad, to_float
 
 COARSEST_PX = 64  # shorter side under which nothing coarser is painted
 HISTORY = 20  # steps that L-BFGS remembers
-
-
-@dataclass(frozen=True)
-class GatysConfig:
-    """The optimisation that each picture goes through."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    algorithm: Literal["lbfgs", "adam"] = field(
-        default="lbfgs", metadata={"description": "how a picture is optimised; lbfgs needs fewer steps"}
-    )
-    steps: int = field(default=50, metadata={"description": "steps at each size", "ge": 1})
-    scales: int = field(
-        default=2, metadata={"description": "sizes painted one after the other, each twice the one before", "ge": 1}
-    )
-    learning_rate: float = field(default=0.05, metadata={"description": "of adam; pictures are in [-1, 1]", "gt": 0})
-    content_weight: float = field(default=1.0, metadata={"description": "weight of the content loss", "ge": 0})
-    style_weight: float = field(default=20.0, metadata={"description": "weight of the Gram style loss", "ge": 0})
-    total_variation_weight: float = field(default=0.5, metadata={"description": "weight of total variation", "ge": 0})
-    style_images: int = field(
-        default=256, metadata={"description": "paintings whose mean Gram matrices are the trained style", "ge": 1}
-    )
 
 
 class GatysGenerator(nn.Module):
@@ -85,7 +64,6 @@ class GatysGenerator(nn.Module):
 class Gatys(Method):
     """The method; see the module."""
 
-    name: ClassVar[str] = "gatys"
     Config: ClassVar[type[GatysConfig]] = GatysConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {}
 

@@ -6,12 +6,12 @@ InstanceNorm takes a constant out again, so the biases that the reference code h
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from atelier.models.configs.imported import ImportedConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
 from atelier.models.networks.generator_choice import translator
@@ -19,19 +19,9 @@ from atelier.models.networks.generator_choice import translator
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 
 
-@dataclass(frozen=True)
-class ImportedConfig:
-    """The network that was recognised."""
-
-    filters: int  # channels at full size
-    blocks: int  # residual blocks
-    antialiased: bool  # whether sizes change as in CUT
-
-
 class Imported(Method):
     """A model from elsewhere: it paints, and cannot be trained on; see the module."""
 
-    name: ClassVar[str] = "imported"
     Config: ClassVar[type[ImportedConfig]] = ImportedConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {}
 

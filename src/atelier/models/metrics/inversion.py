@@ -1,13 +1,14 @@
 """Whether a generator turned light into dark: a known failure of adversarial training that distances can miss."""
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-INVERTED = (
-    -0.2
-)  # correlation below which light and dark are exchanged; strokes on a nearly flat picture scatter around 0
+if TYPE_CHECKING:  # settings take `INVERTED` from here, without torch
+    from torch import Tensor
+
+INVERTED = -0.2  # correlation under which light and dark are exchanged; strokes on a flat picture scatter around 0
 
 
-def correlation(x: Tensor, y: Tensor) -> Tensor:
+def correlation(x: "Tensor", y: "Tensor") -> "Tensor":
     """Pearson correlation of the luminance of input and output, picture by picture.
 
     Args:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from atelier.models.networks.resnet import initialise
 
-SIZES = (16, 32, 64, 128, 256)  # px a side
 LEAST_PX = 4  # a side, of the smallest features
 SLOPE = 0.2  # of the leaky ReLUs
 
@@ -60,7 +59,7 @@ class DenseGenerator(nn.Module):
 
 
 class DcganGenerator(nn.Module):
-    """The generator of DCGAN: Radford et al. 2016, figure 1, for any of `SIZES`.
+    """The generator of DCGAN: Radford et al. 2016, figure 1, for any of `configs.gan.SIZES`.
 
     Args:
         noise: numbers in.

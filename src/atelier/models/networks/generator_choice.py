@@ -1,19 +1,12 @@
 """The generators that methods of translation choose from."""
 
-from typing import Literal
-
+from atelier.models.configs.choices import GeneratorKind
 from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.resnet import ResnetGenerator
 
-Translator = Literal["residual", "antialiased", "skip"]
-CHOICE = (
-    "residual as in CycleGAN, antialiased as in CUT, or skip, which changes the picture instead of making it anew: for "
-    "short trainings"
-)
 
-
-def translator(kind: Translator, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
+def translator(kind: GeneratorKind, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
     """A generator with new weights.
 
     Args:

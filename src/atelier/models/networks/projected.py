@@ -6,18 +6,16 @@ other, and every patch has a score, as methods of translation want it.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.choices import DiscriminatorKind
 from atelier.models.encoders.base import Encoder
 from atelier.models.networks.discriminator import Discriminator, in_units
 from atelier.models.networks.patchgan import PatchGan
 
-Kind = Literal["patchgan", "projected"]
-CHOICE = "the 70×70 PatchGAN, or projected: the encoder's features are looked at as well, good for short trainings"
 LAYERS = 3  # halvings of the picture
 
 
@@ -67,7 +65,7 @@ class Projected(nn.Module):
 
 
 def new_discriminator(
-    kind: Kind, filters: int, spectral: bool, encoder: Encoder, device: torch.device
+    kind: DiscriminatorKind, filters: int, spectral: bool, encoder: Encoder, device: torch.device
 ) -> PatchGan | Projected:
     """A discriminator with new weights.
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.card import ModelIdentity
+from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
@@ -84,7 +85,7 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
     destination = open_destination(request.destination)
     sources = [_manifest_source(source, request.base, destination) for source in request.sources]
     controls = controls_from_config(request.config, request.base)
-    check(identity.method, controls)
+    check(config_class(identity.method), controls)
     inputs = list_inputs(request.sources, request.base, request.selection)
     listed = inputs.select(["input", "stamp"])
     manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
+from atelier.models.configs.stargan import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
-from atelier.models.methods.stargan import StarganConfig
 from atelier.models.metrics import attributes as metric
 from atelier.models.metrics.attributes import Truth
 from atelier.models.metrics.diversity import mean_squared_distance

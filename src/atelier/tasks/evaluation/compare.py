@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelCard
-from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, held_out, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
@@ -79,7 +78,7 @@ class Measured:
     """The metrics of a model."""
 
     candidate: Candidate
-    metrics: dict[str, Any]  # as `measures.summarize`, with the model's size
+    metrics: dict[str, Any]  # as `summary.summarize`, with the model's size
     shown: list[tuple[Pixels, Pixels]]  # pictures before and after
 
 
@@ -118,7 +117,7 @@ def find(
     for text in names:
         name, folder = locate(text)
         card = _card(folder, text)
-        if card.method in GENERATING:
+        if card.kind == "generates":
             raise ValueError(f"{text} makes pictures from noise ({card.method}) and paints none: it cannot be compared")
         if any(folder.resolve() == other.folder.resolve() for other in found):
             raise ValueError(f"{name} is named twice: name each model once")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelCard
-from atelier.models.controls import GENERATING
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, files, held_out, spread
 from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
@@ -74,7 +73,7 @@ def evaluate(
     remove_stale(cache.resolve(), kept)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
-    names = ("photograph", "stylized") if facts.method not in GENERATING else (facts.content_domain, "generated")
+    names = ("photograph", "stylized") if facts.kind != "generates" else (facts.content_domain, "generated")
     write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)

@@ -25,7 +25,7 @@ class PushedVersion:
         return f"{self.version}: {self.copied} files copied{missing}"
 
 
-def push_versions(workspace: Workspace, kept: DvcObjects, versions: Sequence[Version]) -> list[PushedVersion]:
+def push_versions(workspace: Workspace, objects: DvcObjects, versions: Sequence[Version]) -> list[PushedVersion]:
     """Copy versions to DVC's remote: models, and the data they were made from.
 
     `dvc push --all-tags` does not work here: it uses the remote of each commit, and an older commit may have none.
@@ -39,7 +39,7 @@ def push_versions(workspace: Workspace, kept: DvcObjects, versions: Sequence[Ver
         copied, missing = 0, []
         for path, digest in tracked_outputs(workspace, version).items():
             try:
-                copied += kept.push(digest)
+                copied += objects.push(digest)
             except MissingObject:
                 missing.append(path)
         found.append(PushedVersion(version.name, copied, tuple(missing)))

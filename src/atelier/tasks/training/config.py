@@ -1,21 +1,20 @@
 """Settings of training: `train` in params.yaml."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from atelier.models.methods import METHODS
-from atelier.models.methods.adain import AdainConfig
-from atelier.models.methods.color import ColorConfig
-from atelier.models.methods.cpgan import CpganConfig
-from atelier.models.methods.cut import CutConfig, FastcutConfig
-from atelier.models.methods.cyclegan import CycleganConfig
-from atelier.models.methods.dcgan import DcganConfig
-from atelier.models.methods.fast import FastConfig
-from atelier.models.methods.gan import GanConfig
-from atelier.models.methods.gatys import GatysConfig
-from atelier.models.methods.stargan import StarganConfig
-from atelier.models.training import TrainingConfig
+from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.cut import CutConfig, FastcutConfig
+from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.fast import FastConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.configs.gatys import GatysConfig
+from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.stargan import StarganConfig
 
 _ASIDE = ("min_workers", "max_failures", "keep_checkpoints")  # may change while a training goes on
 
@@ -67,7 +66,7 @@ class TrainConfig:
             "ge": 256,
         },
     )
-    loop: TrainingConfig = field(default_factory=TrainingConfig, metadata={"description": "the training loop"})
+    loop: LoopConfig = field(default_factory=LoopConfig, metadata={"description": "the training loop"})
     adain: AdainConfig = field(default_factory=AdainConfig, metadata={"description": "settings of adain"})
     color: ColorConfig = field(default_factory=ColorConfig, metadata={"description": "settings of color"})
     cpgan: CpganConfig = field(default_factory=CpganConfig, metadata={"description": "settings of cpgan"})
@@ -81,12 +80,13 @@ class TrainConfig:
     stargan: StarganConfig = field(default_factory=StarganConfig, metadata={"description": "settings of stargan"})
 
     @property
-    def method_config(self) -> Any:
+    def method_config(self) -> MethodConfig:
         """The settings of the chosen method."""
-        return getattr(self, self.method)
+        config: MethodConfig = getattr(self, self.method)
+        return config
 
     def facts(self) -> dict[str, Any]:
         """All that is said here and used, as JSON values: settings of other methods do not name a run."""
         facts = json.loads(json.dumps(asdict(self)))
-        named = {key: value for key, value in facts.items() if key not in METHODS or key == self.method}
-        return {key: value for key, value in named.items() if key not in _ASIDE}
+        others = {f.name for f in fields(self) if isinstance(getattr(self, f.name), MethodConfig)} - {self.method}
+        return {key: value for key, value in facts.items() if key not in others.union(_ASIDE)}

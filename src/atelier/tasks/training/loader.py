@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import torch
 
 from atelier.models.distributed import places
+from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
-from atelier.models.training import Batch
 from atelier.tasks.dataset import shards
 from atelier.tasks.dataset.labels import Labels
 from atelier.tasks.dataset.labels import labels as labels_of

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.models.training import TrainingConfig
+from atelier.models.configs.loop import LoopConfig
 
 MODEL = "model"  # the finished model, in the run's folder
 CHECKPOINT = "checkpoint.safetensors"  # in each folder that Ray keeps
@@ -15,7 +15,7 @@ class Plan:
     """All that a worker needs; the same for every worker."""
 
     method_config: Any  # the method's config dataclass
-    loop: TrainingConfig
+    loop: LoopConfig
     encoder: str
     data: Path  # the training set
     content: str

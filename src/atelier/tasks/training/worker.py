@@ -43,7 +43,7 @@ def work(settings: dict[str, Plan]) -> None:
     if not _resumed(trainer, plan.run) and plan.initial:
         trainer.start_from(artifact.load(plan.initial).generator.state_dict())
 
-    given = plan.style if trainer.method.generates else plan.content
+    given = plan.style if trainer.method_config.generates else plan.content
     with Batches(plan, rank, world_size, device) as batches:
         if rank != 0:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
@@ -118,7 +118,7 @@ def _before_and_after(trainer: Trainer, batches: Batches, labels: tuple[str, str
 
     What is generated stands below pictures of the style domain, and is always made from the same noise.
     """
-    before = batches.style_examples if trainer.method.generates else batches.examples  # (B, 3, H, W)
+    before = batches.style_examples if trainer.method_config.generates else batches.examples  # (B, 3, H, W)
     rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before))]
     return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
 
@@ -130,6 +130,6 @@ def _write_model(plan: Plan, trainer: Trainer, batches: Batches) -> None:
         shutil.rmtree(path, ignore_errors=True)
     facts = plan.facts | {"precision": trainer.precision, "steps": trainer.step}
     artifact.save(temporary, plan.method_config, trainer.generator_ema, facts)
-    labels = (plan.style, "generated") if trainer.method.generates else ("before", "after")
+    labels = (plan.style, "generated") if trainer.method_config.generates else ("before", "after")
     write(temporary / SAMPLES, _before_and_after(trainer, batches, labels))
     temporary.replace(final)
