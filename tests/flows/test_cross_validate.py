@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, write_card, write_shard
-from atelier.tasks.evaluation.cross_validation import MEASURES, Folds, Spread, cross_validate
+from atelier.tasks.evaluation.cross_validation import METRIC_KEYS, CrossValidation, Spread, cross_validate
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.runtime.progress import silent
@@ -65,7 +65,7 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert (found["folds"], found["training_set"]) == (2, card.id)
     assert [of["content"] for of in found["pictures"]] == PHOTOS, "all of the training split, and nothing held out"
     assert [of["style"] for of in found["pictures"]] == OILS
-    assert set(found["measures"]) == set(MEASURES)
+    assert set(found["measures"]) == set(METRIC_KEYS)
     for name, spread in found["measures"].items():
         assert len(spread["each"]) == 2
         assert spread["mean"] == pytest.approx(fmean(spread["each"]), rel=1e-4), name
@@ -75,7 +75,7 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert each[0]["ssim"]["mean"] != each[1]["ssim"]["mean"], "two folds are two trainings on other pictures"
 
     (table,) = [artifact for artifact in asked(plane, "artifacts") if artifact["key"] == "folds"]
-    assert [row["measure"] for row in json.loads(table["data"])] == list(MEASURES)
+    assert [row["measure"] for row in json.loads(table["data"])] == list(METRIC_KEYS)
     assert (studio / "reports" / "folds.json").is_file()
     assert not [tag for tag in git(studio, "tag").split() if tag.startswith("style-model@")], "a fold's is no version"
     assert not Workspace(studio).model.exists()
@@ -123,7 +123,9 @@ def test_wrong_usage_is_one_line(atelier: Atelier, studio: Path) -> None:
 
 
 def test_the_story_is_a_table() -> None:
-    found = Folds(2, "set", ("kid_inception", "vgg19"), (), {"ssim.mean": Spread(0.5, 0.1, (0.4, 0.6))}, Path("f.json"))
+    found = CrossValidation(
+        2, "set", ("kid_inception", "vgg19"), (), {"ssim.mean": Spread(0.5, 0.1, (0.4, 0.6))}, Path("f.json")
+    )
     header, row, *_ = found.summary.splitlines()
     assert header.split() == ["measure", "mean", "±", "deviation", "fold", "1", "fold", "2"]
     assert row.split() == ["ssim.mean", "0.5", "0.1", "0.4", "0.6"]

@@ -16,7 +16,7 @@ from atelier.tasks.workspace.locks import lock
 
 
 @flow(name="folds")
-def cross_validate(root: str, folds: int) -> work.Folds:
+def cross_validate(root: str, folds: int) -> work.CrossValidation:
     """Bring the training set up to date; for each of `folds` folds train without it and measure on it."""
     tag_with_process()
     end_orphans()

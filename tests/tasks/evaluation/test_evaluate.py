@@ -28,7 +28,7 @@ from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance
 from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, write_shard
 from atelier.tasks.dataset.subsets import batches, files, held_out
-from atelier.tasks.evaluation import attribute_edits, measures
+from atelier.tasks.evaluation import attribute_edits, measures, summary
 from atelier.tasks.evaluation.evaluate import Evaluation, evaluate
 from atelier.tasks.evaluation.protocol import (
     Bootstrap,
@@ -40,6 +40,7 @@ from atelier.tasks.evaluation.protocol import (
 from atelier.tasks.images.codec import center_square, decode, encode
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
@@ -182,7 +183,8 @@ def test_an_identical_picture_keeps_everything(
     tmp_path: Path, dataset: Path, ray_cluster: None, only_packaged_encoders: None
 ) -> None:
     """A generator whose output is what the photographs are scores as the photographs do."""
-    from atelier.tasks.evaluation.measures import Stylized, measure_real, summarize
+    from atelier.tasks.evaluation.measures import Stylized, measure_real
+    from atelier.tasks.evaluation.summary import summarize
 
     encoder = MeasuringEncoder("efficientnet_lite0", choose_encoder("vgg19").weights, True)
     photos = held_out(dataset, read_card(dataset), "photos", 6)
@@ -232,7 +234,7 @@ def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuringEn
     (cache / "encoders").mkdir()
     save_file(state, cache / "weights")
     digest = hashlib.sha256((cache / "weights").read_bytes()).hexdigest()
-    stem = encoder_weights._stem("alexnet", encoder_weights.SOURCES["alexnet"])
+    stem = encoder_weights._stem("alexnet", PUBLISHED_WEIGHTS["alexnet"])
     (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATELIER_CACHE", str(cache))
@@ -251,7 +253,7 @@ class TestLpips:
             measures.measure_real(files(batch), 48, encoder, tmp_path / batch[0].id)
             for batch in batches(photos, 4) + batches(paintings, 4)
         ]
-        metrics, _ = measures.summarize(stylized, untouched, encoder, Bootstrap(*groups, 50, 0))
+        metrics, _ = summary.summarize(stylized, untouched, encoder, Bootstrap(*groups, 50, 0))
 
         assert encoder.lpips is not None
         alexnet = load("alexnet", encoder.lpips)
@@ -269,7 +271,7 @@ class TestLpips:
         assert "artfid" not in metrics, "it is defined on Inception's features"
 
         inception = replace(encoder, name="inception")
-        metrics, _ = measures.summarize(stylized, untouched, inception, Bootstrap(*groups, 50, 0))
+        metrics, _ = summary.summarize(stylized, untouched, inception, Bootstrap(*groups, 50, 0))
         product = (1 + metrics["lpips"]["mean"]) * (1 + metrics["frechet"]["stylized"])
         assert metrics["artfid"]["stylized"] == pytest.approx(product)
         assert metrics["artfid"]["photos"] == pytest.approx(1 + metrics["frechet"]["photos"])
@@ -287,7 +289,7 @@ class TestLpips:
         assert isinstance(encoder, AlexNet)
         made = artifact.load(tmp_path).generate(0, range(2)) / 255
         expected = float(lpips(encoder, made[:1], made[1:]))
-        assert measures._lpips_diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
+        assert summary._lpips_diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
 
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
         photos = held_out(dataset, read_card(dataset), "photos", 2)

@@ -78,7 +78,7 @@ class Measured:
     """The metrics of a model."""
 
     candidate: Candidate
-    metrics: dict[str, Any]  # as `measures.summarize`, with the model's size
+    metrics: dict[str, Any]  # as `summary.summarize`, with the model's size
     shown: list[tuple[Pixels, Pixels]]  # pictures before and after
 
 

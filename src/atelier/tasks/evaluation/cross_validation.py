@@ -1,8 +1,8 @@
-"""Folds: K-fold cross-validation on the training split. The held-out split is not touched.
+"""K-fold cross-validation on the training split. The held-out split is not touched.
 
 A fold is a share of the groups, so no parent is on both sides. Each fold is left out of a training and then measured as
-`evaluate` measures the held-out split; what differs between folds says how much a score owes to the pictures it was
-taken on. Finished folds are kept by all that decides their outcome, so a killed run continues with those that are left.
+`evaluate` measures the held-out split; the deviation over the folds says how much a score depends on the pictures it
+was measured on. Finished folds are kept under a hash of all that decides their outcome: a killed run continues.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import facts_of, train
 from atelier.tasks.workspace.format_versions import EVALUATE
 
-MEASURES = tuple(
+METRIC_KEYS = tuple(
     one.key
     for one in (KID, KID.ratio, STYLE, STYLE.ratio, SSIM, INVERSION, CORRELATION, CHECKERBOARD, CHECKERBOARD.ratio)
 )
@@ -35,7 +35,7 @@ _LEAST = 2  # pictures of a domain in a fold: fewer have no distribution to meas
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure over the folds."""
+    """A metric over the folds."""
 
     mean: float
     deviation: float  # standard deviation of the folds
@@ -43,8 +43,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Folds:
-    """What cross-validation found."""
+class CrossValidation:
+    """The result of cross-validation."""
 
     folds: int
     training_set: str  # its id
@@ -55,7 +55,7 @@ class Folds:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """A row for each measure, for people."""
+        """A row for each metric, for people."""
         return [
             {"measure": name, "mean": f"{spread.mean:.4g}", "± deviation": f"{spread.deviation:.2g}"}
             | {f"fold {k + 1}": f"{number:.4g}" for k, number in enumerate(spread.each)}
@@ -73,10 +73,10 @@ class Folds:
 
 
 def check(config: TrainConfig, folds: int) -> None:
-    """See that a training can be cross-validated, before anything is started.
+    """Check that a training can be cross-validated, before anything is started.
 
     Raises:
-        ValueError: it can not.
+        ValueError: it cannot.
     """
     if folds < 2:
         raise ValueError(f"--folds is {folds}: at least 2 are needed, one to measure and one to train on")
@@ -96,7 +96,7 @@ def cross_validate(
     runs: Path,
     out: Path,
     report: Report,
-) -> Folds:
+) -> CrossValidation:
     """Train without each fold in turn and measure on it; Ray must be connected.
 
     Args:
@@ -118,54 +118,81 @@ def cross_validate(
     known, card = read_card(dataset), read_card(data)
     for domain in (config.content, config.style):
         _check_domain(dataset, known, domain, folds)
-    facts = facts_of(config, card)
-    # pictures that are only shown decide nothing
-    decides = [facts, known.id, asdict(replace(evaluate, pairs=1)), EVALUATE, folds]
-    decides.append(choose_encoder(facts["encoder"]).name)
-    run = runs / hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    inputs = _Inputs(config, evaluate, folds, dataset, data, card.id)
+    run = runs / _run_name(inputs, card, known)
     for left in runs.glob("*/fold-*/"):
         if left.parent != run:
             shutil.rmtree(left)  # begun with other parameters: its checkpoints are large
-    steps, batch = config.loop.steps, config.loop.batch_size
-
     found: list[dict[str, Any]] = []
     for k in range(folds):
-        name, kept = f"fold {k + 1}/{folds}", run / f"fold-{k}.json"
-
-        def told(progress: Progress, k: int = k, name: str = name) -> None:
-            measuring = progress.stage == "evaluate"
-            done = k * steps + (steps if measuring else progress.done)
-            note = f"measured {progress.done}/{progress.total} images" if measuring else progress.note
-            report(Progress("folds", done, folds * steps, "steps", f"{name}  {note}", images=done * batch))
-
+        kept, work = run / f"fold-{k}.json", run / f"fold-{k}"
         if not kept.is_file():
-            work = run / f"fold-{k}"
-            model = work / "model"
-            if not model.is_dir():  # it is placed when it is whole
-                try:
-                    made = train(config, data, model, work / "checkpoints", work / "logs", told, fold=(k, folds))
-                except RuntimeError as error:
-                    raise RuntimeError(f"{name}: {error}") from error
-                if made.training_set != card.id:
-                    raise RuntimeError(f"{data} changed while folds were trained on it: run the same command again")
-            photos, paintings = (
-                held_out(dataset, known, domain, evaluate.pictures, (k, folds))
-                for domain in (config.content, config.style)
-            )
-            on = measurement(evaluate, model, photos, paintings, work / "features")
-            metrics, _ = measure(model, on, told)
+            metrics = _measure_fold(inputs, k, work, _progress_of(inputs, k, report))
             write(kept, json.dumps(metrics, indent=2).encode() + b"\n")
-        shutil.rmtree(run / f"fold-{k}", ignore_errors=True)  # also of a run that was killed before it did
+        shutil.rmtree(work, ignore_errors=True)  # also of a run that was killed before it did
         found.append(json.loads(kept.read_text()))
     return _written(found, card.id, out)
 
 
-def _written(found: list[dict[str, Any]], training_set: str, out: Path) -> Folds:
+@dataclass(frozen=True)
+class _Inputs:
+    """What all folds have in common."""
+
+    config: TrainConfig
+    evaluate: EvaluateConfig
+    folds: int
+    dataset: Path
+    data: Path  # the training set
+    training_set: str  # its id
+
+
+def _run_name(inputs: _Inputs, card: Card, dataset: Card) -> str:
+    """A hash of all that decides the outcome; pictures that are only shown do not."""
+    facts = facts_of(inputs.config, card)
+    decides = [facts, dataset.id, asdict(replace(inputs.evaluate, pairs=1)), EVALUATE, inputs.folds]
+    decides.append(choose_encoder(facts["encoder"]).name)
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _measure_fold(inputs: _Inputs, k: int, work: Path, report: Report) -> dict[str, Any]:
+    """Train without fold k, unless that is done, and measure on it; `work` keeps checkpoints and the model."""
+    config, fold, model = inputs.config, (k, inputs.folds), work / "model"
+    if not model.is_dir():  # it is placed when it is whole
+        try:
+            made = train(config, inputs.data, model, work / "checkpoints", work / "logs", report, fold=fold)
+        except RuntimeError as error:
+            raise RuntimeError(f"fold {k + 1}/{inputs.folds}: {error}") from error
+        if made.training_set != inputs.training_set:
+            raise RuntimeError(f"{inputs.data} changed while folds were trained on it: run the same command again")
+    card, most = read_card(inputs.dataset), inputs.evaluate.pictures
+    photos, paintings = (
+        held_out(inputs.dataset, card, domain, most, fold) for domain in (config.content, config.style)
+    )
+    on = measurement(inputs.evaluate, model, photos, paintings, work / "features")
+    metrics, _ = measure(model, on, report)
+    return metrics
+
+
+def _progress_of(inputs: _Inputs, k: int, report: Report) -> Report:
+    """Report a fold's training and measurement as steps of all folds."""
+    steps, batch = inputs.config.loop.steps, inputs.config.loop.batch_size
+
+    def report_fold(progress: Progress) -> None:
+        measuring = progress.stage == "evaluate"
+        done = k * steps + (steps if measuring else progress.done)
+        note = f"measured {progress.done}/{progress.total} images" if measuring else progress.note
+        words = f"fold {k + 1}/{inputs.folds}  {note}"
+        report(Progress("folds", done, inputs.folds * steps, "steps", words, images=done * batch))
+
+    return report_fold
+
+
+def _written(found: list[dict[str, Any]], training_set: str, out: Path) -> CrossValidation:
     measures = {}
-    for name in MEASURES:
+    for name in METRIC_KEYS:
         numbers = tuple(value(metrics, name) for metrics in found)
         measures[name] = Spread(float(f"{fmean(numbers):.6g}"), float(f"{stdev(numbers):.6g}"), numbers)
-    result = Folds(
+    result = CrossValidation(
         folds=len(found),
         training_set=training_set,
         metrics=(found[0]["kid"]["metric"], found[0]["style"]["encoder"]),
@@ -179,7 +206,7 @@ def _written(found: list[dict[str, Any]], training_set: str, out: Path) -> Folds
 
 
 def _check_domain(dataset: Path, card: Card, domain: str, folds: int) -> None:
-    """See that every fold has pictures of a domain.
+    """Check that every fold has enough pictures of a domain.
 
     Raises:
         ValueError: one has too few.

@@ -112,7 +112,7 @@ def measure_models(models: Sequence[Path], on: Measurement, stage: str, report: 
 
 
 def summarize(measured: Measured, on: Measurement, model: int = 0) -> tuple[dict[str, Any], list[tuple[float, float]]]:
-    """All metrics of one of the models, as `measures.summarize`, with each photograph's SSIM and correlation."""
+    """All metrics of one of the models, as `summary.summarize`, with each photograph's SSIM and correlation."""
     work = remote(_summarize).remote(
         measured.stylized[model], measured.photos + measured.paintings, on.encoder, on.bootstrap
     )
@@ -221,9 +221,9 @@ def _summarize(
 ) -> tuple[dict[str, Any], list[tuple[float, float]]]:
     import ray
 
-    from atelier.tasks.evaluation import measures
+    from atelier.tasks.evaluation import summary
 
-    return measures.summarize(ray.get(stylized), ray.get(untouched), encoder, bootstrap)
+    return summary.summarize(ray.get(stylized), ray.get(untouched), encoder, bootstrap)
 
 
 def _recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -> Any:

@@ -12,9 +12,10 @@ from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import ratio_of, resampled
 from atelier.tasks.evaluation.gate import Difference
-from atelier.tasks.evaluation.measures import Features, Stylized, group_draws, measure_stylized, show, summarize
+from atelier.tasks.evaluation.measures import Features, Stylized, measure_stylized, show
 from atelier.tasks.evaluation.metrics import KID, SSIM, STYLE
 from atelier.tasks.evaluation.protocol import SHOWN_PX, Bootstrap, MeasuringEncoder
+from atelier.tasks.evaluation.summary import group_draws, summarize
 from atelier.tasks.images.codec import Pixels
 
 

@@ -5,6 +5,10 @@ from collections import Counter
 from typing import Any
 
 import ray
+
+# Ray has no public class or function for what follows: its policies are internal, `ray.nodes()` has no free resources,
+# and `ray.util.state` asks the dashboard, which our head does not have. `tests/tasks/training/test_ray_policies.py`
+# fails where a new Ray has changed them.
 from ray._private.state import available_resources_per_node
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.torch import TorchTrainer
