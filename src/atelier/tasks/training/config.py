@@ -72,7 +72,7 @@ class TrainConfig:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name: a class with the settings of plugins is made anew where it is read."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _restored, ([name for name in values if name in plugin_names()], values)
+        return _restored, ([name for name in values if name not in TrainConfig.__dataclass_fields__], values)
 
     @property
     def method_config(self) -> MethodConfig:
