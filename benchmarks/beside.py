@@ -53,11 +53,12 @@ def step_seconds(data: Path, steps: int) -> list[float]:
 
 def run(data: Path, where: str, told: bool) -> list[float]:
     """One of the four, in processes of its own."""
-    from atelier.tasks.runtime import cluster
+
+    from atelier.tasks.runtime.ray_settings import ray_environment
 
     variables = {name: value for name, value in os.environ.items() if name not in (WAITING, "OMP_WAIT_POLICY")}
     if told:
-        variables[WAITING] = cluster.ray_environment("")[WAITING]
+        variables[WAITING] = ray_environment("")[WAITING]
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if where == "beside" else None
     try:
         command = [sys.executable, __file__, str(data), str(STEPS[where])]

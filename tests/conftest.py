@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from atelier.tasks.runtime.cluster import NO_METRICS
+from atelier.tasks.runtime.ray_settings import NO_METRICS
 
 SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
 

@@ -104,6 +104,6 @@ def test_verify_roll_back_and_remove(app: typer.Typer, made: Workspace, tmp_path
     (lost,) = ask(app, workspace, "models", "verify", "v1.1.0", code=1)
     assert "artifacts/style-model" in lost["problems"][0]
     assert "its bytes are not on this machine" in tell(app, workspace, "models", "list")
-    assert "its bytes are nowhere" in tell(app, workspace, "models", "show", "v1.1.0")
+    assert "its bytes are missing" in tell(app, workspace, "models", "show", "v1.1.0")
     done = CliRunner().invoke(app, ["models", "push", "--workspace", str(workspace.root)])
     assert "dvc remote add" in str(done.exception)

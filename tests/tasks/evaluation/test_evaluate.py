@@ -40,6 +40,7 @@ from atelier.tasks.evaluation.protocol import (
 from atelier.tasks.images.codec import center_square, decode, encode
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
@@ -233,7 +234,7 @@ def with_lpips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuringEn
     (cache / "encoders").mkdir()
     save_file(state, cache / "weights")
     digest = hashlib.sha256((cache / "weights").read_bytes()).hexdigest()
-    stem = encoder_weights._stem("alexnet", encoder_weights.SOURCES["alexnet"])
+    stem = encoder_weights._stem("alexnet", PUBLISHED_WEIGHTS["alexnet"])
     (cache / "weights").rename(cache / "encoders" / f"{stem}-{digest[:16]}.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATELIER_CACHE", str(cache))

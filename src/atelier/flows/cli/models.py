@@ -10,9 +10,7 @@ from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
-commands = typer.Typer(
-    help="Models: list, show, compare and verify versions, promote, roll back, import, export.", no_args_is_help=True
-)
+commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
 VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
@@ -35,7 +33,7 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
         for v in [one.version]
     ]
     text = "\n".join(lines) or "no version is registered yet: run `atelier retrain`"
-    result([one.plain for one in versions], as_json, text=text)
+    result([one.as_dict for one in versions], as_json, text=text)
 
 
 @commands.command("show", epilog="Example: atelier models show prod")
@@ -52,7 +50,7 @@ def models_show(
     found = Workspace.find(workspace)
     with open_objects(found) as kept:
         details = version_details(found, kept, find_version(found, version))
-    result(details.plain, as_json, text=details.summary)
+    result(details.as_dict, as_json, text=details.summary)
 
 
 @commands.command("diff", epilog="Example: atelier models diff v1.0.0 prod")

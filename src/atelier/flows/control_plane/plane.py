@@ -24,6 +24,7 @@ from atelier.tasks.runtime import cluster, ray_head
 from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ray_head import RayHead
+from atelier.tasks.runtime.ray_settings import CLUSTER_SETTINGS
 
 _UP = "atelier-up-"
 _USERS_TOKEN = "users-ray.token"
@@ -174,7 +175,7 @@ def _users_cluster() -> ExternalCluster | None:
         return None
     cluster.probe(address)
     path = str(home() / _USERS_TOKEN) if "RAY_AUTH_TOKEN" in os.environ else os.environ.get("RAY_AUTH_TOKEN_PATH")
-    settings = {name: os.environ[name] for name in cluster.CLUSTER_SETTINGS if name in os.environ}
+    settings = {name: os.environ[name] for name in CLUSTER_SETTINGS if name in os.environ}
     return ExternalCluster(address, path, settings)
 
 

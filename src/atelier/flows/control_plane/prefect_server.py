@@ -81,7 +81,7 @@ def start(
         stop(instead_of)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     like = urlsplit(instead_of.url).port if instead_of else None
-    with reserve("127.0.0.1", first_port, like=like) as ports:
+    with reserve("127.0.0.1", first_port, preferred=like) as ports:
         return _start(folder, ports, database)
 
 

@@ -1,1 +1,1 @@
-"""Running a trained model: plan, backends, controls, one picture."""
+"""Inference: execution plan, backends, controls, output names, single pictures."""

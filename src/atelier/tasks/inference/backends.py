@@ -1,8 +1,7 @@
-"""Choosing and following an execution plan.
+"""Backends: choosing an execution plan by measurement, and building the painter that follows a plan.
 
-A generator that is one network from picture to picture can run in OpenVINO, which is the quickest on a
-processor, and in bfloat16, where the processor or the GPU computes in it.
-Large pictures are painted in tiles, in PyTorch.
+A generator that is a single network can run in OpenVINO, the fastest backend on CPUs, and in bfloat16, if the hardware
+supports it. Large pictures are painted in tiles, in PyTorch.
 """
 
 import statistics
@@ -22,27 +21,27 @@ from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
 
-SIDE = 256  # px: of the pictures that backends are measured with
-ROUNDS = 5  # of which the median counts
-MOST_APART = 1.0  # of 255, on average: a backend that is farther from float32 in PyTorch is not taken
-GPU_BATCH = 2**20  # pixels
-WHOLE_PIXELS = 2**22  # of the largest picture that is not tiled: 2.5 GB in the default generator
+SIDE = 256  # px, of the pictures for measuring
+ROUNDS = 5  # of a measurement; the median counts
+MAX_DIFFERENCE = 1.0  # of 255, mean difference from PyTorch in float32 up to which a plan is accepted
+GPU_BATCH_PIXELS = 2**20
+WHOLE_PIXELS = 2**22  # largest picture without tiles: 2.5 GB of memory with the default generator
 TILE_PX = 512
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
-    """Decide how a job runs its model, on a machine like those that will do it.
+    """Choose how a job runs its model, on a machine like those of its workers.
 
     Args:
         model: the model folder.
-        controls: how it paints.
-        config: what is asked for.
-        gpu: whether the workers have one.
-        measured: measure what is possible and take the quickest; else what is simplest, PyTorch in float32.
+        controls: of the model.
+        config: the user's choices.
+        gpu: whether the workers have GPUs.
+        measured: whether all possible plans are measured; otherwise the first is taken, PyTorch in float32.
 
     Raises:
-        ValueError: what is asked for is not possible, and why.
+        ValueError: the choices are not possible; the message gives the reason.
     """
     if gpu and not torch.cuda.is_available():
         raise ValueError(
@@ -68,42 +67,42 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
     found: list[Execution] = []
     for plan in fitting:
         paint = build_painter(trained, controls, plan, network)
-        apart = (paint(picture).float() - exact).abs().mean().item()
-        if apart <= MOST_APART or plan.precision == "float32":
+        difference = (paint(picture).float() - exact).abs().mean().item()
+        if difference <= MAX_DIFFERENCE or plan.precision == "float32":
             needed = network if plan.backend == "openvino" else b""
             found.append(Execution(plan, needed, len(picture) / _seconds(paint, picture)))
     return max(found, key=lambda execution: execution.images_per_second)
 
 
 def onnx_for(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> bytes:
-    """What workers need besides the model folder to follow a plan."""
+    """The network file that a plan needs, b"" if none."""
     if plan.backend != "openvino":
         return b""
     network = one_network(trained.painter(controls))
-    assert network is not None, "such a plan is not made for it"
+    assert network is not None, "OpenVINO plans are made for single networks only"
     return to_onnx(network)
 
 
 def resume_execution(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
-    """The execution of a job that has its plan already.
+    """The execution of a job that has a plan.
 
     Raises:
-        ValueError: this version or machine cannot honour it.
+        ValueError: this version or machine cannot follow it.
     """
     check_plan(plan)
     return Execution(plan, onnx_for(plan, artifact.load(model), controls))
 
 
 def check_plan(plan: ExecutionPlan) -> None:
-    """See that this machine computes as the plan says.
+    """Check that this machine can follow a plan.
 
     Raises:
-        ValueError: it does not; says what to do.
+        ValueError: it cannot; the message gives the remedy.
     """
-    wanted, ours = f"{plan.backend} {plan.version}", f"{plan.backend} {_version(plan.backend)}"
-    if wanted != ours:
+    wanted, found = f"{plan.backend} {plan.version}", f"{plan.backend} {_version(plan.backend)}"
+    if wanted != found:
         raise ValueError(
-            f"the job began with {wanted}, here is {ours}, whose pictures differ a little: continue it with the "
+            f"the job began with {wanted}, here is {found}, whose pictures differ a little: continue it with the "
             "version that began it, or use another destination"
         )
     if plan.device == "cuda" and not torch.cuda.is_available():
@@ -116,12 +115,12 @@ def check_plan(plan: ExecutionPlan) -> None:
 
 
 def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
-    """What paints as the plan says.
+    """The painter that follows a plan.
 
     Args:
         trained: on the plan's device.
-        controls: how it paints.
-        plan: one that `refuse_other` has nothing against.
+        controls: of the model.
+        plan: checked by `check_plan`.
         network: of its `Execution`.
     """
     plain = trained.painter(controls)
@@ -138,7 +137,7 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     if not plan.tile_px:
         return whole
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
-    assert tiled is not None, "such a plan is only made for what can be tiled"
+    assert tiled is not None, "plans with tiles are made for models that can tile only"
     return partial(_by_size, whole, tiled, plan.whole_pixels)
 
 
@@ -148,17 +147,17 @@ def _by_size(whole: Painter, tiled: Painter, most: int, images: Tensor) -> Tenso
 
 
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:
-    """Whether a model can paint so by tiles."""
+    """Whether a model can paint in tiles, with these controls."""
     return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
 
 
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
-    """PyTorch in float32 on a processor."""
+    """The default plan: PyTorch in float32 on a CPU."""
     return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
 
 
 class AutocastGenerator(nn.Module):
-    """A generator whose convolutions compute in fewer bits.
+    """A generator whose convolutions run in a lower precision (autocast).
 
     Args:
         generator: pictures (B, 3, H, W) in [-1, 1] to the same.
@@ -193,10 +192,10 @@ class OpenVinoGenerator(nn.Module):
             "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": plan.threads,
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # all workers of a machine would be bound to its first cores
+            "ENABLE_CPU_PINNING": False,  # otherwise all workers of a machine share its first cores
         }
         self.request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
-        self.here = nn.Parameter(torch.empty(0), requires_grad=False)  # where it wants its pictures: on the CPU
+        self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the same."""
@@ -204,18 +203,18 @@ class OpenVinoGenerator(nn.Module):
 
 
 def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:
-    """What this machine can do, the exact and simple way first.
+    """The plans that this machine can follow, the exact and simple one first.
 
     Args:
-        gpu: on its GPU.
-        single: whether the painter is one network from picture to picture.
-        tiled: whether it can paint by tiles.
+        gpu: whether to use its GPU.
+        single: whether the painter is a single network.
+        tiled: whether it can paint in tiles.
     """
     exact = ExecutionPlan(version=_version("torch"))
     if tiled:
         exact = replace(exact, whole_pixels=WHOLE_PIXELS, tile_px=TILE_PX)
     if gpu:
-        exact = replace(exact, device="cuda", batch_pixels=GPU_BATCH, max_batch=64)
+        exact = replace(exact, device="cuda", batch_pixels=GPU_BATCH_PIXELS, max_batch=64)
     precisions: list[Precision] = ["float32"]
     if single and _computes_in_bfloat16(exact.device):
         precisions.append("bfloat16")
@@ -226,7 +225,7 @@ def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:
 
 
 def _impossible(config: ExecutionConfig, possible: list[ExecutionPlan], single: bool, method: str) -> str:
-    asked = " in ".join(wish for wish in (config.backend, config.precision) if wish != "auto")
+    asked = " in ".join(choice for choice in (config.backend, config.precision) if choice != "auto")
     why = "" if single else f": {method} is not one network from picture to picture"
     ways = ", ".join(f"{plan.backend} in {plan.precision}" for plan in possible)
     return f"{asked} is not possible here{why}: use {ways}"
@@ -245,7 +244,7 @@ def _version(backend: Backend) -> str:
 
 
 def _picture(count: int) -> Tensor:
-    """uint8 (count, 3, SIDE, SIDE): slopes of colour with grain, more like a photograph than noise is."""
+    """Pictures for measuring, uint8 (count, 3, SIDE, SIDE): colour gradients with noise."""
     random = torch.Generator().manual_seed(0)
     slope = torch.linspace(0, 1, SIDE)
     planes = torch.stack([slope.expand(SIDE, SIDE), slope[:, None].expand(SIDE, SIDE), 1 - slope.expand(SIDE, SIDE)])
@@ -254,11 +253,11 @@ def _picture(count: int) -> Tensor:
 
 
 def _seconds(paint: Painter, pictures: Tensor) -> float:
-    """Of one batch, when it is warm."""
+    """Median duration of a batch, s, after a warm-up."""
     paint(pictures)
     times = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        paint(pictures)  # comes back to the CPU, so a GPU has finished
+        paint(pictures)  # the result is on the CPU, so a GPU has finished
         times.append(time.perf_counter() - begun)
     return statistics.median(times)

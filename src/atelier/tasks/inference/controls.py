@@ -1,4 +1,4 @@
-"""What a job's parameters wish of the model, with the pictures that they name."""
+"""The model's controls from the parameters of a job: style and mask pictures are loaded."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,26 +8,26 @@ from atelier.tasks.images.codec import Pixels, load, resize
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
 
-LONGEST_PX = 1024  # side of a style picture: a larger one says no more of the style
+MAX_STYLE_PX = 1024  # longest side of a style picture: more pixels do not change the style
 
 
 def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
-    """The controls that a config asks for.
+    """The controls of a config.
 
     Args:
-        config: its `styles` are NAME or IMAGE, each with =WEIGHT or without; what is no file is a name.
-        base: what a relative path is relative to.
+        config: its `styles` are NAME or IMAGE, with or without =WEIGHT; a text that is no file is a name.
+        base: folder of relative paths.
 
     Raises:
         FileNotFoundError: a picture is missing.
-        ValueError: a picture cannot be read, or a value makes no sense.
+        ValueError: a picture cannot be read, or a value is invalid.
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
     masks = [_picture(mask, base).mean(2).round().astype("uint8") for mask in config.masks]
     styles = []
     for number, text in enumerate(config.styles):
-        name, weight = _weighed(text)
+        name, weight = _split_weight(text)
         path = _path(name, base)
         pixels = _picture(name, base) if path.is_file() else None
         if pixels is None and path.suffix.lower() in FORMAT_OF_SUFFIX:
@@ -45,17 +45,17 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
 
 
 def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
-    """The config with whole paths of the pictures that it names: it then means the same from every folder."""
+    """The config with absolute paths of its pictures, so that it is independent of the folder."""
     styles = []
     for text in config.styles:
-        name, weight = _weighed(text)
+        name, weight = _split_weight(text)
         path = _path(name, base)
         styles.append(f"{path}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
     return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
 
 
-def _weighed(text: str) -> tuple[str, float]:
-    """The name and the weight of NAME=WEIGHT; without a number at its end all of it is the name."""
+def _split_weight(text: str) -> tuple[str, float]:
+    """Name and weight of NAME=WEIGHT; without a number at the end the whole text is the name."""
     name, _, weight = text.rpartition("=")
     try:
         return (name, float(weight)) if name else (text, 1.0)
@@ -70,5 +70,5 @@ def _path(name: str, base: Path) -> Path:
 def _picture(name: str, base: Path) -> Pixels:
     pixels = load(_path(name, base))
     height, width = pixels.shape[:2]
-    scale = min(1.0, LONGEST_PX / max(height, width))
+    scale = min(1.0, MAX_STYLE_PX / max(height, width))
     return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else pixels

@@ -1,8 +1,7 @@
-"""Generate: pictures from noise, by a model that learned to make them.
+"""Generation: pictures from noise, by a generative model.
 
-A picture is a function of the model, the seed, its index and the truncation: neither of how many there are, nor of how
-often the command was interrupted. So that this holds bit by bit, pictures go through the network in batches of one
-size, each at its own place of its batch.
+A picture depends on the model, the seed, its index and the truncation only: not on the number of pictures, and not on
+interruptions. For equal bits, pictures run through the network in batches of one size, each at a fixed place.
 """
 
 import math
@@ -22,29 +21,29 @@ from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
-BATCH = 8  # pictures that go through the network together
-TASK_BATCHES = 8  # batches in one task of a worker
+BATCH = 8  # pictures of a forward pass
+TASK_BATCHES = 8  # batches of a Ray task
 GRID, STRIPS = "grid.png", "interpolation.png"
-MOST_SHOWN = 144  # pictures on the grid
-MOST_STRIPS = 8
-CELL_PX = 128  # of a picture on the grid, at most
+MAX_SHOWN = 144  # pictures on the grid
+MAX_STRIPS = 8
+CELL_PX = 128  # side of a picture on the grid, at most
 
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """What is generated.
+    """Parameters of generation.
 
     Raises:
-        ValueError: a value makes no sense.
+        ValueError: a value is out of its range.
     """
 
-    count: int = 64  # pictures
-    seed: int = 0  # which sequence of pictures
-    truncation: float | None = None  # numbers of the noise are drawn within ± this; None draws all there are
-    interpolate: int = 0  # pictures of a strip from one picture to the next; 0 makes none
+    count: int = 64  # number of pictures
+    seed: int = 0  # of the noise
+    truncation: float | None = None  # noise is drawn within ± this; None draws it untruncated
+    interpolate: int = 0  # pictures of a strip from one picture to the next; 0: no strips
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be made."""
+        """Check the ranges."""
         if not 1 <= self.count <= 1_000_000:
             raise ValueError(f"--count must be between 1 and 1,000,000, not {self.count}")
         if self.seed < 0:
@@ -59,11 +58,11 @@ class GenerateConfig:
 
 @dataclass(frozen=True)
 class GenerateSummary:
-    """What was generated."""
+    """The result of a run."""
 
-    count: int  # pictures there are now
-    made: int  # of them by this run
-    seconds: float  # of this run, with its start
+    count: int  # pictures in the folder
+    made: int  # of these, by this run
+    seconds: float  # duration of this run, with its start
     grid: Path
     strips: Path | None  # interpolations
     model: str
@@ -79,18 +78,18 @@ def generate(
     *,
     connect: Callable[[], object],
 ) -> GenerateSummary:
-    """Write `000000.png`, …, a contact sheet of them and interpolations; what is there already is kept.
+    """Write `000000.png`, …, a contact sheet and interpolations. Existing files are kept.
 
     Args:
-        config: what to generate.
-        destination: folder, made if needed.
+        config: parameters.
+        destination: folder, created if needed.
         model: the model folder, readable on every node.
-        identity: which model this is.
-        report: told of finished pictures.
-        connect: connects to Ray; called only when there is something to do.
+        identity: of the model.
+        report: receives the progress, in images.
+        connect: connects to Ray; called only when there is work.
 
     Raises:
-        ValueError: the model paints, is damaged, or the destination holds other pictures of these names.
+        ValueError: the model does not generate, is damaged, or the destination holds other files with these names.
         NotADirectoryError: the destination is a file.
     """
     started = time.monotonic()
@@ -99,22 +98,24 @@ def generate(
     if destination.exists() and not destination.is_dir():
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
     missing = [
-        i for i in range(config.count) if not _is_there(destination / file_name(i), _lineage(config, identity, i))
+        i for i in range(config.count) if not _exists(destination / file_name(i), _provenance(config, identity, i))
     ]
-    shown = range(min(config.count, MOST_SHOWN))
-    sheet = Provenance(identity, _said(config) | {"pictures": len(shown)}, "")
-    strips = Provenance(identity, _said(config) | {"pictures": config.count, "interpolate": config.interpolate}, "")
-    strips_due = config.interpolate > 0 and not _is_there(destination / STRIPS, strips, ours=True)
+    shown = range(min(config.count, MAX_SHOWN))
+    sheet = Provenance(identity, _parameters(config) | {"pictures": len(shown)}, "")
+    strips = Provenance(
+        identity, _parameters(config) | {"pictures": config.count, "interpolate": config.interpolate}, ""
+    )
+    strips_due = config.interpolate > 0 and not _exists(destination / STRIPS, strips, replaceable=True)
     report(Progress("generate", config.count - len(missing), config.count, "images"))
     if missing or strips_due:
         destination.mkdir(parents=True, exist_ok=True)
         with connected_keeping_sigterm(connect):
-            _run(config, destination, model, identity, missing, report)
+            _generate_missing(config, destination, model, identity, missing, report)
             if strips_due:
                 write(
-                    destination / STRIPS, cluster.get_result(_task(_strips).remote(config, model, xmp_packet(strips)))
+                    destination / STRIPS, cluster.get_result(_remote(_strips).remote(config, model, xmp_packet(strips)))
                 )
-    if missing or not _is_there(destination / GRID, sheet, ours=True):
+    if missing or not _exists(destination / GRID, sheet, replaceable=True):
         pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
         write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))
     return GenerateSummary(
@@ -129,10 +130,10 @@ def generate(
 
 
 def check_generates(identity: ModelIdentity) -> None:
-    """Refuse a model that does not generate.
+    """Check that a model generates pictures.
 
     Raises:
-        ValueError: says what to use instead.
+        ValueError: it stylizes instead; the message names the command to use.
     """
     if not config_class(identity.method).generates:
         raise ValueError(
@@ -142,29 +143,29 @@ def check_generates(identity: ModelIdentity) -> None:
 
 
 def file_name(index: int) -> str:
-    """Of a picture's file."""
+    """Name of a picture's file."""
     return f"{index:06}.png"
 
 
-def _said(config: GenerateConfig) -> dict[str, Any]:
-    """What all pictures of a job depend on, beside the model."""
+def _parameters(config: GenerateConfig) -> dict[str, Any]:
+    """The parameters in the provenance of every picture."""
     return {"seed": config.seed, **({} if config.truncation is None else {"truncation": config.truncation})}
 
 
-def _lineage(config: GenerateConfig, identity: ModelIdentity, index: int) -> Provenance:
-    return Provenance(identity, _said(config) | {"index": index}, "")
+def _provenance(config: GenerateConfig, identity: ModelIdentity, index: int) -> Provenance:
+    return Provenance(identity, _parameters(config) | {"index": index}, "")
 
 
-def _is_there(path: Path, wanted: Provenance, *, ours: bool = False) -> bool:
-    """Whether a file is the wanted picture.
+def _exists(path: Path, wanted: Provenance, *, replaceable: bool = False) -> bool:
+    """Whether a file exists and is the wanted picture.
 
     Args:
         path: of the file.
-        wanted: what it says of itself.
-        ours: it may be replaced where it is another one of ours: a sheet follows the pictures.
+        wanted: its provenance.
+        replaceable: whether another picture by atelier may be replaced, as a contact sheet of fewer pictures.
 
     Raises:
-        ValueError: it is something else, which is not overwritten.
+        ValueError: it is another file, which is not overwritten.
     """
     try:
         found = read(path.read_bytes())
@@ -174,12 +175,12 @@ def _is_there(path: Path, wanted: Provenance, *, ours: bool = False) -> bool:
         found = None
     if found is not None and (found.model, found.parameters) == (wanted.model, wanted.parameters):
         return True
-    if found is not None and ours:
+    if found is not None and replaceable:
         return False
-    raise ValueError(f"{path} is another picture than the one to be made: choose another destination")
+    raise ValueError(f"{path} is another picture: choose another destination")
 
 
-def _run(
+def _generate_missing(
     config: GenerateConfig,
     destination: Path,
     model: Path,
@@ -187,45 +188,45 @@ def _run(
     missing: Sequence[int],
     report: Report,
 ) -> None:
-    """Make what is missing, task by task."""
+    """Generate the missing pictures in Ray tasks."""
     batches = sorted({index // BATCH for index in missing})
     wanted = set(missing)
     tasks = []
     for start in range(0, len(batches), TASK_BATCHES):
-        lineages = [
-            {index: _lineage(config, identity, index) for index in _of(batch) if index in wanted}
+        provenances = [
+            {index: _provenance(config, identity, index) for index in _indices(batch) if index in wanted}
             for batch in batches[start : start + TASK_BATCHES]
         ]
-        tasks.append(_task(_make).remote(config, destination, model, lineages))
+        tasks.append(_remote(_write_batches).remote(config, destination, model, provenances))
     done = config.count - len(missing)
     for made in cluster.finished(tasks):
         done += made
         report(Progress("generate", done, config.count, "images"))
 
 
-def _of(batch: int) -> range:
-    """The indices of the pictures of a batch."""
+def _indices(batch: int) -> range:
+    """Indices of the pictures of a batch."""
     return range(batch * BATCH, (batch + 1) * BATCH)
 
 
-def _make(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
-    """A worker's part: write pictures, each complete or not at all; returns their number."""
-    trained = _loaded(model)
-    for lineages in batches:
-        whole = _of(next(iter(lineages)) // BATCH)
+def _write_batches(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
+    """Task of a worker: write the pictures of some batches; returns their number."""
+    trained = _load(model)
+    for provenances in batches:
+        whole = _indices(next(iter(provenances)) // BATCH)
         pictures = trained.generate(config.seed, whole, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
-        for index, lineage in lineages.items():
-            data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(lineage))
+        for index, provenance in provenances.items():
+            data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(provenance))
             write(destination / file_name(index), data)
-    return sum(len(lineages) for lineages in batches)
+    return sum(len(provenances) for provenances in batches)
 
 
 def _strips(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
-    """A worker's part: a PNG, each row the way from one picture to the next."""
+    """Task of a worker: a PNG of interpolations, each row from one picture to the next."""
     from atelier.models.random_draws import between, noise
 
-    trained = _loaded(model)
-    firsts = range(0, config.count - 1, 2)[:MOST_STRIPS]
+    trained = _load(model)
+    firsts = range(0, config.count - 1, 2)[:MAX_STRIPS]
     rows: list[list[Pixels]] = []
     for first in firsts:
         ends = noise(config.seed, (first, first + 1), trained.config.noise, config.truncation)
@@ -235,8 +236,8 @@ def _strips(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     return encode(contact_sheet(rows, labels, cell_px=_cell(rows[0][0])), "png", xmp=xmp)
 
 
-def _loaded(model: Path) -> Any:
-    """The model, on one thread: the last bits of a sum depend on how many share it."""
+def _load(model: Path) -> Any:
+    """The model, on one thread: the number of threads changes the last bits of sums."""
     import torch
 
     from atelier.models import artifact
@@ -245,15 +246,15 @@ def _loaded(model: Path) -> Any:
     return artifact.load(model)
 
 
-def _task(work: Callable[..., Any]) -> Any:
-    """A function as a task for one CPU of the cluster."""
+def _remote(work: Callable[..., Any]) -> Any:
+    """A function as a Ray task with one CPU."""
     import ray
 
     return ray.remote(work).options(num_cpus=1)
 
 
 def _grid(pictures: Sequence[Pixels]) -> Pixels:
-    """A contact sheet, about square."""
+    """A contact sheet, nearly square."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     return contact_sheet(rows, cell_px=_cell(pictures[0]))

@@ -1,6 +1,6 @@
-"""Models from other programs, and for them: reading the reference implementations' files, writing ONNX.
+"""Import of generators from the reference implementations of CycleGAN and CUT, and export to ONNX.
 
-A foreign file is a pickle: it is read once, in a process of its own, by a loader that makes tensors and nothing else.
+Their files are pickles. A file is read once, in a separate process, by a loader that creates tensors only.
 """
 
 import hashlib
@@ -19,23 +19,23 @@ from atelier.models.files import replacing
 if TYPE_CHECKING:
     from torch import nn
 
-SIZES = ((64, 64), (96, 160))  # height and width of the pictures that both programs paint
-TOLERANCE = 2 / 255  # of a colour in 0…1: what rounding may part at most
+SIZES = ((64, 64), (96, 160))  # height and width of the pictures that compare both programs
+TOLERANCE = 2 / 255  # of a colour in 0…1: largest accepted difference
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """A model that came from elsewhere."""
+    """Result of an import."""
 
     folder: Path
     architecture: str
     parameters: int
-    sha256: str  # of the file it came from
+    sha256: str  # of the imported file
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """An ONNX file, and how exactly it computes what the model does."""
+    """Result of an export, with the differences between ONNX Runtime and PyTorch."""
 
     file: Path
     megabytes: float
@@ -44,16 +44,16 @@ class ExportResult:
 
 
 def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
-    """Make a model folder of a generator that CycleGAN's or CUT's reference implementation has saved.
+    """Make a model folder from a generator of CycleGAN's or CUT's reference implementation.
 
     Args:
-        published: `latest_net_G_A.pth`, `latest_net_G.pth` or the like.
-        out: the model folder to make; must be new.
-        style: what to call its style.
+        published: file like `latest_net_G_A.pth` or `latest_net_G.pth`.
+        out: the model folder to make; must not exist.
+        style: name of its style.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        FileExistsError: the folder is there.
+        FileNotFoundError: the file does not exist.
+        FileExistsError: the folder exists.
         ValueError: the file is damaged, no plain state dict, or of another network.
     """
     if not published.is_file():
@@ -76,15 +76,15 @@ def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
         ]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode:
-            said = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-            raise ValueError(f"{published} cannot be imported: {said.removeprefix('ValueError: ')}")
+            reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            raise ValueError(f"{published} cannot be imported: {reason.removeprefix('ValueError: ')}")
         made.replace(out)
     facts = ModelCard.read(out).training["imported"]
     return ImportResult(out, facts["architecture"], facts["parameters"], sha256)
 
 
 def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None:
-    """Runs in the process of its own."""
+    """Import in this process; runs in a separate one."""
     import torch
 
     from atelier.models import artifact
@@ -93,7 +93,7 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
 
     try:
         state = torch.load(published, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001  whatever a damaged file leads to; PyTorch would advise to open it all the same
+    except Exception:  # noqa: BLE001  any error of a damaged file; PyTorch's own message advises to unpickle it
         raise ValueError("it is damaged, or holds more than weights: save the generator's state_dict()") from None
     if not isinstance(state, Mapping):
         raise ValueError("it holds no state dict")
@@ -111,7 +111,7 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
 
 
 def export_model(model: Path, out: Path, controls: Controls = Controls()) -> ExportResult:  # noqa: B008  it is frozen
-    """Write a model's network as ONNX, and let ONNX Runtime prove that it computes the same.
+    """Write a model's network as ONNX, and check with ONNX Runtime that it computes the same.
 
     The network takes `pictures` (B, 3, H, W), float32 in [-1, 1] with H and W multiples of 4, and gives `painted` of
     the same shape and range.
@@ -119,12 +119,11 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     Args:
         model: the model folder.
         out: the file to write.
-        controls: that choose the network, such as the direction or the attributes to give; the strength is the
-            caller's to mix.
+        controls: that choose the network, such as direction or attributes; the caller applies the strength.
 
     Raises:
-        ValueError: the model is damaged, has no such control, or is no single network from picture to picture; or the
-            file is not called `.onnx`.
+        ValueError: the model is damaged, has no such control or is not a single network, or the file's suffix is not
+            `.onnx`.
         RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
     """
     from atelier.models import artifact
@@ -132,7 +131,7 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     from atelier.tasks.inference.onnx_export import to_onnx
 
     if out.suffix != ".onnx" or out.is_dir():
-        raise ValueError(f"{out} is no name of an ONNX file: name one that ends in .onnx")
+        raise ValueError(f"{out} is not a name of an ONNX file: use a name that ends in .onnx")
     trained = artifact.load(model)
     network = one_network(trained.painter(controls))
     if network is None:
@@ -149,7 +148,7 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
 
 
 def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:
-    """The largest and the mean one, of a colour in 0…1, on pictures of `SIZES`."""
+    """Largest and mean difference of a colour in 0…1, on pictures of `SIZES`."""
     import onnxruntime
     import torch
 
@@ -159,10 +158,11 @@ def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:
     largest, total, count = 0.0, 0.0, 0
     for height, width in SIZES:
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height)) * 2 - 1
-        (given,) = session.run(None, {INPUT: x.numpy()})
+        (output,) = session.run(None, {INPUT: x.numpy()})
         with torch.inference_mode():
-            apart = (network(x) - torch.from_numpy(given)).abs() / 2
-        largest, total, count = max(largest, apart.max().item()), total + apart.sum().item(), count + apart.numel()
+            difference = (network(x) - torch.from_numpy(output)).abs() / 2
+        largest, total = max(largest, difference.max().item()), total + difference.sum().item()
+        count += difference.numel()
     return largest, total / count
 
 

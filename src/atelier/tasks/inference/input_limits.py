@@ -1,4 +1,4 @@
-"""How large a picture may be that is to be painted."""
+"""Limits on inputs, by the parameters and the execution plan."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from atelier.tasks.inference.execution_plan import ExecutionPlan
 
 @dataclass(frozen=True)
 class InputLimits(ImageLimits):
-    """What one image file may cost before it is painted."""
+    """Limits on one image file."""
 
-    whole: bool = False  # whether it would be painted in one piece
+    whole: bool = False  # whether it is painted in one piece
 
     @property
     def most_pixels(self) -> str:
-        """The limit in words, and what to do."""
+        """The limit in words, with the remedy."""
         why = " for a model that cannot paint in tiles" if self.whole else ""
         return f"{super().most_pixels}{why}: --size makes it smaller"
 
 
 def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
-    """What an input may cost that is painted as the plan says: without tiles memory is soon at an end."""
+    """The limits on inputs of a job. Without tiles, memory limits the pixels."""
     if plan.tile_px or config.max_pixels <= plan.whole_pixels:
         return InputLimits(config.max_bytes, config.max_pixels)
     return InputLimits(config.max_bytes, plan.whole_pixels, whole=True)

@@ -1,4 +1,4 @@
-"""What a person calls a model: a version in a workspace's registry, one that comes with the package, or a folder."""
+"""Finding a model by name: a version in a workspace's registry, a starter model of the package, or a folder."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,22 +15,22 @@ from atelier.tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model's folder, and what it is called."""
+    """A model's folder and name."""
 
     folder: Path
     name: str
-    version: str  # "" where it is in no registry
+    version: str  # "" for a model that is in no registry
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        """Which model it is; see `card.identify`."""
+        """Identity of the model, see `card.identify`."""
         return identify(self.folder, self.name, self.version)
 
     def check(self, controls: Controls) -> None:
-        """Refuse, before anything is started, what the model cannot do.
+        """Check that the model supports controls, before anything starts.
 
         Raises:
-            ValueError: its method does not honour a control, or it does not know an attribute.
+            ValueError: its method does not support a control, or it does not know an attribute.
         """
         check(config_class(self.identity.method), controls)
         if controls.to:
@@ -43,10 +43,10 @@ def find_model(text: str, workspace: Path | None) -> FoundModel:
     Args:
         text: `style-model@STAGE`, `style-model@VERSION`, the same of a style's own model, `starter/NAME`, or the path
             of a folder.
-        workspace: where to look for a workspace; None means from the current folder upwards.
+        workspace: folder of the workspace; None searches from the current folder upwards.
 
     Raises:
-        FileNotFoundError, ValueError: one line for a person. That a folder holds a model is not looked at.
+        FileNotFoundError, ValueError: there is no such model. A folder's content is not checked.
     """
     if parse_name(text):
         resolved = resolve(Workspace.find(workspace), text)

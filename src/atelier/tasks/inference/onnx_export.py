@@ -1,4 +1,4 @@
-"""A generator as an ONNX file, for programs other than PyTorch."""
+"""Export of a generator to ONNX."""
 
 import logging
 import tempfile
@@ -13,19 +13,19 @@ INPUT, OUTPUT = "pictures", "painted"
 
 
 def to_onnx(network: nn.Module) -> bytes:
-    """The network in ONNX: `INPUT` (B, 3, H, W), float32 in [-1, 1], H and W multiples of 4, to `OUTPUT` of the same.
+    """The network in ONNX, from `INPUT` (B, 3, H, W), float32 in [-1, 1], H and W multiples of 4, to the same `OUTPUT`.
 
     Args:
-        network: in evaluation mode, from such pictures to pictures of the same size.
+        network: in evaluation mode; its output has the size of its input.
     """
     free = {side: 4 * torch.export.Dim(f"quarter_of_side_{side}", min=4) for side in (2, 3)}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch, about itself
+        warnings.simplefilter("ignore")  # about PyTorch's own code
         file = Path(folder) / "network.onnx"
         try:
-            logger.setLevel(logging.ERROR)  # it would tell of operators that nobody uses
+            logger.setLevel(logging.ERROR)  # it would report operators that the network does not use
             torch.onnx.export(
                 network, (torch.zeros(2, 3, 64, 96),), file, input_names=[INPUT], output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim.DYNAMIC, **free},), opset_version=OPSET, dynamo=True,

@@ -1,7 +1,7 @@
-"""What the outputs of a bulk job are called: mirrored input paths, all planned before the first picture is touched.
+"""Output names of a bulk job: mirrored input paths, planned before the first picture is read.
 
-No two outputs share a name, not even on file systems that ignore case or Unicode composition, and no output falls
-into the folder that the job keeps its books in.
+Names are unique, also on file systems that ignore case or Unicode composition, and no output lies in the job's own
+folder.
 """
 
 import hashlib
@@ -14,21 +14,21 @@ import numpy as np
 
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, SUFFIXES, output_format, split_suffix
 
-RESERVED = "_atelier"
+RESERVED = "_atelier"  # the job's own folder
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -> dict[str, str]:
-    """Plan the output of every input.
+    """Plan the output name of every input.
 
-    A name keeps its folders and stem and gets the suffix of its format; inputs that would meet keep their original
-    suffix as well (`a.png` and `a.jpg` become `a.png.webp` and `a.jpg.webp`), and those that would still meet get a
-    tag made from their name. An input whose name needs no change keeps it. The plan depends on the set of names, not
-    on their order.
+    A name keeps its folders and stem and gets the suffix of its format. Names that would collide keep their original
+    suffix as well (`a.png` and `a.jpg` become `a.png.webp` and `a.jpg.webp`), and names that still collide get a tag, a
+    hash of the input's name. An input whose name needs no change keeps it. The plan depends on the set of names, not on
+    their order.
 
     Args:
         names: relative POSIX paths of the inputs, each once.
         wanted: "keep", "png", "jpeg", "webp" or "avif".
-        taken: outputs that an earlier run of the job planned for other inputs.
+        taken: outputs planned by earlier runs for other inputs.
 
     Returns:
         The output (relative POSIX path) of every input.
@@ -37,20 +37,20 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -
     planned = [_natural(name, output_format(name, wanted)) for name in names]
     before = set(taken)
     folders = _folders(before) | _folders(planned)
-    # digests stand for what file systems compare: a million of them are 8 MB, and two that are equal by chance only
-    # make a name longer than it had to be
+    # digests of the names as file systems compare them: a million take 8 MB, and a chance collision only makes a name
+    # longer than necessary
     used = np.concatenate([_digests(map(_key, before)), _digests(folders)])
 
     keys = _digests(map(_key, planned))
     faithful = np.array([output == name for name, output in zip(names, planned, strict=True)], dtype=bool)
-    alone = (_claims(keys) == 1) | (faithful & (_claims(keys, faithful) == 1))
+    alone = (_occurrences(keys) == 1) | (faithful & (_occurrences(keys, faithful) == 1))
     free = alone & ~np.isin(keys, used)
     used = np.concatenate([used, keys[free]])
 
     contested = list(itertools.compress(names, ~free))
     longer = [_unreserved(name) + SUFFIXES[output_format(name, wanted)] for name in contested]
     keys = _digests(map(_key, longer))
-    free = (_claims(keys) == 1) & ~np.isin(keys, used)
+    free = (_occurrences(keys) == 1) & ~np.isin(keys, used)
     outputs = dict(zip(names, planned, strict=True))
     outputs.update(zip(contested, longer, strict=True))
 
@@ -62,8 +62,8 @@ def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -
     return outputs
 
 
-def _claims(keys: "np.ndarray[Any, np.dtype[np.uint64]]", counted: Any = None) -> Any:
-    """For each key how often it is there, or how often among those that are counted."""
+def _occurrences(keys: "np.ndarray[Any, np.dtype[np.uint64]]", counted: Any = None) -> Any:
+    """For each key its number of occurrences, or of occurrences that are counted."""
     _, inverse = np.unique(keys, return_inverse=True)
     return np.bincount(inverse, counted)[inverse]
 
@@ -91,13 +91,13 @@ def _tagged(output: str, name: str, used: set[int]) -> str:
 
 
 def _unreserved(name: str) -> str:
-    """The name, moved out of the folder of the job's books."""
+    """The name, moved out of the job's own folder."""
     first, slash, rest = name.partition("/")
     return f"{first}_/{rest}" if slash and _key(first) == RESERVED else name
 
 
 def _folders(outputs: Iterable[str]) -> set[str]:
-    """Every folder that outputs lie in, at every depth."""
+    """All folders of outputs, at every depth."""
     found: set[str] = set()
     for folder in {output.rpartition("/")[0] for output in outputs}:
         parts = _key(folder).split("/")
@@ -106,7 +106,7 @@ def _folders(outputs: Iterable[str]) -> set[str]:
 
 
 def _key(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+    """A key that is equal for names that a file system may treat as one."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

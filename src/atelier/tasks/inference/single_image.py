@@ -1,4 +1,4 @@
-"""One picture restyled here and now: no cluster, no books."""
+"""Stylizing a single picture in this process, without a cluster and without job state."""
 
 import hashlib
 import time
@@ -22,57 +22,57 @@ from atelier.tasks.runtime.files import write
 
 @dataclass(frozen=True)
 class SingleImageResult:
-    """What became of the picture."""
+    """The result."""
 
     file: Path
     width: int
     height: int
     seconds: float  # with loading the model
-    painted: bool  # now, or it was there already
+    painted: bool  # False if the same result existed already
 
 
 def stylize_image(
     picture: Path, out: Path, model: Path, config: StylizeConfig, identity: ModelIdentity, base: Path = Path()
 ) -> SingleImageResult:
-    """Restyle one picture into a file or folder. A result that is there already, of just this, is left as it is.
+    """Stylize one picture into a file or folder. A file that is exactly this result already is kept.
 
     Args:
         picture: the input.
-        out: a file name with a suffix of `PICTURES`, or the folder to write into under the picture's own name.
+        out: a file name with a suffix of `FORMAT_OF_SUFFIX`, or a folder, in which the output has the picture's name.
         model: the model folder.
         config: parameters.
-        identity: which model this is (`lineage.identify`).
-        base: what the styles' pictures are relative to.
+        identity: of the model, see `card.identify`.
+        base: folder of relative style pictures.
 
     Raises:
-        ValueError: the picture cannot be read or written, the method does not honour a control, or `out` is in the
-            folder of a job.
-        FileExistsError: there is another file of this name.
+        ValueError: the picture cannot be read or written, the method does not support a control, or `out` is in the
+            destination of a bulk job.
+        FileExistsError: another file has this name.
     """
     started = time.monotonic()
     controls = controls_from_config(config, base)
     check(config_class(identity.method), controls)
     suffix = "" if out.is_dir() else out.suffix.lower()
     if suffix in FORMAT_OF_SUFFIX:
-        target, form = out, FORMAT_OF_SUFFIX[suffix]
+        target, format = out, FORMAT_OF_SUFFIX[suffix]
     else:
         target = out / plan_outputs([picture.name], config.format, {})[picture.name]
-        form = output_format(picture.name, config.format)
+        format = output_format(picture.name, config.format)
     if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
-        raise ValueError(f"{target} is in {job}, which holds the pictures of a job: name another place")
+        raise ValueError(f"{target} is in {job}, which is the destination of a bulk job: choose another place")
     limits = ImageLimits(config.max_bytes, config.max_pixels)
     data = read_file(picture, limits)
     try:
-        photograph = reader.read(data, limits, form, size=config.size, max_frames=config.max_frames)
+        decoded = reader.read(data, limits, format, size=config.size, max_frames=config.max_frames)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    lineage = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())
-    height, width = photograph.frames[0].pixels.shape[:2]
+    provenance = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())
+    height, width = decoded.frames[0].pixels.shape[:2]
     if target.exists():
         with suppress(BadImage):
-            if target.is_file() and read(target.read_bytes()) == lineage:
+            if target.is_file() and read(target.read_bytes()) == provenance:
                 return SingleImageResult(target, width, height, 0.0, painted=False)
-        raise FileExistsError(f"{target} exists and is something else: name another file")
+        raise FileExistsError(f"{target} exists and is another file: choose another name")
 
     import torch
 
@@ -81,13 +81,13 @@ def stylize_image(
 
     trained = artifact.load(model)
     plan = backends.default_plan(trained, controls)
-    pixels = sum(frame.pixels.size // 3 for frame in photograph.frames)
+    pixels = sum(frame.pixels.size // 3 for frame in decoded.frames)
     check_pixels(pixels, input_limits.limits_for(config, plan), str(picture))
     paint = backends.build_painter(trained, controls, plan, b"")
     painted = []
-    for frame in photograph.frames:
-        image = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
-        painted.append(paint(image)[0].permute(1, 2, 0).contiguous().numpy())
-    xmp, strip = xmp_packet(lineage), config.metadata == "strip"
-    write(target, writer.write(photograph, painted, form, quality=config.quality, xmp=xmp, strip=strip))
+    for frame in decoded.frames:
+        batch = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+        painted.append(paint(batch)[0].permute(1, 2, 0).contiguous().numpy())
+    xmp, strip = xmp_packet(provenance), config.metadata == "strip"
+    write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
     return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)

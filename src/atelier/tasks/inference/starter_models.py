@@ -1,4 +1,4 @@
-"""Models that come with the package, ready to paint: `starter/NAME`."""
+"""Starter models: trained models in the package, named `starter/NAME`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ FOLDER = Path(__file__).parents[2] / "starters"
 class StarterModel:
     """A model of the package."""
 
-    name: str  # as a person writes it, "starter/NAME"
+    name: str  # "starter/NAME"
     folder: Path
-    says: str  # the first line of its card
+    says: str  # first line of its CARD.md
 
 
 def list_starters() -> list[StarterModel]:
-    """All of them, by name."""
+    """All starter models, by name."""
     found = []
     for folder in sorted(path.parent for path in FOLDER.glob(f"*/{MODEL_CARD}")):
         title = (folder / "CARD.md").read_text(encoding="utf-8").splitlines()[0]
@@ -28,10 +28,10 @@ def list_starters() -> list[StarterModel]:
 
 
 def find_starter(name: str) -> Path | None:
-    """The folder of `starter/NAME`; None where it is no such name.
+    """The folder of `starter/NAME`; None for other names.
 
     Raises:
-        ValueError: there is no starter of this name.
+        ValueError: there is no starter model of this name.
     """
     if not name.startswith(PREFIX):
         return None

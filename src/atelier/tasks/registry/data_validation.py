@@ -1,4 +1,4 @@
-"""A night's look at its data: what has come and gone since `prod` was trained, and whether training on it is safe."""
+"""Validation of a new dataset against the one that `prod` was trained on: added and removed pictures, and checks."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ from atelier.tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True)
 class DataValidation:
-    """What was found."""
+    """The result."""
 
-    changes: dict[str, dict[str, int]]  # domain: "added", "removed" since prod's dataset, and "pictures" now
+    changes: dict[str, dict[str, int]]  # by domain: "added" and "removed" since prod's dataset, and "pictures" now
     findings: list[Finding]
 
 
@@ -35,28 +35,28 @@ def validate_data(
     sheet: Path,
     report: Report = silent,
 ) -> DataValidation:
-    """Compare a night's dataset with the one that `prod` was trained on; Ray must be connected.
+    """Compare the dataset of a night with the one that `prod` was trained on, and check it; Ray must be connected.
 
     Args:
-        workspace: whose registry and DVC know `prod`.
-        night: has the new dataset.
-        prod: the version; without one, only what needs no comparison is checked.
-        config: the limits.
-        sheet: PNG to write, of pictures that came and went; removed where there are none.
-        report: hears of each picture that is looked at.
+        workspace: with the registry and the DVC cache.
+        night: worktree with the new dataset.
+        prod: the version; without one, checks that need a comparison are left out.
+        config: limits of the checks.
+        sheet: PNG to write, of added and removed pictures; deleted if there are none.
+        report: receives the number of measured pictures.
 
     Raises:
         FileNotFoundError, ValueError: the dataset is missing or damaged.
-        RuntimeError: DVC does not have that of `prod`.
+        RuntimeError: the dataset of `prod` is missing in DVC.
     """
     cache = workspace.private / "profiles"
     before: Profile | None = None
     card_before: Card | None = None
     if prod is not None:
-        with open_objects(workspace) as kept:
-            card_before = read_version_card(workspace, kept, find_dataset(workspace, kept, prod.version))
+        with open_objects(workspace) as objects:
+            card_before = read_version_card(workspace, objects, find_dataset(workspace, objects, prod.version))
         before = cached(card_before.id, cache)
-        if before is None:  # as on another machine than the one that trained it
+        if before is None:  # for example on another machine than the one that trained it
             with _dataset_of(workspace, prod) as folder:
                 before = profile(folder, cache, config.drift_sample, report=report)
     now = profile(night.dataset, cache, config.drift_sample, before, report)
@@ -68,9 +68,9 @@ def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) ->
     sheet.unlink(missing_ok=True)
     if prod is None:
         return {name: {"added": card.rows(name), "removed": 0, "pictures": card.rows(name)} for name in card.domains}
-    with open_objects(night) as kept:
-        before, now = (find_dataset(night, kept, name) for name in (prod.version, "now"))
-        found = diff_datasets(night, kept, before, now, sheet)
+    with open_objects(night) as objects:
+        before, now = (find_dataset(night, objects, name) for name in (prod.version, "now"))
+        found = diff_datasets(night, objects, before, now, sheet)
     return {
         name: {"added": found.added[name], "removed": found.removed[name], "pictures": card.rows(name)}
         for name in found.added
@@ -79,13 +79,13 @@ def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) ->
 
 @contextmanager
 def _dataset_of(workspace: Workspace, version: Version) -> Iterator[Path]:
-    """The dataset that a version was trained on: the workspace's, or a copy of DVC's."""
+    """The folder of a version's training dataset: the workspace's own, or a temporary copy from DVC."""
     try:
         if read_card(workspace.dataset).id == version.dataset:
             yield workspace.dataset
             return
     except (FileNotFoundError, ValueError):
-        pass  # what is there now is none
+        pass  # there is no dataset in the workspace
     with tempfile.TemporaryDirectory() as folder:
         path = workspace.dataset.relative_to(workspace.root).as_posix()
         out = Path(folder) / "dataset"

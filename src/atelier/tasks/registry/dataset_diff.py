@@ -1,4 +1,4 @@
-"""What became of the pictures between two versions of the dataset, in numbers and as a picture."""
+"""Differences between two versions of the dataset: added and removed pictures, counted and shown on a contact sheet."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from atelier.tasks.registry.dvc_objects import DvcObjects
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 
-SHOWN = 24  # pictures of each domain that came, and as many that went
+SHOWN = 24  # added pictures of each domain, and as many removed ones
 _ACROSS = 12
 _CELL_PX = 96
 
 
 @dataclass(frozen=True)
 class ValueChange:
-    """A parameter that is another one."""
+    """A changed value."""
 
-    before: Any  # None where it was not there
+    before: Any  # None if it is new
     after: Any
 
 
 @dataclass(frozen=True)
 class DatasetDiff:
-    """How the second version differs from the first."""
+    """Differences of the second version from the first."""
 
     before: str  # ids
     after: str
-    added: dict[str, int]  # pictures by domain
+    added: dict[str, int]  # number of pictures by domain
     removed: dict[str, int]
     same: dict[str, int]
-    parameters: dict[str, ValueChange]  # by their dotted names
-    sheet: str = ""  # path of the picture; "" where none was made
+    parameters: dict[str, ValueChange]  # by dotted names
+    sheet: str = ""  # path of the contact sheet, "" without one
 
     @property
     def summary(self) -> str:
@@ -55,23 +55,23 @@ class DatasetDiff:
 
 
 def diff_datasets(
-    workspace: Workspace, kept: DvcObjects, before: DatasetVersion, after: DatasetVersion, sheet: Path | None
+    workspace: Workspace, objects: DvcObjects, before: DatasetVersion, after: DatasetVersion, sheet: Path | None
 ) -> DatasetDiff:
-    """Compare two versions; only shards that they do not share are read.
+    """Compare two versions. Only shards that they do not share are read.
 
     Args:
-        workspace: where.
-        kept: its objects.
-        before: a version.
-        after: another one.
-        sheet: the PNG that shows what came and what went; None makes none.
+        workspace: with the versions.
+        objects: its DVC objects.
+        before: the first version.
+        after: the second version.
+        sheet: PNG to write, of added and removed pictures; None writes none.
 
     Raises:
-        Lost: the bytes of one are nowhere.
+        MissingObject: the bytes of a version are missing.
         ValueError: a card is damaged.
     """
-    cards = [read_version_card(workspace, kept, version) for version in (before, after)]
-    opens = [file_opener(workspace, kept, version) for version in (before, after)]
+    cards = [read_version_card(workspace, objects, version) for version in (before, after)]
+    opens = [file_opener(workspace, objects, version) for version in (before, after)]
     domains = sorted({domain for card in cards for domain in card.domains})
     shared = {shard.file for shard in cards[0].shards} & {shard.file for shard in cards[1].shards}
     came: dict[str, set[str]] = {}
@@ -85,7 +85,7 @@ def diff_datasets(
     if sheet:
         for domain in domains:
             for ids, shards, open, word in ((came, own[1], opens[1], "added"), (went, own[0], opens[0], "removed")):
-                some = sorted(ids[domain])[:SHOWN]  # ids are hashes: as good as drawn
+                some = sorted(ids[domain])[:SHOWN]  # ids are hashes, so these are random
                 pictures = _pictures(open, shards[domain], some)
                 for start in range(0, len(some), _ACROSS):
                     rows.append([decode(pictures[id]) for id in some[start : start + _ACROSS]])
@@ -106,7 +106,7 @@ def diff_datasets(
 
 
 def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, ValueChange]:
-    """The values that differ, by their dotted names."""
+    """The values that differ, by dotted names."""
     old, new = flat(before), flat(after)
     names = sorted(old.keys() | new.keys())
     return {name: ValueChange(old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
@@ -121,7 +121,7 @@ def _ids(open: FileOpener, shards: Iterable[Shard]) -> set[str]:
 
 
 def _pictures(open: FileOpener, shards: Iterable[Shard], ids: list[str]) -> dict[str, bytes]:
-    """The encoded pictures of some rows; other row groups are not read."""
+    """The encoded pictures with these ids; other row groups are not read."""
     found: dict[str, bytes] = {}
     for shard in shards if ids else ():
         with open(shard.file) as file:

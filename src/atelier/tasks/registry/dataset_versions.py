@@ -1,6 +1,6 @@
-"""Versions of the dataset: those that registered models were trained on, and the one that is in the workspace now.
+"""Versions of the dataset: those of registered models, and the current one of the workspace.
 
-Nothing is checked out: cards and the few shards that are looked into are read where DVC keeps them.
+Nothing is checked out: cards and shards are read from DVC's cache or remote.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from atelier.tasks.registry.resolve import find_version
 from atelier.tasks.registry.tags import Version, list_models, list_versions
 from atelier.tasks.workspace.layout import Workspace
 
-NOW = "now"  # what a person calls the one in the workspace
-_FEWEST = 4  # characters of an id that name it
+NOW = "now"  # name of the version in the workspace
+_MIN_PREFIX = 4  # characters of an id that are enough to name it
 
 FileOpener = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -27,20 +27,20 @@ class DatasetVersion:
     """A version of the dataset."""
 
     id: str
-    date: str  # when the first model trained on it was registered; of a new one, when it was made. ISO 8601
-    rows: dict[str, dict[str, int]]  # pictures by domain and split; empty where the card is not to be had
+    date: str  # first registration of a model trained on it, or else its creation; ISO 8601
+    rows: dict[str, dict[str, int]]  # number of pictures by domain and split; empty if the card is missing
     bytes: int
-    models: tuple[str, ...]  # versions that were trained on it, as style-model@v1.2.0, the newest last
-    now: bool  # it is the one in the workspace
-    problem: str  # why it cannot be read; "" where it can
+    models: tuple[str, ...]  # versions trained on it, as style-model@v1.2.0, the newest last
+    now: bool  # whether it is the version in the workspace
+    problem: str  # why it cannot be read, else ""
 
     @property
     def pictures(self) -> int:
-        """All of them."""
+        """Number of all pictures."""
         return sum(sum(splits.values()) for splits in self.rows.values())
 
 
-def list_datasets(workspace: Workspace, kept: DvcObjects) -> list[DatasetVersion]:
+def list_datasets(workspace: Workspace, objects: DvcObjects) -> list[DatasetVersion]:
     """All versions, the newest first."""
     trained: dict[str, list[Version]] = {}
     for model in list_models(workspace):
@@ -50,39 +50,39 @@ def list_datasets(workspace: Workspace, kept: DvcObjects) -> list[DatasetVersion
     present = read_card(workspace.dataset) if (workspace.dataset / CARD).is_file() else None
     found = []
     for id, versions in trained.items():
-        versions.reverse()  # the oldest first, also of those of one second
+        versions.reverse()  # the oldest first, also within a second
         versions.sort(key=lambda version: datetime.fromisoformat(version.registered))
         date, models = versions[0].registered, tuple(version.name for version in versions)
         if present and present.id == id:
             found.append(_described(present, date, models, now=True))
             continue
         try:
-            card = _read_card(workspace, kept, versions[-1].name)
+            card = _read_card(workspace, objects, versions[-1].name)
             found.append(_described(card, date, models, now=False))
         except (RuntimeError, ValueError) as error:
             found.append(DatasetVersion(id, date, {}, 0, models, False, str(error)))
     if present and present.id not in trained:
         made = datetime.fromtimestamp((workspace.dataset / CARD).stat().st_mtime, UTC)
         found.insert(0, _described(present, made.isoformat(timespec="seconds"), (), now=True))
-    return sorted(found, key=lambda one: datetime.fromisoformat(one.date), reverse=True)  # of one second: as they were
+    return sorted(found, key=lambda one: datetime.fromisoformat(one.date), reverse=True)  # stable within a second
 
 
-def find_dataset(workspace: Workspace, kept: DvcObjects, name: str) -> DatasetVersion:
-    """The version of the dataset that a person means.
+def find_dataset(workspace: Workspace, objects: DvcObjects, name: str) -> DatasetVersion:
+    """The version of the dataset with a name.
 
     Args:
-        workspace: where.
-        kept: its objects.
+        workspace: with the versions.
+        objects: its DVC objects.
         name: `now`, the beginning of an id, or a version of a model: v1.2.0, prod, style-model-STYLE@prod.
 
     Raises:
-        ValueError: there is none, or there are several.
+        ValueError: no version has the name, or several have it.
         FileNotFoundError: there is no dataset yet.
     """
-    known = list_datasets(workspace, kept)
+    known = list_datasets(workspace, objects)
     if name == NOW:
         if not any(one.now for one in known):
-            read_card(workspace.dataset)  # says what to do
+            read_card(workspace.dataset)  # raises the error with the remedy
         matching = [one for one in known if one.now]
     elif "@" in name or not _is_hex(name):
         id = find_version(workspace, name).dataset
@@ -96,37 +96,37 @@ def find_dataset(workspace: Workspace, kept: DvcObjects, name: str) -> DatasetVe
     raise ValueError(f"{name!r} {problem}: there are {ids}; `{NOW}` and versions of models name one too")
 
 
-def read_version_card(workspace: Workspace, kept: DvcObjects, version: DatasetVersion) -> Card:
+def read_version_card(workspace: Workspace, objects: DvcObjects, version: DatasetVersion) -> Card:
     """The card of a version.
 
     Raises:
-        Lost: nobody has it.
+        MissingObject: it is missing.
         ValueError: it is damaged.
     """
-    return read_card(workspace.dataset) if version.now else _read_card(workspace, kept, version.models[-1])
+    return read_card(workspace.dataset) if version.now else _read_card(workspace, objects, version.models[-1])
 
 
-def file_opener(workspace: Workspace, kept: DvcObjects, version: DatasetVersion) -> FileOpener:
-    """What opens a file of a version by its name.
+def file_opener(workspace: Workspace, objects: DvcObjects, version: DatasetVersion) -> FileOpener:
+    """A function that opens a file of a version by its name.
 
     Raises:
-        Lost: nobody has the list of its files.
+        MissingObject: the list of files is missing.
     """
     if version.now:
         return lambda file: (workspace.dataset / file).open("rb")
-    files = _files(workspace, kept, version.models[-1])
-    return lambda file: kept.open(files[file])
+    files = _files(workspace, objects, version.models[-1])
+    return lambda file: objects.open(files[file])
 
 
-def _read_card(workspace: Workspace, kept: DvcObjects, model: str) -> Card:
-    """The card of the dataset that a version of a model was trained on."""
-    return parse_card(kept.read(_files(workspace, kept, model)[CARD]), Path(_path(workspace)) / CARD)
+def _read_card(workspace: Workspace, objects: DvcObjects, model: str) -> Card:
+    """The card of a model version's training dataset."""
+    return parse_card(objects.read(_files(workspace, objects, model)[CARD]), Path(_path(workspace)) / CARD)
 
 
-def _files(workspace: Workspace, kept: DvcObjects, model: str) -> dict[str, str]:
-    """The files of the dataset that a version of a model was trained on, each with its hash."""
+def _files(workspace: Workspace, objects: DvcObjects, model: str) -> dict[str, str]:
+    """Files and hashes of a model version's training dataset."""
     digest = tracked_outputs(workspace, find_version(workspace, model)).get(_path(workspace), "")
-    files = kept.files(digest) if digest else {}
+    files = objects.files(digest) if digest else {}
     if CARD not in files:
         raise MissingObject(f"the commit of {model} names no dataset")
     return files
@@ -143,4 +143,4 @@ def _path(workspace: Workspace) -> str:
 
 
 def _is_hex(name: str) -> bool:
-    return len(name) >= _FEWEST and set(name) <= set("0123456789abcdef")
+    return len(name) >= _MIN_PREFIX and set(name) <= set("0123456789abcdef")

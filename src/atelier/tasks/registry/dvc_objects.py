@@ -1,4 +1,4 @@
-"""DVC's objects: files by their hash, in the cache of this machine or else in the remote, and what a version names."""
+"""DVC objects: files by their MD5 hash, in the local cache or else in the remote, and the outputs of a version."""
 
 import hashlib
 import logging
@@ -14,26 +14,26 @@ from atelier.tasks.registry.tags import MODEL, Version
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-_DIR = ".dir"  # ends the hash of a folder, whose object lists its files
+_DIR = ".dir"  # suffix of the hash of a folder, whose object lists its files
 
 
-class MissingObject(RuntimeError):  # noqa: N818 (it says what happened)
-    """Bytes that are nowhere."""
+class MissingObject(RuntimeError):  # noqa: N818 (it names what happened)
+    """An object that is neither in the cache nor in the remote."""
 
 
 class DvcObjects:
-    """What DVC keeps for a workspace."""
+    """The DVC objects of a workspace."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo
         self._cache = repo.cache.local
 
     def path(self, digest: str) -> Path:
-        """Where an object is in the cache, if it is there."""
+        """Path of an object in the cache, whether it is there or not."""
         return Path(self._cache.oid_to_path(digest))
 
-    def here(self, digest: str) -> bool:
-        """Whether an output is in the cache with all its files; their bytes are not looked at."""
+    def is_cached(self, digest: str) -> bool:
+        """Whether an output is in the cache with all its files; their bytes are not checked."""
         if not self.path(digest).is_file():
             return False
         try:
@@ -42,16 +42,16 @@ class DvcObjects:
             return False
 
     def files(self, digest: str) -> dict[str, str]:
-        """The files of a folder by their paths in it, each with its hash.
+        """The hash of each file of a folder, by relative path.
 
         Raises:
-            Lost: nobody has the list.
+            MissingObject: the list of files is missing.
             ValueError: it is damaged.
         """
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.tree import Tree
 
-        store = self._cache if self.path(digest).is_file() else self._there(digest)
+        store = self._cache if self.path(digest).is_file() else self._remote_with(digest)
         try:
             tree = Tree.load(store, HashInfo("md5", digest))
         except (ValueError, KeyError, TypeError) as error:
@@ -60,16 +60,16 @@ class DvcObjects:
 
     @contextmanager
     def open(self, digest: str) -> Iterator[BinaryIO]:
-        """Read an object where it is.
+        """Open an object in the cache or in the remote.
 
         Raises:
-            Lost: nobody has it.
+            MissingObject: it is in neither.
         """
         if self.path(digest).is_file():
             with self.path(digest).open("rb") as file:
                 yield file
             return
-        store = self._there(digest)
+        store = self._remote_with(digest)
         with store.fs.open(store.oid_to_path(digest), "rb") as file:
             yield cast("BinaryIO", file)
 
@@ -77,16 +77,16 @@ class DvcObjects:
         """The bytes of an object.
 
         Raises:
-            Lost: nobody has it.
+            MissingObject: it is missing.
         """
         with self.open(digest) as file:
             return file.read()
 
     def md5(self, digest: str) -> str:
-        """The hash that the bytes of an object have now; of one that is whole, the hash that it is called by.
+        """The MD5 hash of an object's bytes; equal to its name if it is whole.
 
         Raises:
-            Lost: nobody has it.
+            MissingObject: it is missing.
         """
         found = hashlib.md5(usedforsecurity=False)
         with self.open(digest) as file:
@@ -95,31 +95,31 @@ class DvcObjects:
         return found.hexdigest() + (_DIR if is_folder(digest) else "")
 
     def fetch(self, digest: str) -> None:
-        """Bring an output into the cache, where it is not there already.
+        """Fetch an output from the remote into the cache, if it is not there.
 
         Raises:
-            Lost: nobody has all of it.
+            MissingObject: a file is missing.
         """
-        if self.here(digest):
+        if self.is_cached(digest):
             return
         self._repo.cloud.pull(self._infos(digest))
-        if not self.here(digest):
+        if not self.is_cached(digest):
             raise MissingObject(f"{digest} is not complete in the remote")
 
     def push(self, digest: str) -> int:
-        """Copy an output from the cache to the remote, where it is not there already.
+        """Copy an output from the cache to the remote, if it is not there.
 
         Returns:
-            How many files were copied.
+            The number of copied files.
 
         Raises:
-            Lost: the cache has not all of it.
+            MissingObject: a file is missing in the cache.
             ValueError: there is no remote.
-            RuntimeError: some could not be copied.
+            RuntimeError: a file could not be copied.
         """
         if not self.has_remote:
             raise ValueError("there is no remote: add one with `dvc remote add --default NAME URL`")
-        if not self.here(digest):
+        if not self.is_cached(digest):
             raise MissingObject(f"{digest} is not in DVC's cache with all its files")
         result = self._repo.cloud.push(self._infos(digest))
         if result.failed:
@@ -133,7 +133,7 @@ class DvcObjects:
 
     @cached_property
     def _remote(self) -> Any:
-        """The remote that DVC pulls from; None where there is none."""
+        """The remote that DVC pulls from, or None."""
         from dvc.config import NoRemoteError
 
         try:
@@ -142,14 +142,14 @@ class DvcObjects:
             return None
 
     def _infos(self, digest: str) -> set[Any]:
-        """An output's object and those of its files, as DVC calls them."""
+        """The object of an output and those of its files, in DVC's type."""
         from dvc_data.hashfile.hash_info import HashInfo
 
         files = self.files(digest).values() if is_folder(digest) else ()
         return {HashInfo("md5", one) for one in (digest, *files)}
 
-    def _there(self, digest: str) -> Any:
-        """The remote, which has an object."""
+    def _remote_with(self, digest: str) -> Any:
+        """The remote, if it has an object."""
         if self._remote is None:
             raise MissingObject(f"{digest} is not in DVC's cache, and there is no remote")
         if not self._remote.exists(digest):
@@ -159,14 +159,14 @@ class DvcObjects:
 
 @contextmanager
 def open_objects(workspace: Workspace) -> Iterator[DvcObjects]:
-    """Open what DVC keeps for a workspace."""
+    """Open the DVC objects of a workspace."""
     with open_repo(workspace) as repo:
         yield DvcObjects(repo)
 
 
 @contextmanager
 def open_repo(workspace: Workspace) -> Iterator[Any]:
-    """Open a workspace as DVC does; what it would tell beside the errors that are raised is not shown."""
+    """Open a workspace as a DVC repository, without DVC's log messages."""
     from dvc.repo import Repo
 
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
@@ -182,15 +182,15 @@ def open_repo(workspace: Workspace) -> Iterator[Any]:
 
 
 def is_folder(digest: str) -> bool:
-    """Whether a hash is a folder's."""
+    """Whether a hash is the hash of a folder."""
     return digest.endswith(_DIR)
 
 
 def tracked_outputs(workspace: Workspace, version: Version) -> dict[str, str]:
-    """What the commit of a version has DVC keep of it, each path with its hash: the model and all it was made from.
+    """Paths and hashes of a version's DVC outputs, by its commit: the model and all that it was made from.
 
     Raises:
-        RuntimeError: the commit does not say.
+        RuntimeError: the commit has no DVC files.
     """
     stages = _yaml(workspace, version, "dvc.yaml").get("stages", {})
     uncached = {
@@ -212,21 +212,21 @@ def tracked_outputs(workspace: Workspace, version: Version) -> dict[str, str]:
     if version.model == MODEL:
         return found
     folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
-    kept = {folder: str(_yaml(workspace, version, f"{folder}.dvc")["outs"][0]["md5"])}
+    model = {folder: str(_yaml(workspace, version, f"{folder}.dvc")["outs"][0]["md5"])}
     data = {path.relative_to(workspace.root).as_posix() for path in (workspace.dataset, workspace.augmented)}
-    return {path: digest for path, digest in found.items() if path in data} | kept  # the rest is another model's
+    # the other outputs belong to another model
+    return {path: digest for path, digest in found.items() if path in data} | model
 
 
 def read_committed(workspace: Workspace, version: Version, path: str) -> str:
-    """A text file as it is in the commit of a version.
+    """A text file in the commit of a version.
 
     Raises:
-        RuntimeError: it is not there.
+        RuntimeError: the file is missing.
     """
     return git(workspace.root, "show", f"{version.name}:{path}")
 
 
 def _yaml(workspace: Workspace, version: Version, path: str) -> dict[str, Any]:
-    return dict(
-        YAML(typ="safe").load(read_committed(workspace, version, path)) or {}
-    )  # in C: there may be many versions
+    text = read_committed(workspace, version, path)
+    return dict(YAML(typ="safe").load(text) or {})  # the C parser: there may be many versions

@@ -1,4 +1,4 @@
-"""Removing what nothing needs: objects of DVC's cache, folders of versions, checkpoints; `retention` is the rule."""
+"""Garbage collection: unneeded objects of DVC's cache, folders of versions and checkpoints; `retention` is the rule."""
 
 import os
 import shutil
@@ -18,27 +18,27 @@ from atelier.tasks.registry.tags import MODEL, REGISTRY_WAIT_S, style_model_name
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
-KEEP = 5  # promotions, and newest versions
+KEEP = 5  # promotions and newest versions that are kept
 
 
 @dataclass(frozen=True)
 class CollectedGarbage:
-    """What went, or would go."""
+    """What was removed, or would be."""
 
     dry_run: bool
     kept: tuple[str, ...]  # versions, as style-model@v1.2.0
-    dropped: tuple[str, ...]  # versions whose bytes this machine had and has no more
-    remote: bool  # there is one, which dropped versions can be pulled from if they were pushed
-    folders: tuple[str, ...]  # of versions that are not kept
-    checkpoints: tuple[str, ...]  # of trainings that are finished or superseded
+    dropped: tuple[str, ...]  # versions whose bytes were removed from this machine
+    remote: bool  # whether there is a remote, from which dropped versions can be pulled if they were pushed
+    folders: tuple[str, ...]  # folders of versions that are not kept
+    checkpoints: tuple[str, ...]  # of finished or superseded trainings
     objects: int  # files of DVC's cache
-    runs: int  # of stages, that DVC remembered
+    runs: int  # entries of DVC's run cache
     bytes: int
-    note: str  # what was left alone, and why; "" where nothing was
+    note: str  # what was left alone, and why, else ""
 
     @property
     def summary(self) -> str:
-        """The same for a person."""
+        """The result in a few lines."""
         lines = [
             f"{'would remove' if self.dry_run else 'removed'} {self.bytes / 1e6:.1f} MB: {self.objects} files of DVC's "
             f"cache, {len(self.folders)} folders of models, {len(self.checkpoints)} of checkpoints",
@@ -51,23 +51,24 @@ class CollectedGarbage:
 
 
 def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = False) -> CollectedGarbage:
-    """Remove what nothing needs, while no pipeline runs.
+    """Remove unneeded objects, folders and checkpoints, while no pipeline runs.
 
     Args:
-        workspace: where.
-        keep: how many promotions, and how many of the newest versions, of each model stay.
-        dry_run: only tell.
+        workspace: with the registry and the DVC cache.
+        keep: number of promotions, and of the newest versions, of each model that are kept.
+        dry_run: remove nothing.
 
     Raises:
         ValueError: `keep` is below 1.
-        RuntimeError: a pipeline runs, or DVC cannot tell what a branch or a worktree needs; nothing was removed.
+        RuntimeError: a pipeline runs, or DVC cannot tell what a branch or worktree needs; nothing was removed.
     """
     if keep < 1:
         raise ValueError(f"--keep is {keep}: at least one version stays")
     places = list_worktrees(workspace)
     with ExitStack() as stack:
         stack.enter_context(lock(workspace, "night"))
-        for place in {place.locks: place for place in places}.values():  # a night has its workspace's
+        by_locks = {place.locks: place for place in places}  # the worktree of a night shares its workspace's locks
+        for place in by_locks.values():
             stack.enter_context(lock(place, "pipeline"))
             stack.enter_context(lock(place, "registry", REGISTRY_WAIT_S))
         repos = [stack.enter_context(open_repo(place)) for place in places]
@@ -107,11 +108,11 @@ def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = Fals
 
 
 def _used(repos: Sequence[Any], revisions: Sequence[str]) -> set[str]:
-    """Hashes of what the worktrees, as they are, all branches and some revisions name."""
+    """Hashes of the objects that worktrees, all branches and some revisions name."""
     from dvc.exceptions import DvcException
 
     try:
-        # with `force` DVC does not ask about folders whose lists are lost: nobody could put those together any more
+        # `force` skips folders whose list of files is lost: they cannot be restored anyway
         named = [repo.used_objs(force=True) for repo in repos]
         named.append(repos[0].used_objs(revs=list(revisions), all_branches=True, all_experiments=True, force=True))
     except DvcException as error:
@@ -122,10 +123,10 @@ def _used(repos: Sequence[Any], revisions: Sequence[str]) -> set[str]:
 def _runs(
     workspace: Workspace, repos: Sequence[Any], objects: DvcObjects, models: set[str], used: set[str]
 ) -> list[Path]:
-    """What DVC remembers of runs of stages that is of no use any more; what the others made is added to `used`.
+    """Unneeded entries of DVC's run cache; the outputs of needed ones are added to `used`.
 
-    Of use is what was made since the last version, which a night that failed will take up; what made something that
-    stays; and what was made of a model that stays.
+    An entry is needed if it is newer than the last version, because the next night continues a failed one; if all its
+    outputs are kept; or if it depends on a kept model.
     """
     useless = []
     newest = last_registered(workspace)
@@ -134,7 +135,7 @@ def _runs(
             entry = YAML(typ="safe", pure=True).load(path.read_text())
             made = {str(out["md5"]) for out in entry["outs"]}
             of = {str(dep["md5"]) for dep in entry["deps"]}
-        except Exception:  # noqa: BLE001 - whatever is wrong with it, DVC would not use it either
+        except Exception:  # noqa: BLE001 - DVC would not use a damaged entry either
             useless.append(path)
             continue
         if path.stat().st_mtime > newest or made <= used or of & models:
@@ -150,18 +151,18 @@ def _runs(
 
 
 def _folders(workspace: Workspace, kept: set[str]) -> list[Path]:
-    """Folders of versions that do not stay: DVC can write them again where it has the bytes. And halves of folders."""
+    """Folders of versions that are not kept, which DVC can write again, and unfinished folders of killed processes."""
     found = sorted(workspace.models.glob("*/v*"))
-    killed = [path for path in workspace.models.glob("*/.v*-*") if not _runs_still(path.name.rpartition("-")[2])]
+    killed = [path for path in workspace.models.glob("*/.v*-*") if not _is_alive(path.name.rpartition("-")[2])]
     return [path for path in found if f"{path.parent.name}@{path.name}" not in kept] + sorted(killed)
 
 
-def _runs_still(process: str) -> bool:
+def _is_alive(process: str) -> bool:
     return not process.isdecimal() or psutil.pid_exists(int(process))
 
 
 def _checkpoints(workspace: Workspace) -> list[Path]:
-    """Checkpoints that are older than a version of their model: that training, or a later one, has been finished."""
+    """Checkpoints older than the newest version of their model, whose training is finished or superseded."""
     runs = [(MODEL, path) for path in workspace.checkpoints.glob("*/")]
     for path in workspace.style_runs.glob("*/checkpoints/*/"):
         runs.append((style_model_name(path.parent.parent.name), path))
@@ -170,7 +171,7 @@ def _checkpoints(workspace: Workspace) -> list[Path]:
 
 
 def _sweep(store: Any, used: set[str]) -> None:
-    """Remove all other objects, as `dvc gc` does."""
+    """Remove all objects that are not used, as `dvc gc` does."""
     from dvc_data.hashfile.gc import gc
     from dvc_data.hashfile.hash_info import HashInfo
 
@@ -178,7 +179,7 @@ def _sweep(store: Any, used: set[str]) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder that is whole until it is gone, however this ends."""
+    """Remove a folder; it is renamed first, so that it is never seen half removed."""
     gone = path.with_name(f".{path.name}-{os.getpid()}")
     path.replace(gone)
     shutil.rmtree(gone)

@@ -1,4 +1,4 @@
-"""What there is to know of a version of a model."""
+"""Details of a registered version: registry entry, history, commit and model card."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,40 +15,40 @@ _FIRST = tuple(f"{one.section}." for one in GATED)
 
 @dataclass(frozen=True)
 class ListedVersion:
-    """A version as a list shows it."""
+    """A version as the list of models shows it."""
 
     version: Version
-    here: bool  # its bytes are on this machine
-    history: tuple[StageAssignment, ...]  # every time that it became prod
+    here: bool  # whether its bytes are on this machine
+    history: tuple[StageAssignment, ...]  # its assignments to prod
 
     @property
-    def plain(self) -> dict[str, Any]:
-        """For a machine: the entry of the registry, and the rest beside it."""
-        return asdict(self.version) | {"here": self.here, "history": [asdict(staging) for staging in self.history]}
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object: the registry entry and the fields above."""
+        return asdict(self.version) | {"here": self.here, "history": [asdict(one) for one in self.history]}
 
 
 @dataclass(frozen=True)
 class VersionDetails:
-    """A version with all that is known of it."""
+    """A version with all its details."""
 
     listed: ListedVersion
-    commit: str  # of the workspace
+    commit: str  # git commit of the workspace
     formats: dict[str, str]  # format version of each step
-    facts: dict[str, Any]  # content of the model card; empty where its bytes are nowhere
+    facts: dict[str, Any]  # content of the model card; empty if its bytes are missing
 
     @property
-    def plain(self) -> dict[str, Any]:
-        """For a machine."""
-        return self.listed.plain | {"commit": self.commit, "formats": self.formats, "facts": self.facts}
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object."""
+        return self.listed.as_dict | {"commit": self.commit, "formats": self.formats, "facts": self.facts}
 
     @property
     def summary(self) -> str:
-        """For a person."""
+        """The details in a few lines."""
         one = self.listed.version
         steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())
         passed = "passed" if one.passed else "refused"
         lines = [f"{one.name}{f', {one.stage}' if one.stage else ''}"]
-        lines += [] if self.facts else ["  its bytes are nowhere: `atelier models verify` tells more"]
+        lines += [] if self.facts else ["  its bytes are missing: `atelier models verify` tells more"]
         lines += [f"  registered   {one.registered}{f' by {one.software}' if one.software else ''}"]
         lines += [f"  style        {one.style or 'unknown'}", f"  dataset      {one.dataset[:12] or 'unknown'}"]
         lines += [f"  code         commit {self.commit[:12]}, formats: {steps}", f"  gate         {passed}"]
@@ -57,45 +57,47 @@ class VersionDetails:
         given = {name: value for name, value in self.facts.items() if name not in ("dataset", "training_set")}
         lines += ["  parameters", *(f"    {name}: {value}" for name, value in flat(given).items())]
         lines += ["  was made prod" if self.listed.history else "  never was prod"]
-        lines += [f"    {staging.when}  {staging.reason}" for staging in self.listed.history]
+        lines += [f"    {one.when}  {one.reason}" for one in self.listed.history]
         return "\n".join(lines)
 
 
-def list_all_versions(workspace: Workspace, kept: DvcObjects) -> list[ListedVersion]:
+def list_all_versions(workspace: Workspace, objects: DvcObjects) -> list[ListedVersion]:
     """Every version of every model, the newest first."""
     found = []
     for model in list_models(workspace):
-        stagings = stage_history(workspace, model)
-        found += [listed_version(workspace, kept, version, stagings) for version in list_versions(workspace, model)]
+        assignments = stage_history(workspace, model)
+        found += [
+            listed_version(workspace, objects, version, assignments) for version in list_versions(workspace, model)
+        ]
     return found
 
 
 def listed_version(
-    workspace: Workspace, kept: DvcObjects, version: Version, stagings: list[StageAssignment]
+    workspace: Workspace, objects: DvcObjects, version: Version, assignments: list[StageAssignment]
 ) -> ListedVersion:
-    """A version of a model, whose stage has this history."""
+    """A version with its part of the history of `prod`."""
     here = (workspace.models / version.model / version.version).is_dir() or (
-        bool(version.bytes) and kept.here(version.bytes)
+        bool(version.bytes) and objects.is_cached(version.bytes)
     )
-    return ListedVersion(version, here, tuple(one for one in stagings if one.version == version.version))
+    return ListedVersion(version, here, tuple(one for one in assignments if one.version == version.version))
 
 
-def version_details(workspace: Workspace, kept: DvcObjects, version: Version) -> VersionDetails:
-    """All that is known of a version."""
+def version_details(workspace: Workspace, objects: DvcObjects, version: Version) -> VersionDetails:
+    """All details of a version."""
     lines = read_committed(workspace, version, workspace.formats.name).splitlines()
     formats = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
     return VersionDetails(
-        listed=listed_version(workspace, kept, version, stage_history(workspace, version.model)),
+        listed=listed_version(workspace, objects, version, stage_history(workspace, version.model)),
         commit=git(workspace.root, "rev-parse", f"{version.name}^{{commit}}").strip(),
         formats=formats,
-        facts=model_facts(kept, version),
+        facts=model_facts(objects, version),
     )
 
 
-def model_facts(kept: DvcObjects, version: Version) -> dict[str, Any]:
-    """The content of a version's model card; empty where nobody has it."""
+def model_facts(objects: DvcObjects, version: Version) -> dict[str, Any]:
+    """The content of a version's model card; empty if it is missing."""
     try:
-        return ModelCard.parse(kept.read(kept.files(version.bytes)[MODEL_CARD]), version.name).content
+        return ModelCard.parse(objects.read(objects.files(version.bytes)[MODEL_CARD]), version.name).content
     except (RuntimeError, ValueError, KeyError):
         return {}
 

@@ -1,4 +1,4 @@
-"""Two versions of models side by side: parameters, metrics, data, and the canary pictures as each paints them."""
+"""Differences between two versions of models: parameters, metrics, data, and canary pictures painted by both."""
 
 import math
 from collections.abc import Sequence
@@ -17,33 +17,33 @@ from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 
 CELL_PX = 256
-_DATA = ("dataset", "training_set")  # told as the difference of the data
+_DATA = ("dataset", "training_set")  # compared as datasets instead
 
 
 @dataclass(frozen=True)
 class MetricChange:
     """A metric of both versions."""
 
-    before: float | None  # None where it was not measured
+    before: float | None  # None if not measured
     after: float | None
-    difference: float | None  # how much larger the second is
+    difference: float | None  # after minus before
 
 
 @dataclass(frozen=True)
 class ModelDiff:
-    """How the second version differs from the first."""
+    """Differences of the second version from the first."""
 
     before: str  # names, as style-model@v1.0.0
     after: str
     parameters: dict[str, ValueChange]
     metrics: dict[str, MetricChange]
-    dataset: DatasetDiff | None  # None where they were trained on the same one, or it cannot be told
-    notes: tuple[str, ...]  # what cannot be told, and why
-    picture: str = ""  # its path; "" where none was made
+    dataset: DatasetDiff | None  # None if it is the same, or unknown
+    notes: tuple[str, ...]  # what could not be compared, and why
+    picture: str = ""  # path of the canary pictures, "" without them
 
     @property
     def summary(self) -> str:
-        """The difference for a person."""
+        """The differences in a few lines."""
         lines = [f"{self.before} → {self.after}"]
         width = max(map(len, self.metrics), default=0)
         lines += [
@@ -56,11 +56,11 @@ class ModelDiff:
         return "\n".join([*lines, *([f"pictures: {self.picture}"] if self.picture else [])])
 
 
-def diff_models(workspace: Workspace, kept: DvcObjects, before: Version, after: Version) -> ModelDiff:
-    """Compare two versions, of one model or of two; what cannot be told is in the notes."""
-    facts = [model_facts(kept, version) for version in (before, after)]
+def diff_models(workspace: Workspace, objects: DvcObjects, before: Version, after: Version) -> ModelDiff:
+    """Compare two versions, of one model or of two. What cannot be compared is in the notes."""
+    facts = [model_facts(objects, version) for version in (before, after)]
     notes = [
-        f"the bytes of {version.name} are nowhere: nothing is known of its parameters"
+        f"the bytes of {version.name} are missing: its parameters are unknown"
         for version, known in zip((before, after), facts, strict=True)
         if not known
     ]
@@ -70,8 +70,8 @@ def diff_models(workspace: Workspace, kept: DvcObjects, before: Version, after: 
     dataset = None
     if before.dataset != after.dataset:
         try:
-            old, new = (find_dataset(workspace, kept, version.name) for version in (before, after))
-            dataset = diff_datasets(workspace, kept, old, new, None)
+            old, new = (find_dataset(workspace, objects, version.name) for version in (before, after))
+            dataset = diff_datasets(workspace, objects, old, new, None)
         except (RuntimeError, ValueError) as error:
             notes.append(f"their datasets cannot be compared: {error}")
     return ModelDiff(
@@ -85,7 +85,7 @@ def diff_models(workspace: Workspace, kept: DvcObjects, before: Version, after: 
 
 
 def write_comparison_sheet(pictures: Sequence[Canary], models: Sequence[tuple[str, Path]], out: Path) -> None:
-    """Write the pictures as each model paints them, a row for each, a column for each model beside the photograph.
+    """Write a sheet of the canary pictures: a row for each picture, a column for the photograph and for each model.
 
     Args:
         pictures: the canary pictures.

@@ -1,7 +1,7 @@
-"""Styles side by side: every domain but the content's is a style, and each gets a model of its own.
+"""One model per style: training, evaluation and release. Every domain except the content's is a style.
 
-All are trained with the same parameters; only the style differs. What one style does here needs no other: its
-training and its evaluation. A model that says it is what would be trained is not trained again.
+All models are trained with the same parameters; only the style differs. The styles are independent of each other. A
+model whose card equals what would be trained is not trained again.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from atelier.tasks.workspace.pipeline import track_folder
 
 
 def list_styles(card: Card, config: TrainConfig) -> list[str]:
-    """The styles of a training set, each with a name that the registry can hold.
+    """The styles of a training set.
 
     Raises:
-        ValueError: there are none, the content's pictures are missing, or a name can not be a model's.
+        ValueError: there is no style, the content domain is missing, or a style's name does not fit into a tag name.
     """
     if config.content not in card.domains:
         raise ValueError(f"domain {config.content!r} is not in the training set: it has {', '.join(card.domains)}")
@@ -45,16 +45,16 @@ def list_styles(card: Card, config: TrainConfig) -> list[str]:
 
 
 def train_style(workspace: Workspace, config: TrainConfig, style: str, initial: Path | None) -> bool:
-    """Train the model of a style inside this process, with what this process has of the machine.
+    """Train the model of a style in this process.
 
     Args:
-        workspace: on a path that this node sees.
-        config: of every style; only `style` is another one here.
-        style: the domain.
+        workspace: on a path that this node can read.
+        config: of all styles; its `style` is replaced.
+        style: domain of the style.
         initial: folder of the model that `config.start_from` names.
 
     Returns:
-        Whether there was anything to do.
+        Whether it was trained; False if the model was up to date.
 
     Raises:
         As `training.train` does.
@@ -97,7 +97,7 @@ def evaluate_style(workspace: Workspace, config: EvaluateConfig, style: str) -> 
 
 
 def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig, style: str) -> ReleaseResult:
-    """Have DVC keep the model of a style, judge it and register it under its own name; Ray must be connected."""
+    """Track the model of a style with DVC, compare it with its `prod` and release it; Ray must be connected."""
     model = style_model_name(style)
     track_folder(workspace, workspace.model_folder(model))
     prod = compare_with_prod(workspace, workspace, config, gate, workspace.style_runs / style / "features", model)
@@ -105,17 +105,17 @@ def release_style(workspace: Workspace, config: EvaluateConfig, gate: GateConfig
 
 
 def read_progress(workspace: Workspace, style: str) -> Progress | None:
-    """What the worker of a style told last; None before it told anything."""
+    """The last progress of a style's worker, or None."""
     return progress.read_file(workspace.style_runs / style)
 
 
 def clear_progress(workspace: Workspace, style: str) -> None:
-    """Forget what an earlier run told."""
+    """Remove the progress of an earlier run."""
     progress.clear_file(workspace.style_runs / style)
 
 
 def _trained_with(model: Path) -> Mapping[str, Any]:
-    """The facts of a finished training; none where there is no whole model."""
+    """The training facts of the model in a folder; empty without a whole model."""
     try:
         card = ModelCard.read(model)
     except (OSError, ValueError):

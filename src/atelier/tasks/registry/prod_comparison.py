@@ -1,4 +1,4 @@
-"""The challenge: whether a model that was trained must be held against its `prod`, and what comes of it."""
+"""Comparison of a candidate model with its `prod` (champion and challenger), before the gate."""
 
 from pathlib import Path
 
@@ -23,23 +23,23 @@ def compare_with_prod(
     model: str = MODEL,
     report: Report = silent,
 ) -> PairedComparison | None:
-    """Hold a model that was trained against its `prod`; Ray must be connected.
+    """Compare a trained model with its `prod` on the same pictures; Ray must be connected.
 
     Args:
-        workspace: whose registry knows `prod`.
-        made: where the model was trained: the workspace or its night.
+        workspace: with the registry.
+        made: where the candidate was trained: the workspace, or the worktree of its night.
         config: how to measure.
         gate: names the canary pictures.
-        cache: folder that keeps the features of untouched pictures.
-        model: its name.
-        report: told of finished models.
+        cache: folder for features of untouched pictures.
+        model: artifact name.
+        report: receives the number of measured models.
 
     Returns:
-        None where there is no `prod`, where it does other work, or where the bytes were judged before.
+        None without a `prod`, if `prod` does another task, or if the candidate is registered already.
 
     Raises:
         FileNotFoundError, ValueError: a model, the dataset or a canary picture is missing or damaged.
-        RuntimeError: the bytes of `prod` cannot be had.
+        RuntimeError: the bytes of `prod` are missing.
     """
     prod = find_prod(list_versions(workspace, model))
     if prod is None or find_registered(workspace, made, model):

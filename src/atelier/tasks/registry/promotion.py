@@ -1,4 +1,4 @@
-"""Promotion and rollback: which version is `prod`."""
+"""Promotion and rollback: assigning versions to the stage `prod`."""
 
 from collections.abc import Sequence
 
@@ -20,59 +20,59 @@ from atelier.tasks.workspace.locks import lock
 
 
 def list_awaiting_approval(workspace: Workspace, model: str = MODEL) -> list[Version]:
-    """Versions that passed and were never promoted, the newest first: a person may approve them."""
+    """Versions that passed the gate and were never promoted, the newest first."""
     versions = list_versions(workspace, model)
     return [v for v in versions if v.passed and v.stage is None and not was_assigned(workspace, v)]
 
 
-def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
-    """Make a registered version the one of a stage, in one step: a tag. An older version is a rollback.
+def promote(workspace: Workspace, version: str, *, reason: str, model: str = MODEL) -> None:
+    """Assign a registered version to `prod`, atomically: by one tag.
 
     Raises:
-        ValueError: there is no such version.
+        ValueError: the version is not registered.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
         get_version(list_versions(workspace, model), model, version)
-        assign_stage(workspace, model, version, stage, reason)
+        assign_stage(workspace, model, version, PROD, reason)
 
 
 def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | None = None) -> str:
-    """Make the version `prod` that was it before, or an earlier one.
+    """Assign `prod` to the version before, or to an earlier one.
 
     Args:
-        workspace: where.
-        reason: why; kept in the registry.
-        model: whose.
+        workspace: with the registry.
+        reason: recorded in the registry.
+        model: artifact name.
         to: a version that was `prod` once; None means the one before.
 
     Returns:
         The version that is `prod` now.
 
     Raises:
-        ValueError: none was before, or `to` never was or is `prod` now.
-        RuntimeError: its bytes are nowhere: nothing has changed.
+        ValueError: there is no earlier version, or `to` never was `prod` or is it now.
+        RuntimeError: the bytes are missing; nothing has changed.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
         now = find_version(workspace, f"{model}@{PROD}").version
-        standing = rollback_targets(stage_history(workspace, model))
-        if to is None and not standing:
+        targets = rollback_targets(stage_history(workspace, model))
+        if to is None and not targets:
             raise ValueError(f"no version of {model} was prod before {now}: there is nothing to go back to")
-        wanted = to or standing[-1]
+        wanted = to or targets[-1]
         if wanted == now:
             raise ValueError(f"{model}@{now} is prod already: name another version")
         name = find_version(workspace, f"{model}@{wanted}").name
-        if wanted not in {staging.version for staging in stage_history(workspace, model)}:
+        if wanted not in {assignment.version for assignment in stage_history(workspace, model)}:
             raise ValueError(f"{name} never was prod: make it prod with `atelier models promote {name} --reason …`")
         resolve(workspace, name)
         assign_stage(workspace, model, wanted, PROD, reason)
     return wanted
 
 
-def rollback_targets(stagings: Sequence[StageAssignment]) -> list[str]:
-    """The versions under the present one, the last on top: going back to one takes those above it away for good."""
-    standing: list[str] = []
-    for staging in stagings:
-        if staging.version in standing:
-            del standing[standing.index(staging.version) :]
-        standing.append(staging.version)
-    return standing[:-1]
+def rollback_targets(assignments: Sequence[StageAssignment]) -> list[str]:
+    """Earlier `prod` versions to go back to, the most recent last. A rollback removes the versions after its target."""
+    targets: list[str] = []
+    for assignment in assignments:
+        if assignment.version in targets:
+            del targets[targets.index(assignment.version) :]
+        targets.append(assignment.version)
+    return targets[:-1]

@@ -20,12 +20,12 @@ class PushedVersion:
 
     @property
     def summary(self) -> str:
-        """The same for a person."""
+        """The result in a line."""
         missing = f"; not on this machine: {', '.join(self.missing)}" if self.missing else ""
         return f"{self.version}: {self.copied} files copied{missing}"
 
 
-def push_versions(workspace: Workspace, kept: DvcObjects, versions: Sequence[Version]) -> list[PushedVersion]:
+def push_versions(workspace: Workspace, objects: DvcObjects, versions: Sequence[Version]) -> list[PushedVersion]:
     """Copy versions to DVC's remote: models, and the data they were made from.
 
     `dvc push --all-tags` does not work here: it uses the remote of each commit, and an older commit may have none.
@@ -39,7 +39,7 @@ def push_versions(workspace: Workspace, kept: DvcObjects, versions: Sequence[Ver
         copied, missing = 0, []
         for path, digest in tracked_outputs(workspace, version).items():
             try:
-                copied += kept.push(digest)
+                copied += objects.push(digest)
             except MissingObject:
                 missing.append(path)
         found.append(PushedVersion(version.name, copied, tuple(missing)))
@@ -50,7 +50,7 @@ def push_workspace(workspace: Workspace) -> str:
     """Push the data and the model that the workspace's files name to DVC's default remote.
 
     Returns:
-        What was done, for a person.
+        A message for the user.
 
     Raises:
         RuntimeError: the remote cannot be reached or written.

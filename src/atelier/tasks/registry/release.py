@@ -1,4 +1,4 @@
-"""Versions of the models: judged, registered, promoted, and the folders that DVC keeps for them."""
+"""Releasing a trained model: gate, registration as a version, promotion to `prod`."""
 
 import json
 from dataclasses import dataclass, replace
@@ -31,66 +31,66 @@ from atelier.tasks.workspace.pipeline import commit
 
 @dataclass(frozen=True)
 class ReleaseResult:
-    """What became of a model that was trained."""
+    """Outcome for a trained model."""
 
     model: str
-    version: str  # "" of a model that was only judged
-    style: str  # the domain whose style it learned
-    previous: str | None  # the version that was `prod` before
-    # "promoted" (by this call), "prod already", "passed" (it may become prod), "awaiting approval", "refused",
-    # "registered" (it was prod once and is not now); of a model that was only judged "would be promoted", "… refused"
+    version: str  # "" with gate.mode dry
+    style: str  # domain of the style
+    previous: str | None  # version in `prod` before
+    # "promoted" (by this call), "prod already", "passed" (may be promoted), "awaiting approval", "refused" or
+    # "registered" (was prod once); with gate.mode dry "would be promoted" or "would be refused"
     decision: str
     reasons: tuple[str, ...]
-    new: bool  # registered by this call; False when these bytes had a version already
+    new: bool  # whether this call registered it; False if these bytes had a version already
 
 
 def find_registered(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
-    """The version that the bytes of a model that was trained have already.
+    """The version of a trained model, or None if its bytes are not registered.
 
     Args:
-        workspace: whose registry is asked.
-        made: where it was trained: the workspace or its night.
-        model: its name.
+        workspace: with the registry.
+        made: where the model was trained: the workspace, or the worktree of its night.
+        model: artifact name.
 
     Raises:
         FileNotFoundError: there is no model.
     """
-    return _of_bytes(list_versions(workspace, model), _bytes(made, model))
+    return _with_hash(list_versions(workspace, model), _dvc_hash(made, model))
 
 
 def register_model(
     workspace: Workspace, made: Workspace, config: GateConfig, prod: PairedComparison | None, model: str = MODEL
 ) -> ReleaseResult:
-    """Commit, judge and register a model that was trained; `promote` makes one `prod` that passed.
+    """Check a trained model with the gate, commit it and register it as a version; `promote` is the next step.
 
-    A model whose bytes have a version already is judged no second time: one that was refused or rolled back does not
-    become `prod` by itself.
+    A model whose bytes are registered already does not pass through the gate again, so that a version that was refused
+    or rolled back is never promoted automatically.
 
     Args:
-        workspace: whose registry it enters.
-        made: where it was trained: the workspace or its night.
-        config: the thresholds.
-        prod: the paired comparison with `prod`.
-        model: its name; its folder is one that DVC keeps.
+        workspace: with the registry.
+        made: where the model was trained: the workspace, or the worktree of its night.
+        config: the gate's thresholds.
+        prod: the paired comparison with `prod`; None without one.
+        model: artifact name, whose folder DVC tracks.
 
     Raises:
-        FileNotFoundError: there is no model or no metrics.
+        FileNotFoundError: the model or its metrics are missing.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
         versions = list_versions(workspace, model)
         prod_now = find_prod(versions)
         previous = prod_now.version if prod_now else None
-        standing = _of_bytes(versions, _bytes(made, model))
-        new, manual = standing is None, config.mode == "manual"
-        if standing is None:
+        version = _with_hash(versions, _dvc_hash(made, model))
+        new, manual = version is None, config.mode == "manual"
+        if version is None:
             decision = gate(_metrics(made, model), prod, config)
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
                 style = ModelCard.read(made.model_folder(model)).style_domain
                 return ReleaseResult(model, "", style, previous, word, decision.reasons, False)
-            standing = _register(workspace, made, model, decision, manual, versions)
-        word, reasons = _word(workspace, standing, manual)
-        return ReleaseResult(model, standing.version, standing.style, previous, word, reasons, new)
+            version = _register(workspace, made, model, decision, manual, versions)
+        word, reasons = _decision(workspace, version, manual)
+        return ReleaseResult(model, version.version, version.style, previous, word, reasons, new)
 
 
 def release_model(
@@ -107,8 +107,8 @@ def release_model(
     return replace(found, decision="promoted")
 
 
-def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tuple[str, ...]]:
-    """What a registered version may do, and why; where the gate is manual now or was then, a person must approve it."""
+def _decision(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tuple[str, ...]]:
+    """Decision and reasons for a registered version, which needs approval if the gate is or was manual."""
     if version.stage == PROD:
         return "prod already", version.reasons
     if not version.passed:
@@ -119,7 +119,7 @@ def _word(workspace: Workspace, version: Version, manual: bool) -> tuple[str, tu
         return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
     if manual or version.manual:
         return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
-    return "passed", version.reasons  # new, or whoever registered it was killed before promoting it
+    return "passed", version.reasons  # new, or the process that registered it was killed before the promotion
 
 
 def _register(
@@ -129,7 +129,7 @@ def _register(
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
     card = ModelCard.read(made.model_folder(model))
     entry = {
-        "bytes": _bytes(made, model),
+        "bytes": _dvc_hash(made, model),
         "style": card.style_domain,
         "dataset": card.dataset,
         "passed": decision.passed,
@@ -151,8 +151,8 @@ def _metrics(made: Workspace, model: str) -> Metrics:
     return content
 
 
-def _bytes(workspace: Workspace, model: str) -> str:
-    """DVC's hash of the folder of a model: in the pipeline's lock, or in the file beside the folder."""
+def _dvc_hash(workspace: Workspace, model: str) -> str:
+    """DVC's hash of the folder of a model, from dvc.lock or from the .dvc file beside the folder."""
     folder = workspace.model_folder(model)
     if model == MODEL:
         path = folder.relative_to(workspace.root).as_posix()
@@ -169,5 +169,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return dict(YAML(typ="safe", pure=True).load(path.read_text()) or {}) if path.is_file() else {}
 
 
-def _of_bytes(versions: list[Version], digest: str) -> Version | None:
+def _with_hash(versions: list[Version], digest: str) -> Version | None:
     return next((v for v in versions if v.bytes == digest), None)

@@ -1,4 +1,4 @@
-"""From the name of a model to its version and its folder."""
+"""Resolving the name of a model: to its registered version, and to a folder with its bytes."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from atelier.tasks.workspace.locks import lock
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model in a folder that does not change."""
+    """A registered version in a folder that does not change."""
 
     path: Path
     model: str
@@ -32,19 +32,20 @@ class ResolvedModel:
 
 
 def version_commit(workspace: Workspace, model: str, version: str) -> str:
-    """The commit whose files name the bytes of a version."""
+    """The commit of a version, whose DVC files name the model's bytes."""
     return git(workspace.root, "rev-parse", f"{model}@{version}^{{commit}}").strip()
 
 
 def find_version(workspace: Workspace, name: str) -> Version:
-    """The registered version that a person means.
+    """The registered version of a name.
 
     Args:
-        workspace: whose registry is asked.
-        name: `style-model@prod`, `style-model@v1.2.0`; `prod` and `v1.2.0` are those of the pipeline's model.
+        workspace: with the registry.
+        name: `style-model@prod`, `style-model@v1.2.0` or the same of a style's own model; `prod` and `v1.2.0` alone
+            mean those of `style-model`.
 
     Raises:
-        ValueError: there is no such version, or none is prod.
+        ValueError: the version is not registered, or no version is `prod`.
     """
     model, wanted = parse_name(name) or (MODEL, name)
     versions = list_versions(workspace, model)
@@ -59,15 +60,15 @@ def find_version(workspace: Workspace, name: str) -> Version:
 
 
 def resolve(workspace: Workspace, name: str) -> ResolvedModel:
-    """The folder of a registered version, which never changes: what uses it may go on while the next one is promoted.
+    """The folder of a registered version. It never changes, so its users may go on during the next promotion.
 
     Args:
-        workspace: whose registry is asked.
+        workspace: with the registry.
         name: `style-model@prod`, `style-model@v1.2.0`, or the same of a style's own model.
 
     Raises:
-        ValueError: there is no such version, or none is prod.
-        RuntimeError: DVC does not have its bytes.
+        ValueError: the version is not registered, or no version is `prod`.
+        RuntimeError: the bytes are missing in DVC's cache and in the remote.
     """
     if parse_name(name) is None:
         raise ValueError(f"{name!r} names no model: write {MODEL}@prod, or {MODEL}@v1.2.0")
@@ -82,14 +83,14 @@ def resolve(workspace: Workspace, name: str) -> ResolvedModel:
 
 
 def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
-    """Have DVC write a version's folder, complete or not at all; what is not in the cache comes from the remote."""
+    """Write the folder of a version, atomically, from DVC's cache or else from the remote."""
     draft = folder.with_name(f".{version.version}-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     try:
         with open_objects(workspace) as kept:
-            kept.fetch(version.bytes)  # by the remote of today: DVC would ask that of the version's own commit
+            kept.fetch(version.bytes)  # from the remote of today: `dvc get` would use that of the version's own commit
         dvc(workspace.root, "get", "--quiet", ".", path, "--rev", version.name, "--out", str(draft))
         draft.replace(folder)
     except RuntimeError as error:
@@ -101,5 +102,5 @@ def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
 
 
 def training_command(model: str) -> str:
-    """The command that makes a model of this name."""
+    """The command that trains a model of this name."""
     return "atelier retrain" if model == MODEL else "atelier train --each-style"

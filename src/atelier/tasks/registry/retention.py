@@ -1,5 +1,8 @@
-"""What stays: of each model `prod`, what was made `prod` in the last promotions and the newest versions; and all that
-branches, worktrees and tags of a person's own name."""
+"""The retention rule of garbage collection: which versions and commits are kept.
+
+Of each model `prod`, the last promotions and the newest versions are kept, and everything that branches, worktrees and
+the user's own tags name.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,16 +13,16 @@ from atelier.tasks.workspace.layout import Workspace
 
 
 def kept_versions(workspace: Workspace, keep: int) -> list[Version]:
-    """The versions that stay.
+    """The versions that are kept.
 
     Args:
-        workspace: where.
-        keep: how many promotions, and how many of the newest versions, of each model.
+        workspace: with the registry.
+        keep: number of promotions, and of the newest versions, of each model.
     """
     found = []
     for model in list_models(workspace):
         versions = list_versions(workspace, model)
-        promoted = {staging.version for staging in stage_history(workspace, model)[-keep:]}
+        promoted = {one.version for one in stage_history(workspace, model)[-keep:]}
         found += [
             version
             for place, version in enumerate(versions)
@@ -29,14 +32,14 @@ def kept_versions(workspace: Workspace, keep: int) -> list[Version]:
 
 
 def last_registered(workspace: Workspace, model: str | None = None) -> float:
-    """When the newest version of a model, or of any, was registered, as a time stamp; 0 before the first."""
+    """Time stamp of the last registration of a model, or of any model; 0 before the first."""
     models = [model] if model else list_models(workspace)
     dates = [version.registered for one in models for version in list_versions(workspace, one)]
     return max((datetime.fromisoformat(date).timestamp() for date in dates), default=0.0)
 
 
 def list_worktrees(workspace: Workspace) -> list[Workspace]:
-    """The workspace, and the worktrees of its repository that are workspaces too: they use the same cache."""
+    """The workspace, and the worktrees of its repository that are workspaces too; they share the cache."""
     listed = git(workspace.root, "worktree", "list", "--porcelain").splitlines()
     roots = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
     others = [root for root in roots if (root / ".dvc").is_dir() and not root.samefile(workspace.root)]
@@ -44,7 +47,7 @@ def list_worktrees(workspace: Workspace) -> list[Workspace]:
 
 
 def pinned_commits(workspace: Workspace) -> list[str]:
-    """Commits that somebody works on in a worktree, or that a person has tagged; DVC looks at branches by itself."""
+    """Heads of worktrees, and commits with tags of the user's own; DVC itself includes branches."""
     listed = git(workspace.root, "worktree", "list", "--porcelain").splitlines()
     heads = {line.removeprefix("HEAD ") for line in listed if line.startswith("HEAD ")}
     form = "%(refname:strip=2) %(objecttype) %(*objecttype)"

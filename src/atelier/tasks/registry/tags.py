@@ -1,10 +1,10 @@
-"""The registry: GTO tags in the workspace's git.
+"""The model registry: versions and stages as GTO tags in the workspace's git.
 
-The pipeline's model is `style-model`; one that was trained for a style beside others is `style-model-STYLE`, with
-versions and a `prod` of its own. A version is an annotated tag `style-model@v1.2.0` on the commit whose DVC files name
-the model's bytes; its message is the registry entry (style, metrics, dataset, the gate's decision) as JSON, so an entry
-can not be lost or changed apart from its version and travels with `git push --tags`. A stage is a tag
-`style-model#prod#7`, the latest of which counts.
+The artifact of the pipeline is `style-model`. A model that is trained for one of several styles is the artifact
+`style-model-STYLE`, with its own versions and its own `prod`. A version is an annotated tag `style-model@v1.2.0` on the
+commit whose DVC files name the model's bytes. Its message is the registry entry as JSON (style, metrics, dataset, the
+gate's decision), so an entry is never separated from its version and travels with `git push --tags`. A stage assignment
+is a tag `style-model#prod#7`; the latest one counts.
 """
 
 import json
@@ -17,9 +17,9 @@ from atelier.tasks.evaluation.metrics import HEADLINE, Metrics, value
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 
-MODEL = "style-model"  # the pipeline's; of its own style each, MODEL-STYLE
+MODEL = "style-model"  # artifact of the pipeline; of one of several styles, MODEL-STYLE
 PROD = "prod"
-REGISTRY_WAIT_S = 60.0  # for the registry's lock
+REGISTRY_WAIT_S = 60.0  # timeout of the registry's lock
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)$")
 
@@ -30,43 +30,43 @@ class Version:
 
     model: str  # "style-model", or "style-model-STYLE"
     version: str
-    stage: str | None  # "prod" if it is
-    style: str  # the domain whose style it learned
-    dataset: str  # id of the dataset it was trained from
-    registered: str  # when, ISO 8601
-    passed: bool  # what the gate said when it was registered
-    manual: bool  # a person must approve it
+    stage: str | None  # "prod" or None
+    style: str  # domain of the style
+    dataset: str  # id of the training dataset
+    registered: str  # date and time, ISO 8601
+    passed: bool  # decision of the gate at registration
+    manual: bool  # promotion needs approval by a person
     reasons: tuple[str, ...]
     metrics: Metrics = field(repr=False)
     bytes: str = field(repr=False)  # DVC's hash of the model's folder
-    software: str = ""  # what registered it, with its revision
+    software: str = ""  # that registered it, with its revision
 
     @property
     def name(self) -> str:
-        """As a person writes it, and as its tag is called: `style-model@v1.2.0`."""
+        """Name of the version and of its tag: `style-model@v1.2.0`."""
         return f"{self.model}@{self.version}"
 
     @property
     def headline(self) -> str:
-        """The most important numbers in one line."""
+        """The most important metrics in one line."""
         found = [(one.label, value(self.metrics, one.key)) for one in HEADLINE]
         return ", ".join(f"{label} {number:.3g}" for label, number in found if not isnan(number)) or "no metrics"
 
 
 @dataclass(frozen=True)
 class StageAssignment:
-    """One time that a version was made the one of a stage."""
+    """One assignment of a version to a stage."""
 
     version: str
-    when: str  # ISO 8601
+    when: str  # date and time, ISO 8601
     reason: str
 
 
 def style_model_name(style: str) -> str:
-    """The name of the model of a style that was trained beside others.
+    """Artifact name of the model of one of several styles.
 
     Raises:
-        ValueError: the registry could not hold the name.
+        ValueError: the style does not fit into a tag name.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]*[A-Za-z0-9]", style):
         raise ValueError(f"domain {style!r} cannot be a model's name: it must end with a letter or a digit")
@@ -74,21 +74,21 @@ def style_model_name(style: str) -> str:
 
 
 def parse_name(name: str) -> tuple[str, str] | None:
-    """Model and version (or stage) of what a person writes as `style-model@prod`; None where it is no such name."""
+    """Artifact and version (or stage) of a name like `style-model@prod`; None for other texts."""
     model, at, wanted = name.partition("@")
-    ours = model == MODEL or model.startswith(f"{MODEL}-")
-    return (model, wanted) if ours and at and wanted and "/" not in name else None
+    known = model == MODEL or model.startswith(f"{MODEL}-")
+    return (model, wanted) if known and at and wanted and "/" not in name else None
 
 
 def list_models(workspace: Workspace) -> list[str]:
-    """Names of the models that have versions, the pipeline's first."""
+    """Artifacts that have versions, the pipeline's first."""
     tags = (name.partition("@") for name, _, _ in _tags(workspace, f"{MODEL}*@v*"))
     return sorted({model for model, _, version in tags if _VERSION.match(version) and parse_name(f"{model}@{version}")})
 
 
 def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
-    """The registered versions of a model, the newest first."""
-    prod = _staged(workspace, model, PROD)
+    """The registered versions of an artifact, the newest first."""
+    prod = _version_in_stage(workspace, model, PROD)
     found = []
     for name, date, message in _tags(workspace, f"{model}@*"):
         version = name.removeprefix(f"{model}@")
@@ -115,15 +115,15 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
 
 
 def find_prod(versions: list[Version]) -> Version | None:
-    """The one that is `prod`."""
+    """The version in stage `prod`, or None."""
     return next((v for v in versions if v.stage == PROD), None)
 
 
 def get_version(versions: list[Version], model: str, version: str) -> Version:
-    """The version of that name.
+    """The version with this number.
 
     Raises:
-        ValueError: there is none.
+        ValueError: it is not registered.
     """
     for one in versions:
         if one.version == version:
@@ -133,21 +133,21 @@ def get_version(versions: list[Version], model: str, version: str) -> Version:
 
 
 def version_key(version: str) -> tuple[int, int, int]:
-    """The numbers of a version, which sort."""
+    """Sort key of a version: major, minor, patch."""
     match = _VERSION.match(version)
     assert match is not None
     return int(match[1]), int(match[2]), int(match[3])
 
 
 def add_version(workspace: Workspace, model: str, version: str, commit: str, entry: dict[str, Any]) -> None:
-    """Tag a commit as a version."""
+    """Register a commit as a version."""
     import gto.api
 
     gto.api.register(str(workspace.root), model, commit, version=version, message=json.dumps(entry, sort_keys=True))
 
 
 def assign_stage(workspace: Workspace, model: str, version: str, stage: str, reason: str) -> None:
-    """Make a version the one of a stage."""
+    """Assign a version to a stage."""
     import gto.api
 
     message = json.dumps({"version": version, "reason": reason})
@@ -157,7 +157,7 @@ def assign_stage(workspace: Workspace, model: str, version: str, stage: str, rea
 
 
 def stage_history(workspace: Workspace, model: str, stage: str = PROD) -> list[StageAssignment]:
-    """Every time that a version of a model was made the one of a stage, the last of which counts."""
+    """All assignments to a stage, the current one last."""
     tags = [
         (int(name.rpartition("#")[2]), when, message) for name, when, message in _tags(workspace, f"{model}#{stage}#*")
     ]
@@ -165,20 +165,20 @@ def stage_history(workspace: Workspace, model: str, stage: str = PROD) -> list[S
     return [StageAssignment(str(entry.get("version")), when, str(entry.get("reason", ""))) for when, entry in entries]
 
 
-def _staged(workspace: Workspace, model: str, stage: str) -> str | None:
-    """The version of a stage."""
-    stagings = stage_history(workspace, model, stage)
-    return stagings[-1].version if stagings else None
+def _version_in_stage(workspace: Workspace, model: str, stage: str) -> str | None:
+    """The version in a stage, or None."""
+    assignments = stage_history(workspace, model, stage)
+    return assignments[-1].version if assignments else None
 
 
 def was_assigned(workspace: Workspace, version: Version) -> bool:
-    """Whether it is or was the one of any stage."""
+    """Whether a version is or was in any stage."""
     tags = _tags(workspace, f"{version.model}#*")
     return any(_entry(message).get("version") == version.version for _, _, message in tags)
 
 
 def _tags(workspace: Workspace, pattern: str) -> list[tuple[str, str, str]]:
-    """Name, date and message of the tags that match."""
+    """Name, date and message of the tags that match a pattern."""
     form = "%(refname:strip=2)%00%(taggerdate:iso-strict)%00%(contents)%00%01"
     listed = git(workspace.root, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}")
     rows = [row.lstrip("\n").split("\0") for row in listed.split("\x01")]
@@ -186,7 +186,7 @@ def _tags(workspace: Workspace, pattern: str) -> list[tuple[str, str, str]]:
 
 
 def _entry(message: str) -> dict[str, Any]:
-    """The registry entry in a tag's message; empty for a tag that somebody else made."""
+    """The registry entry in a tag's message; empty for a tag that atelier did not write."""
     try:
         entry = json.loads(message)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Proof that a version is complete to the last bit: every file that its commit names, read again and hashed again."""
+"""Verification of versions: every file that a version's commit names is read and hashed again."""
 
 import hashlib
 import json
@@ -14,73 +14,73 @@ from atelier.tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True)
 class VerifiedVersion:
-    """What was found of a version."""
+    """Result for one version."""
 
     version: str  # as style-model@v1.2.0
-    files: int  # that its commit names
-    problems: tuple[str, ...]  # what is missing or damaged, and what to do
+    files: int  # number of files that its commit names
+    problems: tuple[str, ...]  # missing or damaged files, with the remedy
 
     @property
     def whole(self) -> bool:
-        """Nothing is missing or damaged."""
+        """Whether nothing is missing or damaged."""
         return not self.problems
 
     @property
     def summary(self) -> str:
-        """The finding for a person."""
+        """The result in a few lines."""
         head = f"{self.version}: {self.files} files, " + ("all whole" if self.whole else f"{len(self.problems)} not")
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
 def verify_versions(
-    workspace: Workspace, kept: DvcObjects, versions: Sequence[Version], report: Report = silent
+    workspace: Workspace, objects: DvcObjects, versions: Sequence[Version], report: Report = silent
 ) -> list[VerifiedVersion]:
-    """Read every file of versions, where DVC keeps it and in the folders of this machine; shared ones once.
+    """Read every file of versions, in DVC's cache or remote and in the folders of this machine; shared files once.
 
     Args:
-        workspace: where.
-        kept: its objects; of what is not in the cache the remote's are read.
-        versions: which.
-        report: told how many files are read.
+        workspace: with the registry.
+        objects: its DVC objects; objects that are not in the cache are read from the remote.
+        versions: to verify.
+        report: receives the number of files read.
     """
     known: dict[str, str] = {}
-    return [_verify(workspace, kept, version, known, report) for version in versions]
+    return [_verify(workspace, objects, version, known, report) for version in versions]
 
 
 def _verify(
-    workspace: Workspace, kept: DvcObjects, version: Version, known: dict[str, str], report: Report
+    workspace: Workspace, objects: DvcObjects, version: Version, known: dict[str, str], report: Report
 ) -> VerifiedVersion:
     problems: list[str] = []
     files: dict[str, str] = {}  # by path
     try:
         named = tracked_outputs(workspace, version)
     except (RuntimeError, KeyError, IndexError, TypeError) as error:
-        return VerifiedVersion(version.name, 0, (f"its commit does not say what it is: {error}",))
+        return VerifiedVersion(version.name, 0, (f"its commit does not name its files: {error}",))
     folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     if version.bytes != named.get(folder):
-        problems.append(f"{folder}: the registry says {version.bytes}, the commit {named.get(folder)}")
+        problems.append(f"{folder}: the registry has {version.bytes}, the commit {named.get(folder)}")
     for path, digest in named.items():
         files[path] = digest
-        if is_folder(digest) and not _problem(kept, digest, known):
-            files |= {f"{path}/{name}": one for name, one in kept.files(digest).items()}
+        if is_folder(digest) and not _problem(objects, digest, known):
+            files |= {f"{path}/{name}": one for name, one in objects.files(digest).items()}
     for done, (path, digest) in enumerate(files.items(), 1):
-        if problem := _problem(kept, digest, known):
+        if problem := _problem(objects, digest, known):
             problems.append(f"{path}: {problem}")
         report(Progress("verify", done, len(files), "files", version.name))
-    problems += _of_metrics(workspace, version)
-    problems += _of_folder(
+    problems += _metrics_problems(workspace, version)
+    problems += _folder_problems(
         workspace.models / version.model / version.version,
         {path.removeprefix(f"{folder}/"): digest for path, digest in files.items() if path.startswith(f"{folder}/")},
     )
     return VerifiedVersion(version.name, len(files), tuple(problems))
 
 
-def _problem(kept: DvcObjects, digest: str, known: dict[str, str]) -> str:
-    """What is wrong with an object; "" where nothing is."""
+def _problem(objects: DvcObjects, digest: str, known: dict[str, str]) -> str:
+    """The problem of an object, "" if it is whole."""
     if digest not in known:
-        place = str(kept.path(digest)) if kept.path(digest).is_file() else ""
+        place = str(objects.path(digest)) if objects.path(digest).is_file() else ""
         try:
-            whole = kept.md5(digest) == digest
+            whole = objects.md5(digest) == digest
         except MissingObject as error:
             known[digest] = f"missing: {error}"
         except OSError as error:
@@ -91,8 +91,8 @@ def _problem(kept: DvcObjects, digest: str, known: dict[str, str]) -> str:
     return known[digest]
 
 
-def _of_metrics(workspace: Workspace, version: Version) -> list[str]:
-    """What is wrong with the metrics in the commit; those of a style's own model are in the registry alone."""
+def _metrics_problems(workspace: Workspace, version: Version) -> list[str]:
+    """Problems of the metrics in the commit; those of a style's own model are in the registry only."""
     if version.model != MODEL:
         return []
     path = workspace.evaluation.relative_to(workspace.root).as_posix()
@@ -100,11 +100,11 @@ def _of_metrics(workspace: Workspace, version: Version) -> list[str]:
         metrics = json.loads(read_committed(workspace, version, path))
     except (RuntimeError, ValueError) as error:
         return [f"{path}: missing in the commit or damaged: {error}"]
-    return [] if metrics == version.metrics else [f"{path}: the commit and the registry say different things"]
+    return [] if metrics == version.metrics else [f"{path}: the commit and the registry differ"]
 
 
-def _of_folder(folder: Path, files: dict[str, str]) -> list[str]:
-    """What is wrong with the folder that this machine uses; nothing where there is none."""
+def _folder_problems(folder: Path, files: dict[str, str]) -> list[str]:
+    """Problems of the folder that this machine uses, if there is one."""
     if not folder.is_dir() or not files:
         return []
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}

@@ -1,7 +1,7 @@
-"""`start.lock`: the version that training starts from, as the pipeline's train stage depends on it.
+"""Warm start: `start.lock` pins the version that training starts from. It is a dependency of the train stage.
 
-`train.start_from: prod` means another version after each promotion. Were that followed, every night would train again
-because the one before did; so it is pinned, and looked up anew only when there is something else to learn.
+With `train.start_from: prod` each promotion changes the version, and every night would train again only because the
+night before did. The version is therefore pinned, and renewed only if the train stage has another change.
 """
 
 import json
@@ -16,17 +16,18 @@ SCRATCH = "scratch"
 
 
 def pin_start(workspace: Workspace, start_from: str) -> str:
-    """Note which version training starts from; what comes before training must be up to date.
+    """Pin the version that training starts from. The stages before training must be up to date.
 
     Args:
-        workspace: where it is trained.
-        start_from: "scratch", "prod" or a version, as `train.start_from` has it; without a `prod` yet, from scratch.
+        workspace: of the training.
+        start_from: value of `train.start_from`: "scratch", "prod" or a version; without a `prod` yet, "prod" means
+            scratch.
 
     Returns:
         The version, or "scratch".
 
     Raises:
-        ValueError: there is no such version.
+        ValueError: the version is not registered.
     """
     known = _read(workspace)
     if start_from == "prod" and known.get("start_from") == start_from and not _changed(workspace):
@@ -45,10 +46,10 @@ def pin_start(workspace: Workspace, start_from: str) -> str:
 
 
 def pinned_start(workspace: Workspace) -> str:
-    """The version that was noted, or "scratch".
+    """The pinned version, or "scratch".
 
     Raises:
-        FileNotFoundError: none was.
+        FileNotFoundError: no version is pinned.
     """
     known = _read(workspace)
     if "version" not in known:
@@ -57,7 +58,7 @@ def pinned_start(workspace: Workspace) -> str:
 
 
 def _changed(workspace: Workspace) -> bool:
-    """Whether training has something to do with what is pinned."""
+    """Whether the train stage has changes with the pinned version."""
     return bool(json.loads(dvc(workspace.root, "status", "train", "--json")))
 
 

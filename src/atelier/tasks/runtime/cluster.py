@@ -1,8 +1,4 @@
-"""The Ray cluster: start a head of our own, connect to it or to the user's, see that every node reads what is written.
-
-A head listens on the loopback interface and asks for a token: whoever reaches an open Ray port runs code as its owner.
-Nothing here asks Ray to stop "all" of anything: processes are ended by what was recorded when they were started.
-"""
+"""The Ray cluster: connecting to it, checking its nodes, waiting for results."""
 
 import contextlib
 import json
@@ -18,27 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# read by ray when it is imported, by drivers as well as by the head; without the last one, whose name tells what it was
-# made for, Ray takes 127.0.0.1 for the machine's outer address and listens on every interface
-_LOOPBACK = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
-# what a head's processes would count about themselves, for a dashboard that it has not: a hundredth of a core each
-NO_METRICS = {
-    "RAY_enable_metrics_collection": "0",
-    "RAY_event_stats": "0",
-    "RAY_task_events_report_interval_ms": "0",
-}
-_SETTINGS = {
-    "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # threads that train together wait for each other, by default so busily that workers, whose priority Ray lowers, get
-    # hardly anything done beside other work; with so few rounds they sleep sooner (benchmarks/beside.py)
-    "GOMP_SPINCOUNT": "10000",
-}
-CLUSTER_SETTINGS = tuple(_LOOPBACK)  # a driver must have them as its cluster has
+from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
+
 _PROBE_S = 2.0
 _HTTP2_SETTINGS = b"\x04"  # the type of the first frame, the fourth byte of its header (RFC 9113, 3.4 and 4.1)
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
@@ -46,15 +23,15 @@ _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS
 
 @dataclass(frozen=True)
 class ExternalCluster:
-    """A Ray cluster that is somebody else's to start and to stop."""
+    """A Ray cluster that the user starts and stops."""
 
     address: str  # host:port
     token: str | None  # path of a file with its token
-    settings: dict[str, str]  # those of SETTINGS_OF_A_CLUSTER that the environment had beside its address
+    settings: dict[str, str]  # values of `CLUSTER_SETTINGS` in the user's environment
 
     @property
     def alive(self) -> bool:
-        """Whether a cluster answers there."""
+        """Whether a cluster answers at the address."""
         try:
             probe(self.address)
         except ConnectionError:
@@ -65,12 +42,12 @@ class ExternalCluster:
     def environment(self) -> dict[str, str]:
         """The variables by which a process and its children find it; set them before ray is imported."""
         token = {"RAY_AUTH_TOKEN_PATH": self.token} if self.token else {}
-        return {"RAY_ADDRESS": self.address, **_SETTINGS, **self.settings, **token}
+        return {"RAY_ADDRESS": self.address, **RAY_SETTINGS, **self.settings, **token}
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What this process is connected to."""
+    """The cluster that this process is connected to."""
 
     address: str
     cpus: int
@@ -79,28 +56,28 @@ class Connection:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a cluster has: free, and all of it."""
+    """Resources of a cluster: free, and in total."""
 
     cpus: tuple[float, float]
     gpus: tuple[float, float]
 
 
 def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
-    """Ask a cluster what it has, in a process of its own: a driver that waits for an answer cannot be stopped.
+    """The resources of a cluster, asked for in a child process: a driver that waits for Ray cannot be interrupted.
 
     Args:
-        variables: by which the cluster is found.
-        timeout_s: how long to wait.
+        variables: the environment by which the cluster is found.
+        timeout_s: seconds to wait.
 
     Returns:
-        None where it did not say in time, or does not let us in.
+        None where there is no answer in time, or the cluster refuses the token.
     """
-    words = (
+    program = (
         "import json, ray\nfrom atelier.tasks.runtime import cluster\ncluster.connect()\n"
         "both = (ray.available_resources(), ray.cluster_resources())\n"
         "print(json.dumps([[of.get(kind, 0) for of in both] for kind in ('CPU', 'GPU')]))"
     )
-    command = [sys.executable, "-W", "ignore", "-c", words]
+    command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         done = subprocess.run(
             command, env=os.environ | variables, capture_output=True, text=True, check=True, timeout=timeout_s
@@ -111,27 +88,16 @@ def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | 
     return Resources(tuple(cpus), tuple(gpus))
 
 
-def ray_environment(address: str, token: str | None = None) -> dict[str, str]:
-    """The variables by which this process and its children find a cluster; set them before ray is imported.
-
-    Args:
-        address: host:port.
-        token: path of the token file of a head of ours; None for a cluster of the user's, whose settings stay.
-    """
-    ours = {**_LOOPBACK, **NO_METRICS, "RAY_AUTH_TOKEN_PATH": token} if token else {}
-    return {"RAY_ADDRESS": address, **_SETTINGS, **ours}
-
-
 def connect(address: str | None = None, token: Path | None = None) -> Connection:
-    """Connect this process to a Ray cluster; when it is connected already, say to what.
+    """Connect this process to a Ray cluster, unless it is connected already.
 
     Args:
-        address: host:port; what RAY_ADDRESS says when None.
-        token: file with the cluster's token; what RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN say when None.
+        address: host:port; None takes RAY_ADDRESS.
+        token: file with the cluster's token; None takes RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN.
 
     Raises:
-        ConnectionError: nothing is configured, nothing answers there, or the cluster does not let us in.
-        ValueError: the address is none.
+        ConnectionError: no cluster is configured, none answers, or it refuses the token.
+        ValueError: the address is not HOST:PORT.
     """
     import ray
 
@@ -142,7 +108,7 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
         probe(address)
         if token is not None:
             os.environ.update(ray_environment(address, str(token)))
-        _reread_settings()
+        reread_settings()
         try:
             ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
         except Exception as error:
@@ -158,7 +124,7 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
 
 @contextlib.contextmanager
 def disconnect_after() -> Iterator[None]:
-    """Disconnect from the cluster at the end of a block, where the block connected."""
+    """Disconnect at the end of the block, if the block connected."""
     before = _connected()
     try:
         yield
@@ -168,10 +134,10 @@ def disconnect_after() -> Iterator[None]:
 
 
 def probe(address: str) -> None:
-    """See that a Ray cluster may be at an address: `ray.init` would wait ten minutes for one.
+    """Check that a Ray cluster may be at an address: `ray.init` would wait ten minutes for it.
 
     Raises:
-        ConnectionError: nothing listens there, or something that does not speak HTTP/2 as Ray does.
+        ConnectionError: nothing listens there, or a program that does not speak HTTP/2 as Ray does.
         ValueError: the address is not HOST:PORT.
     """
     host, separator, port = address.rpartition(":")
@@ -190,7 +156,7 @@ def probe(address: str) -> None:
 
 
 def accepts_connections(host: str, port: int) -> bool:
-    """Whether something accepts connections there."""
+    """Whether a program accepts TCP connections there."""
     try:
         socket.create_connection((host, port), timeout=_PROBE_S).close()
     except OSError:
@@ -199,16 +165,16 @@ def accepts_connections(host: str, port: int) -> bool:
 
 
 def preflight(data_root: Path) -> list[str]:
-    """See that every node of the cluster reads what is written under the data root, before anything is computed.
+    """Check that every node reads what is written under the data root, before anything is computed.
 
     Args:
-        data_root: the folder that workers read and write under; a mount that all nodes share.
+        data_root: folder that all nodes mount at the same path.
 
     Returns:
         The addresses of the nodes.
 
     Raises:
-        RuntimeError: a node can not read it; the message names the node.
+        RuntimeError: a node cannot read it; the message names the node.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -220,10 +186,10 @@ def preflight(data_root: Path) -> list[str]:
             return f"{error.strerror}"
 
     read = ray.remote(num_cpus=0, max_retries=0)(read_there)
-    words = secrets.token_hex(16)
+    token = secrets.token_hex(16)
     path = data_root.absolute() / f".atelier-preflight-{os.getpid()}"
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    path.write_text(words)
+    path.write_text(token)
     try:
         answers = ray.get(
             [
@@ -236,7 +202,7 @@ def preflight(data_root: Path) -> list[str]:
     finally:
         path.unlink()
     for node, answer in zip(nodes, answers, strict=True):
-        if answer != words:
+        if answer != token:
             raise RuntimeError(
                 f"node {node['NodeManagerAddress']} can not read {data_root} ({answer[:80]}): "
                 "mount it at the same path on every node"
@@ -244,13 +210,8 @@ def preflight(data_root: Path) -> list[str]:
     return [str(node["NodeManagerAddress"]) for node in nodes]
 
 
-def _connected() -> bool:
-    ray = sys.modules.get("ray")  # a process that has not imported it is not connected
-    return bool(ray is not None and ray.is_initialized())
-
-
 def get_result(ref: Any) -> Any:
-    """The task's result, or its own error instead of Ray's with a remote traceback."""
+    """The result of a task. Its error is raised itself, not wrapped in Ray's with a remote traceback."""
     import ray
     from ray.exceptions import RayTaskError
 
@@ -270,23 +231,11 @@ def finished(refs: Sequence[Any]) -> Iterator[Any]:
         yield get_result(ready)
 
 
-def _reread_settings() -> None:
-    """Have a ray that was imported before its variables were set take them over."""
-    from ray._private import ray_constants
-    from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader, Config
-
-    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(
-        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, not ray_constants.IS_WINDOWS_OR_OSX
-    )
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
 @contextlib.contextmanager
 def connected_keeping_sigterm(connect: Callable[[], object]) -> Iterator[None]:
-    """Connect to Ray, whose handler of SIGTERM dumps a stack and aborts, and keep the one that was there before.
+    """Connect to Ray, and keep the handler of SIGTERM from before: Ray's own dumps a stack and aborts.
 
-    Where there was none, SIGTERM raises SystemExit, so that the books are closed.
+    Without a handler before, SIGTERM raises SystemExit, so that open files are closed.
     """
     if threading.current_thread() is not threading.main_thread():
         connect()
@@ -299,3 +248,8 @@ def connected_keeping_sigterm(connect: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _connected() -> bool:
+    ray = sys.modules.get("ray")  # not imported means not connected
+    return bool(ray is not None and ray.is_initialized())

@@ -1,9 +1,9 @@
-"""Published weights made into safetensors; run as a process of its own, which is all that ever opens them.
+"""Conversion of published weights to safetensors, in a process of its own: the only code that opens them.
 
     python -m atelier.tasks.runtime.encoder_conversion NAME PUBLISHED CONVERTED
 
-The caller has checked the sha256. A pickle is read without running anything that it names all the same: Torch's by its
-`weights_only`, NumPy's by an unpickler that knows arrays and nothing else.
+The caller has checked the sha256. Even so a pickle runs no code: PyTorch's is read with `weights_only`, NumPy's with an
+unpickler that knows only arrays.
 """
 
 import pickle
@@ -18,14 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from atelier.models.encoders import ENCODERS
-from atelier.tasks.runtime.encoder_weights import SOURCES
+from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads dictionaries of arrays; anything else that a file asks for is refused."""
+    """Reads dictionaries of arrays; every other class that a file names is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle of an array names, wherever the NumPy that wrote it had it."""
+        """The classes of a pickled array, by the module names of every NumPy version."""
         wanted = module.replace("numpy._core", "numpy.core"), name
         if wanted == ("numpy.core.multiarray", "_reconstruct"):
             return _empty
@@ -40,12 +40,12 @@ def convert(name: str, published: Path, converted: Path) -> None:
     """Write the state dict of an encoder.
 
     Args:
-        name: a key of `SOURCES`.
-        published: its weights, as they were published.
+        name: a key of `PUBLISHED_WEIGHTS`.
+        published: the file of its published weights.
         converted: the safetensors file to write.
     """
     with published.open("rb") as file, torch.inference_mode():
-        tensors = ENCODERS[name].convert(_READERS[SOURCES[name].kind](file))
+        tensors = ENCODERS[name].convert(_READERS[PUBLISHED_WEIGHTS[name].kind](file))
     save_file({key: value.contiguous() for key, value in tensors.items()}, converted)
 
 
@@ -71,7 +71,7 @@ _READERS: dict[str, Callable[[IO[bytes]], Mapping[str, Tensor]]] = {
 
 
 def _flat(nested: dict[str, Any], prefix: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Arrays by their names in all levels, joined by dots."""
+    """Arrays of nested dictionaries, with their keys joined by dots."""
     for key, value in nested.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -80,12 +80,12 @@ def _flat(nested: dict[str, Any], prefix: str) -> Iterator[tuple[str, np.ndarray
 
 
 def _empty(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """The array whose contents come next in the pickle."""
+    """The array that the pickle fills next."""
     return np.ndarray(shape, np.uint8)
 
 
 def _number(code: str, align: bool, copy: bool) -> np.dtype[Any]:
-    """A data type of numbers; of Python objects there is none."""
+    """A data type of numbers; a type of Python objects is refused."""
     dtype = np.dtype(code, align, copy)
     if dtype.kind not in "biuf":
         raise pickle.UnpicklingError(f"the file holds {code!r}, which are no numbers")

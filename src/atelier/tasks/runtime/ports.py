@@ -1,8 +1,8 @@
-"""Free ports that two programs, started at one moment, do not both take.
+"""Free ports, reserved so that two programs that start at the same moment never get the same one.
 
-A port is looked for here and bound a second later by the child that it is for. Until that child ends, it holds a name
-of the kernel's that says so: names are in the network's own namespace, as ports are, and a name goes with its last
-holder, however that ends.
+A port is found here and bound a second later by a child process. Until the child ends, it holds an abstract socket
+name of the kernel as the reservation. These names live in the network namespace, as ports do, and end with their last
+holder, even if that is killed.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_LAST = 32000  # above are the ports that the kernel gives connections
+_LAST = 32000  # the kernel gives connections the ports above
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,26 @@ class Ports:
     """Ports for a child to bind."""
 
     numbers: tuple[int, ...]
-    held: tuple[int, ...]  # file descriptors: give them to the child, as `pass_fds`, for as long as it lives
+    held: tuple[int, ...]  # file descriptors of the reservations, for the child's `pass_fds`
 
 
 @contextlib.contextmanager
-def reserve(host: str, first: int, count: int = 1, *, like: int | None = None) -> Iterator[Ports]:
-    """Free ports, kept for the child that is started in this block and gets `held`.
+def reserve(host: str, first: int, count: int = 1, *, preferred: int | None = None) -> Iterator[Ports]:
+    """Free ports, reserved for the child that is started in this block with `held`.
 
     Args:
-        host: the address that the child binds.
+        host: address that the child binds.
         first: where the search begins.
         count: how many.
-        like: a port to take first if it is free: the one that a child that is gone had.
+        preferred: a port to try first, such as that of an earlier child.
 
     Raises:
-        RuntimeError: there are not so many.
+        RuntimeError: there are too few.
     """
     numbers: list[int] = []
     with contextlib.ExitStack() as ours:
         held: list[int] = []
-        for port in [*([like] if like else []), *range(first, _LAST)]:
+        for port in [*([preferred] if preferred else []), *range(first, _LAST)]:
             if port in numbers or (name := _name(port)) is None:
                 continue
             with contextlib.ExitStack() as tried:
@@ -55,7 +55,7 @@ def reserve(host: str, first: int, count: int = 1, *, like: int | None = None) -
 
 
 def _name(port: int) -> socket.socket | None:
-    """What says that this port is taken or soon will be; None where somebody else says so."""
+    """The reservation of a port; None where another process has it."""
     name = socket.socket(socket.AF_UNIX)
     if sys.platform == "linux":
         try:
@@ -68,7 +68,7 @@ def _name(port: int) -> socket.socket | None:
 
 def _free(host: str, port: int) -> bool:
     with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of an ended server
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores past connections of an ended server
         try:
             one.bind((host, port))
         except OSError:

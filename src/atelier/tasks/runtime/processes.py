@@ -1,4 +1,4 @@
-"""Other programs: git and DVC as subprocesses, and processes that must not outlive the one that needs them."""
+"""Child processes: git and DVC, and processes that end with their parent."""
 
 import ctypes
 import functools
@@ -13,28 +13,27 @@ from pathlib import Path
 
 import psutil
 
-_CLOCK_S = 10.0  # when a process began is told in the time of day: a clock that is set moves it
-
+_CLOCK_S = 10.0  # tolerance of start times: a clock that is set moves them
 _PR_SET_PDEATHSIG = 1
-# set by git for its hooks: they would make git work on another repository than the one it is told
+# set by git for its hooks: they would select another repository
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 def run(argv: list[str], cwd: Path) -> str:
-    """Run a program to its end and return what it printed.
+    """Run a program to its end and return its output.
 
     Args:
         argv: the program and its arguments.
         cwd: the folder it runs in.
 
     Raises:
-        RuntimeError: it failed; the message is its last line.
+        RuntimeError: it failed; the message has its last line, or its first `error:` line.
         FileNotFoundError: there is no such program.
     """
     done = subprocess.run(argv, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        # git and DVC mark the line that matters; what follows it is advice
+        # git and DVC mark the line that matters; advice follows it
         marked = [line for line in said if line.lower().startswith(("error:", "fatal:"))]
         reason = (marked or said or [f"exit code {done.returncode}"])[-1 if not marked else 0].strip()
         raise RuntimeError(f"`{' '.join([Path(argv[0]).name, *argv[1:4]])} …` failed in {cwd}: {reason}")
@@ -42,18 +41,18 @@ def run(argv: list[str], cwd: Path) -> str:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in a repository, without hooks, signatures and questions, and return what it printed."""
+    """Run git in a repository, without hooks, signatures and questions, and return its output."""
     quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"]
     return run(["git", *quiet, *arguments], root)
 
 
 def dvc(root: Path, *arguments: str) -> str:
-    """Run DVC in a workspace and return what it printed."""
+    """Run DVC in a workspace and return its output."""
     return run([sys.executable, "-m", "dvc", *arguments], root)
 
 
 def environment() -> dict[str, str]:
-    """The environment of git, DVC and their stages: this Python's programs come first, nobody is asked or counted."""
+    """The environment of git, DVC and their stages: this Python's programs first, no questions, no analytics."""
     inherited = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, *(p for p in os.environ.get("PATH", "").split(os.pathsep) if p != programs)])
@@ -61,18 +60,18 @@ def environment() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """End this process when its parent ends, however that ends (Linux).
+    """End this process when its parent ends, even if that is killed (Linux).
 
-    A shell that only waits for this process does not count as a parent: then it is the shell's.
+    A shell that only waits for this process does not count: then the shell's parent does.
     """
     if sys.platform != "linux":
         return
-    _end_with_parent()
+    _set_parent_death_signal()
     shell = psutil.Process().parent()
     if shell is None or shell.cmdline()[1:2] != ["-c"]:
         return
     parent = shell.parent()
-    if parent is None or parent.pid == 1:  # it is gone already
+    if parent is None or parent.pid == 1:  # it has ended already
         os.kill(os.getpid(), signal.SIGKILL)
         return
     ended = os.pidfd_open(parent.pid)
@@ -85,19 +84,19 @@ def die_with_parent() -> None:
 
 
 def parent_death_signal() -> Callable[[], None]:
-    """For `preexec_fn`: the child is killed when the thread that starts it ends, however that ends."""
+    """A `preexec_fn` that makes the kernel kill the child when the thread that starts it ends (Linux)."""
     parent = os.getpid()
-    _libc()  # loaded here: the child between fork and exec should do as little as possible
+    _libc()  # loaded here: a child should do little between fork and exec
 
     def prepare() -> None:
-        _end_with_parent()
-        if os.getppid() != parent:  # the parent was gone before the kernel was told
+        _set_parent_death_signal()
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
     return prepare
 
 
-def _end_with_parent() -> None:
+def _set_parent_death_signal() -> None:
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
@@ -108,7 +107,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def is_running(pid: int, created: float) -> bool:
-    """Whether the process that had this pid when it was created is still there."""
+    """Whether the process with this pid and start time (seconds since the epoch) still runs."""
     try:
         process = psutil.Process(pid)
         return bool(abs(process.create_time() - created) < _CLOCK_S and process.status() != psutil.STATUS_ZOMBIE)

@@ -1,4 +1,4 @@
-"""Progress: how long work tells the floor above how far it is, in its own process or through a file."""
+"""Progress of long work, reported through a callback or a file."""
 
 import json
 import time
@@ -13,25 +13,25 @@ _EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Progress:
-    """One observation of a running stage. Rates and time left are derived by whoever shows it."""
+    """One observation of a running stage."""
 
     stage: str  # "ingest", "augment", "train", "evaluate", "stylize", "pull"
     done: int  # finished units
     total: int  # all units, 0 while unknown
     unit: str  # what is counted: "images", "steps", "MB"
-    note: str = ""  # what a person wants to know beside the count, such as "content 1.32  style 0.45"
-    images: int = 0  # pictures processed so far, where the unit is not pictures (a step handles a batch)
+    note: str = ""  # beside the count, such as "content 1.32  style 0.45"
+    images: int = 0  # processed so far, where the unit is another (a step takes a batch)
 
 
 Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Report to nobody."""
+    """A callback that does nothing."""
 
 
 def to_file(run: Path) -> Report:
-    """A callback that writes progress into a run's folder, where `read_file` finds it on any node."""
+    """A callback that writes progress into a run's folder, for `read_file` on any node."""
     last = [-_EVERY_S]
 
     def report(progress: Progress) -> None:
@@ -44,7 +44,7 @@ def to_file(run: Path) -> Report:
 
 
 def read_file(run: Path) -> Progress | None:
-    """What was written last; None before anything was."""
+    """The progress that was written last; None where there is none."""
     try:
         return Progress(**json.loads(_file(run).read_text()))
     except (OSError, ValueError, TypeError):
@@ -52,7 +52,7 @@ def read_file(run: Path) -> Progress | None:
 
 
 def clear_file(run: Path) -> None:
-    """Remove what an earlier run wrote."""
+    """Remove the progress of an earlier run."""
     _file(run).unlink(missing_ok=True)
 
 

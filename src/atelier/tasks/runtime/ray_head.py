@@ -1,7 +1,7 @@
-"""A Ray head of our own: it is started, waited for and stopped.
+"""A Ray head of our own: starting it, waiting until it is ready, stopping it.
 
-A head listens on the loopback interface and asks for a token: whoever reaches an open Ray port runs code as its owner.
-Nothing here asks Ray to stop "all" of anything: processes are ended by what was recorded when they were started.
+The head listens on the loopback interface and asks for a token. It is stopped by the process that was recorded when it
+started, never by `ray stop`, which ends other clusters too.
 """
 
 import contextlib
@@ -16,15 +16,14 @@ from pathlib import Path
 
 import psutil
 
-from atelier.tasks.runtime.cluster import ray_environment
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ports import Ports, reserve
 from atelier.tasks.runtime.processes import is_running
+from atelier.tasks.runtime.ray_settings import ray_environment
 
-FIRST_PORT = 20001  # below are the ports that Ray gives its workers, above 32767 those the kernel gives connections
-# a head's workers inherit its environment: names of other clusters and of the DVC stage that starts it, and passwords
-# that are not for tasks, are left out
-_NOT_FOR_A_HEAD = (
+FIRST_PORT = 20001  # Ray gives its workers lower ports; the kernel gives connections those above 32767
+# a head's workers inherit its environment, without names of other clusters and DVC stages, and without passwords
+_NOT_INHERITED = (
     *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "DVC_ROOT", "DVC_STAGE"),
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
@@ -39,12 +38,12 @@ class RayHead:
     address: str  # host:port
     token: str  # path of the token file, mode 0600
     temp: str  # Ray's folder: sockets, logs
-    pid: int  # of `ray start`, which leads the session that all of the head's processes are in
-    created: float  # when that process began, seconds since the epoch: a pid alone may be another process by now
+    pid: int  # of `ray start`, which leads the session of all of the head's processes
+    created: float  # start of that process, seconds since the epoch: a pid alone may be reused
 
     @property
     def alive(self) -> bool:
-        """Whether the process that was started is still there."""
+        """Whether the process that was started still runs."""
         return is_running(self.pid, self.created)
 
     @property
@@ -64,29 +63,29 @@ def start_head(
     """Start a Ray head on the loopback interface; `await_head` waits until it is ready.
 
     Args:
-        folder: where the token file goes.
-        temp: Ray's own folder, not there yet; its path must be short, for its sockets' names may have 107 characters.
-        cpus: logical CPUs; all of the machine's when None.
+        folder: of the token file.
+        temp: Ray's own folder, not there yet; of at most 40 characters, since names of sockets have at most 107.
+        cpus: logical CPUs; None means all of the machine.
         first_port: where the search for free ports begins.
-        instead_of: a head that is gone: what is left of it is ended, and its port, if it is free, and its token are
-            taken over, so that programs that used it find this one.
+        instead_of: a head that ended: its other processes are stopped; its token, and its port if that is free, are
+            used again, so that its programs find the new head.
 
     Raises:
         ValueError: the path of `temp` is too long.
     """
     if len(str(temp)) > 40:
         raise ValueError(f"{temp} is too long a path for Ray's sockets: 40 characters are the most")
-    words = _token_of(instead_of) if instead_of else None
+    secret = _token_of(instead_of) if instead_of else None
     if instead_of:
         stop(instead_of)
     temp.mkdir(parents=True, mode=0o700)
     token = folder / "ray.token"
-    write_secret(token, words or secrets.token_hex(32))
-    like = int(instead_of.address.rpartition(":")[2]) if instead_of else None
-    inherited = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_A_HEAD}
+    write_secret(token, secret or secrets.token_hex(32))
+    preferred = int(instead_of.address.rpartition(":")[2]) if instead_of else None
+    inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     variables = inherited | ray_environment("", str(token))
     del variables["RAY_ADDRESS"]
-    with reserve("0.0.0.0", first_port, 2, like=like) as ports:
+    with reserve("0.0.0.0", first_port, 2, preferred=preferred) as ports:
         return _start(temp, token, variables, ports, cpus)
 
 
@@ -109,7 +108,7 @@ def _start(temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpu
             pass_fds=ports.held,
         )
     created = psutil.Process(process.pid).create_time()
-    process.returncode = 0  # it is followed by its pid from here on, also by other processes
+    process.returncode = 0  # from here on it is known by its pid, in other processes too
     return RayHead(f"127.0.0.1:{port}", str(token), str(temp), process.pid, created)
 
 
@@ -117,10 +116,10 @@ def await_head(head: RayHead) -> None:
     """Wait until a head takes work.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time; the message has its last line.
+        RuntimeError: it ended, or was not ready in time; the message has the last line of its log.
     """
     deadline = time.monotonic() + _START_S
-    ready = Path(head.temp) / "ray_current_cluster"  # written when all of its processes run
+    ready = Path(head.temp) / "ray_current_cluster"  # written when all processes run
     while not ready.exists():
         if not head.alive or time.monotonic() > deadline:
             said = (Path(head.temp) / "head.log").read_text(errors="replace").strip().splitlines()
@@ -129,7 +128,7 @@ def await_head(head: RayHead) -> None:
 
 
 def stop(head: RayHead) -> None:
-    """End a head and everything that it started, and remove its folder."""
+    """End a head and all its processes, and remove its folder."""
     ours = _processes_of(head)
     for process in ours:
         if process.pid == head.pid or not head.alive:
@@ -152,7 +151,7 @@ def _token_of(head: RayHead) -> str | None:
 
 
 def _processes_of(head: RayHead) -> list[psutil.Process]:
-    """The head's session; of a head that is gone, what names its folder or carries its token in that session."""
+    """The processes of the head's session; of a dead head, those with its folder in their command or with its token."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):

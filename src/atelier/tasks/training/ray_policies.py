@@ -7,6 +7,10 @@ from typing import Any
 # Ray 2.60 has no public way to replace these policies, nor to ask what each node has free. Tests that notice a new Ray:
 # test_workers.py (retry, start, errors) and test_nodes.py (a lost node).
 import ray
+
+# Ray has no public class or function for what follows: its policies are internal, `ray.nodes()` has no free resources,
+# and `ray.util.state` asks the dashboard, which our head does not have. `tests/tasks/training/test_ray_policies.py`
+# fails where a new Ray has changed them.
 from ray._private.state import available_resources_per_node
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.torch import TorchTrainer
