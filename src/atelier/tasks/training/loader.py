@@ -23,7 +23,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
 from atelier.tasks.dataset import shards
 from atelier.tasks.dataset.labels import Labels
-from atelier.tasks.dataset.labels import labels as labels_of
+from atelier.tasks.dataset.labels import labels_of as labels_of
 from atelier.tasks.images import codec
 from atelier.tasks.training.plan import TrainingPlan
 
