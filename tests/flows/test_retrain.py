@@ -50,7 +50,7 @@ class Studio:
         assert found["problems"] == []
         return found
 
-    def standing(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """All that a night which does not pass must leave as it was."""
         tracked = git(self.root, "ls-files", "-z").split("\0")
         return {
@@ -104,22 +104,22 @@ def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
 
 
 def test_nothing_changed_is_told_and_new_pictures_of_the_archive_are_added(studio: Studio) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     (studio.archive / "new.png").write_bytes(next(studio.photos.glob("*.png")).read_bytes())
     night = studio.night()
     assert night["decision"] == "nothing changed"
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     assert (studio.restyled / "v1.0.0" / "new.png").is_file()
 
 
 def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     away = studio.photos.rename(studio.photos.with_name("away"))
     night = studio.night(code=2)
     assert night["decision"] == "failed"
     assert str(studio.photos) in night["reasons"][0]
     away.rename(studio.photos)
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     with lock(Workspace(studio.root), "night"):
         second = studio.atelier("retrain", "--workspace", studio.root)
     assert second.returncode == 1
@@ -128,7 +128,7 @@ def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio)
 
 
 def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     poison = [studio.photos / f"poison{index}.png" for index in range(12)]
     for path in poison:
         path.write_bytes(b"no picture")
@@ -136,7 +136,7 @@ def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
     assert night["decision"] == "stopped before training"
     assert "checks.max_quarantined_share" in night["reasons"][0]
     assert night["stages"] == {"ingest": "ran"}
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     for path in poison:
         path.unlink()
     assert "batch:" not in (studio.root / "params.yaml").read_text()
@@ -150,7 +150,7 @@ def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
 
 
 def test_a_full_disk_fails_the_night_and_the_next_one_goes_on(studio: Studio) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     studio.learn_anew(6)
     checkpoints = studio.root / ".atelier" / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
@@ -166,23 +166,23 @@ def test_a_full_disk_fails_the_night_and_the_next_one_goes_on(studio: Studio) ->
         subprocess.run(["umount", str(checkpoints)], check=True)
     assert night["decision"] == "failed"
     assert "space" in night["reasons"][0]
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     set_params(studio.root, retries=1)
     tags = git(studio.root, "tag")
     night = studio.night("--dry")
     assert (night["decision"], night["stages"]["augment"]) == ("would be promoted", "unchanged")
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     assert git(studio.root, "tag") == tags, "a dry night registers nothing"
 
 
 def test_a_training_that_diverges_is_not_tried_again(studio: Studio, plane: str) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     text = (studio.root / "params.yaml").read_text()
     set_params(studio.root, content_weight=1e30)
     night = studio.night(code=1)
     assert night["decision"] == "failed"
     assert "training was stopped" in night["reasons"][0]
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     trainings = [run for run in asked(plane, "task_runs") if run["name"] == "train" and run["state_type"] == "FAILED"]
     assert max(trainings, key=lambda run: str(run["start_time"]))["run_count"] == 1
     (studio.root / "params.yaml").write_text(text)
@@ -191,7 +191,7 @@ def test_a_training_that_diverges_is_not_tried_again(studio: Studio, plane: str)
 def test_a_refused_candidate_stays_refused_and_leaves_everything(
     studio: Studio, plane: str, service: ThreadingHTTPServer
 ) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     set_params(studio.root, max_kid_ratio=0.0, urls="[TEAM_CHAT]")
     night = studio.night(chat=f"json://127.0.0.1:{service.server_port}/take")
     ((_, body),) = Service.messages
@@ -205,12 +205,12 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
     assert night["stages"]["train"] == "restored", "the dry night before has trained it"
     assert set(night["differences"]) == {"kid.ratio", "style.ratio", "ssim.mean"}
     assert len(night["canaries"]) == 3
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     set_params(studio.root, max_kid_ratio=1000.0)
     again = studio.night()
     assert (again["decision"], again["version"]) == ("refused", "v1.1.0")  # not "nothing changed", and not promoted
     assert set(again["stages"].values()) == {"unchanged"}
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     page = (studio.root / "reports" / "index.html").read_text()
     assert "v1.1.0" in page
     assert "Candidate and prod" in page
@@ -219,7 +219,7 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
 def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down_keeps_prod(
     studio: Studio, environment: dict[str, str]
 ) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     studio.learn_anew(2)
     set_params(studio.root, steps=40, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
@@ -239,7 +239,7 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
         process.wait()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, "DVC and the stage die with the command"
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     away = studio.remote.rename(studio.remote.with_name("away"))
     studio.remote.write_text("no folder")
     done = studio.atelier("retrain", "--workspace", studio.root)
@@ -248,7 +248,7 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
     night = json.loads((studio.root / ".atelier/last-night/night.json").read_text())
     assert night["decision"] == "failed"
     assert "push" in night["reasons"][0]
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     studio.remote.unlink()
     away.rename(studio.remote)
     night = studio.night()
@@ -264,12 +264,12 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
 
 
 def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, environment: dict[str, str]) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     studio.learn_anew(4)
     set_params(studio.root, mode="manual")
     night = studio.night()
     assert (night["decision"], night["version"]) == ("awaiting approval", "v1.3.0")
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     states = {run["state_name"] for run in asked(plane, "flow_runs") if run["name"] == "retrain studio"}
     assert "AwaitingApproval" in states
     code = (
@@ -302,7 +302,7 @@ def test_from_git_and_the_remote_alone_the_work_goes_on(studio: Studio, tmp_path
 def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
     studio: Studio, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    before = studio.standing()
+    before = studio.snapshot()
     studio.learn_anew(7)
     set_params(studio.root, steps=100, checkpoint_every=5, workers=1)
     program = Path(sys.executable).with_name("atelier")
@@ -325,5 +325,5 @@ def test_a_lost_ray_node_fails_the_night_and_the_next_one_goes_on(
         process.wait()
         assert studio.atelier("down", ATELIER_HOME=str(tmp_path)).returncode == 0
     assert process.returncode == 1, said
-    assert studio.standing() == before
+    assert studio.snapshot() == before
     assert studio.night()["decision"] == "promoted"

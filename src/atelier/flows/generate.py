@@ -10,7 +10,7 @@ from atelier.tasks.inference.model_lookup import find_model
 
 
 @dataclass(frozen=True)
-class Job:
+class GenerateJob:
     """One destination, one model."""
 
     destination: Path
@@ -19,7 +19,7 @@ class Job:
     config: GenerateConfig
 
 
-def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path | None) -> Job:
+def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path | None) -> GenerateJob:
     """Find the model before anything starts, and check that it makes pictures from noise.
 
     Args:
@@ -34,10 +34,10 @@ def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path 
     found = find_model(model, workspace)
     identity = found.identity
     check_generates(identity)
-    return Job(destination.absolute(), found.folder, identity, config)
+    return GenerateJob(destination.absolute(), found.folder, identity, config)
 
 
-def run(job: Job, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:
+def run(job: GenerateJob, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:
     """Run a job as a Prefect flow.
 
     Args:

@@ -8,7 +8,7 @@ import typer
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
-commands = typer.Typer(help="The dataset: its versions, their content, their differences.", no_args_is_help=True)
+commands = typer.Typer(help="Versions of the dataset.", no_args_is_help=True)
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="The PNG to write; by default in reports/.")]
 _NAMES = "now, the beginning of a dataset's id, or a model version like v1.2.0, prod or style-model-STYLE@prod."

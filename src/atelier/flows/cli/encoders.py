@@ -6,7 +6,7 @@ import typer
 
 from atelier.flows.cli.output import JsonOption, result
 
-commands = typer.Typer(help="Weights of the perceptual encoders: list, download.", no_args_is_help=True)
+commands = typer.Typer(help="Weights of the perceptual encoders.", no_args_is_help=True)
 
 
 @commands.command("list", epilog="Example: atelier encoders list")

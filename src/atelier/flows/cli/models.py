@@ -10,9 +10,7 @@ from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
-commands = typer.Typer(
-    help="Models: list, show, compare and verify versions, promote, roll back, import, export.", no_args_is_help=True
-)
+commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
 VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]

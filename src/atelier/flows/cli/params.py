@@ -13,7 +13,7 @@ def params(
         str | None, typer.Argument(metavar="[SECTION]", help="A section, like train, or a part of it, like train.loop.")
     ] = None,
 ) -> None:
-    """Print every parameter of params.yaml with its default and its meaning."""
+    """Print all parameters, with their defaults. Comments give their meaning."""
     from atelier.flows.config.defaults import defaults
     from atelier.flows.config.params import SECTIONS, nearest
     from atelier.flows.config.render import render

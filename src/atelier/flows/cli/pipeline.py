@@ -78,7 +78,7 @@ def ingest(
 
 @commands.command(epilog="Example: atelier augment --workspace demo")
 def augment(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Write the augmented training set, and a contact sheet of it."""
+    """Write the augmented training set. A contact sheet shows it."""
     _stage("augment", workspace, as_json)
 
 
@@ -95,7 +95,7 @@ def train(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the model; a killed training continues from its last checkpoint."""
+    """Train the model. A killed training continues from its last checkpoint."""
     if folds is not None and each_style:
         raise ValueError("--folds and --each-style are two jobs: give one of them")
     if folds is not None:
@@ -121,7 +121,7 @@ def evaluate(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the model on the held-out pictures; or with --models several, side by side in reports/comparison."""
+    """Measure the model on held-out pictures. With --models: several models side by side, in reports/comparison."""
     if models:
         _compare([name for text in (*models, *(more or ())) for name in text.split(",") if name], workspace, as_json)
     elif more:
@@ -143,7 +143,10 @@ def retrain(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole pipeline and compare the model with prod; promote it and restyle with it if it passes the gate."""
+    """Run the pipeline, once or on a schedule.
+
+    The new model is compared with prod. If it passes the gate, it is promoted and restyles the subscribed archives.
+    """
     from atelier.flows.config.params import Params
     from atelier.flows.control_plane.session import use
 
@@ -165,7 +168,7 @@ def retrain(
 
 @commands.command(epilog="Example: atelier report --workspace demo")
 def report(workspace: WorkspaceOption = None) -> None:
-    """Write reports/index.html again and print a summary of the workspace."""
+    """Write the HTML report and print a summary."""
     from atelier.flows.report import summarize, write
 
     found = Workspace.find(workspace)

@@ -20,10 +20,10 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start the Prefect server and the Ray cluster that every later command uses, or restart what has ended.
+    """Start Prefect server and Ray cluster.
 
-    Other commands do the same when nothing is up. Where RAY_ADDRESS names a cluster, that one is used, and never
-    stopped.
+    Every later command uses them. What runs already stays as it is; what has ended is started again. Other commands do
+    the same when nothing is up. Where RAY_ADDRESS names a cluster, that one is used, and never stopped.
     """
     from atelier.flows.control_plane.plane import up as start
 
@@ -32,7 +32,7 @@ def up(
 
 @commands.command(epilog="Example: atelier down")
 def down() -> None:
-    """Stop exactly what `atelier up`, or a command in its place, started."""
+    """Stop what `atelier up` started. A command that found nothing up may have started it instead."""
     from atelier.flows.control_plane.plane import down as stop
 
     stopped = stop()
@@ -41,7 +41,10 @@ def down() -> None:
 
 @commands.command(epilog="Example: atelier status")
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Show servers, schedules, the last night, the model that is prod, and free disk space. Starts nothing."""
+    """Show servers, schedules, models and disk.
+
+    Also the result of the last `atelier retrain`. Starts nothing.
+    """
     from atelier.flows.cli.status import collect
 
     found = collect(workspace)
@@ -50,7 +53,10 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 @commands.command(epilog="Example: atelier doctor")
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Check packages, Ray, GPU, Prefect, DVC, disk, memory and encoder weights; each problem with its remedy."""
+    """Check this machine and suggest remedies.
+
+    Checks packages, Ray, GPU, Prefect, DVC, disk, memory and encoder weights.
+    """
     from atelier.flows.cli.doctor import examine
 
     checks = examine(Workspace.find(workspace) if workspace else None)
@@ -67,11 +73,12 @@ def gc(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old data, models, version folders and checkpoints that no version and no work in progress needs.
+    """Delete data and models that nothing needs.
 
-    Kept are, of each model: prod, the versions that were prod in the last promotions, and the newest versions. Kept is
-    also what the workspace, its worktrees, branches and your own tags name. Does not run while other commands work in
-    the workspace.
+    Deletes old data, models, version folders and checkpoints that no version and no work in progress needs. Kept are,
+    of each model: prod, the versions that were prod in the last promotions, and the newest versions. Kept is also what
+    the workspace, its worktrees, branches and your own tags name. Does not run while other commands work in the
+    workspace.
     """
     from atelier.tasks.registry.garbage_collection import collect_garbage
 

@@ -205,7 +205,10 @@ def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures that atelier made.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show the model, dataset, parameters, code and input of pictures; exit code 2 where one has no such record."""
+    """Show how pictures were made.
+
+    Prints the model, dataset, parameters, code and input that the pictures record; exit code 2 if one has no record.
+    """
     from atelier.flows.cli.inspect import inspect as read
 
     found = read(files)

@@ -8,7 +8,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
+from atelier.models.settings import setting
 from atelier.tasks.images import gif
 from atelier.tasks.images.color import to_srgb
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
@@ -38,12 +39,8 @@ class ImageLimits:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    max_bytes: int = field(
-        default=128 * 2**20, metadata={"description": "largest file that is read, in bytes", "ge": 1}
-    )
-    max_pixels: int = field(
-        default=100_000_000, metadata={"description": "largest picture that is decoded, in pixels", "ge": 1}
-    )
+    max_bytes: int = setting(128 * 2**20, "largest file that is read, in bytes", ge=1)
+    max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
 
     @property
     def pixel_limit(self) -> str:

@@ -1,0 +1,34 @@
+"""Options of a command as dataclasses."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from typer.testing import CliRunner
+
+from atelier.flows.cli.options import grouped
+
+
+@dataclass(frozen=True)
+class Colour:
+    hue: Annotated[int, typer.Option(help="Degrees.")] = 0
+    names: Annotated[list[str] | None, typer.Option("--name", help="Repeatable.")] = None
+
+
+def test_each_field_is_an_option_of_the_command() -> None:
+    app, given = typer.Typer(rich_markup_mode=None), []
+
+    @app.command()
+    @grouped
+    def paint(file: str, colour: Colour, dry: Annotated[bool, typer.Option("--dry")] = False) -> None:
+        """Paint a file."""
+        given.append((file, colour, dry))
+
+    for arguments in (["wall"], ["wall", "--hue", "30", "--name", "red", "--name", "warm", "--dry"]):
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert given == [("wall", Colour(), False), ("wall", Colour(30, ["red", "warm"]), True)]
+    shown = CliRunner().invoke(app, ["--help"]).output
+    for words in ("Paint a file.", "--hue", "Degrees.", "--name", "Repeatable.", "--dry"):
+        assert words in shown
+    assert "colour" not in shown
+    assert CliRunner().invoke(app, ["wall", "--hue", "red"]).exit_code == 2
