@@ -28,13 +28,13 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
     identity, config = identify(tiny_model, "style-model", "v1"), StylizeConfig()
     before = sorted(tmp_path.rglob("*"))
 
-    def look() -> DryRun:
+    def estimate() -> DryRun:
         return dry_run(
             StylizeRequest((str(source),), out, tiny_model, config, identity, base=tmp_path, selection=ALL_INPUTS),
             connect=lambda: None,
         )
 
-    found = look()
+    found = estimate()
     assert sorted(tmp_path.rglob("*")) == before
     assert (found.total, found.pictures, found.no_pictures, found.unreadable) == (PICTURES + 2, PICTURES, 1, 1)
     assert found.sampled == SAMPLE
@@ -47,5 +47,5 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
     page = (out / "_atelier/report.html").read_text()
     assert page.count("data:image/jpeg") >= 2
     assert "not a picture in a supported format" in page
-    again = look()
+    again = estimate()
     assert (again.settled, again.pictures, again.plan) == (PICTURES + 2, 0, None)

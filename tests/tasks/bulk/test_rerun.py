@@ -244,7 +244,7 @@ def test_an_output_that_has_another_input_by_now_is_not_removed(tmp_path: Path) 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_job_that_an_earlier_version_began_continues(tmp_path: Path, tiny_model: Path, job: Any) -> None:
-    """Its folder as that version wrote it, to the letter: manifest, names, ledger and the mark of a run."""
+    """Its folder as that version wrote it, to the letter: manifest, names, ledger and the file of a running job."""
     for name in ("a.png", "b.png"):
         _picture(tmp_path / "in" / name, 1)
     inputs = list_inputs(["in"], tmp_path)

@@ -1,4 +1,4 @@
-"""Jobs whose files are opened and written elsewhere than pictures are painted."""
+"""Jobs whose files are read and written by other tasks than the model."""
 
 import json
 import pickle
@@ -58,7 +58,7 @@ def _ends(folder: Path) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_the_same_bytes_and_books_as_in_one_worker(tmp_path: Path, archive: Path, tiny_model: Path) -> None:
+def test_the_same_bytes_and_ledger_as_in_one_worker(tmp_path: Path, archive: Path, tiny_model: Path) -> None:
     def run(config: StylizeConfig, out: Path) -> tuple[int, ...]:
         identity = identify(tiny_model, "style-model", "v1")
         done = stylize(StylizeRequest((str(archive),), out, tiny_model, config, identity), connect=lambda: None)
@@ -70,7 +70,7 @@ def test_the_same_bytes_and_books_as_in_one_worker(tmp_path: Path, archive: Path
     assert _ends(tmp_path / "two") == _ends(tmp_path / "one")
     assert "stages" not in json.loads((tmp_path / "two/_atelier/job.json").read_text())["parameters"]
     Image.new("RGB", (24, 20)).save(archive / "new.png")
-    assert run(replace(APART, stages="together"), tmp_path / "two") == (8, 3, 1), "where stages run is no other job"
+    assert run(replace(APART, stages="together"), tmp_path / "two") == (8, 3, 1), "stages do not change the job"
 
 
 @pytest.fixture

@@ -140,10 +140,10 @@ def test_a_mixed_archive_ends_in_full_and_a_rerun_does_what_is_new(
         assert np.array_equal(decode(outputs[name]), wanted)
         assert not np.array_equal(wanted, pixels)
 
-    told = provenance.read(outputs["same.jpg.png"])
-    assert told is not None
-    assert told.model == identity
-    assert told.parameters["strength"] == 0.5
+    found = provenance.read(outputs["same.jpg.png"])
+    assert found is not None
+    assert found.model == identity
+    assert found.parameters["strength"] == 0.5
     assert all(str(tmp_path).encode() not in data for data in outputs.values())
 
     written = json.loads((out / "_atelier/summary.json").read_text())
@@ -194,7 +194,7 @@ def test_outputs_do_not_depend_on_what_shares_a_batch(tmp_path: Path, model: Pat
 @pytest.mark.parametrize(
     ("ender", "status"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow)]
 )
-def test_a_job_that_is_stopped_closes_its_books_within_ten_seconds_and_can_be_continued(
+def test_a_job_that_is_stopped_writes_its_summary_within_ten_seconds_and_can_be_continued(
     tmp_path: Path, model: Path, identity: ModelIdentity, ender: signal.Signals, status: int
 ) -> None:
     import ray
@@ -354,7 +354,7 @@ def test_wrong_places_are_refused_before_anything_is_written(
     assert source.exists()
 
 
-def test_too_little_space_is_told_at_the_start(
+def test_too_little_space_is_reported_at_the_start(
     tmp_path: Path, model: Path, identity: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _picture(tmp_path / "in/a.png", 1)

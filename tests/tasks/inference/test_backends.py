@@ -1,4 +1,4 @@
-"""Plans: chosen by measurement, followed to the bit, and refused where they cannot be."""
+"""Execution plans: chosen by measurement, followed bit by bit, refused by other machines."""
 
 import itertools
 from dataclasses import replace

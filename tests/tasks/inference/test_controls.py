@@ -1,4 +1,4 @@
-"""What is said on the command line reaches the model that paints."""
+"""Parameters of a job become the controls of the model."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_a_mask_goes_with_its_style(tmp_path: Path) -> None:
         controls_from_config(StylizeConfig(styles=("a.png",), masks=("mask.png", "mask.png")), tmp_path)
 
 
-def test_whole_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
+def test_absolute_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
     """So that pictures that a workspace names are found from outside of it."""
     (tmp_path / "a=b.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
     config = StylizeConfig(styles=("a=b.png=0.3", "trained=0.7"), masks=("a=b.png",) * 2)
@@ -62,7 +62,7 @@ def test_whole_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
     assert controls_from_config(whole, Path("/")).said() == controls_from_config(config, tmp_path).said()
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"style picture .*/none\.jpg does not exist"):
         controls_from_config(StylizeConfig(styles=("none.jpg",)), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/folder/none\.png does not exist"):

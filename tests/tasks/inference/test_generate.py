@@ -1,4 +1,4 @@
-"""Generate on a real cluster: each picture is a function of the seed and its index, and what is there is kept."""
+"""Generation on a real cluster: a picture depends on the seed and its index, and existing files are kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_there_are_pictures_a_grid_and_strips(made: tuple[Path, GenerateSummary,
         assert strips.height == 4 + 5 * 20, "from 0 to 1, from 2 to 3 …: five pairs"
 
 
-def test_every_file_tells_its_lineage(
+def test_every_file_has_its_provenance(
     made: tuple[Path, GenerateSummary, list[Progress]], identity: ModelIdentity
 ) -> None:
     folder, _, _ = made
@@ -156,7 +156,7 @@ def test_other_files_are_not_overwritten(
     assert contents(tmp_path) == {file_name(2): data}
 
 
-def test_a_model_that_paints_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_model_that_paints_is_reported_in_one_line(tmp_path: Path) -> None:
     config = CpganConfig(filters=4, width=8, blocks=1)
     artifact.save(tmp_path / "model", config, Cpgan.build_generator(config, None), {})
     identity = identify(tmp_path / "model", "style-model", "v1.0.0")
@@ -168,7 +168,7 @@ def test_a_model_that_paints_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_damaged_model_is_told_in_one_line(tmp_path: Path, model: Path) -> None:
+def test_a_damaged_model_is_reported_in_one_line(tmp_path: Path, model: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_bytes((model / "model.json").read_bytes())
     save_file({"other": np.zeros(3, np.float32)}, tmp_path / "model" / "generator.safetensors")

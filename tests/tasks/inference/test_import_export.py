@@ -1,4 +1,4 @@
-"""Generators as the reference implementations save them come in and paint the same; models go out as ONNX."""
+"""Imported reference generators paint the same here; exported ONNX files compute the same as the model."""
 
 import json
 import pickle
@@ -146,7 +146,7 @@ def test_a_model_goes_out_as_onnx_and_paints_the_same_at_any_size(tmp_path: Path
     np.testing.assert_allclose(painted, wanted, atol=1e-4)
 
 
-def test_a_wrong_wish_writes_nothing(tmp_path: Path) -> None:
+def test_a_wrong_control_writes_nothing(tmp_path: Path) -> None:
     config = CpganConfig(filters=4, width=8, blocks=1)
     artifact.save(tmp_path / "model", config, Cpgan.build_generator(config, None), {})
     with pytest.raises(ValueError, match="cpgan has no control 'direction'"):

@@ -57,7 +57,7 @@ def test_no_two_outputs_meet_whatever_the_order(names: list[str]) -> None:
     assert all(plan_outputs(order, "webp") == plan for order in permutations(names))
 
 
-def test_the_folder_of_the_books_is_reserved() -> None:
+def test_the_folder_of_the_job_is_reserved() -> None:
     plan = plan_outputs([f"{RESERVED}/job.png", f"{RESERVED.upper()}/x.png", f"a/{RESERVED}/x.png", RESERVED], "png")
     assert plan == {
         "_atelier/job.png": "_atelier_/job.png",

@@ -1,4 +1,4 @@
-"""One picture is restyled on the spot, says what made it, and is not painted twice."""
+"""A single picture is stylized in this process, carries its provenance, and is not painted twice."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_goes_into_a_file_or_a_folder_and_tells_its_lineage(tmp_path: Path, model: Path, picture: Path) -> None:
+def test_it_goes_into_a_file_or_a_folder_and_has_its_provenance(tmp_path: Path, model: Path, picture: Path) -> None:
     identity = card.identify(model, "model", "")
     config = StylizeConfig(strength=0.5)
     file = stylize_image(picture, tmp_path / "new" / "out.webp", model, config, identity)
@@ -89,7 +89,7 @@ def test_a_second_time_does_nothing_and_other_files_are_kept(tmp_path: Path, mod
         stylize_image(picture, picture, model, StylizeConfig(), identity)
 
 
-def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, model: Path, picture: Path) -> None:
+def test_what_cannot_be_done_is_reported_in_one_line(tmp_path: Path, model: Path, picture: Path) -> None:
     identity = card.identify(model, "model", "")
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")

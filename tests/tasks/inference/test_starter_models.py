@@ -1,4 +1,4 @@
-"""Every model that comes with the package loads, paints, is small, and says what it was made from."""
+"""Every starter model loads, paints, is small, and has a card."""
 
 from pathlib import Path
 

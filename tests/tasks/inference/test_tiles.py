@@ -1,4 +1,4 @@
-"""Large pictures are painted in tiles where the model can, and end in quarantine with advice where it cannot."""
+"""Large pictures are painted in tiles if the model can, and quarantined with advice if it cannot."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Versions of the dataset: which there are, what a person may call them, and what became of the pictures."""
+"""Versions of the dataset: their list, their names and their differences."""
 
 import shutil
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_every_version_and_who_was_trained_on_it(published: Workspace) -> None:
     assert {one.problem for one in (now, second, first)} == {""}
 
 
-def test_what_a_person_may_call_them(published: Workspace) -> None:
+def test_names_of_datasets(published: Workspace) -> None:
     with open_objects(published) as kept:
         now, second, first = list_datasets(published, kept)
         for name, one in (
@@ -45,7 +45,7 @@ def test_what_a_person_may_call_them(published: Workspace) -> None:
             find_dataset(published, kept, "v9.0.0")
 
 
-def test_pictures_that_came_and_went(published: Workspace, tmp_path: Path) -> None:
+def test_pictures_that_were_added_and_removed(published: Workspace, tmp_path: Path) -> None:
     found = compared(published, "v1.0.0", "v1.2.0", tmp_path / "a.png")
     assert (found.added, found.removed) == ({"paintings": 0, "photos": 4}, {"paintings": 0, "photos": 4})
     assert found.same == {"paintings": 8, "photos": 12}, "a picture that is in another shard is the same"
@@ -70,7 +70,7 @@ def test_only_so_many_pictures_are_shown(own: Workspace, tmp_path: Path) -> None
     assert shown.shape[0] == 4 + 100 * (1 + 1 + 2 + 2), "a row each of paintings, two each of photos"
 
 
-def test_bytes_that_are_nowhere_are_told(own: Workspace) -> None:
+def test_missing_bytes_are_reported(own: Workspace) -> None:
     shutil.rmtree(own.root / ".dvc" / "cache")
     with open_objects(own) as kept:
         now, *gone = list_datasets(own, kept)

@@ -1,4 +1,4 @@
-"""What goes and what stays: nothing that a version to keep, a branch, a worktree or a failed night may need."""
+"""Garbage collection keeps what kept versions, branches, worktrees and failed nights need."""
 
 import re
 import shutil
@@ -52,7 +52,7 @@ def own(grown: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(Path(shutil.copytree(grown.root, tmp_path / "studio", symlinks=True)))
 
 
-def test_a_dry_run_tells_what_then_goes(own: Workspace) -> None:
+def test_a_dry_run_names_what_is_then_removed(own: Workspace) -> None:
     forget(own)
     for version in ("v1.0.0", "v1.1.0", "v1.4.0"):
         resolve(own, f"style-model@{version}")
@@ -109,13 +109,13 @@ def test_what_branches_tags_and_worktrees_name_stays(own: Workspace) -> None:
     assert whole(own) == {"v1.4.0": True, "v1.3.0": False, "v1.2.0": False, "v1.1.0": True, "v1.0.0": True}
     uncommitted = re.findall(r"\w+\.dir", git(night.root, "diff", "--unified=0", "dvc.lock"))
     with open_objects(own) as kept:
-        assert kept.here(uncommitted[-1]), "what a worktree holds and has not committed"
+        assert kept.is_cached(uncommitted[-1]), "what a worktree holds and has not committed"
     with lock(night, "pipeline"), pytest.raises(RuntimeError, match="pipeline is already running"):
         collect_garbage(own, keep=1)
 
 
 def test_what_a_night_that_failed_has_made_stays(own: Workspace) -> None:
-    """The training is done and was not registered: DVC remembers it, and the next night takes it up."""
+    """The training is done and not registered: it is in DVC's run cache, and the next night continues with it."""
     forget(own)
     time.sleep(1.1)  # versions are registered to the second
     (own.model / "model.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Versions of models: shown, compared, rolled back, and proven whole or not."""
+"""Versions of models: details, differences, rollback, verification."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def verified(workspace: Workspace) -> dict[str, VerifiedVersion]:
         return {one.version: one for one in verify_versions(workspace, kept, list_versions(workspace))}
 
 
-def test_all_that_is_known_of_a_version(published: Workspace) -> None:
+def test_details_of_a_version(published: Workspace) -> None:
     with open_objects(published) as kept:
         shown = version_details(published, kept, find_version(published, "prod"))
         refused = version_details(published, kept, find_version(published, "style-model@v1.2.0"))
@@ -68,7 +68,7 @@ def test_two_versions_side_by_side(own: Workspace, tmp_path: Path) -> None:
     assert all((a != b).any() for a, b in ((first, second), (second, third)))
 
 
-def test_going_back_and_never_forward(own: Workspace) -> None:
+def test_rollbacks_go_to_earlier_versions_only(own: Workspace) -> None:
     with pytest.raises(ValueError, match=r"v1\.2\.0 never was prod"):
         rollback(own, "why not", to="v1.2.0")
     with pytest.raises(ValueError, match=r"v1\.1\.0 is prod already"):
@@ -83,7 +83,7 @@ def test_going_back_and_never_forward(own: Workspace) -> None:
     assert (listed["v1.1.0"][-1], listed["v1.0.0"][-1]) == ("it was the lamp", "green skies")
 
 
-def test_which_version_was_before() -> None:
+def test_rollback_targets() -> None:
     def of(*versions: str) -> list[str]:
         return rollback_targets([StageAssignment(version, "", "") for version in versions])
 
@@ -94,14 +94,14 @@ def test_which_version_was_before() -> None:
     assert of("1", "1") == []
 
 
-def test_no_going_back_to_bytes_that_are_nowhere(own: Workspace) -> None:
+def test_no_rollback_to_missing_bytes(own: Workspace) -> None:
     shutil.rmtree(own.root / ".dvc" / "cache")
     with pytest.raises(RuntimeError, match=r"the bytes of style-model@v1\.0\.0"):
         rollback(own, "green skies")
     assert find_version(own, "prod").version == "v1.1.0"
 
 
-def test_whole_to_the_last_bit(own: Workspace) -> None:
+def test_a_version_that_is_complete(own: Workspace) -> None:
     resolve(own, "style-model@v1.1.0")
     found = verified(own)
     assert {name: one.problems for name, one in found.items()} == {f"{MODEL}@v1.{n}.0": () for n in range(3)}
@@ -110,7 +110,7 @@ def test_whole_to_the_last_bit(own: Workspace) -> None:
     assert found["style-model@v1.0.0"].files == 7 + 1 + 2 + 1 + 1 + 5
 
 
-def test_what_is_missing_or_damaged_is_told_exactly(own: Workspace) -> None:
+def test_what_is_missing_or_damaged_is_reported_exactly(own: Workspace) -> None:
     folder = resolve(own, "style-model@v1.1.0").path
     versions = {one.version: one for one in list_versions(own)}
     with open_objects(own) as kept:
@@ -165,7 +165,7 @@ def test_the_model_of_a_style(own: Workspace) -> None:
         rollback(own, "why", name)
 
 
-def test_a_stage_of_somebody_elses_making(own: Workspace) -> None:
+def test_a_stage_tag_that_atelier_did_not_write(own: Workspace) -> None:
     assign_stage(own, MODEL, "v1.2.0", "trial", "have a look")
     assert find_version(own, "prod").version == "v1.1.0"
     with open_objects(own) as kept:

@@ -1,4 +1,4 @@
-"""Versions through DVC remotes: what is pushed from one machine is whole, and paints the same, on another."""
+"""Pushing: a version that one machine pushes is complete on another, and paints the same."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The registry through real git, DVC and GTO: one entry for each model, versions that stay, a stage that moves."""
+"""Releases with real git, DVC and GTO: registration, promotion, rollback."""
 
 import json
 import shutil

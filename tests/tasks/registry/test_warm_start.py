@@ -1,4 +1,4 @@
-"""Which version training starts from: pinned, so that a promotion alone is no reason to train again."""
+"""The version that training starts from is pinned: a promotion alone does not train again."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.layout import Workspace
 
 
-def test_it_is_pinned_until_there_is_something_else_to_learn(own: Workspace) -> None:
+def test_a_version_is_pinned_until_training_has_another_change(own: Workspace) -> None:
     assert pin_start(own, "scratch") == pinned_start(own) == "scratch"
     assert pin_start(own, "v1.0.0") == pinned_start(own) == "v1.0.0"
     assert pin_start(own, "prod") == pinned_start(own) == "v1.1.0"
@@ -24,7 +24,7 @@ def test_it_is_pinned_until_there_is_something_else_to_learn(own: Workspace) -> 
     assert pin_start(own, "prod") == pinned_start(own) == "v1.0.0"
 
 
-def test_a_version_that_is_none_is_told(own: Workspace) -> None:
+def test_an_unknown_version_is_refused(own: Workspace) -> None:
     with pytest.raises(ValueError, match=r"no version 'v7\.0\.0'"):
         pin_start(own, "v7.0.0")
     own.start_lock.write_text("damaged")

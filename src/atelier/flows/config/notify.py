@@ -1,8 +1,10 @@
 """Section `notify` of params.yaml. It names secrets but has none: params.yaml is in git."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from atelier.models.settings import setting
 
 Kind = Literal["success", "noop", "refused", "awaiting", "failed", "stopped"]
 
@@ -16,16 +18,14 @@ class NotifyConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    urls: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "description": "names of environment variables (TEAM_CHAT) or Prefect blocks (secret/team-chat, "
-            "slack-webhook/team) that have Apprise or webhook URLs; never the URLs themselves"
-        },
+    urls: tuple[str, ...] = setting(
+        (),
+        "names of environment variables (TEAM_CHAT) or Prefect blocks (secret/team-chat, "
+        "slack-webhook/team) that have Apprise or webhook URLs; never the URLs themselves",
     )
-    when: tuple[Kind, ...] = field(  # not `on`: YAML 1.1 reads that as true
-        default=("refused", "awaiting", "failed", "stopped"),
-        metadata={"description": "results that are sent: success, noop, refused, awaiting, failed, stopped"},
+    when: tuple[Kind, ...] = setting(
+        ("refused", "awaiting", "failed", "stopped"),
+        "results that are sent: success, noop, refused, awaiting, failed, stopped",
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,9 @@
 """Section `retrain` of params.yaml."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
+
+from atelier.models.settings import setting
 
 
 @dataclass(frozen=True)
@@ -10,21 +12,7 @@ class RetrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    retries: int = field(
-        default=3,
-        metadata={
-            "description": "times that a step is tried again after an error that may be temporary",
-            "ge": 0,
-            "le": 20,
-        },
-    )
-    retry_after_s: float = field(
-        default=30.0, metadata={"description": "seconds before the first retry; the next ones wait twice as long each"}
-    )
-    push: bool = field(
-        default=True, metadata={"description": "push data and models to DVC's default remote, if there is one"}
-    )
-    git_remote: str = field(
-        default="",
-        metadata={"description": "git remote that a promoted version is pushed to, like origin; '' for none"},
-    )
+    retries: int = setting(3, "times that a step is tried again after an error that may be temporary", ge=0, le=20)
+    retry_after_s: float = setting(30.0, "seconds before the first retry; the next ones wait twice as long each")
+    push: bool = setting(True, "push data and models to DVC's default remote, if there is one")
+    git_remote: str = setting("", "git remote that a promoted version is pushed to, like origin; '' for none")

@@ -1,9 +1,10 @@
 """Settings of color."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from atelier.models.configs.base import MethodConfig
+from atelier.models.settings import setting
 
 
 @dataclass(frozen=True)
@@ -12,9 +13,5 @@ class ColorConfig(MethodConfig):
 
     name: ClassVar[str] = "color"
 
-    bands: int = field(
-        default=4, metadata={"description": "of the pyramid; 1 transfers the colours as a whole", "ge": 1, "le": 10}
-    )
-    style_images: int = field(
-        default=256, metadata={"description": "paintings whose mean statistics are the style", "ge": 1}
-    )
+    bands: int = setting(4, "of the pyramid; 1 transfers the colours as a whole", ge=1, le=10)
+    style_images: int = setting(256, "paintings whose mean statistics are the style", ge=1)

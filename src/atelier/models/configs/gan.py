@@ -1,11 +1,12 @@
 """Settings of gan and dcgan."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.choices import Adversarial, Policy
 from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.settings import setting, setting_of
 
 SIZES = (16, 32, 64, 128, 256)  # px: sides that the generators have
 
@@ -18,26 +19,18 @@ class NoiseConfig(MethodConfig):
     generates: ClassVar[bool] = True
     sizes: ClassVar[tuple[int, ...]] = SIZES
 
-    size_px: int = field(
-        default=0, metadata={"description": "side of the pictures, a power of two; 0 takes the training set's", "ge": 0}
+    size_px: int = setting(0, "side of the pictures, a power of two; 0 takes the training set's", ge=0)
+    noise: int = setting(100, "random numbers that a picture is made from", ge=1, le=4096)
+    discriminator_filters: int = setting(16, "discriminator channels after its first convolution", ge=4, le=256)
+    adversarial: Adversarial = setting("non_saturating", "adversarial loss")
+    diffaugment: tuple[Policy, ...] = setting(
+        (), "what is augmented before the discriminator: color, translation, cutout"
     )
-    noise: int = field(
-        default=100, metadata={"description": "random numbers that a picture is made from", "ge": 1, "le": 4096}
-    )
-    discriminator_filters: int = field(
-        default=16, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
-    )
-    adversarial: Adversarial = field(default="non_saturating", metadata={"description": "adversarial loss"})
-    diffaugment: tuple[Policy, ...] = field(
-        default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
-    )
-    r1_weight: float = field(
-        default=1.0, metadata={"description": "weight γ of the R1 penalty on the discriminator", "ge": 0}
-    )
-    r1_every: int = field(default=8, metadata={"description": "steps between two R1 penalties", "ge": 1})
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=5e-4, discriminator_lr=5e-4, beta1=0.0, beta2=0.99),
-        metadata={"description": "how the weights are updated"},
+    r1_weight: float = setting(1.0, "weight γ of the R1 penalty on the discriminator", ge=0)
+    r1_every: int = setting(8, "steps between two R1 penalties", ge=1)
+    optimizer: OptimizerConfig = setting_of(
+        lambda: OptimizerConfig(generator_lr=5e-4, discriminator_lr=5e-4, beta1=0.0, beta2=0.99),
+        "how the weights are updated",
     )
 
     def __post_init__(self) -> None:
@@ -55,9 +48,7 @@ class DcganConfig(NoiseConfig):
 
     name: ClassVar[str] = "dcgan"
 
-    filters: int = field(
-        default=32, metadata={"description": "generator channels before the picture", "ge": 4, "le": 256}
-    )
+    filters: int = setting(32, "generator channels before the picture", ge=4, le=256)
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,4 @@ class GanConfig(NoiseConfig):
 
     sizes: ClassVar[tuple[int, ...]] = tuple(size for size in SIZES if size <= 128)
 
-    width: int = field(
-        default=512, metadata={"description": "numbers in the generator's last hidden layer", "ge": 8, "le": 4096}
-    )
+    width: int = setting(512, "numbers in the generator's last hidden layer", ge=8, le=4096)

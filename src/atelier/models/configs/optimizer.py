@@ -1,7 +1,9 @@
 """Settings of the optimizer."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
+
+from atelier.models.settings import setting
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,9 @@ class OptimizerConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    generator_lr: float = field(default=1e-3, metadata={"description": "Adam's rate for the generator", "gt": 0})
-    discriminator_lr: float = field(
-        default=5e-4, metadata={"description": "Adam's rate for the discriminator", "gt": 0}
-    )
-    beta1: float = field(default=0.5, metadata={"description": "memory of the gradient's mean", "ge": 0, "lt": 1})
-    beta2: float = field(default=0.99, metadata={"description": "memory of its square", "ge": 0, "lt": 1})
-    weight_decay: float = field(
-        default=0.0, metadata={"description": "share of its rate by which a weight shrinks each step", "ge": 0}
-    )
-    clip_norm: float = field(
-        default=0.0, metadata={"description": "largest norm of a network's gradient; 0 does not clip", "ge": 0}
-    )
+    generator_lr: float = setting(1e-3, "Adam's rate for the generator", gt=0)
+    discriminator_lr: float = setting(5e-4, "Adam's rate for the discriminator", gt=0)
+    beta1: float = setting(0.5, "memory of the gradient's mean", ge=0, lt=1)
+    beta2: float = setting(0.99, "memory of its square", ge=0, lt=1)
+    weight_decay: float = setting(0.0, "share of its rate by which a weight shrinks each step", ge=0)
+    clip_norm: float = setting(0.0, "largest norm of a network's gradient; 0 does not clip", ge=0)

@@ -1,11 +1,12 @@
 """Settings of stargan."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.choices import DISCRIMINATORS, Adversarial, DiscriminatorKind, Policy
 from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.settings import setting, setting_of
 
 
 @dataclass(frozen=True)
@@ -15,44 +16,29 @@ class StarganConfig(MethodConfig):
     name: ClassVar[str] = "stargan"
     controls: ClassVar[tuple[str, ...]] = ("strength", "to")
 
-    attributes: tuple[str, ...] = field(
-        default=(),
-        metadata={"description": "what the generator can give: attributes that are true, their values, or domains"},
+    attributes: tuple[str, ...] = setting(
+        (), "what the generator can give: attributes that are true, their values, or domains"
     )
-    exclusive: tuple[str, ...] = field(
-        default=(),
-        metadata={"description": "those attributes of which a picture has one at most: giving one takes the others"},
+    exclusive: tuple[str, ...] = setting(
+        (), "those attributes of which a picture has one at most: giving one takes the others"
     )
-    filters: int = field(default=24, metadata={"description": "generator channels at full size", "ge": 4, "le": 256})
-    blocks: int = field(default=4, metadata={"description": "residual blocks of the generator", "ge": 1, "le": 32})
-    discriminator: DiscriminatorKind = field(default="patchgan", metadata={"description": DISCRIMINATORS})
-    discriminator_filters: int = field(
-        default=32, metadata={"description": "discriminator channels after its first convolution", "ge": 4, "le": 256}
+    filters: int = setting(24, "generator channels at full size", ge=4, le=256)
+    blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
+    discriminator: DiscriminatorKind = setting("patchgan", DISCRIMINATORS)
+    discriminator_filters: int = setting(32, "discriminator channels after its first convolution", ge=4, le=256)
+    discriminator_layers: int = setting(4, "halvings in the discriminator", ge=1, le=6)
+    classifier_filters: int = setting(16, "channels of the first layer that tells attributes", ge=2, le=128)
+    diffaugment: tuple[Policy, ...] = setting(
+        (), "what is augmented before the discriminator: color, translation, cutout"
     )
-    discriminator_layers: int = field(
-        default=4, metadata={"description": "halvings in the discriminator", "ge": 1, "le": 6}
-    )
-    classifier_filters: int = field(
-        default=16, metadata={"description": "channels of the first layer that tells attributes", "ge": 2, "le": 128}
-    )
-    diffaugment: tuple[Policy, ...] = field(
-        default=(), metadata={"description": "what is augmented before the discriminator: color, translation, cutout"}
-    )
-    adversarial: Adversarial = field(default="hinge", metadata={"description": "adversarial loss"})
-    adversarial_weight: float = field(default=1.0, metadata={"description": "weight of the adversarial loss", "ge": 0})
-    classification_weight: float = field(
-        default=1.0, metadata={"description": "weight of showing the attributes, λ_cls", "ge": 0}
-    )
-    reconstruction_weight: float = field(
-        default=10.0, metadata={"description": "weight of the way back to the picture, λ_rec", "ge": 0}
-    )
-    spectral_norm: bool = field(default=True, metadata={"description": "spectral norms in the discriminator"})
-    gradient_penalty_weight: float = field(
-        default=10.0, metadata={"description": "weight of the gradient penalty that wasserstein needs, λ_gp", "ge": 0}
-    )
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, beta2=0.99),
-        metadata={"description": "how the weights are updated"},
+    adversarial: Adversarial = setting("hinge", "adversarial loss")
+    adversarial_weight: float = setting(1.0, "weight of the adversarial loss", ge=0)
+    classification_weight: float = setting(1.0, "weight of showing the attributes, λ_cls", ge=0)
+    reconstruction_weight: float = setting(10.0, "weight of the way back to the picture, λ_rec", ge=0)
+    spectral_norm: bool = setting(True, "spectral norms in the discriminator")
+    gradient_penalty_weight: float = setting(10.0, "weight of the gradient penalty that wasserstein needs, λ_gp", ge=0)
+    optimizer: OptimizerConfig = setting_of(
+        lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, beta2=0.99), "how the weights are updated"
     )
 
     def __post_init__(self) -> None:

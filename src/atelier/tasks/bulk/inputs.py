@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -11,6 +11,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.settings import setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.storage.archive import ARCHIVE_SUFFIXES
@@ -29,15 +30,10 @@ class Selection:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    include: tuple[str, ...] = field(
-        default=(), metadata={"description": "globs on the path in the source, * crosses folders; none means all"}
-    )
-    exclude: tuple[str, ...] = field(default=(), metadata={"description": "globs of paths that are left out"})
-    limit: int | None = field(
-        default=None,
-        metadata={"description": "only so many pictures, the first of the sources; null means all", "ge": 1},
-    )
-    bounds: SourceLimits = field(default=DEFAULT_LIMITS, metadata={"description": "limits on archives and lists"})
+    include: tuple[str, ...] = setting((), "globs on the path in the source, * crosses folders; none means all")
+    exclude: tuple[str, ...] = setting((), "globs of paths that are left out")
+    limit: int | None = setting(None, "only so many pictures, the first of the sources; null means all", ge=1)
+    bounds: SourceLimits = setting(DEFAULT_LIMITS, "limits on archives and lists")
 
     def chosen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The entries of a source that match the globs."""

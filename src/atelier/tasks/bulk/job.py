@@ -119,9 +119,9 @@ class JobFolder:
             return since
         if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in differences):
             return self.ledger.attempts + 1
-        said = "; ".join(f"{key} {_short(old)}, not {_short(new)}" for key, old, new in differences)
+        listed = "; ".join(f"{key} {_short(old)}, not {_short(new)}" for key, old, new in differences)
         raise ValueError(
-            f"{self.destination} holds a job with {said}: use another destination, or the same model, source and "
+            f"{self.destination} holds a job with {listed}: use another destination, or the same model, source and "
             "parameters to continue that job, or --replace to make its outputs again with another model or parameters"
         )
 

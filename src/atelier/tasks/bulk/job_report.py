@@ -18,16 +18,16 @@ from atelier.tasks.storage.open_source import read
 PAIRS = 12
 SHOWN_PX = 480  # width of a picture on the page
 SLOWEST = 10
-MOST_QUARANTINED = 200  # rows shown; quarantine.csv has them all
+MAX_QUARANTINED = 200  # rows shown; quarantine.csv has them all
 
 
 def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
-    """Inputs and their outputs as data URIs; what failed is left out. Runs where stylists do.
+    """Inputs and their outputs as data URIs; failed ones are left out. Runs on a worker node.
 
     Args:
-        tasks: rows of the schema `stylist.TASKS`, done or not.
-        destination: the job's.
-        limits: what an input may cost.
+        tasks: rows of `TASK_SCHEMA`, done or not.
+        destination: of the job.
+        limits: on an input.
     """
     found = []
     for task in tasks:
@@ -40,39 +40,39 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
     return found
 
 
-def report(destination: str, summary: dict[str, Any], standing: JobState, shown: Sequence[tuple[str, str]]) -> bytes:
-    """The page.
+def report(destination: str, summary: dict[str, Any], state: JobState, shown: Sequence[tuple[str, str]]) -> bytes:
+    """The page, HTML.
 
     Args:
-        destination: the job's.
-        summary: as `summary.json` holds it.
-        standing: of the job after the run.
+        destination: of the job.
+        summary: content of `summary.json`.
+        state: of the job after the run.
         shown: from `pairs`.
     """
     model = f"{summary['model']} {summary['version']}".strip()
     lead = render("job_report.html.j2", "lead", done=summary["done"], total=summary["total"], model=model)
-    ended = {name: value for name, value in summary.items() if name not in ("model", "version")}
+    counts = {name: value for name, value in summary.items() if name not in ("model", "version")}
     hint = "From all parts of the job. Drag the line."
     sections = {
         "Before and after": render(MACROS, "before_and_after", pairs=shown, caption=hint),
-        "How it ended": render(MACROS, "facts", known=ended),
-        "The slowest": _slowest(standing),
-        "In quarantine": _quarantined(standing),
+        "How it ended": render(MACROS, "facts", known=counts),
+        "The slowest": _slowest(state),
+        "In quarantine": _quarantined(state),
     }
     return page(PurePosixPath(destination).name, model, lead, sections)
 
 
-def _slowest(standing: JobState) -> Markup:
-    done = standing.rows.filter(pc.equal(standing.rows["state"], "done"))
+def _slowest(state: JobState) -> Markup:
+    done = state.rows.filter(pc.equal(state.rows["state"], "done"))
     order = pc.select_k_unstable(done, SLOWEST, [("seconds", "descending")])
     found = done.take(order).select(["input", "seconds", "bytes"]).to_pylist()
     lines = [(row["input"], f"{row['seconds']:.2f} s", f"{row['bytes'] / 1000:,.0f} kB") for row in found]
     return render(MACROS, "text_table", head=("picture", "took", "output"), rows=lines) if lines else Markup()
 
 
-def _quarantined(standing: JobState) -> Markup:
-    failed = standing.rows.filter(pc.equal(standing.rows["state"], "quarantined")).sort_by("input")
-    found = failed.slice(0, MOST_QUARANTINED).select(["input", "stage", "reason"]).to_pylist()
+def _quarantined(state: JobState) -> Markup:
+    failed = state.rows.filter(pc.equal(state.rows["state"], "quarantined")).sort_by("input")
+    found = failed.slice(0, MAX_QUARANTINED).select(["input", "stage", "reason"]).to_pylist()
     return render(
         MACROS,
         "quarantine",

@@ -62,6 +62,11 @@ class JobSpec:
         reason = "crashed its worker twice; it may need more memory than there is"
         return self.quarantined(task, stage, "crashed the decoder" if stage == "decode" else reason)
 
+    def stopped(self, input: str, error: Exception) -> LedgerRow:
+        """A row in state "pending", which stops the job: its reason is the message for the user."""
+        reason = write_error_text(self.destination, error) if isinstance(error, OSError) else str(error)
+        return LedgerRow(input, "pending", reason=reason)
+
 
 @dataclass(frozen=True)
 class Task:

@@ -57,25 +57,25 @@ def execution_for(
     gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
     large = pictures >= WORTH_MEASURING
     if plan:
-        return run_on_worker(_resume, model, controls, plan, gpu=gpu, ends=large)
-    return run_on_worker(_choose, model, controls, config, gpu, large, gpu=gpu, ends=large)
+        return run_on_worker(_resume, model, controls, plan, gpu=gpu, end_process=large)
+    return run_on_worker(_choose, model, controls, config, gpu, large, gpu=gpu, end_process=large)
 
 
-def run_on_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, ends: bool = False) -> R:
+def run_on_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, end_process: bool = False) -> R:
     """Call a function on a node of the cluster; its own errors are raised here.
 
     Args:
         do: the function.
         arguments: of the function.
         gpu: whether it needs a GPU.
-        ends: whether its process ends afterwards. An idle process keeps its memory and a hundredth of a core, but saves
-            the next call the start of one.
+        end_process: whether its process ends afterwards. An idle process keeps its memory and a hundredth of a core,
+            but saves the next call the start of one.
     """
     import ray
 
     from atelier.tasks.runtime import cluster
 
-    once = {"max_calls": 1} if ends else {}
+    once = {"max_calls": 1} if end_process else {}
     task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, **once)(do)
     found: R = cluster.get_result(task.remote(*arguments))
     return found

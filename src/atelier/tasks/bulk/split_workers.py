@@ -22,7 +22,6 @@ from atelier.tasks.bulk.messages import (
     Task,
     read_tasks,
     result_table,
-    write_error_text,
 )
 from atelier.tasks.bulk.prefetch import prefetch
 from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, pixel_bytes
@@ -52,7 +51,7 @@ def read_block(tasks: pa.Table, spec: JobSpec) -> Iterator[pa.Table]:
         for each in _markers(spec, "decode").process(todo, decode, spec.crashed):
             yield _pickled([each])
     except OSError as error:
-        yield _pickled([LedgerRow(todo[0].input, "pending", reason=write_error_text(spec.destination, error))])
+        yield _pickled([spec.stopped(todo[0].input, error)])
 
 
 class StylizeBlock:
@@ -64,11 +63,12 @@ class StylizeBlock:
 
     def __init__(self, spec: JobSpec) -> None:
         """Load the model. A failure is reported by each call, because Ray would retry an exception here."""
-        self.spec, self.markers, self.load_error = spec, _markers(spec, "stylize"), ""
+        self.spec, self.markers = spec, _markers(spec, "stylize")
+        self.load_error: JobStopped | None = None
         try:
             self.stylize = Stylizer(spec)
         except (ValueError, OSError) as error:
-            self.load_error = str(error)
+            self.load_error = JobStopped(str(error))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Stylize the inputs; rows pass unchanged."""
@@ -79,15 +79,13 @@ class StylizeBlock:
             yield _pickled(rows)
         if not decoded:
             return
-        if self.load_error:
-            yield _pickled([LedgerRow(decoded[0].input, "pending", reason=self.load_error)])
-            return
         try:
+            if self.load_error:
+                raise self.load_error
             for result in self.markers.process(decoded, self._stylized, self._crashed):
                 yield _pickled([result])
-        except OSError as error:
-            reason = write_error_text(self.spec.destination, error)
-            yield _pickled([LedgerRow(decoded[0].input, "pending", reason=reason)])
+        except (JobStopped, OSError) as error:
+            yield _pickled([self.spec.stopped(decoded[0].input, error)])
 
     def _stylized(self, decoded: list[DecodedInput]) -> Iterator[StylizedInput | LedgerRow]:
         for batch in batch_images(decoded, self.spec.plan):
@@ -118,10 +116,8 @@ def write_block(table: pa.Table, spec: JobSpec) -> pa.Table:
     try:
         rows += _markers(spec, "encode").process(stylized, write, crashed) if stylized else []
         writer.record([row for row in rows if row.state != "pending"])
-    except JobStopped as stop:
-        rows.append(LedgerRow(values[0].input, "pending", reason=str(stop)))
-    except OSError as error:
-        rows.append(LedgerRow(values[0].input, "pending", reason=write_error_text(spec.destination, error)))
+    except (JobStopped, OSError) as error:
+        rows.append(spec.stopped(values[0].input, error))
     return result_table(rows)
 
 

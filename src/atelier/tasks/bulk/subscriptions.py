@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from atelier.models.card import identify
 from atelier.models.files import replacing
+from atelier.models.settings import setting
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
@@ -36,9 +37,8 @@ class Subscription:
 class StylizeSection(StylizeConfig):
     """Section `stylize` of params.yaml: parameters of bulk jobs, and the subscriptions."""
 
-    subscriptions: tuple[Subscription, ...] = field(
-        default=(),
-        metadata={"description": "archives that every new prod restyles, each a source and a destination"},
+    subscriptions: tuple[Subscription, ...] = setting(
+        (), "archives that every new prod restyles, each a source and a destination"
     )
 
     @property

@@ -14,7 +14,6 @@ from atelier.tasks.bulk.messages import (
     Task,
     read_tasks,
     result_table,
-    write_error_text,
 )
 from atelier.tasks.bulk.prefetch import chunks, prefetch
 from atelier.tasks.bulk.steps import (
@@ -44,11 +43,11 @@ class StylizeWorker:
         self.markers = CrashMarkers(open_destination(spec.destination) / RESERVED / "inflight")
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
         self.read, self.write = Reader(spec), Writer(spec)
-        self.load_error = ""
+        self.load_error: JobStopped | None = None
         try:
             self.stylize = Stylizer(spec)
         except (ValueError, OSError) as error:
-            self.load_error = str(error)
+            self.load_error = JobStopped(str(error))
 
     def __call__(self, tasks: pa.Table) -> pa.Table:
         """Process every task; all states are durable when this returns."""
@@ -56,12 +55,10 @@ class StylizeWorker:
         todo = read_tasks(tasks)
         try:
             if self.load_error:
-                raise JobStopped(self.load_error)
+                raise self.load_error
             rows += self.markers.process(todo, self._process, self._crashed)
-        except JobStopped as stop:
-            rows.append(LedgerRow(todo[0].input, "pending", reason=str(stop)))
-        except OSError as error:
-            rows.append(LedgerRow(todo[0].input, "pending", reason=write_error_text(self.spec.destination, error)))
+        except (JobStopped, OSError) as error:
+            rows.append(self.spec.stopped(todo[0].input, error))
         return result_table(rows)
 
     def _process(self, tasks: list[Task]) -> list[LedgerRow]:

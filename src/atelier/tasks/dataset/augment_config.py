@@ -1,7 +1,9 @@
 """Settings of augmentation: `augment` in params.yaml."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
+
+from atelier.models.settings import setting, setting_of
 
 
 @dataclass(frozen=True)
@@ -10,48 +12,22 @@ class DomainAugmentation:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    flip_horizontal: float = field(
-        default=0.5, metadata={"description": "probability of a left-right flip, 0…1", "ge": 0, "le": 1}
+    flip_horizontal: float = setting(0.5, "probability of a left-right flip, 0…1", ge=0, le=1)
+    flip_vertical: float = setting(0.0, "probability of an upside-down flip, 0…1", ge=0, le=1)
+    crop_area: tuple[float, float] = setting(
+        (0.6, 1.0), "area of the random square crop as a share of the largest square in the picture, 0…1"
     )
-    flip_vertical: float = field(
-        default=0.0, metadata={"description": "probability of an upside-down flip, 0…1", "ge": 0, "le": 1}
+    rotation_deg: float = setting(
+        3.0, "largest rotation to either side, in degrees; borders are mirrored", ge=0, le=180
     )
-    crop_area: tuple[float, float] = field(
-        default=(0.6, 1.0),
-        metadata={"description": "area of the random square crop as a share of the largest square in the picture, 0…1"},
-    )
-    rotation_deg: float = field(
-        default=3.0,
-        metadata={
-            "description": "largest rotation to either side, in degrees; borders are mirrored",
-            "ge": 0,
-            "le": 180,
-        },
-    )
-    brightness: float = field(
-        default=0.0, metadata={"description": "largest shift of brightness, as a share of white", "ge": 0, "le": 1}
-    )
-    contrast: float = field(
-        default=0.0, metadata={"description": "largest relative change of contrast", "ge": 0, "le": 1}
-    )
-    saturation: float = field(
-        default=0.0, metadata={"description": "largest relative change of saturation", "ge": 0, "le": 1}
-    )
-    hue_deg: float = field(
-        default=0.0, metadata={"description": "largest turn of the hue, in degrees", "ge": 0, "le": 180}
-    )
-    blur_probability: float = field(
-        default=0.0, metadata={"description": "probability of a Gaussian blur, 0…1", "ge": 0, "le": 1}
-    )
-    blur_sigma_px: tuple[float, float] = field(
-        default=(0.3, 1.0), metadata={"description": "standard deviation of the blur, in output pixels"}
-    )
-    noise_probability: float = field(
-        default=0.0, metadata={"description": "probability of Gaussian noise, 0…1", "ge": 0, "le": 1}
-    )
-    noise_std: tuple[float, float] = field(
-        default=(0.005, 0.02), metadata={"description": "standard deviation of the noise, as a share of white"}
-    )
+    brightness: float = setting(0.0, "largest shift of brightness, as a share of white", ge=0, le=1)
+    contrast: float = setting(0.0, "largest relative change of contrast", ge=0, le=1)
+    saturation: float = setting(0.0, "largest relative change of saturation", ge=0, le=1)
+    hue_deg: float = setting(0.0, "largest turn of the hue, in degrees", ge=0, le=180)
+    blur_probability: float = setting(0.0, "probability of a Gaussian blur, 0…1", ge=0, le=1)
+    blur_sigma_px: tuple[float, float] = setting((0.3, 1.0), "standard deviation of the blur, in output pixels")
+    noise_probability: float = setting(0.0, "probability of Gaussian noise, 0…1", ge=0, le=1)
+    noise_std: tuple[float, float] = setting((0.005, 0.02), "standard deviation of the noise, as a share of white")
 
     def __post_init__(self) -> None:
         """Refuse ranges that are none."""
@@ -71,16 +47,12 @@ class AugmentConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    size_px: int = field(
-        default=128, metadata={"description": "width and height of a training picture, in pixels", "ge": 16, "le": 2048}
-    )
-    copies: int = field(default=3, metadata={"description": "variants of each picture", "ge": 1, "le": 1000})
-    seed: int = field(default=0, metadata={"description": "seed of every random draw", "ge": 0})
-    default: DomainAugmentation = field(
-        default_factory=DomainAugmentation, metadata={"description": "settings of every domain not named below"}
-    )
-    domains: dict[str, DomainAugmentation] = field(
-        default_factory=lambda: {"photos": _PHOTOS}, metadata={"description": "settings of single domains, by name"}
+    size_px: int = setting(128, "width and height of a training picture, in pixels", ge=16, le=2048)
+    copies: int = setting(3, "variants of each picture", ge=1, le=1000)
+    seed: int = setting(0, "seed of every random draw", ge=0)
+    default: DomainAugmentation = setting_of(DomainAugmentation, "settings of every domain not named below")
+    domains: dict[str, DomainAugmentation] = setting_of(
+        lambda: {"photos": _PHOTOS}, "settings of single domains, by name"
     )
 
     def of(self, domain: str) -> DomainAugmentation:

@@ -7,12 +7,13 @@ that a night on which the archive grows as it always did does not stop.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from atelier.models.metrics.drift import drift
+from atelier.models.settings import setting
 from atelier.tasks.dataset.profile import COLOURS, Domain, Profile, arrivals, representatives
 from atelier.tasks.dataset.screening import DUPLICATE, NEAR
 from atelier.tasks.dataset.shards import Card
@@ -31,56 +32,25 @@ class ChecksConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    min_pictures: int = field(
-        default=1, metadata={"description": "pictures of each domain in the training split, at least", "ge": 1}
+    min_pictures: int = setting(1, "pictures of each domain in the training split, at least", ge=1)
+    max_quarantined_share: float = setting(
+        0.2, "largest share of unreadable files, of all and of those that arrived", ge=0, le=1
     )
-    max_quarantined_share: float = field(
-        default=0.2,
-        metadata={
-            "description": "largest share of unreadable files, of all and of those that arrived",
-            "ge": 0,
-            "le": 1,
-        },
+    max_duplicates_share: float = setting(0.9, "largest share of files that stay out as copies", ge=0, le=1)
+    max_lost_share: float = setting(
+        0.2, "largest share of prod's pictures that may be gone, in each domain", ge=0, le=1
     )
-    max_duplicates_share: float = field(
-        default=0.9,  # of a film's frames most are copies, and copies stay out anyway
-        metadata={"description": "largest share of files that stay out as copies", "ge": 0, "le": 1},
+    max_size_change: float = setting(
+        0.3, "how much larger or smaller arrivals may be than prod's pictures, 0.3 is 30 %", ge=0
     )
-    max_lost_share: float = field(
-        default=0.2,
-        metadata={"description": "largest share of prod's pictures that may be gone, in each domain", "ge": 0, "le": 1},
+    max_colour_shift: float = setting(
+        12.0, "how far the arrivals' mean colour, brightness or contrast may be off, in 8-bit levels", ge=0, le=255
     )
-    max_size_change: float = field(
-        default=0.3,
-        metadata={
-            "description": "how much larger or smaller arrivals may be than prod's pictures, 0.3 is 30 %",
-            "ge": 0,
-        },
+    drift_p: float = setting(
+        0.01, "share of honest nights on which drift may be seen by chance, in all domains together", ge=0.001, le=0.2
     )
-    max_colour_shift: float = field(
-        default=12.0,
-        metadata={
-            "description": "how far the arrivals' mean colour, brightness or contrast may be off, in 8-bit levels",
-            "ge": 0,
-            "le": 255,
-        },
-    )
-    drift_p: float = field(
-        default=0.01,
-        metadata={
-            "description": "share of honest nights on which drift may be seen by chance, in all domains together",
-            "ge": 0.001,
-            "le": 0.2,
-        },
-    )
-    drift_min: float = field(
-        default=0.004,
-        metadata={"description": "smallest kernel distance (MMD²) that counts as drift, however certain", "ge": 0},
-    )
-    drift_sample: int = field(
-        default=300,
-        metadata={"description": "pictures of each domain looked at, and as many arrivals", "ge": 16, "le": 1000},
-    )
+    drift_min: float = setting(0.004, "smallest kernel distance (MMD²) that counts as drift, however certain", ge=0)
+    drift_sample: int = setting(300, "pictures of each domain looked at, and as many arrivals", ge=16, le=1000)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ that were left out, and why) and an index of every file seen, by which the next 
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from atelier.models.settings import setting, setting_of
 from atelier.tasks.dataset import source_lock
 from atelier.tasks.dataset.file_index import FileSeen, Standing, Writer, read_standing, write_index
 from atelier.tasks.dataset.layouts import SourceConfig
@@ -35,16 +36,12 @@ class IngestConfig(ScreenConfig):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    domains: dict[str, tuple[SourceConfig | str, ...]] = field(
-        default_factory=lambda: {"photos": ("sample://photos",), "paintings": ("sample://paintings",)},
-        metadata={"description": "the sources of each domain: paths, or {path, layout, attributes}"},
+    domains: dict[str, tuple[SourceConfig | str, ...]] = setting_of(
+        lambda: {"photos": ("sample://photos",), "paintings": ("sample://paintings",)},
+        "the sources of each domain: paths, or {path, layout, attributes}",
     )
-    holdout_share: float = field(
-        default=0.2, metadata={"description": "share of the groups that is kept for evaluation", "gt": 0, "lt": 1}
-    )
-    shard_mb: int = field(
-        default=64, metadata={"description": "size at which a shard is closed, in MB", "ge": 1, "le": 1024}
-    )
+    holdout_share: float = setting(0.2, "share of the groups that is kept for evaluation", gt=0, lt=1)
+    shard_mb: int = setting(64, "size at which a shard is closed, in MB", ge=1, le=1024)
 
     @property
     def sources(self) -> dict[str, tuple[SourceConfig, ...]]:

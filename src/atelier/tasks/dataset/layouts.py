@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
+from atelier.models.settings import setting
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import file_entry
@@ -35,14 +36,10 @@ class SourceConfig:
             "s3:// URLs, or sample://NAME; relative to the workspace"
         }
     )
-    layout: Literal["auto", "folder", "imagefolder", "cifar", "coco"] = field(
-        default="auto",
-        metadata={"description": "auto, folder (all pictures), imagefolder (a folder a class), cifar (binary) or coco"},
+    layout: Literal["auto", "folder", "imagefolder", "cifar", "coco"] = setting(
+        "auto", "auto, folder (all pictures), imagefolder (a folder a class), cifar (binary) or coco"
     )
-    attributes: str = field(
-        default="",
-        metadata={"description": "file of attributes: CSV (first column the picture's name) or CelebA's list_attr"},
-    )
+    attributes: str = setting("", "file of attributes: CSV (first column the picture's name) or CelebA's list_attr")
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def _cifar(spec: str, files: list[Entry]) -> Listing:
     names = {PurePosixPath(entry.name).name: _text(entry).split("\n") for entry in labels}
     entries = []
     for batch in batches:
-        records = cifar.describe(PurePosixPath(batch.name).name, read(batch, MAX_LABEL_BYTES), names)
+        records = cifar.read_labels(PurePosixPath(batch.name).name, read(batch, MAX_LABEL_BYTES), names)
         entries += [
             replace(batch, name=f"{batch.name}/{number:05}.png", record=number, attributes=_json(said))
             for number, said in enumerate(records)

@@ -1,7 +1,7 @@
 """What happens to one picture on its way into the dataset, and which pictures stay out of it."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from atelier.models.settings import setting, setting_of
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels
 from atelier.tasks.storage import open_source
@@ -49,42 +50,25 @@ class ScreenConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    size_px: int = field(
-        default=160,
-        metadata={"description": "larger pictures are shrunk until their short side has so many pixels", "ge": 8},
+    size_px: int = setting(160, "larger pictures are shrunk until their short side has so many pixels", ge=8)
+    min_px: int = setting(64, "pictures with a shorter short side stay out, in pixels", ge=1)
+    flat_std: float = setting(
+        2.0, "pictures whose luminance deviates less stay out, in 8-bit steps; 0 keeps all", ge=0, le=128
     )
-    min_px: int = field(
-        default=64, metadata={"description": "pictures with a shorter short side stay out, in pixels", "ge": 1}
+    near_duplicate_bits: int = setting(
+        2,
+        "pictures whose 64-bit perceptual hash differs from an earlier one's in at most so many "
+        "bits stay out; 0 keeps all but exact copies",
+        ge=0,
+        le=32,
     )
-    flat_std: float = field(
-        default=2.0,
-        metadata={
-            "description": "pictures whose luminance deviates less stay out, in 8-bit steps; 0 keeps all",
-            "ge": 0,
-            "le": 128,
-        },
+    denoise: float = setting(
+        0.0,
+        "strength of non-local means (Buades et al. 2005) after shrinking, in 8-bit steps; 0 is off, 3 is mild",
+        ge=0,
+        le=30,
     )
-    near_duplicate_bits: int = field(
-        default=2,  # 2 finds recompressed copies; at 4, different portraits of equal pose are taken for copies
-        metadata={
-            "description": "pictures whose 64-bit perceptual hash differs from an earlier one's in at most so many "
-            "bits stay out; 0 keeps all but exact copies",
-            "ge": 0,
-            "le": 32,
-        },
-    )
-    denoise: float = field(
-        default=0.0,
-        metadata={
-            "description": "strength of non-local means (Buades et al. 2005) after shrinking, in 8-bit steps; "
-            "0 is off, 3 is mild",
-            "ge": 0,
-            "le": 30,
-        },
-    )
-    limits: ImageLimits = field(
-        default_factory=ImageLimits, metadata={"description": "what one file may cost before it is refused"}
-    )
+    limits: ImageLimits = setting_of(ImageLimits, "what one file may cost before it is refused")
 
 
 def prepare(entry: Entry, config: ScreenConfig) -> Prepared:

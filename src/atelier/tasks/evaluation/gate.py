@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from atelier.models.settings import setting
 from atelier.tasks.evaluation.metrics import (
     CHECKERBOARD,
     FRECHET,
@@ -65,47 +66,24 @@ class GateConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    max_kid_ratio: float = field(
-        default=0.6,
-        metadata={"description": "largest distance to the style (KID), as a share of the photos' own", "ge": 0},
+    max_kid_ratio: float = setting(0.6, "largest distance to the style (KID), as a share of the photos' own", ge=0)
+    max_style_ratio: float = setting(0.5, "largest Gram style distance, as a share of the photos' own", ge=0)
+    min_ssim: float = setting(0.5, "smallest mean SSIM of luminance with the photo", ge=-1, le=1)
+    max_inversion_share: float = setting(0.0, "largest share of pictures that come out as negatives", ge=0, le=1)
+    max_checkerboard_ratio: float = setting(2.0, "largest energy on the pixel grid, as a multiple of the photos'", ge=0)
+    tolerance: float = setting(
+        0.05, "how much worse than prod each of the first three may be, at the end of its 95 % interval", ge=0
     )
-    max_style_ratio: float = field(
-        default=0.5,
-        metadata={"description": "largest Gram style distance, as a share of the photos' own", "ge": 0},
+    mode: Literal["auto", "manual", "dry"] = setting(
+        "auto", "auto promotes what passes, manual waits for approval, dry only says what it would do"
     )
-    min_ssim: float = field(
-        default=0.5, metadata={"description": "smallest mean SSIM of luminance with the photo", "ge": -1, "le": 1}
+    canary: tuple[str, ...] = setting(
+        (), "sources of the pictures that every version is shown on; none: some held-out ones"
     )
-    max_inversion_share: float = field(
-        default=0.0, metadata={"description": "largest share of pictures that come out as negatives", "ge": 0, "le": 1}
-    )
-    max_checkerboard_ratio: float = field(
-        default=2.0, metadata={"description": "largest energy on the pixel grid, as a multiple of the photos'", "ge": 0}
-    )
-    tolerance: float = field(
-        default=0.05,
-        metadata={
-            "description": "how much worse than prod each of the first three may be, at the end of its 95 % interval",
-            "ge": 0,
-        },
-    )
-    mode: Literal["auto", "manual", "dry"] = field(
-        default="auto",
-        metadata={
-            "description": "auto promotes what passes, manual waits for approval, dry only says what it would do"
-        },
-    )
-    canary: tuple[str, ...] = field(
-        default=(),
-        metadata={"description": "sources of the pictures that every version is shown on; none: some held-out ones"},
-    )
-    canary_tolerance: float = field(
-        default=0.15,
-        metadata={
-            "description": "SSIM that a canary picture may lose against prod, and share by which its distance to the "
-            "style may grow",
-            "ge": 0,
-        },
+    canary_tolerance: float = setting(
+        0.15,
+        "SSIM that a canary picture may lose against prod, and share by which its distance to the style may grow",
+        ge=0,
     )
 
     @property

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from atelier.models.settings import setting
 from atelier.tasks.dataset.shards import read_card, select
 from atelier.tasks.dataset.subsets import Picture
 from atelier.tasks.runtime import encoder_weights
@@ -25,18 +26,11 @@ class EvaluateConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    pictures: int = field(
-        default=120,
-        metadata={"description": "held-out pictures of each domain that are measured, at most", "ge": 2, "le": 50_000},
-    )
-    batch: int = field(default=16, metadata={"description": "pictures in one task of a worker", "ge": 1, "le": 256})
-    resamples: int = field(
-        default=1000, metadata={"description": "bootstrap resamples of each interval", "ge": 20, "le": 100_000}
-    )
-    pairs: int = field(
-        default=12, metadata={"description": "pictures shown before and after in the report", "ge": 1, "le": 100}
-    )
-    seed: int = field(default=0, metadata={"description": "seed of the resamples", "ge": 0})
+    pictures: int = setting(120, "held-out pictures of each domain that are measured, at most", ge=2, le=50_000)
+    batch: int = setting(16, "pictures in one task of a worker", ge=1, le=256)
+    resamples: int = setting(1000, "bootstrap resamples of each interval", ge=20, le=100_000)
+    pairs: int = setting(12, "pictures shown before and after in the report", ge=1, le=100)
+    seed: int = setting(0, "seed of the resamples", ge=0)
 
 
 @dataclass(frozen=True)

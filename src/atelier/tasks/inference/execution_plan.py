@@ -4,8 +4,10 @@ The last bits of the outputs depend on the plan. It is written into the job's ma
 it refuses to run.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
+
+from atelier.models.settings import setting
 
 Backend = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -17,17 +19,13 @@ class ExecutionConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    backend: Literal["auto", "torch", "openvino"] = field(
-        default="auto",
-        metadata={"description": "runtime of the generator; auto: the fastest by measurement, in large jobs"},
+    backend: Literal["auto", "torch", "openvino"] = setting(
+        "auto", "runtime of the generator; auto: the fastest by measurement, in large jobs"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = field(
-        default="auto",
-        metadata={"description": "number format of the generator; auto: the fastest by measurement, in large jobs"},
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "number format of the generator; auto: the fastest by measurement, in large jobs"
     )
-    device: Literal["auto", "cpu", "gpu"] = field(
-        default="auto", metadata={"description": "auto: GPUs if the cluster has any"}
-    )
+    device: Literal["auto", "cpu", "gpu"] = setting("auto", "auto: GPUs if the cluster has any")
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
         ]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode:
-            said = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-            raise ValueError(f"{published} cannot be imported: {said.removeprefix('ValueError: ')}")
+            reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            raise ValueError(f"{published} cannot be imported: {reason.removeprefix('ValueError: ')}")
         made.replace(out)
     facts = ModelCard.read(out).training["imported"]
     return ImportResult(out, facts["architecture"], facts["parameters"], sha256)
@@ -127,19 +127,19 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
         RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
     """
     from atelier.models import artifact
-    from atelier.models.methods.base import one_network
+    from atelier.models.painter import NetworkPainter
     from atelier.tasks.inference.onnx_export import to_onnx
 
     if out.suffix != ".onnx" or out.is_dir():
         raise ValueError(f"{out} is not a name of an ONNX file: use a name that ends in .onnx")
     trained = artifact.load(model)
-    network = one_network(trained.painter(controls))
-    if network is None:
+    painter = trained.painter(controls)
+    if not isinstance(painter, NetworkPainter):
         raise ValueError(f"{trained.config.name} is not one network from picture to picture: it cannot be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        temporary.write_bytes(to_onnx(network))
-        largest, mean = _differences(network, temporary)
+        temporary.write_bytes(to_onnx(painter.network))
+        largest, mean = _differences(painter.network, temporary)
         if not largest <= TOLERANCE:
             raise RuntimeError(
                 f"ONNX Runtime paints {model} otherwise, by up to {largest:.3g} of a colour: not written"
@@ -158,10 +158,11 @@ def _differences(network: "nn.Module", file: Path) -> tuple[float, float]:
     largest, total, count = 0.0, 0.0, 0
     for height, width in SIZES:
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height)) * 2 - 1
-        (given,) = session.run(None, {INPUT: x.numpy()})
+        (output,) = session.run(None, {INPUT: x.numpy()})
         with torch.inference_mode():
-            apart = (network(x) - torch.from_numpy(given)).abs() / 2
-        largest, total, count = max(largest, apart.max().item()), total + apart.sum().item(), count + apart.numel()
+            difference = (network(x) - torch.from_numpy(output)).abs() / 2
+        largest, total = max(largest, difference.max().item()), total + difference.sum().item()
+        count += difference.numel()
     return largest, total / count
 
 

@@ -43,7 +43,7 @@ class VersionDetails:
 
     @property
     def summary(self) -> str:
-        """For a person."""
+        """The details in a few lines."""
         one = self.listed.version
         steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())
         passed = "passed" if one.passed else "refused"

@@ -43,7 +43,7 @@ class ModelDiff:
 
     @property
     def summary(self) -> str:
-        """The difference for a person."""
+        """The differences in a few lines."""
         lines = [f"{self.before} → {self.after}"]
         width = max(map(len, self.metrics), default=0)
         lines += [

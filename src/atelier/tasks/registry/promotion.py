@@ -25,15 +25,15 @@ def list_awaiting_approval(workspace: Workspace, model: str = MODEL) -> list[Ver
     return [v for v in versions if v.passed and v.stage is None and not was_assigned(workspace, v)]
 
 
-def promote(workspace: Workspace, version: str, stage: str = PROD, *, reason: str, model: str = MODEL) -> None:
-    """Assign a registered version to a stage, atomically: by one tag.
+def promote(workspace: Workspace, version: str, *, reason: str, model: str = MODEL) -> None:
+    """Assign a registered version to `prod`, atomically: by one tag.
 
     Raises:
         ValueError: the version is not registered.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
         get_version(list_versions(workspace, model), model, version)
-        assign_stage(workspace, model, version, stage, reason)
+        assign_stage(workspace, model, version, PROD, reason)
 
 
 def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | None = None) -> str:

@@ -20,7 +20,7 @@ class PushedVersion:
 
     @property
     def summary(self) -> str:
-        """The same for a person."""
+        """The result in a line."""
         missing = f"; not on this machine: {', '.join(self.missing)}" if self.missing else ""
         return f"{self.version}: {self.copied} files copied{missing}"
 
@@ -50,7 +50,7 @@ def push_workspace(workspace: Workspace) -> str:
     """Push the data and the model that the workspace's files name to DVC's default remote.
 
     Returns:
-        What was done, for a person.
+        A message for the user.
 
     Raises:
         RuntimeError: the remote cannot be reached or written.

@@ -76,8 +76,8 @@ def style_model_name(style: str) -> str:
 def parse_name(name: str) -> tuple[str, str] | None:
     """Artifact and version (or stage) of a name like `style-model@prod`; None for other texts."""
     model, at, wanted = name.partition("@")
-    ours = model == MODEL or model.startswith(f"{MODEL}-")
-    return (model, wanted) if ours and at and wanted and "/" not in name else None
+    known = model == MODEL or model.startswith(f"{MODEL}-")
+    return (model, wanted) if known and at and wanted and "/" not in name else None
 
 
 def list_models(workspace: Workspace) -> list[str]:

@@ -58,7 +58,7 @@ def _verify(
         return VerifiedVersion(version.name, 0, (f"its commit does not name its files: {error}",))
     folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     if version.bytes != named.get(folder):
-        problems.append(f"{folder}: the registry says {version.bytes}, the commit {named.get(folder)}")
+        problems.append(f"{folder}: the registry has {version.bytes}, the commit {named.get(folder)}")
     for path, digest in named.items():
         files[path] = digest
         if is_folder(digest) and not _problem(objects, digest, known):
