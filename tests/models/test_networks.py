@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from atelier.models.methods.base import paint
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import Generator
+from atelier.models.painter import NetworkPainter
 from atelier.models.pixels import pad
 
 
@@ -50,14 +50,14 @@ def test_each_picture_is_painted_by_itself() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (7, 8), (16, 16), (17, 30), (33, 50)])
 def test_any_size_is_painted(size: tuple[int, int]) -> None:
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
-    painted = paint(painted_over(), images, 1.0)
+    painted = NetworkPainter(painted_over(), 1.0)(images)
     assert painted.shape == images.shape
     assert painted.dtype == torch.uint8
 
 
 def test_strength_goes_from_the_input_to_the_painting() -> None:
     generator, images = painted_over(), torch.randint(0, 256, (1, 3, 17, 21), dtype=torch.uint8)
-    none, half, full = (paint(generator, images, s).float() for s in (0.0, 0.5, 1.0))
+    none, half, full = (NetworkPainter(generator, s)(images).float() for s in (0.0, 0.5, 1.0))
     assert torch.equal(none, images.float())
     assert (full - none).abs().mean() > 1
     assert (half - (full + none) / 2).abs().max() <= 1

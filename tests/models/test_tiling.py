@@ -1,7 +1,6 @@
 """Pictures painted in tiles are those painted whole: to rounding, at every border and of every generator."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -10,10 +9,11 @@ from torch import Tensor, nn
 from atelier.models import tiling
 from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
-from atelier.models.methods.base import Painter, autocast, paint
+from atelier.models.methods.base import autocast
 from atelier.models.methods.color import Color
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.generator_choice import translator
+from atelier.models.painter import NetworkPainter, Painter
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -45,7 +45,7 @@ def photograph(height: int, width: int) -> Tensor:
 
 
 def tiles(made: nn.Module, strength: float = 1.0, dtype: torch.dtype = torch.float32) -> Painter:
-    found = tiling.tiled(partial(paint, made, strength=strength), SIDE, dtype)
+    found = tiling.tiled(NetworkPainter(made, strength), SIDE, dtype)
     assert found is not None
     return found
 
@@ -56,7 +56,7 @@ def test_tiles_are_the_whole_picture(kind: str) -> None:
     # a last tile that is full, of one pixel, of one position; one tile in one direction or both; less than a tile
     for size in ((200, 150), (193, 129), (196, 132), (131, 64), (5, 70), (64, 64)):
         x = photograph(*size)
-        whole, tiled = paint(made, x, 1.0), tiles(made)(x)
+        whole, tiled = NetworkPainter(made, 1.0)(x), tiles(made)(x)
         assert tiled.shape == x.shape
         assert (whole - x).abs().mean() > 0.05
         assert (tiled - whole).abs().max() < 3e-5, size
@@ -66,7 +66,7 @@ def test_bytes_are_a_level_apart_at_most_and_strength_is_honoured() -> None:
     made = network("generator")
     x = ((photograph(150, 200) + 1) * 127.5).round().to(torch.uint8).repeat(2, 1, 1, 1)
     x[1] = x[1].flip(1)
-    apart = (tiles(made, 0.5)(x).int() - paint(made, x, 0.5).int()).abs()
+    apart = (tiles(made, 0.5)(x).int() - NetworkPainter(made, 0.5)(x).int()).abs()
     assert apart.max() <= 1
     assert apart.float().mean() < 1e-3
     assert tiles(made, 0.0)(x) is x
@@ -77,9 +77,9 @@ def test_bytes_are_a_level_apart_at_most_and_strength_is_honoured() -> None:
 @pytest.mark.parametrize("kind", ["generator", "residual"])
 def test_bfloat16_is_as_near_to_float32_as_it_is_untiled(kind: str) -> None:
     made, x = network(kind), photograph(200, 150)
-    exact = paint(made, x, 1.0)
+    exact = NetworkPainter(made, 1.0)(x)
     with autocast(x.device, torch.bfloat16):
-        whole = paint(made, x, 1.0)
+        whole = NetworkPainter(made, 1.0)(x)
     apart = (tiles(made, dtype=torch.bfloat16)(x) - exact).abs().mean()
     assert 0 < apart < 1.2 * (whole - exact).abs().mean()
 
@@ -99,4 +99,4 @@ def test_moments_of_parts_are_those_of_the_whole() -> None:
 def test_what_looks_at_the_whole_picture_is_not_tiled() -> None:
     painter = Color.painter(ColorConfig(), Color.build_generator(ColorConfig(), None), Controls())
     assert tiling.tiled(painter, SIDE, torch.float32) is None
-    assert tiling.tiled(partial(paint, nn.Identity(), strength=1.0), SIDE, torch.float32) is None
+    assert tiling.tiled(NetworkPainter(nn.Identity(), 1.0), SIDE, torch.float32) is None

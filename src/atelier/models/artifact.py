@@ -15,7 +15,7 @@ from atelier.models.controls import Controls, check
 from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
-from atelier.models.methods.base import Painter
+from atelier.models.painter import Painter
 from atelier.models.random_draws import noise
 
 

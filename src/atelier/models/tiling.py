@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.methods.base import MINIMUM, MULTIPLE, Painter, autocast, one_network
+from atelier.models.methods.base import autocast
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.resnet import ResnetGenerator
+from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
 from atelier.models.pixels import as_given, mixed, pad, to_float
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
@@ -40,24 +41,29 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
     Returns:
         None where the painter is not one network of layers that see only what is near, but for their norms.
     """
-    network = one_network(painter)
-    if not isinstance(network, Generator | ResnetGenerator):
-        return None
-    assert isinstance(painter, partial)
-    return partial(paint, network, side=side, dtype=dtype, **painter.keywords)
+    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Generator | ResnetGenerator):
+        return TiledPainter(painter.network, painter.strength, side, dtype)
+    return None
 
 
-def paint(
-    network: Generator | ResnetGenerator, images: Tensor, strength: float, *, side: int, dtype: torch.dtype
-) -> Tensor:
-    """`methods.base.paint`, by tiles; see `tiled`."""
-    if strength == 0:
-        return images
-    painted = torch.empty_like(images)
-    with torch.inference_mode(), autocast(next(network.parameters()).device, dtype):
-        for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
-            _paint(network, image, into, strength, side)
-    return painted
+@dataclass(frozen=True, eq=False)
+class TiledPainter:
+    """The same as `NetworkPainter`, tile by tile."""
+
+    network: Generator | ResnetGenerator
+    strength: float  # 0…1
+    side: int  # of the tiles, px
+    dtype: torch.dtype  # that convolutions compute in
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Stylize pictures; see `Painter`."""
+        if self.strength == 0:
+            return images
+        painted = torch.empty_like(images)
+        with torch.inference_mode(), autocast(next(self.network.parameters()).device, self.dtype):
+            for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
+                _paint(self.network, image, into, self.strength, self.side)
+        return painted
 
 
 @dataclass(frozen=True)

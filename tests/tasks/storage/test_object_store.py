@@ -180,7 +180,7 @@ def test_files_by_their_names(bucket: Any) -> None:
 class Hasty(ObjectStore):
     """Renews all the time, and takes every lock for stale."""
 
-    beat_s = 0.05
+    renew_s = 0.05
     stale_s = -1.0
 
 
@@ -206,7 +206,7 @@ def test_a_stale_lock_is_taken_over_and_its_holder_learns_of_it(bucket: Any) -> 
 @contextmanager
 def _taken_over(store: ObjectStore) -> Iterator[Callable[[], bool]]:
     """The lock of a store, as soon as its holder does not renew it between looking and taking."""
-    store.beat_s = 60.0
+    store.renew_s = 60.0
     for _ in range(100):
         with suppress(BlockingIOError), store.lock("lock") as held:
             yield held

@@ -17,9 +17,7 @@ equal parts of all paintings of its training, whose variances are averaged. Colo
 after the painting.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -27,70 +25,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.configs.adain import AdainConfig
-from atelier.models.controls import Controls, Style
+from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
-from atelier.models.methods.base import Batch, Method, Painter, Part, autocast
-from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
+from atelier.models.methods.adain_painter import adain_painter
+from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
-from atelier.models.networks.adain_decoder import Mirror
+from atelier.models.networks.adain_generator import AdainGenerator
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.pixels import as_given, keep_color, pad, to_float
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is taken from one style."""
-
-    share: float  # of all styles
-    mean: Tensor  # (1, C, 1, 1) of the content layer
-    std: Tensor  # the same
-    mask: Tensor | None  # (1, 1, h, w) in [0, 1], where it goes
-
-
-class AdainGenerator(nn.Module):
-    """Frozen encoder, decoder, and the moments of the style domain at the content layer.
-
-    Args:
-        config: of the method.
-        kind: of the encoder.
-
-    Raises:
-        ValueError: the encoder's features are not a power of two smaller than the picture.
-    """
-
-    mean: Tensor  # (1, C, 1, 1)
-    std: Tensor
-
-    def __init__(self, config: AdainConfig, kind: type[Encoder]) -> None:
-        super().__init__()
-        layout = kind.layout()
-        self.layer = kind.content_layer
-        self.layers = tuple(layout)[: list(layout).index(self.layer) + 1]
-        channels, self.stride = layout[self.layer]
-        if self.stride & (self.stride - 1):
-            raise ValueError(f"adain needs an encoder that halves pictures; {kind.__name__} divides by {self.stride}")
-        self.encoder = kind()
-        self.encoder.end_at(self.layer)
-        self.encoder.freeze()
-        self.decoder = Mirror(channels, self.stride.bit_length() - 1, config.filters)
-        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("std", torch.ones(1, channels, 1, 1))
-
-    def features(self, pictures: Tensor) -> dict[str, Tensor]:
-        """The encoder's view of pictures (B, 3, H, W) in [-1, 1], up to the content layer."""
-        features = self.encoder.see(pictures)
-        return {layer: features[layer] for layer in self.layers}
-
-    def decode(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) to pictures in [-1, 1], not clipped."""
-        pictures: Tensor = self.decoder(features)
-        return pictures * 2 - 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1], multiples of `stride`, to the style of the training."""
-        return self.decode(adain(self.features(x)[self.layer], self.mean, self.std))
+from atelier.models.painter import Painter
 
 
 class Units(nn.Module):
@@ -114,7 +59,7 @@ class Adain(Method):
 
     def __init__(self, config: AdainConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype
-        self.generator = AdainGenerator(config, type(encoder)).to(device)
+        self.generator = AdainGenerator(config.filters, type(encoder)).to(device)
         own = self.generator.encoder.state_dict()
         self.generator.encoder.load_state_dict({key: encoder.state_dict()[key] for key in own})
         self.units = Units(len(self.generator.layers)).to(device)
@@ -133,9 +78,7 @@ class Adain(Method):
         """A generator with an encoder of this class; its weights come with the model's, or with the training's."""
         if encoder is None:
             raise ValueError("adain contains its encoder, but the model does not say which it was trained with")
-        return AdainGenerator(config, encoder)
-
-    # ---- training
+        return AdainGenerator(config.filters, encoder)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Take the moments of the style domain, and the units of the layers."""
@@ -194,83 +137,8 @@ class Adain(Method):
             scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))
         return discriminator_losses(self.config.adversarial, scores)
 
-    # ---- painting
-
     @classmethod
     def painter(cls, config: AdainConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """See `Method.painter`; the moments of styles are taken here, once."""
+        """See `Method.painter`."""
         assert isinstance(generator, AdainGenerator)
-        styles = controls.styles or (TRAINED,)
-        looks = [_look(generator, style, share) for style, share in zip(styles, shares(styles), strict=True)]
-        if all(look.mask is None for look in looks):
-            # equation 15 for whole pictures: AdaIN is linear in the style's moments
-            mean, std = (
-                sum((look.share * x for look, x in zip(looks, kind, strict=True)), torch.zeros_like(looks[0].mean))
-                for kind in ([look.mean for look in looks], [look.std for look in looks])
-            )
-            looks = [Look(1.0, mean, std, None)]
-        return partial(_paint, generator, looks, controls.strength, config.detail, controls.preserve_color)
-
-
-@torch.no_grad()
-def _look(generator: AdainGenerator, style: Style, share: float) -> Look:
-    """Look at a style."""
-    mean, std = generator.mean, generator.std
-    if (seen := picture(style, mean.device)) is not None:
-        mean, std = moments(generator.features(seen)[generator.layer])
-    mask = None
-    if style.mask is not None:
-        mask = torch.from_numpy(style.mask.copy())[None, None].to(mean.device) / 255
-    return Look(share, mean, std, mask)
-
-
-def _paint(
-    generator: AdainGenerator,
-    looks: Sequence[Look],
-    strength: float,
-    detail: float,
-    preserve_color: bool,
-    images: Tensor,
-) -> Tensor:
-    """Paint pictures (B, 3, H, W) of any size, see `Painter`."""
-    if strength == 0:
-        return images
-    height, width = images.shape[2:]
-    sizes = generator.stride, max(2 * generator.stride, SMALLEST_PX)  # reflection inside needs two positions
-    x = pad(to_float(images, generator.mean.device), *sizes)
-    with torch.inference_mode():
-        masks = [pad(_stretched(look, height, width), *sizes) for look in looks]
-        content = generator.features(x)[generator.layer].float()
-        y = generator.decode(torch.lerp(content, _restyled(content, looks, masks), strength))
-        if (kept := 1 - strength * (1 - detail)) > 0:
-            y += kept * (x - generator.decode(content))
-        y = y.clamp(-1, 1)
-        if preserve_color:
-            y = keep_color(y, x)
-        y = torch.lerp(x, y, torch.stack(masks).sum(0).clamp(max=1))
-    return as_given(y[:, :, :height, :width], images)
-
-
-def _stretched(look: Look, height: int, width: int) -> Tensor:
-    """Where a style goes, (1, 1, height, width) in [0, 1]."""
-    if look.mask is None:
-        return look.mean.new_ones(1, 1, height, width)
-    return F.interpolate(look.mask, size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def _restyled(content: Tensor, looks: Sequence[Look], masks: Sequence[Tensor]) -> Tensor:
-    """t of equation 9 where each style goes, by the moments of the content there, and mixed by equation 15.
-
-    Args:
-        content: features (B, C, h, w).
-        looks: the styles.
-        masks: of each, (1, 1, H, W) at the size of the picture.
-    """
-    if len(looks) == 1 and looks[0].mask is None:
-        return adain(content, looks[0].mean, looks[0].std)
-    total, mixed = torch.zeros_like(content[:1, :1]), torch.zeros_like(content)
-    for look, mask in zip(looks, masks, strict=True):
-        where = F.adaptive_avg_pool2d(mask, (content.shape[2], content.shape[3]))  # (1, 1, h, w)
-        mixed += look.share * where * adain(content, look.mean, look.std, where)
-        total += look.share * where
-    return torch.where(total > 0, mixed / total.clamp(min=1e-6), content)
+        return adain_painter(config, generator, controls)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,15 +13,8 @@ from atelier.models.configs.choices import Policy
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
-from atelier.models.pixels import as_given, mixed, pad, to_float
+from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.random_draws import uniform
-
-# pictures (B, 3, H, W) of any size to the same, painted: uint8 to uint8, float32 in [-1, 1] to float32, whose precision
-# is then the network's own and not that of 256 levels
-Painter = Callable[[Tensor], Tensor]
-
-MULTIPLE = 4  # height and width that generators take are multiples of this, px: two halvings
-MINIMUM = 8  # and at least this, px: reflection inside needs two positions at a quarter of the size
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,7 @@ class Method(ABC):
     def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
         """What paints pictures as it is wished; what can be done once for all pictures is done here.
 
-        By default the generator itself, as `paint` says.
+        By default a `NetworkPainter` of the generator.
 
         Args:
             config: the method's.
@@ -118,7 +110,7 @@ class Method(ABC):
         Raises:
             ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
         """
-        return partial(paint, generator, strength=controls.strength)
+        return NetworkPainter(generator.eval(), controls.strength)
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
@@ -147,31 +139,3 @@ class Method(ABC):
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Convolutions in `dtype`, norms and sums in float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
-def paint(generator: nn.Module, images: Tensor, strength: float) -> Tensor:
-    """Run a generator that keeps positions over pictures of any size, and mix its result with the original.
-
-    Mixing is linear in sRGB: x + strength · (G(x) − x). The generator keeps every shape where it is, so halfway shows a
-    half-painted picture and no double contours; strength 0 is the input bit by bit.
-
-    Args:
-        generator: (B, 3, H, W) in [-1, 1] to the same, for sizes as `MULTIPLE` and `MINIMUM` say.
-        images: (B, 3, H, W), as a `Painter` takes and returns them.
-        strength: 0…1.
-    """
-    if strength == 0:
-        return images
-    height, width = images.shape[2:]
-    x = pad(to_float(images, next(generator.parameters()).device), MULTIPLE, MINIMUM)
-    with torch.inference_mode():
-        y = mixed(x, generator(x), strength)
-    return as_given(y[:, :, :height, :width], images)
-
-
-def one_network(painter: Painter) -> nn.Module | None:
-    """The generator of a painter that runs one from picture to picture and mixes, as `paint` does; None of another."""
-    if isinstance(painter, partial) and painter.func is paint:
-        network: nn.Module = painter.args[0].eval()
-        return network
-    return None

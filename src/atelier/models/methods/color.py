@@ -11,7 +11,6 @@ would become its texture.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -21,8 +20,9 @@ from torch.nn import functional as F
 from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Batch, Method, Painter
+from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.style_inputs import domain_means
+from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, to_float
 
 GAIN = 3.0  # of a band's standard deviation, at most
@@ -121,8 +121,17 @@ class Color(Method):
 
     @classmethod
     def painter(cls, config: ColorConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """Transfers, and mixes with the original as `methods.base.paint` does."""
-        return partial(_painted, generator, strength=controls.strength)
+        """See `Method.painter`; the transfer is mixed with the input linearly in sRGB."""
+
+        def paint(images: Tensor) -> Tensor:
+            if controls.strength == 0:
+                return images
+            x = to_float(images, next(generator.buffers()).device)
+            with torch.inference_mode():
+                y = torch.lerp(x, generator(x), controls.strength)
+            return as_given(y, images)
+
+        return paint
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Average the statistics of the style domain."""
@@ -135,13 +144,3 @@ class Color(Method):
         means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
         self.transfer.mean.copy_(means["mean"])
         self.transfer.variance.copy_(means["variance"])
-
-
-def _painted(transfer: nn.Module, images: Tensor, strength: float) -> Tensor:
-    """Pictures (B, 3, H, W) to the same, see `Painter`, mixed linearly in sRGB."""
-    if strength == 0:
-        return images
-    x = to_float(images, next(transfer.buffers()).device)
-    with torch.inference_mode():
-        y = torch.lerp(x, transfer(x), strength)
-    return as_given(y, images)

@@ -21,7 +21,7 @@ from atelier.models.distributed import gathered
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
+from atelier.models.methods.base import Batch, Method, Part, augmented, autocast
 from atelier.models.methods.style_inputs import learn_units
 from atelier.models.methods.window import shown
 from atelier.models.networks.dropout import draw_from
@@ -29,6 +29,7 @@ from atelier.models.networks.generator_choice import translator
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.spectral import advance
+from atelier.models.painter import Painter
 
 DOMAINS = ("content", "style")
 

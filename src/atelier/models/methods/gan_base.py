@@ -15,8 +15,9 @@ from atelier.models.controls import Controls, check
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.penalties import r1_penalty
-from atelier.models.methods.base import Method, Painter, Part, augmented, autocast
+from atelier.models.methods.base import Method, Part, augmented, autocast
 from atelier.models.networks.dcgan import DcganDiscriminator
+from atelier.models.painter import Painter
 from atelier.models.pixels import to_uint8
 from atelier.models.random_draws import normal
 

@@ -14,7 +14,6 @@ it becomes does not depend on its neighbours in a batch.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -25,8 +24,9 @@ from atelier.models.configs.gatys import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Painter
+from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
+from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, keep_color, pad, to_float
 
 COARSEST_PX = 64  # shorter side under which nothing coarser is painted
@@ -97,14 +97,14 @@ class Gatys(Method):
         if any(style.mask is not None for style in styles):
             raise ValueError("gatys has no masks: give each style a weight, or use adain")
         targets = [_target(generator, styles, 2**halvings) for halvings in range(config.scales)]
-        task = Optimisation(
+        optimisation = Optimisation(
             config,
             generator,
             targets,
             controls.steps or config.steps,
             config.style_weight * (1.0 if controls.style_weight is None else controls.style_weight),
         )
-        return partial(_paint, task, controls.strength, controls.preserve_color)
+        return GatysPainter(optimisation, controls.strength, controls.preserve_color)
 
 
 @torch.no_grad()
@@ -198,21 +198,30 @@ class Optimisation:
         return x.detach().clamp(-1, 1)
 
 
-def _paint(task: Optimisation, strength: float, preserve_color: bool, images: Tensor) -> Tensor:
-    """Paint uint8 pictures (B, 3, H, W) of any size, one after the other."""
-    if strength == 0:
-        return images
-    height, width = images.shape[2:]
-    painted: list[Tensor] = []
-    # optimisation needs gradients, whoever asks
-    with torch.inference_mode(False), torch.enable_grad():
-        for index, image in enumerate(images):
-            if index and torch.equal(image, images[index - 1]):
-                painted.append(painted[-1])  # batches are filled up with copies
-                continue
-            x = pad(to_float(image[None].clone(), next(task.generator.parameters()).device), 1, SMALLEST_PX)
-            y = task(x)
-            if preserve_color:
-                y = keep_color(y, x)
-            painted.append(torch.lerp(x, y, strength)[:, :, :height, :width])
-    return as_given(torch.cat(painted), images)
+@dataclass(frozen=True, eq=False)
+class GatysPainter:
+    """Stylizes pictures, one after the other."""
+
+    optimisation: Optimisation
+    strength: float  # 0…1
+    preserve_color: bool
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Stylize pictures; see `Painter`."""
+        if self.strength == 0:
+            return images
+        height, width = images.shape[2:]
+        device = next(self.optimisation.generator.parameters()).device
+        painted: list[Tensor] = []
+        # optimisation needs gradients, whoever asks
+        with torch.inference_mode(False), torch.enable_grad():
+            for index, image in enumerate(images):
+                if index and torch.equal(image, images[index - 1]):
+                    painted.append(painted[-1])  # batches are padded with copies
+                    continue
+                x = pad(to_float(image[None].clone(), device), 1, SMALLEST_PX)
+                y = self.optimisation(x)
+                if self.preserve_color:
+                    y = keep_color(y, x)
+                painted.append(torch.lerp(x, y, self.strength)[:, :, :height, :width])
+        return as_given(torch.cat(painted), images)

@@ -30,7 +30,7 @@ from atelier.models.controls import Controls, check_attributes
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
-from atelier.models.methods.base import Batch, Method, Painter, Part, augmented, autocast
+from atelier.models.methods.base import Batch, Method, Part, augmented, autocast
 from atelier.models.methods.style_inputs import learn_units
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.spectral import advance
@@ -39,6 +39,7 @@ from atelier.models.networks.stargan import (
     ConditionedGenerator,
     ProjectedClassifyingDiscriminator,
 )
+from atelier.models.painter import Painter
 
 
 class Editor(nn.Module):

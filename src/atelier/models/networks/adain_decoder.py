@@ -2,8 +2,8 @@
 
 Huang & Belongie 2017, section 6: "the decoder mostly mirrors the encoder, with all pooling layers replaced by nearest
 up-sampling"; reflection padding throughout, no normalisation, no activation at the end. For relu4_1 of VGG-19 and 64
-filters it is the published network, whose weights `Mirror.convert` takes. For other encoders the first convolution has
-their channels, and there are as many stages as they halve the size.
+filters it is the published network, whose weights `AdainDecoder.convert` takes. For other encoders the first
+convolution has their channels, and there are as many stages as they halve the size.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CONVOLUTIONS = (2, 2, 4)  # at full, half and quarter size, as VGG-19 has; 4 bel
 FAINT = 0.1  # of the last convolution's first weights
 
 
-class Mirror(nn.Module):
+class AdainDecoder(nn.Module):
     """Features (B, channels, h, w), at least 2 positions a side, to pictures (B, 3, h · 2^n, w · 2^n).
 
     Pictures are sRGB, 0…1 but not clipped.

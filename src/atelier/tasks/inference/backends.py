@@ -7,7 +7,6 @@ supports it. Large pictures are painted in tiles, in PyTorch.
 import statistics
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
-from atelier.models.methods.base import Painter, autocast, one_network
+from atelier.models.methods.base import autocast
+from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
@@ -49,7 +49,7 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
             "nodes, or use --device cpu"
         )
     trained = artifact.load(model, "cuda" if gpu else "cpu")
-    single = one_network(trained.painter(controls)) is not None
+    single = isinstance(trained.painter(controls), NetworkPainter)
     possible = possible_plans(gpu, single, can_tile(trained, controls))
     fitting = [
         plan
@@ -78,9 +78,9 @@ def onnx_for(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> 
     """The network file that a plan needs, b"" if none."""
     if plan.backend != "openvino":
         return b""
-    network = one_network(trained.painter(controls))
-    assert network is not None, "OpenVINO plans are made for single networks only"
-    return to_onnx(network)
+    painter = trained.painter(controls)
+    assert isinstance(painter, NetworkPainter), "OpenVINO plans are made for single networks only"
+    return to_onnx(painter.network)
 
 
 def resume_execution(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
@@ -126,24 +126,22 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     plain = trained.painter(controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
-        assert isinstance(plain, partial), "such a plan is only made for a single network"
-        generator, *rest = plain.args
-        run = (
-            OpenVinoGenerator(network, plan)
-            if plan.backend == "openvino"
-            else AutocastGenerator(generator, DTYPES[plan.precision])
-        )
-        whole = partial(plain.func, run, *rest, **plain.keywords)
+        assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
+        run: nn.Module
+        if plan.backend == "openvino":
+            run = OpenVinoGenerator(network, plan)
+        else:
+            run = AutocastGenerator(plain.network, DTYPES[plan.precision])
+        whole = replace(plain, network=run)
     if not plan.tile_px:
         return whole
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "plans with tiles are made for models that can tile only"
-    return partial(_by_size, whole, tiled, plan.whole_pixels)
 
+    def by_size(images: Tensor) -> Tensor:
+        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images)
 
-def _by_size(whole: Painter, tiled: Painter, most: int, images: Tensor) -> Tensor:
-    """Paint pictures of up to so many pixels in one way, and larger ones in another."""
-    return (whole if images.shape[2] * images.shape[3] <= most else tiled)(images)
+    return by_size
 
 
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:

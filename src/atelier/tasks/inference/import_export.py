@@ -127,19 +127,19 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
         RuntimeError: the two programs differ by more than `TOLERANCE`; nothing is written.
     """
     from atelier.models import artifact
-    from atelier.models.methods.base import one_network
+    from atelier.models.painter import NetworkPainter
     from atelier.tasks.inference.onnx_export import to_onnx
 
     if out.suffix != ".onnx" or out.is_dir():
         raise ValueError(f"{out} is not a name of an ONNX file: use a name that ends in .onnx")
     trained = artifact.load(model)
-    network = one_network(trained.painter(controls))
-    if network is None:
+    painter = trained.painter(controls)
+    if not isinstance(painter, NetworkPainter):
         raise ValueError(f"{trained.config.name} is not one network from picture to picture: it cannot be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        temporary.write_bytes(to_onnx(network))
-        largest, mean = _differences(network, temporary)
+        temporary.write_bytes(to_onnx(painter.network))
+        largest, mean = _differences(painter.network, temporary)
         if not largest <= TOLERANCE:
             raise RuntimeError(
                 f"ONNX Runtime paints {model} otherwise, by up to {largest:.3g} of a colour: not written"
