@@ -230,7 +230,7 @@ def test_a_worker_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path:
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            stylist = StylizeWorker(
+            worker = StylizeWorker(
                 JobSpec(
                     destination,
                     tiny_model,
@@ -241,7 +241,7 @@ def test_a_worker_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path:
                     1,
                 )
             )
-            states = dict(zip(*(stylist(todo)[name].to_pylist() for name in ("input", "state")), strict=True))
+            states = dict(zip(*(worker(todo)[name].to_pylist() for name in ("input", "state")), strict=True))
             assert sorted(states.values()) == ["done", "done", "done", "quarantined"]
     names = [f"deep/{index}.png" for index in range(3)]
     assert all(bucket.cat_file(f"bucket/out/{name}") == (tmp_path / "out" / name).read_bytes() for name in names)
