@@ -36,7 +36,7 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     from atelier.models.configs.loop import LoopConfig
     from atelier.models.training import Trainer
     from atelier.tasks.runtime import encoder_weights
-    from atelier.tasks.training.loader import Batches
+    from atelier.tasks.training.loader import BatchLoader
 
     os.nice(NICENESS)
     torch.set_num_threads(os.cpu_count() or 1)
@@ -44,7 +44,7 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     plan = plan_on(data, CpganConfig(), loop)
     trainer = Trainer(plan.method_config, plan.loop, networks.load(plan.encoder, encoder_weights.resolve(plan.encoder)))
     ends = []
-    with Batches(plan, 0, 1) as batches:
+    with BatchLoader(plan, 0, 1) as batches:
         trainer.run(
             batches, lambda step, metrics: ends.append(time.perf_counter()), lambda step: None, lambda step: None
         )

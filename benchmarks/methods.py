@@ -152,8 +152,8 @@ def _steps(config: Callable[[int], Any], data: Path, out: Path, minutes: float) 
     from atelier.models.training import Trainer
     from atelier.tasks.dataset.shards import read_card
     from atelier.tasks.runtime import encoder_weights
-    from atelier.tasks.training.loader import Batches
-    from atelier.tasks.training.plan import Plan
+    from atelier.tasks.training.loader import BatchLoader
+    from atelier.tasks.training.plan import TrainingPlan
     from atelier.tasks.training.train import facts_of
 
     probe = config(PROBE_STEPS)
@@ -161,13 +161,13 @@ def _steps(config: Callable[[int], Any], data: Path, out: Path, minutes: float) 
         return {"steps": 1}
     probe = replace(probe, loop=replace(probe.loop, log_every=1))
     encoder = networks.load(probe.encoder, encoder_weights.resolve(probe.encoder))
-    plan = Plan(
+    plan = TrainingPlan(
         probe.method_config, probe.loop, probe.encoder, data, probe.content, probe.style, None, out, None,
         facts_of(probe, read_card(data)), probe.shuffle_rows,
     )  # fmt: skip
     marks: list[float] = []
     trainer = Trainer(probe.method_config, probe.loop, encoder)
-    with Batches(plan, 0, 1) as batches:
+    with BatchLoader(plan, 0, 1) as batches:
         trainer.run(batches, lambda *_: marks.append(cpu_seconds()), lambda _: None, lambda _: None)
     each = (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
     return {"steps": max(1, round(60 * minutes / each)), "cpu_s_a_step": round(each, 4)}

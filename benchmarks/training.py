@@ -202,9 +202,9 @@ def run_parts(size: int, steps: int, data: Path) -> dict[str, Any]:
 
 def plan_on(data: Path, method_config: Any, loop: Any) -> Any:
     """How a method is trained on what `write_training_set` wrote."""
-    from atelier.tasks.training.plan import Plan
+    from atelier.tasks.training.plan import TrainingPlan
 
-    return Plan(
+    return TrainingPlan(
         method_config=method_config, loop=loop, encoder="efficientnet_lite0", data=data, content="photos",
         style="paintings", initial=None, run=data / "run", threads=None, facts={}, shuffle_rows=256,
     )  # fmt: skip
@@ -222,9 +222,9 @@ def _plan(data: Path, precision: str, steps: int = 10**6) -> Any:
 
 
 def _batches(data: Path, precision: str) -> Any:
-    from atelier.tasks.training.loader import Batches
+    from atelier.tasks.training.loader import BatchLoader
 
-    return Batches(_plan(data, precision), 0, 1)
+    return BatchLoader(_plan(data, precision), 0, 1)
 
 
 def run_engine(size: int, steps: int, data: Path, precision: str) -> dict[str, Any]:

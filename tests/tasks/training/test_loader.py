@@ -19,12 +19,12 @@ from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.stargan import StarganConfig
 from atelier.models.methods.base import Batch
-from atelier.tasks.dataset.labels import check
-from atelier.tasks.dataset.labels import labels as labels_of
+from atelier.tasks.dataset.labels import check_labels
+from atelier.tasks.dataset.labels import labels_of as labels_of
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, read_rows, split_of, write_card, write_shard
 from atelier.tasks.images import codec
-from atelier.tasks.training.loader import Batches, Stream, row_groups
-from atelier.tasks.training.plan import Plan
+from atelier.tasks.training.loader import BatchLoader, Stream, row_groups
+from atelier.tasks.training.plan import TrainingPlan
 
 ROWS = {"photos": (600, 300, 256, 700), "paintings": (300, 260)}  # of each shard: groups of 256 rows and their rests
 WINDOW = 512
@@ -60,9 +60,9 @@ def make_set(folder: Path, shards: dict[str, tuple[int, ...]]) -> Path:
     return folder
 
 
-def make_plan(folder: Path, **changes: object) -> Plan:
+def make_plan(folder: Path, **changes: object) -> TrainingPlan:
     loop = LoopConfig(steps=1000, batch_size=48, seed=3)
-    plan = Plan(CpganConfig(), loop, "", folder, "photos", "paintings", None, folder, None, {}, WINDOW)
+    plan = TrainingPlan(CpganConfig(), loop, "", folder, "photos", "paintings", None, folder, None, {}, WINDOW)
     return replace(plan, **changes)  # type: ignore[arg-type]
 
 
@@ -72,8 +72,8 @@ def numbers(pictures: torch.Tensor) -> list[int]:
     return (corner[:, 0] * 256 + corner[:, 1]).tolist()
 
 
-def read(plan: Plan, steps: range | list[int], rank: int = 0, world_size: int = 1) -> list[Batch]:
-    with Batches(plan, rank, world_size) as batches:
+def read(plan: TrainingPlan, steps: range | list[int], rank: int = 0, world_size: int = 1) -> list[Batch]:
+    with BatchLoader(plan, rank, world_size) as batches:
         return [batches(step) for step in steps]
 
 
@@ -116,7 +116,7 @@ def test_variants_of_one_parent_are_spread_over_the_window(whole: list[Batch]) -
 
 def test_two_windows_are_in_memory_and_no_more(data: Path) -> None:
     held = []
-    with Batches(make_plan(data), 0, 1) as batches:
+    with BatchLoader(make_plan(data), 0, 1) as batches:
         streams = (batches.content, batches.style)
         for step in range(78):
             batches(step)
@@ -137,7 +137,7 @@ def _is_read(stream: Stream, position: int) -> bool:
 
 def test_a_small_domain_is_read_once(tmp_path: Path) -> None:
     plan = make_plan(make_set(tmp_path, {"photos": (7, 5), "paintings": (1,)}))
-    with Batches(plan, 0, 1) as batches:
+    with BatchLoader(plan, 0, 1) as batches:
         first = batches(0)
         held = dict(batches.content._held)
         later = [batches(step) for step in range(1, 20)]
@@ -173,7 +173,7 @@ def test_folds_are_disjoint_complete_and_keep_parents_together(data: Path) -> No
     kept = []
     for k in range(FOLDS):
         plan = make_plan(data, fold=(k, FOLDS))
-        with Batches(plan, 0, 1) as batches:
+        with BatchLoader(plan, 0, 1) as batches:
             size = batches.content.order.size
             epoch = [n for step in range(-(-size // 48)) for n in numbers(batches(step).content)][:size]
         assert len(set(epoch)) == size
@@ -195,9 +195,9 @@ def test_folds_do_not_follow_the_split() -> None:
 
 
 def test_examples_come_from_all_over_the_domain(data: Path) -> None:
-    with Batches(make_plan(data), 0, 1) as batches:
+    with BatchLoader(make_plan(data), 0, 1) as batches:
         assert numbers(batches.examples) == [i * 1856 // 8 for i in range(8)]
-    with Batches(make_plan(data, content="paintings", fold=(0, FOLDS)), 0, 1) as batches:
+    with BatchLoader(make_plan(data, content="paintings", fold=(0, FOLDS)), 0, 1) as batches:
         shown = numbers(batches.examples)
         assert len(set(shown)) == 8
         groups = batches.content.groups
@@ -213,14 +213,14 @@ def _numbers_of(path: Path, index: int, rows: object) -> Iterator[int]:
 
 def test_a_domain_without_pictures_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no pictures of frescoes"):
-        Batches(make_plan(data, style="frescoes"), 0, 1)
+        BatchLoader(make_plan(data, style="frescoes"), 0, 1)
     single = make_set(tmp_path, {"photos": (3,), "paintings": (3,)})
     (parent,) = set(read_rows(single, read_card(single), "photos")["group"].to_pylist())
     with pytest.raises(ValueError, match=r"no pictures of photos outside fold \d of 2: use fewer folds") as raised:
-        Batches(make_plan(single, fold=(fold_of(parent, 2), 2)), 0, 1)
+        BatchLoader(make_plan(single, fold=(fold_of(parent, 2), 2)), 0, 1)
     assert "\n" not in str(raised.value)
     with pytest.raises(ValueError, match="batch_size 48 is too small for 49 workers"):
-        Batches(make_plan(data), 0, 49)
+        BatchLoader(make_plan(data), 0, 49)
 
 
 def test_a_damaged_picture_is_one_clear_line(tmp_path: Path) -> None:
@@ -248,22 +248,22 @@ def test_a_missing_or_cut_shard_is_one_clear_line(tmp_path: Path, missing: bool)
             else:
                 (folder / shard.file).write_bytes(b"PAR1")
 
-    def go_on(batches: Batches) -> None:
+    def go_on(batches: BatchLoader) -> None:
         for step in range(1, 30):
             batches(step)
 
-    with Batches(plan, 0, 1) as batches:
+    with BatchLoader(plan, 0, 1) as batches:
         batches(0)
         lose()
         with pytest.raises(error, match=rf"parquet {said}.*`atelier augment`") as raised:
             go_on(batches)
     assert "\n" not in str(raised.value)
     with pytest.raises(error, match=rf"parquet {said}"):
-        Batches(plan, 0, 1)
+        BatchLoader(plan, 0, 1)
 
 
 def test_the_time_spent_waiting_is_a_share(data: Path) -> None:
-    with Batches(make_plan(data), 0, 1) as batches:
+    with BatchLoader(make_plan(data), 0, 1) as batches:
         batches(0)
         assert 0 < batches.waited_share() <= 1
         assert batches.waited_share() == 0, "counted from the last call on"
@@ -301,22 +301,22 @@ def test_labels_come_with_their_pictures(data: Path, whole: list[Batch]) -> None
 def test_other_methods_get_no_labels(data: Path, whole: list[Batch]) -> None:
     assert whole[0].content_labels is None
     assert whole[0].style_labels is None
-    with Batches(make_plan(data), 0, 1) as batches:
+    with BatchLoader(make_plan(data), 0, 1) as batches:
         batches(0)
         assert all(held.result().labels is None for held in batches.content._held.values())
 
 
 def test_attributes_that_no_picture_has_are_told_with_those_there_are(data: Path) -> None:
     card = read_card(data)
-    check(data, card, ("photos", "paintings"), NAMES)
+    check_labels(data, card, ("photos", "paintings"), NAMES)
     with pytest.raises(ValueError, match="no picture has the attribute 'Bald': there are ") as raised:
-        check(data, card, ("photos", "paintings"), ("Male", "Bald"))
+        check_labels(data, card, ("photos", "paintings"), ("Male", "Bald"))
     there = {"Male", "Young", "boat", "dix", "goya", "monet", "paintings", "photos", "sky"}
     assert str(raised.value).endswith(": there are " + ", ".join(sorted(there)))
     with pytest.raises(ValueError, match="no picture has the attribute 'monet': there are Male, Young, photos, sky"):
-        check(data, card, ("photos",), ("monet",))
+        check_labels(data, card, ("photos",), ("monet",))
     with pytest.raises(ValueError, match="no attributes are named that the model shall learn: choose from Male,"):
-        check(data, card, ("photos",), ())
+        check_labels(data, card, ("photos",), ())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from atelier.tasks.training import ray_policies
-from atelier.tasks.training.ray_policies import OnceIfHopeless, Placed, WhatIsFree
+from atelier.tasks.training.ray_policies import FinalErrorPolicy, FreeResourcesPolicy, PolicyTrainer
 
 
 def parameters(function: object) -> list[str]:
@@ -19,7 +19,7 @@ def parameters(function: object) -> list[str]:
 
 
 def test_what_the_policies_override_is_there() -> None:
-    for ours, theirs in ((OnceIfHopeless, DefaultFailurePolicy), (WhatIsFree, ElasticScalingPolicy)):
+    for ours, theirs in ((FinalErrorPolicy, DefaultFailurePolicy), (FreeResourcesPolicy, ElasticScalingPolicy)):
         methods = [name for name, member in vars(ours).items() if inspect.isfunction(member)]
         assert "make_decision" in methods or len(methods) > 3
         for name in methods:
@@ -39,7 +39,7 @@ def test_ray_has_a_placement_group_cleaner_and_ours_has_none() -> None:
 
     from ray.train.torch import TorchTrainer
 
-    assert names(TorchTrainer) - names(Placed) == {PlacementGroupCleanerCallback.__name__}
+    assert names(TorchTrainer) - names(PolicyTrainer) == {PlacementGroupCleanerCallback.__name__}
 
 
 def test_free_resources_are_asked_for_by_node() -> None:

@@ -86,10 +86,10 @@ def test_training_in_process(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     model = artifact.load(tmp_path / "model")
     assert model.painter()(torch.zeros(1, 3, 20, 30, dtype=torch.uint8)).shape == (1, 3, 20, 30)
     assert model.card.training["training_set"] == read_card(data).id
-    assert model.card.dataset == "the dataset's id"
+    assert model.card.training["dataset"] == "the dataset's id"
     assert model.card.training["steps"] == 4
     assert model.card.training["train"]["loop"]["seed"] == 3
-    assert (model.card.content_domain, model.card.style_domain) == ("photos", "paintings")
+    assert (model.card.training["content_domain"], model.card.training["style_domain"]) == ("photos", "paintings")
     assert str(tmp_path) not in (tmp_path / "model" / "model.json").read_text(), "no paths in a model"
     with Image.open(tmp_path / "model" / "samples.png") as samples:
         assert samples.width > 8 * 32

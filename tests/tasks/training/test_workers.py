@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from atelier.models.configs.optimizer import OptimizerConfig
 from atelier.models.watchdog import TrainingStopped
 from atelier.tasks.runtime.progress import Progress, silent
-from atelier.tasks.training.placement import SNAPSHOT, Fit, Placement
-from atelier.tasks.training.plan import CHECKPOINT, Plan
-from atelier.tasks.training.ray_policies import Placed, explained
+from atelier.tasks.training.placement import SNAPSHOT, FitThread, Placement
+from atelier.tasks.training.plan import CHECKPOINT, TrainingPlan
+from atelier.tasks.training.ray_policies import PolicyTrainer, user_error
 from atelier.tasks.training.train import _prepare, train
 from tests.tasks.training.test_train import LOOP, TINY, _workers, make_training_set
 
@@ -74,11 +74,11 @@ def fit(data: Path, run: Path) -> dict[str, torch.Tensor]:
     """The last checkpoint of a training with two workers."""
     _prepare(run, 3)
     loop = replace(LOOP, steps=16, checkpoint_every=2, sample_every=16)
-    plan = Plan(
+    plan = TrainingPlan(
         TINY.cpgan, loop, "efficientnet_lite0", data, "photos", "paintings", None, run, PAIR.cpus, {},
         TINY.shuffle_rows, keep_checkpoints=3,
     )  # fmt: skip
-    training = Fit(plan, PAIR, max_failures=1)
+    training = FitThread(plan, PAIR, max_failures=1)
     while training.running(0.1):
         pass
     training.result()
@@ -228,7 +228,7 @@ def test_an_error_of_one_rank_ends_the_other(tmp_path: Path) -> None:
 
     import ray.train
 
-    training = Placed(
+    training = PolicyTrainer(
         stop,
         scaling_config=ScalingConfig(num_workers=2),
         run_config=RunConfig(
@@ -240,6 +240,6 @@ def test_an_error_of_one_rank_ends_the_other(tmp_path: Path) -> None:
     )
     with pytest.raises(ray.train.WorkerGroupError) as raised:
         training.fit()
-    told = explained(raised.value)
+    told = user_error(raised.value)
     assert (type(told), str(told)) == (TrainingStopped, "it went wrong: lower the rate")
     assert attempts.read_text() == "one\n"

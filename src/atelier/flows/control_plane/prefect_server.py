@@ -9,9 +9,7 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,7 +26,7 @@ from atelier.tasks.runtime.ports import Ports, reserve
 
 FIRST_PORT = 4200  # Prefect's own
 
-_START_S = 90.0
+_LOG = "server.log"
 _STOP_S = 10.0
 _HEALTH_S = 10.0  # a server that listens but is busy
 _PREFECT = {
@@ -95,31 +93,20 @@ def _start(folder: Path, ports: Ports, database: Database | None) -> PrefectServ
         variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
     elif not file.exists() and _empty_database().exists():
         shutil.copyfile(_empty_database(), file)
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=ports.held,
-        )
-    process.returncode = 0  # from here on every process follows it by its pid
-    created = psutil.Process(process.pid).create_time()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    pid, created = processes.start_detached(command, variables, folder / _LOG, ports.held)
     kept = database.name if database else SQLITE
-    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), process.pid, created, kept)
+    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), pid, created, kept)
 
 
 def await_ready(server: PrefectServer) -> None:
-    """Wait until the server answers."""
-    deadline = time.monotonic() + _START_S
-    while not healthy(server.url):
-        if not server.alive or time.monotonic() > deadline:
-            said = (Path(server.home) / "server.log").read_text(errors="replace").strip().splitlines()
-            raise RuntimeError(f"the Prefect server did not start: {said[-1] if said else 'it said nothing'}")
-        time.sleep(0.05)
+    """Wait until the server answers.
+
+    Raises:
+        RuntimeError: it ended, or did not answer in time; the message has the last line of its log.
+    """
+    log = Path(server.home) / _LOG
+    processes.await_started("Prefect server", lambda: healthy(server.url), lambda: server.alive, log)
     if server.database == SQLITE:
         _keep_empty_database(Path(server.home) / "prefect.db")
 

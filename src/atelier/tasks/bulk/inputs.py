@@ -69,11 +69,11 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
     batches: list[pa.RecordBatch] = []
     pictures = 0
     while part := list(itertools.islice(entries, BATCH_ROWS)):
-        others = [split_suffix(entry.name)[1].lower() in NON_IMAGE_SUFFIXES for entry in part]
+        non_images = [split_suffix(entry.name)[1].lower() in NON_IMAGE_SUFFIXES for entry in part]
         if selection.limit is not None:
-            part, others = _first(part, others, selection.limit - pictures)
-        pictures += len(part) - sum(others)
-        batches.append(_batch(part, others))
+            part, non_images = _first(part, non_images, selection.limit - pictures)
+        pictures += len(part) - sum(non_images)
+        batches.append(_batch(part, non_images))
         if pictures == selection.limit:
             break
     if not pictures:
@@ -108,21 +108,21 @@ def _folders(sources: Sequence[str]) -> list[str]:
     return found
 
 
-def _first(part: list[Entry], others: list[bool], pictures: int) -> tuple[list[Entry], list[bool]]:
+def _first(part: list[Entry], non_images: list[bool], pictures: int) -> tuple[list[Entry], list[bool]]:
     """The entries up to the given number of pictures."""
-    for index, counted in enumerate(itertools.accumulate(not other for other in others)):
+    for index, counted in enumerate(itertools.accumulate(not other for other in non_images)):
         if counted == pictures:
-            return part[: index + 1], others[: index + 1]
-    return part, others
+            return part[: index + 1], non_images[: index + 1]
+    return part, non_images
 
 
-def _batch(part: list[Entry], others: list[bool]) -> pa.RecordBatch:
+def _batch(part: list[Entry], non_images: list[bool]) -> pa.RecordBatch:
     columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY_FIELDS.items()}
     columns["input"] = columns["name"]  # share the memory; often also for the members of a zip
     if columns["member"].equals(columns["name"]):
         columns["member"] = columns["name"]
     columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
-    columns["not_picture"] = pa.array(others, pa.bool_())
+    columns["not_picture"] = pa.array(non_images, pa.bool_())
     return pa.record_batch([columns[name] for name in INPUT_SCHEMA.names], INPUT_SCHEMA)
 
 

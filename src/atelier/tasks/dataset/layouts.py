@@ -98,7 +98,7 @@ def _cifar(spec: str, files: list[Entry]) -> Listing:
     names = {PurePosixPath(entry.name).name: _text(entry).split("\n") for entry in labels}
     entries = []
     for batch in batches:
-        records = cifar.describe(PurePosixPath(batch.name).name, read(batch, MAX_LABEL_BYTES), names)
+        records = cifar.read_labels(PurePosixPath(batch.name).name, read(batch, MAX_LABEL_BYTES), names)
         entries += [
             replace(batch, name=f"{batch.name}/{number:05}.png", record=number, attributes=_json(said))
             for number, said in enumerate(records)

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import held_out, spread
+from atelier.tasks.dataset.subsets import held_out_pictures, spread
 from atelier.tasks.storage.open_source import list_entries, read
 
 SHOWN = 8  # held-out pictures where nobody has named any
@@ -34,7 +34,7 @@ def canaries(sources: Sequence[str], base: Path, dataset: Path, content: str) ->
         FileNotFoundError, ValueError: a source is missing, or holds no picture or one that cannot be read.
     """
     if not sources:
-        pictures = spread(held_out(dataset, read_card(dataset), content, 1000), SHOWN)
+        pictures = spread(held_out_pictures(dataset, read_card(dataset), content, 1000), SHOWN)
         return [Canary(picture.id[:12], picture.data) for picture in pictures]
     entries = islice(chain.from_iterable(list_entries(source, base) for source in sources), MOST)
     found = []

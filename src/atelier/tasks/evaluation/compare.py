@@ -12,7 +12,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, held_out, spread
+from atelier.tasks.dataset.subsets import Picture, held_out_pictures, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
 from atelier.tasks.evaluation.measure_models import (
     Measurement,
@@ -142,7 +142,7 @@ def prepare(
     classifier = ClassifierSpec(dataset, trained_on, names, size_px, cache) if names else None
     pictures, kept = {}, [classifier.file] if classifier else []
     for domain in sorted({content, *(candidate.style for candidate in of)}):
-        found = held_out(dataset, card, domain, config.pictures)
+        found = held_out_pictures(dataset, card, domain, config.pictures)
         pictures[domain] = len(found)
         kept += Measurement(config, found, (), size_px, encoder, cache).kept(found)
     remove_stale(cache, kept)
@@ -238,7 +238,7 @@ def _pictures(spec: ComparisonSpec, domain: str) -> list[Picture]:
     card = read_card(spec.dataset)
     if card.id != spec.id:
         raise RuntimeError(f"{spec.dataset} changed while models were compared on it: run the same command again")
-    return held_out(spec.dataset, card, domain, spec.config.pictures)
+    return held_out_pictures(spec.dataset, card, domain, spec.config.pictures)
 
 
 def _measurement(spec: ComparisonSpec, photos: Sequence[Picture], paintings: Sequence[Picture]) -> Measurement:

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
-from atelier.tasks.dataset.subsets import held_out
+from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.evaluate import measure, measurement
 from atelier.tasks.evaluation.metrics import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
 from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
@@ -166,7 +166,7 @@ def _measure_fold(inputs: _Inputs, k: int, work: Path, report: Report) -> dict[s
             raise RuntimeError(f"{inputs.data} changed while folds were trained on it: run the same command again")
     card, most = read_card(inputs.dataset), inputs.evaluate.pictures
     photos, paintings = (
-        held_out(inputs.dataset, card, domain, most, fold) for domain in (config.content, config.style)
+        held_out_pictures(inputs.dataset, card, domain, most, fold) for domain in (config.content, config.style)
     )
     on = measurement(inputs.evaluate, model, photos, paintings, work / "features")
     metrics, _ = measure(model, on, report)

@@ -13,7 +13,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, files, held_out, spread
+from atelier.tasks.dataset.subsets import Picture, files, held_out_pictures, spread
 from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
 from atelier.tasks.evaluation.metrics import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
@@ -57,8 +57,8 @@ def evaluate(
         ValueError: the model does not say what it was trained on, or too little is held out.
     """
     card, facts = read_card(dataset), ModelCard.read_trained(model)
-    photos = held_out(dataset, card, facts.content_domain, config.pictures)
-    paintings = held_out(dataset, card, facts.style_domain, config.pictures)
+    photos = held_out_pictures(dataset, card, facts.content_domain, config.pictures)
+    paintings = held_out_pictures(dataset, card, facts.style_domain, config.pictures)
     on = measurement(config, model, photos, paintings, cache)
     # a larger file shows more: it comes first, where people look
     shown = sorted(spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import held_out
+from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary
 from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
 from atelier.tasks.evaluation.measure_models import Measurement, measure_models, remote
@@ -58,7 +58,8 @@ def compare_pair(
         return None
     card, models = read_card(dataset), (candidate, prod)
     photos, paintings = (
-        held_out(dataset, card, domain, config.pictures) for domain in (facts.content_domain, facts.style_domain)
+        held_out_pictures(dataset, card, domain, config.pictures)
+        for domain in (facts.content_domain, facts.style_domain)
     )
     encoder = choose_encoder(facts.encoder, others.encoder)
     on = Measurement(config, photos, paintings, facts.size_px, encoder, cache)

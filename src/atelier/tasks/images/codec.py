@@ -1,7 +1,7 @@
-"""Image files in, sRGB pixels out, and back: the only place that opens an image file.
+"""Decoding image files to sRGB pixels, and encoding: the only place that opens an image file.
 
-Files come from anywhere, so bytes and pixels are bounded before anything is decoded, and only well-kept formats are
-tried. Everything that can go wrong with one file is a `BadImage` whose text a person understands.
+Files are untrusted: bytes and pixels are checked against limits before anything is decoded, and only well-maintained
+formats are tried. Every problem of a file is a `BadImage` with a message for users.
 """
 
 import io
@@ -20,22 +20,22 @@ from PIL.PngImagePlugin import PngInfo
 from atelier.models.settings import setting
 from atelier.tasks.images import gif
 from atelier.tasks.images.color import to_srgb
-from atelier.tasks.images.png import XMP_KEYWORD
+from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
 from atelier.tasks.runtime.errors import short_line
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-MAX_SCANS = 500  # of one JPEG: each goes over the whole picture, however few its bytes; cameras and programs make ten
+MAX_SCANS = 500  # of one JPEG: each costs a pass over the whole picture; usual files have up to ten
 
 
-class BadImage(ValueError):  # noqa: N818 (it says what it is about, like StopIteration)
-    """A picture that cannot be read; the text is the reason, for a person."""
+class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
+    """A picture that cannot be read; the message is the reason, for users."""
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What one image file may cost before it is refused."""
+    """Limits of one image file; a file above them is refused."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -43,38 +43,38 @@ class ImageLimits:
     max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
 
     @property
-    def most_pixels(self) -> str:
-        """The limit in words, for whom it refuses something."""
+    def pixel_limit(self) -> str:
+        """The limit of pixels, for messages."""
         return f"the limit of {self.max_pixels:,}"
 
 
-def check_size(size: int, most: int) -> None:
-    """Refuse a file that is larger than it may be.
+def check_size(size: int, max_bytes: int) -> None:
+    """Check the size of a file.
 
     Raises:
-        BadImage: it is.
+        BadImage: it is larger than `max_bytes`.
     """
-    if size > most:
-        raise BadImage(f"the file has {size:,} bytes, more than the limit of {most:,}")
+    if size > max_bytes:
+        raise BadImage(f"the file has {size:,} bytes, more than the limit of {max_bytes:,}")
 
 
 @contextmanager
 def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    """Open an image file by its contents, whatever its name says; nothing is decoded yet.
+    """Open an image file; its content decides the format, not its name. Nothing is decoded yet.
 
     Args:
         data: the file's bytes.
-        limits: what the file may cost.
+        limits: of the file.
 
     Raises:
-        BadImage: with the reason; whatever a decoder raises inside the block becomes one too.
+        BadImage: with the reason; any error of a decoder inside the block becomes one.
     """
     if not data:
         raise BadImage("the file is empty")
     check_size(len(data), limits.max_bytes)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: limits decide here
+            warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata: our limits decide
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
                 if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
@@ -85,7 +85,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise BadImage(f"the picture has more pixels than {limits.most_pixels}") from error
+        raise BadImage(f"the picture has more pixels than {limits.pixel_limit}") from error
     except MemoryError as error:
         raise BadImage("the picture does not fit into memory") from error
     except Exception as error:  # decoders raise nearly every type on damaged input
@@ -95,24 +95,24 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
 
 
 def check_pixels(pixels: int, limits: ImageLimits, what: str = "the picture") -> None:
-    """Refuse what has more pixels than it may.
+    """Check a number of pixels.
 
     Raises:
-        BadImage: it has.
+        BadImage: it is above the limit.
     """
     if pixels > limits.max_pixels:
-        raise BadImage(f"{what} has {pixels:,} pixels, more than {limits.most_pixels}")
+        raise BadImage(f"{what} has {pixels:,} pixels, more than {limits.pixel_limit}")
 
 
 def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
     """Decode the first frame of an image file.
 
-    The EXIF orientation is applied, an ICC profile is converted to sRGB (an unusable one is taken for sRGB),
+    The EXIF orientation is applied, an ICC profile is converted to sRGB (an unusable one is ignored),
     transparency is composited on white, 16-bit grey is scaled to 8 bits.
 
     Args:
         data: the file's bytes.
-        limits: what the file may cost; checked before its pixels are decoded.
+        limits: checked before pixels are decoded.
 
     Returns:
         (H, W, 3) uint8 sRGB.
@@ -127,10 +127,10 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture, upright, as RGB in sRGB; and its alpha (L), None where it is opaque.
+    """A decoded picture, upright, as sRGB; and its alpha (mode L), None where it is opaque.
 
     Raises:
-        BadImage: its samples or colours are of a kind that is not understood.
+        BadImage: its samples or colours are not supported.
     """
     profile = image.info.get("icc_profile")
     image = upright(image)
@@ -151,7 +151,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied; unreadable EXIF says nothing about orientation."""
+    """The picture with its EXIF orientation applied; unreadable EXIF is ignored."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
@@ -164,11 +164,11 @@ def composite_on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
-    """Read a file that a person names, without decoding it.
+    """Read a file that a user names, without decoding it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        BadImage: it is too large; names the file.
+        BadImage: it is too large; the message names the file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"picture {path} does not exist")
@@ -180,11 +180,11 @@ def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
 
 
 def load(path: Path) -> Pixels:
-    """Read and decode one file that a person names, as `decode` does.
+    """Read and decode one file that a user names, as `decode` does.
 
     Raises:
         FileNotFoundError: there is no such file.
-        BadImage: names the file and the reason.
+        BadImage: the message names the file and the reason.
     """
     data = read_file(path)
     try:
@@ -215,10 +215,9 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
             chunks = PngInfo()
             if xmp is not None:
                 chunks.add_itxt(XMP_KEYWORD, xmp.decode())
-            # zlib's quickest: a third of the time of its default, for 6 % more bytes
-            picture.save(file, "PNG", pnginfo=chunks, compress_level=1)
+            picture.save(file, "PNG", pnginfo=chunks, compress_level=COMPRESSION)
         elif format == "jpeg":
-            # halved colour resolution smears the saturated edges that painted pictures are full of
+            # chroma subsampling smears painted edges
             picture.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, xmp=xmp or b"")
         else:
             picture.save(file, "WEBP", quality=quality, xmp=xmp or b"")
@@ -228,7 +227,7 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
 
 
 def resize(image: Pixels, width: int, height: int) -> Pixels:
-    """Resize with Lanczos' filter, widened when shrinking so that nothing aliases.
+    """Resize with Lanczos' filter, which Pillow widens when it shrinks, against aliasing.
 
     Args:
         image: (H, W, 3) uint8.
@@ -260,7 +259,7 @@ def read_xmp(data: bytes) -> bytes | None:
 
 
 def center_square(picture: Pixels, size: int) -> Pixels:
-    """The middle center_square of a picture, resized to size × size pixels."""
+    """The central square of a picture, resized to size × size pixels."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,6 +1,6 @@
-"""Colour: every picture becomes sRGB for the model, by its ICC profile, and every output says that it is sRGB.
+"""Colour management: pictures are converted to sRGB by their ICC profile, and outputs are tagged as sRGB.
 
-A profile that is damaged, or of another colour space than its picture, is taken for sRGB: that is the best guess.
+A picture whose profile is damaged, or of another colour space, is assumed to be sRGB.
 """
 
 import io
@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
-UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)  # what littlecms raises on such profiles
-_VOLATILE = slice(24, 36)  # the date of its making, in a profile's header
+UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)  # errors of littlecms about such profiles
+_VOLATILE = slice(24, 36)  # date of creation in a profile's header
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB, CMYK or grey to RGB, by its ICC profile where that is usable."""
+    """RGB, CMYK or grey to sRGB, by its ICC profile where that is usable."""
     if profile:
         try:
             return ImageCms.applyTransform(image, _transform(profile, image.mode)) or image
@@ -23,7 +23,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def to_cmyk(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes]:
-    """RGB to CMYK as it was before `to_srgb`, and the profile that the result is to be tagged with, b"" where none."""
+    """sRGB to CMYK, the inverse of `to_srgb`, and the ICC profile of the result, b"" for none."""
     if profile:
         try:
             return ImageCms.applyTransform(image, _transform_back(profile)) or image, profile
@@ -34,7 +34,7 @@ def to_cmyk(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, byt
 
 @lru_cache(maxsize=1)
 def srgb_profile() -> bytes:
-    """The ICC profile of sRGB, the same bytes at any time."""
+    """The ICC profile of sRGB; always the same bytes."""
     profile = bytearray(_srgb().tobytes())
     profile[_VOLATILE] = bytes(_VOLATILE.stop - _VOLATILE.start)
     return bytes(profile)
@@ -42,7 +42,7 @@ def srgb_profile() -> bytes:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """The transform to sRGB: building one costs more than applying it, and archives repeat few profiles."""
+    """The transform to sRGB, cached: building it costs more than applying it, and archives have few profiles."""
     return ImageCms.buildTransform(ImageCms.ImageCmsProfile(io.BytesIO(profile)), _srgb(), mode, "RGB")
 
 

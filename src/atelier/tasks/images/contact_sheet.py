@@ -1,4 +1,4 @@
-"""A labelled grid of pictures: what a person looks at to see what a stage did."""
+"""A labelled grid of pictures, as an overview of what a stage did."""
 
 from collections.abc import Sequence
 

@@ -6,11 +6,11 @@ FORMAT_OF_SUFFIX |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": 
 
 
 def output_format(name: str, wanted: str) -> str:
-    """The format that an input is written in, one of `SUFFIXES`'s keys.
+    """The output format of an input, a key of `SUFFIXES`.
 
     Args:
-        name: the input's name, which decides before anything is opened: a JPEG that is called `a.png` becomes a PNG.
-        wanted: one of them, or "keep", which keeps what the name says and is PNG where it says nothing.
+        name: of the input. It decides before the file is opened: a JPEG named `a.png` becomes a PNG.
+        wanted: a format, or "keep": that of the name's suffix, PNG for other suffixes.
     """
     return FORMAT_OF_SUFFIX.get(split_suffix(name)[1].lower(), "png") if wanted == "keep" else wanted
 

@@ -1,4 +1,4 @@
-"""GIF files: every frame whole and with a palette of its own, and an XMP packet, which Pillow does not write."""
+"""Writing GIF files with a palette for each frame and an XMP packet, which Pillow does not write."""
 
 import struct
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
-_TRANSPARENT = 255  # the entry of a palette that shows nothing
+_TRANSPARENT = 255  # palette entry
 _XMP = b"!\xff\x0bXMP DataXMP"
-# a decoder that knows no XMP takes the packet for blocks that tell their length: whichever of these bytes it comes
-# upon next leads it to the end
+# the "magic trailer" of the XMP specification: a decoder without XMP reads the packet as blocks of given lengths, and
+# from any of these bytes it gets to the end
 _MAGIC_TRAILER = bytes([1, *range(255, -1, -1), 0])
 
 
@@ -22,14 +22,14 @@ class GifFrame:
 
     pixels: NDArray[np.uint8]  # (H, W, 3)
     alpha: NDArray[Any] | None  # (H, W) 0…255; below 128 a pixel is transparent
-    duration_ms: float  # hundredths of a second are kept
+    duration_ms: float  # stored in hundredths of a second
 
 
-def encode(stills: Sequence[GifFrame], plays: int, comment: str, xmp: bytes) -> bytes:
+def encode(frames: Sequence[GifFrame], plays: int, comment: str, xmp: bytes) -> bytes:
     """A GIF file.
 
     Args:
-        stills: frames of one size.
+        frames: frames of one size.
         plays: how often they are shown, 0 for ever.
         comment: "" for none.
         xmp: a packet, UTF-8.
@@ -37,17 +37,17 @@ def encode(stills: Sequence[GifFrame], plays: int, comment: str, xmp: bytes) -> 
     Raises:
         ValueError: a side is longer than 65,535 px.
     """
-    height, width = stills[0].pixels.shape[:2]
+    height, width = frames[0].pixels.shape[:2]
     if max(height, width) > 65535:
         raise ValueError(f"a GIF is at most 65,535 px wide and high, not {width} × {height}")
-    parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70, 0, 0)]  # no palette for all
-    if len(stills) > 1 and plays != 1:
-        again = min(max(plays - 1, 0), 65535)
-        parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", again) + b"\0")
+    parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70, 0, 0)]  # no global palette
+    if len(frames) > 1 and plays != 1:
+        repeats = min(max(plays - 1, 0), 65535)
+        parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
     parts.append(_XMP + xmp + _MAGIC_TRAILER)
     if comment:
         parts.append(b"!\xfe" + _blocks(comment.encode("utf-8", "replace")))
-    return b"".join([*parts, *(_frame(still) for still in stills), b";"])
+    return b"".join([*parts, *(_frame(frame) for frame in frames), b";"])
 
 
 def read_xmp(data: bytes) -> bytes | None:
@@ -57,21 +57,21 @@ def read_xmp(data: bytes) -> bytes | None:
     return data[start + len(_XMP) : end] if start >= 0 and end >= 0 else None
 
 
-def _frame(still: GifFrame) -> bytes:
-    """Its control, palette and pixels; what was shown before it is cleared where it is transparent."""
-    drawn = Image.fromarray(still.pixels).quantize(_TRANSPARENT)
+def _frame(frame: GifFrame) -> bytes:
+    """Control block, palette and pixels of a frame. A transparent frame is cleared before the next."""
+    drawn = Image.fromarray(frame.pixels).quantize(_TRANSPARENT)
     options: dict[str, Any] = {"disposal": 1}
-    if still.alpha is not None:
-        indices = np.where(still.alpha < 128, np.uint8(_TRANSPARENT), np.asarray(drawn))
+    if frame.alpha is not None:
+        indices = np.where(frame.alpha < 128, np.uint8(_TRANSPARENT), np.asarray(drawn))
         palette = (drawn.getpalette() or [])[: 3 * _TRANSPARENT]
         drawn = Image.fromarray(indices)
         drawn.putpalette(palette + [0] * (3 * 256 - len(palette)))
         options = {"disposal": 2, "transparency": _TRANSPARENT}
-    duration = 10 * round(min(still.duration_ms / 10, 65535))
+    duration = 10 * round(min(frame.duration_ms / 10, 65535))
     return b"".join(GifImagePlugin.getdata(drawn, include_color_table=True, duration=duration, **options))
 
 
 def _blocks(data: bytes) -> bytes:
-    """Data in blocks of up to 255 bytes."""
+    """Data in sub-blocks of up to 255 bytes."""
     parts = (data[at : at + 255] for at in range(0, len(data), 255))
     return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"

@@ -1,7 +1,7 @@
-"""ICC profiles of primaries and curves, which working spaces such as Adobe RGB and ProPhoto have, for 16-bit samples.
+"""ICC matrix profiles, such as Adobe RGB and ProPhoto, for 16-bit samples; Pillow's littlecms converts only 8 bits.
 
-Pillow's littlecms converts 8 bits. The formulas of such profiles are few: a curve for each channel to linear light, and
-a matrix to the profile connection space (ICC.1:2010, 8.3 and 10). Profiles of tables are not read here.
+A matrix profile has a tone curve for each channel and a matrix to the profile connection space (ICC.1:2010, 8.3 and
+10). Profiles with lookup tables are not supported.
 """
 
 import struct
@@ -10,16 +10,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# sRGB's red, green and blue in the connection space (D50), as columns
+# red, green and blue of sRGB in the connection space (D50), as columns
 _SRGB = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
 _LEVELS = np.arange(65536) / 65535
-_PARAMETERS = (1, 3, 4, 5, 7)  # how many a parametric curve has, by its type
+_PARAMETERS = (1, 3, 4, 5, 7)  # number of parameters of a parametric curve, by type
 
 
 def to_srgb(samples: NDArray[np.uint16], profile: bytes | None) -> NDArray[np.float32]:
-    """16-bit samples to sRGB, encoded for display; without a usable profile they are taken for it.
+    """16-bit samples to gamma-encoded sRGB; without a usable profile they are assumed to be sRGB.
 
     Args:
         samples: (H, W) grey or (H, W, 3) RGB.
@@ -39,7 +39,7 @@ def to_srgb(samples: NDArray[np.uint16], profile: bytes | None) -> NDArray[np.fl
 
 
 def _encoded(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Linear light to sRGB's curve."""
+    """Linear light to sRGB's tone curve (IEC 61966-2-1)."""
     linear = np.clip(linear, 0, 1)
     shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** np.float32(1 / 2.4) - 0.055)
     return np.asarray(shown, dtype=np.float32)
@@ -47,12 +47,12 @@ def _encoded(linear: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _curves(profile: bytes, colour: bool) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]] | None:
-    """Linear light of each of the 65536 levels of each channel, and the matrix to sRGB; None where it has none."""
+    """Linear light of the 65536 levels of each channel, and the matrix to sRGB; None for other profiles."""
     try:
         if profile[16:20] != (b"RGB " if colour else b"GRAY") or profile[20:24] != b"XYZ ":
             return None
         tags = _tags(profile)
-        with np.errstate(all="ignore"):  # what is not finite is seen below
+        with np.errstate(all="ignore"):  # NaN and Inf are checked below
             tables = [_curve(tags[name + b"TRC"]) for name in ((b"r", b"g", b"b") if colour else (b"k",))]
         matrix = np.eye(3)
         if colour:
@@ -84,11 +84,11 @@ def _curve(tag: bytes) -> NDArray[np.float64]:
     gamma, a, b, c, d, e, f = (*_fixed(tag, 12, _PARAMETERS[kind]), 0, 0, 0, 0, 0, 0)[:7]
     if kind == 0:
         return np.asarray(_LEVELS**gamma)
-    if kind in (1, 2):  # they begin where a x + b is 0, and c is added everywhere
+    if kind in (1, 2):  # from where a x + b is 0; c is an offset
         return np.asarray(np.maximum(a * _LEVELS + b, 0) ** gamma + (c if kind == 2 else 0))
     return np.asarray(np.where(d <= _LEVELS, np.maximum(a * _LEVELS + b, 0) ** gamma + e, c * _LEVELS + f))
 
 
 def _fixed(tag: bytes, at: int, count: int) -> NDArray[np.float64]:
-    """Numbers of 16 bits before and 16 behind the point."""
+    """Numbers in s15Fixed16 format."""
     return np.frombuffer(tag, ">i4", count, at) / 65536

@@ -1,8 +1,7 @@
-"""What a picture's file says beside its pixels, as far as it is kept: EXIF, resolution and texts.
+"""Metadata that outputs keep from their input: EXIF, resolution and texts.
 
-Kept are the fields that describe the picture, its taking and its place (GPS too). Not kept is what would no longer be
-true (orientation, thumbnail, colour space), what only its own program understands (the maker's notes), the XMP packet,
-in whose place comes ours, and Photoshop's IPTC block.
+Kept are fields about the picture, the exposure and the place (GPS too). Left out are fields that are no longer true
+(orientation, thumbnail, colour space), maker notes, Photoshop's IPTC block, and the XMP packet, which ours replaces.
 """
 
 import math
@@ -13,31 +12,31 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.ExifTags import Base
 
-MAX_BYTES = 60_000  # of a block of EXIF, or of all texts: what one segment of a JPEG holds; longer ones are left out
+MAX_BYTES = 60_000  # of the EXIF block, and of all texts, for one JPEG segment; longer ones are left out
 DESCRIBING = (
     *(Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.Copyright),
     *(Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.Rating),
     *(Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject),
 )
-COMMENT = "Comment"  # the keyword that PNG has for what a JPEG or GIF holds as its comment
+COMMENT = "Comment"  # PNG keyword for the comment of a JPEG or GIF
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept."""
+    """Metadata of an image file."""
 
     exif: bytes = b""  # "Exif\\0\\0" and a TIFF structure; b"" where there is none
     dpi: tuple[float, float] | None = None  # across and down
-    texts: Mapping[str, str] = field(default_factory=dict)  # by PNG's keywords
+    texts: Mapping[str, str] = field(default_factory=dict)  # by PNG keyword
 
 
 def read_metadata(image: Image.Image) -> Metadata:
-    """Read the metadata of a loaded picture; what is damaged or too long is left out."""
+    """The metadata of a loaded image, without damaged and too long parts."""
     return Metadata(_exif(image), _dpi(image), _texts(image))
 
 
 def exif_tags(exif: bytes) -> dict[int, Any]:
-    """The tags of `Metadata.exif` as a TIFF's directory takes them, with its sub-directories as dicts."""
+    """The tags of `Metadata.exif` for a TIFF directory, with sub-directories as dicts."""
     found = Image.Exif()
     if exif:
         found.load(exif)
@@ -53,7 +52,7 @@ def _exif(image: Image.Image) -> bytes:
                 kept[tag] = _stored(found[tag])
         if taking := _fields(found, ExifTags.IFD.Exif):
             for tag in (Base.ExifImageWidth, Base.ExifImageHeight):
-                taking.pop(tag, None)  # the file knows its size
+                taking.pop(tag, None)  # the file has its own size
             if Base.ColorSpace in taking:
                 taking[Base.ColorSpace] = 1  # sRGB
             kept[ExifTags.IFD.Exif] = taking
@@ -66,12 +65,12 @@ def _exif(image: Image.Image) -> bytes:
 
 
 def _fields(exif: Image.Exif, tag: int) -> dict[int, Any]:
-    """A sub-directory, without what it points to itself."""
+    """A sub-directory without further sub-directories."""
     return {int(k): _stored(v) for k, v in exif.get_ifd(tag).items() if not isinstance(v, dict)}
 
 
 def _stored(value: Any) -> Any:
-    """The value as it is written: texts are bytes, of whatever encoding they were."""
+    """The value for writing: text as bytes, whatever its encoding."""
     return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
 
@@ -96,6 +95,6 @@ def _texts(image: Image.Image) -> dict[str, str]:
 
 
 def _descriptive(keyword: str) -> bool:
-    """Whether a PNG's text is for people: programs hide EXIF, XMP and more under keywords of their own."""
+    """Whether a PNG text is for people: programs store EXIF, XMP and more under special keywords."""
     valid = keyword.isascii() and keyword.isprintable() and 0 < len(keyword) < 80
     return valid and not keyword.startswith(("XML:", "Raw profile"))

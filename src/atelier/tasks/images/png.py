@@ -1,4 +1,4 @@
-"""PNG's chunks: those that tell of a picture, put into a file; and whole files of 16-bit colour, which Pillow lacks."""
+"""PNG chunks with metadata, and PNG files with 16-bit colour, which Pillow does not write."""
 
 import struct
 import zlib
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from atelier.tasks.images.metadata import Metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-XMP_KEYWORD = "XML:com.adobe.xmp"  # the text chunk that the XMP specification names
-COMPRESSION = 1  # zlib's quickest: a third of the time of its default, for 6 % more bytes
-_HEAD = len(SIGNATURE) + 25  # signature and header chunk, after which other chunks may come
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey and alpha, RGB, RGBA
+XMP_KEYWORD = "XML:com.adobe.xmp"  # of the text chunk, from the XMP specification
+COMPRESSION = 1  # zlib's fastest level: a third of the default's time for 6 % more bytes
+_HEAD = len(SIGNATURE) + 25  # bytes of the signature and the header chunk
+_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by number of channels: grey, grey and alpha, RGB, RGBA
 _METRE_PER_INCH = 0.0254
 
 
 def add_metadata(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
-    """A PNG file that also says that it is sRGB, and holds metadata and an XMP packet."""
-    chunks = _chunk(b"sRGB", b"\0")  # perceptual
+    """The PNG file with an sRGB tag, metadata and an XMP packet."""
+    chunks = _chunk(b"sRGB", b"\0")  # rendering intent: perceptual
     if metadata.dpi:
         across, down = (round(value / _METRE_PER_INCH) for value in metadata.dpi)
         chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
@@ -30,12 +30,12 @@ def add_metadata(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
 
 
 def encode_sixteen_bit(samples: NDArray[np.uint16]) -> bytes:
-    """A PNG file of (H, W) or (H, W, C) samples: grey, grey and alpha, RGB or RGBA, by the channels."""
+    """A PNG file of 16-bit samples, (H, W) or (H, W, C): grey, grey and alpha, RGB or RGBA, by C."""
     height, width = samples.shape[:2]
     channels = samples.size // (height * width)
     rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)  # (H, 2 C W)
     lines = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
-    lines[:, 0] = 2  # every line as its difference to the one above
+    lines[:, 0] = 2  # PNG filter type Up: differences to the line above
     lines[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0)

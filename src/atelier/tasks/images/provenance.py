@@ -1,7 +1,7 @@
-"""What is stamped into every output: which model, dataset and parameters made it, and from which input.
+"""Provenance of an output: model, dataset, parameters and input, as an XMP packet in the file.
 
-An XMP packet with the IPTC digital source type for pictures made with a trained algorithm. It names no path, host or
-user and carries no time, so that equal work gives equal bytes.
+The packet has the IPTC digital source type for media made with a trained algorithm. It has no path, host, user or time,
+so that equal work gives equal bytes.
 """
 
 import json
@@ -19,20 +19,20 @@ from atelier.tasks.images.codec import read_xmp
 from atelier.version import __version__
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-GENERATED_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # from no picture
+GENERATED_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # without an input picture
 SOFTWARE = f"Atelier {__version__}"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP = "http://ns.adobe.com/xap/1.0/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-OURS = "urn:atelier:lineage:1"
-IDENTITY = ("model", "version", "method", "dataset", "weights")  # as ModelIdentity has them
+_NAMESPACE = "urn:atelier:lineage:1"
+IDENTITY = ("model", "version", "method", "dataset", "weights")  # the fields of ModelIdentity
 UNPRINTABLE = re.compile("[\\x00-\\x1f\\ud800-\\udfff\\ufffe-\\U0010ffff]")
-MAX_PACKET_BYTES = 60_000  # what one JPEG segment holds
+MAX_PACKET_BYTES = 60_000  # for one JPEG segment
 
 
 @lru_cache(maxsize=1)
 def code_revision() -> str:
-    """The git commit of the code that runs, "" where it runs from no checkout of its own."""
+    """The git commit of the running code, "" outside a checkout."""
     here = Path(__file__)
     commands = (("ls-files", "--error-unmatch", here.name), ("rev-parse", "HEAD"))
     try:
@@ -45,21 +45,21 @@ def code_revision() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where an output comes from."""
+    """The origin of an output."""
 
     model: ModelIdentity
-    parameters: dict[str, Any]  # what the output depends on beside the model and the input, such as the strength
-    input_sha256: str  # "" where it was made from no picture
+    parameters: dict[str, Any]  # other inputs of the computation, such as the strength
+    input_sha256: str  # "" for generated pictures
     software: str = SOFTWARE
-    # equal work of equal software is equal, whichever revision did it
+    # not compared: equal software makes equal outputs, whatever the revision
     revision: str = field(default_factory=code_revision, compare=False)
 
 
 def xmp_packet(lineage: Provenance) -> bytes:
-    """The XMP packet that tells an output's lineage, UTF-8; equal lineages give equal bytes.
+    """The XMP packet of a provenance, UTF-8; equal arguments give equal bytes.
 
     Raises:
-        ValueError: it is too long for the formats that must carry it.
+        ValueError: it is too long for a JPEG segment.
     """
     ours = {
         **dict(zip(IDENTITY, astuple(lineage.model), strict=True)),
@@ -73,7 +73,7 @@ def xmp_packet(lineage: Provenance) -> bytes:
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
         f' <rdf:RDF xmlns:rdf="{RDF}">\n'
-        f'  <rdf:Description rdf:about="" xmlns:xmp="{XMP}" xmlns:Iptc4xmpExt="{IPTC}" xmlns:atelier="{OURS}"\n'
+        f'  <rdf:Description rdf:about="" xmlns:xmp="{XMP}" xmlns:Iptc4xmpExt="{IPTC}" xmlns:atelier="{_NAMESPACE}"\n'
         f"   xmp:CreatorTool={quoteattr(lineage.software)}\n"
         f'   Iptc4xmpExt:DigitalSourceType="{source}"{attributes}/>\n'
         " </rdf:RDF>\n"
@@ -87,7 +87,7 @@ def xmp_packet(lineage: Provenance) -> bytes:
 
 
 def read(data: bytes) -> Provenance | None:
-    """The lineage that a picture's file carries, `None` when it carries none of ours.
+    """The provenance in a picture's file, None where it has none of ours.
 
     Args:
         data: the whole file.
@@ -96,16 +96,16 @@ def read(data: bytes) -> Provenance | None:
         BadImage: this is no image file.
     """
     xmp = read_xmp(data)
-    # a document type declaration could define entities that grow without bounds; no XMP packet has one
+    # a document type declaration could define exponentially growing entities; no XMP packet has one
     if not xmp or len(xmp) > MAX_PACKET_BYTES or b"<!" in xmp:
         return None
     try:
         root = ElementTree.fromstring(xmp.decode().strip("\ufeff\0 \r\n"))
-        found = next(d for d in root.iter(f"{{{RDF}}}Description") if f"{{{OURS}}}weights" in d.attrib)
-        ours = {key: found.attrib[f"{{{OURS}}}{key}"] for key in (*IDENTITY, "parameters", "input")}
+        found = next(d for d in root.iter(f"{{{RDF}}}Description") if f"{{{_NAMESPACE}}}weights" in d.attrib)
+        ours = {key: found.attrib[f"{{{_NAMESPACE}}}{key}"] for key in (*IDENTITY, "parameters", "input")}
         parameters = json.loads(ours["parameters"])
         software = found.attrib[f"{{{XMP}}}CreatorTool"]
-        revision = found.attrib.get(f"{{{OURS}}}revision", "")
+        revision = found.attrib.get(f"{{{_NAMESPACE}}}revision", "")
     except (ElementTree.ParseError, StopIteration, KeyError, ValueError, RecursionError):
         return None
     if not isinstance(parameters, dict):
@@ -114,5 +114,5 @@ def read(data: bytes) -> Provenance | None:
 
 
 def _printable(value: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """The text without control characters, which XML forbids."""
     return UNPRINTABLE.sub(" ", value)

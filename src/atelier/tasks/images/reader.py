@@ -1,8 +1,7 @@
-"""Photographs: an image file as what the model paints, and all that is needed to put the painting back.
+"""Reading image files: all that a model paints, and all that is needed to write the painting like the original.
 
-What goes in comes out: frames and pages with their times, grey, CMYK or colour, 8 or 16 bits, transparency, metadata.
-`paintings.write` is the way back. Only what the output's format can hold is read: a JPEG has one frame and no
-transparency.
+Kept are frames and pages with their durations, grey, CMYK or colour, 8 or 16 bits, transparency and metadata.
+`writer.write` is the inverse. Only what the output's format can hold is read: a JPEG has one frame and no transparency.
 """
 
 import itertools
@@ -22,26 +21,26 @@ from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 
 Mode = Literal["1", "L", "RGB", "CMYK"]
 
-ANIMATED_FORMATS = frozenset({"png", "webp", "avif", "gif"})  # formats whose frames follow in time
-PAGED_FORMATS = frozenset({"tiff"})  # formats that hold any number of pictures
-SIXTEEN_BIT_FORMATS = frozenset({"png", "tiff"})  # formats that hold 16 bits a sample
+ANIMATED_FORMATS = frozenset({"png", "webp", "avif", "gif"})  # formats of animations
+PAGED_FORMATS = frozenset({"tiff"})  # formats with any number of pages
+SIXTEEN_BIT_FORMATS = frozenset({"png", "tiff"})  # formats with 16 bits a sample
 FRAME_COUNT_FORMATS = (
     "PNG",
     "WEBP",
     "AVIF",
-)  # formats whose head says how many frames there are; others are walked through
-TOGETHER = "the file, with all its frames or pages,"
+)  # formats whose header has the number of frames
+_WHOLE_FILE = "the file, with all its frames or pages,"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a file: a frame, a page, or all there is."""
+    """One picture of a file: a frame, a page, or the only one."""
 
     pixels: Pixels | SixteenBit  # (H, W, 3) sRGB, upright: uint8, or float32 in [-1, 1] where the file has 16 bits
     alpha: NDArray[np.uint8] | Samples | None  # (H, W) as in the file, None where it is opaque
-    mode: Mode  # what the colours were: bilevel, grey, RGB (palettes too) or CMYK
-    profile: bytes | None  # the ICC profile of CMYK
-    duration_ms: float  # how long an animation shows it
+    mode: Mode  # of the file: bilevel, grey, RGB (palettes too) or CMYK
+    profile: bytes | None  # ICC, of CMYK
+    duration_ms: float  # in an animation
 
 
 @dataclass(frozen=True)
@@ -50,87 +49,87 @@ class DecodedImage:
 
     frames: tuple[Frame, ...]
     metadata: Metadata
-    plays: int = 0  # how often an animation is shown, 0 for ever
-    apart: bool = False  # whether the first frame is no part of the animation, as PNG has it
-    lossless: bool = False  # whether a WebP was
+    plays: int = 0  # of an animation, 0 for ever
+    default_image: bool = False  # whether the first frame is a PNG's default image, outside the animation
+    lossless: bool = False  # of a WebP
 
 
 def read(
     data: bytes, limits: ImageLimits, format: str, *, size: int | None = None, max_frames: int = 1
 ) -> DecodedImage:
-    """Decode an image file, by its contents and not by its name.
+    """Decode an image file; its content decides, not its name.
 
-    Colours are converted to sRGB by the ICC profile, and the EXIF orientation is applied. Colours under transparent
-    pixels are as the file has them.
+    Colours are converted to sRGB by the ICC profile, and the EXIF orientation is applied. Colours of transparent
+    pixels are kept.
 
     Args:
         data: the file's bytes.
-        limits: what it may cost; all frames together count. With a `size` its pixels are those after shrinking.
-        format: that the painting is to be written in.
-        size: longest side of every frame, in px: larger ones are made smaller. None leaves them.
-        max_frames: a file with more frames or pages is refused, where the format holds more than one.
+        limits: of all frames together. With a `size`, pixels are counted after shrinking.
+        format: of the output.
+        size: longest side of every frame, px: larger frames are shrunk. None keeps their size.
+        max_frames: largest number of frames or pages, where the output's format holds more than one.
 
     Raises:
         BadImage: with the reason.
     """
-    # what is made smaller may be as large as any picture that is decoded
+    # a picture that is shrunk may be as large as the default limit
     readable = (
         limits if size is None else ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
     )
     with open_image(data, readable) as image:
         frames: list[Frame] = []
         metadata, decoded, kept = Metadata(), 0, 0
-        for number in _stand_at_each(image, max_frames) if _several(image, format) else (0,):
+        for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
             decoded += image.width * image.height
-            check_pixels(decoded, readable, TOGETHER)
-            if size is not None:  # JPEG can be decoded at a half, a quarter or an eighth; the filter does the rest
-                image.draft(None, _within((image.width, image.height), 3 * size // 2))
+            check_pixels(decoded, readable, _WHOLE_FILE)
+            if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
+                image.draft(None, _fit((image.width, image.height), 3 * size // 2))
             image.load()
             if number == 0:
                 metadata = read_metadata(image)
-            frame = _shrunk(_frame(image, data, number, deep_too=format in SIXTEEN_BIT_FORMATS), size)
+            frame = _shrink(_frame(image, data, number, allow_16_bit=format in SIXTEEN_BIT_FORMATS), size)
             kept += frame.pixels.size // 3
-            check_pixels(kept, limits, TOGETHER)
+            check_pixels(kept, limits, _WHOLE_FILE)
             frames.append(frame)
-        apart = len(frames) > 1 and bool(getattr(image, "default_image", False))
-        if apart and format != "png":
-            apart, frames = False, frames[1:]
+        default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
+        if default_image and format != "png":
+            default_image, frames = False, frames[1:]
         lossless = image.format == "WEBP" and _is_lossless(data)
-        return DecodedImage(tuple(frames), metadata, _plays(image), apart, lossless)
+        return DecodedImage(tuple(frames), metadata, _plays(image), default_image, lossless)
 
 
-def _several(image: Image.Image, format: str) -> bool:
-    """Whether the format holds as many frames or pages as the image may have."""
+def _has_frames(image: Image.Image, format: str) -> bool:
+    """Whether all frames or pages of the image are read: both formats can hold them."""
     contents = (image.format or "").lower()
     return (contents in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS) or (
         contents in PAGED_FORMATS and format in PAGED_FORMATS
     )
 
 
-def _stand_at_each(image: Image.Image, most: int) -> Iterator[int]:
-    """Move an image from frame to frame, and give their numbers.
+def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
+    """Seek each frame in turn and yield its number.
 
     Raises:
-        BadImage: it has more than it may, or fewer than it says.
+        BadImage: there are more than `max_frames`, or fewer than the file's header says.
     """
-    too_many = BadImage(f"the file has more frames or pages than the limit of {most:,}")
-    said = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
-    if said > most:
+    too_many = BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
+    declared = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
+    if declared > max_frames:
         raise too_many
     for number in itertools.count():
         try:
             image.seek(number)
         except EOFError:
-            if number < said:
-                raise BadImage(f"the file is damaged: it ends after frame {number} of {said}") from None
+            if number < declared:
+                raise BadImage(f"the file is damaged: it ends after frame {number} of {declared}") from None
             return
-        if number == most:
+        if number == max_frames:
             raise too_many
         yield number
 
 
 def _plays(image: Image.Image) -> int:
-    """How often an animation is shown, 0 for ever: GIF counts how often it is shown again."""
+    """How often an animation is shown, 0 for ever. GIF stores the number of repetitions."""
     loop = image.info.get("loop")
     if image.format == "GIF":
         return 1 if loop is None else loop + 1 if loop else 0
@@ -138,20 +137,20 @@ def _plays(image: Image.Image) -> int:
 
 
 def _is_lossless(webp: bytes) -> bool:
-    """Whether the first picture of a WebP file is: its chunks are looked through."""
-    at = 12  # behind the head of the file
+    """Whether the first picture of a WebP file is lossless, from its chunks."""
+    at = 12  # after the file header
     while at + 8 <= len(webp):
         kind, size = struct.unpack_from("<4sI", webp, at)
         if kind in (b"VP8L", b"VP8 "):
             return bool(kind == b"VP8L")
-        at += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame holds chunks of its own
+        at += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame has chunks of its own
     return False
 
 
-def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> Frame:
-    """The frame at which a loaded picture stands."""
+def _frame(image: Image.Image, data: bytes, number: int, *, allow_16_bit: bool) -> Frame:
+    """The frame that a loaded image is at."""
     duration = float(image.info.get("duration", 0))
-    if deep_too and sixteen_bit.is_sixteen_bit(image, data):
+    if allow_16_bit and sixteen_bit.is_sixteen_bit(image, data):
         samples, opacity = sixteen_bit.read(image, data, number)
         pixels = sixteen_bit.to_float(samples, image.info.get("icc_profile"))
         return Frame(pixels, opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
@@ -166,31 +165,31 @@ def _frame(image: Image.Image, data: bytes, number: int, *, deep_too: bool) -> F
     return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration)
 
 
-def _shrunk(frame: Frame, size: int | None) -> Frame:
+def _shrink(frame: Frame, size: int | None) -> Frame:
     """The frame with its longest side no longer than `size`."""
     height, width = frame.pixels.shape[:2]
     if size is None or max(height, width) <= size:
         return frame
-    wanted = _within((width, height), size)
+    wanted = _fit((width, height), size)
     if frame.alpha is None:
-        return replace(frame, pixels=_resized(frame.pixels, wanted))
-    # what is transparent lends its neighbours no colour
+        return replace(frame, pixels=_resize(frame.pixels, wanted))
+    # weighted by alpha: transparent pixels give their neighbours no colour
     weight = np.maximum(frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max), 1e-4).astype(np.float32)
-    weighed = _resized(frame.pixels * weight[..., None], wanted) / np.maximum(_resized(weight, wanted), 1e-4)[..., None]
+    weighted = _resize(frame.pixels * weight[..., None], wanted) / np.maximum(_resize(weight, wanted), 1e-4)[..., None]
     low, high = (0, 255) if frame.pixels.dtype == np.uint8 else (-1, 1)
-    pixels = np.clip(weighed, low, high)
+    pixels = np.clip(weighted, low, high)
     pixels = np.rint(pixels) if frame.pixels.dtype == np.uint8 else pixels
-    return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=_resized(frame.alpha, wanted))
+    return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=_resize(frame.alpha, wanted))
 
 
-def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """A width and height in proportion, none longer than that and none enlarged."""
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A width and height in proportion, the longer at most `longest`; never enlarged."""
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(H, W) or (H, W, C) of any type to a width and height, with Lanczos' filter."""
+def _resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """(H, W) or (H, W, C) of any type, resized to a width and height with Lanczos' filter."""
     if array.dtype == np.uint8:
         return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
     planes = np.atleast_3d(array).astype(np.float32)  # (H, W, C)

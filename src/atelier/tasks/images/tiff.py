@@ -1,6 +1,6 @@
-"""TIFF files of any number of pages, of 1, 8 or 16 bits: Pillow writes no 16-bit colour.
+"""Writing TIFF files with pages of 1, 8 or 16 bits; Pillow writes no 16-bit colour.
 
-Every page is one strip, packed with Deflate, which loses nothing and which every reader of today knows.
+Each page is one strip, compressed with Deflate (lossless, read by all current programs).
 """
 
 import struct
@@ -15,10 +15,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from atelier.tasks.images.metadata import Metadata, exif_tags
 
-_DEFLATE, _DIFFERENCES, _INCH, _UNASSOCIATED = 8, 2, 2, 2  # values of the tags that they are set to below
+_DEFLATE, _DIFFERENCES, _INCH, _UNASSOCIATED = 8, 2, 2, 2  # values of tags below
 _PHOTOMETRIC = {"1": 1, "L": 1, "RGB": 2, "CMYK": 5}
 _PREDICTOR, _INK_SET = 317, 332
-_LARGEST = 2**32 - 2**20  # bytes that offsets of 32 bits reach
+_LARGEST = 2**32 - 2**20  # bytes, for offsets of 32 bits
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Page:
 
 
 def encode(pages: Sequence[Page], metadata: Metadata, xmp: bytes) -> bytes:
-    """A TIFF file whose first page holds the metadata and the XMP packet.
+    """A TIFF file; its first page has the metadata and the XMP packet.
 
     Raises:
         ValueError: it would have more than 4 GB.
     """
     file = bytearray(b"II*\0\0\0\0\0")
-    link = 4  # where the offset of the next directory is to be written
+    link = 4  # position of the next directory's offset
     for number, page in enumerate(pages):
         strip = _strip(page)
         if len(file) + len(strip) > _LARGEST:
@@ -69,7 +69,7 @@ def _directory(page: Page, size: int) -> ImageFileDirectory_v2:
     tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
     tags[TiffImagePlugin.COMPRESSION] = _DEFLATE
     tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = _PHOTOMETRIC[page.mode]
-    tags[TiffImagePlugin.STRIPOFFSETS] = 0  # from the end of the directory, which Pillow adds
+    tags[TiffImagePlugin.STRIPOFFSETS] = 0  # Pillow adds the end of the directory
     tags[TiffImagePlugin.STRIPBYTECOUNTS] = size
     if bits > 1:
         tags[_PREDICTOR] = _DIFFERENCES
@@ -83,7 +83,7 @@ def _directory(page: Page, size: int) -> ImageFileDirectory_v2:
 
 
 def _strip(page: Page) -> bytes:
-    """Packed samples, each as its difference to the one on its left."""
+    """Compressed samples, as differences to the left neighbour (predictor 2)."""
     if page.samples.dtype == np.bool_:
         return zlib.compress(np.packbits(page.samples, axis=1).tobytes())
     differences = page.samples.copy()

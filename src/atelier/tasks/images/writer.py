@@ -1,8 +1,7 @@
-"""Paintings: what the model made of a photograph, put back into a file like the one that it came from.
+"""Writing paintings in a file like the original.
 
-Grey is grey again, alpha is the file's own, frames and pages follow as they did. The file says that its colours are
-sRGB and carries an XMP packet, in every format but BMP, which has no place for either. Equal arguments give equal
-bytes.
+Grey stays grey; alpha, frames and pages are those of the original. The file is tagged as sRGB and carries an XMP
+packet, except BMP, which has no place for either. Equal arguments give equal bytes.
 """
 
 import io
@@ -20,11 +19,11 @@ from atelier.tasks.images.metadata import COMMENT, Metadata
 from atelier.tasks.images.reader import DecodedImage, Frame
 from atelier.tasks.images.sixteen_bit import SixteenBit
 
-FULL_CHROMA_QUALITY = 90  # quality from which colour is kept at full resolution: halved, it smears painted edges
+FULL_CHROMA_QUALITY = 90  # from this quality on, chroma is not subsampled: subsampling smears painted edges
 
 
 def write(
-    photograph: DecodedImage,
+    original: DecodedImage,
     painted: Sequence[Pixels | SixteenBit],
     format: str,
     *,
@@ -35,20 +34,20 @@ def write(
     """Encode a painting.
 
     Args:
-        photograph: what was painted, as `photographs.read` read it for this format.
-        painted: its frames, each with the shape and type of the frame's pixels.
+        original: the decoded image, as `reader.read` gives it for this format.
+        painted: the painted frames, each with the shape and type of the original frame's pixels.
         format: one of `WRITERS`.
         quality: 1…100, of JPEG, WebP and AVIF.
         xmp: the packet to embed, UTF-8.
-        strip: leave the photograph's metadata out.
+        strip: leave out the original's metadata.
 
     Raises:
-        ValueError: the format is unknown, or cannot hold this painting.
+        ValueError: the format is unknown, or cannot hold this image.
     """
     if format not in WRITERS or (format == "avif" and not features.check("avif")):
         raise ValueError(f"{format} cannot be written here: choose one of {', '.join(sorted(WRITERS))}")
-    frames = tuple(replace(frame, pixels=one) for frame, one in zip(photograph.frames, painted, strict=True))
-    painting = replace(photograph, frames=frames, metadata=Metadata() if strip else photograph.metadata)
+    frames = tuple(replace(frame, pixels=one) for frame, one in zip(original.frames, painted, strict=True))
+    painting = replace(original, frames=frames, metadata=Metadata() if strip else original.metadata)
     try:
         return WRITERS[format](painting, quality, xmp)
     except Exception as error:  # encoders raise nearly every type on what they cannot hold
@@ -61,36 +60,36 @@ def _jpeg(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     colour, profile = _colour(frame, ("L", "RGB", "CMYK"))
     if frame.alpha is not None:
         colour = composite_on_white(colour, Image.fromarray(frame.alpha))
-    told: dict[str, Any] = {
+    tags: dict[str, Any] = {
         "exif": metadata.exif,
         "comment": metadata.texts.get(COMMENT, "").encode("utf-8", "replace"),
     }
     if metadata.dpi:
-        told |= {"dpi": tuple(round(value) for value in metadata.dpi)}
+        tags |= {"dpi": tuple(round(value) for value in metadata.dpi)}
     subsampling = 0 if quality >= FULL_CHROMA_QUALITY else 2
-    return _saved(colour, "JPEG", quality=quality, subsampling=subsampling, xmp=xmp, icc_profile=profile, **told)
+    return _save(colour, "JPEG", quality=quality, subsampling=subsampling, xmp=xmp, icc_profile=profile, **tags)
 
 
 def _png(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
-    if _is_deep(painting):
+    if _is_sixteen_bit(painting):
         file = png.encode_sixteen_bit(_samples(painting.frames[0]))
     else:
         pictures = [_picture(frame, ("1", "L", "RGB")) for frame in painting.frames]
-        file = _saved(pictures[0], "PNG", compress_level=png.COMPRESSION, **_animation(painting, pictures))
+        file = _save(pictures[0], "PNG", compress_level=png.COMPRESSION, **_animation(painting, pictures))
     return png.add_metadata(file, painting.metadata, xmp)
 
 
 def _webp(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pictures = [_picture(frame, ("RGB",)) for frame in painting.frames]
-    told = {"xmp": xmp, "icc_profile": srgb_profile(), "exif": painting.metadata.exif[6:]}
-    return _saved(
-        pictures[0], "WEBP", quality=quality, lossless=painting.lossless, **told, **_animation(painting, pictures)
+    tags = {"xmp": xmp, "icc_profile": srgb_profile(), "exif": painting.metadata.exif[6:]}
+    return _save(
+        pictures[0], "WEBP", quality=quality, lossless=painting.lossless, **tags, **_animation(painting, pictures)
     )
 
 
 def _avif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pictures = [_picture(frame, ("L", "RGB")) for frame in painting.frames]
-    options: dict[str, Any] = {"max_threads": 1}  # many are written side by side
+    options: dict[str, Any] = {"max_threads": 1}  # many files are written in parallel
     if pictures[0].mode != "L":
         options |= {
             "subsampling": "4:4:4" if quality >= FULL_CHROMA_QUALITY else "4:2:0",
@@ -98,11 +97,11 @@ def _avif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
         }
     if any(frame.alpha is not None for frame in painting.frames):
         options |= {"advanced": {"alpha:lossless": "1"}}
-    told = {"xmp": xmp, "exif": painting.metadata.exif}
+    tags = {"xmp": xmp, "exif": painting.metadata.exif}
     animation = _animation(painting, pictures)
     if animation:
         animation["duration"] = [round(frame.duration_ms) for frame in painting.frames]
-    return _saved(pictures[0], "AVIF", quality=quality, **options, **told, **animation)
+    return _save(pictures[0], "AVIF", quality=quality, **options, **tags, **animation)
 
 
 def _gif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
@@ -131,7 +130,7 @@ def _bmp(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     picture = _picture(painting.frames[0], ("1", "L", "RGB"))
     dpi = painting.metadata.dpi or (96.0, 96.0)
     if painting.frames[0].alpha is None:
-        return _saved(picture, "BMP", dpi=dpi)
+        return _save(picture, "BMP", dpi=dpi)
     return bmp.encode_with_alpha(np.asarray(picture.convert("RGBA")), dpi)
 
 
@@ -141,26 +140,26 @@ WRITERS: dict[str, Writer] = {
 }  # fmt: skip
 
 
-def _colour(frame: Frame, held: Sequence[str]) -> tuple[Image.Image, bytes]:
-    """The colours of a frame of 8 bits in its own mode, where the format holds that; and the profile they need.
+def _colour(frame: Frame, modes: Sequence[str]) -> tuple[Image.Image, bytes]:
+    """The colours of an 8-bit frame in its own mode where the format has it, and their ICC profile.
 
-    What was grey is painted in grey, in colour's form where there is no other. Grey needs no profile.
+    Grey frames stay grey, as RGB where the format has no grey mode. Grey needs no profile: it is b"".
     """
     colour, mode = Image.fromarray(frame.pixels), frame.mode
-    if mode == "CMYK" and mode in held:
+    if mode == "CMYK" and mode in modes:
         return to_cmyk(colour, frame.profile)
     if mode in ("1", "L"):
         colour = colour.convert("L")
-        if mode == "1" and mode in held and frame.alpha is None:
+        if mode == "1" and mode in modes and frame.alpha is None:
             colour = colour.convert("1")  # dithered
-        elif "L" not in held:
+        elif "L" not in modes:
             colour = colour.convert("RGB")
     return colour, b"" if colour.mode in ("1", "L") else srgb_profile()
 
 
-def _picture(frame: Frame, held: Sequence[str]) -> Image.Image:
-    """A frame of 8 bits in a mode that the format holds, with its alpha."""
-    return _with_alpha(_colour(frame, held)[0], frame)
+def _picture(frame: Frame, modes: Sequence[str]) -> Image.Image:
+    """An 8-bit frame in a mode that the format has, with its alpha."""
+    return _with_alpha(_colour(frame, modes)[0], frame)
 
 
 def _with_alpha(picture: Image.Image, frame: Frame) -> Image.Image:
@@ -169,26 +168,26 @@ def _with_alpha(picture: Image.Image, frame: Frame) -> Image.Image:
     return picture
 
 
-def _is_deep(painting: DecodedImage) -> bool:
+def _is_sixteen_bit(painting: DecodedImage) -> bool:
     return painting.frames[0].pixels.dtype != np.uint8
 
 
 def _samples(frame: Frame) -> sixteen_bit.Samples:
-    """(H, W) or (H, W, C) of 16 bits: grey or RGB, and alpha."""
+    """(H, W) or (H, W, C) samples of 16 bits: grey or RGB, then alpha."""
     colour = sixteen_bit.from_float(np.asarray(frame.pixels, dtype=np.float32), grey=frame.mode == "L")
     return colour if frame.alpha is None else np.dstack([colour, frame.alpha])
 
 
 def _animation(painting: DecodedImage, pictures: list[Image.Image]) -> dict[str, Any]:
-    """What Pillow needs to know of several frames."""
+    """Pillow's options for an animation; none for one frame."""
     if len(pictures) == 1:
         return {}
     durations = [frame.duration_ms for frame in painting.frames]
-    found = {"save_all": True, "append_images": pictures[1:], "loop": painting.plays, "duration": durations}
-    return found | ({"default_image": True, "duration": durations[1:]} if painting.apart else {})
+    options = {"save_all": True, "append_images": pictures[1:], "loop": painting.plays, "duration": durations}
+    return options | ({"default_image": True, "duration": durations[1:]} if painting.default_image else {})
 
 
-def _saved(picture: Image.Image, format: str, **options: Any) -> bytes:
+def _save(picture: Image.Image, format: str, **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, format, **options)
     return file.getvalue()

@@ -97,9 +97,11 @@ def generate(
     destination, model = destination.absolute(), model.absolute()
     if destination.exists() and not destination.is_dir():
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
-    missing = [
-        i for i in range(config.count) if not _exists(destination / file_name(i), _provenance(config, identity, i))
-    ]
+
+    def exists(index: int) -> bool:
+        return _exists(destination / file_name(index), _provenance(config, identity, index))
+
+    missing = [index for index in range(config.count) if not exists(index)]
     shown = range(min(config.count, MAX_SHOWN))
     sheet = Provenance(identity, _parameters(config) | {"pictures": len(shown)}, "")
     strips = Provenance(
@@ -112,9 +114,8 @@ def generate(
         with connected_keeping_sigterm(connect):
             _generate_missing(config, destination, model, identity, missing, report)
             if strips_due:
-                write(
-                    destination / STRIPS, cluster.get_result(_remote(_strips).remote(config, model, xmp_packet(strips)))
-                )
+                data = cluster.get_result(_remote(_strips).remote(config, model, xmp_packet(strips)))
+                write(destination / STRIPS, data)
     if missing or not _exists(destination / GRID, sheet, replaceable=True):
         pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
         write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))

@@ -14,10 +14,10 @@ class InputLimits(ImageLimits):
     whole: bool = False  # whether it is painted in one piece
 
     @property
-    def most_pixels(self) -> str:
+    def pixel_limit(self) -> str:
         """The limit in words, with the remedy."""
         why = " for a model that cannot paint in tiles" if self.whole else ""
-        return f"{super().most_pixels}{why}: --size makes it smaller"
+        return f"{super().pixel_limit}{why}: --size makes it smaller"
 
 
 def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:

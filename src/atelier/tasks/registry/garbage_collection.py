@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, is_folder, open_repo
 from atelier.tasks.registry.model_details import list_all_versions
-from atelier.tasks.registry.retention import kept_versions, last_registered, list_worktrees, pinned_commits
+from atelier.tasks.registry.retention import kept_versions, last_registered, list_worktrees, named_commits
 from atelier.tasks.registry.tags import MODEL, REGISTRY_WAIT_S, style_model_name
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -75,7 +75,7 @@ def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = Fals
         for repo in repos:
             stack.enter_context(repo.lock)
         kept, objects = kept_versions(workspace, keep), DvcObjects(repos[0])
-        used = _used(repos, [*pinned_commits(workspace), *(version.name for version in kept)])
+        used = _used(repos, [*named_commits(workspace), *(version.name for version in kept)])
         runs = _runs(workspace, repos, objects, {version.bytes for version in kept}, used)
         store = repos[0].cache.local
         shared = not Path(store.path).resolve().is_relative_to(workspace.root.resolve())

@@ -46,7 +46,7 @@ def list_worktrees(workspace: Workspace) -> list[Workspace]:
     return [workspace, *(Workspace(root) for root in others)]
 
 
-def pinned_commits(workspace: Workspace) -> list[str]:
+def named_commits(workspace: Workspace) -> list[str]:
     """Heads of worktrees, and commits with tags of the user's own; DVC itself includes branches."""
     listed = git(workspace.root, "worktree", "list", "--porcelain").splitlines()
     heads = {line.removeprefix("HEAD ") for line in listed if line.startswith("HEAD ")}

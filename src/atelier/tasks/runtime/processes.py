@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 _CLOCK_S = 10.0  # tolerance of start times: a clock that is set moves them
+_START_S = 90.0
 _PR_SET_PDEATHSIG = 1
 # set by git for its hooks: they would select another repository
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
@@ -38,6 +40,50 @@ def run(argv: list[str], cwd: Path) -> str:
         reason = (marked or said or [f"exit code {done.returncode}"])[-1 if not marked else 0].strip()
         raise RuntimeError(f"`{' '.join([Path(argv[0]).name, *argv[1:4]])} …` failed in {cwd}: {reason}")
     return done.stdout
+
+
+def start_detached(
+    command: list[str], variables: dict[str, str], log: Path, held: tuple[int, ...]
+) -> tuple[int, float]:
+    """Start a program in a session of its own, in the folder of its log; it goes on when this process ends.
+
+    Args:
+        command: the program and its arguments.
+        variables: its environment.
+        log: file for its output.
+        held: file descriptors that it inherits.
+
+    Returns:
+        Its pid, and its start time in seconds since the epoch.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=held,
+        )
+    created = psutil.Process(process.pid).create_time()
+    process.returncode = 0  # from here on it is known by its pid, in other processes too
+    return process.pid, created
+
+
+def await_started(name: str, ready: Callable[[], bool], alive: Callable[[], bool], log: Path) -> None:
+    """Wait until a program that was started is ready.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in time; the message has the last line of its log.
+    """
+    deadline = time.monotonic() + _START_S
+    while not ready():
+        if not alive() or time.monotonic() > deadline:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            raise RuntimeError(f"the {name} did not start: {lines[-1] if lines else 'its log is empty'}")
+        time.sleep(0.05)
 
 
 def git(root: Path, *arguments: str) -> str:

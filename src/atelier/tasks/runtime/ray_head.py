@@ -8,9 +8,7 @@ import contextlib
 import os
 import secrets
 import shutil
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import psutil
 
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ports import Ports, reserve
-from atelier.tasks.runtime.processes import is_running
+from atelier.tasks.runtime.processes import await_started, is_running, start_detached
 from atelier.tasks.runtime.ray_settings import ray_environment
 
 FIRST_PORT = 20001  # Ray gives its workers lower ports; the kernel gives connections those above 32767
@@ -27,7 +25,7 @@ _NOT_INHERITED = (
     *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "DVC_ROOT", "DVC_STAGE"),
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
-_START_S = 90.0
+_LOG = "head.log"
 _STOP_S = 10.0
 
 
@@ -96,20 +94,8 @@ def _start(temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpu
     command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
     command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
-    with (temp / "head.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=temp,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=ports.held,
-        )
-    created = psutil.Process(process.pid).create_time()
-    process.returncode = 0  # from here on it is known by its pid, in other processes too
-    return RayHead(f"127.0.0.1:{port}", str(token), str(temp), process.pid, created)
+    pid, created = start_detached(command, variables, temp / _LOG, ports.held)
+    return RayHead(f"127.0.0.1:{port}", str(token), str(temp), pid, created)
 
 
 def await_head(head: RayHead) -> None:
@@ -118,13 +104,8 @@ def await_head(head: RayHead) -> None:
     Raises:
         RuntimeError: it ended, or was not ready in time; the message has the last line of its log.
     """
-    deadline = time.monotonic() + _START_S
     ready = Path(head.temp) / "ray_current_cluster"  # written when all processes run
-    while not ready.exists():
-        if not head.alive or time.monotonic() > deadline:
-            said = (Path(head.temp) / "head.log").read_text(errors="replace").strip().splitlines()
-            raise RuntimeError(f"the Ray head did not start: {said[-1] if said else 'it said nothing'}")
-        time.sleep(0.05)
+    await_started("Ray head", ready.exists, lambda: head.alive, Path(head.temp) / _LOG)
 
 
 def stop(head: RayHead) -> None:

@@ -1,1 +1,1 @@
-"""Sources that are read from, destinations that are written to."""
+"""Sources to read from and destinations to write to."""

@@ -17,13 +17,13 @@ PICKLES = frozenset({*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "b
 LABELS = ("batches.meta.txt", "coarse_label_names.txt", "fine_label_names.txt")
 
 
-def describe(batch: str, data: bytes, names: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
-    """The classes of each record.
+def read_labels(batch: str, data: bytes, names: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """The labels of each record.
 
     Args:
         batch: the file's name.
         data: the file's bytes.
-        names: lines of those of the files `LABELS` that are there.
+        names: lines of the files of `LABELS` that exist.
 
     Raises:
         ValueError: the file does not consist of whole records.
@@ -33,11 +33,11 @@ def describe(batch: str, data: bytes, names: Mapping[str, Sequence[str]]) -> Ite
         raise ValueError(f"{batch} is damaged: its {len(data):,} bytes are not whole records of {PIXELS + labels:,}")
     values = np.frombuffer(data, np.uint8).reshape(-1, PIXELS + labels)[:, :labels]
     for record in values.tolist():
-        said = {}
+        labelled = {}
         for (key, file), value in zip(_labels(batch), record, strict=True):
             known = names.get(file, ())
-            said[key] = known[value] if value < len(known) and known[value] else str(value)
-        yield said
+            labelled[key] = known[value] if value < len(known) and known[value] else str(value)
+        yield labelled
 
 
 def picture(batch: str, data: bytes, record: int) -> bytes:
@@ -55,7 +55,7 @@ def picture(batch: str, data: bytes, record: int) -> bytes:
 
 
 def _labels(batch: str) -> list[tuple[str, str]]:
-    """What each label byte of a record says, and the file that names its values."""
+    """Attribute of each label byte of a record, and the file with the names of its values."""
     if batch in COARSE_AND_FINE:
         return [("superclass", LABELS[1]), ("class", LABELS[2])]
     return [("class", LABELS[0])]

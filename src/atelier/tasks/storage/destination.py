@@ -1,8 +1,8 @@
-"""Where a job puts its outputs and its books: a local folder or an object store, behind one small interface.
+"""The interface of destinations for outputs and job state: a local folder or an object store.
 
-`commit` is what exactly-once rests on. A local file is written beside its target with the attempt in its name, synced
-and renamed, and `sync` makes its name durable; at an object store the completed upload is the commit. Either way a
-name is there with the whole content or not at all, and what was recorded after it can be believed.
+`commit` is the basis of exactly-once. A local file is written beside its target, with the attempt in its name,
+synced and renamed; `sync` makes its name durable. At an object store the completed upload is the commit. In both cases
+a name exists with its whole content or not at all.
 """
 
 import uuid
@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-TEMPORARY_PREFIX = ".atelier-"  # what the names of temporary files begin with; inputs with such names are hidden files
+TEMPORARY_PREFIX = ".atelier-"  # of names of temporary files; inputs with such names are hidden files
 
 
 class Destination(ABC):
-    """A folder of files, all named by paths relative to it. What fails raises an OSError."""
+    """A folder of files, which are named by relative paths. Errors are OSErrors."""
 
-    location: str  # the path or URL, for messages and for workers
+    location: str  # path or URL
 
     def __str__(self) -> str:
-        """As the user knows it."""
+        """Its location."""
         return self.location
 
     @abstractmethod
@@ -29,11 +29,11 @@ class Destination(ABC):
 
     @abstractmethod
     def create(self) -> None:
-        """Make sure that it is there and can be written."""
+        """Create it if needed, and check that it can be written."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The names directly below, sorted; none where the folder is not there."""
+        """The names directly below, sorted; none where there is no folder."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -45,7 +45,13 @@ class Destination(ABC):
 
     @abstractmethod
     def commit(self, name: str, data: Any, attempt: str) -> None:
-        """Write a file, complete or not at all; `sync` makes its name durable. Two attempts never share a file."""
+        """Write a file, complete or not at all; `sync` makes its name durable.
+
+        Args:
+            name: of the file.
+            data: bytes.
+            attempt: unique for each writer, so that two never share a temporary file.
+        """
 
     @abstractmethod
     def sync(self, names: Iterable[str]) -> None:
@@ -53,25 +59,29 @@ class Destination(ABC):
 
     @abstractmethod
     def write_unsynced(self, name: str, data: bytes) -> None:
-        """Write a file that has to survive this process, but not this machine."""
+        """Write a file that must survive a crash of the process, but not of the machine."""
 
     @abstractmethod
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; nothing happens where there is none."""
+        """Remove files; missing ones are ignored."""
 
     @abstractmethod
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
-        """Remove what killed runs left unfinished, in these folders (all when None); returns how many files."""
+        """Remove unfinished files of killed runs in these folders (None means all), and return their number."""
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """Space that is left, None where nobody can tell."""
+        """Free space, None where it is unknown."""
 
     @abstractmethod
     def lock(self, name: str) -> AbstractContextManager[Callable[[], bool]]:
-        """Hold a lock; what is yielded tells whether it is still held. Raises BlockingIOError where another has it."""
+        """Hold a lock. The block gets a function that says whether it is still held.
+
+        Raises:
+            BlockingIOError: another process has it.
+        """
 
     def write(self, name: str, data: Any) -> None:
-        """Write a file, durable when this returns, complete or not at all before."""
+        """Write a file, complete or not at all; it is durable when this returns."""
         self.commit(name, data, uuid.uuid4().hex[:8])
         self.sync([name])

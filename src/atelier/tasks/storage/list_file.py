@@ -50,8 +50,8 @@ class ListFile(FileSource):
 
 
 def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]:
-    """Entries that are paths, below a root that is a folder."""
-    real = ("", "")  # the last folder, and where it is without links
+    """Entries that are paths, below a local root."""
+    real = ("", "")  # the last folder, and its path without links
     prefix = f"{root.rstrip('/')}/"
     for line in lines:
         path = os.path.normpath(line if line.startswith("/") else prefix + line)
@@ -66,17 +66,17 @@ def _path_entries(lines: Sequence[str], spec: str, root: str) -> Iterator[Entry]
             yield file_entry(path.removeprefix(prefix), spec, Path(path), Path(root))
 
 
-def _root(location: str, wanted: str, base: Path) -> str:
-    """Where the entries must lie: a folder (absolute, free of links) or a URL."""
-    if not wanted:
+def _root(location: str, given: str, base: Path) -> str:
+    """The root of the entries: a folder (absolute, free of links) or a URL."""
+    if not given:
         return posixpath.dirname(location)
-    if is_url(wanted):
-        if problem := url_problem(wanted):
-            raise ValueError(f"list root {wanted} is {problem}")
-        return wanted.rstrip("/")
-    root = (base / Path(wanted).expanduser()).resolve()
+    if is_url(given):
+        if problem := url_problem(given):
+            raise ValueError(f"list root {given} is {problem}")
+        return given.rstrip("/")
+    root = (base / Path(given).expanduser()).resolve()
     if not root.is_dir():
-        raise ValueError(f"list root {wanted} is no folder (looked for {root})")
+        raise ValueError(f"list root {given} is no folder (looked for {root})")
     return str(root)
 
 
@@ -115,7 +115,7 @@ def _lines(spec: str, location: str, max_entries: int) -> pa.Table:
 
 
 def _text(spec: str, file: IO[bytes]) -> Iterator[pa.Array]:
-    """Lines of a text file, without comments."""
+    """Lines of a text file, without comments and empty ones."""
     part: list[str] = []
     try:
         for line in codecs.iterdecode(file, "utf-8-sig"):

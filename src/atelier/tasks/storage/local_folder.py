@@ -1,4 +1,4 @@
-"""A destination in a folder of a file system that all workers see."""
+"""A destination in a folder of a file system that all workers share."""
 
 import fcntl
 import hashlib
@@ -13,19 +13,19 @@ from atelier.tasks.storage.destination import TEMPORARY_PREFIX, Destination
 
 
 class LocalFolder(Destination):
-    """A folder of a file system that all workers see."""
+    """A folder of a file system that all workers share."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.location = str(self.root)
-        self.known: set[Path] = set()  # folders that are there
+        self.known: set[Path] = set()  # folders that exist
 
     def __truediv__(self, name: str) -> "LocalFolder":
-        """A folder below this one, of the same class."""
+        """A folder below this one."""
         return type(self)(self.root / name)
 
     def create(self) -> None:
-        """Make it, with its parents."""
+        """Create it, with its parents."""
         self.root.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> list[str]:
@@ -41,7 +41,7 @@ class LocalFolder(Destination):
         return [_size(f"{self.root}/{name}") for name in names]
 
     def commit(self, name: str, data: Any, attempt: str) -> None:
-        """Write beside the target, sync and rename; what fails leaves nothing."""
+        """Write beside the target, sync and rename; after an error nothing is left."""
         target = self.root / name
         self._make_folder(target.parent)
         temporary = target.parent / f"{TEMPORARY_PREFIX}{attempt}-{_tag(target.name)}.tmp"
@@ -59,7 +59,7 @@ class LocalFolder(Destination):
             self._sync_folder(folder)
 
     def write_unsynced(self, name: str, data: bytes) -> None:
-        """Write in place, unsynced: the kernel has it when this process dies."""
+        """Write in place without a sync: the kernel keeps the data when this process dies."""
         self.create()
         (self.root / name).write_bytes(data)
 
@@ -71,8 +71,8 @@ class LocalFolder(Destination):
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
         """Remove temporary files."""
         count = 0
-        every = (Path(folder) for folder, _, _ in os.walk(self.root))
-        for folder in every if folders is None else (self.root / name for name in folders):
+        all_folders = (Path(folder) for folder, _, _ in os.walk(self.root))
+        for folder in all_folders if folders is None else (self.root / name for name in folders):
             with suppress(FileNotFoundError), os.scandir(folder) as children:
                 for child in children:
                     if child.name.startswith(TEMPORARY_PREFIX) and child.name.endswith(".tmp"):
@@ -86,13 +86,13 @@ class LocalFolder(Destination):
 
     @contextmanager
     def lock(self, name: str) -> Iterator[Callable[[], bool]]:
-        """Hold a lock, which ends with the process that holds it, however that ends."""
+        """Hold a lock, which ends with its process, even if that is killed."""
         self._make_folder((self.root / name).parent)
         with (self.root / name).open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield lambda: True
 
-    # each of these three is one way in which a disk fails
+    # three steps at which a disk can fail, separate for tests
 
     def _fill(self, temporary: Path, data: Any) -> None:
         with temporary.open("wb") as file:
@@ -111,7 +111,7 @@ class LocalFolder(Destination):
             os.close(handle)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder, durably."""
+        """Create a folder, durably."""
         if folder in self.known:
             return
         if folder != self.root:
@@ -124,11 +124,11 @@ class LocalFolder(Destination):
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size  # noqa: PTH116 (this runs for every output, and a Path costs more than the call)
+        return os.stat(path).st_size  # noqa: PTH116 (for every output; a Path costs more than the call)
     except OSError:
         return -1
 
 
 def _tag(name: str) -> str:
-    """Something short that is as good as the name."""
+    """A short hash of the name, for names of any length."""
     return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:24]

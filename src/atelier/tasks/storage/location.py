@@ -1,6 +1,6 @@
-"""Files by their location, a local path or a URL that fsspec reads: sizes, ranges and streams, the same for both.
+"""Files by location, a local path or a URL for fsspec: sizes, ranges and streams, the same for both.
 
-Only the schemes of `SCHEMES` are opened, and never a chained URL, through which a name could reach any file system.
+Only URLs of `SCHEMES` are opened, and no chained URLs, which could reach any file system.
 """
 
 import os
@@ -13,11 +13,11 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 SCHEMES = ("s3",)
-BLOCK_BYTES = 4 * 2**20  # that a stream from a URL reads ahead
+BLOCK_BYTES = 4 * 2**20  # read-ahead of a stream from a URL
 
 
 class FileStat(NamedTuple):
-    """What is known of a file without reading it."""
+    """Size and version of a file, without reading it."""
 
     size: int  # bytes
     etag: str  # changes when the content does
@@ -29,7 +29,7 @@ def is_url(location: str) -> bool:
 
 
 def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
-    """Why a URL is not opened, "" when it may be."""
+    """Why a URL must not be opened, "" when it may."""
     scheme, _, rest = url.partition("://")
     if "::" in url:
         return "a chained URL (::), which is never opened"
@@ -43,7 +43,7 @@ def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
 
 @contextmanager
 def s3_errors() -> Iterator[None]:
-    """Make of what S3's client raises, where it reaches no server or has no credentials, an OSError of one line."""
+    """Turn errors of S3's client, such as missing credentials, into an OSError of one line."""
     from botocore.exceptions import BotoCoreError
 
     try:
@@ -53,24 +53,24 @@ def s3_errors() -> Iterator[None]:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path that the URL has there. Call it within `s3_errors`.
+    """The fsspec file system of a URL, and the URL's path there. To be called within `s3_errors`.
 
     Raises:
-        ValueError: the URL is chained or of another scheme than `SCHEMES`.
+        ValueError: `url_problem` has one.
     """
     if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
-    import fsspec.core  # here, since most runs need none
+    import fsspec.core  # slow, and most runs do not need it
 
     system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return system, str(path)
 
 
 def url_info(url: str) -> dict[str, Any]:
-    """What fsspec says of a URL.
+    """fsspec's information about a URL.
 
     Raises:
-        OSError: there is nothing, or it cannot be reached.
+        OSError: there is no file or folder, or it cannot be reached.
     """
     with s3_errors():
         system, path = filesystem(url)
@@ -81,7 +81,7 @@ def file_stat(location: str) -> FileStat:
     """Size and etag of a file.
 
     Raises:
-        OSError: there is none, or it cannot be reached.
+        OSError: there is no file, or it cannot be reached.
     """
     if is_url(location):
         return stat_of_info(url_info(location))
@@ -90,18 +90,18 @@ def file_stat(location: str) -> FileStat:
 
 
 def stat_of_info(info: dict[str, Any]) -> FileStat:
-    """Size and etag from what fsspec says of a file."""
+    """Size and etag from fsspec's information."""
     etag = info.get("ETag") or info.get("LastModified") or ""
     return FileStat(int(info.get("size") or 0), f"etag:{etag}".replace('"', ""))
 
 
 def read_range(location: str, offset: int, size: int) -> bytes:
-    """Up to `size` bytes from `offset` on: fewer where the file ends; of a URL by one range request.
+    """Up to `size` bytes from `offset` on, fewer at the end of the file; for a URL by one range request.
 
     Raises:
         OSError: the file cannot be read.
     """
-    if size <= 0 or offset > sys.maxsize:  # a damaged archive may name any
+    if size <= 0 or offset > sys.maxsize:  # a damaged archive may have any offset
         return b""
     if is_url(location):
         with s3_errors():
@@ -113,7 +113,7 @@ def read_range(location: str, offset: int, size: int) -> bytes:
 
 
 def open_stream(location: str) -> IO[bytes]:
-    """A file opened for reading from its beginning; a URL is read ahead in blocks.
+    """A file opened for reading; a URL is read ahead in blocks.
 
     Raises:
         OSError: the file cannot be opened.
@@ -127,7 +127,7 @@ def open_stream(location: str) -> IO[bytes]:
 
 
 class DecompressedStream:
-    """A compressed stream read as a file: seeking forwards reads on, seeking backwards begins anew."""
+    """A compressed file as a seekable stream: seeking forwards reads on, seeking backwards starts again."""
 
     def __init__(self, location: str, compression: str) -> None:
         self.location, self.compression = location, compression
@@ -139,13 +139,13 @@ class DecompressedStream:
         self.position = 0
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, unpacked."""
+        """Up to `size` decompressed bytes."""
         data: bytes = self.stream.read(size)
         self.position += len(data)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to an offset of the unpacked stream, or to its end where that comes before."""
+        """Go to an offset of the decompressed stream, at most to its end."""
         assert whence == os.SEEK_SET
         if offset < self.position:
             self.close()

@@ -1,12 +1,12 @@
-"""A destination at an object store that speaks S3: a put is whole or nothing, and a conditional put is a lock.
+"""A destination at an S3 object store: puts are atomic, and a conditional put is a lock.
 
-A put that was answered is durable, so there is nothing to sync, and no unfinished file is ever seen. Uploads in parts
-that a killed run began cost space until the bucket's lifecycle rule for them removes them.
+An answered put is durable, so there is nothing to sync, and unfinished files are never visible. Multipart uploads of
+killed runs use space until the bucket's lifecycle rule removes them.
 
-The lock is an object that names its owner, made by a put that must find none, and renewed by puts that must find the
-last one. A lock that was not renewed for `stale_s` of the store's own clock may be taken over, by a put that must find
-that very lock. Its limit: a holder that could not reach the store for so long may work on for one more block before it
-learns that it was replaced. Both then write the same bytes under the same names, so a loss is not possible.
+The lock is an object with its owner's name. It is created by a put on condition that there is none (If-None-Match), and
+renewed by puts on condition of the last ETag (If-Match). A lock that was not renewed for `stale_s` seconds of the
+store's clock may be taken over by such a put. Limit: a holder that could not reach the store for so long may finish one
+more block before it learns this. Both then write the same bytes under the same names, so nothing is lost.
 """
 
 import json
@@ -30,8 +30,8 @@ PARALLEL = 8  # requests
 class ObjectStore(Destination):
     """A prefix of a bucket, which must exist."""
 
-    beat_s = 15.0  # between renewals of a lock
-    stale_s = 90.0  # without a renewal, after which it may be taken over
+    renew_s = 15.0  # between renewals of a lock
+    stale_s = 90.0  # without a renewal, until another process may take it over
 
     def __init__(self, url: str) -> None:
         if problem := url_problem(url):
@@ -45,7 +45,7 @@ class ObjectStore(Destination):
         return type(self)(f"{self.location}/{name}")
 
     def create(self) -> None:
-        """Nothing to do: there are no folders."""
+        """Nothing to do: an object store has no folders."""
 
     def names(self) -> list[str]:
         """Objects and prefixes directly below."""
@@ -57,7 +57,7 @@ class ObjectStore(Destination):
             return bytes(self.system.cat_file(f"{self.top}/{name}"))
 
     def sizes(self, names: Sequence[str]) -> list[int]:
-        """Bytes of each object, from one listing of each prefix they lie in: a request for a thousand."""
+        """Bytes of each object, from one listing of each prefix: a request for a thousand objects."""
         wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for index, name in enumerate(names):
             folder, _, last = name.rpartition("/")
@@ -70,65 +70,65 @@ class ObjectStore(Destination):
         return found
 
     def commit(self, name: str, data: Any, attempt: str) -> None:
-        """Put an object; large ones go up in parts, and are there when the last is."""
+        """Put an object; a large one in parts, visible after the last."""
         with s3_errors():
             self.system.pipe_file(f"{self.top}/{name}", bytes(data))
 
     def sync(self, names: Iterable[str]) -> None:
-        """Nothing to do: a put that was answered is durable."""
+        """Nothing to do: an answered put is durable."""
 
     def write_unsynced(self, name: str, data: bytes) -> None:
         """Put an object."""
         self.commit(name, data, "")
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects, a thousand by a request."""
+        """Remove objects, a thousand a request."""
         paths = [f"{self.top}/{name}" for name in names]
         if paths:
             with s3_errors():
                 self.system.rm(paths)
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
-        """Nothing to do: nothing unfinished is ever seen."""
+        """Nothing to do: unfinished objects are never visible."""
         return 0
 
     def free_bytes(self) -> int | None:
-        """Nobody can tell."""
+        """Unknown."""
         return None
 
     @contextmanager
     def lock(self, name: str) -> Iterator[Callable[[], bool]]:
-        """Hold a lock that is renewed meanwhile; what is yielded tells whether it was not taken over."""
+        """Hold a lock, renewed by a thread."""
         path = f"{self.top}/{name}"
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         tag = self._take(path, owner)
-        lost, over = threading.Event(), threading.Event()
+        lost, ended = threading.Event(), threading.Event()
 
         def renew() -> None:
             nonlocal tag
-            beats = 0
-            while not over.wait(self.beat_s):
-                beats += 1
+            renewals = 0
+            while not ended.wait(self.renew_s):
+                renewals += 1
                 try:
-                    tag = self._put(path, owner, beats, IfMatch=tag)
+                    tag = self._put(path, owner, renewals, IfMatch=tag)
                 except FileExistsError:
                     lost.set()
                     return
                 except OSError:
-                    continue  # the store is out of reach; the next renewal may find it again
+                    continue  # the store cannot be reached now: try again at the next renewal
 
-        heart = threading.Thread(target=renew, name=f"lock {path}", daemon=True)
-        heart.start()
+        renewal = threading.Thread(target=renew, name=f"lock {path}", daemon=True)
+        renewal.start()
         try:
             yield lambda: not lost.is_set()
         finally:
-            over.set()
-            heart.join()
+            ended.set()
+            renewal.join()
             if not lost.is_set():
                 self.remove([name])
 
     def _take(self, path: str, owner: str) -> str:
-        """Put the lock where none is, or in place of a stale one; returns its ETag."""
+        """Create the lock or replace a stale one, and return its ETag."""
         try:
             return self._put(path, owner, 0, IfNoneMatch="*")
         except FileExistsError:
@@ -147,11 +147,13 @@ class ObjectStore(Destination):
         except FileExistsError as error:
             raise BlockingIOError("it has just begun") from error
 
-    def _put(self, path: str, owner: str, beats: int, **condition: str) -> str:
-        """Put a lock under a condition and return its ETag. Raises FileExistsError where the condition is not met."""
+    def _put(self, path: str, owner: str, renewals: int, **condition: str) -> str:
+        """Put the lock under a condition and return its ETag. Raises FileExistsError where the condition fails."""
         try:
             with s3_errors():
-                answer = self.system.pipe_file(path, json.dumps({"owner": owner, "beats": beats}).encode(), **condition)
+                answer = self.system.pipe_file(
+                    path, json.dumps({"owner": owner, "beats": renewals}).encode(), **condition
+                )
         except OSError as error:
             if "PreconditionFailed" in repr(error.__cause__) or isinstance(error, FileExistsError):
                 raise FileExistsError(f"{path} is another's") from error
@@ -159,7 +161,7 @@ class ObjectStore(Destination):
         return str(answer["ETag"])
 
     def _below(self, path: str) -> dict[str, int]:
-        """Sizes of what is directly below a path, 0 of folders, by the last parts of their names."""
+        """Sizes of the objects directly below a path, 0 for prefixes, by the last part of their names."""
         try:
             with s3_errors():
                 found = self.system.ls(path, detail=True)

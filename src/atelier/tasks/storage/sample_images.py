@@ -1,9 +1,9 @@
-"""Embedded data: `sample://photos` and `sample://paintings`, made from photographs inside installed packages.
+"""Embedded data, `sample://photos` and `sample://paintings`, made from photographs in installed packages.
 
-scikit-image and scikit-learn carry a few free photographs. Overlapping windows are cut from them at several scales.
-All windows of one parent share a `group`, so none of its parts is seen both in training and in evaluation, and no
-parent serves both domains. Two photographs show two separate things and are divided there, without overlap, into
-parents of their own: the astronaut and the shuttle model behind her, the pagoda and the lake behind it.
+scikit-image and scikit-learn have a few free photographs. Overlapping windows are cut from them at several scales. All
+windows of one parent share a `group`, so that no parent is both in training and in evaluation, and no parent is in both
+domains. Two photographs show two separate objects, and are divided without overlap into two parents each: the astronaut
+and the shuttle model, the pagoda and the lake.
 """
 
 import zlib
@@ -22,14 +22,14 @@ from atelier.tasks.storage.source import Source
 FORMAT = 1
 SCHEME = "sample://"
 SIZE_PX = 160  # of every picture
-SHORT_SIDES_PX = (330, 430)  # a parent is scaled to these before windows are cut: they show parts, not scenes
+SHORT_SIDES_PX = (330, 430)  # parents are scaled to these: windows show parts, not scenes
 MAX_ENLARGEMENT = 1.15
-STRIDE_PX = 64  # at most this far apart: windows overlap
+STRIDE_PX = 64  # largest distance of neighbouring windows
 
 
 @dataclass(frozen=True)
 class Parent:
-    """A photograph, or the part of one that shows one thing. The names decide which parents are held out."""
+    """A photograph, or a part of one. Its name decides whether it is held out."""
 
     name: str
     package: str
@@ -69,7 +69,7 @@ PARENTS = {
         Parent("chelsea", "skimage", "data/chelsea.png", (0, 0, 451, 300)),
         Parent("tissue", "skimage", "data/ihc.png", (0, 0, 512, 512)),
         Parent("galaxies", "skimage", "data/hubble_deep_field.jpg", (0, 0, 1000, 872)),
-        # grey photographs: the painter has colours of its own, and many parents tell its hand from what it paints
+        # grey photographs: the painter has its own colours, and many parents separate style from content
         Parent("man with a camera", "skimage", "data/camera.png", (0, 0, 512, 512)),
         Parent("coins", "skimage", "data/coins.png", (0, 0, 384, 303)),
         Parent("meadow", "skimage", "data/grass.png", (0, 0, 512, 512)),
@@ -147,9 +147,9 @@ def _crops(spec: str) -> dict[str, Crop]:
 
 
 def _windows(parent: Parent) -> Iterator[Crop]:
-    """Windows that cover the parent at every scale at which it need not be enlarged much."""
+    """Windows that cover the parent at every scale that does not enlarge it much."""
     reached = [side for side in SHORT_SIDES_PX if min(_size(parent, side)) >= side]
-    for short_side in reached or SHORT_SIDES_PX[:1]:  # a small parent is cut as it is
+    for short_side in reached or SHORT_SIDES_PX[:1]:  # a small parent is not scaled
         width, height = _size(parent, short_side)
         for top in _positions(height):
             for left in _positions(width):
@@ -158,7 +158,7 @@ def _windows(parent: Parent) -> Iterator[Crop]:
 
 
 def _size(parent: Parent, short_side: int) -> tuple[int, int]:
-    """Width and height of the scaled parent, in pixels; not scaled where that would enlarge it too much."""
+    """Width and height of the scaled parent in pixels, within `MAX_ENLARGEMENT`."""
     left, top, right, bottom = parent.box
     scale = short_side / min(right - left, bottom - top)
     if scale > MAX_ENLARGEMENT:
@@ -167,31 +167,31 @@ def _size(parent: Parent, short_side: int) -> tuple[int, int]:
 
 
 def _positions(length: int) -> list[int]:
-    """Evenly spread beginnings of windows along a side."""
+    """Evenly spaced offsets of windows along a side."""
     count = -(-(length - SIZE_PX) // STRIDE_PX) + 1
     return [round(i * (length - SIZE_PX) / max(1, count - 1)) for i in range(count)]
 
 
 @lru_cache(maxsize=4)
 def _scaled(parent: Parent, short_side: int, painted: bool) -> Pixels:
-    """A whole parent at one scale: painting it once is far cheaper than painting each of its windows."""
+    """A whole parent at one scale, cached: painting it once is cheaper than painting each window."""
     photo = photograph(parent, short_side)
     if not painted:
         return photo
-    from atelier.tasks.storage.sample_painter import paint  # OpenCV is slow to import, and photographs do without
+    from atelier.tasks.storage.sample_painter import paint  # imports OpenCV, which is slow
 
     return paint(photo, seed=zlib.crc32(f"{parent.name} {short_side}".encode()))
 
 
 def photograph(parent: Parent, short_side: int) -> Pixels:
-    """A whole parent as it was photographed, scaled so that its shorter side has about so many pixels."""
+    """A whole parent, not painted, scaled to a shorter side of about so many pixels."""
     left, top, right, bottom = parent.box
     return codec.resize(_photo(parent.package, parent.file)[top:bottom, left:right], *_size(parent, short_side))
 
 
 @lru_cache(maxsize=2)
 def _photo(package: str, file: str) -> Pixels:
-    found = find_spec(package)  # found, not imported: only its files are wanted
+    found = find_spec(package)  # without importing it
     path = Path(next(iter(found.submodule_search_locations or ()), "")) / file if found else Path()
     if not path.is_file():
         raise FileNotFoundError(f"{package} with its {file} is not installed: install Atelier's requirements again")

@@ -1,9 +1,9 @@
-"""The embedded painter: one hand with thick, flowing strokes, deep blue shadows and cream lights.
+"""The embedded painter: a fixed style of thick, flowing strokes, deep blue shadows and cream lights.
 
-It makes a painted domain out of photographs so that the whole pipeline can be tried without anybody's pictures. The
-base comes from OpenCV's photo modules: the edge-preserving filter of Gastal and Oliveira 2011 ("Domain Transform for
-Edge-Aware Image and Video Processing") and the oil painting of `xphoto`. Strokes follow the picture's own edges by line
-integral convolution (Cabral and Leedom 1993) along the smoothed structure tensor.
+It makes a painted domain from photographs, so that the pipeline can be tried without own pictures. The base comes from
+OpenCV's photo modules: the edge-preserving filter of Gastal and Oliveira 2011 ("Domain Transform for Edge-Aware Image
+and Video Processing") and the oil painting of `xphoto`. Strokes follow the edges of the picture by line integral
+convolution (Cabral and Leedom 1993) along the smoothed structure tensor.
 """
 
 from typing import Any
@@ -16,16 +16,16 @@ from atelier.tasks.images.codec import Pixels
 
 Plane = NDArray[np.float32]  # (H, W), or (H, W, C)
 
-OIL_PX = 2  # radius of the daubs that flatten small detail
-FLOW_PX = 4.0  # how far the direction of a stroke is averaged
-STROKE_PX = 4  # half the length over which one colour is dragged
-BRISTLE_PX = 7  # half the length of a bristle's trace
-CELL_PX = 3  # size of a load of paint that differs from its neighbours
-PAINT = (3.5, 9.0, 12.0)  # how much loads differ, in L, a, b: in hue more than in light
+OIL_PX = 2  # radius of the filter that flattens detail
+FLOW_PX = 4.0  # standard deviation of the average of directions
+STROKE_PX = 4  # half the length of a stroke
+BRISTLE_PX = 7  # half the length of a bristle's mark
+CELL_PX = 3  # side of the cells of colour noise
+PAINT = (3.5, 9.0, 12.0)  # standard deviation of colour noise in L, a, b: more hue than light
 SATURATION = 1.25
 SHADOW = (10.0, -42.0)  # a, b added where it is dark: ultramarine
 LIGHT = (-4.0, 34.0)  # a, b added where it is light: cream
-RELIEF = 0.14  # share by which a ridge of paint catches or loses light
+RELIEF = 0.14  # relative change of light on a ridge of paint
 
 
 def paint(photo: Pixels, seed: int) -> Pixels:
@@ -33,7 +33,7 @@ def paint(photo: Pixels, seed: int) -> Pixels:
 
     Args:
         photo: (H, W, 3) uint8 sRGB.
-        seed: which of the hand's many attempts; equal seeds give equal paintings.
+        seed: of the noise; equal seeds give equal paintings.
 
     Returns:
         (H, W, 3) uint8 sRGB.
@@ -44,12 +44,12 @@ def paint(photo: Pixels, seed: int) -> Pixels:
     base = cv2.xphoto.oilPainting(base, OIL_PX, 1).astype(np.float32) / 255
     flow = _flow(cv2.cvtColor(base, cv2.COLOR_RGB2GRAY))
 
-    loads = random.standard_normal((height // CELL_PX + 1, width // CELL_PX + 1, 3)).astype(np.float32)
+    noise = random.standard_normal((height // CELL_PX + 1, width // CELL_PX + 1, 3)).astype(np.float32)
     lab = cv2.cvtColor(base, cv2.COLOR_RGB2LAB)  # L 0…100
-    lab += cv2.resize(loads, (width, height), interpolation=cv2.INTER_NEAREST) * np.asarray(PAINT, dtype=np.float32)
+    lab += cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST) * np.asarray(PAINT, dtype=np.float32)
     lab = _along(lab, flow, STROKE_PX)
     light = np.clip(0.5 + 1.08 * (lab[..., 0] / 100 - 0.5), 0, 1)
-    lab[..., 0] = 10 + 86 * light  # neither black nor white: paint is never either
+    lab[..., 0] = 10 + 86 * light  # paint is neither black nor white
     for channel, dark, bright in zip((1, 2), SHADOW, LIGHT, strict=True):
         lab[..., channel] = SATURATION * lab[..., channel] + dark * (1 - light) ** 2 + bright * light**2
     painted = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
@@ -82,7 +82,7 @@ def _along(values: Plane, flow: tuple[Plane, Plane], steps: int) -> Plane:
             x, y = x + step_x, y + step_y
             total += cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             next_x, next_y = (cv2.remap(part, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT) for part in flow)
-            # an edge has no direction of its own: go on the way that was come
-            ahead = np.where(next_x * step_x + next_y * step_y < 0, np.float32(-1), np.float32(1))
-            step_x, step_y = ahead * next_x, ahead * next_y
+            # an edge has two directions: keep the one of the last step
+            sign_kept = np.where(next_x * step_x + next_y * step_y < 0, np.float32(-1), np.float32(1))
+            step_x, step_y = sign_kept * next_x, sign_kept * next_y
     return np.asarray(total / np.float32(2 * steps + 1))

@@ -1,4 +1,4 @@
-"""What the sources of a job may cost, and where their lists may lead: sources come from anybody."""
+"""Limits of sources: they are untrusted input."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from atelier.models.settings import setting
 
 @dataclass(frozen=True)
 class SourceLimits:
-    """Limits of untrusted archives and lists."""
+    """Limits of archives and lists."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

@@ -1,8 +1,8 @@
-"""Zip archives by ranges: the directory is read in pieces, and a member alone by its offset.
+"""Reading zip archives by byte ranges: the directory in pieces, and each member by its offset.
 
-Python's `zipfile` holds an object for every member, in every process that reads one: 600 MB and six seconds for a
-million. Here neither is held, and an archive at a URL costs one range request a member. The layout is that of PKWARE's
-APPNOTE.TXT 6.3, sections 4.3.7 to 4.3.16.
+Python's `zipfile` keeps an object for every member, in every process: 600 MB and six seconds for a million. Here
+nothing is kept, and a member of an archive at a URL costs one range request. The format is PKWARE's APPNOTE.TXT 6.3,
+sections 4.3.7 to 4.3.16.
 """
 
 import bz2
@@ -19,14 +19,14 @@ END64 = struct.Struct("<4sQ2H2L4Q")  # the same with 64 bits
 LOCATOR64 = struct.Struct("<4sLQL")  # where END64 is
 ENTRY = struct.Struct("<4s6H3L5H2L")  # of the directory
 LOCAL = struct.Struct("<4s5H3L2H")  # before a member's bytes
-PIECE_BYTES = 4 * 2**20  # of the directory that are read at once
+PIECE_BYTES = 4 * 2**20  # of the directory, read at once
 MAX_COMMENT_BYTES = 2**16 - 1  # after the directory's end
 FULL32 = 2**32 - 1
 STORED, DEFLATED, BZIP2 = 0, 8, 12
 
 
 class BadZipError(Exception):
-    """The archive is damaged or no zip; the text says how."""
+    """The archive is damaged or no zip; the message says how."""
 
 
 def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
@@ -60,17 +60,17 @@ def read(location: str, offset: int, name: str, size: int, crc: int) -> bytes:
     """The bytes of the member whose local header is at `offset`, with the size and checksum of the directory.
 
     Raises:
-        BadZipError: they do not fit, or the member is compressed in a way that is not read.
+        BadZipError: they do not match, or the compression method is not supported.
     """
-    # nothing packed is larger than this, so that one range is enough: deflate stores what it cannot pack
-    room = LOCAL.size + len(name.encode("utf-8", "surrogateescape")) + 1024
-    data = read_range(location, offset, room + size + size // 1000)
+    # the largest possible member, so that one range is enough: deflate stores what it cannot compress
+    header = LOCAL.size + len(name.encode("utf-8", "surrogateescape")) + 1024
+    data = read_range(location, offset, header + size + size // 1000)
     if len(data) < LOCAL.size or data[:4] != b"PK\3\4":
         raise BadZipError("no member begins at its place")
     method, name_length, extra_length = (LOCAL.unpack_from(data)[index] for index in (3, 9, 10))
     begin = LOCAL.size + name_length + extra_length
-    if begin > room:
-        data += read_range(location, offset + len(data), begin - room)
+    if begin > header:
+        data += read_range(location, offset + len(data), begin - header)
     if method not in (STORED, DEFLATED, BZIP2):
         raise BadZipError(f"compressed by method {method}, which is not read")
     try:
@@ -86,12 +86,12 @@ def _unpack(method: int, data: memoryview, size: int) -> bytes:
     if method == STORED:
         return bytes(data[:size])
     if method == DEFLATED:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)  # a byte too many tells that it lies
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)  # one byte more, to detect a wrong size
     return bz2.BZ2Decompressor().decompress(data, size + 1)
 
 
 def _directory(location: str) -> tuple[int, int, int, int]:
-    """Members, size and offset of the directory, and by how much something before the archive shifts every offset."""
+    """Number of members, size and offset of the directory, and the shift of all offsets by data before the archive."""
     total = file_stat(location).size
     tail_at = max(0, total - END.size - MAX_COMMENT_BYTES - LOCATOR64.size)
     tail = read_range(location, tail_at, total - tail_at)
@@ -114,7 +114,7 @@ def _directory(location: str) -> tuple[int, int, int, int]:
 
 
 def _wide(extra: bytes, values: tuple[int, int, int]) -> tuple[int, int]:
-    """Unpacked size and offset, from the extra field where they do not fit into 32 bits."""
+    """Unpacked size and offset; from the ZIP64 extra field where they do not fit into 32 bits."""
     unpacked, packed, header = values
     if FULL32 not in values:
         return unpacked, header
@@ -133,7 +133,7 @@ def _wide(extra: bytes, values: tuple[int, int, int]) -> tuple[int, int]:
 
 
 class _Pieces:
-    """A range of a file, taken in small parts and read in large ones."""
+    """A range of a file, taken in small parts, read in large ones."""
 
     def __init__(self, location: str, offset: int, size: int) -> None:
         self.location, self.offset, self.left = location, offset, size

@@ -23,9 +23,9 @@ from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
 from atelier.tasks.dataset import shards
 from atelier.tasks.dataset.labels import Labels
-from atelier.tasks.dataset.labels import labels as labels_of
+from atelier.tasks.dataset.labels import labels_of as labels_of
 from atelier.tasks.images import codec
-from atelier.tasks.training.plan import Plan
+from atelier.tasks.training.plan import TrainingPlan
 
 _AHEAD = 4  # batches that are decoded before they are asked for
 _EXAMPLES = 8  # pictures that show how the training goes
@@ -150,7 +150,7 @@ class Stream:
         self._reader.shutdown(cancel_futures=True)
 
 
-class Batches:
+class BatchLoader:
     """The batch of a step: a function of (seed, step, place in the global batch); a rank decodes its own places.
 
     Args:
@@ -164,7 +164,7 @@ class Batches:
         ValueError: a shard is damaged, a domain has no picture, or there are more ranks than places.
     """
 
-    def __init__(self, plan: Plan, rank: int, world_size: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, plan: TrainingPlan, rank: int, world_size: int, device: torch.device | str = "cpu") -> None:
         card = shards.read_card(plan.data)
         self._batch_size = plan.loop.batch_size
         self._places = places(rank, world_size, self._batch_size)
@@ -226,7 +226,7 @@ class Batches:
             content, style = content.pin_memory(), style.pin_memory()
         return Batch(content, style, *(_labels(rows) for rows in pictures))
 
-    def __enter__(self) -> "Batches":
+    def __enter__(self) -> "BatchLoader":
         """This source of batches."""
         return self
 

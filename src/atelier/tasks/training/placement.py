@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from atelier.tasks.training.plan import Plan
+from atelier.tasks.training.plan import TrainingPlan
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 
@@ -90,10 +90,10 @@ def _least(workers: int, min_workers: int) -> str:
     return f"workers is {workers}" if workers == min_workers else f"min_workers is {min_workers}"
 
 
-class Fit:
+class FitThread:
     """Ray Train's `fit` in a thread of its own, so that the calling thread can report, and Ctrl-C stays Python's."""
 
-    def __init__(self, plan: Plan, placement: Placement | None, max_failures: int) -> None:
+    def __init__(self, plan: TrainingPlan, placement: Placement | None, max_failures: int) -> None:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(plan, placement, max_failures), name="fit", daemon=True)
         self._thread.start()
@@ -106,22 +106,22 @@ class Fit:
     def result(self) -> None:
         """Raise what made the training fail, if it did."""
         if self._error is not None:
-            from atelier.tasks.training.ray_policies import explained
+            from atelier.tasks.training.ray_policies import user_error
 
-            raise explained(self._error)
+            raise user_error(self._error)
 
-    def _run(self, plan: Plan, placement: Placement | None, max_failures: int) -> None:
+    def _run(self, plan: TrainingPlan, placement: Placement | None, max_failures: int) -> None:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig
         from ray.train.torch import TorchConfig
         from ray.train.v2.api.config import LoggingConfig
 
-        from atelier.tasks.training.ray_policies import Placed
+        from atelier.tasks.training.ray_policies import PolicyTrainer
         from atelier.tasks.training.worker import work
 
         # how often Ray looks at its workers: its 2 s would be waited out at the end of every training
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         try:
-            Placed(
+            PolicyTrainer(
                 work,
                 train_loop_config={"plan": plan},
                 torch_config=TorchConfig(timeout_s=_SILENCE_S),

@@ -11,7 +11,7 @@ CHECKPOINT = "checkpoint.safetensors"  # in each folder that Ray keeps
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """All that a worker needs; the same for every worker."""
 
     method_config: Any  # the method's config dataclass

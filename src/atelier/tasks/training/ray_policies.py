@@ -1,4 +1,4 @@
-"""What Ray Train leaves to be decided about a training on a cluster: how many workers, and when to try again."""
+"""Policies of Ray Train: how many workers a training gets, when it is tried again, and the error that a user sees."""
 
 import time
 from collections import Counter
@@ -23,43 +23,42 @@ from atelier.models.watchdog import TrainingStopped
 from atelier.tasks.runtime.cluster import accepts_connections
 from atelier.tasks.runtime.errors import first_line
 
-_LEAVING_S = 5.0  # what has just ended may still hold its room for a moment
+_RELEASE_S = 5.0  # a worker that has just ended may still hold its resources
 
 
-class Placed(TorchTrainer):  # type: ignore[misc]
+class PolicyTrainer(TorchTrainer):  # type: ignore[misc]
     """Ray's trainer with our policies, and without its placement group cleaner.
 
-    That detached actor asks the dashboard every second whether the training lives. A head without a dashboard never
-    answers, so it would stay for ever once a driver was killed; and Ray frees a placement group with its driver anyway.
+    That detached actor asks the dashboard every second whether the training runs. A head without a dashboard never
+    answers, so the actor would stay after a driver was killed; and Ray frees a placement group with its driver anyway.
     """
 
     def _create_default_callbacks(self) -> list[object]:
         return [c for c in super()._create_default_callbacks() if not isinstance(c, PlacementGroupCleanerCallback)]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        parts["failure_policy"] = OnceIfHopeless(self.run_config.failure_config)
+        parts["failure_policy"] = FinalErrorPolicy(self.run_config.failure_config)
         if self.scaling_config.elasticity_enabled:
-            parts["scaling_policy"] = WhatIsFree(self.scaling_config)
+            parts["scaling_policy"] = FreeResourcesPolicy(self.scaling_config)
         return super()._initialize_and_run_controller(**parts)
 
 
-class OnceIfHopeless(DefaultFailurePolicy):  # type: ignore[misc]
-    """Does not try again what would end in the same way: a training that diverged, or one that was told nonsense."""
+class FinalErrorPolicy(DefaultFailurePolicy):  # type: ignore[misc]
+    """Retries except after errors that would come again: a diverged training, wrong settings, missing files."""
 
     def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
         """Whether a failed group of workers is started again."""
-        if isinstance(training_failed_error, WorkerGroupError) and _verdict(training_failed_error):
+        if isinstance(training_failed_error, WorkerGroupError) and _final_error(training_failed_error):
             return FailureDecision.RAISE
         return super().make_decision(training_failed_error)
 
 
-class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
-    """Takes as many workers as have room now: at each start, and once in a while to grow.
+class FreeResourcesPolicy(ElasticScalingPolicy):  # type: ignore[misc]
+    """Elastic scaling by free resources: as many workers as have room now, at each start and at times to grow.
 
-    Ray's own policy divides all that the nodes have, as it was up to twenty seconds ago. So after the loss of a node it
-    would wait a minute for workers there; and where something else holds a part of the cluster it would end a running
-    training for a larger one that finds no room. Ray takes a quarter of a minute to notice that a node is gone, so the
-    nodes are asked.
+    Ray's own policy divides the total resources of the nodes as they were up to twenty seconds ago. After the loss of a
+    node it would wait a minute for workers there, and beside other work it would end a running training for a larger
+    one that finds no room. Ray notices a lost node only after some 15 s, so the nodes are probed.
     """
 
     def __init__(self, scaling_config: object) -> None:
@@ -69,12 +68,12 @@ class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """The number of workers to start: the fewest are waited for, as a fixed number is."""
         self._maybe_send_resource_request()
-        deadline = time.monotonic() + _LEAVING_S
+        deadline = time.monotonic() + _RELEASE_S
         while (
             possible := self._count_possible_workers(self._get_reserved_resources())
         ) < self.scaling_config.max_workers and time.monotonic() < deadline:
             time.sleep(0.2)
-        self._held.clear()  # they are ended before others start
+        self._held.clear()  # workers end before others start
         return self._get_resize_decision(max(possible, self.scaling_config.min_workers))
 
     def make_decision_for_running_worker_group(
@@ -87,7 +86,7 @@ class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
         return NoopDecision() if shrinks else decision
 
     def _get_reserved_resources(self) -> dict[str, dict[str, float]]:
-        """What each living node has free, or would have without our workers."""
+        """The resources of each living node that are free, or held by our workers."""
         a_worker = self.scaling_config._resources_per_worker_not_none
         free = available_resources_per_node()
         there = [
@@ -100,28 +99,28 @@ class WhatIsFree(ElasticScalingPolicy):  # type: ignore[misc]
         }
 
 
-def explained(error: BaseException) -> BaseException:
-    """The error that a person can act on, out of Ray Train's."""
+def user_error(error: BaseException) -> BaseException:
+    """The cause of one of Ray Train's errors, with what to do."""
     if isinstance(error, ControllerError):
         return RuntimeError(
             f"Ray could not start the training workers ({first_line(error.controller_failure)}): "
             "see what else uses the cluster, or use fewer train.workers"
         )
     if isinstance(error, WorkerGroupError):
-        if verdict := _verdict(error):
-            return verdict
-        # the others fail because one is gone: that one is told
+        if final := _final_error(error):
+            return final
+        # the others fail because one is gone: its failure is the cause
         rank, failure = min(
             error.worker_failures.items(),
             key=lambda item: (not isinstance(item[1], WorkerHealthCheckFailedError), item[0]),
         )
-        explained = RuntimeError(f"training failed in worker {rank}: {type(failure).__name__}: {first_line(failure)}")
-        explained.__cause__ = error
-        return explained
+        user_error = RuntimeError(f"training failed in worker {rank}: {type(failure).__name__}: {first_line(failure)}")
+        user_error.__cause__ = error
+        return user_error
     return error
 
 
-def _verdict(error: WorkerGroupError) -> Exception | None:
-    """What a worker found that no other attempt would change."""
+def _final_error(error: WorkerGroupError) -> Exception | None:
+    """An error of a worker that would come again."""
     found = (TrainingStopped, ValueError, FileNotFoundError)
     return next((failure for _, failure in sorted(error.worker_failures.items()) if isinstance(failure, found)), None)

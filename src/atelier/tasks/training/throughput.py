@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 
-class Figures:
+class Throughput:
     """Measures a training between two entries of its journal; its rate leaves checkpoints and sample grids out.
 
     Args:

@@ -23,8 +23,8 @@ from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.journal import GRIDS, JournalReader, TrainingLogs
-from atelier.tasks.training.placement import SNAPSHOT, Fit, place, trains_on_gpu
-from atelier.tasks.training.plan import CHECKPOINT, MODEL, Plan
+from atelier.tasks.training.placement import SNAPSHOT, FitThread, Placement, place, trains_on_gpu
+from atelier.tasks.training.plan import CHECKPOINT, MODEL, TrainingPlan
 from atelier.tasks.workspace.format_versions import TRAIN
 
 _POLL_S = 0.25
@@ -34,7 +34,7 @@ _QUIET = ("_lr", "_norm", "_accuracy")  # metrics that are logged only
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a training did."""
+    """The result of a training."""
 
     run: str  # name of the run, a function of all that decides its outcome
     training_set: str  # its id
@@ -74,10 +74,38 @@ def train(
     Raises:
         FileNotFoundError: there is no training set, or no weights of the encoder.
         ValueError: a domain is not in the training set, or the cluster has no room for `min_workers`.
-        TrainingStopped: it went wrong, as the message tells; the last checkpoint and the logs stay.
+        TrainingStopped: the watchdog ended it, as the message says; the last checkpoint and the logs stay.
         RuntimeError: the training failed more often than `max_failures`.
     """
     started = time.monotonic()
+    card = _checked_card(config, data, initial)
+    plan, placement = _plan(config, card, data, checkpoints, initial, fold)
+    fit = FitThread(plan, placement, config.max_failures)
+    start, losses = _follow(fit, plan, placement, logs, report)
+    fit.result()
+    _publish(plan.run / MODEL, out)
+    shutil.rmtree(plan.run)
+    return TrainSummary(
+        run=plan.run.name,
+        training_set=card.id,
+        encoder=plan.encoder,
+        workers=start["workers"] if placement else 0,
+        device=start["device"],
+        precision=start["precision"],
+        steps=config.loop.steps,
+        resumed_from=start["step"],
+        images=(config.loop.steps - start["step"]) * config.loop.batch_size,
+        seconds=time.monotonic() - started,
+        losses=losses,
+    )
+
+
+def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shards.Card:
+    """The card of the training set, when the settings fit it, each other and the model to start from.
+
+    Raises:
+        FileNotFoundError, ValueError: as `train`.
+    """
     if not (data / shards.CARD).is_file():
         raise FileNotFoundError(f"{data} holds no training set: run `atelier augment`")
     card = shards.read_card(data)
@@ -90,32 +118,60 @@ def train(
         raise ValueError(f"train.loop.batch_size is {config.loop.batch_size}: too few for {config.workers} workers")
     if 0 < config.workers < config.min_workers:
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
-    settings = _settings(config.method_config, card)
-    if hasattr(settings, "attributes"):
-        labels.check(data, card, (config.content, config.style), settings.attributes)
+    if hasattr(config.method_config, "attributes"):
+        labels.check_labels(data, card, (config.content, config.style), config.method_config.attributes)
     if initial:
-        artifact.load(initial)  # a damaged one is told before anything starts
-    facts = facts_of(config, card, initial, fold)
-    encoder = facts["encoder"]
+        artifact.load(initial)  # fails here where it is damaged, before anything starts
+    return card
+
+
+def _plan(
+    config: TrainConfig,
+    card: shards.Card,
+    data: Path,
+    checkpoints: Path,
+    initial: Path | None,
+    fold: tuple[int, int] | None,
+) -> tuple[TrainingPlan, Placement | None]:
+    """The plan of a training, whose run folder is made ready, and its workers; None trains in this process."""
+    settings, facts = _settings(config.method_config, card), facts_of(config, card, initial, fold)
     name = "train-" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     run = checkpoints.resolve() / name
     _prepare(run, config.keep_checkpoints)
     placement = place(config.workers, config.min_workers, config.device) if config.workers else None
-    plan = Plan(
-        settings, config.loop, encoder, data.resolve(), config.content, config.style,
-        initial.resolve() if initial else None, run, placement.cpus if placement else None, facts,
-        config.shuffle_rows, fold, config.keep_checkpoints,
-    )  # fmt: skip
-    steps, batch = config.loop.steps, config.loop.batch_size
-    report(Progress("train", 0, steps, "steps", f"starting: {placement or 'in this process'}, encoder {encoder}"))
-    fit = Fit(plan, placement, config.max_failures)
-    reader, losses = JournalReader(run), {}
-    begun: dict[str, Any] = {}
+    plan = TrainingPlan(
+        method_config=settings,
+        loop=config.loop,
+        encoder=facts["encoder"],
+        data=data.resolve(),
+        content=config.content,
+        style=config.style,
+        initial=initial.resolve() if initial else None,
+        run=run,
+        threads=placement.cpus if placement else None,
+        facts=facts,
+        shuffle_rows=config.shuffle_rows,
+        fold=fold,
+        keep_checkpoints=config.keep_checkpoints,
+    )
+    return plan, placement
+
+
+def _follow(
+    fit: FitThread, plan: TrainingPlan, placement: Placement | None, logs: Path, report: Report
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Turn the journal of a running training into logs and progress until it ends.
+
+    Returns:
+        The entry of its last start, and the losses that were logged last.
+    """
+    steps, batch = plan.loop.steps, plan.loop.batch_size
+    where = placement or "in this process"
+    report(Progress("train", 0, steps, "steps", f"starting: {where}, encoder {plan.encoder}"))
+    reader, start, losses, running = JournalReader(plan.run), dict[str, Any](), dict[str, float](), True
     with TrainingLogs(logs) as written:
-        running = True
         while running:
-            # what is written before the end is read after it
-            running = fit.running(_POLL_S)
+            running = fit.running(_POLL_S)  # what is written before the end is read after it
             for entry in reader.new():
                 step = entry["step"]
                 if entry["kind"] == "losses":
@@ -123,29 +179,14 @@ def train(
                     written.metrics(step, losses | entry["figures"])
                     report(Progress("train", step, steps, "steps", _note(entry), images=step * batch))
                 elif entry["kind"] == "grid":
-                    written.grid(step, run / GRIDS / entry["file"])
+                    written.grid(step, plan.run / GRIDS / entry["file"])
                 else:
-                    begun = entry
+                    start = entry
                     if step or entry["workers"] != (placement.now if placement else 1):
                         note = f"continuing from step {step}" if step else "beginning"
                         note += f", workers: {entry['workers']}"
                         report(Progress("train", step, steps, "steps", note, step * batch))
-    fit.result()
-    _publish(run / MODEL, out)
-    shutil.rmtree(run)
-    return TrainSummary(
-        run=name,
-        training_set=card.id,
-        encoder=encoder,
-        workers=begun["workers"] if placement else 0,
-        device=begun["device"],
-        precision=begun["precision"],
-        steps=steps,
-        resumed_from=begun["step"],
-        images=(steps - begun["step"]) * batch,
-        seconds=time.monotonic() - started,
-        losses=losses,
-    )
+    return start, losses
 
 
 def facts_of(
@@ -188,17 +229,17 @@ def _settings(settings: Any, card: shards.Card) -> Any:
 
 
 def _note(entry: dict[str, Any]) -> str:
-    """What a line has room for: the first losses, and how long the pictures are waited for."""
+    """One line of progress: the first losses, and the share of time spent waiting for pictures."""
     note = ""
     for name, value in entry["losses"].items():
-        told = f"{name} {value:.3g}  "
-        if not name.endswith(_QUIET) and len(note + told) <= _NOTE_WIDTH:
-            note += told
+        loss = f"{name} {value:.3g}  "
+        if not name.endswith(_QUIET) and len(note + loss) <= _NOTE_WIDTH:
+            note += loss
     return f"{note}data wait {entry['figures']['data_wait']:.0%}"
 
 
 def _encoder(config: TrainConfig) -> str:
-    """The encoder's name, with its weights in place on this machine.
+    """The name of the encoder, whose weights are on this machine.
 
     Raises:
         FileNotFoundError: its weights are not found.
@@ -215,7 +256,7 @@ def _encoder(config: TrainConfig) -> str:
 
 
 def _prepare(run: Path, keep: int) -> None:
-    """Make the run's folder; remove what other trainings left, and checkpoints that a kill cut."""
+    """Make the run's folder; remove runs of other trainings, and checkpoints that a kill cut off."""
     run.mkdir(parents=True, exist_ok=True)
     for other in run.parent.iterdir():
         if other != run and re.fullmatch(r"train-[0-9a-f]{16}", other.name):
@@ -227,14 +268,14 @@ def _prepare(run: Path, keep: int) -> None:
         else:
             shutil.rmtree(folder)
     if [folder.name for folder in whole] != _listed(run / SNAPSHOT):
-        # Ray would begin before what it had not noted yet when the kill came; without a list, the worker takes the last
+        # the kill came before Ray listed the last checkpoint; without a list, the worker takes the last whole one
         (run / SNAPSHOT).unlink(missing_ok=True)
         for folder in whole[:-keep]:
             shutil.rmtree(folder)
 
 
 def _listed(snapshot: Path) -> list[str]:
-    """Names of the checkpoints in Ray's list, which it writes in place: of half a list, none."""
+    """Names of the checkpoints in Ray's list; none of a list that is cut off, since Ray writes it in place."""
     try:
         return [result["checkpoint_dir_name"] for result in json.loads(snapshot.read_text())["checkpoint_results"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):

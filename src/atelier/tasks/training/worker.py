@@ -18,15 +18,15 @@ from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.files import write
 from atelier.tasks.training.journal import GRIDS, JournalWriter
-from atelier.tasks.training.loader import Batches
-from atelier.tasks.training.plan import CHECKPOINT, MODEL, Plan
-from atelier.tasks.training.throughput import Figures
+from atelier.tasks.training.loader import BatchLoader
+from atelier.tasks.training.plan import CHECKPOINT, MODEL, TrainingPlan
+from atelier.tasks.training.throughput import Throughput
 
 IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
 SAMPLES = "samples.png"
 
 
-def work(settings: dict[str, Plan]) -> None:
+def work(settings: dict[str, TrainingPlan]) -> None:
     """Train to the last step, from the last checkpoint where there is one.
 
     Rank 0 keeps the journal and writes the finished model into the run's folder.
@@ -44,7 +44,7 @@ def work(settings: dict[str, Plan]) -> None:
         trainer.start_from(artifact.load(plan.initial).generator.state_dict())
 
     given = plan.style if trainer.method_config.generates else plan.content
-    with Batches(plan, rank, world_size, device) as batches:
+    with BatchLoader(plan, rank, world_size, device) as batches:
         if rank != 0:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
@@ -52,7 +52,7 @@ def work(settings: dict[str, Plan]) -> None:
             journal.write(
                 kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
             )
-            figures = Figures(plan.loop.batch_size, trainer.step, device)
+            figures = Throughput(plan.loop.batch_size, trainer.step, device)
 
             def on_step(step: int, losses: dict[str, float]) -> None:
                 journal.write(
@@ -98,7 +98,7 @@ def _resumed(trainer: Trainer, run: Path) -> bool:
     return False
 
 
-def _checkpoint(plan: Plan, trainer: Trainer | None) -> None:
+def _checkpoint(plan: TrainingPlan, trainer: Trainer | None) -> None:
     """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer. In this process, keep it here."""
     if plan.threads is None and trainer is not None:
         save_checkpoint(plan.run / IN_PROCESS.replace("*", f"{trainer.step:09}"), trainer)
@@ -113,7 +113,7 @@ def _checkpoint(plan: Plan, trainer: Trainer | None) -> None:
         ray.train.report({"step": trainer.step}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _before_and_after(trainer: Trainer, batches: Batches, labels: tuple[str, str]) -> bytes:
+def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str, str]) -> bytes:
     """A PNG with pictures of the content domain above what the model makes of them.
 
     What is generated stands below pictures of the style domain, and is always made from the same noise.
@@ -123,7 +123,7 @@ def _before_and_after(trainer: Trainer, batches: Batches, labels: tuple[str, str
     return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
 
 
-def _write_model(plan: Plan, trainer: Trainer, batches: Batches) -> None:
+def _write_model(plan: TrainingPlan, trainer: Trainer, batches: BatchLoader) -> None:
     """Write the model folder into the run's folder, complete or not at all."""
     temporary, final = plan.run / f".{MODEL}.tmp", plan.run / MODEL
     for path in (temporary, final):

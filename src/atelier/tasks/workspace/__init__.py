@@ -1,1 +1,1 @@
-"""The user's project: git, DVC stages, locks, the night's worktree."""
+"""The user's project: git, DVC stages, locks, the worktree of a retraining run."""

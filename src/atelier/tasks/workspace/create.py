@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from atelier.tasks.runtime.processes import dvc, git
+from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace, is_workspace
 
 _IGNORED = """\
@@ -27,22 +28,20 @@ _DVC_CONFIG = """\
 
 
 def init(root: Path, params_yaml: str) -> tuple[Workspace, bool]:
-    """Make a workspace: git, DVC, the pipeline and its parameters; a workspace that is there is left as it is.
+    """Create a workspace: git, DVC, the pipeline and its parameters; an existing workspace stays as it is.
 
     Args:
-        root: the folder; it must not exist or be empty, unless it is a workspace already.
+        root: the folder; it must be absent, empty, or a workspace.
         params_yaml: the text of its params.yaml.
 
     Returns:
-        The workspace, and whether it was made by this call.
+        The workspace, and whether this call created it.
 
     Raises:
-        FileExistsError: the folder holds something else.
+        FileExistsError: the folder has other files.
         NotADirectoryError: it is a file.
         RuntimeError: git or DVC failed; nothing is left behind.
     """
-    from atelier.tasks.workspace.format_versions import write_formats
-
     root = root.absolute()
     if is_workspace(root):
         return Workspace(root), False
@@ -63,15 +62,15 @@ def init(root: Path, params_yaml: str) -> tuple[Workspace, bool]:
         write_formats(draft)
         git(draft.root, "add", "--all")
         git(draft.root, "commit", "--quiet", "--message", "A workspace for Atelier")
-        # DVC remembers the path that it was initialised under
+        # DVC stores the path under which it was initialised
         shutil.rmtree(draft.root / ".dvc" / "tmp", ignore_errors=True)
         for entry in sorted(draft.root.iterdir(), key=lambda e: e.name == draft.dvc_yaml.name):
-            entry.rename(root / entry.name)  # dvc.yaml last: it makes the folder a workspace
+            entry.rename(root / entry.name)  # dvc.yaml last: with it the folder is a workspace
     return Workspace(root), True
 
 
 def _identify(root: Path) -> None:
-    """Give the repository an identity to commit with, where the user has none."""
+    """Give the repository an identity for commits, where the user has none."""
     try:
         git(root, "var", "GIT_COMMITTER_IDENT")
         git(root, "config", "user.email")

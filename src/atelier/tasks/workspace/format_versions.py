@@ -1,4 +1,4 @@
-"""Format version of each step: raised with a change of the code that changes its output. DVC sees it as a parameter."""
+"""Format version of each step: raised with a change of the code that changes its output. A DVC parameter."""
 
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
@@ -14,7 +14,7 @@ def formats_text() -> str:
 
 
 def write_formats(workspace: Workspace) -> None:
-    """Write formats.yaml, where it says something else."""
+    """Write formats.yaml, where its text differs."""
     text = formats_text()
     if not workspace.formats.is_file() or workspace.formats.read_text() != text:
         write(workspace.formats, text.encode())

@@ -1,43 +1,43 @@
-"""A workspace: the user's project, apart from the code. Where things are in it, how it begins, who works in it."""
+"""A workspace: the user's project, apart from the code, and the paths of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 _PRIVATE = ".atelier"
-_NIGHT = "night"
+_WORKTREE = "night"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The layout of a workspace."""
+    """Paths of a workspace."""
 
     root: Path
 
     @property
     def main(self) -> "Workspace":
-        """The workspace whose night this is; itself where it is none."""
+        """The workspace of which this is the worktree; otherwise this workspace itself."""
         place = self.root.parent
-        return Workspace(place.parent) if (place.name, self.root.name) == (_PRIVATE, _NIGHT) else self
+        return Workspace(place.parent) if (place.name, self.root.name) == (_PRIVATE, _WORKTREE) else self
 
     @property
     def worktree(self) -> "Workspace":
-        """Where its nights work: a git worktree with files of its own, and with what is private here."""
-        return Workspace(self.main.root / _PRIVATE / _NIGHT)
+        """The git worktree of `atelier retrain`: it has its own files and shares the private folder."""
+        return Workspace(self.main.root / _PRIVATE / _WORKTREE)
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name of its folder."""
         return self.main.root.name
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
-        """The workspace that holds a folder: looked for upwards, like git's repository.
+        """The workspace that contains a folder, searched upwards as git does.
 
         Args:
-            start: where to begin; the current folder when None.
+            start: where to begin; None means the current folder.
 
         Raises:
-            FileNotFoundError: no folder from there upwards is a workspace.
+            FileNotFoundError: no folder upwards is a workspace.
         """
         begin = (start or Path.cwd()).absolute()
         for folder in (begin, *begin.parents):
@@ -49,12 +49,12 @@ class Workspace:
 
     @property
     def params(self) -> Path:
-        """Every parameter."""
+        """All parameters."""
         return self.root / "params.yaml"
 
     @property
     def formats(self) -> Path:
-        """The format version of each step, which DVC sees as parameters."""
+        """The format version of each step, parameters for DVC."""
         return self.root / "formats.yaml"
 
     @property
@@ -64,12 +64,12 @@ class Workspace:
 
     @property
     def dvc_lock(self) -> Path:
-        """What the stages last ran with."""
+        """Hashes of the last run of each stage."""
         return self.root / "dvc.lock"
 
     @property
     def sources_lock(self) -> Path:
-        """The files that are in the sources."""
+        """The files in the sources."""
         return self.root / "sources.lock"
 
     @property
@@ -89,16 +89,16 @@ class Workspace:
 
     @property
     def model(self) -> Path:
-        """The model that was trained last: train's output. It changes; `versions.resolve` gives one that stays."""
+        """The model that was trained last: train's output. `registry.resolve` gives a version that never changes."""
         return self.root / "artifacts" / "style-model"
 
     def model_folder(self, name: str) -> Path:
-        """The folder of a model by its name in the registry; the pipeline's is `model`."""
+        """The folder of a model by its name in the registry; that of the pipeline is `model`."""
         return self.root / "artifacts" / name
 
     @property
     def reports(self) -> Path:
-        """Everything for people to read."""
+        """Reports and metrics."""
         return self.root / "reports"
 
     @property
@@ -122,17 +122,17 @@ class Workspace:
         return self.reports / "evaluation"
 
     def style_reports(self, model: str) -> Path:
-        """Logs, metrics and pictures of a style's own model."""
+        """Logs, metrics and pictures of one style's model."""
         return self.reports / "styles" / model
 
     @property
     def comparison(self) -> Path:
-        """Models side by side."""
+        """The comparison of models."""
         return self.reports / "comparison"
 
     @property
     def folds(self) -> Path:
-        """What cross-validation found."""
+        """Metrics of cross-validation."""
         return self.reports / "folds.json"
 
     @property
@@ -142,22 +142,22 @@ class Workspace:
 
     @property
     def private(self) -> Path:
-        """What belongs to this machine alone and git ignores; a night shares it."""
+        """Files of this machine alone, ignored by git, shared with the worktree."""
         return self.main.root / _PRIVATE
 
     @property
     def checkpoints(self) -> Path:
-        """Checkpoints of trainings that are not finished."""
+        """Checkpoints of unfinished trainings."""
         return self.private / "checkpoints"
 
     @property
     def fold_runs(self) -> Path:
-        """Folds that are finished, and the one that is not."""
+        """Finished folds of cross-validation, and the unfinished one."""
         return self.private / "folds"
 
     @property
     def style_runs(self) -> Path:
-        """Trainings of styles side by side that are not finished."""
+        """Unfinished trainings of one model a style."""
         return self.private / "styles"
 
     @property
@@ -167,7 +167,7 @@ class Workspace:
 
     @property
     def comparison_cache(self) -> Path:
-        """Features of real pictures, for the models that were compared last."""
+        """Features of real pictures, for the last comparison."""
         return self.private / "comparison"
 
     @property

@@ -11,12 +11,12 @@ from atelier.tasks.workspace.layout import Workspace
 
 @contextmanager
 def lock(workspace: Workspace, name: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Be the only process that does `name` in a workspace; the lock ends with the process, however that ends.
+    """Hold the lock `name` of a workspace; it ends with the process, even if that is killed.
 
     Args:
-        workspace: where.
-        name: what is locked: a stage, "pipeline" or "registry".
-        wait_s: seconds to wait for another process to finish.
+        workspace: whose lock.
+        name: a stage, "pipeline" or "registry".
+        wait_s: seconds to wait for another process.
 
     Raises:
         RuntimeError: another process has it; the message names it.

@@ -1,7 +1,6 @@
-"""The pipeline as DVC knows it: the order of its stages, running one, committing what it wrote.
+"""The DVC pipeline: the order of its stages, running one, committing its files.
 
-DVC decides whether a stage has anything to do. It is no supervisor, so what it starts ends with the process that asked
-for it.
+DVC decides whether a stage has anything to do. It does not supervise processes: what it starts ends with this process.
 """
 
 import graphlib
@@ -30,7 +29,7 @@ _OWNED = (
 )
 _KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
 _STOP_S = 15.0
-_CHATTER = re.compile(
+_DVC_MESSAGES = re.compile(
     r"^(Running stage '.*|> .*|(Updating|Generating) lock file.*|Stage '.*|Use `dvc push`.*|To track the changes.*"
     r"|To enable auto staging.*|\tgit add.*|\tdvc config.*|Data and pipelines are up to date\."
     r"|Verifying outputs in .*|)$"
@@ -41,7 +40,7 @@ def stages(workspace: Workspace) -> list[str]:
     """The stages in an order that respects DVC's graph, without the folders of `track_folder`.
 
     Raises:
-        RuntimeError: DVC can not read the pipeline.
+        RuntimeError: DVC cannot read the pipeline.
     """
     graph = graphlib.TopologicalSorter[str]()
     for line in dvc(workspace.root, "dag", "--dot").splitlines():
@@ -55,7 +54,7 @@ def stages(workspace: Workspace) -> list[str]:
 
 
 def track_folder(workspace: Workspace, folder: Path) -> None:
-    """Have DVC keep a folder that no stage made; `commit` commits the file that names its bytes.
+    """Add a folder that is no output of a stage to DVC; `commit` commits its `.dvc` file.
 
     Raises:
         RuntimeError: DVC failed.
@@ -64,11 +63,11 @@ def track_folder(workspace: Workspace, folder: Path) -> None:
 
 
 def check_trust(workspace: Workspace, trust: bool) -> None:
-    """See that the pipeline runs nothing but Atelier: a cloned workspace is untrusted input.
+    """Check that the pipeline runs only Atelier: a cloned workspace is untrusted input.
 
     Args:
         workspace: whose dvc.yaml is read.
-        trust: the user said --trust.
+        trust: the user gave --trust.
 
     Raises:
         ValueError: a stage has another command, or dvc.yaml is damaged.
@@ -90,20 +89,20 @@ def check_trust(workspace: Workspace, trust: bool) -> None:
 
 
 def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
-    """Have DVC run a stage if anything it depends on has changed; its output is shown as it comes.
+    """Run a stage with DVC if a dependency has changed; its output is printed as it comes.
 
-    However this process ends, DVC and the stage end with it.
+    DVC and the stage end with this process, even if it is killed.
 
     Args:
-        workspace: where.
+        workspace: of the pipeline.
         stage: its name.
 
     Returns:
-        "ran"; "restored" when DVC had the outputs of an earlier run with the same inputs; else "unchanged".
+        "ran"; "restored", where DVC had the outputs of an earlier run with the same inputs; or "unchanged".
 
     Raises:
-        StageFailed: it failed, as the message tells.
-        RuntimeError: another pipeline runs in this workspace.
+        StageFailed: it failed; the message has the reason.
+        RuntimeError: another process runs the pipeline of this workspace.
     """
     with lock(workspace, "pipeline"):
         stage_errors.clear_error(workspace, stage)
@@ -118,7 +117,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
-            process_group=0,  # it gets signals from here and not from the terminal: the stage first, then DVC
+            process_group=0,  # signals come from here, not from the terminal: to the stage first, then to DVC
             preexec_fn=parent_death_signal(),
         )
         ran = restored = False
@@ -128,7 +127,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
                 for line in lines:
                     ran = ran or line.startswith(f"Running stage '{stage}'")
                     restored = restored or line.startswith(f"Stage '{stage}' is cached")
-                    if not _CHATTER.match(line.rstrip("\n")):
+                    if not _DVC_MESSAGES.match(line.rstrip("\n")):
                         sys.stdout.write(line)
                         sys.stdout.flush()
             code = process.wait()
@@ -141,14 +140,14 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
 
 
 def commit(workspace: Workspace, message: str) -> str:
-    """Commit the files that Atelier owns and nothing else of the user's.
+    """Commit the files that Atelier owns, and no other file of the user.
 
     Args:
-        workspace: where.
-        message: why.
+        workspace: whose files.
+        message: of the commit.
 
     Returns:
-        The id of the commit that holds their present state; a new one only if something changed.
+        The id of the commit with their present state; a new one only if something changed.
     """
     paths = owned_files(workspace)
     if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
@@ -158,18 +157,18 @@ def commit(workspace: Workspace, message: str) -> str:
 
 
 def owned_files(workspace: Workspace) -> list[str]:
-    """The files of a workspace that Atelier owns, as paths relative to it."""
+    """Relative paths of the files that Atelier owns."""
     listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
     ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
     return sorted({path for path in (listed + ignores).split("\0") if path})
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Ask the stage to end, and DVC with it; then make them."""
-    for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, _STOP_S)):
+    """Interrupt the stage and DVC, then kill them."""
+    for number in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            process.wait(patience_s)
+            process.wait(_STOP_S)
             return
         except ProcessLookupError:
             return
@@ -178,7 +177,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def _remove_broken_rwlock(workspace: Workspace) -> None:
-    """Remove a rwlock file that a killed DVC left half written; DVC itself sees to locks of processes that are gone."""
+    """Remove a lock file that a killed DVC left half written; DVC itself removes locks of ended processes."""
     path = workspace.root / ".dvc" / "tmp" / "rwlock"
     try:
         json.loads(path.read_text())

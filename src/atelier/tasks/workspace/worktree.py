@@ -1,7 +1,7 @@
-"""Where a night works: a git worktree of the workspace with the same DVC cache.
+"""The worktree of `atelier retrain`: a git worktree of the workspace that shares its DVC cache.
 
-Whatever fails there leaves the workspace as it was. What passed is adopted in one step, the files of a commit and the
-data that it names; what did not stays, so that the next night continues with it.
+A failure there leaves the workspace as it was. A result that passes is applied to the workspace in one step: the files
+of a commit and the data that they name. A result that does not pass stays, and the next run continues with it.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from atelier.tasks.workspace.pipeline import owned_files
 
 BRANCH = "atelier/night"
 
-_READY = Path(".dvc/tmp/atelier-night")  # in a worktree that is complete
+_READY = Path(".dvc/tmp/atelier-night")  # a file in a complete worktree
 
 
 def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
-    """Whether a night would have nothing to do: nothing is left of another one, and nothing has changed since.
+    """Whether a run would have nothing to do: no worktree is left, and no source, code or parameter has changed.
 
     Args:
-        workspace: whose night it would be.
-        scan: writes a `sources.lock` of the sources as they are now to the file that it is given.
+        workspace: of the run.
+        scan: writes a `sources.lock` of the present sources to a file.
     """
     if (workspace.worktree.root / _READY).exists() or not workspace.sources_lock.is_file():
         return False
@@ -40,41 +40,41 @@ def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
         scan(now)
         if now.read_bytes() != workspace.sources_lock.read_bytes():
             return False
-    command = [sys.executable, "-m", "dvc", "status", "--quiet"]  # the exit code tells
+    command = [sys.executable, "-m", "dvc", "status", "--quiet"]  # the answer is the exit code
     return subprocess.run(command, cwd=workspace.root, env=environment(), capture_output=True).returncode == 0
 
 
 def open_worktree(workspace: Workspace) -> Workspace:
-    """The worktree of tonight: the one that an earlier night left, or a new one, with the parameters of today.
+    """The worktree that an earlier run left, or a new one, with the present parameters.
 
     Raises:
         RuntimeError: git or DVC failed.
     """
-    night, root = workspace.worktree, workspace.root
-    if (night.root / _READY).exists():
-        git(night.root, "reset", "--quiet", "--soft", git(root, "rev-parse", "HEAD").strip())
-        _share_cache(workspace, night)  # its remote's credentials may have been mended
+    worktree, root = workspace.worktree, workspace.root
+    if (worktree.root / _READY).exists():
+        git(worktree.root, "reset", "--quiet", "--soft", git(root, "rev-parse", "HEAD").strip())
+        _share_cache(workspace, worktree)  # credentials of the remote may have been corrected
     else:
-        shutil.rmtree(night.root, ignore_errors=True)
+        shutil.rmtree(worktree.root, ignore_errors=True)
         git(root, "worktree", "prune")
-        git(root, "worktree", "add", "--quiet", "--force", "-B", BRANCH, str(night.root), "HEAD")
-        _share_cache(workspace, night)
-        _take(workspace, night, owned_files(workspace))  # what stages that were run by hand have changed
-        # what is not in the cache is made again
-        dvc(night.root, "checkout", "--quiet", "--force", "--allow-missing")
-        (night.root / _READY).parent.mkdir(parents=True, exist_ok=True)
-        (night.root / _READY).touch()
-    _take(workspace, night, ["params.yaml", "dvc.yaml", ".dvc/config"])
-    return night
+        git(root, "worktree", "add", "--quiet", "--force", "-B", BRANCH, str(worktree.root), "HEAD")
+        _share_cache(workspace, worktree)
+        _copy_files(workspace, worktree, owned_files(workspace))  # files that stages run by hand have changed
+        # stages make again what is not in the cache
+        dvc(worktree.root, "checkout", "--quiet", "--force", "--allow-missing")
+        (worktree.root / _READY).parent.mkdir(parents=True, exist_ok=True)
+        (worktree.root / _READY).touch()
+    _copy_files(workspace, worktree, ["params.yaml", "dvc.yaml", ".dvc/config"])
+    return worktree
 
 
 def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
-    """Bring a commit of a night, and the data that it names, into the workspace; when that fails, nothing is changed.
+    """Apply a commit of the worktree, and the data that it names, to the workspace; after an error nothing has changed.
 
     Args:
-        workspace: where to; its other files stay as they are, committed or not.
+        workspace: the target; its other files stay as they are, committed or not.
         commit: of a version that passed.
-        message: of a further commit, where the workspace has got others meanwhile.
+        message: of a new commit, where the workspace has other commits since.
 
     Raises:
         RuntimeError: git or DVC failed.
@@ -82,13 +82,13 @@ def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     root = workspace.root
     with lock(workspace, "pipeline", 60.0):
         head = git(root, "rev-parse", "HEAD").strip()
-        if not _contains(root, commit, head):
+        if not _is_ancestor(root, commit, head):
             listed = git(root, "diff", "--name-only", "--diff-filter=d", "-z", f"{commit}^", commit)
             paths = [path for path in listed.split("\0") if path]
             before = {path: (root / path).read_bytes() if (root / path).is_file() else None for path in paths}
             try:
                 git(root, "checkout", "--quiet", commit, "--", *paths)
-                _fetch(root)
+                _checkout_data(root)
                 if git(root, "rev-parse", f"{commit}^").strip() == head:
                     git(root, "update-ref", "-m", message, "HEAD", commit, head)
                 else:
@@ -98,49 +98,49 @@ def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
                     (root / path).unlink() if data is None else (root / path).write_bytes(data)
                 git(root, "reset", "--quiet", "--", *paths)
                 with contextlib.suppress(RuntimeError):
-                    _fetch(root)
+                    _checkout_data(root)
                 raise
         else:
-            _fetch(root)  # of a night that was killed in the middle of this
+            _checkout_data(root)  # a run was killed after its commit and before this
 
 
 def remove_worktree(workspace: Workspace) -> None:
-    """Remove a worktree that has served its purpose; all that it made is in DVC's cache and in git."""
-    night = workspace.worktree
-    if night.root.exists():
-        (night.root / _READY).unlink(missing_ok=True)
+    """Remove a worktree that is no longer needed; its results are in DVC's cache and in git."""
+    worktree = workspace.worktree
+    if worktree.root.exists():
+        (worktree.root / _READY).unlink(missing_ok=True)
         with contextlib.suppress(RuntimeError):
-            git(workspace.root, "worktree", "remove", "--force", str(night.root))
-        shutil.rmtree(night.root, ignore_errors=True)
+            git(workspace.root, "worktree", "remove", "--force", str(worktree.root))
+        shutil.rmtree(worktree.root, ignore_errors=True)
         git(workspace.root, "worktree", "prune")
     with contextlib.suppress(RuntimeError):
         git(workspace.root, "branch", "--quiet", "-D", BRANCH)
 
 
-def _take(workspace: Workspace, night: Workspace, paths: list[str]) -> None:
-    """Copy files as they stand, committed or not."""
+def _copy_files(workspace: Workspace, worktree: Workspace, paths: list[str]) -> None:
+    """Copy files as they are, committed or not."""
     for path in paths:
-        source, target = workspace.root / path, night.root / path
+        source, target = workspace.root / path, worktree.root / path
         if source.is_file() and (not target.is_file() or target.read_bytes() != source.read_bytes()):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
 
-def _share_cache(workspace: Workspace, night: Workspace) -> None:
-    """Have a worktree use the workspace's cache, and what the user keeps from git, such as a remote's credentials."""
+def _share_cache(workspace: Workspace, worktree: Workspace) -> None:
+    """Give a worktree the workspace's cache, and the user's DVC settings outside git, such as credentials."""
     local = workspace.root / ".dvc" / "config.local"
     if local.is_file():
-        shutil.copyfile(local, night.root / ".dvc" / "config.local")
+        shutil.copyfile(local, worktree.root / ".dvc" / "config.local")
     cache = workspace.root / dvc(workspace.root, "cache", "dir").strip()
-    dvc(night.root, "cache", "dir", "--local", str(cache.absolute()))
+    dvc(worktree.root, "cache", "dir", "--local", str(cache.absolute()))
 
 
-def _contains(root: Path, commit: str, head: str) -> bool:
-    """Whether a commit is the present one or one before it."""
-    command = ["git", "merge-base", "--is-ancestor", commit, head]  # the exit code tells
+def _is_ancestor(root: Path, commit: str, head: str) -> bool:
+    """Whether a commit is `head` or one of its ancestors."""
+    command = ["git", "merge-base", "--is-ancestor", commit, head]  # the answer is the exit code
     return subprocess.run(command, cwd=root, env=environment(), capture_output=True).returncode == 0
 
 
-def _fetch(root: Path) -> None:
-    """Have the workspace hold the data that its files name."""
+def _checkout_data(root: Path) -> None:
+    """Check out the data that the workspace's files name."""
     dvc(root, "checkout", "--quiet", "--force")
