@@ -8,23 +8,19 @@ resumed ends with the same weights as one that was not, and needs no random stat
 import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.configs.choices import Precision
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
-from atelier.models.distributed import gathered, places, summed, world
+from atelier.models.distributed import all_gather, all_reduce, rank_places, world_size
 from atelier.models.encoders.base import Encoder
-from atelier.models.files import replacing
 from atelier.models.methods import method_of
-from atelier.models.methods.base import Batch, Method, Part
-from atelier.models.optimizer import clip, exchange, new_optimizer, rate
+from atelier.models.methods.base import Batch, Method, MicroBatch
+from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_factor, new_optimizer
 from atelier.models.pixels import to_float
 from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
@@ -63,7 +59,7 @@ class Trainer:
         rank: int = 0,
     ) -> None:
         self.training, self.device = training, torch.device(device)
-        self.places = places(rank, world(), training.batch_size)
+        self.places = rank_places(rank, world_size(), training.batch_size)
         dtype = resolve_precision(training.precision, self.device)
         self.precision = str(dtype).removeprefix("torch.")
         method = method_of(method_config)
@@ -139,7 +135,7 @@ class Trainer:
 
     # ---- one step
 
-    def _parts(self, batch: Batch) -> Iterator[Part]:
+    def _parts(self, batch: Batch) -> Iterator[MicroBatch]:
         """This rank's batch, in `accumulate` parts of about the same size."""
         count = min(self.training.accumulate, len(self.places))
         for index in range(count):
@@ -147,14 +143,14 @@ class Trainer:
             content_labels, style_labels = (
                 None if of is None else of[rows].to(self.device) for of in (batch.content_labels, batch.style_labels)
             )
-            yield Part(
+            yield MicroBatch(
                 to_float(batch.content[rows], self.device),
                 to_float(batch.style[rows], self.device),
                 seed=self.training.seed,
                 step=self.step,
                 first=self.places.start + rows.start,
                 batch_size=self.training.batch_size,
-                alone=count == 1,
+                is_whole=count == 1,
                 content_labels=content_labels,
                 style_labels=style_labels,
             )
@@ -163,7 +159,7 @@ class Trainer:
         """Give every network its turn. Returns this rank's share of each metric's mean, still on the device."""
         parts = list(self._parts(batch))
         metrics: dict[str, Tensor] = {}
-        factor = rate(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
+        factor = lr_factor(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
         for turn, parameters in self.parameters.items():
             # the other networks pass gradients on, but need none
             for other, theirs in self.parameters.items():
@@ -173,14 +169,16 @@ class Trainer:
             for part in parts:
                 for losses in self.method.losses(turn, part):
                     total = sum((self.method.weights.get(n, 0.0) * v for n, v in losses.items()), torch.zeros(()))
-                    torch.autograd.backward(part.share * total)
+                    torch.autograd.backward(part.fraction * total)
                     for name, value in losses.items():
-                        value = part.share * value.detach()
+                        value = part.fraction * value.detach()
                         metrics[name] = metrics[name] + value if name in metrics else value
-            if world() > 1:
-                exchange(parameters)
-            metrics[f"{turn}_gradient_norm"] = clip(parameters, self.method_config.optimizer.clip_norm) / world()
-            metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world())
+            if world_size() > 1:
+                all_reduce_gradients(parameters)
+            metrics[f"{turn}_gradient_norm"] = (
+                clip_gradients(parameters, self.method_config.optimizer.clip_norm) / world_size()
+            )
+            metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world_size())
             for group in self.optimizers[turn].param_groups:
                 group["lr"] = self.base_lr[turn] * factor
             self.optimizers[turn].step()
@@ -261,7 +259,9 @@ class Trainer:
 
         A method that generates is compared with the pictures that it learns from.
         """
-        content = torch.cat([gathered(x.to(self.device), self.places.start, self.training.batch_size) for x in recent])
+        content = torch.cat(
+            [all_gather(x.to(self.device), self.places.start, self.training.batch_size) for x in recent]
+        )
         self.watchdog.samples(self.step, content, self.sample(content))
 
     def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
@@ -269,7 +269,7 @@ class Trainer:
         if not sums:
             return {}
         means = [value.to(self.device, torch.float32) / counts[name] for name, value in sums.items()]
-        return dict(zip(sums, summed(torch.stack(means)).tolist(), strict=True))
+        return dict(zip(sums, all_reduce(torch.stack(means)).tolist(), strict=True))
 
     def sample(self, content: Tensor) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator; or generate as many, from the same noise."""
@@ -277,31 +277,3 @@ class Trainer:
             drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
             return self.method.generate(self.method_config, self.generator_ema, drawn)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(content)
-
-
-def save_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Write the trainer's state as one safetensors file, complete or not at all."""
-    with replacing(path) as temporary:
-        save_file({key: value.cpu().contiguous() for key, value in trainer.state_dict().items()}, temporary)
-
-
-def is_whole(path: Path) -> bool:
-    """Whether there is a file of `save_checkpoint`, as long as it says; only its head is read."""
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except (FileNotFoundError, SafetensorError):
-        return False
-
-
-def load_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Load what `save_checkpoint` wrote.
-
-    Raises:
-        ValueError: the file is damaged or belongs to another training.
-    """
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to start from the beginning") from error
-    trainer.load_state_dict(state)

@@ -22,7 +22,7 @@ class Encoder(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
-    def see(self, pictures: Tensor) -> dict[str, Tensor]:
+    def encode(self, pictures: Tensor) -> dict[str, Tensor]:
         """Features of pictures as generators take and make them, (B, 3, H, W) in [-1, 1]."""
         features: dict[str, Tensor] = self((pictures + 1) / 2)
         return features

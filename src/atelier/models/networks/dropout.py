@@ -34,7 +34,7 @@ def draw_from(network: nn.Module, draws: Draws, salt: int) -> None:
 
     Args:
         network: any.
-        draws: such as `Part.draws`.
+        draws: such as `MicroBatch.uniform`.
         salt: of the first dropout; the others count on.
     """
     for index, module in enumerate(m for m in network.modules() if isinstance(m, ChannelDropout)):

@@ -29,7 +29,7 @@ class Projected(nn.Module):
 
     def __init__(self, encoder: Encoder, filters: int) -> None:
         super().__init__()
-        self.see: Callable[[Tensor], dict[str, Tensor]] = encoder.see
+        self.encode: Callable[[Tensor], dict[str, Tensor]] = encoder.encode
         channels = encoder.style_channels()
         self.judge = Discriminator(channels, filters, LAYERS)
         self.energy = nn.Module()  # mean square of each channel over the style domain
@@ -38,7 +38,7 @@ class Projected(nn.Module):
 
     def energies(self, pictures: Tensor) -> dict[str, Tensor]:
         """Mean squares of each channel, (C,) by layer, of pictures (B, 3, H, W) in [-1, 1]."""
-        features = self.see(pictures)
+        features = self.encode(pictures)
         return {layer: features[layer].float().square().mean((0, 2, 3)) for layer in self.judge.features}
 
     def learn(self, energies: dict[str, Tensor]) -> None:
@@ -56,7 +56,7 @@ class Projected(nn.Module):
 
     def seen(self, x: Tensor) -> dict[str, Tensor]:
         """What the encoder sees in pictures, in units: (B, C, h, w) by layer."""
-        return in_units(self.see(x), dict(self.energy.named_buffers()))
+        return in_units(self.encode(x), dict(self.energy.named_buffers()))
 
     def scores(self, x: Tensor, seen: dict[str, Tensor]) -> Tensor:
         """The scores of pictures in which this is `seen`."""
