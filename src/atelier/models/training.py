@@ -25,7 +25,7 @@ from atelier.models.pixels import to_float
 from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
 
-WATCHED = 8  # pictures that the watchdog sees at a sample point, at least
+WATCHED = 8  # least images that the watchdog gets at a sample point
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -111,7 +111,7 @@ class Trainer:
                     if key.startswith(f"optimizer/{name}/"):
                         _, _, index, kind = key.split("/")
                         parameter = self.parameters[name][int(index)]
-                        # a moment lies in memory as its weight does
+                        # moments have the memory format of their weight
                         kept = (
                             torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
                         )
@@ -156,12 +156,12 @@ class Trainer:
             )
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
-        """Give every network its turn. Returns this rank's share of each metric's mean, still on the device."""
+        """One step: every network's turn. Returns this rank's part of each metric's mean, on the device."""
         parts = list(self._parts(batch))
         metrics: dict[str, Tensor] = {}
         factor = lr_factor(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
         for turn, parameters in self.parameters.items():
-            # the other networks pass gradients on, but need none
+            # the other networks only pass gradients through
             for other, theirs in self.parameters.items():
                 for p in theirs:
                     p.requires_grad_(other == turn)
@@ -182,13 +182,13 @@ class Trainer:
             for group in self.optimizers[turn].param_groups:
                 group["lr"] = self.base_lr[turn] * factor
             self.optimizers[turn].step()
-            # a gradient is as large as its network: it makes room for the next turn's
+            # gradients are as large as their network: free them for the next turn
             self.optimizers[turn].zero_grad()
         return metrics
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Karras et al. 2020: exponential average of the weights, with a short memory while there is little past."""
+        """Karras et al. 2020: exponential moving average of the weights, with a shorter half-life at the beginning."""
         half_life = min(self.training.ema_half_life_steps, self.step / 10 + 1e-3)
         weight = 1 - 0.5 ** (1 / half_life)
         generator, averages = self.method.modules["generator"], list[Tensor](self.generator_ema.parameters())
@@ -222,7 +222,7 @@ class Trainer:
         if self.step == 0:
             self.method.prepare(batches, t.batch_size)
         if not self.method.turns:
-            self.step = max(self.step, t.steps - 1)  # all there is was learned above
+            self.step = max(self.step, t.steps - 1)  # `prepare` was all
         sums: dict[str, Tensor] = {}
         counts: Counter[str] = Counter()
         recent: deque[Tensor] = deque(maxlen=-(-WATCHED // t.batch_size))
@@ -233,7 +233,7 @@ class Trainer:
             self.step += 1
             self._average()
 
-            # sums stay on the device: fetching them every step would make it wait for the host
+            # sums stay on the device: fetching them every step would synchronise
             sums |= {name: sums[name] + value if name in sums else value for name, value in metrics.items()}
             counts.update(metrics.keys())
             last = self.step == t.steps
@@ -247,7 +247,7 @@ class Trainer:
                 try:
                     self._watch(recent)
                 except TrainingStopped:
-                    on_sample(self.step)  # so that what it saw can be seen
+                    on_sample(self.step)  # so that the reason can be seen
                     raise
             if checkpoint:
                 on_checkpoint(self.step)
@@ -255,9 +255,9 @@ class Trainer:
                 on_sample(self.step)
 
     def _watch(self, recent: Iterable[Tensor]) -> None:
-        """Show the watchdog what is painted from the last pictures of all ranks, so that all come to one verdict.
+        """Check outputs of the last inputs of all ranks, so that all ranks reach one verdict.
 
-        A method that generates is compared with the pictures that it learns from.
+        A method that generates is compared with images of its style domain.
         """
         content = torch.cat(
             [all_gather(x.to(self.device), self.places.start, self.training.batch_size) for x in recent]
