@@ -50,7 +50,7 @@ class ChecksConfig:
         0.01, "share of honest nights on which drift may be seen by chance, in all domains together", ge=0.001, le=0.2
     )
     drift_min: float = setting(0.004, "smallest kernel distance (MMD²) that counts as drift, however certain", ge=0)
-    drift_sample: int = setting(300, "pictures of each domain looked at, and as many arrivals", ge=16, le=1000)
+    drift_sample: int = setting(300, "pictures of each domain that are measured, and as many arrivals", ge=16, le=1000)
 
 
 @dataclass(frozen=True)

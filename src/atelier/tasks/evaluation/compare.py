@@ -168,7 +168,7 @@ def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent)
     Args:
         spec: what is the same for all.
         candidate: the model.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         RuntimeError: the dataset is another one by now.

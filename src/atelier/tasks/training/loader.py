@@ -1,7 +1,7 @@
 """The data loader of training: pictures streamed from the training set's Parquet shards.
 
-Which picture comes when is known without reading any (`atelier.models.order`). A window of encoded pictures of each
-domain is in memory and the next one is read behind it; batches are decoded before they are asked for.
+The order of pictures is a function of the seed (`atelier.models.sampler`). A window of encoded pictures of each domain
+is in memory and the next one is read behind it; batches are decoded before they are asked for.
 """
 
 import time
