@@ -85,7 +85,7 @@ def test_a_painter_and_a_maker_are_not_compared(studio: Path) -> None:
     assert compare_pair(CONFIG, studio / "dataset", *models, "v1.0.0", shown(studio), studio / "cache") is None
 
 
-def test_named_canaries_come_in_their_order_and_bad_ones_are_told(tmp_path: Path, studio: Path) -> None:
+def test_named_canaries_come_in_their_order_and_bad_ones_are_named(tmp_path: Path, studio: Path) -> None:
     for name in ("b.png", "a.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert [one.name for one in canaries(("b.png", "a.png"), tmp_path, studio, "photos")] == ["b.png", "a.png"]

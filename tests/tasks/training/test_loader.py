@@ -306,7 +306,7 @@ def test_other_methods_get_no_labels(data: Path, whole: list[Batch]) -> None:
         assert all(held.result().labels is None for held in batches.content._held.values())
 
 
-def test_attributes_that_no_picture_has_are_told_with_those_there_are(data: Path) -> None:
+def test_attributes_that_no_picture_has_are_named_with_those_there_are(data: Path) -> None:
     card = read_card(data)
     check_labels(data, card, ("photos", "paintings"), NAMES)
     with pytest.raises(ValueError, match="no picture has the attribute 'Bald': there are ") as raised:

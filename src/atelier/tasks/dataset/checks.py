@@ -50,7 +50,7 @@ class ChecksConfig:
         0.01, "share of honest nights on which drift may be seen by chance, in all domains together", ge=0.001, le=0.2
     )
     drift_min: float = setting(0.004, "smallest kernel distance (MMD²) that counts as drift, however certain", ge=0)
-    drift_sample: int = setting(300, "pictures of each domain looked at, and as many arrivals", ge=16, le=1000)
+    drift_sample: int = setting(300, "pictures of each domain that are measured, and as many arrivals", ge=16, le=1000)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def markdown(findings: Sequence[Finding]) -> str:
 def _pictures(name: str, domain: DomainProfile, config: ChecksConfig) -> Finding:
     found, least = domain.training, config.min_pictures
     words = f"{name} has {found} pictures in the training split, {least} are the least"
-    return _finding("pictures", name, found, least, found >= least, words, "add pictures, or lower", "min_pictures")
+    do = "add pictures, or lower checks.min_pictures"
+    return _finding("pictures", name, found, least, found >= least, words, do)
 
 
 def _quarantined(now: Card, before: Card | None, config: ChecksConfig) -> Finding:
@@ -122,8 +123,8 @@ def _quarantined(now: Card, before: Card | None, config: ChecksConfig) -> Findin
             share, whose = max((share, whose), (arrived, "of the files that arrived"))
     limit = config.max_quarantined_share
     words = f"{share:.0%} {whose} cannot be read, at most {limit:.0%} may"
-    do = "look into the dataset's quarantine.csv and mend the source, or raise"
-    return _finding("quarantined", "", share, limit, share <= limit, words, do, "max_quarantined_share")
+    do = "look into the dataset's quarantine.csv and mend the source, or raise checks.max_quarantined_share"
+    return _finding("quarantined", "", share, limit, share <= limit, words, do)
 
 
 def _duplicates(card: Card, config: ChecksConfig) -> Finding:
@@ -131,8 +132,8 @@ def _duplicates(card: Card, config: ChecksConfig) -> Finding:
     share = _share(screened.get(DUPLICATE, 0) + screened.get(NEAR, 0), _counts(card)[0])
     limit = config.max_duplicates_share
     words = f"{share:.0%} of all files are copies and stay out, at most {limit:.0%} may"
-    do = "look into the dataset's screened.csv and correct the source, or raise"
-    return _finding("copies", "", share, limit, share <= limit, words, do, "max_duplicates_share")
+    do = "look into the dataset's screened.csv and correct the source, or raise checks.max_duplicates_share"
+    return _finding("copies", "", share, limit, share <= limit, words, do)
 
 
 def _lost(name: str, domain: DomainProfile, now: Profile, config: ChecksConfig) -> Finding:
@@ -140,16 +141,8 @@ def _lost(name: str, domain: DomainProfile, now: Profile, config: ChecksConfig) 
     share = _share(sum(id not in kept for id in domain.groups), len(domain.groups))
     limit = config.max_lost_share
     words = f"{share:.0%} of prod's pictures of {name} are gone, at most {limit:.0%} may be"
-    return _finding(
-        "lost",
-        name,
-        share,
-        limit,
-        share <= limit,
-        words,
-        "bring them back, or, if it is meant, raise",
-        "max_lost_share",
-    )
+    do = "bring them back, or, if it is meant, raise checks.max_lost_share"
+    return _finding("lost", name, share, limit, share <= limit, words, do)
 
 
 def _compared(now: Profile, before: Profile, config: ChecksConfig) -> Iterator[Finding]:
@@ -190,9 +183,8 @@ def _size(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -> 
         f"arrivals of {name} have {means[0]:.0f} pixels a side where prod's have {means[1]:.0f}, "
         f"certainly {change:.0%} off, at most {limit:.0%} may be"
     )
-    return _finding(
-        "size", name, change, limit, change <= limit, words, "look at what has arrived, or raise", "max_size_change"
-    )
+    do = "look at what has arrived, or raise checks.max_size_change"
+    return _finding("size", name, change, limit, change <= limit, words, do)
 
 
 def _colour(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -> Finding:
@@ -204,9 +196,9 @@ def _colour(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -
         f"{COLOURS[most]} of {name}'s arrivals is {means[0]:.0f} where prod's pictures have {means[1]:.0f}, "
         f"certainly {shifts[most]:.0f} levels off, at most {limit:.0f} may be"
     )
-    do = "look at what has arrived, or raise"
+    do = "look at what has arrived, or raise checks.max_colour_shift"
     value = float(shifts[most])
-    return _finding("colour", name, value, limit, value <= limit, words, do, "max_colour_shift")
+    return _finding("colour", name, value, limit, value <= limit, words, do)
 
 
 def _drift(name: str, new: np.ndarray, old: np.ndarray, level: float, config: ChecksConfig) -> Finding:
@@ -217,14 +209,12 @@ def _drift(name: str, new: np.ndarray, old: np.ndarray, level: float, config: Ch
         f"{len(new)} arrivals of {name} are {found.distance:.4f} from prod's {len(old)} pictures "
         f"(p {found.p:.2g}, seen as drift above {config.drift_min:g} where p is at most {level:.2g})"
     )
-    do = "look at what has arrived, or, if it is meant, raise"
-    return _finding("drift", name, found.distance, config.drift_min, passed, words, do, "drift_min")
+    do = "look at what has arrived, or, if it is meant, raise checks.drift_min"
+    return _finding("drift", name, found.distance, config.drift_min, passed, words, do)
 
 
-def _finding(
-    name: str, domain: str, value: float, limit: float, passed: bool, words: str, do: str, parameter: str
-) -> Finding:
-    return Finding(name, domain, value, limit, passed, words if passed else f"{words}: {do} checks.{parameter}")
+def _finding(name: str, domain: str, value: float, limit: float, passed: bool, words: str, do: str) -> Finding:
+    return Finding(name, domain, value, limit, passed, words if passed else f"{words}: {do}")
 
 
 def _shift(new: np.ndarray, old: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         base: the workspace, which relative sources are relative to.
         lock: what `scan` wrote.
         out: the dataset's folder.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left

@@ -1,7 +1,7 @@
-"""What is known of a dataset: all its rows by name, and what a stable sample of them statistics like.
+"""The profile of a dataset: ids and groups of all its rows, and image statistics of a stable sample.
 
-A profile is kept by the dataset's id, so that a dataset that was trained on can be compared with after it is gone. Rows
-that any kept profile has looked at are not looked at again: what a night costs is its arrivals.
+A profile is kept under the dataset's id, so that a later dataset can be compared with it when the dataset is gone. Rows
+in any kept profile are not measured again: a night measures only its arrivals.
 """
 
 import json

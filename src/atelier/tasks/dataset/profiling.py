@@ -40,7 +40,7 @@ def profile_dataset(
         cache: folder that keeps profiles; old ones are removed.
         sample: rows of each domain that are measured, at most, and as many arrivals.
         before: the dataset that it will be compared with.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: there is no dataset, or its card is damaged.

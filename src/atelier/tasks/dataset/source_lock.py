@@ -43,7 +43,7 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
         listed: list[dict[str, object]] = []
         for config in configs:
             listing = list_source(config, base)
-            found, beside = _stamps(listing.entries), _stamps(listing.aside)
+            found, beside = _stamps(listing.entries), _stamps(listing.label_files)
             listed.append({"source": config.path, "files": found, "beside": beside})
             files += len(found) + len(beside)
             counts[domain] = counts.get(domain, 0) + len(listing.entries)

@@ -1,4 +1,4 @@
-"""Canary pictures: a few that every version of a model is shown on, and that must not change for the worse."""
+"""Canary pictures: a few that every version of a model paints, and that must not become worse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import held_out_pictures, spread
 from atelier.tasks.storage.open_source import list_entries, read
 
-SHOWN = 8  # held-out pictures where nobody has named any
-MOST = 64  # canaries are looked at by people
+SHOWN = 8  # held-out pictures where `gate.canary` names none
+MOST = 64  # people look at canaries
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def cross_validate(
         data: the training set that was made from it.
         runs: keeps what is finished. All paths must be visible to every node of the cluster.
         out: folds.json.
-        report: told the steps of all folds.
+        report: called with the finished steps of all folds.
 
     Raises:
         FileNotFoundError: there is no training set, or no encoder's weights.
@@ -115,11 +115,11 @@ def cross_validate(
         RuntimeError: a training failed, or the training set changed meanwhile.
     """
     check(config, folds)
-    known, card = read_card(dataset), read_card(data)
+    source, card = read_card(dataset), read_card(data)
     for domain in (config.content, config.style):
-        _check_domain(dataset, known, domain, folds)
+        _check_domain(dataset, source, domain, folds)
     inputs = _Inputs(config, evaluate, folds, dataset, data, card.id)
-    run = runs / _run_name(inputs, card, known)
+    run = runs / _run_name(inputs, card, source)
     for left in runs.glob("*/fold-*/"):
         if left.parent != run:
             shutil.rmtree(left)  # begun with other parameters: its checkpoints are large

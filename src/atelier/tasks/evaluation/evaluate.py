@@ -50,7 +50,7 @@ def evaluate(
         plots: folder to write `ssim.csv`, `grid.png` and `pairs/` into; its content is replaced.
         cache: folder that keeps from run to run what does not depend on the model: features of untouched pictures, and
             the classifier of attributes; files that this run does not use are removed.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError: there is no dataset, no model, or no encoder's weights.
@@ -98,7 +98,7 @@ def measure(model: Path, on: Measurement, report: Report) -> tuple[dict[str, Any
     Args:
         model: the model folder.
         on: pictures and protocol.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Returns:
         The metrics as `reports/evaluation.json` holds them, and each photograph's SSIM and luminance correlation.

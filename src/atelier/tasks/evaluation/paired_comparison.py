@@ -44,7 +44,7 @@ def compare_pair(
         against: the name of prod's version.
         canaries: further pictures that both paint.
         cache: folder that keeps the features of untouched pictures.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.
