@@ -18,7 +18,8 @@ from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.stargan import StarganConfig
 from atelier.models.distributed import rank_places
 from atelier.models.encoders import Encoder
-from atelier.models.methods.base import Batch, Painter
+from atelier.models.methods.base import Batch
+from atelier.models.painter import Painter
 from atelier.models.pixels import to_float, to_uint8
 from atelier.models.sampler import Order
 from atelier.models.training import Trainer

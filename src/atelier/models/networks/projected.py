@@ -49,8 +49,8 @@ class Projected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w), float32, of the image and each feature at a position.
 
-        """(B, 3, H, W) in [-1, 1] to scores (B, S, h, w), float32, of the image and each feature at each position.
-        moves with every step, all are used in time.
+        Where a feature has more scores than the image, some are left out, so that each view counts the same. As crops
+        move with every step, all are used in time.
         """
         return self.scores(x, self.seen(x))
 
