@@ -25,8 +25,8 @@ from atelier.models.metrics.drift import distances, drift
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.tasks.dataset import checks
 from atelier.tasks.dataset.checks import ChecksConfig, Finding
-from atelier.tasks.dataset.image_statistics import describe
-from atelier.tasks.dataset.profile import ENCODER, Domain, Profile
+from atelier.tasks.dataset.image_statistics import measure_pictures
+from atelier.tasks.dataset.profile import ENCODER, DomainProfile, Profile
 from atelier.tasks.dataset.shards import Card
 from atelier.tasks.images.codec import Pixels, decode, encode, resize
 from atelier.tasks.runtime import encoder_weights
@@ -66,7 +66,7 @@ def pictures(folder: Path | None, domain: str) -> list[Pixels]:
     return [decode(path.read_bytes()) for path in files]
 
 
-def looks(found: list[Pixels], change: Callable[[Pixels], Pixels] = lambda picture: picture) -> np.ndarray:
+def statistics(found: list[Pixels], change: Callable[[Pixels], Pixels] = lambda picture: picture) -> np.ndarray:
     """What `data_checks` sees of them, changed and then shrunk as `ingest` does."""
     weights, parts = encoder_weights.resolve(ENCODER), []
     for first in range(0, len(found), 64):
@@ -75,7 +75,7 @@ def looks(found: list[Pixels], change: Callable[[Pixels], Pixels] = lambda pictu
             height, width = picture.shape[:2]
             scale = min(1.0, SIDE_PX / min(height, width))
             batch.append(resize(change(picture), round(width * scale), round(height * scale)))
-        parts.append(describe(batch, weights))
+        parts.append(measure_pictures(batch, weights))
     return np.concatenate(parts)
 
 
@@ -93,16 +93,16 @@ def draw(own: np.ndarray, foreign: np.ndarray | None, count: int, share: float, 
 
 
 def judge(night: Night) -> list[Finding]:
-    """What `check` finds that compares looks."""
+    """The findings of `validate` that compare image statistics."""
     sides = []
     for name, side in zip("pn", night, strict=True):
-        sides.append({f"{name}{i}": look for i, look in enumerate(side)})
-    before = Domain({id: id for id in sides[0]}, len(sides[0]), sides[0])
+        sides.append({f"{name}{i}": row for i, row in enumerate(side)})
+    before = DomainProfile({id: id for id in sides[0]}, len(sides[0]), sides[0])
     everything = sides[0] | sides[1]
-    now = Domain({id: id for id in everything}, len(everything), everything)
+    now = DomainProfile({id: id for id in everything}, len(everything), everything)
     config = ChecksConfig(drift_p=ChecksConfig().drift_p / DOMAINS)
     card = Card(1, ())
-    return checks.check(config, Profile("", {}, {"photos": now}), Profile("", {}, {"photos": before}), card, card)
+    return checks.validate(config, Profile("", {}, {"photos": now}), Profile("", {}, {"photos": before}), card, card)
 
 
 def polynomial(night: Night, seed: int) -> bool:
@@ -126,7 +126,7 @@ def rate(hits: int, count: int) -> dict[str, float]:
 def measure(
     own: np.ndarray, foreign: np.ndarray | None, count: int, share: float, nights: int, same: bool
 ) -> dict[str, Any]:
-    """How many of the nights stop, by drift or by any check of looks."""
+    """How many of the nights stop, by drift or by any check of image statistics."""
     stops, drifts, others, apart = 0, 0, 0, []
     for seed in range(nights):
         night = draw(own, foreign, count, share, seed, same)
@@ -154,11 +154,11 @@ def main() -> None:
     arguments = parser.parse_args()
     folders: list[Path | None] = [*arguments.folders, None, None, None]
     photographs = pictures(folders[0], "photos")
-    own = looks(photographs)
-    kinds = {"paintings": (looks(pictures(folders[1], "paintings")), False)}
+    own = statistics(photographs)
+    kinds = {"paintings": (statistics(pictures(folders[1], "paintings")), False)}
     if folders[2] is not None:
-        kinds["other photographs"] = (looks(pictures(folders[2], "photos")), False)
-    kinds |= {change.__name__: (looks(photographs, change), True) for change in (darkened, blurred, compressed)}
+        kinds["other photographs"] = (statistics(pictures(folders[2], "photos")), False)
+    kinds |= {change.__name__: (statistics(photographs, change), True) for change in (darkened, blurred, compressed)}
     result: dict[str, Any] = {
         "hardware": hardware(),
         "pictures": {

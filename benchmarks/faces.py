@@ -25,7 +25,7 @@ from atelier.tasks.dataset.augment_config import AugmentConfig, DomainAugmentati
 from atelier.tasks.dataset.ingest import IngestConfig
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.dataset.shards import read_card, read_rows
-from atelier.tasks.dataset.subsets import files, held_out
+from atelier.tasks.dataset.subsets import files, held_out_pictures
 from atelier.tasks.evaluation import compare
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.measures import center_squares
@@ -93,7 +93,7 @@ def attributes(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
     of = compare.find([str(model)], lambda text: ("stargan", Path(text)), "faces", ["faces"])
     spec = compare.prepare(EvaluateConfig(pictures=EDITED), dataset, "faces", SIZE, keep / "features", of)
     found: dict[str, Any] = compare.measure(spec, of[0]).metrics["attributes"]
-    shown = center_squares(files(held_out(dataset, read_card(dataset), "faces", 10)), SIZE)
+    shown = center_squares(files(held_out_pictures(dataset, read_card(dataset), "faces", 10)), SIZE)
     trained = artifact.load(model)
     columns = [shown, *(trained.painter(Controls(to=(wish,)))(shown) for wish in found["wishes"])]
     cells = [[x.permute(1, 2, 0).numpy() for x in column] for column in columns]

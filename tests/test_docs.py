@@ -94,11 +94,11 @@ def test_the_metric_of_the_example_is_its_formula(examples: dict[str, Any]) -> N
 def test_the_source_of_the_example_reads_pictures_only(examples: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "some.npz"
     np.savez(file, picture=np.full((8, 8, 3), 90, np.uint8), table=np.zeros((4, 4)))
-    source = examples["NpzSource"]("some.npz", file, DEFAULT_LIMITS)
+    source = examples["Npz"]("some.npz", str(file), DEFAULT_LIMITS)
     picture, table = source.entries()
-    assert (decode(source.read(picture)) == 90).all()
+    assert (decode(source.read(picture, 2**20)) == 90).all()
     with pytest.raises(BadImage, match="float64"):
-        source.read(table)
+        source.read(table, 2**20)
 
 
 def test_the_encoder_of_the_example_computes_what_was_published(examples: dict[str, Any]) -> None:

@@ -55,8 +55,16 @@ def test_imports_run_downwards_only(floor: str) -> None:
     for file in files_of(floor):
         for name in imported_modules(file.read_text()):
             parts = name.split(".")
-            if parts[0] == "atelier" and parts[1] != "__version__":
+            if parts[0] == "atelier" and parts[1] != "version":
                 assert parts[1] in OWN_OR_BELOW[floor], f"{file} imports {name}"
+
+
+def test_the_library_knows_no_flows_and_is_known_by_none() -> None:
+    names = imported_modules((PACKAGE / "library.py").read_text())
+    assert {name.split(".")[1] for name in names if name.startswith("atelier.")} == {"models", "tasks"}
+    for floor in OWN_OR_BELOW:
+        for file in files_of(floor):
+            assert not any(name.startswith("atelier.library") for name in imported_modules(file.read_text()))
 
 
 def module_of(file: Path) -> str:

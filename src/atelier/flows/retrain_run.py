@@ -88,7 +88,7 @@ class RunRecorder:
             DataCheckFailed: one of them did not pass.
         """
         self.update(data=found.changes, findings=tuple(asdict(finding) for finding in found.findings))
-        if problems := checks.problems(found.findings):
+        if problems := checks.failed_checks(found.findings):
             raise DataCheckFailed("; ".join(problems))
 
     def add_decision(self, release: ReleaseResult, prod: PairedComparison | None) -> None:

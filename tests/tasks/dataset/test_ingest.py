@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from atelier.tasks.dataset import screening_pool
 from atelier.tasks.dataset.ingest import IngestConfig, IngestSummary, ingest, scan
 from atelier.tasks.dataset.layouts import SourceConfig
-from atelier.tasks.dataset.screening import Prepared, ScreenConfig, Seen, prepare
+from atelier.tasks.dataset.screening import DuplicateIndex, Prepared, ScreenConfig, prepare
 from atelier.tasks.dataset.screening_pool import prepare_all
 from atelier.tasks.dataset.shards import read_card, read_rows, split_of
 from atelier.tasks.images.codec import decode, encode, resize
@@ -295,7 +295,7 @@ def test_a_picture_that_kills_its_worker_is_unreadable_and_stops_nothing(workspa
 
 
 def test_similar_pictures_are_found_and_different_ones_are_not() -> None:
-    seen = Seen(bits=4)
+    seen = DuplicateIndex(bits=4)
     hashes = [int(h) for h in np.random.default_rng(0).integers(0, 2**63, 3000)]
     for number, hash in enumerate(hashes):
         assert seen.copy_of(str(number), hash) == ("", "")
@@ -303,7 +303,7 @@ def test_similar_pictures_are_found_and_different_ones_are_not() -> None:
     assert seen.copy_of("new", hashes[2000] ^ 0b1111) == ("near-duplicate", "2000")
     assert seen.copy_of("new", hashes[2000] ^ 0b11111) == ("", "")
     assert seen.copy_of("17", 0) == ("duplicate", "17")
-    assert Seen(bits=0).copy_of("a", 0) == ("", "")
+    assert DuplicateIndex(bits=0).copy_of("a", 0) == ("", "")
 
 
 def test_denoising_removes_noise(tmp_path: Path) -> None:

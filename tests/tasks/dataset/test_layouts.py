@@ -53,7 +53,7 @@ def test_cifar_10_as_it_is_distributed(tmp_path: Path, packed: bool) -> None:
     assert [json.loads(entry.attributes)["class"] for entry in listing.entries] == ["airplane", "automobile", "2"]
     assert all(np.array_equal(decode(read(e)), p) for e, p in zip(listing.entries, pictures, strict=True))
     assert listing.entries[1].name.endswith("data_batch_2.bin/00001.png")
-    assert [entry.name.split("/")[-1] for entry in listing.aside] == ["batches.meta.txt"]
+    assert [entry.name.split("/")[-1] for entry in listing.label_files] == ["batches.meta.txt"]
 
 
 def test_cifar_100_has_two_labels(tmp_path: Path) -> None:

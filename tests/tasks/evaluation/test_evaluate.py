@@ -27,7 +27,7 @@ from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance
 from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, write_shard
-from atelier.tasks.dataset.subsets import batches, files, held_out
+from atelier.tasks.dataset.subsets import batches, files, held_out_pictures
 from atelier.tasks.evaluation import attribute_edits, measures, summary
 from atelier.tasks.evaluation.evaluate import Evaluation, evaluate
 from atelier.tasks.evaluation.protocol import (
@@ -187,8 +187,8 @@ def test_an_identical_picture_keeps_everything(
     from atelier.tasks.evaluation.summary import summarize
 
     encoder = MeasuringEncoder("efficientnet_lite0", choose_encoder("vgg19").weights, True)
-    photos = held_out(dataset, read_card(dataset), "photos", 6)
-    paintings = held_out(dataset, read_card(dataset), "paintings", 6)
+    photos = held_out_pictures(dataset, read_card(dataset), "photos", 6)
+    paintings = held_out_pictures(dataset, read_card(dataset), "paintings", 6)
     features = [measure_real([p.data for p in of], 48, encoder, tmp_path / of[0].id) for of in (photos, paintings)]
     grey = np.random.default_rng(0).random((6, 1, 48, 48), dtype=np.float32)
     same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), 1.0)
@@ -217,7 +217,7 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     assert metrics["diversity"]["ratio"] > 0
     assert metrics["checkerboard"]["ratio"] > 0
     made = artifact.load(tmp_path / "model").generate(0, range(6))
-    features = measures.measure_stylized(files(held_out(dataset, read_card(dataset), "paintings", 6)), 32,
+    features = measures.measure_stylized(files(held_out_pictures(dataset, read_card(dataset), "paintings", 6)), 32,
         tmp_path / "model", choose_encoder("vgg19")).luminance  # fmt: skip
     torch.testing.assert_close(torch.from_numpy(features), luminance(made / 255))
     assert (plots / "ssim.csv").read_text() == "image,group,ssim,correlation\n"
@@ -246,7 +246,7 @@ class TestLpips:
 
     def test_measures(self, tmp_path: Path, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
         encoder = with_lpips
-        photos, paintings = (held_out(dataset, read_card(dataset), of, 6) for of in ("photos", "paintings"))
+        photos, paintings = (held_out_pictures(dataset, read_card(dataset), of, 6) for of in ("photos", "paintings"))
         groups = [p.group for p in photos], [p.group for p in paintings]
         stylized = [measures.measure_stylized(files(batch), 48, model, encoder) for batch in batches(photos, 4)]
         untouched = [
@@ -280,7 +280,7 @@ class TestLpips:
         config = DcganConfig(size_px=32, noise=8, filters=4)
         torch.manual_seed(0)
         artifact.save(tmp_path, config, Dcgan.build_generator(config, None), FACTS)
-        data = files(held_out(dataset, read_card(dataset), "paintings", 2))
+        data = files(held_out_pictures(dataset, read_card(dataset), "paintings", 2))
         seen = measures.measure_stylized(data, 32, tmp_path, with_lpips).lpips
         assert seen is not None
         assert seen.distances is None, "they come from no photograph"
@@ -292,7 +292,7 @@ class TestLpips:
         assert summary._lpips_diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
 
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
-        photos = held_out(dataset, read_card(dataset), "photos", 2)
+        photos = held_out_pictures(dataset, read_card(dataset), "photos", 2)
         assert measures.measure_stylized(files(photos), 24, model, with_lpips).lpips is None
 
 
@@ -349,7 +349,7 @@ def edited(
 
 def counted(studio: Path, pictures: int) -> np.ndarray:
     """Which of NAMES the held-out pictures have."""
-    held = held_out(studio, read_card(studio), "faces", pictures)
+    held = held_out_pictures(studio, read_card(studio), "faces", pictures)
     said = [json.loads(picture.attributes) for picture in held]
     return np.array([[one.get(name, True) for name in NAMES] for one in said])
 
@@ -400,7 +400,7 @@ class TestAttributes:
         """Distances are those of each pair; two different pictures are all pairs, one by one."""
         torch.manual_seed(0)
         truth = counted(studio, 6)
-        photos = files(held_out(studio, read_card(studio), "faces", 6))
+        photos = files(held_out_pictures(studio, read_card(studio), "faces", 6))
         by = attribute_edits.Recognised(Classifier(4, 2), NAMES, truth, truth)
         model = make_editor(tmp_path, 0.5)
         parts = [
@@ -471,7 +471,7 @@ class TestErrors:
     @pytest.mark.parametrize("domain", ["lonely", "absent"])
     def test_too_little_is_held_out(self, dataset: Path, domain: str) -> None:
         with pytest.raises(ValueError, match=f"'{domain}'.*holdout_share"):
-            held_out(dataset, read_card(dataset), domain, 10)
+            held_out_pictures(dataset, read_card(dataset), domain, 10)
 
     def test_damaged_weights_are_the_models_own_error(
         self, tmp_path: Path, dataset: Path, model: Path, ray_cluster: None, only_packaged_encoders: None
@@ -496,6 +496,6 @@ def test_square_takes_the_middle() -> None:
 
 def test_held_out_pictures_are_the_same_ones_every_time(dataset: Path) -> None:
     card = read_card(dataset)
-    first, all_of_them = held_out(dataset, card, "photos", 5), held_out(dataset, card, "photos", 100)
+    first, all_of_them = held_out_pictures(dataset, card, "photos", 5), held_out_pictures(dataset, card, "photos", 100)
     assert [p.id for p in first] == [p.id for p in all_of_them][:5]
     assert len(all_of_them) == 12

@@ -79,7 +79,7 @@ def test_luck_does_not_promote() -> None:
     assert "too few held-out pictures" in lucky.reasons[0]
 
 
-def test_a_metric_that_the_contest_lacks_refuses() -> None:
+def test_a_metric_that_the_comparison_lacks_refuses() -> None:
     assert not gate(GOOD, PairedComparison("v1.0.0", {}, (), {}), GateConfig()).passed
 
 

@@ -13,7 +13,7 @@ from atelier.models.configs.gan import DcganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.dataset.shards import Card, read_card, write_card
-from atelier.tasks.dataset.subsets import held_out
+from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary, canaries
 from atelier.tasks.evaluation.evaluate import measure, measurement
 from atelier.tasks.evaluation.paired_comparison import compare_pair
@@ -61,7 +61,7 @@ def test_figures_are_the_evaluations_and_the_interval_is_of_the_difference(studi
     found = compare_pair(CONFIG, dataset, wild, gentle, "v1.0.0", shown(studio), studio / "cache", seen.append)
     assert found is not None
     card = read_card(dataset)
-    pictures = [held_out(dataset, card, domain, CONFIG.pictures) for domain in DOMAINS]
+    pictures = [held_out_pictures(dataset, card, domain, CONFIG.pictures) for domain in DOMAINS]
     for model, values in ((wild, "candidate"), (gentle, "prod")):
         metrics, _ = measure(model, measurement(CONFIG, model, *pictures, studio / "cache"), silent)
         for key, one in found.differences.items():
@@ -85,7 +85,7 @@ def test_a_painter_and_a_maker_are_not_compared(studio: Path) -> None:
     assert compare_pair(CONFIG, studio / "dataset", *models, "v1.0.0", shown(studio), studio / "cache") is None
 
 
-def test_named_canaries_come_in_their_order_and_bad_ones_are_told(tmp_path: Path, studio: Path) -> None:
+def test_named_canaries_come_in_their_order_and_bad_ones_are_named(tmp_path: Path, studio: Path) -> None:
     for name in ("b.png", "a.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert [one.name for one in canaries(("b.png", "a.png"), tmp_path, studio, "photos")] == ["b.png", "a.png"]

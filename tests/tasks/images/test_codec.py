@@ -100,7 +100,7 @@ def test_colour_profile_is_converted(photo: np.ndarray) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     same = decode(saved(Image.fromarray(photo), "PNG", icc_profile=srgb))
     assert np.abs(same.astype(int) - photo).max() <= 2
-    # swap the primaries of red and blue: what the file calls red is blue
+    # swap the primaries of red and blue
     swapped = srgb.replace(b"rXYZ", b"tmp!").replace(b"bXYZ", b"rXYZ").replace(b"tmp!", b"bXYZ")
     red = np.zeros((4, 4, 3), np.uint8) + np.uint8([255, 0, 0])
     assert decode(saved(Image.fromarray(red), "PNG", icc_profile=swapped))[0, 0].argmax() == 2
@@ -125,7 +125,7 @@ def test_truncated_files_are_refused(photo: np.ndarray, format: str) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "supported format"),
     ],
 )
-def test_what_is_no_picture_says_so(data: bytes, reason: str) -> None:
+def test_other_files_are_no_pictures(data: bytes, reason: str) -> None:
     with pytest.raises(BadImage, match=reason) as caught:
         decode(data)
     assert "\n" not in str(caught.value)
@@ -138,7 +138,7 @@ def test_bombs_are_refused_before_they_are_decoded(size: tuple[int, int]) -> Non
         decode(png_header(*size), ImageLimits(max_pixels=10_000))
 
 
-def test_bytes_are_bounded(photo: np.ndarray) -> None:
+def test_bytes_are_limited(photo: np.ndarray) -> None:
     data = encode(photo, "png")
     assert decode(data, ImageLimits(max_bytes=len(data))).shape == photo.shape
     with pytest.raises(BadImage, match="more than the limit"):

@@ -1,4 +1,4 @@
-"""The contact sheet: every picture in its place, labels beside them."""
+"""The contact sheet: pictures in their cells, labels beside them."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def _plain(colour: tuple[int, int, int], height: int = 32, width: int = 32) -> n
     return np.broadcast_to(np.array(colour, np.uint8), (height, width, 3))
 
 
-def test_pictures_are_where_row_and_column_say() -> None:
+def test_pictures_are_at_their_row_and_column() -> None:
     red, green, blue = (200, 0, 0), (0, 200, 0), (0, 0, 200)
     sheet = contact_sheet([[_plain(red), _plain(green)], [_plain(blue)]], cell_px=32)
     assert sheet.dtype == np.uint8

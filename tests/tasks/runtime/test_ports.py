@@ -1,4 +1,4 @@
-"""Ports that several programs look for at one moment."""
+"""Ports for programs that start at the same moment."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ child.communicate(b"\\n")
 """
 
 
-def test_programs_that_start_at_one_moment_get_other_ports_until_the_children_end() -> None:
+def test_programs_that_start_together_get_different_ports_until_their_children_end() -> None:
     command = [sys.executable, "-c", TAKE]
     programs = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
@@ -26,14 +26,14 @@ def test_programs_that_start_at_one_moment_get_other_ports_until_the_children_en
     ]
     found = [program.stdout.readline().split() for program in programs if program.stdout]
     taken = {port for ports in found for port in ports}
-    assert len(taken) == 8, "nobody has bound any of them yet"
+    assert len(taken) == 8, "none of them is bound yet"
     with reserve("127.0.0.1", 24100) as more:
         assert str(more.numbers[0]) not in taken
     for program in programs:
         program.communicate("\n", timeout=20)
     first = int(found[0][0])
     with reserve("127.0.0.1", 24100, preferred=first) as again:
-        assert again.numbers == (first,), "a name goes with its last holder"
+        assert again.numbers == (first,), "a reservation ends with its last holder"
 
 
 def test_a_port_that_is_bound_is_not_free() -> None:

@@ -1,4 +1,4 @@
-"""Destinations: what a failing disk or a killed process leaves behind, and what it does not."""
+"""Destinations: the files that remain after a failing disk or a killed process."""
 
 import errno
 import multiprocessing
@@ -23,7 +23,7 @@ def _failing(step: str, code: int) -> type[LocalFolder]:
 
 
 @pytest.mark.parametrize("step", ["_fill", "_rename"])
-def test_a_commit_that_fails_leaves_what_was_there(tmp_path: Path, step: str) -> None:
+def test_a_failed_commit_changes_nothing(tmp_path: Path, step: str) -> None:
     LocalFolder(tmp_path).write("a/b", b"before")
     with pytest.raises(OSError, match="Input/output error"):
         _failing(step, errno.EIO)(tmp_path).commit("a/b", b"after", "1")
@@ -97,7 +97,7 @@ def test_the_lock_refuses_a_second_process_and_ends_with_a_killed_one(tmp_path: 
         assert still()
 
 
-def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
+def test_a_full_disk_changes_nothing(small_disk: Path) -> None:
     folder = LocalFolder(small_disk)
     folder.write("a", b"before")
     with pytest.raises(OSError, match="No space left"):

@@ -1,4 +1,4 @@
-"""Sources and destinations at an object store, against a server on this machine that speaks S3."""
+"""Sources and destinations at an object store: a local S3 server."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ def server() -> Iterator[None]:
     """An S3 server with an empty bucket called `bucket`."""
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of every request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would log every request
     running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
@@ -93,7 +93,7 @@ def _zip(path: Path, names: list[str]) -> bytes:
     return path.read_bytes()
 
 
-def test_a_folder_at_a_url_lists_as_one_here(bucket: Any, tmp_path: Path) -> None:
+def test_a_folder_at_a_url_lists_like_a_local_one(bucket: Any, tmp_path: Path) -> None:
     for name in ("z.png", "b/1.png", "b.png", "b/.hidden.png", "notes.txt", "b/../up.png"):
         bucket.pipe_file(f"bucket/in/{name}", PNG + name.encode())
     bucket.pipe_file("bucket/in/b/", b"")  # as programs mark an empty folder
@@ -109,7 +109,7 @@ def test_a_folder_at_a_url_lists_as_one_here(bucket: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.zst"])
-def test_archives_are_read_where_they_lie(bucket: Any, tmp_path: Path, name: str) -> None:
+def test_archives_are_read_in_place(bucket: Any, tmp_path: Path, name: str) -> None:
     if name == "a.zip":
         _zip(tmp_path / name, ["a/1.png", "2.png"])
     else:
@@ -151,7 +151,7 @@ def test_lists_of_urls_are_confined(bucket: Any, tmp_path: Path) -> None:
     assert [(e.name, e.problem) for e in there] == [("../other/b.png", "outside the folder of its list"), ("a.png", "")]
 
 
-def test_what_is_not_there_says_so(bucket: Any, tmp_path: Path) -> None:
+def test_missing_sources_have_clear_errors(bucket: Any, tmp_path: Path) -> None:
     for url in ("s3://bucket/none", "s3://nobucket/a", "s3://bucket/none.zip"):
         with pytest.raises(FileNotFoundError, match="does not exist"):
             list_entries(url, tmp_path)
@@ -178,13 +178,13 @@ def test_files_by_their_names(bucket: Any) -> None:
 
 
 class Hasty(ObjectStore):
-    """Renews all the time, and takes every lock for stale."""
+    """A store that renews often, and for which every lock is stale."""
 
     renew_s = 0.05
     stale_s = -1.0
 
 
-def test_a_lock_is_held_by_one_and_renewed(bucket: Any) -> None:
+def test_a_lock_has_one_holder_and_is_renewed(bucket: Any) -> None:
     url = "s3://bucket/out"
     with ObjectStore(url).lock("lock") as held:
         with pytest.raises(BlockingIOError), ObjectStore(url).lock("lock"):
@@ -205,7 +205,7 @@ def test_a_stale_lock_is_taken_over_and_its_holder_learns_of_it(bucket: Any) -> 
 
 @contextmanager
 def _taken_over(store: ObjectStore) -> Iterator[Callable[[], bool]]:
-    """The lock of a store, as soon as its holder does not renew it between looking and taking."""
+    """Take the lock of a store, once its holder does not renew it in between."""
     store.renew_s = 60.0
     for _ in range(100):
         with suppress(BlockingIOError), store.lock("lock") as held:

@@ -74,7 +74,7 @@ def test_paintings_are_flatter_and_more_colourful_than_the_photograph() -> None:
     assert np.corrcoef(light, painted_light)[0, 1] > 0.9  # what is light stays light
 
 
-def test_a_missing_package_or_picture_says_so() -> None:
+def test_a_missing_package_or_picture_is_a_clear_error() -> None:
     parent = Parent("x", "no_such_package", "a.png", (0, 0, 9, 9))
     with pytest.raises(FileNotFoundError, match="not installed"):
         sample_images._photo(parent.package, parent.file)

@@ -134,7 +134,7 @@ def test_links_and_pipes_are_reported_and_never_followed(folder: Path, monkeypat
 
 @pytest.fixture
 def as_nobody() -> Iterator[Path]:
-    """A folder that everybody reaches, and a user whom permissions bind: root may read everything."""
+    """A folder that every user can read, and a user without root's right to read everything."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         user = os.geteuid()
@@ -144,7 +144,7 @@ def as_nobody() -> Iterator[Path]:
         os.seteuid(user)
 
 
-def test_what_may_not_be_read_has_a_state_and_does_not_hide_the_rest(as_nobody: Path) -> None:
+def test_unreadable_files_are_listed_and_do_not_hide_the_rest(as_nobody: Path) -> None:
     for name in ("a.png", "closed/a.png", "secret.png", "unsearched/a.png"):
         (as_nobody / name).parent.mkdir(exist_ok=True)
         (as_nobody / name).write_bytes(PNG)
@@ -180,7 +180,7 @@ def test_a_file_that_becomes_a_pipe_or_link_is_not_opened(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that cannot be read needs Linux")
 def test_a_read_error_is_a_reason() -> None:
     with pytest.raises(BadImage, match="the file cannot be read: Input/output error"):
-        read(Entry("a.png", "", size=1, path=f"/proc/{os.getpid()}/mem"))  # its first page is never there
+        read(Entry("a.png", "", size=1, path=f"/proc/{os.getpid()}/mem"))  # its first page is never mapped
 
 
 def test_odd_names_are_shown_and_stored_safely(folder: Path) -> None:
@@ -255,7 +255,7 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
             list(list_entries(name, tmp_path, SourceLimits(max_members=2)))
 
 
-def test_a_member_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
+def test_a_member_with_a_wrong_size_is_damaged(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", b"\0" * 1000)
     data = (tmp_path / "a.zip").read_bytes()
@@ -276,7 +276,7 @@ def test_members_of_every_size_and_method(tmp_path: Path, method: int) -> None:
         with archive.open("wide.png", "w", force_zip64=True) as file:  # sizes in an extra field
             file.write(PNG)
         archive.comment = b"PK at the end"
-    # something before the archive, as self-extracting ones have it
+    # data before the archive, as in self-extracting ones
     (tmp_path / "a.zip").write_bytes(b"#!" * 500 + (tmp_path / "a.zip").read_bytes())
     entries = list(list_entries("a.zip", tmp_path))
     assert names(entries) == ["bä0.png", "bä1.png", "bä2.png", "bä3.png", "wide.png"]
@@ -287,7 +287,7 @@ def test_members_of_every_size_and_method(tmp_path: Path, method: int) -> None:
         assert [read(entry) for entry in entries] == [*contents, PNG]
 
 
-def test_any_damage_to_a_zip_is_told_as_damage(tmp_path: Path) -> None:
+def test_any_damage_to_a_zip_is_reported_as_damage(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("a.png", "b/c.png"):
             with archive.open(name, "w", force_zip64=True) as file:
@@ -336,7 +336,7 @@ def test_members_larger_than_the_limit_or_damaged_are_not_read(folder: Path) -> 
 
 
 @pytest.mark.parametrize("cut", [600, 1500, -1024])
-def test_tars_that_end_early_or_hold_rubbish_are_damaged(folder: Path, cut: int) -> None:
+def test_tars_that_end_early_or_have_bad_headers_are_damaged(folder: Path, cut: int) -> None:
     data = packed(folder, "p.tar").read_bytes()
     (folder.parent / "cut.tar").write_bytes(data[:cut] if cut > 0 else data[:1024] + b"x" * 512 + data[1536:])
     with pytest.raises(ValueError, match=r"cut.tar is damaged"):
@@ -344,7 +344,7 @@ def test_tars_that_end_early_or_hold_rubbish_are_damaged(folder: Path, cut: int)
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
-def test_what_is_no_archive_says_so(tmp_path: Path, name: str) -> None:
+def test_other_files_are_no_archives(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(PNG * 50)
     with pytest.raises(ValueError, match="damaged or no") as caught:
         list(list_entries(name, tmp_path))
@@ -361,7 +361,7 @@ def test_missing_sources_fail_at_once(tmp_path: Path) -> None:
             list_entries(spec, tmp_path)
 
 
-def test_sources_without_pictures_say_so(tmp_path: Path) -> None:
+def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
@@ -409,7 +409,7 @@ def test_a_parquet_list_names_what_a_text_list_names(folder: Path) -> None:
     assert "none may be opened" in problems(listed("a.txt"))["s3://bucket/a.png"]
 
 
-def test_a_parquet_list_that_is_none_says_so(tmp_path: Path) -> None:
+def test_other_files_are_no_parquet_lists(tmp_path: Path) -> None:
     _parquet_list(tmp_path / "other.parquet", ["a"], "file")
     (tmp_path / "text.parquet").write_text("a.png\n")
     pq.write_table(pa.table({"path": [1, 2]}), tmp_path / "numbers.parquet")
@@ -429,7 +429,7 @@ def test_a_list_may_have_another_root(folder: Path) -> None:
         list(list_entries("lists/a.txt", folder.parent, SourceLimits(list_root="nowhere")))
 
 
-def test_urls_of_a_list_need_leave_and_are_never_chained(folder: Path) -> None:
+def test_urls_of_a_list_need_an_allowed_scheme_and_are_never_chained(folder: Path) -> None:
     lines = ["file:///etc/passwd", "zip://a.png::s3://bucket/a.zip", "s3://", "filecache::s3://bucket/a.png"]
     (folder / "a.txt").write_text("\n".join(lines))
     found = problems(list(list_entries("a.txt", folder, SourceLimits(schemes=("s3",)))))

@@ -19,8 +19,8 @@ from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.stargan import StarganConfig
 from atelier.models.methods.base import Batch
-from atelier.tasks.dataset.labels import check
-from atelier.tasks.dataset.labels import labels as labels_of
+from atelier.tasks.dataset.labels import check_labels
+from atelier.tasks.dataset.labels import labels_of as labels_of
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, read_rows, split_of, write_card, write_shard
 from atelier.tasks.images import codec
 from atelier.tasks.training.loader import BatchLoader, Stream, row_groups
@@ -306,17 +306,17 @@ def test_other_methods_get_no_labels(data: Path, whole: list[Batch]) -> None:
         assert all(held.result().labels is None for held in batches.content._held.values())
 
 
-def test_attributes_that_no_picture_has_are_told_with_those_there_are(data: Path) -> None:
+def test_attributes_that_no_picture_has_are_named_with_those_there_are(data: Path) -> None:
     card = read_card(data)
-    check(data, card, ("photos", "paintings"), NAMES)
+    check_labels(data, card, ("photos", "paintings"), NAMES)
     with pytest.raises(ValueError, match="no picture has the attribute 'Bald': there are ") as raised:
-        check(data, card, ("photos", "paintings"), ("Male", "Bald"))
+        check_labels(data, card, ("photos", "paintings"), ("Male", "Bald"))
     there = {"Male", "Young", "boat", "dix", "goya", "monet", "paintings", "photos", "sky"}
     assert str(raised.value).endswith(": there are " + ", ".join(sorted(there)))
     with pytest.raises(ValueError, match="no picture has the attribute 'monet': there are Male, Young, photos, sky"):
-        check(data, card, ("photos",), ("monet",))
+        check_labels(data, card, ("photos",), ("monet",))
     with pytest.raises(ValueError, match="no attributes are named that the model shall learn: choose from Male,"):
-        check(data, card, ("photos",), ())
+        check_labels(data, card, ("photos",), ())
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_what_cannot_be_trained_is_refused_at_once(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_full_cluster_is_told_and_not_waited_for_without_end(
+def test_a_full_cluster_is_an_error_and_not_waited_for_without_end(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray

@@ -1,4 +1,4 @@
-"""Workspaces: found from below, made complete or not at all, locked against a second process."""
+"""Workspaces: found from subfolders, created complete or not at all, locked against a second process."""
 
 import subprocess
 import sys
@@ -29,13 +29,13 @@ def test_init_makes_a_clean_commit_of_everything(workspace: Workspace) -> None:
     assert [p.name for p in workspace.root.parent.iterdir()] == ["studio"], "no draft is left beside it"
 
 
-def test_init_leaves_a_workspace_as_it_is(workspace: Workspace) -> None:
+def test_init_changes_no_existing_workspace(workspace: Workspace) -> None:
     again, fresh = init(workspace.root, "other: {}\n")
     assert (again, fresh) == (workspace, False)
     assert workspace.params.read_text() == PARAMS
 
 
-def test_init_refuses_a_folder_with_something_else(tmp_path: Path) -> None:
+def test_init_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(FileExistsError, match="is not empty and is no workspace"):
         init(tmp_path, PARAMS)

@@ -1,4 +1,4 @@
-"""The pipeline through real DVC: order, trust, running what changed, dying together."""
+"""The pipeline with real DVC: order, trust, running changed stages, ending together."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 
 PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {seed: 0}\n"
-# stages that do with a file what the real ones do with pictures
+# stages like the real ones, with a small file instead of pictures
 SMALL = """\
 stages:
   second:
@@ -72,7 +72,7 @@ def test_a_foreign_command_needs_trust(workspace: Workspace, old: str, new: str)
     pipeline.check_trust(workspace, trust=True)
 
 
-def test_only_what_changed_is_run(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_changed_stages_run(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     assert pipeline.stages(small) == ["first", "second"]
     assert [pipeline.reproduce(small, s) for s in ("first", "second")] == ["ran", "ran"]
     assert capfd.readouterr().out == "working\n", "the stage's words and none of DVC's"
@@ -87,7 +87,7 @@ def test_only_what_changed_is_run(small: Workspace, capfd: pytest.CaptureFixture
 def test_a_raised_format_reruns_its_stage_alone(small: Workspace) -> None:
     small.dvc_yaml.write_text(SMALL.replace("params: [train.seed]", "params: [{formats.yaml: [train]}]"))
     assert [pipeline.reproduce(small, s) for s in ("first", "second")] == ["ran", "ran"]
-    # as if that had been older code
+    # as after a change of the code
     small.dvc_lock.write_text(re.sub(r"train: \d+", "train: 0", small.dvc_lock.read_text()))
     shutil.rmtree(small.root / ".dvc" / "cache" / "runs")
     assert [pipeline.reproduce(small, s) for s in ("first", "second")] == ["unchanged", "ran"]
@@ -107,7 +107,7 @@ def test_a_broken_rwlock_of_a_killed_dvc_is_removed(small: Workspace) -> None:
     assert pipeline.reproduce(small, "first") == "ran"
 
 
-def test_commit_takes_what_atelier_owns_and_nothing_else(small: Workspace) -> None:
+def test_commit_takes_the_files_of_atelier_and_no_others(small: Workspace) -> None:
     pipeline.reproduce(small, "first")
     (small.root / "notes.txt").write_text("mine")
     small.params.write_text(PARAMS + "# mine\n")

@@ -1,4 +1,4 @@
-"""Where a night works: what it begins with, and how the workspace takes what it made, or does not."""
+"""The worktree of a retraining run: its first state, and how its commits are applied to the workspace."""
 
 import os
 import shutil
@@ -14,89 +14,89 @@ from atelier.tasks.workspace.pipeline import commit
 
 
 def state(workspace: Workspace) -> dict[str, bytes | str]:
-    """All that a person may see of a workspace: git's files and DVC's data."""
+    """The visible files of a workspace: those of git, and DVC's data."""
     names = [name for name in git(workspace.root, "ls-files", "-z").split("\0") if name]
     data = [path for path in (workspace.root / "data").rglob("*") if path.is_file()]
     files = {name: (workspace.root / name).read_bytes() for name in names}
     return files | {str(path): path.read_bytes() for path in data} | {"head": git(workspace.root, "rev-parse", "HEAD")}
 
 
-def learn(night: Workspace) -> str:
-    """What stages would leave of a night; the commit that holds it."""
-    (night.model / "generator.safetensors").write_bytes(b"other weights")
-    dvc(night.root, "commit", "--force", "--quiet")
-    return commit(night, "a night")
+def train(opened: Workspace) -> str:
+    """Change the model as stages would, and return the commit."""
+    (opened.model / "generator.safetensors").write_bytes(b"other weights")
+    dvc(opened.root, "commit", "--force", "--quiet")
+    return commit(opened, "a run")
 
 
-def test_a_night_begins_with_the_workspace_as_it_stands(own: Workspace) -> None:
+def test_a_worktree_starts_from_the_present_files_of_the_workspace(own: Workspace) -> None:
     own.params.write_text(own.params.read_text() + "# mine\n")
     (own.root / ".dvc" / "config.local").write_text(
         "['remote \"vault\"']\n    url = ssh://host/vault\n    password = secret\n"
     )
     before = state(own)
-    night = worktree.open_worktree(own)
-    assert (night.root, night.main, night.name) == (own.root / ".atelier" / "night", own, own.name)
-    assert night.params.read_text().endswith("# mine\n")
-    assert night.dvc_lock.read_bytes() == own.dvc_lock.read_bytes()
-    assert (night.model / "generator.safetensors").read_bytes() == (own.model / "generator.safetensors").read_bytes()
-    assert "secret" in (night.root / ".dvc" / "config.local").read_text()
-    assert (night.locks, night.models) == (own.locks, own.models)
+    opened = worktree.open_worktree(own)
+    assert (opened.root, opened.main, opened.name) == (own.root / ".atelier" / "night", own, own.name)
+    assert opened.params.read_text().endswith("# mine\n")
+    assert opened.dvc_lock.read_bytes() == own.dvc_lock.read_bytes()
+    assert (opened.model / "generator.safetensors").read_bytes() == (own.model / "generator.safetensors").read_bytes()
+    assert "secret" in (opened.root / ".dvc" / "config.local").read_text()
+    assert (opened.locks, opened.models) == (own.locks, own.models)
     assert state(own) == before
-    (night.root / "left").write_text("of a night that failed")
-    assert worktree.open_worktree(own) == night
-    assert (night.root / "left").exists(), "the next night continues there"
+    (opened.root / "left").write_text("of a failed run")
+    assert worktree.open_worktree(own) == opened
+    assert (opened.root / "left").exists(), "the next run continues there"
     worktree.remove_worktree(own)
-    assert not night.root.exists()
+    assert not opened.root.exists()
     assert git(own.root, "branch", "--list", "atelier/*") == ""
     assert state(own) == before
 
 
-def test_half_a_worktree_is_made_anew(own: Workspace) -> None:
-    night = worktree.open_worktree(own)
-    (night.root / ".dvc/tmp/atelier-night").unlink()
-    shutil.rmtree(night.root / "artifacts")
+def test_an_incomplete_worktree_is_created_again(own: Workspace) -> None:
+    opened = worktree.open_worktree(own)
+    (opened.root / ".dvc/tmp/atelier-night").unlink()
+    shutil.rmtree(opened.root / "artifacts")
     assert (worktree.open_worktree(own).model / "generator.safetensors").is_file()
 
 
-def test_what_passed_is_adopted_beside_what_a_person_did_meanwhile(own: Workspace) -> None:
-    night = worktree.open_worktree(own)
-    made = learn(night)
+def test_a_commit_is_applied_beside_the_changes_of_a_user(own: Workspace) -> None:
+    opened = worktree.open_worktree(own)
+    made = train(opened)
     (own.root / "notes.txt").write_text("mine")
     git(own.root, "add", "notes.txt")
     git(own.root, "commit", "--quiet", "--message", "mine")
     own.params.write_text(own.params.read_text() + "# not committed\n")
-    worktree.apply_commit(own, made, "a night")
+    worktree.apply_commit(own, made, "a run")
     assert (own.model / "generator.safetensors").read_bytes() == b"other weights"
-    assert own.dvc_lock.read_bytes() == night.dvc_lock.read_bytes()
-    assert git(own.root, "log", "--format=%s", "-2").split("\n")[:2] == ["a night", "mine"]
+    assert own.dvc_lock.read_bytes() == opened.dvc_lock.read_bytes()
+    assert git(own.root, "log", "--format=%s", "-2").split("\n")[:2] == ["a run", "mine"]
     assert git(own.root, "status", "--porcelain") == " M params.yaml\n"
     head = git(own.root, "rev-parse", "HEAD")
     worktree.apply_commit(own, head.strip(), "again")
     assert git(own.root, "rev-parse", "HEAD") == head
 
 
-def test_without_a_change_of_the_workspace_it_takes_the_nights_commit_itself(own: Workspace) -> None:
-    made = learn(worktree.open_worktree(own))
-    worktree.apply_commit(own, made, "a night")
+def test_an_unchanged_workspace_takes_the_commit_itself(own: Workspace) -> None:
+    made = train(worktree.open_worktree(own))
+    worktree.apply_commit(own, made, "a run")
     assert git(own.root, "rev-parse", "HEAD").strip() == made
     assert git(own.root, "status", "--porcelain") == ""
 
 
-def test_an_adoption_that_fails_changes_nothing(own: Workspace) -> None:
+def test_a_commit_that_cannot_be_applied_changes_nothing(own: Workspace) -> None:
     dvc(own.root, "commit", "--force", "--quiet")
-    made = learn(worktree.open_worktree(own))
+    made = train(worktree.open_worktree(own))
     own.sources_lock.write_text("scanned by hand, not committed\n")
     before = state(own)
     cache = own.root / ".dvc" / "cache"
     (lost,) = [path for path in cache.rglob("*") if path.is_file() and path.read_bytes() == b"other weights"]
     lost.unlink()
     with pytest.raises(RuntimeError):
-        worktree.apply_commit(own, made, "a night")
+        worktree.apply_commit(own, made, "a run")
     assert state(own) == before
     assert (own.model / "generator.safetensors").read_bytes() != b"other weights"
 
 
-def test_current_is_switched_in_one_step_and_takes_nobody_elses_place(tmp_path: Path) -> None:
+def test_current_is_switched_in_one_step_and_replaces_no_other_file(tmp_path: Path) -> None:
     for version in ("v1.0.0", "v1.1.0"):
         (tmp_path / version).mkdir()
         set_current(str(tmp_path), version)

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from atelier import __version__
 from atelier.flows.cli import datasets, encoders, models, params, pipeline, services, stylize
 from atelier.tasks.runtime.errors import user_message
+from atelier.version import __version__
 
 app = typer.Typer(
     name="atelier",

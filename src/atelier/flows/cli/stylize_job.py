@@ -17,9 +17,8 @@ from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.registry.tags import parse_name
-from atelier.tasks.storage.archive import archive_class
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_entries, locate
+from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, archive_class, list_entries, locate
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 

@@ -80,9 +80,13 @@ class Params:
     @cached_property
     def train(self) -> "TrainConfig":
         """Method, losses and the training loop."""
-        from atelier.tasks.training.config import TrainConfig
+        from atelier.tasks.training.config import train_config_class
 
-        return self._section("train", TrainConfig)
+        try:
+            config = train_config_class(self._content.get("train"))
+        except ValueError as error:
+            raise ValueError(f"{self.path}: train.method: {error}") from error
+        return self._section("train", config)
 
     @cached_property
     def evaluate(self) -> "EvaluateConfig":

@@ -10,6 +10,7 @@ from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.gatys import GatysConfig
 from atelier.models.configs.imported import ImportedConfig
+from atelier.models.configs.plugins import load_plugin, plugin_names
 from atelier.models.configs.stargan import StarganConfig
 
 __all__ = ["CONFIGS", "MethodConfig", "config_class"]
@@ -24,11 +25,14 @@ CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
 
 
 def config_class(method: str) -> type[MethodConfig]:
-    """The settings class of a method.
+    """The settings class of a method, of this package or of a plugin.
 
     Raises:
-        ValueError: this version has no such method; names those that it has.
+        ValueError: there is no such method; names those that there are.
     """
-    if method not in CONFIGS:
-        raise ValueError(f"method {method!r} is unknown to this version (known: {', '.join(CONFIGS)})")
-    return CONFIGS[method]
+    if method in CONFIGS:
+        return CONFIGS[method]
+    if method in (plugins := plugin_names()):
+        config: type[MethodConfig] = load_plugin(method).Config
+        return config
+    raise ValueError(f"method {method!r} is unknown to this version (known: {', '.join([*CONFIGS, *plugins])})")

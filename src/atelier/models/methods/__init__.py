@@ -1,6 +1,7 @@
 """Training methods by name."""
 
 from atelier.models.configs import MethodConfig, config_class
+from atelier.models.configs.plugins import load_plugin
 from atelier.models.methods.adain import Adain
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.color import Color
@@ -23,13 +24,16 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_class(name: str) -> type[Method]:
-    """The method of a name.
+    """The method of a name, of this package or of a plugin.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such method; names those that there are.
     """
     config_class(name)
-    return METHODS[name]
+    method = METHODS[name] if name in METHODS else load_plugin(name)
+    if not issubclass(method, Method):
+        raise ValueError(f"plugin {name!r} is no subclass of atelier.models.methods.Method")
+    return method
 
 
 def method_of(config: MethodConfig) -> type[Method]:

@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 from atelier.models.settings import setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.formats import split_suffix
-from atelier.tasks.storage.archive import ARCHIVE_SUFFIXES
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LIST_SUFFIXES
-from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, list_files
+from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, NON_IMAGE_SUFFIXES, list_files
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
 INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "not_picture": pa.bool_(), **ENTRY_FIELDS})

@@ -61,7 +61,7 @@ def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Repo
         config: what is done to the pictures.
         dataset_folder: the dataset; only its training split is read.
         out: the training set's folder; one that exists is replaced.
-        report: told the number of pictures that are done.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError: there is no dataset.

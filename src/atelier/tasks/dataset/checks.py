@@ -1,8 +1,8 @@
-"""What is held against a new dataset before anything is trained on it.
+"""Data validation: checks that a new dataset must pass before training.
 
-What has arrived is compared with what `prod` was trained on: a hundred foreign pictures among ten thousand are not seen
-in the whole, but they are most of the night's arrivals. Limits are crossed only where chance does not explain it, so
-that a night on which the archive grows as it always did does not stop.
+Arrivals are compared with the pictures that `prod` was trained on: a hundred foreign pictures among ten thousand do not
+show in the whole, but they are most of a night's arrivals. A difference counts only beyond what chance explains, so
+that ordinary growth does not stop a night.
 """
 
 import math
@@ -14,21 +14,21 @@ import numpy as np
 
 from atelier.models.metrics.drift import drift
 from atelier.models.settings import setting
-from atelier.tasks.dataset.profile import COLOURS, Domain, Profile, arrivals, representatives
+from atelier.tasks.dataset.profile import COLOURS, DomainProfile, Profile, arrivals, representatives
 from atelier.tasks.dataset.screening import DUPLICATE, NEAR
 from atelier.tasks.dataset.shards import Card
 
-FEWEST = 16  # parents on either side: of fewer, nothing is said about what they look like
-SURE = 3.0  # standard errors that a difference of means is taken back by: what is left is no chance (1 in 700)
-_SEED = 0  # the same arrivals are always judged alike
-_PER_LEVEL = 10  # permutations for each one that may be as far apart at the level of the test
+FEWEST = 16  # parents on either side: with fewer, their statistics are not compared
+SURE = 3.0  # standard errors that are subtracted from a difference of means: the rest is not chance (1 in 700)
+_SEED = 0  # the same arrivals give the same result
+_PER_LEVEL = 10  # permutations per one that may exceed the level of the test
 _SIZES, _FEATURES = slice(0, 2), slice(2 + len(COLOURS), None)
 HEADER = ("check", "domain", "value", "limit", "result", "what was found")
 
 
 @dataclass(frozen=True)
 class ChecksConfig:
-    """What stops a night before anything is trained."""
+    """Limits of data validation."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -50,7 +50,7 @@ class ChecksConfig:
         0.01, "share of honest nights on which drift may be seen by chance, in all domains together", ge=0.001, le=0.2
     )
     drift_min: float = setting(0.004, "smallest kernel distance (MMD²) that counts as drift, however certain", ge=0)
-    drift_sample: int = setting(300, "pictures of each domain looked at, and as many arrivals", ge=16, le=1000)
+    drift_sample: int = setting(300, "pictures of each domain that are measured, and as many arrivals", ge=16, le=1000)
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,18 @@ class Finding:
     value: float
     limit: float
     passed: bool
-    sentence: str  # what was found; where it did not pass, what to do too
+    sentence: str  # the result; where it did not pass, also what to do
 
 
-def check(
+def validate(
     config: ChecksConfig, now: Profile, before: Profile | None, card_now: Card, card_before: Card | None
 ) -> list[Finding]:
-    """Hold a dataset against the limits, and against the one that `prod` was trained on.
+    """Check a dataset against the limits, and compare it with the one that `prod` was trained on.
 
     Args:
         config: the limits.
-        now: the new dataset, looked at with `before` named, so that its arrivals have been.
-        before: that of `prod`; None where there is none, and only what needs no comparison is checked.
+        now: the new dataset, profiled with `before`, so that its arrivals were measured.
+        before: that of `prod`; None where there is none: checks that compare are left out then.
         card_now: the new dataset's card.
         card_before: that of `prod`'s dataset, None where it is not at hand.
     """
@@ -86,12 +86,12 @@ def check(
     return findings
 
 
-def problems(findings: Sequence[Finding]) -> list[str]:
+def failed_checks(findings: Sequence[Finding]) -> list[str]:
     """What stops the night, in sentences; nothing where all checks passed."""
     return [finding.sentence for finding in findings if not finding.passed]
 
 
-def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
+def finding_rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     """The findings as cells under `HEADER`, for a report."""
     return [
         (f.name, f.domain, f"{f.value:.4g}", f"{f.limit:.4g}", "passed" if f.passed else "stopped", f.sentence)
@@ -102,14 +102,15 @@ def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
 def markdown(findings: Sequence[Finding]) -> str:
     """The findings as a table, those that stop the night first."""
     ordered = sorted(findings, key=lambda finding: finding.passed)
-    lines = [HEADER, ("---", "---", "---:", "---:", "---", "---"), *rows(ordered)]
+    lines = [HEADER, ("---", "---", "---:", "---:", "---", "---"), *finding_rows(ordered)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _pictures(name: str, domain: Domain, config: ChecksConfig) -> Finding:
+def _pictures(name: str, domain: DomainProfile, config: ChecksConfig) -> Finding:
     found, least = domain.training, config.min_pictures
     words = f"{name} has {found} pictures in the training split, {least} are the least"
-    return _finding("pictures", name, found, least, found >= least, words, "add pictures, or lower", "min_pictures")
+    do = "add pictures, or lower checks.min_pictures"
+    return _finding("pictures", name, found, least, found >= least, words, do)
 
 
 def _quarantined(now: Card, before: Card | None, config: ChecksConfig) -> Finding:
@@ -122,8 +123,8 @@ def _quarantined(now: Card, before: Card | None, config: ChecksConfig) -> Findin
             share, whose = max((share, whose), (arrived, "of the files that arrived"))
     limit = config.max_quarantined_share
     words = f"{share:.0%} {whose} cannot be read, at most {limit:.0%} may"
-    do = "look into the dataset's quarantine.csv and mend the source, or raise"
-    return _finding("quarantined", "", share, limit, share <= limit, words, do, "max_quarantined_share")
+    do = "look into the dataset's quarantine.csv and mend the source, or raise checks.max_quarantined_share"
+    return _finding("quarantined", "", share, limit, share <= limit, words, do)
 
 
 def _duplicates(card: Card, config: ChecksConfig) -> Finding:
@@ -131,32 +132,24 @@ def _duplicates(card: Card, config: ChecksConfig) -> Finding:
     share = _share(screened.get(DUPLICATE, 0) + screened.get(NEAR, 0), _counts(card)[0])
     limit = config.max_duplicates_share
     words = f"{share:.0%} of all files are copies and stay out, at most {limit:.0%} may"
-    do = "look into the dataset's screened.csv and correct the source, or raise"
-    return _finding("copies", "", share, limit, share <= limit, words, do, "max_duplicates_share")
+    do = "look into the dataset's screened.csv and correct the source, or raise checks.max_duplicates_share"
+    return _finding("copies", "", share, limit, share <= limit, words, do)
 
 
-def _lost(name: str, domain: Domain, now: Profile, config: ChecksConfig) -> Finding:
+def _lost(name: str, domain: DomainProfile, now: Profile, config: ChecksConfig) -> Finding:
     kept = now.domains[name].groups if name in now.domains else {}
     share = _share(sum(id not in kept for id in domain.groups), len(domain.groups))
     limit = config.max_lost_share
     words = f"{share:.0%} of prod's pictures of {name} are gone, at most {limit:.0%} may be"
-    return _finding(
-        "lost",
-        name,
-        share,
-        limit,
-        share <= limit,
-        words,
-        "bring them back, or, if it is meant, raise",
-        "max_lost_share",
-    )
+    do = "bring them back, or, if it is meant, raise checks.max_lost_share"
+    return _finding("lost", name, share, limit, share <= limit, words, do)
 
 
 def _compared(now: Profile, before: Profile, config: ChecksConfig) -> Iterator[Finding]:
-    """What the arrivals look like, against what `prod` was trained on."""
+    """Checks of the arrivals' statistics against the pictures that `prod` was trained on."""
     both = [name for name in sorted(now.domains) if name in before.domains]
     if now.parameters != before.parameters:
-        words = "the pictures were prepared with other parameters than prod's: their looks are not compared"
+        words = "the pictures were prepared with other parameters than prod's: their image statistics are not compared"
         yield Finding("drift", "", 0.0, config.drift_min, True, words)
         return
     sides = {name: _sides(now.domains[name], before.domains[name], config.drift_sample) for name in both}
@@ -172,17 +165,17 @@ def _compared(now: Profile, before: Profile, config: ChecksConfig) -> Iterator[F
             yield Finding("drift", name, 0.0, config.drift_min, True, words)
 
 
-def _sides(now: Domain, before: Domain, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Looks of arrivals and of `prod`'s pictures, one of each parent."""
+def _sides(now: DomainProfile, before: DomainProfile, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics of arrivals and of `prod`'s pictures, one picture of each group."""
     chosen = representatives(arrivals(now.groups, before), most)
-    assert all(id in now.looks for id in chosen), "arrivals were not looked at: name `before` to `profile`"
-    new = [now.looks[id] for id in chosen]
-    old = [before.looks[id] for id in representatives(before.groups, most) if id in before.looks]
+    assert all(id in now.statistics for id in chosen), "arrivals were not measured: give `before` to `profile_dataset`"
+    new = [now.statistics[id] for id in chosen]
+    old = [before.statistics[id] for id in representatives(before.groups, most) if id in before.statistics]
     return np.array(new, np.float64), np.array(old, np.float64)
 
 
 def _size(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -> Finding:
-    # the square root of the area, in logarithms: half and double are as far, and upright pictures are no other size
+    # the logarithm of the square root of the area: half and double are as far, and orientation does not matter
     sides = [np.log(side[:, _SIZES]).mean(1, keepdims=True) for side in (new, old)]
     change, limit = math.expm1(float(_shift(*sides)[0])), config.max_size_change
     means = [math.exp(side.mean()) for side in sides]
@@ -190,9 +183,8 @@ def _size(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -> 
         f"arrivals of {name} have {means[0]:.0f} pixels a side where prod's have {means[1]:.0f}, "
         f"certainly {change:.0%} off, at most {limit:.0%} may be"
     )
-    return _finding(
-        "size", name, change, limit, change <= limit, words, "look at what has arrived, or raise", "max_size_change"
-    )
+    do = "look at what has arrived, or raise checks.max_size_change"
+    return _finding("size", name, change, limit, change <= limit, words, do)
 
 
 def _colour(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -> Finding:
@@ -204,9 +196,9 @@ def _colour(name: str, new: np.ndarray, old: np.ndarray, config: ChecksConfig) -
         f"{COLOURS[most]} of {name}'s arrivals is {means[0]:.0f} where prod's pictures have {means[1]:.0f}, "
         f"certainly {shifts[most]:.0f} levels off, at most {limit:.0f} may be"
     )
-    do = "look at what has arrived, or raise"
+    do = "look at what has arrived, or raise checks.max_colour_shift"
     value = float(shifts[most])
-    return _finding("colour", name, value, limit, value <= limit, words, do, "max_colour_shift")
+    return _finding("colour", name, value, limit, value <= limit, words, do)
 
 
 def _drift(name: str, new: np.ndarray, old: np.ndarray, level: float, config: ChecksConfig) -> Finding:
@@ -217,24 +209,22 @@ def _drift(name: str, new: np.ndarray, old: np.ndarray, level: float, config: Ch
         f"{len(new)} arrivals of {name} are {found.distance:.4f} from prod's {len(old)} pictures "
         f"(p {found.p:.2g}, seen as drift above {config.drift_min:g} where p is at most {level:.2g})"
     )
-    do = "look at what has arrived, or, if it is meant, raise"
-    return _finding("drift", name, found.distance, config.drift_min, passed, words, do, "drift_min")
+    do = "look at what has arrived, or, if it is meant, raise checks.drift_min"
+    return _finding("drift", name, found.distance, config.drift_min, passed, words, do)
 
 
-def _finding(
-    name: str, domain: str, value: float, limit: float, passed: bool, words: str, do: str, parameter: str
-) -> Finding:
-    return Finding(name, domain, value, limit, passed, words if passed else f"{words}: {do} checks.{parameter}")
+def _finding(name: str, domain: str, value: float, limit: float, passed: bool, words: str, do: str) -> Finding:
+    return Finding(name, domain, value, limit, passed, words if passed else f"{words}: {do}")
 
 
 def _shift(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    """How far the means of columns are apart, less what may be chance; never below zero."""
+    """Difference of the columns' means, less `SURE` standard errors; never below zero."""
     error = np.sqrt(new.var(0, ddof=1) / len(new) + old.var(0, ddof=1) / len(old))
     return np.asarray(np.maximum(0.0, np.abs(new.mean(0) - old.mean(0)) - SURE * error))
 
 
 def _counts(card: Card) -> tuple[int, int]:
-    """Files, and those of them that cannot be read; none of a dataset that tells nothing of its files."""
+    """Files, and those of them that cannot be read; 0 where the card does not say."""
     return int(card.facts.get("files", 0)), int(card.facts.get("quarantined", 0))
 
 

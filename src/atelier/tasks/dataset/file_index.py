@@ -1,4 +1,4 @@
-"""What a dataset folder holds already: its shards, an index of every file seen, and lists of what was left out."""
+"""The state of ingest in a dataset folder: its shards, and an index of every file of the sources."""
 
 import hashlib
 import io
@@ -21,8 +21,8 @@ Row = tuple[str, str]  # domain and id
 
 
 @dataclass(frozen=True)
-class FileSeen:
-    """A file of a source, and what became of it."""
+class FileRecord:
+    """A file of a source, and its state in the dataset."""
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [
@@ -45,63 +45,55 @@ class FileSeen:
     hash: int
 
     @classmethod
-    def of(cls, domain: str, entry: Entry, state: str, reason: str, id: str, hash: int, copy_of: str) -> "FileSeen":
-        """What became of an entry."""
+    def of(cls, domain: str, entry: Entry, state: str, reason: str, id: str, hash: int, copy_of: str) -> "FileRecord":
+        """The record of an entry."""
         stamp, group = f"{entry.size} {entry.etag}", entry.group or id
         return cls(domain, entry.source, entry.name, stamp, group, entry.attributes, state, reason, id, copy_of, hash)
 
 
 @dataclass(frozen=True)
-class Standing:
+class IngestState:
     """A dataset as the last run left it."""
 
     shards: tuple[Shard, ...] = ()
-    files: dict[tuple[str, str, str], FileSeen] = field(default_factory=dict)  # by domain, source, name
+    files: dict[tuple[str, str, str], FileRecord] = field(default_factory=dict)  # by domain, source, name
 
     @property
     def rows(self) -> set[Row]:
         """Domain and id of every row."""
         return {(file.domain, file.id) for file in self.files.values() if not file.state}
 
-    def unchanged(self, domain: str, entry: Entry) -> FileSeen | None:
-        """What is known of a file that has not changed since."""
-        known = self.files.get((domain, entry.source, entry.name))
-        if known is None or entry.problem:
+    def unchanged(self, domain: str, entry: Entry) -> FileRecord | None:
+        """The record of a file that has not changed since."""
+        old = self.files.get((domain, entry.source, entry.name))
+        if old is None or entry.problem:
             return None
-        expected = FileSeen.of(domain, entry, known.state, known.reason, known.id, known.hash, known.copy_of)
-        return known if known == expected else None
+        expected = FileRecord.of(domain, entry, old.state, old.reason, old.id, old.hash, old.copy_of)
+        return old if old == expected else None
 
-    def holds(self, file: FileSeen) -> bool:
+    def holds(self, file: FileRecord) -> bool:
         """Whether a file's row is there as it would be written: the file was touched, but not changed."""
-        known = self.files.get((file.domain, file.source, file.name))
-        return (
-            known is not None
-            and not known.state
-            and (known.id, known.group, known.attributes)
-            == (
-                file.id,
-                file.group,
-                file.attributes,
-            )
-        )
+        old = self.files.get((file.domain, file.source, file.name))
+        row = file.id, file.group, file.attributes
+        return old is not None and not old.state and (old.id, old.group, old.attributes) == row
 
 
-def read_standing(out: Path, parameters: dict[str, Any]) -> Standing:
-    """What `out` holds that was made with these parameters; nothing when it is none, damaged or of other parameters."""
+def read_state(out: Path, parameters: dict[str, Any]) -> IngestState:
+    """The state of a dataset that was made with these parameters; empty where it is missing, damaged or of others."""
     try:
         card = read_card(out)
         if card.facts["parameters"] != json.loads(json.dumps(parameters)):
-            return Standing()
+            return IngestState()
         if any((out / shard.file).stat().st_size != shard.bytes for shard in card.shards):
-            return Standing()
+            return IngestState()
         rows = pq.read_table(out / card.facts["index"], partitioning=None).to_pylist()
-        files = [FileSeen(**row) for row in rows]
+        files = [FileRecord(**row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError):
-        return Standing()  # everything here can be made again from the sources
-    return Standing(card.shards, {(file.domain, file.source, file.name): file for file in files})
+        return IngestState()  # all can be made again from the sources
+    return IngestState(card.shards, {(file.domain, file.source, file.name): file for file in files})
 
 
-class Writer:
+class RowWriter:
     """New rows collected into shards, one domain and split each."""
 
     def __init__(self, out: Path, shard_bytes: int) -> None:
@@ -111,8 +103,8 @@ class Writer:
         self.waiting: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.size: dict[tuple[str, str], int] = {}
 
-    def add(self, file: FileSeen, prepared: Prepared, split: str) -> None:
-        """Take a row; its shard is written when it is large enough."""
+    def add(self, file: FileRecord, prepared: Prepared, split: str) -> None:
+        """Add a row; its shard is written when it is large enough."""
         key = (file.domain, split)
         self.waiting.setdefault(key, []).append(
             {
@@ -131,8 +123,8 @@ class Writer:
         if self.size[key] >= self.shard_bytes:
             self._write(key)
 
-    def finish(self, standing: Iterable[Shard], gone: set[Row]) -> list[Shard]:
-        """Write what waits, and the standing shards again that hold rows which are gone.
+    def finish(self, existing: Iterable[Shard], gone: set[Row]) -> list[Shard]:
+        """Write waiting rows, and rewrite existing shards that hold rows which are gone.
 
         Returns:
             All shards of the dataset.
@@ -140,7 +132,7 @@ class Writer:
         for key in list(self.waiting):
             self._write(key)
         stay = []
-        for shard in standing:
+        for shard in existing:
             ids = [id for domain, id in gone if domain == shard.domain]
             found = pq.read_table(self.out / shard.file, columns=["id"], partitioning=None)["id"] if ids else None
             if found is None or not pc.any(pc.is_in(found, pa.array(ids, pa.string()))).as_py():
@@ -152,13 +144,13 @@ class Writer:
                 self.shards.append(write_shard(self.out, table, shard.domain, shard.split))
         return [*stay, *self.shards]
 
-    def remove(self, standing: Iterable[Shard]) -> None:
-        """Take back what was written, after a failure."""
-        for file in {shard.file for shard in self.shards} - {shard.file for shard in standing}:
+    def remove(self, existing: Iterable[Shard]) -> None:
+        """Delete what was written, after a failure."""
+        for file in {shard.file for shard in self.shards} - {shard.file for shard in existing}:
             (self.out / file).unlink(missing_ok=True)
 
     def clean(self, shards: Iterable[Shard], index: str) -> None:
-        """Delete the files that the dataset no longer consists of, such as those of a run that was killed."""
+        """Delete files that are no part of the dataset, such as those of a killed run."""
         used = {index, *(shard.file for shard in shards)}
         for path in [*self.out.glob("*.parquet"), *self.out.glob(".*.tmp")]:
             if path.name not in used:
@@ -170,11 +162,11 @@ class Writer:
         self.shards.append(write_shard(self.out, table, *key))
 
 
-def write_index(out: Path, seen: Sequence[FileSeen]) -> str:
-    """Write every file seen; named by its content, so that the card names the one that it belongs to."""
+def write_index(out: Path, files: Sequence[FileRecord]) -> str:
+    """Write the index; its name is a hash of its content, and the card names it."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(file) for file in seen], schema=FileSeen.SCHEMA), buffer)
-    # data sets' readers skip names that begin with an underscore
+    pq.write_table(pa.Table.from_pylist([asdict(file) for file in files], schema=FileRecord.SCHEMA), buffer)
+    # readers of datasets skip names that begin with an underscore
     name = f"_index-{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.parquet"
     write(out / name, buffer.getvalue())
     return name

@@ -1,4 +1,4 @@
-"""What a worker of the data checks sees in pictures: their size, their colours, and what an encoder makes of them."""
+"""Image statistics: size, colours and encoder features of pictures; a worker's part of profiling."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,25 +15,25 @@ from atelier.tasks.images.codec import Pixels, center_square, decode
 SIDE_PX = 128  # of the middle square that the encoder sees
 
 
-def look(shard: Path, ids: Sequence[str], weights: Path) -> dict[str, np.ndarray]:
-    """Look at some rows of a shard.
+def measure_shard(shard: Path, ids: Sequence[str], weights: Path) -> dict[str, np.ndarray]:
+    """Measure some rows of a shard.
 
     Args:
         shard: the Parquet file.
-        ids: of the rows, which are few: their pictures are in memory at once.
+        ids: of the rows; their pictures are in memory at once.
         weights: of the encoder.
 
     Returns:
-        What `describe` says of each, by id.
+        The row of `measure_pictures` for each, by id.
     """
     data = read_pictures(shard, ids)
     found = list(data)
-    looks = describe([decode(data[id]) for id in found], weights)
-    return dict(zip(found, looks, strict=True))
+    statistics = measure_pictures([decode(data[id]) for id in found], weights)
+    return dict(zip(found, statistics, strict=True))
 
 
 @torch.inference_mode()
-def describe(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
+def measure_pictures(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
     """Width, height, `COLOURS`, then the encoder's last features averaged over the picture.
 
     Args:

@@ -1,11 +1,11 @@
-"""From sources to the dataset: `scan` notes which files there are, `ingest` makes of them what is not made yet.
+"""Ingest: `scan` lists the files of the sources, `ingest` brings the dataset up to date with them.
 
 The step of the pipeline depends on `sources.lock` alone, so files that arrive after the scan wait for the next one.
 Pictures are read, decoded and screened on Ray's workers; here they are compared with each other in the order of the
-sources and written as shards, so that neither the number of workers nor their speed shows in the result.
+sources and written as shards, so that the result does not depend on the number of workers or their speed.
 
 Beside the shards and the card lie `quarantine.csv` (files that could not be read, and why), `screened.csv` (pictures
-that were left out, and why) and an index of every file seen, by which the next run knows what need not be read again.
+that were left out, and why) and an index of all files, from which the next run knows what it need not read again.
 """
 
 import re
@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from atelier.models.settings import setting, setting_of
 from atelier.tasks.dataset import source_lock
-from atelier.tasks.dataset.file_index import FileSeen, Standing, Writer, read_standing, write_index
+from atelier.tasks.dataset.file_index import FileRecord, IngestState, RowWriter, read_state, write_index
 from atelier.tasks.dataset.layouts import SourceConfig
-from atelier.tasks.dataset.screening import UNREADABLE, ScreenConfig, Seen
+from atelier.tasks.dataset.screening import UNREADABLE, DuplicateIndex, ScreenConfig
 from atelier.tasks.dataset.screening_pool import prepare_all
 from atelier.tasks.dataset.shards import SPLITS, Card, split_of, write_card
 from atelier.tasks.dataset.source_lock import ScanSummary
@@ -32,7 +32,7 @@ DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class IngestConfig(ScreenConfig):
-    """Which pictures make the dataset, and in what form."""
+    """Sources of the dataset, and the form of its pictures."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -64,26 +64,26 @@ class IngestConfig(ScreenConfig):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the form of every row depends on: where it changes, the dataset is made anew."""
+        """Parameters that every row depends on: where they change, the dataset is made anew."""
         return {"format": INGEST, **{key: value for key, value in asdict(self).items() if key != "domains"}}
 
 
 @dataclass(frozen=True)
 class IngestSummary:
-    """What an ingest did. Of the files, each is a row, screened or quarantined."""
+    """Counts of an ingest. Each file is a row, screened or quarantined."""
 
     dataset_id: str
     rows: dict[str, dict[str, int]]  # domain: split: pictures
     files: int
     added: int  # rows that are new
-    kept: int  # rows that were there
-    dropped: int  # rows whose file is gone or changed
+    kept: int  # rows of the dataset before
+    dropped: int  # rows whose file is gone or has changed
     screened: dict[str, int]  # reason: pictures
     quarantined: int
 
 
 def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
-    """Write which files the sources hold to `lock`, which is touched only when that has changed.
+    """Write the list of the sources' files to `lock`; an unchanged list leaves the file untouched.
 
     Args:
         config: names the sources.
@@ -97,7 +97,7 @@ def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
 
 
 def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Report = silent) -> IngestSummary:
-    """Bring the dataset in `out` to what `lock` names. Needs a Ray cluster where pictures are to be read.
+    """Bring the dataset in `out` up to date with `lock`. Ray must be connected where pictures are to be read.
 
     Rows of files that have not changed stay in their shards, new rows go to new shards, and shards that hold rows of
     files that are gone are rewritten without them. The card is written last: until then the old dataset is valid.
@@ -107,54 +107,54 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         base: the workspace, which relative sources are relative to.
         lock: what `scan` wrote.
         out: the dataset's folder.
-        report: hears of each picture.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left
             without training or held-out pictures.
     """
     found = source_lock.locked_entries(config.sources, base, lock)
-    standing = read_standing(out, config.parameters)
-    writer = Writer(out, config.shard_mb * 10**6)
+    old = read_state(out, config.parameters)
+    writer = RowWriter(out, config.shard_mb * 10**6)
     try:
-        seen, added = _bring_up(found, standing, config, writer, report)
+        seen, added = _update(found, old, config, writer, report)
         rows = {(file.domain, file.id) for file in seen if not file.state}
-        kept = standing.rows & rows - added
-        gone = standing.rows - kept
-        shards = writer.finish(standing.shards, gone)
+        kept = old.rows & rows - added
+        gone = old.rows - kept
+        shards = writer.finish(old.shards, gone)
         card = Card(INGEST, tuple(shards), _facts(config, seen))
         _check_domains(config, card, seen)
         screened, quarantined = _write_lists(out, seen)
         index = write_index(out, seen)
         write_card(out, Card(card.format, card.shards, card.facts | {"index": index}))
     except BaseException:
-        writer.remove(standing.shards)
+        writer.remove(old.shards)
         raise
     writer.clean(card.shards, index)
     counts = {domain: {split: card.rows(domain, split) for split in SPLITS} for domain in config.domains}
     return IngestSummary(card.id, counts, len(seen), len(added), len(kept), len(gone), screened, quarantined)
 
 
-def _bring_up(
-    found: list[tuple[str, Entry]], standing: Standing, config: IngestConfig, writer: Writer, report: Report
-) -> tuple[list[FileSeen], set[tuple[str, str]]]:
-    """Decide on every file, reading those of which nothing is known; rows that are new go to the writer.
+def _update(
+    found: list[tuple[str, Entry]], old: IngestState, config: IngestConfig, writer: RowWriter, report: Report
+) -> tuple[list[FileRecord], set[tuple[str, str]]]:
+    """Decide on every file, reading those that have no record; new rows go to the writer.
 
     Returns:
         Every file in the order of the sources, and domain and id of the new rows.
     """
-    seen: dict[int, FileSeen] = {}
-    copies = {domain: Seen(config.near_duplicate_bits) for domain in config.domains}
+    seen: dict[int, FileRecord] = {}
+    copies = {domain: DuplicateIndex(config.near_duplicate_bits) for domain in config.domains}
     for position, (domain, entry) in enumerate(found):
-        known = standing.unchanged(domain, entry)
-        if known and not known.state:
-            seen[position] = known
-            copies[domain].add(known.id, known.hash)
+        file = old.unchanged(domain, entry)
+        if file and not file.state:
+            seen[position] = file
+            copies[domain].add(file.id, file.hash)
     for position, (domain, entry) in enumerate(found):
-        known = standing.unchanged(domain, entry)
-        # a copy is judged again when its original is gone; what could not be read may have been mended since
-        if known and known.state not in ("", UNREADABLE) and (not known.copy_of or known.copy_of in copies[domain]):
-            seen[position] = known
+        file = old.unchanged(domain, entry)
+        # a copy is screened again when its original is gone; an unreadable file may have been repaired
+        if file and file.state not in ("", UNREADABLE) and (not file.copy_of or file.copy_of in copies[domain]):
+            seen[position] = file
     added = set()
     missing = [position for position in range(len(found)) if position not in seen]
     report(Progress("ingest", len(seen), len(found), "images"))
@@ -164,19 +164,19 @@ def _bring_up(
         if not prepared.state:
             copied, original = copies[domain].copy_of(prepared.id, prepared.hash)
         reason = f"of {original[:12]}" if copied else prepared.reason
-        file = FileSeen.of(domain, entry, prepared.state or copied, reason, prepared.id, prepared.hash, original)
+        file = FileRecord.of(domain, entry, prepared.state or copied, reason, prepared.id, prepared.hash, original)
         seen[position] = file
         if not file.state:
             copies[domain].add(file.id, file.hash)
-            if not standing.holds(file):
+            if not old.holds(file):
                 writer.add(file, prepared, split_of(file.group, config.holdout_share))
                 added.add((domain, file.id))
         report(Progress("ingest", len(seen), len(found), "images"))
     return [seen[position] for position in range(len(found))], added
 
 
-def _facts(config: IngestConfig, seen: list[FileSeen]) -> dict[str, Any]:
-    """What the card tells beside the shards."""
+def _facts(config: IngestConfig, seen: list[FileRecord]) -> dict[str, Any]:
+    """Facts of the card beside the shards."""
     states = Counter(file.state for file in seen)
     return {
         "parameters": config.parameters,
@@ -188,7 +188,7 @@ def _facts(config: IngestConfig, seen: list[FileSeen]) -> dict[str, Any]:
     }
 
 
-def _check_domains(config: IngestConfig, card: Card, seen: list[FileSeen]) -> None:
+def _check_domains(config: IngestConfig, card: Card, seen: list[FileRecord]) -> None:
     for domain in config.domains:
         states = Counter(file.state or "good" for file in seen if file.domain == domain)
         for split in SPLITS:
@@ -201,8 +201,8 @@ def _check_domains(config: IngestConfig, card: Card, seen: list[FileSeen]) -> No
                 )
 
 
-def _write_lists(out: Path, seen: list[FileSeen]) -> tuple[dict[str, int], int]:
-    """Write which files are not in the dataset, and why; count them."""
+def _write_lists(out: Path, seen: list[FileRecord]) -> tuple[dict[str, int], int]:
+    """Write the lists of files that are not in the dataset, and why; count them."""
     unreadable = [file for file in seen if file.state == UNREADABLE]
     screened = [file for file in seen if file.state not in ("", UNREADABLE)]
     header = ("domain", "source", "path", "stage", "reason")

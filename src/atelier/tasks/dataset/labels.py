@@ -1,4 +1,4 @@
-"""Labels of pictures, from what the dataset says of them.
+"""Labels of pictures, from the `attributes` column of a dataset.
 
 A name is that of an attribute which is true ("Male"), the value of one which is a text or a list of texts ("monet" of
 {"class": "monet"}), or the domain of the picture ("photos").
@@ -20,20 +20,20 @@ _SHOWN = 60  # names in an error
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "-1", "no", "")  # texts of an attribute that is true, or is not
 
 
-def labels(said: Iterable[str], names: Sequence[str], domain: str) -> Labels:
-    """Which of the names are true of pictures.
+def labels_of(attributes: Iterable[str], names: Sequence[str], domain: str) -> Labels:
+    """A row of labels for each picture: 1 where the name is true of it.
 
     Args:
-        said: their `attributes`, each a JSON object.
+        attributes: of the pictures, each a JSON object.
         names: as the module says.
         domain: of the pictures.
     """
-    rows = [[name in true for name in names] for true in (_true(text, domain) for text in said)]
+    rows = [[name in true for name in names] for true in (_true(text, domain) for text in attributes)]
     return np.array(rows, np.float32).reshape(len(rows), len(names))
 
 
-def check(folder: Path, card: shards.Card, domains: Iterable[str], names: Sequence[str]) -> None:
-    """See that each name is true of some picture of the domains, before anything starts.
+def check_labels(folder: Path, card: shards.Card, domains: Iterable[str], names: Sequence[str]) -> None:
+    """Check that each name is true of some picture of the domains, before anything starts.
 
     Args:
         folder: a dataset or a training set.
@@ -43,24 +43,24 @@ def check(folder: Path, card: shards.Card, domains: Iterable[str], names: Sequen
 
     Raises:
         FileNotFoundError: a shard is missing.
-        ValueError: names those that are of no picture, and those that there are.
+        ValueError: a name is true of no picture; the message lists the names that there are.
     """
-    missing, known = set(names), Counter[str]()
+    missing, found = set(names), Counter[str]()
     for domain in dict.fromkeys(domains):
-        for text in _said(folder, card, domain):
+        for text in _attributes(folder, card, domain):
             true = _true(text, domain)
             missing -= true
-            known.update(true)
+            found.update(true)
             if not missing and names:
                 return
-    common = [name for name, _ in known.most_common(_SHOWN)]
-    there = ", ".join(sorted(common)) + (", …" if len(known) > _SHOWN else "")
+    common = [name for name, _ in found.most_common(_SHOWN)]
+    there = ", ".join(sorted(common)) + (", …" if len(found) > _SHOWN else "")
     if not names:
         raise ValueError(f"no attributes are named that the model shall learn: choose from {there}")
     raise ValueError(f"no picture has the attribute {sorted(missing)[0]!r}: there are {there}")
 
 
-def _said(folder: Path, card: shards.Card, domain: str) -> Iterator[str]:
+def _attributes(folder: Path, card: shards.Card, domain: str) -> Iterator[str]:
     """The attributes of all pictures of a domain, shard by shard."""
     for shard in shards.select(card.shards, domain):
         one = shards.Card(card.format, (shard,))

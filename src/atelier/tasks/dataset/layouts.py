@@ -1,4 +1,4 @@
-"""The layouts in which people keep pictures, read as they are: what a source's files say of its pictures.
+"""Layouts of sources: which files are pictures, and the attributes that other files give them.
 
 `folder` takes every picture; `imagefolder` adds the class that the first folder names; `cifar` reads CIFAR's binary
 version (Krizhevsky 2009); `coco` adds the categories that COCO's instance files annotate. `auto` recognises CIFAR and
@@ -47,11 +47,11 @@ class Listing:
     """What a source holds."""
 
     entries: tuple[Entry, ...]  # pictures in the order of the source
-    aside: tuple[Entry, ...] = ()  # files that tell of them: annotations, labels, attributes
+    label_files: tuple[Entry, ...] = ()  # annotations, labels, attributes
 
 
 def list_source(source: SourceConfig, base: Path) -> Listing:
-    """List a source's pictures with what its layout says of them.
+    """List a source's pictures with the attributes that its layout gives them.
 
     Raises:
         FileNotFoundError: the source or its attribute file does not exist.
@@ -108,11 +108,11 @@ def _cifar(spec: str, files: list[Entry]) -> Listing:
 
 def _coco(spec: str, files: list[Entry]) -> Listing:
     """Every picture, with the names of the categories that are annotated in it."""
-    aside = [entry for entry in files if COCO_FILE.search(entry.name) and not entry.problem]
-    if not aside:
+    label_files = [entry for entry in files if COCO_FILE.search(entry.name) and not entry.problem]
+    if not label_files:
         raise ValueError(f"source {spec} has no COCO annotations: annotations/*.json are missing")
     categories: dict[str, set[str]] = {}
-    for entry in aside:
+    for entry in label_files:
         try:
             content = json.loads(_text(entry))
             names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
@@ -129,7 +129,7 @@ def _coco(spec: str, files: list[Entry]) -> Listing:
     for entry in select_pictures(spec, files):
         found = categories.get(PurePosixPath(entry.name).name)
         entries.append(entry if found is None else replace(entry, attributes=_json({"categories": sorted(found)})))
-    return Listing(tuple(entries), tuple(aside))
+    return Listing(tuple(entries), tuple(label_files))
 
 
 def _join_attributes(listing: Listing, file: str, base: Path) -> Listing:
@@ -143,7 +143,7 @@ def _join_attributes(listing: Listing, file: str, base: Path) -> Listing:
         entries.append(replace(picture, attributes=_json(json.loads(picture.attributes) | said)) if said else picture)
     if not joined:
         raise ValueError(f"{file} names none of the pictures: its first column must hold their file names")
-    return Listing(tuple(entries), (*listing.aside, entry))
+    return Listing(tuple(entries), (*listing.label_files, entry))
 
 
 def _attribute_rows(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

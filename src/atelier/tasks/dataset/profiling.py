@@ -1,4 +1,4 @@
-"""Profiling: a dataset's profile is measured on the cluster, and kept from night to night."""
+"""Profiling: image statistics of a sample of a dataset, measured on the cluster and kept from night to night."""
 
 import json
 from contextlib import suppress
@@ -11,7 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.models.files import replacing
-from atelier.tasks.dataset.profile import DAMAGED, ENCODER, ENDING, KEPT, Domain, Profile, arrivals, representatives
+from atelier.tasks.dataset.profile import (
+    DAMAGED,
+    ENCODER,
+    ENDING,
+    KEPT,
+    DomainProfile,
+    Profile,
+    arrivals,
+    representatives,
+)
 from atelier.tasks.dataset.shards import Card, read_card, read_rows
 from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.progress import Progress, Report, silent
@@ -19,17 +28,19 @@ from atelier.tasks.runtime.progress import Progress, Report, silent
 _BATCH = 64  # pictures in one task of a worker
 
 
-def profile(dataset: Path, cache: Path, sample: int, before: Profile | None = None, report: Report = silent) -> Profile:
-    """Look at a dataset: at a sample of its rows, and at one of those that have arrived since `before`.
+def profile_dataset(
+    dataset: Path, cache: Path, sample: int, before: Profile | None = None, report: Report = silent
+) -> Profile:
+    """Profile a dataset: statistics of a sample of its rows, and of a sample of those that have arrived since `before`.
 
-    Ray must be connected where there is anything to look at that no kept profile knows.
+    Ray must be connected where there are pictures that no kept profile has measured.
 
     Args:
         dataset: the dataset folder.
         cache: folder that keeps profiles; old ones are removed.
-        sample: rows of each domain that are looked at, at most, and as many arrivals.
+        sample: rows of each domain that are measured, at most, and as many arrivals.
         before: the dataset that it will be compared with.
-        report: hears of each picture.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: there is no dataset, or its card is damaged.
@@ -37,17 +48,18 @@ def profile(dataset: Path, cache: Path, sample: int, before: Profile | None = No
     card = read_card(dataset)
     parameters = card.facts.get("parameters", {})
     rows, places, training = _rows(dataset, card)
-    known = _known(cache, parameters)
+    kept = _kept_statistics(cache, parameters)
     wanted: dict[str, list[str]] = {}
     for name, groups in rows.items():
         wanted[name] = representatives(groups, sample)
         if before is not None and name in before.domains:
             wanted[name] += representatives(arrivals(groups, before.domains[name]), sample)
-    looks = {id: known[id] for ids in wanted.values() for id in ids if id in known}
-    missing = list(dict.fromkeys(id for ids in wanted.values() for id in ids if id not in looks))
-    looks |= _look(dataset, {id: places[id] for id in missing}, report)
+    statistics = {id: kept[id] for ids in wanted.values() for id in ids if id in kept}
+    missing = list(dict.fromkeys(id for ids in wanted.values() for id in ids if id not in statistics))
+    statistics |= _measure(dataset, {id: places[id] for id in missing}, report)
     domains = {
-        name: Domain(groups, training[name], {id: looks[id] for id in wanted[name]}) for name, groups in rows.items()
+        name: DomainProfile(groups, training[name], {id: statistics[id] for id in wanted[name]})
+        for name, groups in rows.items()
     }
     result = Profile(card.id, parameters, domains)
     _keep(result, cache, before)
@@ -66,57 +78,57 @@ def _rows(dataset: Path, card: Card) -> tuple[dict[str, dict[str, str]], dict[st
     return rows, places, {name: card.rows(name, "train") for name in rows}
 
 
-def _look(dataset: Path, places: dict[str, str], report: Report) -> dict[str, np.ndarray]:
-    """Look at rows, given as id: shard, on the cluster's workers."""
+def _measure(dataset: Path, places: dict[str, str], report: Report) -> dict[str, np.ndarray]:
+    """Measure rows, given as id: shard, on the cluster's workers."""
     if not places:
         return {}
     import ray
 
-    look, weights, tasks = ray.remote(_seen).options(num_cpus=1), encoder_weights.resolve(ENCODER), []
+    measure, weights, tasks = ray.remote(_measure_shard).options(num_cpus=1), encoder_weights.resolve(ENCODER), []
     for shard in sorted(set(places.values())):
         ids = [id for id, place in places.items() if place == shard]
         tasks += [
-            look.remote((dataset / shard).resolve(), ids[first : first + _BATCH], weights)
+            measure.remote((dataset / shard).resolve(), ids[first : first + _BATCH], weights)
             for first in range(0, len(ids), _BATCH)
         ]
-    looks: dict[str, np.ndarray] = {}
+    statistics: dict[str, np.ndarray] = {}
     report(Progress("check", 0, len(places), "images"))
     for found in cluster.finished(tasks):
-        looks |= found
-        report(Progress("check", len(looks), len(places), "images", images=len(looks)))
-    return looks
+        statistics |= found
+        report(Progress("check", len(statistics), len(places), "images", images=len(statistics)))
+    return statistics
 
 
-def _seen(shard: Path, ids: list[str], weights: Path) -> dict[str, np.ndarray]:
+def _measure_shard(shard: Path, ids: list[str], weights: Path) -> dict[str, np.ndarray]:
     from atelier.tasks.dataset import image_statistics
 
-    return image_statistics.look(shard, ids, weights)
+    return image_statistics.measure_shard(shard, ids, weights)
 
 
-def _known(cache: Path, parameters: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What kept profiles of pictures of the same form have looked at."""
-    known: dict[str, np.ndarray] = {}
+def _kept_statistics(cache: Path, parameters: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Statistics in kept profiles, of pictures that were prepared with the same parameters."""
+    kept: dict[str, np.ndarray] = {}
     for file in cache.glob(f"*{ENDING}"):
         with suppress(*DAMAGED):
             table = pq.read_table(file, columns=["id", "look"], partitioning=None)
             if json.loads(table.schema.metadata[b"parameters"]) == parameters:
                 seen = table.filter(pc.is_valid(table["look"]))
-                known |= {row["id"]: np.array(row["look"], np.float32) for row in seen.to_pylist()}
-    return known
+                kept |= {row["id"]: np.array(row["look"], np.float32) for row in seen.to_pylist()}
+    return kept
 
 
 def _keep(profile: Profile, cache: Path, before: Profile | None) -> None:
     """Write a profile, complete or not at all, and remove the oldest."""
-    names, groups, ids, looks = [], [], [], []
+    names, groups, ids, statistics = [], [], [], []
     for name, domain in profile.domains.items():
         for id, group in domain.groups.items():
             names.append(name)
             ids.append(id)
             groups.append(None if group == id else group)  # most are alone, and ids are most of the file
-            seen = domain.looks.get(id)
-            looks.append(None if seen is None else seen.tolist())
+            seen = domain.statistics.get(id)
+            statistics.append(None if seen is None else seen.tolist())
     table = pa.table(
-        {"domain": names, "id": ids, "group": groups, "look": pa.array(looks, pa.list_(pa.float32()))}
+        {"domain": names, "id": ids, "group": groups, "look": pa.array(statistics, pa.list_(pa.float32()))}
     ).replace_schema_metadata(
         {
             "dataset": profile.dataset_id,

@@ -1,4 +1,4 @@
-"""What happens to one picture on its way into the dataset, and which pictures stay out of it."""
+"""Screening: reads, decodes, checks and shrinks one picture, and finds copies."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ UNREADABLE, SMALL, FLAT, DUPLICATE, NEAR = "unreadable", "too small", "flat", "d
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was found out about one picture, and the form in which it may enter the dataset."""
+    """One picture after screening, in the form in which it may enter the dataset."""
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [
@@ -97,30 +97,30 @@ def perceptual_hash(picture: Pixels) -> int:
     return int(str(imagehash.phash(Image.fromarray(picture))), 16)
 
 
-class Seen:
-    """The pictures of a domain so far: is the next one a copy of something earlier?"""
+class DuplicateIndex:
+    """An index of the pictures of a domain, to find copies and near-copies of them."""
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self.ids: list[str] = []  # in order of arrival
-        self.known: set[str] = set()
+        self._id_set: set[str] = set()
         self.hashes = np.zeros(1024, np.uint64)
 
     def add(self, id: str, hash: int) -> None:
-        """Remember a picture that is in the dataset."""
+        """Add a picture of the dataset."""
         if len(self.ids) == len(self.hashes):
             self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
         self.hashes[len(self.ids)] = hash
         self.ids.append(id)
-        self.known.add(id)
+        self._id_set.add(id)
 
     def __contains__(self, id: str) -> bool:
         """Whether a picture of that id is in the dataset."""
-        return id in self.known
+        return id in self._id_set
 
     def copy_of(self, id: str, hash: int) -> tuple[str, str]:
-        """What a picture copies: `DUPLICATE`, `NEAR` or "", and the id of the earlier one."""
-        if id in self.known:
+        """`DUPLICATE`, `NEAR` or "" for a picture that is no copy, and the id of the earlier one."""
+        if id in self._id_set:
             return DUPLICATE, id
         if self.bits and self.ids:
             # all earlier hashes at once: 10^5 pictures cost seconds in all, and no index need be kept

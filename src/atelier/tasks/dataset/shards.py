@@ -50,11 +50,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Card:
-    """What a dataset is, readable without opening a shard."""
+    """The card of a dataset: its shards and facts, readable without opening a shard."""
 
     format: int
     shards: tuple[Shard, ...]
-    facts: dict[str, Any] = field(default_factory=dict)  # what the writing stage wants known: counts, parameters
+    facts: dict[str, Any] = field(default_factory=dict)  # of the stage that wrote it: counts, parameters
 
     @property
     def id(self) -> str:

@@ -22,16 +22,16 @@ Sources = Mapping[str, Sequence[SourceConfig]]  # of each domain
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found."""
+    """Counts of a scan."""
 
     domains: dict[str, int]  # pictures of each
     files: int
-    bytes: int  # of the pictures, where the source tells
+    bytes: int  # of the pictures, where the source says
     changed: bool  # whether the lock was written anew
 
 
 def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
-    """Note which files the sources hold; the lock is touched only when that has changed.
+    """Write the list of the sources' files; an unchanged list leaves the lock untouched.
 
     Raises:
         FileNotFoundError, ValueError: a source is missing, empty or of no supported kind.
@@ -40,15 +40,15 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
     counts: dict[str, int] = {}
     files = size = 0
     for domain, configs in sources.items():
-        noted: list[dict[str, object]] = []
+        listed: list[dict[str, object]] = []
         for config in configs:
             listing = list_source(config, base)
-            found, beside = _stamps(listing.entries), _stamps(listing.aside)
-            noted.append({"source": config.path, "files": found, "beside": beside})
+            found, beside = _stamps(listing.entries), _stamps(listing.label_files)
+            listed.append({"source": config.path, "files": found, "beside": beside})
             files += len(found) + len(beside)
             counts[domain] = counts.get(domain, 0) + len(listing.entries)
             size += sum(entry.size for entry in listing.entries if entry.record < 0)
-        domains[domain] = noted
+        domains[domain] = listed
     text = json.dumps({"format": LOCK_FORMAT, "domains": domains}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     changed = not lock.is_file() or lock.read_bytes() != text.encode()
     if changed:
@@ -68,21 +68,21 @@ def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, 
         raise FileNotFoundError(f"{lock} is missing: run `atelier ingest --scan`")
     try:
         domains = json.loads(lock.read_text(encoding="utf-8"))["domains"]
-        noted = {(domain, each["source"]): each for domain, found in domains.items() for each in found}
+        locked = {(domain, each["source"]): each for domain, found in domains.items() for each in found}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{lock} is damaged ({error!r}): run `atelier ingest --scan`") from error
     entries = []
     for domain, configs in sources.items():
         for config in configs:
-            if (domain, config.path) not in noted:
+            if (domain, config.path) not in locked:
                 raise ValueError(f"{lock} does not know source {config.path} of {domain}: run `atelier ingest --scan`")
-            known = noted[domain, config.path]["files"]
+            files = locked[domain, config.path]["files"]
             stat = cache(file_stat)  # once for each archive
             for entry in list_source(config, base).entries:
                 name, stamp = source_class(entry).stamp(entry, stat)
-                if name not in known:
+                if name not in files:
                     continue
-                if known[name] != stamp:
+                if files[name] != stamp:
                     entry = replace(entry, problem="changed after the scan: run `atelier ingest --scan`")
                 entries.append((domain, entry))
     return entries

@@ -1,4 +1,4 @@
-"""The pictures that a model is measured on or with: the same ones as long as the dataset is the same."""
+"""Subsets of a dataset for measurement: a function of the dataset, so that every run takes the same pictures."""
 
 import hashlib
 from collections import Counter
@@ -14,7 +14,7 @@ from atelier.tasks.dataset.shards import Card, Shard, fold_of, read_rows, select
 
 @dataclass(frozen=True)
 class Picture:
-    """A row."""
+    """One picture of a dataset."""
 
     id: str
     group: str
@@ -22,8 +22,10 @@ class Picture:
     attributes: str  # a JSON object
 
 
-def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None) -> list[Picture]:
-    """Pictures of a domain that training has not seen, the same ones as long as the dataset is the same.
+def held_out_pictures(
+    folder: Path, card: Card, domain: str, most: int, fold: tuple[int, int] | None = None
+) -> list[Picture]:
+    """Pictures of a domain that training has not seen; the same dataset gives the same pictures.
 
     Args:
         folder: the dataset.
@@ -49,7 +51,7 @@ def held_out(folder: Path, card: Card, domain: str, most: int, fold: tuple[int, 
 
 
 def training_pictures(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
-    """Pictures of a domain's training split, the same ones as long as the dataset is the same.
+    """Pictures of a domain's training split; the same dataset gives the same pictures.
 
     Args:
         folder: the dataset.
@@ -86,7 +88,7 @@ def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
 
 
 def _some(ids: Iterable[str], most: int) -> list[str]:
-    """At most so many, as good as random, and stable."""
+    """At most so many, in the order of a hash: random and stable."""
     return sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]
 
 

@@ -27,7 +27,7 @@ from atelier.models.metrics.attributes import Truth
 from atelier.models.metrics.diversity import mean_squared_distance
 from atelier.models.metrics.lpips import SMALLEST, embed
 from atelier.models.networks.classifier import SEEN_PX, Classifier
-from atelier.tasks.dataset.labels import labels
+from atelier.tasks.dataset.labels import labels_of
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, batches, files, training_pictures
 from atelier.tasks.evaluation.measures import center_squares
@@ -78,7 +78,7 @@ def train_classifier(spec: ClassifierSpec) -> Classifier:
     for domain in spec.domains:
         for shard in training_pictures(spec.dataset, card, domain, TRAINED_ON):
             pictures += [_small(center_squares(files(part), spec.size_px)) for part in batches(shard, _TOGETHER)]
-            truth.append(labels((picture.attributes for picture in shard), spec.names, domain))
+            truth.append(labels_of((picture.attributes for picture in shard), spec.names, domain))
     classifier = metric.learn(torch.cat(pictures), torch.from_numpy(np.concatenate(truth)), filters=FILTERS)
     write(spec.file, save(classifier.state_dict()))
     return classifier
@@ -92,7 +92,7 @@ def recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -
         held_out: held-out pictures by their domain, those that will be edited first.
     """
     classifier = train_classifier(spec)
-    truth = [labels((picture.attributes for picture in of), spec.names, domain) for domain, of in held_out.items()]
+    truth = [labels_of((picture.attributes for picture in of), spec.names, domain) for domain, of in held_out.items()]
     predicted = [
         metric.tell(classifier, center_squares(files(part), spec.size_px))
         for of in held_out.values()

@@ -1,4 +1,4 @@
-"""Canary pictures: a few that every version of a model is shown on, and that must not change for the worse."""
+"""Canary pictures: a few that every version of a model paints, and that must not become worse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from itertools import chain, islice
 from pathlib import Path
 
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import held_out, spread
+from atelier.tasks.dataset.subsets import held_out_pictures, spread
 from atelier.tasks.storage.open_source import list_entries, read
 
-SHOWN = 8  # held-out pictures where nobody has named any
-MOST = 64  # canaries are looked at by people
+SHOWN = 8  # held-out pictures where `gate.canary` names none
+MOST = 64  # people look at canaries
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def canaries(sources: Sequence[str], base: Path, dataset: Path, content: str) ->
         FileNotFoundError, ValueError: a source is missing, or holds no picture or one that cannot be read.
     """
     if not sources:
-        pictures = spread(held_out(dataset, read_card(dataset), content, 1000), SHOWN)
+        pictures = spread(held_out_pictures(dataset, read_card(dataset), content, 1000), SHOWN)
         return [Canary(picture.id[:12], picture.data) for picture in pictures]
     entries = islice(chain.from_iterable(list_entries(source, base) for source in sources), MOST)
     found = []

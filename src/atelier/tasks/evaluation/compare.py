@@ -12,7 +12,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, held_out, spread
+from atelier.tasks.dataset.subsets import Picture, held_out_pictures, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
 from atelier.tasks.evaluation.measure_models import (
     Measurement,
@@ -101,7 +101,7 @@ class Comparison:
 def find(
     names: Sequence[str], locate: Callable[[str], tuple[str, Path]], style: str, domains: Sequence[str]
 ) -> list[Candidate]:
-    """The models that people name, before anything is started.
+    """The models that a user names, checked before anything starts.
 
     Args:
         names: as people write them.
@@ -123,7 +123,7 @@ def find(
             raise ValueError(f"{name} is named twice: name each model once")
         compared_with = card.style_domain if card.style_domain in domains else style
         found.append(Candidate(name, folder, card.method, card.encoder, compared_with, card.attributes))
-    return [replace(one, name=name) for one, name in zip(found, _apart(found), strict=True)]
+    return [replace(one, name=name) for one, name in zip(found, _unique_names(found), strict=True)]
 
 
 def prepare(
@@ -142,7 +142,7 @@ def prepare(
     classifier = ClassifierSpec(dataset, trained_on, names, size_px, cache) if names else None
     pictures, kept = {}, [classifier.file] if classifier else []
     for domain in sorted({content, *(candidate.style for candidate in of)}):
-        found = held_out(dataset, card, domain, config.pictures)
+        found = held_out_pictures(dataset, card, domain, config.pictures)
         pictures[domain] = len(found)
         kept += Measurement(config, found, (), size_px, encoder, cache).kept(found)
     remove_stale(cache, kept)
@@ -168,7 +168,7 @@ def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent)
     Args:
         spec: what is the same for all.
         candidate: the model.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         RuntimeError: the dataset is another one by now.
@@ -224,8 +224,8 @@ def publish(folder: Path, spec: ComparisonSpec, measured: Sequence[Measured], fa
     return found
 
 
-def _apart(of: Sequence[Candidate]) -> list[str]:
-    """Names that tell models apart: of folders of one name, as much of their paths as it takes."""
+def _unique_names(of: Sequence[Candidate]) -> list[str]:
+    """Unique names of models: folders of one name get as much of their paths as it takes."""
     names, depth = [one.name for one in of], 1
     while len(set(names)) < len(names):
         depth += 1
@@ -238,7 +238,7 @@ def _pictures(spec: ComparisonSpec, domain: str) -> list[Picture]:
     card = read_card(spec.dataset)
     if card.id != spec.id:
         raise RuntimeError(f"{spec.dataset} changed while models were compared on it: run the same command again")
-    return held_out(spec.dataset, card, domain, spec.config.pictures)
+    return held_out_pictures(spec.dataset, card, domain, spec.config.pictures)
 
 
 def _measurement(spec: ComparisonSpec, photos: Sequence[Picture], paintings: Sequence[Picture]) -> Measurement:

@@ -1,4 +1,4 @@
-"""The table of a comparison: a row for each measure, a column for each model."""
+"""The table of a comparison: a row for each metric, a column for each model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ ROWS = (
 
 
 def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The table's cells, the names first; measures that no model has are left out.
+    """The table's cells, the names first; metrics that no model has are left out.
 
     Args:
         models: of `comparison.json`. Where all have one style, the photographs' own values are a column.
@@ -82,17 +82,19 @@ def _notes(content: Mapping[str, Any]) -> list[str]:
     flattered = [model["name"] for model in models if not model["style"]["independent"]]
     if flattered:
         notes.append(f"Not independent: the measuring encoder also trained {', '.join(flattered)}.")
-    notes += dict.fromkeys(_told(model["attributes"]) for model in models if "attributes" in model)
+    notes += dict.fromkeys(_classifier_note(model["attributes"]) for model in models if "attributes" in model)
     notes += [f"{name} could not be measured: {reason}" for name, reason in content["failed"].items()]
     return notes
 
 
-def _told(attributes: Mapping[str, Any]) -> str:
-    """How far to trust what is said of attributes."""
+def _classifier_note(attributes: Mapping[str, Any]) -> str:
+    """How reliable the metrics of attributes are."""
     right = ", ".join(f"{name} {100 * of['accuracy']:.0f} %" for name, of in attributes["classifier"].items())
     lpips = attributes.get("lpips")
     apart = f" Two different photographs have an LPIPS of {_shown(lpips['different'])}." if lpips else ""
-    return f"Attributes are told by a classifier that is right about so many real held-out pictures: {right}.{apart}"
+    return (
+        f"Attributes are recognised by a classifier that is right about so many real held-out pictures: {right}.{apart}"
+    )
 
 
 def _paintings(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
-from atelier.tasks.dataset.subsets import held_out
+from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.evaluate import measure, measurement
 from atelier.tasks.evaluation.metrics import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
 from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
@@ -107,7 +107,7 @@ def cross_validate(
         data: the training set that was made from it.
         runs: keeps what is finished. All paths must be visible to every node of the cluster.
         out: folds.json.
-        report: told the steps of all folds.
+        report: called with the finished steps of all folds.
 
     Raises:
         FileNotFoundError: there is no training set, or no encoder's weights.
@@ -115,11 +115,11 @@ def cross_validate(
         RuntimeError: a training failed, or the training set changed meanwhile.
     """
     check(config, folds)
-    known, card = read_card(dataset), read_card(data)
+    source, card = read_card(dataset), read_card(data)
     for domain in (config.content, config.style):
-        _check_domain(dataset, known, domain, folds)
+        _check_domain(dataset, source, domain, folds)
     inputs = _Inputs(config, evaluate, folds, dataset, data, card.id)
-    run = runs / _run_name(inputs, card, known)
+    run = runs / _run_name(inputs, card, source)
     for left in runs.glob("*/fold-*/"):
         if left.parent != run:
             shutil.rmtree(left)  # begun with other parameters: its checkpoints are large
@@ -166,7 +166,7 @@ def _measure_fold(inputs: _Inputs, k: int, work: Path, report: Report) -> dict[s
             raise RuntimeError(f"{inputs.data} changed while folds were trained on it: run the same command again")
     card, most = read_card(inputs.dataset), inputs.evaluate.pictures
     photos, paintings = (
-        held_out(inputs.dataset, card, domain, most, fold) for domain in (config.content, config.style)
+        held_out_pictures(inputs.dataset, card, domain, most, fold) for domain in (config.content, config.style)
     )
     on = measurement(inputs.evaluate, model, photos, paintings, work / "features")
     metrics, _ = measure(model, on, report)

@@ -13,7 +13,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, files, held_out, spread
+from atelier.tasks.dataset.subsets import Picture, files, held_out_pictures, spread
 from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
 from atelier.tasks.evaluation.metrics import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
@@ -50,15 +50,15 @@ def evaluate(
         plots: folder to write `ssim.csv`, `grid.png` and `pairs/` into; its content is replaced.
         cache: folder that keeps from run to run what does not depend on the model: features of untouched pictures, and
             the classifier of attributes; files that this run does not use are removed.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError: there is no dataset, no model, or no encoder's weights.
         ValueError: the model does not say what it was trained on, or too little is held out.
     """
     card, facts = read_card(dataset), ModelCard.read_trained(model)
-    photos = held_out(dataset, card, facts.content_domain, config.pictures)
-    paintings = held_out(dataset, card, facts.style_domain, config.pictures)
+    photos = held_out_pictures(dataset, card, facts.content_domain, config.pictures)
+    paintings = held_out_pictures(dataset, card, facts.style_domain, config.pictures)
     on = measurement(config, model, photos, paintings, cache)
     # a larger file shows more: it comes first, where people look
     shown = sorted(spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
@@ -98,7 +98,7 @@ def measure(model: Path, on: Measurement, report: Report) -> tuple[dict[str, Any
     Args:
         model: the model folder.
         on: pictures and protocol.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Returns:
         The metrics as `reports/evaluation.json` holds them, and each photograph's SSIM and luminance correlation.

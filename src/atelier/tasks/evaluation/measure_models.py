@@ -85,7 +85,7 @@ def measure_models(models: Sequence[Path], on: Measurement, stage: str, report: 
         models: model folders; with none, only the features of the untouched pictures are computed and kept.
         on: pictures and protocol.
         stage: name of the work, for progress.
-        report: told of finished pictures: of each model, of the photographs and of the paintings.
+        report: called with the number of finished pictures: of each model, of the photographs and of the paintings.
 
     Raises:
         Exception: the first error of a task, such as a ValueError for a damaged model.
@@ -134,7 +134,7 @@ def measure_edits(
         spec: of the classifier that recognises attributes.
         held_out: held-out pictures by domain, the photographs first.
         on: pictures and protocol; its photographs are edited.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Returns:
         As `attribute_edits.summarize`.

@@ -27,12 +27,12 @@ from atelier.models.pixels import luminance
 from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels, center_square, decode, resize
 
-CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see things move, small enough to keep
+CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see objects move, small enough to keep
 
 
 @dataclass(frozen=True)
 class Features:
-    """What is kept of a batch's features."""
+    """The features of a batch."""
 
     deep: np.ndarray  # (B, D) float32: the last features, averaged over the picture
     content: np.ndarray  # (B, D') float32: the content layer on a coarse grid
@@ -51,7 +51,7 @@ class LpipsBatch:
 
 @dataclass(frozen=True)
 class Stylized:
-    """What is measured on a batch of stylized pictures."""
+    """Features and metrics of a batch of stylized pictures."""
 
     features: Features
     luminance: np.ndarray  # (B, 1, S, S) float32 in [0, 1]
@@ -90,7 +90,7 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
 def measure_stylized(
     files: Sequence[bytes], size: int, model: Path, encoder: MeasuringEncoder, first: int = 0
 ) -> Stylized:
-    """Stylize photographs and measure what came out; or measure as many pictures that are generated.
+    """Stylize photographs and measure the result; or generate and measure as many pictures.
 
     Args:
         files: encoded photographs.

@@ -10,7 +10,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import held_out
+from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary
 from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
 from atelier.tasks.evaluation.measure_models import Measurement, measure_models, remote
@@ -44,7 +44,7 @@ def compare_pair(
         against: the name of prod's version.
         canaries: further pictures that both paint.
         cache: folder that keeps the features of untouched pictures.
-        report: told of finished pictures.
+        report: called with the number of finished pictures.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.
@@ -58,7 +58,8 @@ def compare_pair(
         return None
     card, models = read_card(dataset), (candidate, prod)
     photos, paintings = (
-        held_out(dataset, card, domain, config.pictures) for domain in (facts.content_domain, facts.style_domain)
+        held_out_pictures(dataset, card, domain, config.pictures)
+        for domain in (facts.content_domain, facts.style_domain)
     )
     encoder = choose_encoder(facts.encoder, others.encoder)
     on = Measurement(config, photos, paintings, facts.size_px, encoder, cache)

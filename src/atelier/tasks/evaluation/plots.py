@@ -1,4 +1,4 @@
-"""What an evaluation shows: pictures before and after, and each picture's numbers."""
+"""Pictures before and after of an evaluation, and a table of each picture's metrics."""
 
 import shutil
 from pathlib import Path
@@ -18,14 +18,14 @@ def write_plots(
     paintings: list[bytes],
     labels: tuple[str, str] = ("photograph", "stylized"),
 ) -> None:
-    """Write `ssim.csv` for DVC's plots, `pairs/` and `grid.png`; what the folder held is replaced.
+    """Write `ssim.csv` for DVC's plots, `pairs/` and `grid.png`; the folder's content is replaced.
 
     Args:
         folder: where to write.
         rows: picture, group, SSIM and luminance correlation of each measured picture.
         pairs: pictures before and after.
         paintings: encoded pictures of the style, for the last row of the grid.
-        labels: what is before, and what is after.
+        labels: names of the rows before and after.
     """
     shutil.rmtree(folder, ignore_errors=True)
     lines = ["image,group,ssim,correlation"]

@@ -13,10 +13,10 @@ from atelier.tasks.dataset.subsets import Picture
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.format_versions import EVALUATE
 
-LPIPS_IN = "alexnet"  # as published scores are given
+LPIPS_IN = "alexnet"  # as in published scores
 MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
 CLASSIFIER = ".classifier"  # ends the file of one
-SHOWN_PX = 512  # longer side of the pictures that people look at
+SHOWN_PX = 512  # longer side of the pictures in reports
 MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
 
 
@@ -35,7 +35,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class MeasuringEncoder:
-    """The encoder that measures, and LPIPS where it can be had."""
+    """The encoder of the metrics, and LPIPS where its weights are at hand."""
 
     name: str
     weights: Path
@@ -72,7 +72,7 @@ class ClassifierSpec:
 
 
 def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
-    """The best encoder at hand that had no part in any loss; if there is none, the best there is, and that is said.
+    """The best encoder at hand that had no part in any loss; where there is none, the best one, marked as dependent.
 
     Args:
         loss_encoders: of the models that are measured.

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.tasks.dataset.checks import ChecksConfig, Finding, check
-from atelier.tasks.dataset.profile import Profile, cached
-from atelier.tasks.dataset.profiling import profile
+from atelier.tasks.dataset.checks import ChecksConfig, Finding, validate
+from atelier.tasks.dataset.profile import Profile, read_profile
+from atelier.tasks.dataset.profiling import profile_dataset
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.registry.dataset_diff import diff_datasets
 from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
@@ -55,13 +55,13 @@ def validate_data(
     if prod is not None:
         with open_objects(workspace) as objects:
             card_before = read_version_card(workspace, objects, find_dataset(workspace, objects, prod.version))
-        before = cached(card_before.id, cache)
+        before = read_profile(card_before.id, cache)
         if before is None:  # for example on another machine than the one that trained it
             with _dataset_of(workspace, prod) as folder:
-                before = profile(folder, cache, config.drift_sample, report=report)
-    now = profile(night.dataset, cache, config.drift_sample, before, report)
+                before = profile_dataset(folder, cache, config.drift_sample, report=report)
+    now = profile_dataset(night.dataset, cache, config.drift_sample, before, report)
     card_now = read_card(night.dataset)
-    return DataValidation(_changes(night, card_now, prod, sheet), check(config, now, before, card_now, card_before))
+    return DataValidation(_changes(night, card_now, prod, sheet), validate(config, now, before, card_now, card_before))
 
 
 def _changes(night: Workspace, card: Card, prod: Version | None, sheet: Path) -> dict[str, dict[str, int]]:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from atelier import __version__
 from atelier.tasks.images.codec import Pixels, encode, resize
 from atelier.tasks.reports.charts import number
+from atelier.version import __version__
 
 MACROS = "macros.html.j2"  # what several reports show
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from atelier.tasks.dataset.checks import HEADER, Finding, problems, rows
+from atelier.tasks.dataset.checks import HEADER, Finding, failed_checks, finding_rows
 from atelier.tasks.evaluation.metrics import HEADLINE, value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
@@ -59,8 +59,8 @@ def data_changes(run: RunRecord, sheet: str | None) -> Markup:
         counts=counts,
         sheet=sheet,
         header=HEADER,
-        checks=rows(findings),
-        stopped=bool(problems(findings)),
+        checks=finding_rows(findings),
+        stopped=bool(failed_checks(findings)),
     )
 
 

@@ -37,7 +37,7 @@ def ray_environment(address: str, token: str | None = None) -> dict[str, str]:
 def reread_settings() -> None:
     """Make Ray read its variables again, where it was imported before they were set."""
     # Ray reads both once, at import, and has no public way to read them again; a driver cannot always set them first.
-    # `tests/tasks/runtime/test_cluster.py::test_a_driver_with_the_token_gets_in[early]` fails where a new Ray has
+    # `tests/tasks/runtime/test_cluster.py::test_a_driver_with_the_token_connects[early]` fails where a new Ray has
     # changed them
     from ray._private import ray_constants
     from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader, Config

@@ -184,15 +184,6 @@ class ZstdTar(CompressedTar):
     compression = "zstd"
 
 
-ARCHIVES: tuple[type[Archive], ...] = (Zip, Tar, GzipTar, ZstdTar)
-ARCHIVE_SUFFIXES = tuple(suffix for archive in ARCHIVES for suffix in archive.suffixes)
-
-
-def archive_class(name: str) -> type[Archive] | None:
-    """The class for an archive of this file name, None for other files."""
-    return next((archive for archive in ARCHIVES if name.lower().endswith(archive.suffixes)), None)
-
-
 @lru_cache(maxsize=4)
 def _open_compressed(location: str, compression: str, etag: str) -> DecompressedStream:
     return DecompressedStream(location, compression)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
 from atelier.tasks.storage import cifar
-from atelier.tasks.storage.archive import ARCHIVES, archive_class
+from atelier.tasks.storage.archive import Archive, GzipTar, Tar, Zip, ZstdTar
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import SingleFile, SingleObject
 from atelier.tasks.storage.folder import Folder, UrlFolder
@@ -17,6 +17,8 @@ from atelier.tasks.storage.sample_images import SampleImages, is_sample
 from atelier.tasks.storage.source import Source
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
+ARCHIVES: tuple[type[Archive], ...] = (Zip, Tar, GzipTar, ZstdTar)
+ARCHIVE_SUFFIXES = tuple(suffix for archive in ARCHIVES for suffix in archive.suffixes)
 # of files that are often beside pictures: they are not tried, and do not fill the quarantine
 NON_IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
@@ -105,6 +107,11 @@ def locate(spec: str, base: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"source {spec} does not exist (looked for {path})")
     return path
+
+
+def archive_class(name: str) -> type[Archive] | None:
+    """The class for an archive of this file name, None for other files."""
+    return next((archive for archive in ARCHIVES if name.lower().endswith(archive.suffixes)), None)
 
 
 def source_class(entry: Entry) -> type[Source]:

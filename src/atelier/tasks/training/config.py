@@ -1,9 +1,11 @@
 """Settings of training: `train` in params.yaml."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, make_dataclass
 from typing import Any, ClassVar, Literal
 
+from atelier.models.configs import config_class
 from atelier.models.configs.adain import AdainConfig
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.color import ColorConfig
@@ -14,6 +16,7 @@ from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.gatys import GatysConfig
 from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.plugins import plugin_names
 from atelier.models.configs.stargan import StarganConfig
 from atelier.models.settings import setting, setting_of
 
@@ -26,9 +29,7 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    method: Literal[
-        "adain", "color", "cpgan", "cut", "cyclegan", "dcgan", "fast", "fastcut", "gan", "gatys", "stargan"
-    ] = setting("cpgan", "training method")
+    method: str = setting("cpgan", "training method")
     content: str = setting("photos", "domain whose pictures are painted")
     style: str = setting("paintings", "domain whose style is learned")
     encoder: str = setting(
@@ -62,6 +63,17 @@ class TrainConfig:
     gatys: GatysConfig = setting_of(GatysConfig, "settings of gatys")
     stargan: StarganConfig = setting_of(StarganConfig, "settings of stargan")
 
+    def __post_init__(self) -> None:
+        """Refuse a method whose settings are not here."""
+        methods = [f.name for f in fields(self) if isinstance(getattr(self, f.name), MethodConfig)]
+        if self.method not in methods:
+            raise ValueError(f"there is no method {self.method!r} to train: choose one of {', '.join(methods)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name: a class with the settings of plugins is made anew where it is read."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return _restored, ([name for name in values if name not in TrainConfig.__dataclass_fields__], values)
+
     @property
     def method_config(self) -> MethodConfig:
         """The settings of the chosen method."""
@@ -73,3 +85,31 @@ class TrainConfig:
         facts = json.loads(json.dumps(asdict(self)))
         others = {f.name for f in fields(self) if isinstance(getattr(self, f.name), MethodConfig)} - {self.method}
         return {key: value for key, value in facts.items() if key not in others.union(_ASIDE)}
+
+
+def train_config_class(section: Any) -> type[TrainConfig]:
+    """`TrainConfig`, with a field for each plugin whose method or settings a `train` section names.
+
+    Args:
+        section: as it is in params.yaml, before it is validated.
+
+    Raises:
+        ValueError: a plugin cannot be imported.
+    """
+    named = {str(section.get("method")), *map(str, section)} if isinstance(section, Mapping) else set()
+    unknown = named - {f.name for f in fields(TrainConfig)} - {"None"}
+    return _with_plugins(sorted(unknown.intersection(plugin_names()))) if unknown else TrainConfig
+
+
+def _with_plugins(names: Sequence[str]) -> type[TrainConfig]:
+    if not names:
+        return TrainConfig
+    added = []
+    for name in names:
+        config = config_class(name)
+        added.append((name, config, setting_of(config, f"settings of {name}")))
+    return make_dataclass("TrainConfig", added, bases=(TrainConfig,), frozen=True, namespace={"__module__": __name__})
+
+
+def _restored(plugins: Sequence[str], values: Mapping[str, Any]) -> TrainConfig:
+    return _with_plugins(plugins)(**values)

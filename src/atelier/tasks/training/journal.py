@@ -1,8 +1,8 @@
-"""What training tells while it runs: a journal that a worker writes, and the logs that the driver makes of it.
+"""The journal of a training, an append-only file that a worker writes, and the logs that the driver makes of it.
 
-The journal lies with the checkpoints and is only ever added to. A run that was killed repeats the steps since its last
-checkpoint, and writes them again; being functions of the step they are the same, and a reader takes the first. So the
-logs are complete after any number of kills, also where their own folder was deleted meanwhile.
+The journal lies with the checkpoints. A run that was killed repeats the steps since its last checkpoint and writes
+their entries again; entries are functions of the step, so they are equal and a reader takes the first. The logs are
+complete after any number of kills, also where their own folder was deleted meanwhile.
 """
 
 import json
@@ -67,7 +67,7 @@ class JournalReader:
 
 
 class TrainingLogs:
-    """DVCLive's files and TensorBoard's events in one folder, made anew from the journal by each driver."""
+    """DVCLive's files and TensorBoard's events in one folder; each driver writes them anew from the journal."""
 
     def __init__(self, folder: Path) -> None:
         """Begin with an empty folder."""
@@ -79,7 +79,7 @@ class TrainingLogs:
         folder.mkdir(parents=True)
 
         class FilesOnly(Live):  # type: ignore[misc]
-            """DVCLive without a repository: it would run `dvc init` in whatever git repository we are called from."""
+            """DVCLive without a repository: it would run `dvc init` in the git repository of the working folder."""
 
             def _init_dvc(self) -> None:
                 self._dvc_file = self._init_dvc_file()

@@ -1,7 +1,7 @@
-"""The pictures of a training, streamed from the training set's Parquet shards.
+"""The data loader of training: pictures streamed from the training set's Parquet shards.
 
-Which picture comes when is known without reading any (`atelier.models.order`). A window of encoded pictures of each
-domain is in memory and the next one is read behind it; batches are decoded before they are asked for.
+The order of pictures is a function of the seed (`atelier.models.sampler`). A window of encoded pictures of each domain
+is in memory and the next one is read behind it; batches are decoded before they are asked for.
 """
 
 import time
@@ -23,7 +23,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
 from atelier.tasks.dataset import shards
 from atelier.tasks.dataset.labels import Labels
-from atelier.tasks.dataset.labels import labels as labels_of
+from atelier.tasks.dataset.labels import labels_of as labels_of
 from atelier.tasks.images import codec
 from atelier.tasks.training.plan import TrainingPlan
 
@@ -33,15 +33,15 @@ _EXAMPLES = 8  # pictures that show how the training goes
 
 @dataclass(frozen=True)
 class Encoded:
-    """What is in memory of a row group."""
+    """The encoded pictures of a row group, in memory."""
 
     files: Any  # pyarrow's ChunkedArray of image files: compact, and copied only when decoded
-    labels: Labels | None  # (N, A) of all its rows, where they are wanted
+    labels: Labels | None  # (N, A) of all its rows, where they are needed
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Pictures that are read at once."""
+    """A Parquet row group: pictures that are read at once."""
 
     path: Path  # of the shard
     index: int  # in the shard
@@ -50,7 +50,7 @@ class RowGroup:
     names: tuple[str, ...] = ()  # of the labels that are read with the pictures
 
     def read(self) -> Encoded:
-        """The encoded pictures of all its rows, with their labels where any are wanted.
+        """The encoded pictures of all its rows, with their labels where any are needed.
 
         Raises:
             FileNotFoundError: the shard is gone.
@@ -89,7 +89,7 @@ def row_groups(
         card: its card.
         domain: whose pictures.
         fold: (k, K) leaves out the pictures whose group falls in fold k of K.
-        names: of the labels that are wanted, see `tasks.attributes`.
+        names: of the labels that are needed, see `dataset.labels`.
 
     Raises:
         FileNotFoundError: a shard is missing.
@@ -121,10 +121,7 @@ class Stream:
         self._held: dict[int, Future[Encoded]] = {}
 
     def hold(self, positions: range) -> None:
-        """Have the windows of these positions in memory, or on their way to it, and the one that comes next.
-
-        The next after the first, that is: behind a window in use one more is read, and what was before is dropped.
-        """
+        """Keep the windows of these positions in memory, and read one window ahead; drop the windows before them."""
         wanted: dict[int, None] = {}
         position, windows = positions.start, 0
         while (windows < 2 or position < positions.stop) and len(wanted) < len(self.groups):
@@ -138,7 +135,7 @@ class Stream:
                 self._held[group] = self._reader.submit(self.groups[group].read)
 
     def pictures(self, positions: range) -> list[tuple[RowGroup, Future[Encoded], int]]:
-        """What it takes to decode the pictures at positions that are held: group, its encoded pictures, and place."""
+        """For each position that is held: the row group, its encoded pictures, and the row."""
         return [(self.groups[group], self._held[group], row) for group, row in self.order.pictures(positions)]
 
     def rows_held(self) -> int:
@@ -258,7 +255,7 @@ def _stacked(pictures: Iterable[codec.Pixels]) -> torch.Tensor:
 
 
 def _labels(pictures: list[tuple[RowGroup, "Future[Encoded]", int]]) -> torch.Tensor | None:
-    """The labels of pictures, (B, A), where any are wanted."""
+    """The labels of pictures, (B, A), where any are needed."""
     if not pictures[0][0].names:
         return None
     found = [(encoded.result().labels, group.rows[row]) for group, encoded, row in pictures]
@@ -279,7 +276,7 @@ def _column(path: Path, index: int, name: str) -> Any:
 
 @contextmanager
 def _clear_errors(path: Path) -> Iterator[None]:
-    """Say which shard could not be read."""
+    """Errors of a shard with its path, and what to do."""
     try:
         yield
     except FileNotFoundError as error:

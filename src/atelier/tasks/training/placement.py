@@ -1,4 +1,4 @@
-"""Where training runs: what each worker gets of the cluster, and Ray Train's `fit` around them."""
+"""Placement of the training workers on the cluster, and Ray Train's `fit` in a thread."""
 
 import os
 import threading
@@ -10,14 +10,14 @@ from atelier.tasks.training.plan import TrainingPlan
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 
-GROW_EVERY_S = 60.0  # how often a training with fewer workers than wanted looks for room
+GROW_EVERY_S = 60.0  # how often a training with fewer workers than wanted tries to grow
 _START_ATTEMPTS = 3  # to place the workers, of a minute each
 _SILENCE_S = 300  # a worker that waits longer for another one fails
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The workers of a training."""
+    """The workers of a training, and what each gets."""
 
     workers: int  # most
     min_workers: int  # fewest with which it starts, or goes on when others are lost
@@ -36,7 +36,7 @@ def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"])
 
     Args:
         workers: wanted, at least 1.
-        min_workers: with which the training can do, at least 1.
+        min_workers: with which the training starts, at least 1.
         device: "auto" takes GPUs where there are enough of them for `min_workers`.
 
     Raises:
@@ -99,7 +99,7 @@ class FitThread:
         self._thread.start()
 
     def running(self, seconds: float) -> bool:
-        """Wait that long, then tell whether the training still runs."""
+        """Wait that long, then say whether the training still runs."""
         self._thread.join(seconds)
         return self._thread.is_alive()
 
@@ -118,7 +118,7 @@ class FitThread:
         from atelier.tasks.training.ray_policies import PolicyTrainer
         from atelier.tasks.training.worker import work
 
-        # how often Ray looks at its workers: its 2 s would be waited out at the end of every training
+        # how often Ray polls its workers: its default of 2 s would be waited out at the end of every training
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         try:
             PolicyTrainer(

@@ -1,4 +1,4 @@
-"""What the driver of a training tells its workers."""
+"""The plan of a training: what its driver sends to its workers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,5 +30,5 @@ class TrainingPlan:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the labels that the method wants with its pictures."""
+        """Names of the labels that the method needs with its pictures."""
         return tuple(getattr(self.method_config, "attributes", ()))

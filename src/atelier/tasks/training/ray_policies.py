@@ -4,8 +4,6 @@ import time
 from collections import Counter
 from typing import Any
 
-# Ray 2.60 has no public way to replace these policies, nor to ask what each node has free. Tests that notice a new Ray:
-# test_workers.py (retry, start, errors) and test_nodes.py (a lost node).
 import ray
 
 # Ray has no public class or function for what follows: its policies are internal, `ray.nodes()` has no free resources,

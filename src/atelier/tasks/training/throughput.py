@@ -1,4 +1,4 @@
-"""How fast a training is, and what it takes: figures that go with its losses."""
+"""Throughput and memory of a training: figures that are logged with its losses."""
 
 import resource
 import time
@@ -9,7 +9,7 @@ import torch
 
 
 class Throughput:
-    """Measures a training between two entries of its journal; its rate leaves checkpoints and sample grids out.
+    """Measures a training between two entries of its journal; time of checkpoints and sample grids is left out.
 
     Args:
         batch_size: pictures a step, over all workers.
@@ -22,8 +22,8 @@ class Throughput:
         self._since = time.monotonic()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Leave the time of a block out of the rate."""
+    def excluded(self) -> Iterator[None]:
+        """Exclude the time of a block from the rate."""
         started = time.monotonic()
         yield
         self._since += time.monotonic() - started

@@ -67,7 +67,7 @@ def train(
         out: the model's folder; replaced when the training is complete, untouched before.
         checkpoints: keeps runs that are not finished; runs of other trainings are removed.
         logs: folder for DVCLive's files and TensorBoard's events; replaced.
-        report: told steps, losses and the share of time spent waiting for pictures, while training; and where it runs.
+        report: called with steps, losses and the share of time spent waiting for pictures.
         initial: folder of the model that `config.start_from` names.
         fold: k and K leave the groups of fold k of K out of training.
 
@@ -119,7 +119,7 @@ def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shar
     if 0 < config.workers < config.min_workers:
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
     if hasattr(config.method_config, "attributes"):
-        labels.check(data, card, (config.content, config.style), config.method_config.attributes)
+        labels.check_labels(data, card, (config.content, config.style), config.method_config.attributes)
     if initial:
         artifact.load(initial)  # fails here where it is damaged, before anything starts
     return card

@@ -1,4 +1,4 @@
-"""Training as one worker does it: its pictures, the loop of `atelier.models.training`, checkpoints, and the model."""
+"""One worker of a training: its pictures, the loop of `atelier.models.training`, checkpoints and the finished model."""
 
 import logging
 import shutil
@@ -22,7 +22,7 @@ from atelier.tasks.training.loader import BatchLoader
 from atelier.tasks.training.plan import CHECKPOINT, MODEL, TrainingPlan
 from atelier.tasks.training.throughput import Throughput
 
-IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training that Ray does not keep any of
+IN_PROCESS = "in-process-*.safetensors"  # checkpoints of a training in the calling process, where Ray keeps none
 SAMPLES = "samples.png"
 
 
@@ -60,13 +60,13 @@ def work(settings: dict[str, TrainingPlan]) -> None:
                 )
 
             def on_checkpoint(step: int) -> None:
-                with figures.aside():
+                with figures.excluded():
                     _checkpoint(plan, trainer)
 
             def on_sample(step: int) -> None:
                 path = plan.run / GRIDS / _grid(step)
                 path.parent.mkdir(exist_ok=True)
-                with figures.aside():
+                with figures.excluded():
                     write(path, _before_and_after(trainer, batches, (given, f"step {step}")))
                 journal.write(kind="grid", step=step, file=path.name)
 
@@ -99,7 +99,7 @@ def _resumed(trainer: Trainer, run: Path) -> bool:
 
 
 def _checkpoint(plan: TrainingPlan, trainer: Trainer | None) -> None:
-    """Hand Ray a checkpoint; every rank must call, and rank 0 brings the trainer. In this process, keep it here."""
+    """Report a checkpoint to Ray: every rank calls, rank 0 with the trainer. In the calling process, keep it here."""
     if plan.threads is None and trainer is not None:
         save_checkpoint(plan.run / IN_PROCESS.replace("*", f"{trainer.step:09}"), trainer)
         for old in sorted(plan.run.glob(IN_PROCESS))[: -plan.keep_checkpoints]:
@@ -114,9 +114,9 @@ def _checkpoint(plan: TrainingPlan, trainer: Trainer | None) -> None:
 
 
 def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str, str]) -> bytes:
-    """A PNG with pictures of the content domain above what the model makes of them.
+    """A PNG of pictures of the content domain above the same pictures painted by the model.
 
-    What is generated stands below pictures of the style domain, and is always made from the same noise.
+    Generated pictures stand below pictures of the style domain, and are always made from the same noise.
     """
     before = batches.style_examples if trainer.method_config.generates else batches.examples  # (B, 3, H, W)
     rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before))]

@@ -1,0 +1,157 @@
+"""The Python interface: `load` gives a painter of PIL images, NumPy arrays and PyTorch tensors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from atelier.models import artifact
+from atelier.models.card import ModelCard
+from atelier.models.controls import Controls, Direction, Style
+from atelier.models.painter import Painter
+from atelier.tasks.inference import backends
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.controls import controls_from_config
+from atelier.tasks.inference.model_lookup import find_model
+
+__all__ = ["ImagePainter", "Style", "load"]
+
+ImageT = TypeVar("ImageT", Image.Image, NDArray[Any], Tensor)
+
+
+def load(
+    model: str | Path,
+    *,
+    strength: float = 1.0,
+    styles: Sequence[Style | Image.Image | NDArray[Any] | Tensor | str | Path] = (),
+    to: Sequence[str] = (),
+    preserve_color: bool = False,
+    direction: Direction = "a2b",
+    device: torch.device | str = "cpu",
+    workspace: Path | None = None,
+) -> "ImagePainter":
+    """Load a model that stylizes images.
+
+    A method honours some of the options and refuses the others.
+
+    Args:
+        model: `starter/NAME`, a model folder, or a version in a workspace such as `style-model@prod`.
+        strength: 0 leaves the image, 1 is the full style.
+        styles: mixed in equal parts, or by the weight of each `Style`: images, image files, or styles that the model
+            knows by name. None means the style of the training.
+        to: attributes or domains that the result has (stargan); "-NAME" takes one away.
+        preserve_color: keep the colours of the input.
+        direction: "a2b" from content to style, or "b2a" back (cyclegan).
+        device: where to compute, such as "cuda".
+        workspace: where to look for a workspace; None means from the current folder upwards.
+
+    Raises:
+        FileNotFoundError: there is no such model, workspace or image file.
+        ValueError: the model is damaged, an option is invalid or not honoured, or PyTorch has no such device.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no GPU: use device='cpu'")
+    trained = artifact.load(find_model(str(model), workspace).folder, device)
+    controls = Controls(
+        strength=strength,
+        direction=direction,
+        to=tuple(to),
+        styles=tuple(_style(style) for style in styles),
+        preserve_color=preserve_color,
+    )
+    plan = backends.default_plan(trained, controls)  # large images are painted in tiles, as `atelier stylize` does
+    return ImagePainter(backends.build_painter(trained, controls, plan, b""), trained.card)
+
+
+class ImagePainter:
+    """Stylizes images; made by `load`.
+
+    Args:
+        painter: of tensors.
+        card: what the model says of itself.
+    """
+
+    def __init__(self, painter: Painter, card: ModelCard) -> None:
+        self._painter, self.card = painter, card
+
+    def __call__(self, image: ImageT) -> ImageT:
+        """Stylize an image, or a batch of images of one size.
+
+        Args:
+            image: sRGB, of any size:
+                PIL image of mode RGB, L, RGBA or LA, whose alpha is kept;
+                NumPy array (H, W, 3), uint8 or floating point in [0, 1];
+                PyTorch tensor (3, H, W) or (B, 3, H, W), uint8 or floating point in [0, 1].
+
+        Returns:
+            The same type, size, data type and device.
+
+        Raises:
+            TypeError: it is no image of these types.
+            ValueError: its shape, data type, mode or range of values is another.
+        """
+        if isinstance(image, Image.Image):
+            return self._paint_pil(image)
+        if isinstance(image, np.ndarray):
+            painted: NDArray[Any] = _to_array(self._paint(_to_tensor(image))).astype(image.dtype)
+            return painted
+        if isinstance(image, Tensor):
+            return self._paint(image) if image.ndim == 4 else self._paint(image[None])[0]
+        raise TypeError(f"a {type(image).__name__} is no image: give a PIL image, a NumPy array or a PyTorch tensor")
+
+    def _paint_pil(self, image: Image.Image) -> Image.Image:
+        if image.mode not in ("RGB", "L", "RGBA", "LA"):
+            raise ValueError(f"the image has mode {image.mode}: use image.convert('RGB')")
+        rgb = np.asarray(image.convert("RGB"))
+        painted = Image.fromarray(_to_array(self._paint(_to_tensor(rgb)))).convert(image.mode)
+        if "A" in image.mode:
+            painted.putalpha(image.getchannel("A"))
+        return painted
+
+    def _paint(self, x: Tensor) -> Tensor:
+        """Stylize a tensor (B, 3, H, W)."""
+        if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
+            raise ValueError(f"the image has shape {tuple(x.shape)}: expected (B, 3, H, W), (3, H, W) or (H, W, 3)")
+        if x.dtype == torch.uint8:
+            return self._painter(x)
+        if not x.is_floating_point():
+            raise ValueError(f"the image has type {x.dtype}: expected uint8, or floating point in [0, 1]")
+        if not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError(f"floating-point images are in [0, 1], and this one has {x.min():.3g} … {x.max():.3g}")
+        painted = self._painter(x.float() * 2 - 1)
+        return ((painted + 1) / 2).clamp(0, 1).to(x.dtype)
+
+
+def _to_tensor(image: NDArray[Any]) -> Tensor:
+    """(H, W, 3) to (1, 3, H, W)."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"the array has shape {image.shape}: expected (H, W, 3)")
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"the array has type {image.dtype}: expected uint8, or floating point in [0, 1]")
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+
+
+def _to_array(x: Tensor) -> NDArray[Any]:
+    """(1, 3, H, W) to (H, W, 3)."""
+    return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _style(given: Style | Image.Image | NDArray[Any] | Tensor | str | Path) -> Style:
+    """A style of the models from what a caller gave."""
+    if isinstance(given, Style):
+        return given
+    if isinstance(given, str | Path):
+        return controls_from_config(StylizeConfig(styles=(str(given),)), Path()).styles[0]
+    if isinstance(given, Image.Image):
+        given = np.asarray(given.convert("RGB"))
+    if isinstance(given, np.ndarray):
+        given = _to_tensor(given)[0]
+    if given.ndim != 3 or given.shape[0] != 3:
+        raise ValueError(f"a style image has shape {tuple(given.shape)}: expected (3, H, W) or (H, W, 3)")
+    pixels = given if given.dtype == torch.uint8 else (given * 255).round().clamp(0, 255).to(torch.uint8)
+    return Style("image", pixels=_to_array(pixels[None]))
