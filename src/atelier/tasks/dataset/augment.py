@@ -1,7 +1,7 @@
 """Augmentation: from the dataset's training split to the training set, shard by shard.
 
-Each picture becomes `copies` square variants. Random draws of a variant are a function of the seed, the picture's id and
-the number of the copy, and a work item is a function of its dataset shard alone: the same seed gives the same bytes
+Each picture becomes `copies` square variants. Random draws of a variant are a function of seed, picture id and number
+of the copy, and a work item is a function of its dataset shard alone: the same seed gives the same bytes
 with any number of workers.
 """
 
