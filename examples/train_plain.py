@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from atelier.models import artifact, encoders
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, MicroBatch
 from atelier.models.optimizer import new_optimizer

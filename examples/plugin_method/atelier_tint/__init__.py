@@ -14,8 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.base import MethodConfig, OptimizerConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method, MicroBatch, autocast
 from atelier.models.settings import setting, setting_of

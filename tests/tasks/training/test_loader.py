@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.loop import LoopConfig
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.style_statistics import CpganConfig
+from atelier.models.configs.translation import StarganConfig
 from atelier.models.methods.base import Batch
 from atelier.tasks.dataset.labels import check_labels
 from atelier.tasks.dataset.labels import labels_of as labels_of
