@@ -67,13 +67,7 @@ class RunRecord:
 
 
 def write_record(workspace: Workspace, record: RunRecord, canaries: bytes | None) -> None:
-    """Write the record of the last run.
-
-    Args:
-        workspace: whose run it was.
-        record: its result.
-        canaries: PNG of the canary pictures by prod and by the candidate; None removes an earlier one.
-    """
+    """Write the record of the last run, and the PNG of its canary pictures; None removes an earlier one."""
     sheet = folder(workspace) / CANARY_SHEET
     if canaries:
         files.write(sheet, canaries)
@@ -87,10 +81,8 @@ def read_record(workspace: Workspace) -> RunRecord | None:
     try:
         content = json.loads((folder(workspace) / _FILE).read_bytes())
         known = {f.name for f in fields(RunRecord)}
-        values: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in content.items() if key in known
-        }
-        return RunRecord(**values)
+        values: dict[str, Any] = {key: content[key] for key in known if key in content}
+        return RunRecord(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
