@@ -105,6 +105,6 @@ def test_what_cannot_be_done_is_reported_in_one_line(tmp_path: Path, model: Path
         stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(max_bytes=10), identity)
     (tmp_path / "job" / "_atelier").mkdir(parents=True)
     for out in (tmp_path / "job" / "out.png", tmp_path / "job" / "deeper"):
-        with pytest.raises(ValueError, match="holds the pictures of a job"):
+        with pytest.raises(ValueError, match="is the destination of a bulk job"):
             stylize_image(picture, out, model, StylizeConfig(), identity)
     assert not (tmp_path / "out.png").exists()
