@@ -50,8 +50,8 @@ def run(job: GenerateJob, *, say: Callable[[str], None], quiet: bool = False) ->
     with use(say):
         from prefect import flow
 
-        from atelier.flows.runs.artifacts import picture_artifact
         from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.prefect_artifacts import picture_artifact
         from atelier.flows.runs.progress import show_progress
         from atelier.tasks.inference.generate import generate
         from atelier.tasks.runtime import cluster

@@ -7,7 +7,7 @@ from typing import Any
 
 from atelier.flows.config.params import Params
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.evaluation.metrics import ATTRIBUTES, KID, SSIM, STYLE
+from atelier.tasks.evaluation.metric_catalogue import ATTRIBUTES, KID, SSIM, STYLE
 from atelier.tasks.registry.tags import MODEL, Version, list_versions
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace import run_record

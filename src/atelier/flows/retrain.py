@@ -15,7 +15,6 @@ from prefect.runtime import flow_run
 from atelier.flows.config.params import Params
 from atelier.flows.retrain_run import RunRecorder, record_run
 from atelier.flows.retrain_tasks import (
-    RetryPolicy,
     check_data,
     compare_with_prod,
     gate_and_register,
@@ -25,6 +24,7 @@ from atelier.flows.retrain_tasks import (
     push_git,
     restyle_subscribed,
 )
+from atelier.flows.runs.retry_policy import RetryPolicy
 from atelier.flows.update import reproduce, scan
 from atelier.tasks.registry import promotion, resolve
 from atelier.tasks.registry.release import find_registered

@@ -19,9 +19,9 @@ from atelier.flows.config.notify import Kind
 from atelier.flows.config.params import Params
 from atelier.flows.report import write
 from atelier.flows.runs import notification
-from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.cancellation import Cancelled, cancellable
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.registry.data_validation import DataValidation

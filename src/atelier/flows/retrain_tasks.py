@@ -1,23 +1,19 @@
 """The steps of a nightly run as Prefect tasks, each with its time and its pictures in the UI."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
-from prefect import Task, task
+from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
 
 from atelier.flows.config.params import Params
-from atelier.flows.config.retrain import RetrainConfig
-from atelier.flows.runs.artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.evaluation.metrics import HEADLINE
+from atelier.tasks.evaluation.metric_catalogue import HEADLINE
 from atelier.tasks.registry import prod_comparison, promotion, resolve, tags
 from atelier.tasks.registry import push as pushing
 from atelier.tasks.registry.data_validation import DataValidation, validate_data
@@ -26,30 +22,6 @@ from atelier.tasks.registry.tags import MODEL, PROD
 from atelier.tasks.runtime import cluster
 from atelier.tasks.workspace import run_record, worktree
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.stage_errors import StageFailed
-
-R = TypeVar("R")
-
-
-class RetryPolicy:
-    """Retries of a task after errors that may be temporary, with delays that double."""
-
-    def __init__(self, config: RetrainConfig) -> None:
-        self.delays = [config.retry_after_s * 2**index for index in range(config.retries)]
-
-    def __call__(self, one: Task[..., R]) -> Callable[..., R]:
-        """The task with retries, to be called."""
-        if not self.delays:
-            return one
-        return one.with_options(
-            retries=len(self.delays), retry_delay_seconds=self.delays, retry_condition_fn=_is_retryable
-        )
-
-
-def _is_retryable(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a second try may succeed: not with bad parameters, or a training that diverged."""
-    error = state.result(raise_on_failure=False)
-    return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError)
 
 
 @task(task_run_name="open the worktree", cache_policy=NO_CACHE)

@@ -6,8 +6,8 @@ from pathlib import Path
 from prefect import flow
 
 from atelier.flows.config.params import Params
-from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.orphans import tag_with_process
+from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import MODEL

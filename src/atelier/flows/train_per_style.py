@@ -15,8 +15,8 @@ from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
 from atelier.flows.config.params import Params
-from atelier.flows.runs.artifacts import picture_artifact
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.ray_tasks import take_ended
 from atelier.flows.update import update

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from atelier.tasks.evaluation.metrics import GATED, HEADLINE, KID, METRICS, SSIM, Metric, flat, lookup, value
+from atelier.tasks.evaluation.metric_catalogue import GATED, HEADLINE, KID, METRICS, SSIM, Metric, flat, lookup, value
 
 
 def test_keys_and_labels_are_unique() -> None:

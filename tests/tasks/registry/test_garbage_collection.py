@@ -152,7 +152,7 @@ def test_a_cache_that_others_use_is_left_alone(own: Workspace, tmp_path: Path) -
     dvc(own.root, "cache", "dir", "--local", str(tmp_path / "cache"))
     found = collect_garbage(own, keep=1)
     assert (found.objects, found.dropped) == (0, ())
-    assert "may serve others too" in found.summary
+    assert "may be shared with other projects" in found.summary
     assert set(whole(own).values()) == {True}
 
 

@@ -39,7 +39,7 @@ def datasets_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a version of the dataset: its domains, the pictures in each split, and its parameters."""
-    from atelier.tasks.evaluation.metrics import flat
+    from atelier.tasks.evaluation.metric_catalogue import flat
     from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
     from atelier.tasks.registry.dvc_objects import open_objects
 

@@ -1,8 +1,8 @@
 """Augmentation: from the dataset's training split to the training set, shard by shard.
 
-Each picture becomes `copies` square variants. All that is drawn for a variant is a function of the seed, the picture's
-id and the number of the copy, and a work item is a function of its dataset shard alone: so the same seed gives the
-same bytes whatever the number of workers.
+Each picture becomes `copies` square variants. Random draws of a variant are a function of seed, picture id and number
+of the copy, and a work item is a function of its dataset shard alone: the same seed gives the same bytes
+with any number of workers.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from atelier.tasks.workspace.format_versions import AUGMENT
 CONTACT_SHEET = "contact_sheet.png"
 SPLIT = "train"
 
-_PARTS = 16  # output shards for each dataset shard: enough to keep a cluster busy and a person informed
+_PARTS = 16  # output shards for each dataset shard: enough to keep a cluster busy and to show progress
 _MIN_ROWS = 16  # pictures in a part of a small shard
 _SHEET_ROWS = 3  # pictures of each domain on the contact sheet
 _SHEET_COLUMNS = 6  # variants of each, at most
@@ -35,7 +35,7 @@ _SHEET_COLUMNS = 6  # variants of each, at most
 
 @dataclass(frozen=True)
 class AugmentSummary:
-    """What a run of the stage made."""
+    """Counts of an augmentation."""
 
     id: str  # of the training set
     pictures: dict[str, int]  # pictures of the dataset, by domain
@@ -106,8 +106,7 @@ def _parts(shard: Shard) -> Iterator[_Part]:
 
 def _run(config: AugmentConfig, source: Path, out: Path, parts: list[_Part]) -> Iterator[tuple[int, Shard]]:
     """Do all parts on the cluster, and yield each when it is written."""
-
-    import ray.data  # slow to import, and this module holds parameters that every command reads
+    import ray.data  # slow to import
 
     def work(row: dict[str, Any]) -> dict[str, Any]:
         import torch
@@ -119,11 +118,11 @@ def _run(config: AugmentConfig, source: Path, out: Path, parts: list[_Part]) -> 
         shard = write_shard(out, pa.Table.from_pylist(rows, SCHEMA), part.shard.domain, SPLIT)
         return {"index": row["index"], "shard": asdict(shard)}
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it announces every run on the console
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs every run to the console
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     try:
-        # a block a part, so that each is reported when it is done
+        # one block for each part, so that each is reported when it is done
         items = ray.data.from_items([{"index": i} for i in range(len(parts))], override_num_blocks=len(parts))
         for row in items.map(work).iter_rows():
             yield row["index"], Shard(**row["shard"])
@@ -160,7 +159,7 @@ def _variants(config: AugmentConfig, row: dict[str, Any]) -> Iterator[dict[str, 
 
 
 def _sheet(config: AugmentConfig, folder: Path, card: Card) -> codec.Pixels:
-    """Pictures of each domain beside their variants."""
+    """The contact sheet: pictures of each domain beside their variants."""
     from atelier.tasks.dataset.transforms import variant
 
     cells, labels = [], []

@@ -30,7 +30,7 @@ class DomainAugmentation:
     noise_std: tuple[float, float] = setting((0.005, 0.02), "standard deviation of the noise, as a share of white")
 
     def __post_init__(self) -> None:
-        """Refuse ranges that are none."""
+        """Refuse empty ranges and ranges out of bounds."""
         for name, least, most in (("crop_area", 0.01, 1.0), ("blur_sigma_px", 0.0, 16.0), ("noise_std", 0.0, 1.0)):
             low, high = getattr(self, name)
             if not least <= low <= high <= most:

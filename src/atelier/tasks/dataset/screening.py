@@ -123,7 +123,7 @@ class DuplicateIndex:
         if id in self._id_set:
             return DUPLICATE, id
         if self.bits and self.ids:
-            # all earlier hashes at once: 10^5 pictures cost seconds in all, and no index need be kept
+            # compared with all earlier hashes at once: 10^5 pictures take seconds in all, so no search tree is needed
             distances = np.bitwise_count(self.hashes[: len(self.ids)] ^ np.uint64(hash))
             nearest = int(distances.argmin())
             if distances[nearest] <= self.bits:

@@ -1,4 +1,4 @@
-"""Pictures read, decoded and screened on Ray's workers, in the order in which they are asked for."""
+"""Screening on Ray's workers, with results in the order of the pictures."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from atelier.tasks.dataset.screening import UNREADABLE, Prepared, ScreenConfig, 
 from atelier.tasks.storage.entry import Entry
 
 Prepare = Callable[[Entry, ScreenConfig], Prepared]
-BLOCK_ROWS = 64  # at most, in one task: results of a task are at most so many shrunken pictures
+BLOCK_ROWS = 64  # pictures in one task at most; its result holds as many shrunken pictures
 
 
 def prepare_all(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare = prepare) -> Iterator[Prepared]:
@@ -22,7 +22,7 @@ def prepare_all(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare
 
     A picture that kills its worker, each time that it is tried, is unreadable, and the others go on.
     """
-    import ray  # slow to import, and this module's callers hold parameters that every command reads
+    import ray  # slow to import
 
     position = 0
     while position < len(entries):
@@ -31,7 +31,7 @@ def prepare_all(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare
                 yield prepared
                 position += 1
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-            # results come in order, so what crashed is near: the next pictures get a process each
+            # results come in order, so the picture that crashed is among the next: each gets a process of its own
             for entry in entries[position : position + BLOCK_ROWS]:
                 yield _alone(entry, config, prepare)
                 position += 1
@@ -41,7 +41,7 @@ def _stream(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare) ->
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it announces every run on the console
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs every run to the console
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     rows = max(1, min(BLOCK_ROWS, -(-len(entries) // (4 * cpus))))
     remaining = iter(entries)
@@ -50,12 +50,12 @@ def _stream(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare) ->
         blocks.append(pa.table({"entry": block}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Ray has no successor for `max_retries` here yet
-        # tasks, not actors: nothing needs to stay, and actors that hold every CPU would hang the job
+        # tasks, not actors: there is no state, and actors that hold every CPU would hang the job
         prepared = ray.data.from_arrow(blocks).map_batches(
             partial(_prepare_block, config=config, prepare=prepare),
             batch_size=None,  # a block is a batch
             batch_format="pyarrow",
-            max_retries=2,  # by default without end, and a picture that kills its worker would stop everything
+            max_retries=2,  # unlimited by default: a picture that kills its worker would block the rest
         )
     prepared.context.enable_progress_bars = False  # its own copy
     prepared.context.execution_options.preserve_order = True

@@ -38,13 +38,13 @@ def _rotate(picture: codec.Pixels, angle_deg: float) -> codec.Pixels:
     if angle_deg == 0:
         return picture
     angle = torch.tensor([angle_deg], dtype=torch.float32)
-    # bilinear takes up to a quarter of the finest contrast: paint would be learned softer than it is
+    # bilinear loses up to a quarter of the finest contrast, and paintings would be learned too soft
     turned = kornia.geometry.transform.rotate(_to_tensor(picture), angle, mode="bicubic", padding_mode="reflection")
     return _from_tensor(turned)
 
 
 def _crop(picture: codec.Pixels, area: float, across: float, down: float) -> codec.Pixels:
-    """A square of a share of the largest square's area, at a place given by two shares of the room there is."""
+    """A square of a share of the largest square's area, at a position given as two shares of the free space."""
     height, width = picture.shape[:2]
     side = max(1, round(area**0.5 * min(height, width)))
     top, left = round(down * (height - side)), round(across * (width - side))

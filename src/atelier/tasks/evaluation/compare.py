@@ -23,7 +23,7 @@ from atelier.tasks.evaluation.measure_models import (
     summarize,
     train_classifier,
 )
-from atelier.tasks.evaluation.metrics import rounded
+from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import (
     MANY_GROUPS,
     SHOWN_PX,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import (
+from atelier.tasks.evaluation.metric_catalogue import (
     ARTFID,
     ATTRIBUTES,
     CHECKERBOARD,

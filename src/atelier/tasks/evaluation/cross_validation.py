@@ -17,7 +17,7 @@ from typing import Any
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
 from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.evaluate import measure, measurement
-from atelier.tasks.evaluation.metrics import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
+from atelier.tasks.evaluation.metric_catalogue import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
 from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report

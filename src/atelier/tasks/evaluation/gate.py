@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from atelier.models.settings import setting
-from atelier.tasks.evaluation.metrics import (
+from atelier.tasks.evaluation.metric_catalogue import (
     CHECKERBOARD,
     FRECHET,
     GATED,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.tasks.dataset.subsets import Picture, batches, files
-from atelier.tasks.evaluation.metrics import rounded
+from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import (
     MANY_GROUPS,
     Bootstrap,

@@ -14,7 +14,7 @@ from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary
 from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
 from atelier.tasks.evaluation.measure_models import Measurement, measure_models, remote
-from atelier.tasks.evaluation.metrics import rounded
+from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import EvaluateConfig, MeasuringEncoder, choose_encoder
 from atelier.tasks.images.codec import encode
 from atelier.tasks.images.contact_sheet import contact_sheet

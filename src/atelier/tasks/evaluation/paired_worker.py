@@ -13,7 +13,7 @@ from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import ratio_of, resampled
 from atelier.tasks.evaluation.gate import Difference
 from atelier.tasks.evaluation.measures import Features, Stylized, measure_stylized, show
-from atelier.tasks.evaluation.metrics import KID, SSIM, STYLE
+from atelier.tasks.evaluation.metric_catalogue import KID, SSIM, STYLE
 from atelier.tasks.evaluation.protocol import SHOWN_PX, Bootstrap, MeasuringEncoder
 from atelier.tasks.evaluation.summary import group_draws, summarize
 from atelier.tasks.images.codec import Pixels

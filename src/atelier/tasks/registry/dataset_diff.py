@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from atelier.tasks.dataset.shards import Shard, read_pictures
-from atelier.tasks.evaluation.metrics import flat
+from atelier.tasks.evaluation.metric_catalogue import flat
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.registry.dataset_versions import DatasetVersion, FileOpener, file_opener, read_version_card

@@ -63,7 +63,7 @@ def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = Fals
         RuntimeError: a pipeline runs, or DVC cannot tell what a branch or worktree needs; nothing was removed.
     """
     if keep < 1:
-        raise ValueError(f"--keep is {keep}: at least one version stays")
+        raise ValueError(f"--keep is {keep}: keep at least one version")
     places = list_worktrees(workspace)
     with ExitStack() as stack:
         stack.enter_context(lock(workspace, "night"))
@@ -92,7 +92,7 @@ def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = Fals
             objects=len(garbage),
             runs=0 if shared else len(runs),
             bytes=sum(map(_size, [*folders, *checkpoints, *garbage])),
-            note=f"{store.path} may serve others too: `dvc gc --projects` can tell what they need" if shared else "",
+            note=f"{store.path} may be shared with other projects: use `dvc gc --projects`" if shared else "",
         )
         if not dry_run:
             for path in folders:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from atelier.models.card import MODEL_CARD, ModelCard
-from atelier.tasks.evaluation.metrics import GATED, flat
+from atelier.tasks.evaluation.metric_catalogue import GATED, flat
 from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
 from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
 from atelier.tasks.runtime.processes import git

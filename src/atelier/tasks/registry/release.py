@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
-from atelier.tasks.evaluation.metrics import Metrics
+from atelier.tasks.evaluation.metric_catalogue import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
 from atelier.tasks.registry.promotion import promote
 from atelier.tasks.registry.resolve import training_command

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
-from atelier.tasks.evaluation.metrics import HEADLINE, Metrics, value
+from atelier.tasks.evaluation.metric_catalogue import HEADLINE, Metrics, value
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from atelier.tasks.evaluation.metrics import INVERSION, LPIPS, METRICS, SPEED, SSIM, Metric, lookup
+from atelier.tasks.evaluation.metric_catalogue import INVERSION, LPIPS, METRICS, SPEED, SSIM, Metric, lookup
 from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from atelier.tasks.dataset.checks import HEADER, Finding, failed_checks, finding_rows
-from atelier.tasks.evaluation.metrics import HEADLINE, value
+from atelier.tasks.evaluation.metric_catalogue import HEADLINE, value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import MACROS, render

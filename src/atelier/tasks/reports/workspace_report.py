@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
-from atelier.tasks.evaluation.metrics import lookup
+from atelier.tasks.evaluation.metric_catalogue import lookup
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section
