@@ -81,8 +81,10 @@ def read_record(workspace: Workspace) -> RunRecord | None:
     try:
         content = json.loads((folder(workspace) / _FILE).read_bytes())
         known = {f.name for f in fields(RunRecord)}
-        values: dict[str, Any] = {key: content[key] for key in known if key in content}
-        return RunRecord(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        values: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in content.items() if key in known
+        }
+        return RunRecord(**values)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
