@@ -69,12 +69,7 @@ def load(
 
 
 class ImagePainter:
-    """Stylizes images; made by `load`.
-
-    Args:
-        painter: of tensors.
-        card: what the model says of itself.
-    """
+    """Stylizes images; made by `load`."""
 
     def __init__(self, painter: Painter, card: ModelCard) -> None:
         self._painter, self.card = painter, card

@@ -29,10 +29,7 @@ class TrainedModel:
     card: ModelCard
 
     def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
-        """A painter, see `models.painter`.
-
-        Args:
-            controls: by default full strength in the trained style.
+        """A painter, see `models.painter`; by default of full strength in the trained style.
 
         Raises:
             ValueError: the method does not honour a control, or a control cannot be applied.
@@ -57,8 +54,6 @@ def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[
     """Write the model, each file complete or not at all.
 
     Args:
-        folder: made if needed.
-        method_config: config dataclass of the method that trained it.
         generator: the averaged one.
         facts: of the training only, see `ModelCard.training`.
     """

@@ -31,7 +31,6 @@ class ModelCard:
         """A card from the bytes of its file.
 
         Args:
-            data: of a `model.json`.
             source: where they are from, for messages.
 
         Raises:
@@ -148,7 +147,6 @@ def identify(folder: Path, name: str, version: str) -> ModelIdentity:
     """The identity of the model in a folder, whose weights are hashed and not loaded.
 
     Args:
-        folder: holds `generator.safetensors` and `model.json`.
         name: of the model; of a path only the last part is used, since outputs show no paths.
         version: of the model, "" where it has none.
 

@@ -76,10 +76,6 @@ class Controls:
 def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """Refuse controls that a method does not honour.
 
-    Args:
-        method: the class of its settings.
-        controls: to check.
-
     Raises:
         ValueError: names the control, and those that the method has; or says that the method generates from noise.
     """
@@ -93,10 +89,6 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
 
 def check_attributes(to: Sequence[str], known: Sequence[str]) -> None:
     """Refuse attributes that a model does not know.
-
-    Args:
-        to: as `Controls` has them.
-        known: to the model.
 
     Raises:
         ValueError: names the first, and those that there are.

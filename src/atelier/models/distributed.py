@@ -44,7 +44,6 @@ def all_gather(own: Tensor, first: int, batch_size: int) -> Tensor:
     Args:
         own: (b, …) of this rank.
         first: position of its first row in the global batch.
-        batch_size: rows of the global batch.
     """
     if len(own) == batch_size:
         return own

@@ -22,8 +22,6 @@ def lr_factor(done: int, steps: int, warm_up: int, decay_from: float) -> float:
 
     Args:
         done: finished steps.
-        steps: of the whole training.
-        warm_up: steps until the full rate.
         decay_from: share of the steps after which rates fall.
     """
     share = done / steps

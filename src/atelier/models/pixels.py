@@ -41,14 +41,7 @@ def pad(x: Tensor, multiple: int, minimum: int) -> Tensor:
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Luma of sRGB pictures by the weights of Rec. 709.
-
-    Args:
-        images: (B, 3, H, W).
-
-    Returns:
-        (B, 1, H, W) in the input's range.
-    """
+    """Luma (B, 1, H, W) of sRGB pictures (B, 3, H, W) by the weights of Rec. 709, in the input's range."""
     weights = torch.tensor([0.2126, 0.7152, 0.0722], device=images.device, dtype=images.dtype)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 

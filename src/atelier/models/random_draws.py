@@ -11,11 +11,7 @@ def uniform(seed: int, step: int, first: int, count: int, numbers: int, salt: in
     """Random numbers of one use, for the pictures at consecutive places of the global batch.
 
     Args:
-        seed: of the training.
-        step: of the training, from 0.
         first: position of the first image in the global batch.
-        count: pictures.
-        numbers: for each picture.
         salt: distinguishes the uses within a step.
 
     Returns:
@@ -46,33 +42,20 @@ def normal(uniform: Tensor, most: float | None = None) -> Tensor:
 
 
 def noise(seed: int, indices: Iterable[int], numbers: int, most: float | None = None) -> Tensor:
-    """What pictures are generated from: a function of the seed and each picture's index.
+    """What pictures are generated from, (pictures, numbers) float32: a function of the seed and of each index from 0.
 
     Args:
-        seed: which sequence of pictures.
-        indices: of the pictures, from 0.
-        numbers: for each picture.
         most: see `normal`.
-
-    Returns:
-        (pictures, numbers) float32, on the CPU.
     """
     draws = [np.random.default_rng([seed, index]).random(numbers) for index in indices]
     return normal(torch.from_numpy(np.stack(draws)), most)
 
 
 def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Noise on the great circle from one to another, as White 2016, "Sampling Generative Networks", has it (slerp).
+    """Noise (steps, numbers) on the great circle from one to another, (numbers,) each; 2 steps at least.
 
-    Lengths go evenly from the first's to the last's. A straight line would pass near the centre, where no noise lies.
-
-    Args:
-        first: (numbers,), the first of the result.
-        last: (numbers,), its last.
-        steps: of the way, 2 at least.
-
-    Returns:
-        (steps, numbers).
+    White 2016, "Sampling Generative Networks" (slerp). Lengths go evenly from the first's to the last's. A straight
+    line would pass near the centre, where no noise lies.
     """
     lengths = first.norm(), last.norm()
     a, b = first / lengths[0], last / lengths[1]

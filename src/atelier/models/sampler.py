@@ -34,7 +34,6 @@ class Order:
     """The image at each position of an endless sequence of epochs.
 
     Args:
-        seed: of the training.
         role: use of the images; roles are shuffled independently.
         sizes: pictures in each group, at least one in all.
         window: pictures in a window, at most; a larger group is a window of its own.

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.methods.base import autocast
+from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
-from atelier.models.networks.memory_format import channels_last
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
 from atelier.models.pixels import as_given, mixed, pad, to_float
@@ -34,9 +34,7 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
     """A tiled painter, which takes tens of bytes of memory a pixel.
 
     Args:
-        painter: of a trained model.
         side: of the tiles, px; a multiple of 8, and at least 32.
-        dtype: that convolutions compute in.
 
     Returns:
         None if the painter is not one network of local layers and InstanceNorms.
@@ -130,12 +128,7 @@ class RunningMoments:
 
 
 class FixedNorm(nn.Module):
-    """An InstanceNorm with given moments: a pointwise layer.
-
-    Args:
-        norm: whose weights and activation these are.
-        moments: over the whole image.
-    """
+    """An InstanceNorm with given moments, of the whole image: a pointwise layer."""
 
     def __init__(self, norm: InstanceNorm | nn.InstanceNorm2d, moments: RunningMoments) -> None:
         super().__init__()

@@ -40,10 +40,6 @@ class Trainer:
     """Trains one method, on one device of one rank.
 
     Args:
-        method_config: config dataclass of a method, such as `CpganConfig`.
-        training: see `LoopConfig`.
-        encoder: frozen perceptual encoder.
-        device: where to compute.
         rank: of this process, of those that torch.distributed connects.
 
     Raises:

@@ -38,7 +38,6 @@ class Watchdog:
     """Checks the metrics and samples of one run.
 
     Args:
-        config: see `WatchdogConfig`.
         method_config: settings of the method; messages name only parameters that it has.
         weights: of its losses; those without a weight, or with 0, are not checked.
     """
@@ -54,7 +53,6 @@ class Watchdog:
         """Check the metrics of a log point; the verdict is the same on all ranks.
 
         Args:
-            step: finished steps.
             metrics: by name, means since the last log point. A method gives the accuracy of each discriminator
                 as "discriminator_accuracy…", the loss that the generator has from it as "adversarial…" of the same
                 ending, and the norm of their gradient as "discriminator_gradient_norm".
@@ -89,7 +87,6 @@ class Watchdog:
         """Check the outputs of a sample point.
 
         Args:
-            step: finished steps.
             content: uint8 (B, 3, H, W), different pictures.
             painted: uint8 (B, 3, H, W), what the generator makes of them; or makes from noise, to be as varied as they.
 

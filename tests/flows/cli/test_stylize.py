@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.gan import Dcgan
 from atelier.models.methods.stargan import Stargan
 from atelier.tasks.images.codec import decode, encode
 from tests.flows.cli.test_app import assert_one_line

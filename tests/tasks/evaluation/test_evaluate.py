@@ -21,7 +21,7 @@ from atelier.models.configs.translation import StarganConfig
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan
-from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.gan import Dcgan
 from atelier.models.methods.stargan import Editor
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier

@@ -11,7 +11,7 @@ from atelier.models import artifact
 from atelier.models.configs.gan import DcganConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
-from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.gan import Dcgan
 from atelier.tasks.dataset.shards import Card, read_card, write_card
 from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary, canaries

@@ -14,7 +14,7 @@ from atelier.models.card import ModelIdentity, identify
 from atelier.models.configs.gan import DcganConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
-from atelier.models.methods.dcgan import Dcgan
+from atelier.models.methods.gan import Dcgan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, file_name, generate

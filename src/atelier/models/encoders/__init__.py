@@ -25,11 +25,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 
 
 def load(name: str, weights: Path) -> Encoder:
-    """The encoder of that name with its converted weights, frozen.
-
-    Args:
-        name: a key of `ENCODERS`.
-        weights: safetensors file, as `Encoder.convert` laid it out.
+    """The encoder of that name with its weights, as `Encoder.convert` laid them out in a safetensors file; frozen.
 
     Raises:
         ValueError: the name is unknown, or the file does not hold this encoder's weights.

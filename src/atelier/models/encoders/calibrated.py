@@ -16,7 +16,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's 
 
 
 class Calibrated(Encoder):
-    """A plain sequence of convolutions, and heads (C,) for the features that people's judgments were fitted on."""
+    """A plain sequence of convolutions, and heads (C,) for the features that people's judgments were fitted on.
+
+    Args:
+        convs: by the name of the feature that a ReLU makes of what each gives.
+    """
 
     judged: ClassVar[tuple[str, ...]]  # names of those features, from shallow to deep
     published: ClassVar[str]  # what the published weights call the network

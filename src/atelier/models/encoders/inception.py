@@ -80,11 +80,7 @@ class Inception(Encoder):
 
     @classmethod
     def convert(cls, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Fold the fixed normalisation into the convolutions.
-
-        Args:
-            published: the TorchScript reference's state, `net.layers.<layer>.{weight,beta,mean,var}`.
-        """
+        """Fold the fixed normalisation of the TorchScript reference, `net.layers.<layer>.{weight,beta,mean,var}`."""
         state: dict[str, Tensor] = {}
         for key in (k for k in published if k.endswith(".weight")):
             layer = key.removesuffix(".weight")

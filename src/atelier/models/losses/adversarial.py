@@ -17,7 +17,6 @@ def discriminator_loss(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
         by spectral norms.
 
     Args:
-        kind: which of them.
         real: scores of style pictures, any shape.
         fake: scores of generated pictures, any shape.
     """
@@ -41,7 +40,6 @@ def generator_loss(kind: Adversarial, fake: Tensor) -> Tensor:
     wasserstein: −E[D(G(z))], Arjovsky et al. 2017, equation 3.
 
     Args:
-        kind: which of them.
         fake: scores of generated pictures, any shape, with the gradient to the generator.
     """
     match kind:
@@ -57,15 +55,11 @@ def discriminator_losses(kind: Adversarial, scores: Tensor) -> dict[str, Tensor]
     """The discriminator's loss and accuracy, by the names that methods with one discriminator give them.
 
     Args:
-        kind: which loss.
         scores: (2 B, ...), of B style images and then of as many generated ones, from one pass: exact without
             batch norm.
     """
     real, fake = scores.chunk(2)
-    return {
-        "discriminator": discriminator_loss(kind, real, fake),
-        "discriminator_accuracy": accuracy(kind, real, fake),
-    }
+    return {"discriminator": discriminator_loss(kind, real, fake), "discriminator_accuracy": accuracy(kind, real, fake)}
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Penalties on the gradient of the discriminator with respect to the picture.
 
-The score of a picture is the mean of its patch scores, so a penalty means the same for a small picture and a large one.
-All of it is computed in float32: squares of small gradients vanish in fewer bits.
+A discriminator takes pictures (B, 3, H, W) to scores (B, ...) and must not switch autocast on by itself. The score of a
+picture is the mean of its scores, so a penalty means the same for a small picture and a large one. All of it is
+computed in float32: squares of small gradients vanish in fewer bits.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,6 @@ from torch import Tensor
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     """E[‖∇D(x)‖²] over real pictures: Mescheder et al. 2018, equation 9, without its factor γ/2.
-
-    Args:
-        discriminator: (B, 3, H, W) to scores (B, ...), of which the mean of each picture counts. It must not switch
-            autocast on by itself.
-        real: (B, 3, H, W), pictures of the style.
 
     Returns:
         A scalar whose gradient reaches the discriminator's weights. Taken every k-th step only ("lazy", Karras et al.
@@ -29,9 +25,6 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fa
     """E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z): Gulrajani et al. 2017, equation 3, without its factor λ.
 
     Args:
-        discriminator: (B, 3, H, W) to scores (B, ...), of which the mean of each picture counts. It must not switch
-            autocast on by itself.
-        real: (B, 3, H, W), pictures of the style.
         fake: (B, 3, H, W), painted pictures; no gradient goes back through them.
         mix: (B,) in [0, 1], ε.
 

@@ -48,11 +48,7 @@ def style_loss(painted: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> T
 
 
 def total_variation(x: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, down plus across; anisotropic form of Rudin et al. 1992.
-
-    Args:
-        x: (B, C, H, W).
-    """
+    """Mean absolute difference of neighbours in (B, C, H, W), down plus across: Rudin et al. 1992, anisotropic."""
     down = (x[:, :, 1:] - x[:, :, :-1]).abs().mean()
     across = (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().mean()
     return down + across
@@ -84,10 +80,8 @@ def _luminance(x: Tensor) -> Tensor:
 
 
 def identity_loss(painted: Tensor, style: Tensor) -> Tensor:
-    """‖G(y) − y‖₁, mean over pixels: a picture of the style is left alone. Zhu et al. 2017 (CycleGAN), section 5.2.
+    """‖G(y) − y‖₁, mean over pixels (B, 3, H, W): a picture of the style is left alone.
 
-    Args:
-        painted: (B, 3, H, W), the generator's output for `style`.
-        style: (B, 3, H, W), pictures of the style domain.
+    Zhu et al. 2017 (CycleGAN), section 5.2.
     """
     return (painted - style).abs().mean()

@@ -8,9 +8,8 @@ from atelier.models.methods.color import Color
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cut import Cut, Fastcut
 from atelier.models.methods.cyclegan import Cyclegan
-from atelier.models.methods.dcgan import Dcgan
 from atelier.models.methods.fast import Fast
-from atelier.models.methods.gan import Gan
+from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.gatys import Gatys
 from atelier.models.methods.imported import Imported
 from atelier.models.methods.stargan import Stargan

@@ -38,16 +38,6 @@ from atelier.models.networks.patchgan import PatchGan
 from atelier.models.painter import Painter
 
 
-class Units(nn.Module):
-    """Mean activation of each layer over the style domain; a buffer, which checkpoints hold."""
-
-    layers: Tensor
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.register_buffer("layers", torch.ones(count))
-
-
 class Adain(Method):
     """The training method; see the module."""
 
@@ -62,7 +52,8 @@ class Adain(Method):
         self.generator = AdainGenerator(config.filters, type(encoder)).to(device)
         own = self.generator.encoder.state_dict()
         self.generator.encoder.load_state_dict({key: encoder.state_dict()[key] for key in own})
-        self.units = Units(len(self.generator.layers)).to(device)
+        self.units = nn.Module()  # mean activation of each layer over the style domain, which checkpoints hold
+        self.units.register_buffer("layers", torch.ones(len(self.generator.layers), device=device))
         self.modules = {"generator": self.generator, "units": self.units}
         self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "adversarial")}
         if config.adversarial_weight:
@@ -93,7 +84,7 @@ class Adain(Method):
         means = domain_means(measure, batches, batch_size, self.config.style_images, self.device)
         generator.mean.copy_(means["mean"])
         generator.std.copy_(means["variance"].sqrt())
-        self.units.layers.copy_(means["units"])
+        self.units.get_buffer("layers").copy_(means["units"])
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
@@ -111,7 +102,7 @@ class Adain(Method):
         painted = self._painted(batch.content, content, restyled)
         with autocast(self.device, self.dtype):
             features = generator.features(painted[view])
-        units = dict(zip(generator.layers, self.units.layers.square(), strict=True))
+        units = dict(zip(generator.layers, self.units.get_buffer("layers").square(), strict=True))
         per_layer = [moments_loss(features[name], style[name]) / units[name] for name in generator.layers]
         losses = {
             "content": F.mse_loss(features[layer].float(), target) / units[layer],

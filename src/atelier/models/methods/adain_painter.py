@@ -91,12 +91,7 @@ class AdainPainter:
         return as_given(y[:, :, :height, :width], images)
 
     def _restyled(self, content: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        """t of equation 9 where each style applies, by the moments of the content there, mixed by equation 15.
-
-        Args:
-            content: features (B, C, h, w).
-            masks: of each style, (1, 1, H, W) at the size of the picture.
-        """
+        """t of equation 9 where each style applies, by the moments of the content (B, C, h, w) there; equation 15."""
         if len(self.styles) == 1 and self.styles[0].mask is None:
             return adain(content, self.styles[0].mean, self.styles[0].std)
         total, mixed = torch.zeros_like(content[:1, :1]), torch.zeros_like(content)

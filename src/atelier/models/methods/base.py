@@ -75,14 +75,7 @@ class Method(ABC):
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
-        """Make the networks.
-
-        Args:
-            config: the method's.
-            encoder: frozen perceptual encoder.
-            device: where to compute.
-            dtype: that convolutions compute in; weights stay float32.
-        """
+        """Make the networks; convolutions compute in `dtype`, weights stay float32."""
 
     @staticmethod
     @abstractmethod
@@ -90,19 +83,14 @@ class Method(ABC):
         """A fresh generator, as a model folder holds it.
 
         Args:
-            config: the method's.
-            encoder: class of the perceptual encoder that it is trained with, for generators that contain one; None
-                for a model from elsewhere.
+            encoder: class of the perceptual encoder, for generators that contain one; None for a model from elsewhere.
         """
 
     @classmethod
     def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
-        """A painter; work that is the same for all images is done here, once.
-
-        By default a `NetworkPainter` of the generator.
+        """A painter, by default a `NetworkPainter`; work that is the same for all images is done here, once.
 
         Args:
-            config: the method's.
             generator: trained, in evaluation mode.
             controls: checked against those that the method honours (`Config.controls`).
 

@@ -34,11 +34,7 @@ LMS_TO_LAB = tuple(  # equation 6
 
 
 class Transfer(nn.Module):
-    """Pictures to pictures with the statistics of the style; they are buffers, of the finest band first.
-
-    Args:
-        bands: of the pyramid.
-    """
+    """Pictures to pictures with the statistics of the style; they are buffers, of the finest band first."""
 
     def __init__(self, bands: int) -> None:
         super().__init__()

@@ -39,7 +39,6 @@ class StyleStatistics(nn.Module):
     mean of all than the mean of photographs is, so a loss on each image would make all outputs alike.
 
     Args:
-        channels: of each style layer.
         memory: share of the old value in the running mean of the outputs, after each batch.
     """
 
@@ -73,24 +72,13 @@ class StyleStatistics(nn.Module):
             target.copy_(means[layer])
 
     def follow(self, grams: Mapping[str, Tensor], step: int) -> None:
-        """Update the running mean of the outputs with a batch.
-
-        Args:
-            grams: by layer, the mean (C, C) over the global batch.
-            step: index of the step, from 0.
-        """
+        """Update the running mean of the outputs with a batch's mean (C, C) by layer, at a step from 0."""
         for layer, mean in self.of("painted").items():
             # the plain mean of the first steps, an exponential one after them
             mean.lerp_(grams[layer], max(1 - self.memory, 1 / (step + 1)))
 
     def update_from_parts(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
-        """Update the running mean of the outputs with the micro-batches of all ranks.
-
-        Args:
-            shares: of each part in the global batch.
-            grams: of each part, the mean (C, C) by layer.
-            step: index of the step, from 0.
-        """
+        """The same with the micro-batches of all ranks; each has its share of the global batch and its Gram matrices."""
         sums = [
             sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
             for layer in self.layers
@@ -108,10 +96,7 @@ class Cpgan(Method):
     """The training method; see the module."""
 
     Config: ClassVar[type[CpganConfig]] = CpganConfig
-    turns: ClassVar[dict[str, tuple[str, ...]]] = {
-        "generator": ("generator",),
-        "discriminator": ("discriminator",),
-    }
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
 
     def __init__(self, config: CpganConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, device, dtype

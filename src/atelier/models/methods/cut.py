@@ -36,12 +36,7 @@ FLIPS = 100  # salt of the random flips; salts of positions are the indices of t
 
 
 class Projector(nn.Module):
-    """H of equation 3: a small network for each feature, from its channels at a position to a unit vector.
-
-    Args:
-        channels: of each of the features.
-        width: of the result.
-    """
+    """H of equation 3: a small network for each feature, from its channels at a position to a unit vector."""
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
@@ -113,11 +108,7 @@ class Cut(Method):
         self.discriminator = new_discriminator(
             config.discriminator, config.discriminator_filters, False, encoder, device
         )
-        self.modules = {
-            "generator": self.generator,
-            "projector": self.projector,
-            "discriminator": self.discriminator,
-        }
+        self.modules = {"generator": self.generator, "projector": self.projector, "discriminator": self.discriminator}
         self.weights = {
             "adversarial": config.adversarial_weight,
             "nce": config.nce_weight,

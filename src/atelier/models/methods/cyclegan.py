@@ -35,11 +35,7 @@ DOMAINS = ("content", "style")
 
 
 class BothWays(nn.Module):
-    """Two generators: `forth` paints from content to style, `back` the other way.
-
-    Args:
-        config: of the method.
-    """
+    """Two generators: `forth` paints from content to style, `back` the other way."""
 
     def __init__(self, config: CycleganConfig) -> None:
         super().__init__()

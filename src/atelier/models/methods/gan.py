@@ -1,23 +1,80 @@
-"""gan: pictures from noise by a generator of linear layers, against a convolutional discriminator.
+"""gan and dcgan: pictures of the style domain from noise, against one convolutional discriminator.
 
-Goodfellow et al. 2014, "Generative Adversarial Nets": the game of equation 1 in its non-saturating form (section 3),
-with a generator that knows nothing of pictures but their number of pixels. What differs: the discriminator is that of
-`dcgan`; noise is normal, not uniform; norms are within each picture. A picture of 128 px has 49,152
-numbers, and each has its own weights: what it learns is coarse, and larger pictures would not fit.
+Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 with one step each and the non-saturating loss of
+section 3; the gradient penalty R1, and β₁ = 0, of Mescheder et al. 2018, "Which Training Methods for GANs do actually
+Converge?". The content domain is loaded and not used: set it to the style domain. What differs: norms within each
+picture and a gradient penalty in place of BatchNorm, see `networks.dcgan`; noise is normal, not uniform.
 """
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from atelier.models.configs.gan import GanConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.controls import Controls, check_controls
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.gan_base import NoiseMethod
-from atelier.models.networks.dcgan import DenseGenerator
+from atelier.models.losses.adversarial import discriminator_losses, generator_loss
+from atelier.models.losses.penalties import r1_penalty
+from atelier.models.methods.base import Method, MicroBatch, augmented, autocast
+from atelier.models.networks.dcgan import DcganDiscriminator, DcganGenerator, DenseGenerator
+from atelier.models.painter import Painter
+from atelier.models.pixels import to_uint8
+from atelier.models.random_draws import normal
+
+
+class NoiseMethod(Method):
+    """A method that generates: one generator from noise, and a `DcganDiscriminator`."""
+
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
+
+    def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        if not config.size_px:
+            raise ValueError(f"train.{config.name}.size_px is 0, and the training set does not tell its size: set it")
+        self.config, self.device, self.dtype = config, device, dtype
+        self.generator = self.build_generator(config, type(encoder)).to(device)
+        self.discriminator = DcganDiscriminator(config.discriminator_filters, config.size_px).to(device)
+        self.modules = {"generator": self.generator, "discriminator": self.discriminator}
+        self.weights = {"adversarial": 1.0, "discriminator": 1.0, "r1": config.r1_weight / 2 * config.r1_every}
+
+    @classmethod
+    def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
+        """There is none: raises ValueError with what to do instead."""
+        check_controls(cls.Config, controls)
+        raise AssertionError("unreachable: check_controls refuses methods that generate")
+
+    @classmethod
+    @torch.inference_mode()
+    def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
+        """See `Method.generate`."""
+        return to_uint8(generator(noise.to(next(generator.parameters()).device)))
+
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; each turn has one group."""
+        c = self.config
+        if turn == "generator":
+            with autocast(self.device, self.dtype):
+                made = self.generator(normal(batch.uniform(c.noise, 0)).to(self.device))
+                scores = self.discriminator(augmented(made, c.diffaugment, batch, 1))
+            batch.saved["made"] = made.detach()
+            yield {"adversarial": generator_loss(c.adversarial, scores)}
+            return
+        real, made = (augmented(x, c.diffaugment, batch, 1) for x in (batch.style, batch.saved["made"]))
+        with autocast(self.device, self.dtype):
+            scores = self.discriminator(torch.cat([real, made]))
+        losses = discriminator_losses(c.adversarial, scores)
+        if c.r1_weight and batch.step % c.r1_every == 0:
+            losses["r1"] = r1_penalty(self.discriminator, real)
+        yield losses
 
 
 class Gan(NoiseMethod):
-    """The training method; see the module."""
+    """A generator of linear layers that knows nothing of pictures but their number of pixels.
+
+    A picture of 128 px has 49,152 numbers, and each has its own weights: what it learns is coarse, and larger pictures
+    would not fit.
+    """
 
     Config: ClassVar[type[GanConfig]] = GanConfig
 
@@ -25,3 +82,20 @@ class Gan(NoiseMethod):
     def build_generator(config: GanConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator of this config."""
         return DenseGenerator(config.noise, config.width, config.size_px)
+
+
+class Dcgan(NoiseMethod):
+    """Transposed convolutions.
+
+    Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks":
+    guidelines and generator of section 3 and figure 1 (100 numbers, strided convolutions, no hidden linear layers, ReLU
+    and tanh in the generator, leaky ReLU of 0.2 in the discriminator, weights of the generator from N(0, 0.02²)). What
+    differs: a quarter of the paper's channels and a higher rate, 5·10⁻⁴ instead of 2·10⁻⁴, for a processor's few steps.
+    """
+
+    Config: ClassVar[type[DcganConfig]] = DcganConfig
+
+    @staticmethod
+    def build_generator(config: DcganConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """The generator of this config."""
+        return DcganGenerator(config.noise, config.filters, config.size_px)

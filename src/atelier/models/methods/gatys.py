@@ -34,11 +34,7 @@ HISTORY = 20  # of L-BFGS, steps
 
 
 class GatysGenerator(nn.Module):
-    """Frozen encoder, and the mean Gram matrices of the style domain.
-
-    Args:
-        kind: of the encoder.
-    """
+    """Frozen encoder, and the mean Gram matrices of the style domain."""
 
     def __init__(self, kind: type[Encoder]) -> None:
         super().__init__()
@@ -157,13 +153,7 @@ class Optimisation:
         return painted
 
     def loss(self, x: Tensor, content: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        """Equation 7, with total variation.
-
-        Args:
-            x: (1, 3, H, W), what is painted.
-            content: features (1, C, h, w) of the picture that it is painted from.
-            target: Gram matrices (C, C) by layer.
-        """
+        """Equation 7, with total variation; of x (1, 3, H, W), features (1, C, h, w) and Gram matrices (C, C)."""
         c, generator = self.config, self.generator
         features = generator(x)
         return (

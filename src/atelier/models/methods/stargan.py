@@ -43,11 +43,7 @@ from atelier.models.painter import Painter
 
 
 class Editor(nn.Module):
-    """The networks of a model folder: the generator, and the classifier of attributes.
-
-    Args:
-        config: of the method.
-    """
+    """The networks of a model folder: the generator, and the classifier of attributes."""
 
     def __init__(self, config: StarganConfig) -> None:
         super().__init__()
@@ -60,7 +56,6 @@ class EditRequest:
     """An edit of the labels of images.
 
     Args:
-        config: of the method.
         to: names to give; "-NAME" takes one away. Nothing named is a demonstration: the first attribute is given to
             pictures that lack it and taken from the others, which get the next of the exclusive ones if it is one.
 
@@ -98,12 +93,7 @@ class EditRequest:
 
 
 class EditingNetwork(nn.Module):
-    """A generator with a fixed edit, from image to image.
-
-    Args:
-        editor: trained.
-        request: the edit of all images.
-    """
+    """A generator with a fixed edit, from image to image."""
 
     def __init__(self, editor: nn.Module, request: EditRequest) -> None:
         super().__init__()
@@ -214,10 +204,5 @@ def _discriminator(config: StarganConfig, encoder: Encoder, device: torch.device
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log D_cls(c | x): Choi et al. 2018, equations 2 and 3, with a sigmoid for each attribute; summed over these.
-
-    Args:
-        logits: (B, A).
-        labels: (B, A), 0 or 1.
-    """
+    """−log D_cls(c | x) of logits and labels (B, A): Choi et al. 2018, equations 2 and 3, by sigmoids; sum over A."""
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1).mean()

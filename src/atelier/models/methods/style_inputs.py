@@ -59,9 +59,7 @@ def domain_means(
     Args:
         measure: means over pictures (b, 3, H, W) in [-1, 1], by name.
         batches: this rank's batch of a step.
-        batch_size: pictures of the global batch.
         images: number of images, rounded up to whole batches.
-        device: where to compute.
     """
     means: dict[str, Tensor] = {}
     steps = -(-images // batch_size)

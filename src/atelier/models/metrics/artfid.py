@@ -7,10 +7,5 @@ Inception that they trained on paintings, so its scores are not to be compared w
 
 
 def artfid(lpips: float, fid: float) -> float:
-    """(1 + LPIPS) · (1 + FID): 1 at best.
-
-    Args:
-        lpips: mean distance of the stylized pictures to the photographs that they were made from.
-        fid: Fréchet Inception Distance of the stylized pictures to the paintings.
-    """
+    """(1 + LPIPS) · (1 + FID), of the stylized pictures to their photographs and to the paintings: 1 at best."""
     return (1 + lpips) * (1 + fid)

@@ -48,10 +48,7 @@ def learn(
     Args:
         pictures: uint8 (N, 3, H, W), of the training split, as the classifier will see edited ones.
         labels: (N, A), 0 or 1.
-        filters: channels of its first layer.
         epochs: passes over the pictures, mirrored half of the time and moved a little.
-        batch: pictures a step.
-        seed: of its weights and of the order.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -94,7 +91,6 @@ def accuracies(told: Truth, labels: Truth, names: Sequence[str]) -> dict[str, Ac
     Args:
         told: (N, A), of real pictures that the classifier has not seen.
         labels: (N, A), the truth.
-        names: A of them.
     """
     found = {}
     for name, said, true in zip(names, told.T, labels.T, strict=True):
@@ -111,7 +107,6 @@ def successes(told: Truth, wanted: Truth, had: Truth, names: Sequence[str]) -> d
         told: (N, A), of the edited pictures.
         wanted: (N, A), what they should show.
         had: (N, A), what the pictures that they were made from showed.
-        names: A of them.
 
     Returns:
         By name; attributes that had to change in no picture are left out.
@@ -126,13 +121,7 @@ def successes(told: Truth, wanted: Truth, had: Truth, names: Sequence[str]) -> d
 
 
 def by_group(hits: NDArray[np.bool_], had: Truth, names: Sequence[str]) -> dict[str, tuple[float, int]]:
-    """The share of hits among pictures that have an attribute and among those that have not, with their number.
-
-    Args:
-        hits: (N,).
-        had: (N, A).
-        names: A of them.
-    """
+    """The share of hits (N,), and number, of pictures that have each attribute and that have not, by `had` (N, A)."""
     groups = {}
     for index, name in enumerate(names):
         for group, member in ((name, had[:, index]), (f"-{name}", ~had[:, index])):

@@ -33,7 +33,6 @@ def drift(x: Array, y: Array, permutations: int, seed: int) -> Drift:
         x: features (n, d), n of at least 2.
         y: features (m, d), m of at least 2.
         permutations: R; the smallest p is 1 / (R + 1).
-        seed: of the permutations.
 
     Raises:
         ValueError: a set has fewer than two rows.
@@ -52,15 +51,9 @@ def drift(x: Array, y: Array, permutations: int, seed: int) -> Drift:
 
 
 def half_whitened(features: Array) -> Array:
-    """Principal components divided by the square root of their deviation.
+    """Principal components (N, min(N, d)) of features (N, d), divided by the square root of their deviation.
 
     Undivided, the few that vary most hide all others; divided by all of it, the noise of the least counts as much.
-
-    Args:
-        features: (N, d).
-
-    Returns:
-        (N, min(N, d)).
     """
     centred = features - features.mean(0)
     deviation = centred.std(0)
@@ -70,14 +63,7 @@ def half_whitened(features: Array) -> Array:
 
 
 def gaussian_kernel(points: Array) -> Array:
-    """exp(-|a - b|² / s), s the median squared distance of all pairs, as Gretton et al. take it.
-
-    Args:
-        points: (N, d).
-
-    Returns:
-        (N, N).
-    """
+    """exp(-|a - b|² / s) of points (N, d), s the median squared distance, as Gretton et al. take it: (N, N)."""
     norms = (points**2).sum(1)
     squares = np.maximum(norms[:, None] + norms - 2 * points @ points.T, 0)
     pairs = squares[np.triu_indices(len(points), 1)]

@@ -14,10 +14,7 @@ from atelier.models.metrics.mmd import Array
 
 
 def gram_vectors(features: Tensor) -> Tensor:
-    """G = F F' / (C H W) of each picture, as a vector whose products are those of the whole symmetric matrix.
-
-    Args:
-        features: (B, C, H, W).
+    """G = F F' / (C H W) of each picture (B, C, H, W), as a vector whose products are those of the symmetric matrix.
 
     Returns:
         (B, C (C + 1) / 2) float32: the upper triangle, off the diagonal times √2.

@@ -9,11 +9,7 @@ INVERTED = -0.2  # correlation under which light and dark are exchanged; strokes
 
 
 def correlation(x: "Tensor", y: "Tensor") -> "Tensor":
-    """Pearson correlation of the luminance of input and output, picture by picture.
-
-    Args:
-        x: luminance of the inputs (B, 1, H, W).
-        y: luminance of the outputs, as x.
+    """Pearson correlation of the luminance (B, 1, H, W) of input and output, picture by picture.
 
     Returns:
         (B,) in [-1, 1]; below `INVERTED` the picture is a negative. 0 where either picture is of one value.

@@ -6,15 +6,7 @@ from atelier.models.metrics.mmd import Array, mmd
 
 
 def polynomial_kernel(x: Array, y: Array) -> Array:
-    """k(x, y) = (x·y / d + 1)³.
-
-    Args:
-        x: features (n, d).
-        y: features (m, d).
-
-    Returns:
-        (n, m).
-    """
+    """k(x, y) = (x·y / d + 1)³, of features (n, d) and (m, d): (n, m)."""
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
 

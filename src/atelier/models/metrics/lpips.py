@@ -35,14 +35,5 @@ def embed(encoder: Calibrated, pictures: Tensor) -> Tensor:
 
 
 def lpips(encoder: Calibrated, x: Tensor, y: Tensor) -> Tensor:
-    """LPIPS of each pair.
-
-    Args:
-        encoder: as in `embed`.
-        x: as `pictures` there.
-        y: as x.
-
-    Returns:
-        (B,); 0 for equal pictures, unrelated photographs are around 0.7 apart in `alexnet`.
-    """
+    """LPIPS of each pair (B,), see `embed`: 0 for equal pictures, around 0.7 for unrelated photographs in `alexnet`."""
     return (embed(encoder, x) - embed(encoder, y)).square().sum(1)

@@ -32,9 +32,7 @@ def group_weights(groups: list[str], resamples: int, generator: np.random.Genera
     single group there is nothing to draw, and pictures are drawn instead.
 
     Args:
-        groups: the group of each of n pictures.
         resamples: number of draws, R.
-        generator: source of randomness.
 
     Returns:
         (R, n) counts.
@@ -81,9 +79,7 @@ def resampled(kernel: Array, photos: list[str], paintings: list[str], resamples:
     Args:
         kernel: (2n + m, 2n + m) over n stylized pictures, the n photographs that they were made from, m paintings.
         photos: groups of the n photographs; a stylized picture is drawn with its photograph.
-        paintings: groups of the m paintings.
         resamples: number of bootstrap resamples, R.
-        seed: of the resamples.
 
     Returns:
         (R + 1,) of the stylized pictures and (R + 1,) of the photographs; the first is the sample itself.

@@ -23,7 +23,6 @@ class AdainDecoder(nn.Module):
     Pictures are sRGB, 0…1 but not clipped.
 
     Args:
-        channels: of the features.
         halvings: n, from the picture to the features.
         filters: channels at full size; they double with every halving.
     """

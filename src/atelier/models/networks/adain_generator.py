@@ -13,7 +13,6 @@ class AdainGenerator(nn.Module):
 
     Args:
         filters: channels of the decoder at full size.
-        kind: class of the encoder.
 
     Raises:
         ValueError: the encoder's features are not a power of two smaller than the picture.

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.networks.convolution import FromPicture, ToPicture
 from atelier.models.networks.instance_norm import InstanceNorm
 from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import RELU, ResnetGenerator, initialise
-from atelier.models.networks.rgb_convolution import FromPicture, ToPicture
 
 
 def _binomial(taps: tuple[float, ...], like: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ class Classifier(nn.Module):
     It has no norm: colours are what many attributes are about.
 
     Args:
-        attributes: to tell.
         filters: channels after the first convolution; they double with every further one.
     """
 

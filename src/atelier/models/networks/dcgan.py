@@ -37,9 +37,7 @@ class DenseGenerator(nn.Module):
     Ba et al. 2016, "Layer Normalization", in place of BatchNorm.
 
     Args:
-        noise: numbers in.
         width: of the last hidden layer; a half and a quarter of it before.
-        size: of the pictures, px a side.
     """
 
     def __init__(self, noise: int, width: int, size: int) -> None:
@@ -62,9 +60,7 @@ class DcganGenerator(nn.Module):
     """The generator of DCGAN: Radford et al. 2016, figure 1, for any of `configs.gan.SIZES`.
 
     Args:
-        noise: numbers in.
         filters: channels before the picture; they double with every halving of the size.
-        size: of the pictures, px a side.
     """
 
     def __init__(self, noise: int, filters: int, size: int) -> None:
@@ -92,7 +88,6 @@ class DcganDiscriminator(nn.Module):
 
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.
-        size: of the pictures, px a side.
     """
 
     def __init__(self, filters: int, size: int) -> None:

@@ -14,7 +14,6 @@ class Patches(nn.Module):
     """A score for every overlapping patch: Isola et al. 2017 ("PatchGAN"), spectrally normalised, Miyato et al. 2018.
 
     Args:
-        channels: of the input.
         filters: channels after the first convolution; they double with every further one.
         layers: halvings of the size; 3 see patches of 46 positions, 1 patches of 10.
     """
@@ -46,11 +45,9 @@ class Patches(nn.Module):
 
 
 def in_units(features: Mapping[str, Tensor], energies: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Features in units of a root mean square, channel by channel.
+    """Features (B, C, h, w) by layer in units of a root mean square, whose square is the energy (C,) of a channel.
 
-    Args:
-        features: by layer, (B, C, h, w); those without an energy are left out.
-        energies: by layer, (C,) mean squares.
+    Features without an energy are left out.
     """
     return {layer: features[layer] * torch.rsqrt(energy + 1e-6)[:, None, None] for layer, energy in energies.items()}
 
@@ -62,7 +59,6 @@ class Discriminator(nn.Module):
     "Projected GANs Converge Faster".
 
     Args:
-        channels: of each feature, by layer.
         filters: of the first convolution, for pixels and features alike.
         layers: halvings of the picture; features are halved once.
     """

@@ -8,11 +8,7 @@ Draws = Callable[[int, int], Tensor]  # of numbers a picture and a salt to (b, n
 
 
 class ChannelDropout(nn.Module):
-    """Leaves out whole channels and scales up the others: Tompson et al. 2015, "SpatialDropout", section 3.2.
-
-    Args:
-        probability: of a channel to be left out, 0…1.
-    """
+    """Leaves out whole channels and scales up the others: Tompson et al. 2015, "SpatialDropout", section 3.2."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -30,12 +26,6 @@ class ChannelDropout(nn.Module):
 
 
 def draw_from(network: nn.Module, draws: Draws, salt: int) -> None:
-    """Give every dropout of a network its own random numbers.
-
-    Args:
-        network: any.
-        draws: such as `MicroBatch.uniform`.
-        salt: of the first dropout; the others count on.
-    """
+    """Give every dropout of a network its own random numbers: the first has this salt, the others count on."""
     for index, module in enumerate(m for m in network.modules() if isinstance(m, ChannelDropout)):
         module.draws, module.salt = draws, salt + index

@@ -18,12 +18,7 @@ from atelier.models.networks.resnet import features
 
 
 def norm(channels: int, shift: bool = True) -> nn.InstanceNorm2d:
-    """Each channel of each picture to mean 0 and variance 1, then scaled and shifted: Ulyanov et al. 2016, equation 4.
-
-    Args:
-        channels: to normalise.
-        shift: learn a shift too.
-    """
+    """InstanceNorm, scaled and, by default, shifted: Ulyanov et al. 2016, equation 4."""
     layer = nn.InstanceNorm2d(channels, affine=True)
     if not shift:
         layer.register_parameter("bias", None)
@@ -69,7 +64,6 @@ class Generator(nn.Module):
     Args:
         filters: channels at full size, where a channel costs most; twice as many at half the size.
         width: channels at a quarter of the size.
-        blocks: residual blocks at a quarter of the size.
         underpainted: paint over the underpainting, else over the picture itself.
     """
 

@@ -7,14 +7,7 @@ from atelier.models.networks.resnet import ResnetGenerator
 
 
 def new_generator(kind: GeneratorKind, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
-    """A generator with new weights.
-
-    Args:
-        kind: `ResnetGenerator`, `AntialiasedGenerator` or `Generator`.
-        filters: channels at full size; four times as many in the residual blocks.
-        blocks: residual blocks.
-        dropout: share of the channels left out in each block, while training; not with "skip".
-    """
+    """A generator with new weights; `filters` and `dropout` as in `ResnetGenerator`, but "skip" has no dropout."""
     if kind == "skip":
         return Generator(filters, 4 * filters, blocks, underpainted=False)
     return (AntialiasedGenerator if kind == "antialiased" else ResnetGenerator)(filters, blocks, dropout)

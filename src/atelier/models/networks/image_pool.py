@@ -10,8 +10,7 @@ from torch import Tensor, nn
 class ImagePool(nn.Module):
     """The last painted pictures, on the device, as a part of every checkpoint. All ranks hold the same.
 
-    Args:
-        size: pictures that are kept; 0 keeps none and shows the new ones.
+    A pool of size 0 keeps none and shows the new ones.
     """
 
     def __init__(self, size: int) -> None:

@@ -13,7 +13,6 @@ class PatchGan(nn.Module):
     """C64, C128, C256, C512, and a last convolution to one score.
 
     Args:
-        filters: channels after the first convolution; they double with every further one.
         spectral: normalise weights by their spectral norm (Miyato et al. 2018) instead of activations by InstanceNorm.
     """
 

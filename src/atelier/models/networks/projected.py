@@ -20,12 +20,7 @@ LAYERS = 3  # halvings of the picture
 
 
 class Projected(nn.Module):
-    """Scores patches of pictures (B, 3, H, W) in [-1, 1], like `PatchGan`.
-
-    Args:
-        encoder: frozen; no part of the state.
-        filters: channels after the first convolution.
-    """
+    """Scores patches of (B, 3, H, W) in [-1, 1], like `PatchGan`; the frozen encoder is no part of its state."""
 
     def __init__(self, encoder: Encoder, filters: int) -> None:
         super().__init__()
@@ -67,14 +62,6 @@ class Projected(nn.Module):
 def new_discriminator(
     kind: DiscriminatorKind, filters: int, spectral: bool, encoder: Encoder, device: torch.device
 ) -> PatchGan | Projected:
-    """A discriminator with new weights.
-
-    Args:
-        kind: which.
-        filters: channels after the first convolution.
-        spectral: see `PatchGan`; the other always is.
-        encoder: see `Projected`.
-        device: of the discriminator, and of the encoder if it is used.
-    """
+    """A discriminator with new weights; spectral norms are for `PatchGan` to choose, the other has them always."""
     network = PatchGan(filters, spectral) if kind == "patchgan" else Projected(encoder.to(device), filters)
     return network.to(device)

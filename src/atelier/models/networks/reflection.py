@@ -11,11 +11,7 @@ from torch.nn import functional as F
 
 
 class Reflection(nn.Module):
-    """Continue pictures at each side by reflection.
-
-    Args:
-        size: of the border, px; less than the picture's sides.
-    """
+    """Continue pictures at each side by a reflected border of `size` px, less than the picture's sides."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

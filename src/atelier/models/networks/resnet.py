@@ -8,22 +8,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from atelier.models.networks.convolution import FromPicture, ToPicture, channels_last, conv3x3
 from atelier.models.networks.dropout import ChannelDropout
 from atelier.models.networks.instance_norm import InstanceNorm
-from atelier.models.networks.memory_format import channels_last, conv3x3
 from atelier.models.networks.reflection import Reflection
-from atelier.models.networks.rgb_convolution import FromPicture, ToPicture
 
 RELU = 0.0  # slope
 
 
 class Residual(nn.Module):
-    """x + two normalised 3×3 convolutions, with dropout between them: He et al. 2016; Isola et al. 2017.
-
-    Args:
-        channels: in and out.
-        dropout: share of the channels left out.
-    """
+    """x + two normalised 3×3 convolutions, with dropout between them: He et al. 2016; Isola et al. 2017."""
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
@@ -49,7 +43,6 @@ class ResnetGenerator(nn.Module):
 
     Args:
         filters: channels at full size; four times as many in the residual blocks.
-        blocks: residual blocks.
         dropout: share of the channels left out in each block, while training.
     """
 
@@ -81,10 +74,7 @@ class ResnetGenerator(nn.Module):
         return y.float()
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What is seen on the first half of the way, for contrastive losses: Park et al. 2020, section 3.
-
-        Args:
-            x: (B, 3, H, W).
+        """What is seen of (B, 3, H, W) on the first half of the way: Park et al. 2020, section 3.
 
         Returns:
             (B, C, h, w) each: the picture itself, both 3×3 convolutions before their norms, the first residual

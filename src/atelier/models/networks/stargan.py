@@ -9,13 +9,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from atelier.models.encoders.base import Encoder
+from atelier.models.networks.convolution import FromPicture, ToPicture, channels_last, conv3x3
 from atelier.models.networks.discriminator import GAIN
 from atelier.models.networks.instance_norm import InstanceNorm
-from atelier.models.networks.memory_format import channels_last, conv3x3
 from atelier.models.networks.projected import Projected
 from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import RELU, initialise
-from atelier.models.networks.rgb_convolution import FromPicture, ToPicture
 
 SLOPE = 0.2  # of the discriminator's leaky ReLUs
 HIDDEN = 128  # numbers between what an encoder sees and the attributes
@@ -26,10 +25,6 @@ class ConditionedResidual(nn.Module):
     """x + two normalised 3×3 convolutions, between which labels scale and shift each channel.
 
     Dumoulin et al. 2017, "A Learned Representation for Artistic Style", equation 5.
-
-    Args:
-        channels: in and out.
-        labels: numbers of a picture.
     """
 
     def __init__(self, channels: int, labels: int) -> None:
@@ -57,8 +52,6 @@ class ConditionedGenerator(nn.Module):
 
     Args:
         filters: channels at full size; four times as many in the residual blocks.
-        blocks: residual blocks.
-        labels: numbers of a picture.
     """
 
     def __init__(self, filters: int, blocks: int, labels: int) -> None:
@@ -95,7 +88,6 @@ class ClassifyingDiscriminator(nn.Module):
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.
         layers: halvings of the size.
-        attributes: to tell.
         spectral: normalise weights by their spectral norm (Miyato et al. 2018); the paper has a gradient penalty only.
     """
 
@@ -124,13 +116,7 @@ class ClassifyingDiscriminator(nn.Module):
 
 
 class ProjectedClassifyingDiscriminator(nn.Module):
-    """The same on the features of a frozen encoder; see `Projected`.
-
-    Args:
-        encoder: frozen; no part of the state.
-        filters: channels after the first convolution.
-        attributes: to tell.
-    """
+    """The same on the features of a frozen encoder, which is no part of the state; see `Projected`."""
 
     def __init__(self, encoder: Encoder, filters: int, attributes: int) -> None:
         super().__init__()

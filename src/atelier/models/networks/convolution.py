@@ -1,8 +1,9 @@
-"""Large convolutions from and to the three colours of a picture, in a form that keeps a processor busy.
+"""Convolutions in a form that keeps a processor busy.
 
-Its kernels work on 16 channels at a time, so three cost as much as sixteen. The rows of a k×k filter are channels as
-well as positions: a convolution from 3 channels equals a 1×k one from 3 k channels, which hold the picture moved up by
-0…k − 1 rows; one to 3 channels equals a 1×k one to 3 k channels, which are moved and added.
+Those of many channels want the channels last in memory. Kernels work on 16 channels at a time, so three cost as much as
+sixteen. The rows of a k×k filter are channels as well as positions: a convolution from 3 channels equals a 1×k one from
+3 k channels, which hold the picture moved up by 0…k − 1 rows; one to 3 channels equals a 1×k one to 3 k channels, which
+are moved and added.
 """
 
 import torch
@@ -10,14 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class FromPicture(nn.Conv2d):
-    """A convolution from few channels, without padding or bias.
+def conv3x3(channels: int) -> nn.Conv2d:
+    """A 3×3 convolution from and to so many channels, without padding or bias, its weights with the channels last."""
+    convolution = nn.Conv2d(channels, channels, 3, bias=False)
+    convolution.weight.data = convolution.weight.data.contiguous(memory_format=torch.channels_last)
+    return convolution
 
-    Args:
-        channels: in.
-        out: channels out.
-        kernel: side of the filter.
-    """
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same pictures (B, C, H, W) in the memory format that such convolutions take and give without copying."""
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class FromPicture(nn.Conv2d):
+    """A convolution from few channels, without padding or bias."""
 
     def __init__(self, channels: int, out: int, kernel: int) -> None:
         super().__init__(channels, out, kernel, bias=False)
@@ -32,13 +41,7 @@ class FromPicture(nn.Conv2d):
 
 
 class ToPicture(nn.Conv2d):
-    """A convolution to few channels, without padding, with a bias.
-
-    Args:
-        channels: in.
-        out: channels out.
-        kernel: side of the filter.
-    """
+    """A convolution to few channels, without padding, with a bias."""
 
     def __init__(self, channels: int, out: int, kernel: int) -> None:
         super().__init__(channels, out, kernel)
