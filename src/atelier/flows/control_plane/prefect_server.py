@@ -61,11 +61,7 @@ def home() -> Path:
 
 
 def start(
-    folder: Path,
-    first_port: int,
-    *,
-    database: Database | None = None,
-    instead_of: PrefectServer | None = None,
+    folder: Path, first_port: int, *, database: Database | None = None, instead_of: PrefectServer | None = None
 ) -> PrefectServer:
     """Start a server on the loopback interface; `await_ready` waits until it answers.
 
