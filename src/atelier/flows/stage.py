@@ -19,13 +19,10 @@ from atelier.tasks.workspace.locks import lock
 
 
 def run(name: str, workspace: Workspace) -> None:
-    """Run the flow of a stage, one at a time, and no longer than the DVC process that started it.
+    """Run the flow of a stage, like "train", one at a time, and no longer than the DVC process that started it.
 
     DVC does not supervise its stages: after a kill of DVC a stage would go on writing. So the stage dies with its
     parent, and holds a lock on its outputs while it lives.
-
-    Args:
-        name: "ingest", "augment", "train" or "evaluate".
     """
     work = {"ingest": _ingest, "augment": _augment, "train": _train, "evaluate": _evaluate}[name]
 

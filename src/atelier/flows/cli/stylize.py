@@ -193,8 +193,8 @@ def generate(
     from atelier.flows import generate as flow
     from atelier.tasks.inference.generate import GenerateConfig
 
-    job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
-    summary = flow.run(job, say=say, quiet=as_json)
+    config = GenerateConfig(count, seed, truncation, interpolate)
+    summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 
