@@ -76,7 +76,6 @@ def single_image(job: StylizeRequest) -> SingleImageResult | None:
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the command line gives."""
     return {name: value for name, value in values.items() if value not in (None, [], ())}
 
 

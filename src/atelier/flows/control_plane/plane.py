@@ -40,6 +40,11 @@ class ControlPlane:
     started: tuple[str, ...] = ()  # by this call, of "Prefect server" and "Ray cluster"
 
     @property
+    def prefect_url(self) -> str:
+        """The address of Prefect's API."""
+        return self.prefect.url
+
+    @property
     def ui_url(self) -> str:
         """The address of Prefect's pages."""
         return self.prefect.url.removesuffix("/api")

@@ -66,8 +66,7 @@ def start(
     """Start a server on the loopback interface; `await_ready` waits until it answers.
 
     Args:
-        folder: folder of its log, and of its database file.
-        first_port: where the search for a free port begins.
+        folder: of its log, and of its database file.
         database: for its runs and schedules; a SQLite file when None.
         instead_of: a server that ended or does not answer: it is stopped, and its port taken over if that is free.
     """

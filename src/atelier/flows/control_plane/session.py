@@ -32,7 +32,7 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
     if not (named_prefect and named_ray):
         running = plane.status() or plane.up()
         if not named_prefect:
-            variables["PREFECT_API_URL"] = running.prefect.url
+            variables["PREFECT_API_URL"] = running.prefect_url
         if not named_ray:
             variables |= running.ray.environment
         if say and running.started:
