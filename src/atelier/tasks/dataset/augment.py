@@ -57,12 +57,6 @@ def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Repo
 
     The card is written last: a folder without one is not a training set, so a crash leaves none.
 
-    Args:
-        config: what is done to the pictures.
-        dataset_folder: the dataset; only its training split is read.
-        out: the training set's folder; one that exists is replaced.
-        report: called with the number of finished pictures.
-
     Raises:
         FileNotFoundError: there is no dataset.
         ValueError: the dataset has no picture to train with.

@@ -18,11 +18,6 @@ SIDE_PX = 128  # of the middle square that the encoder sees
 def measure_shard(shard: Path, ids: Sequence[str], weights: Path) -> dict[str, np.ndarray]:
     """Measure some rows of a shard.
 
-    Args:
-        shard: the Parquet file.
-        ids: of the rows; their pictures are in memory at once.
-        weights: of the encoder.
-
     Returns:
         The row of `measure_pictures` for each, by id.
     """
@@ -38,7 +33,6 @@ def measure_pictures(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
 
     Args:
         pictures: uint8 (H, W, 3), of any sizes.
-        weights: of the encoder.
 
     Returns:
         float32 (n, d).

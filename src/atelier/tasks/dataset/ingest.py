@@ -85,11 +85,6 @@ class IngestSummary:
 def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
     """Write the list of the sources' files to `lock`; an unchanged list leaves the file untouched.
 
-    Args:
-        config: names the sources.
-        base: the workspace, which relative sources are relative to.
-        lock: the file to write.
-
     Raises:
         FileNotFoundError, ValueError: a source is missing, empty or of no supported kind.
     """
@@ -105,9 +100,6 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
     Args:
         config: sources and parameters; changed parameters make the dataset anew.
         base: the workspace, which relative sources are relative to.
-        lock: what `scan` wrote.
-        out: the dataset's folder.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left

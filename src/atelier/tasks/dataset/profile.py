@@ -41,10 +41,6 @@ class Profile:
 def representatives(groups: dict[str, str], most: int) -> list[str]:
     """Ids of one row a group, as good as random and stable when the dataset grows: rows of a group are no
     independent observations.
-
-    Args:
-        groups: id: group.
-        most: how many at most.
     """
     first: dict[str, str] = {}
     for id in sorted(groups):  # an id is a hash: its order is as good as random, and independent of the split
@@ -58,12 +54,7 @@ def arrivals(groups: dict[str, str], before: DomainProfile) -> dict[str, str]:
 
 
 def read_profile(dataset_id: str, cache: Path) -> Profile | None:
-    """The kept profile of a dataset; None where none is kept, or it is damaged.
-
-    Args:
-        dataset_id: of the card.
-        cache: the folder that `profile` keeps them in.
-    """
+    """The kept profile of a dataset; None where none is kept, or it is damaged."""
     return _read(cache / f"{dataset_id}{ENDING}")
 
 

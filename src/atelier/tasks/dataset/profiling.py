@@ -36,11 +36,8 @@ def profile_dataset(
     Ray must be connected where there are pictures that no kept profile has measured.
 
     Args:
-        dataset: the dataset folder.
         cache: folder that keeps profiles; old ones are removed.
         sample: rows of each domain that are measured, at most, and as many arrivals.
-        before: the dataset that it will be compared with.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: there is no dataset, or its card is damaged.

@@ -55,12 +55,7 @@ def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def markdown(content: Mapping[str, Any], table: Sequence[Sequence[str]]) -> str:
-    """The comparison as a page.
-
-    Args:
-        content: of `comparison.json`.
-        table: `cells` of its models.
-    """
+    """The comparison as a page."""
     safe = [[cell.replace("|", "\\|") for cell in row] for row in table]
     widths = [max(3, *map(len, column)) for column in zip(*safe, strict=True)]
     lines = [_line(row, widths) for row in safe]

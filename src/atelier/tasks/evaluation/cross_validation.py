@@ -100,14 +100,9 @@ def cross_validate(
     """Train without each fold in turn and measure on it; Ray must be connected.
 
     Args:
-        config: how to train.
-        evaluate: how to measure.
         folds: K, at least 2.
         dataset: the dataset; of it only the training split is read.
-        data: the training set that was made from it.
         runs: keeps what is finished. All paths must be visible to every node of the cluster.
-        out: folds.json.
-        report: called with the finished steps of all folds.
 
     Raises:
         FileNotFoundError: there is no training set, or no encoder's weights.

@@ -118,9 +118,7 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) 
     """Check a candidate against the thresholds and against `prod`.
 
     Args:
-        candidate: `reports/evaluation.json` of the candidate.
         prod: the paired comparison with `prod`; None when there is no `prod`, or it does other work.
-        config: the thresholds.
     """
     kind = candidate.get("kind", "")
     skipped = NOT_APPLICABLE.get(kind, ())

@@ -71,9 +71,7 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
     """Features of untouched pictures, read from `cache` when they are there.
 
     Args:
-        files: encoded pictures.
         size: pixels a side that they are measured at.
-        encoder: the encoder.
         cache: the safetensors file of exactly these pictures at this size in this encoder.
     """
     if cache.is_file():
@@ -93,10 +91,7 @@ def measure_stylized(
     """Stylize photographs and measure the result; or generate and measure as many pictures.
 
     Args:
-        files: encoded photographs.
         size: pixels a side that they are stylized and measured at.
-        model: the model folder.
-        encoder: the encoder.
         first: index of the first picture that is generated.
     """
     trained = artifact.load(model)
@@ -122,8 +117,6 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
     """Pictures for people: whole, in their own proportions, before and after; or beside generated ones.
 
     Args:
-        files: encoded photographs.
-        model: the model folder.
         longest: pixels of the longer side at most.
     """
     trained = artifact.load(model)

@@ -37,14 +37,7 @@ def compare_pair(
     """Measure both models.
 
     Args:
-        config: how to measure.
         dataset: the dataset folder; neither model has learned from its held-out split.
-        candidate: a model folder.
-        prod: a model folder.
-        against: the name of prod's version.
-        canaries: further pictures that both paint.
-        cache: folder that keeps the features of untouched pictures.
-        report: called with the number of finished pictures.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.

@@ -51,16 +51,7 @@ def compare(
     encoder: MeasuringEncoder,
     bootstrap: Bootstrap,
 ) -> PairMetrics:
-    """Compare two models, resample by resample.
-
-    Args:
-        candidate: the measured batches of one.
-        prod: the batches of the other, of the same photographs.
-        photos: features of the untouched photographs.
-        paintings: features of the paintings.
-        encoder: the encoder that the features are of.
-        bootstrap: the resamples.
-    """
+    """Compare two models, resample by resample."""
     untouched, both = [*photos, *paintings], (candidate, prod)
     metrics, _ = summarize(prod, untouched, encoder, bootstrap)
     if SSIM.section not in metrics:  # what is made from noise has no picture before it
@@ -74,14 +65,7 @@ def compare(
 
 
 def paint_canaries(data: Sequence[bytes], size_px: int, encoder: MeasuringEncoder, model: Path) -> Canaries:
-    """Paint and measure canary pictures.
-
-    Args:
-        data: encoded pictures.
-        size_px: side that they are measured at.
-        encoder: the encoder.
-        model: the model folder.
-    """
+    """Paint and measure canary pictures."""
     measured = [measure_stylized([one], size_px, model, encoder) for one in data]
     return Canaries(measured, show(data, model, SHOWN_PX) if data else [])
 

@@ -16,7 +16,6 @@ def curve(name: str, points: Sequence[Point]) -> Markup:
     """One training curve: the values as a thin line, their running mean over it.
 
     Args:
-        name: what is plotted, shown to screen readers.
         points: (step, value) in order; values that are no numbers are left out.
     """
     finite = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
@@ -47,7 +46,6 @@ def history(name: str, points: Sequence[tuple[str, float, bool]]) -> Markup:
     """A metric over the versions of a model: dots on a line, hollow for versions that were refused.
 
     Args:
-        name: what is plotted, shown to screen readers.
         points: version, value (NaN where it was not measured) and whether it passed, in order.
     """
     known = [(index, *point) for index, point in enumerate(points) if math.isfinite(point[1])]

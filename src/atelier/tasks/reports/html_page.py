@@ -18,14 +18,7 @@ MACROS = "macros.html.j2"  # what several reports show
 
 
 def page(name: str, version: str, lead: Markup, sections: Mapping[str, Markup]) -> bytes:
-    """The page. Sections without content are left out, and its last lines say so.
-
-    Args:
-        name: the title.
-        version: a line under it, or "".
-        lead: paragraphs.
-        sections: contents by title.
-    """
+    """The page. Sections without content are left out, and its last lines say so."""
     text = (
         _environment()
         .get_template("base.html.j2")

@@ -70,10 +70,7 @@ def metrics_table(
     """HTML of all metrics that are there; empty when none is.
 
     Args:
-        metrics: of this model, as `reports/evaluation.json`.
-        previous: of the version that it is compared with, may be empty.
         thresholds: limits by key: `{"kid.ratio": {"max": 0.6}}`.
-        previous_name: how the other version is called.
     """
     there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
     rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]

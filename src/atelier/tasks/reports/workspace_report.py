@@ -56,9 +56,6 @@ def write_report(
 
     Args:
         workspace_root: the workspace, or its night; whatever it holds by now is shown.
-        out: the HTML file to write.
-        registry: what the registry and the gate know.
-        night: the last one.
         pictures: folder of what it left: the canaries, and pictures that came and went.
 
     Returns:

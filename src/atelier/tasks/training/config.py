@@ -90,9 +90,6 @@ class TrainConfig:
 def train_config_class(section: Any) -> type[TrainConfig]:
     """`TrainConfig`, with a field for each plugin whose method or settings a `train` section names.
 
-    Args:
-        section: as it is in params.yaml, before it is validated.
-
     Raises:
         ValueError: a plugin cannot be imported.
     """

@@ -85,11 +85,7 @@ def row_groups(
     """The row groups of a domain, in the card's order, none without a picture.
 
     Args:
-        folder: the training set.
-        card: its card.
-        domain: whose pictures.
         fold: (k, K) leaves out the pictures whose group falls in fold k of K.
-        names: of the labels that are needed, see `dataset.labels`.
 
     Raises:
         FileNotFoundError: a shard is missing.
@@ -151,9 +147,6 @@ class BatchLoader:
     """The batch of a step: a function of (seed, step, place in the global batch); a rank decodes its own places.
 
     Args:
-        plan: what is trained, on what.
-        rank: of this process.
-        world_size: number of processes.
         device: where the training computes; batches for a GPU are pinned, so that copying them does not wait.
 
     Raises:

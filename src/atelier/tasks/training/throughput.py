@@ -13,8 +13,6 @@ class Throughput:
 
     Args:
         batch_size: pictures a step, over all workers.
-        step: that the training begins after.
-        device: of this worker.
     """
 
     def __init__(self, batch_size: int, step: int, device: torch.device) -> None:
@@ -32,7 +30,6 @@ class Throughput:
         """The figures since the last call.
 
         Args:
-            step: finished steps.
             data_wait: share of the time that this worker waited for pictures, 0…1.
 
         Returns:

@@ -62,13 +62,10 @@ def train(
     """Train a model from a training set, or go on where a killed run of the same training stopped.
 
     Args:
-        config: what is trained, on what, and where.
         data: the training set, as `augment` writes it. All paths must be visible to every node of the cluster.
         out: the model's folder; replaced when the training is complete, untouched before.
         checkpoints: keeps runs that are not finished; runs of other trainings are removed.
         logs: folder for DVCLive's files and TensorBoard's events; replaced.
-        report: called with steps, losses and the share of time spent waiting for pictures.
-        initial: folder of the model that `config.start_from` names.
         fold: k and K leave the groups of fold k of K out of training.
 
     Raises:
@@ -193,12 +190,6 @@ def facts_of(
     config: TrainConfig, card: shards.Card, initial: Path | None = None, fold: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """All that decides the outcome of a training: equal facts, equal model; they become part of its card.
-
-    Args:
-        config: what is trained.
-        card: the training set's.
-        initial: folder of the model that `config.start_from` names.
-        fold: k and K, where fold k of K is left out.
 
     Raises:
         FileNotFoundError: the encoder's weights are not found.
