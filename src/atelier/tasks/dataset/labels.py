@@ -21,7 +21,7 @@ _YES, _NO = ("true", "1", "yes"), ("false", "0", "-1", "no", "")  # texts of an 
 
 
 def labels_of(attributes: Iterable[str], names: Sequence[str], domain: str) -> Labels:
-    """A row of labels for each picture: 1 where the name is true of it."""
+    """A row of labels for each picture, given by its JSON object of attributes: 1 where the name is true of it."""
     rows = [[name in true for name in names] for true in (_true(text, domain) for text in attributes)]
     return np.array(rows, np.float32).reshape(len(rows), len(names))
 

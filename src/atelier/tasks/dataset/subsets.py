@@ -47,11 +47,7 @@ def held_out_pictures(
 
 
 def training_pictures(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
-    """Pictures of a domain's training split; the same dataset gives the same pictures.
-
-    Yields:
-        Those of a shard, which may be none.
-    """
+    """Pictures of a domain's training split, shard by shard; the same dataset gives the same pictures."""
     ids = _some(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
     for shard in select(card.shards, domain, "train"):
         yield _read(folder, [shard], ids)

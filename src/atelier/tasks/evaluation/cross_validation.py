@@ -201,11 +201,7 @@ def _written(found: list[dict[str, Any]], training_set: str, out: Path) -> Cross
 
 
 def _check_domain(dataset: Path, card: Card, domain: str, folds: int) -> None:
-    """Check that every fold has enough pictures of a domain.
-
-    Raises:
-        ValueError: one has too few.
-    """
+    """Check that every fold has enough pictures of a domain."""
     groups = read_rows(dataset, card, domain, "train", ["group"])["group"].to_pylist()
     if (parents := len(set(groups))) < folds:
         raise ValueError(

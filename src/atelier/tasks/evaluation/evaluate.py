@@ -32,13 +32,7 @@ class Evaluation:
 
 
 def evaluate(
-    config: EvaluateConfig,
-    dataset: Path,
-    model: Path,
-    out: Path,
-    plots: Path,
-    cache: Path,
-    report: Report = silent,
+    config: EvaluateConfig, dataset: Path, model: Path, out: Path, plots: Path, cache: Path, report: Report = silent
 ) -> Evaluation:
     """Measure a model on the held-out split; Ray must be connected.
 

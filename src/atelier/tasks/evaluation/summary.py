@@ -110,7 +110,7 @@ def _lpips_diversity(batches: Sequence[LpipsBatch], count: int) -> dict[str, Any
 
 
 def _lpips_metrics(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
-    """The measures that LPIPS to the photograph has a part in."""
+    """The measures of LPIPS distances (n,), with photographs drawn (R, n) times, and of both FIDs if they are known."""
     mean = float(distances.mean())
     low, high = _interval(distances, weights)
     measures: dict[str, Any] = {"lpips": {"metric": f"lpips_{LPIPS_IN}", "mean": mean, "low": low, "high": high}}

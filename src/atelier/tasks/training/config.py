@@ -101,10 +101,8 @@ def train_config_class(section: Any) -> type[TrainConfig]:
 def _with_plugins(names: Sequence[str]) -> type[TrainConfig]:
     if not names:
         return TrainConfig
-    added = []
-    for name in names:
-        config = config_class(name)
-        added.append((name, config, setting_of(config, f"settings of {name}")))
+    configs = {name: config_class(name) for name in names}
+    added = [(name, config, setting_of(config, f"settings of {name}")) for name, config in configs.items()]
     return make_dataclass("TrainConfig", added, bases=(TrainConfig,), frozen=True, namespace={"__module__": __name__})
 
 

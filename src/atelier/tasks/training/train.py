@@ -98,11 +98,7 @@ def train(
 
 
 def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shards.Card:
-    """The card of the training set, when the settings fit it, each other and the model to start from.
-
-    Raises:
-        FileNotFoundError, ValueError: as `train`.
-    """
+    """The card of the training set, when the settings fit it, each other and the model to start from."""
     if not (data / shards.CARD).is_file():
         raise FileNotFoundError(f"{data} holds no training set: run `atelier augment`")
     card = shards.read_card(data)
@@ -157,11 +153,7 @@ def _plan(
 def _follow(
     fit: FitThread, plan: TrainingPlan, placement: Placement | None, logs: Path, report: Report
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Turn the journal of a running training into logs and progress until it ends.
-
-    Returns:
-        The entry of its last start, and the losses that were logged last.
-    """
+    """Turn the journal of a running training into logs and progress; its last start and last losses at its end."""
     steps, batch = plan.loop.steps, plan.loop.batch_size
     where = placement or "in this process"
     report(Progress("train", 0, steps, "steps", f"starting: {where}, encoder {plan.encoder}"))
@@ -209,11 +201,7 @@ def facts_of(
 
 
 def _settings(settings: Any, card: shards.Card) -> Any:
-    """A method's settings, with the size of the training set's pictures where they leave it open.
-
-    Raises:
-        ValueError: the method has no pictures of that size.
-    """
+    """A method's settings, with the size of the training set's pictures where they leave it open."""
     if getattr(settings, "size_px", None) != 0:
         return settings
     return replace(settings, size_px=card.facts.get("augment", {}).get("size_px", 0))
@@ -230,11 +218,7 @@ def _note(entry: dict[str, Any]) -> str:
 
 
 def _encoder(config: TrainConfig) -> str:
-    """The name of the encoder, whose weights are on this machine.
-
-    Raises:
-        FileNotFoundError: its weights are not found.
-    """
+    """The name of the encoder, whose weights are on this machine."""
     name = config.encoder
     if name == "auto":
         name = "efficientnet_lite0"
