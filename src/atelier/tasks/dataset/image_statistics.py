@@ -16,14 +16,7 @@ SIDE_PX = 128  # of the middle square that the encoder sees
 
 @torch.inference_mode()
 def measure_pictures(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
-    """Width, height, `profile.COLOURS`, then the encoder's last features averaged over the picture.
-
-    Args:
-        pictures: uint8 (H, W, 3), of any sizes.
-
-    Returns:
-        float32 (n, d).
-    """
+    """Float32 (n, d): width, height, `profile.COLOURS`, then the encoder's last features averaged over the picture."""
     encoder = encoders.load(ENCODER, weights)
     # twice as fast on a CPU with the channels last
     nn.utils.convert_conv2d_weight_memory_format(encoder, torch.channels_last)

@@ -72,11 +72,7 @@ class Card:
 
 
 def split_of(group: str, holdout_share: float) -> str:
-    """The split of a group: a function of the group alone, so that growth moves no row and parents are never divided.
-
-    Args:
-        holdout_share: share of the groups that is held out, 0…1.
-    """
+    """The split of a group: a function of the group alone, so growth moves no row and parents are never divided."""
     position = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     return "holdout" if position < holdout_share else "train"
 

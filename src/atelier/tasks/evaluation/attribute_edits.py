@@ -85,11 +85,7 @@ def train_classifier(spec: ClassifierSpec) -> Classifier:
 
 
 def recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -> Recognised:
-    """Train the classifier and predict the attributes of held-out pictures.
-
-    Args:
-        held_out: held-out pictures by their domain, those that will be edited first.
-    """
+    """Train the classifier and predict the attributes of held-out pictures, those that will be edited first."""
     classifier = train_classifier(spec)
     truth = [labels_of((picture.attributes for picture in of), spec.names, domain) for domain, of in held_out.items()]
     predicted = [

@@ -181,11 +181,7 @@ def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent)
 
 
 def publish(folder: Path, spec: ComparisonSpec, measured: Sequence[Measured], failed: dict[str, str]) -> Comparison:
-    """Write `comparison.json`, `comparison.md` and `grid.png`.
-
-    Args:
-        measured: of each model, in the order of the columns; at least one.
-    """
+    """Write `comparison.json`, `comparison.md` and `grid.png`, with a column for each measured model, at least one."""
     models = [
         {"name": m.candidate.name, "method": m.candidate.method, "style_domain": m.candidate.style, **m.metrics}
         for m in measured

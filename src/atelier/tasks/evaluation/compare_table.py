@@ -14,12 +14,8 @@ ROWS = (
 
 
 def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The table's cells, the names first; metrics that no model has are left out.
-
-    Args:
-        models: of `comparison.json`. Where all have one style, the photographs' own values are a column.
-    """
-    same = len({model["style_domain"] for model in models}) == 1
+    """The table's cells, the names first; metrics that no model has are left out."""
+    same = len({model["style_domain"] for model in models}) == 1  # then the photographs' own values are a column
     table = [["", *(["photographs"] if same else []), *(str(model["name"]) for model in models)]]
     table.append(["Method", *([""] if same else []), *(str(model["method"]) for model in models)])
     if not same:

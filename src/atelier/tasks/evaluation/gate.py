@@ -105,11 +105,7 @@ class _Verdict:
 
 
 def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) -> Decision:
-    """Check a candidate against the thresholds and against `prod`.
-
-    Args:
-        prod: the paired comparison with `prod`; None when there is no `prod`, or it does other work.
-    """
+    """Check a candidate against the thresholds, and against `prod` where there is one that does the same work."""
     kind = candidate.get("kind", "")
     skipped = NOT_APPLICABLE.get(kind, ())
     gated = [one for one in metrics.GATED if one.compared_with not in skipped]

@@ -34,10 +34,7 @@ def compare_pair(
     cache: Path,
     report: Report = silent,
 ) -> PairedComparison | None:
-    """Measure both models.
-
-    Args:
-        dataset: the dataset folder; neither model has learned from its held-out split.
+    """Measure both models on the held-out split, from which neither has learned, and on the canaries.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.

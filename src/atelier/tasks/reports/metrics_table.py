@@ -14,16 +14,12 @@ BASELINED = tuple(one for one in METRICS if one.baseline)
 SINGLE = (SSIM, LPIPS, INVERSION, SPEED)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
-Thresholds = Mapping[str, Mapping[str, float]]
+Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
 Shown = dict[str, object]  # what the template reads; None stands for what is not known
 
 
 def metrics_table(metrics: Metrics, previous: Metrics, thresholds: Thresholds, previous_name: str | None) -> Markup:
-    """HTML of all metrics that are there; empty when none is.
-
-    Args:
-        thresholds: limits by key: `{"kid.ratio": {"max": 0.6}}`.
-    """
+    """HTML of all metrics that are there; empty when none is."""
     there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
     rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]
     singles = _single_numbers(metrics, previous, thresholds)
