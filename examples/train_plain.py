@@ -19,7 +19,7 @@ from torch import Tensor
 from atelier.models import artifact, encoders
 from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.methods import method_of
-from atelier.models.methods.base import Batch, Part
+from atelier.models.methods.base import Batch, MicroBatch
 from atelier.models.optimizer import new_optimizer
 from atelier.models.pixels import to_float
 from atelier.tasks.runtime import encoder_weights
@@ -49,10 +49,10 @@ def main() -> None:
 
     for step in range(arguments.steps):
         content, style = (to_float(next(x), torch.device("cpu")) for x in (contents, styles))
-        part = Part(content, style, seed=0, step=step, first=0, batch_size=arguments.batch, alone=True)
+        batch = MicroBatch(content, style, seed=0, step=step, first=0, batch_size=arguments.batch, is_whole=True)
         for turn, optimizer in optimizers.items():
-            method.begin(turn, [part])
-            for losses in method.losses(turn, part):
+            method.begin(turn, [batch])
+            for losses in method.losses(turn, batch):
                 torch.stack([method.weights.get(name, 0.0) * loss for name, loss in losses.items()]).sum().backward()
             optimizer.step()
             for other in optimizers.values():

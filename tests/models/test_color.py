@@ -10,13 +10,14 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.checkpoint import load_checkpoint, save_checkpoint
 from atelier.models.configs.color import ColorConfig
 from atelier.models.controls import Controls
-from atelier.models.distributed import places
+from atelier.models.distributed import rank_places
 from atelier.models.methods.base import Batch
 from atelier.models.methods.color import Transfer, composed, from_lab, pyramid, statistics, to_lab
 from atelier.models.pixels import to_float
-from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
+from atelier.models.training import Trainer
 from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 
@@ -132,7 +133,7 @@ def test_it_is_learned_in_one_look_and_travels_with_the_checkpoint(tmp_path: Pat
 def _learn(rank: int, world_size: int, folder: str) -> None:
     _connected(rank, world_size, folder)
     training = replace(TRAINING, batch_size=5)
-    assert len(places(rank, world_size, 5)) in (2, 3)
+    assert len(rank_places(rank, world_size, 5)) in (2, 3)
     t = Trainer(CONFIG, training, TinyEncoder(), rank=rank)
     t.run(batches(training, rank, world_size), ignore, ignore, ignore)
     save_checkpoint(Path(folder) / f"{rank}.safetensors", t)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atelier.models.configs import CONFIGS
-from atelier.models.controls import Controls, Style, check
+from atelier.models.controls import Controls, Style, check_controls
 from atelier.models.methods import METHODS
 
 
@@ -17,8 +17,8 @@ def test_every_method_says_what_it_honours() -> None:
 
 
 def test_only_what_was_said_is_recorded() -> None:
-    assert Controls().said() == {}
-    assert Controls(0.5, "b2a", to=("Young", "-Male")).said() == {
+    assert Controls().changed() == {}
+    assert Controls(0.5, "b2a", to=("Young", "-Male")).changed() == {
         "strength": 0.5, "direction": "b2a", "to": ["Young", "-Male"],
     }  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_styles_are_told_apart_by_their_pixels_weights_and_masks() -> None:
     other[0, 0, 0] = 1
     mask = np.zeros((2, 2), np.uint8)
     said = [
-        str(Controls(styles=(style,)).said())
+        str(Controls(styles=(style,)).changed())
         for style in (
             Style("a"),
             Style("a", 0.5),
@@ -69,8 +69,8 @@ def test_a_wish_that_no_method_can_fulfil_is_refused(said: dict[str, Any], wrong
 
 
 def test_what_a_method_lacks_is_refused_by_name() -> None:
-    check(CONFIGS["cyclegan"], Controls(0.5, "b2a"))
+    check_controls(CONFIGS["cyclegan"], Controls(0.5, "b2a"))
     with pytest.raises(ValueError, match="cpgan has no control 'direction': it has strength"):
-        check(CONFIGS["cpgan"], Controls(direction="b2a"))
+        check_controls(CONFIGS["cpgan"], Controls(direction="b2a"))
     with pytest.raises(ValueError, match="cyclegan has no control 'preserve-color': it has strength, direction"):
-        check(CONFIGS["cyclegan"], Controls(preserve_color=True))
+        check_controls(CONFIGS["cyclegan"], Controls(preserve_color=True))

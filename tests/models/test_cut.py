@@ -14,7 +14,7 @@ from atelier.models.configs.cut import CutConfig, FastcutConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cut import Projector, distinct, flipped, patch_nce
-from atelier.models.networks.generator_choice import translator
+from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.random_draws import uniform
 from tests.models.tiny import CUT, FASTCUT, TRAINING, batches, ignore, pictures, trainer
@@ -80,7 +80,7 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
 def test_the_first_half_and_the_rest_are_the_whole(kind: GeneratorKind) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)
-        generator, x = translator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1
+        generator, x = new_generator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1
         nn.init.normal_(list(generator.parameters())[-2])  # of the skip it is zero
         features = generator.features(x)
         assert tuple(f.shape[1] for f in features) == generator.channels

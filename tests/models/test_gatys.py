@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from atelier.models import artifact
+from atelier.models.checkpoint import save_checkpoint
 from atelier.models.configs.gatys import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import ENCODERS
@@ -19,7 +20,7 @@ from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.encoders.inception import Inception
 from atelier.models.losses.perceptual import gram, style_loss
 from atelier.models.methods.gatys import Gatys, GatysGenerator, Optimisation
-from atelier.models.training import Trainer, save_checkpoint
+from atelier.models.training import Trainer
 from tests.models.test_training import _connected
 from tests.models.tiny import TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
 

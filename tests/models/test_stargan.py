@@ -13,7 +13,7 @@ from atelier.models.configs.stargan import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch
-from atelier.models.methods.stargan import Editor, Stargan, Wish
+from atelier.models.methods.stargan import Editor, EditRequest, Stargan
 from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.stargan import (
@@ -88,14 +88,14 @@ def test_the_step_is_the_papers_objective(kind: Any) -> None:
 
     losses, classifier = t.method.losses("discriminator", part)
     real, told = discriminator(part.style)
-    fake, _ = discriminator(part.memo["painted"])
+    fake, _ = discriminator(part.saved["painted"])
     assert losses["discriminator_classification"].item() == pytest.approx(
         F.binary_cross_entropy_with_logits(told, part.style_labels).item() * 3, rel=1e-4
     ), "of real pictures only"
     if kind == "wasserstein":
         assert losses["discriminator"].item() == pytest.approx((fake.mean() - real.mean()).item(), rel=1e-4, abs=1e-6)
         penalty = gradient_penalty(
-            lambda x: discriminator(x)[0], part.style, part.memo["painted"], part.draws(1, 0)[:, 0]
+            lambda x: discriminator(x)[0], part.style, part.saved["painted"], part.uniform(1, 0)[:, 0]
         )
         assert losses["gradient_penalty"].item() == pytest.approx(penalty.item(), rel=1e-4)
         assert weights["gradient_penalty"] == 10
@@ -172,7 +172,7 @@ def test_attributes_are_learned(kind: Any) -> None:
 )
 def test_a_wish_changes_what_it_names(to: tuple[str, ...], had: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     labels = torch.tensor([had], dtype=torch.float32)
-    assert Wish(FACES, to).of(labels).tolist() == [list(wanted)]
+    assert EditRequest(FACES, to).apply(labels).tolist() == [list(wanted)]
     assert labels.tolist() == [list(had)]
 
 

@@ -12,16 +12,16 @@ from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.methods.color import Color
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.generator_choice import translator
+from atelier.models.networks.generator_choice import new_generator
 from atelier.models.painter import NetworkPainter, Painter
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "generator": lambda: Generator(8, 16, 2),
-    "skip": lambda: translator("skip", 4, 1),
-    "residual": lambda: translator("residual", 4, 2),
-    "antialiased": lambda: translator("antialiased", 4, 2),
-    "wide": lambda: translator("residual", 16, 1),
+    "skip": lambda: new_generator("skip", 4, 1),
+    "residual": lambda: new_generator("residual", 4, 2),
+    "antialiased": lambda: new_generator("antialiased", 4, 2),
+    "wide": lambda: new_generator("residual", 16, 1),
 }
 
 
@@ -87,7 +87,7 @@ def test_bfloat16_is_as_near_to_float32_as_it_is_untiled(kind: str) -> None:
 def test_moments_of_parts_are_those_of_the_whole() -> None:
     """Also far from zero, where the mean of squares less the square of the mean would be lost."""
     x = torch.randn(1, 3, 50, 70, dtype=torch.float64) * torch.tensor([1.0, 0.01, 100.0])[:, None, None] + 1000
-    moments = tiling.Moments()
+    moments = tiling.RunningMoments()
     for part in (x[:, :, :10], x[:, :, 10:, :1], x[:, :, 10:, 1:]):
         moments.add(part)
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)

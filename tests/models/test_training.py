@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.models import artifact
+from atelier.models.checkpoint import load_checkpoint, save_checkpoint
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
-from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
+from atelier.models.training import Trainer
 from tests.models.tiny import (
     ADAIN,
     CONFIG,

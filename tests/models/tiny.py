@@ -16,9 +16,10 @@ from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.stargan import StarganConfig
-from atelier.models.distributed import places
+from atelier.models.distributed import rank_places
 from atelier.models.encoders import Encoder
-from atelier.models.methods.base import Batch, Painter
+from atelier.models.methods.base import Batch
+from atelier.models.painter import Painter
 from atelier.models.pixels import to_float, to_uint8
 from atelier.models.sampler import Order
 from atelier.models.training import Trainer
@@ -96,7 +97,7 @@ def labels() -> Tensor:
 
 
 def batches(training: LoopConfig, rank: int = 0, world_size: int = 1) -> Callable[[int], Batch]:
-    own = places(rank, world_size, training.batch_size)
+    own = rank_places(rank, world_size, training.batch_size)
 
     def batch(step: int) -> Batch:
         positions = range(step * training.batch_size + own.start, step * training.batch_size + own.stop)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.optimizer import OptimizerConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.base import Method, Part, autocast
+from atelier.models.methods.base import Method, MicroBatch, autocast
 from atelier.models.settings import setting, setting_of
 
 
@@ -51,11 +51,11 @@ class Tint(Method):
         nn.init.zeros_(generator.bias)
         return generator
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`: squared distances of the channels' means and standard deviations."""
         with autocast(self.device, self.dtype):
-            painted = self.generator(part.content).float()
+            painted = self.generator(batch.content).float()
         yield {
-            "mean": (painted.mean((0, 2, 3)) - part.style.mean((0, 2, 3))).square().sum(),
-            "spread": (painted.std((0, 2, 3)) - part.style.std((0, 2, 3))).square().sum(),
+            "mean": (painted.mean((0, 2, 3)) - batch.style.mean((0, 2, 3))).square().sum(),
+            "spread": (painted.std((0, 2, 3)) - batch.style.std((0, 2, 3))).square().sum(),
         }

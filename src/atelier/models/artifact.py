@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard
-from atelier.models.controls import Controls, check
+from atelier.models.controls import Controls, check_controls
 from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
@@ -21,7 +21,7 @@ from atelier.models.random_draws import noise
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A generator ready to paint."""
+    """A trained generator with its settings."""
 
     method: type[Method]
     config: Any  # the method's config dataclass
@@ -29,27 +29,27 @@ class TrainedModel:
     card: ModelCard
 
     def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
-        """What paints uint8 pictures (B, 3, H, W) of any size; the result has their shape, type and device.
+        """A painter, see `models.painter`.
 
         Args:
-            controls: how; by default fully, in the style that was trained.
+            controls: by default full strength in the trained style.
 
         Raises:
-            ValueError: the method does not honour a control, or cannot fulfil it.
+            ValueError: the method does not honour a control, or a control cannot be applied.
         """
-        check(self.method.Config, controls)
+        check_controls(self.method.Config, controls)
         return self.method.painter(self.config, self.generator, controls)
 
     def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
-        """Pictures from noise, uint8 (B, 3, H, W); see `draws.noise`.
+        """Images from noise, uint8 (B, 3, H, W); see `random_draws.noise`.
 
         Raises:
-            ValueError: the method paints.
+            ValueError: the method does not generate.
         """
         return self.from_noise(noise(seed, indices, getattr(self.config, "noise", 1), most))
 
     def from_noise(self, numbers: Tensor) -> Tensor:
-        """The same from given noise (B, noise)."""
+        """Images from the given noise (B, noise)."""
         return self.method.generate(self.config, self.generator, numbers)
 
 

@@ -1,6 +1,6 @@
-"""The model card, `model.json`: what a model says of itself. It is read and written here alone, without torch.
+"""The model card, `model.json`: facts of a model's training. It is read and written here alone, without torch.
 
-A card holds facts of the training only, no times and no paths, so that equal training gives equal bytes.
+A card has no times and no paths, so that equal training gives equal bytes.
 """
 
 import hashlib

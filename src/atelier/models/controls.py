@@ -1,6 +1,6 @@
-"""What may be said when pictures are stylized. Each method honours some of it and refuses the rest by name.
+"""Controls of inference. Each method honours some of them and refuses the others by name.
 
-Nothing here needs torch, so that a wrong wish is told before anything starts.
+Nothing here needs torch, so that a wrong control is refused before anything starts.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ Direction = Literal["a2b", "b2a"]
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A style to paint in: a picture, or one that the model knows by name."""
+    """A style: an image, or one that the model knows by name."""
 
-    name: str  # of the picture's file or of the known style
+    name: str  # of the image file or of the known style
     weight: float = 1.0  # relative to the other styles', above 0
     pixels: NDArray[np.uint8] | None = None  # (H, W, 3) sRGB; None for a known style
-    mask: NDArray[np.uint8] | None = None  # (h, w), 255 where this style goes; stretched over every picture
+    mask: NDArray[np.uint8] | None = None  # (h, w), 255 where this style applies; resized to every image
 
     def record(self) -> dict[str, Any]:
-        """What tells this style from another, as JSON values."""
+        """The identity of this style, as JSON values."""
         said: dict[str, Any] = {"name": self.name, "weight": self.weight}
         for key in ("pixels", "mask"):
             array = getattr(self, key)
@@ -37,18 +37,18 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """One wish for a whole job. A default means that nothing was said."""
+    """The controls of a job; a default means that a control is not used."""
 
     strength: float = 1.0  # 0 the input bit by bit … 1 the full style
     direction: Direction = "a2b"  # from content to style, or back
-    to: tuple[str, ...] = ()  # attributes or domains that the result has; "-NAME" for one that it has not
-    styles: tuple[Style, ...] = ()  # mixed by their weights; none means what the model was trained on
+    to: tuple[str, ...] = ()  # attributes or domains to give; "-NAME" removes one
+    styles: tuple[Style, ...] = ()  # mixed by their weights; none means the style of the training
     preserve_color: bool = False  # keep the colours of the input
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
 
     def __post_init__(self) -> None:
-        """Refuse what no method can fulfil."""
+        """Refuse invalid values."""
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {self.strength}")
         for style in self.styles:
@@ -62,8 +62,8 @@ class Controls:
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
 
-    def said(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values: it decides the outputs, and is stamped into them."""
+    def changed(self) -> dict[str, Any]:
+        """The controls that differ from their defaults, as JSON values; they are part of the provenance of outputs."""
         default = Controls()
         given = {
             f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(default, f.name)
@@ -73,19 +73,19 @@ class Controls:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
-def check(method: type[MethodConfig], controls: Controls) -> None:
-    """Refuse what a method does not honour.
+def check_controls(method: type[MethodConfig], controls: Controls) -> None:
+    """Refuse controls that a method does not honour.
 
     Args:
         method: the class of its settings.
-        controls: that are asked for.
+        controls: to check.
 
     Raises:
-        ValueError: names the control, and those that the method has; or what to use for a method that paints nothing.
+        ValueError: names the control, and those that the method has; or says that the method generates from noise.
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
-    for name in controls.said():
+    for name in controls.changed():
         if name not in method.controls:
             has = ", ".join(method.controls).replace("_", "-")
             raise ValueError(f"{method.name} has no control {name.replace('_', '-')!r}: it has {has}")

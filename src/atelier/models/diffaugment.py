@@ -1,9 +1,8 @@
-"""DiffAugment: differentiable augmentation of whatever the discriminator sees, real and painted alike.
+"""DiffAugment: differentiable augmentation of the discriminator's input, real and generated alike.
 
 Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", equations 4 to 6; transformations and
-strengths are those of its section 3.2 and reference code. A discriminator that has few pictures learns them by heart;
-one that sees each of them differently every time can not, and because the generator is taught through the same
-transformations it does not learn to paint them.
+strengths are those of its section 3.2 and reference code. A discriminator overfits a small dataset; random augmentation
+prevents that, and because the generator's gradient passes through the same transformations, outputs do not show them.
 """
 
 import torch
@@ -26,7 +25,7 @@ def diffaugment(x: Tensor, policy: tuple[Policy, ...], draws: Tensor) -> Tensor:
         policy: what to do, in this order. "color": brightness plus −0.5…0.5, then saturation times 0…2, then contrast
             times 0.5…1.5. "translation": by up to 1/8 of the side each way, zeros move in. "cutout": a part of half
             the height and width, centred anywhere in the picture, becomes zero.
-        draws: (B, DRAWS) in [0, 1), see `draws.uniform`; a column is the same quantity whatever the policy.
+        draws: (B, DRAWS) in [0, 1), see `random_draws.uniform`; a column is the same quantity whatever the policy.
 
     Returns:
         (B, 3, H, W), as `x`.

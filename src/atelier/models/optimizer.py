@@ -1,4 +1,4 @@
-"""How weights are updated: the optimizer, its rates over time, and what keeps one step from being too large."""
+"""Optimizer, learning-rate schedule, and gradient clipping."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from atelier.models.configs.optimizer import OptimizerConfig
-from atelier.models.distributed import summed_together
+from atelier.models.distributed import all_reduce_together
 
 
 def new_optimizer(config: OptimizerConfig, turn: str, parameters: Iterable[Tensor]) -> torch.optim.AdamW:
@@ -15,7 +15,7 @@ def new_optimizer(config: OptimizerConfig, turn: str, parameters: Iterable[Tenso
     return torch.optim.AdamW(parameters, lr, (config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True)
 
 
-def rate(done: int, steps: int, warm_up: int, decay_from: float) -> float:
+def lr_factor(done: int, steps: int, warm_up: int, decay_from: float) -> float:
     """Factor of the learning rates at a step: linear from zero, constant, linear to zero.
 
     Warm-up: Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.2. Decay: Zhu et al. 2017, section 4.
@@ -31,14 +31,14 @@ def rate(done: int, steps: int, warm_up: int, decay_from: float) -> float:
     return min(falling, (done + 1) / (warm_up + 1))
 
 
-def exchange(parameters: Iterable[Tensor]) -> None:
+def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
     """Sum the gradients over all ranks, in one message."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    for gradient, total in zip(gradients, summed_together(gradients), strict=True):
+    for gradient, total in zip(gradients, all_reduce_together(gradients), strict=True):
         gradient.copy_(total)
 
 
-def clip(parameters: Iterable[Tensor], largest: float) -> Tensor:
+def clip_gradients(parameters: Iterable[Tensor], largest: float) -> Tensor:
     """Scale the gradients down to a norm of at most `largest`, if that is not 0; returns the norm before."""
     parameters = list(parameters)
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

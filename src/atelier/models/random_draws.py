@@ -1,4 +1,4 @@
-"""Random numbers that are functions of (seed, step, place): no worker, no accumulation and no resume changes them."""
+"""Random numbers as functions of (seed, step, position): workers, accumulation and resuming do not change them."""
 
 from collections.abc import Iterable
 
@@ -13,10 +13,10 @@ def uniform(seed: int, step: int, first: int, count: int, numbers: int, salt: in
     Args:
         seed: of the training.
         step: of the training, from 0.
-        first: place in the global batch of the first picture.
+        first: position of the first image in the global batch.
         count: pictures.
         numbers: for each picture.
-        salt: which use of the step this is.
+        salt: distinguishes the uses within a step.
 
     Returns:
         (count, numbers) float32 in [0, 1), on the CPU.

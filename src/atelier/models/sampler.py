@@ -1,4 +1,4 @@
-"""The order of pictures: a function of (seed, role, epoch) that reads nothing and remembers nothing.
+"""Shuffled sampling order: a function of (seed, role, epoch), without state.
 
 Pictures lie in groups that are read whole. Each epoch the groups are shuffled, consecutive ones of them form windows
 of bounded size, and the pictures are shuffled inside each window. So all that has to be in memory is a window, each
@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive positions whose pictures lie in a few groups."""
+    """Consecutive positions whose images lie in a few groups."""
 
     start: int  # its first position
     groups: Integers  # (G,) in the order of the epoch
@@ -26,16 +26,16 @@ class Window:
 
     @property
     def stop(self) -> int:
-        """The first position after it."""
+        """The position after its last."""
         return self.start + len(self.pictures)
 
 
 class Order:
-    """Which picture is at a position, for every position there is.
+    """The image at each position of an endless sequence of epochs.
 
     Args:
         seed: of the training.
-        role: what the pictures are for; roles are shuffled independently.
+        role: use of the images; roles are shuffled independently.
         sizes: pictures in each group, at least one in all.
         window: pictures in a window, at most; a larger group is a window of its own.
     """
@@ -46,7 +46,7 @@ class Order:
         if not self.size:
             raise ValueError(f"there are no pictures to draw for {role}")
         self._key, self._limit = (seed, crc32(role.encode())), window
-        # pure functions: what is kept of them is there for speed
+        # pure functions, cached for speed
         self._epoch = lru_cache(maxsize=8)(self._compute_epoch)
         self._window = lru_cache(maxsize=8)(self._compute_window)
 

@@ -1,11 +1,11 @@
-"""Images larger than memory: generators that paint a picture tile by tile, and paint what they would paint whole.
+"""Tiled inference: large images in little memory, with the same result as untiled.
 
-InstanceNorm looks at the whole picture, so tiles that were painted on their own would differ in colour. Here each norm
-takes its moments over all tiles before anything behind it is computed: exact, and without seams. What a tile sees
-beyond its own edge is read with it and cut off again; at the edges of the picture the network's own borders apply.
+InstanceNorm has statistics of the whole image, so independent tiles would differ in colour. Here each norm takes its
+moments over all tiles before the next layer is computed: exact, without seams. A tile is read with a margin, which is
+cut off again; at the edges of the image the network's own padding applies.
 
-Features are kept for the whole picture only where they are a quarter of its size. Those between the picture and there,
-which are most of them, are computed from it again for each norm that must see them.
+Features are kept for the whole image only at a quarter of its size. Larger ones, which are most of the memory, are
+recomputed from the image for each norm that needs them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of t
 
 
 def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
-    """The same painter for pictures of any size, in memory of tens of bytes a pixel.
+    """A tiled painter, which takes tens of bytes of memory a pixel.
 
     Args:
         painter: of a trained model.
@@ -39,7 +39,7 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
         dtype: that convolutions compute in.
 
     Returns:
-        None where the painter is not one network of layers that see only what is near, but for their norms.
+        None if the painter is not one network of local layers and InstanceNorms.
     """
     if isinstance(painter, NetworkPainter) and isinstance(painter.network, Generator | ResnetGenerator):
         return TiledPainter(painter.network, painter.strength, side, dtype)
@@ -68,7 +68,7 @@ class TiledPainter:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture, in positions at a quarter of its size."""
+    """A tile, in positions at a quarter of the image size."""
 
     top: int
     bottom: int
@@ -82,7 +82,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles:
-    """How a picture is divided."""
+    """The tiles of an image."""
 
     height: int  # of the picture, in positions
     width: int
@@ -101,7 +101,7 @@ class Tiles:
             ]
 
     def around(self, tile: Tile, reach: int) -> Tile:
-        """The tile with what is around it, as far as the picture goes."""
+        """The tile with a margin, clipped to the image."""
         return Tile(
             max(tile.top - reach, 0),
             min(tile.bottom + reach, self.height),
@@ -111,7 +111,7 @@ class Tiles:
 
 
 @dataclass
-class Moments:
+class RunningMoments:
     """Mean and variance of each channel over many tiles: Chan et al. 1979, equations 2.1, in float64."""
 
     count: int = 0
@@ -119,7 +119,7 @@ class Moments:
     squares: Tensor | float = 0.0  # (C), of the distances from the mean, summed
 
     def add(self, x: Tensor) -> None:
-        """See another part (1, C, h, w)."""
+        """Add a tile (1, C, h, w)."""
         x, count = x.float(), x.shape[2] * x.shape[3]
         mean = x.mean((0, 2, 3))
         squares = (x - mean[:, None, None]).square_().sum((0, 2, 3))
@@ -129,15 +129,15 @@ class Moments:
         self.count = whole
 
 
-class Settled(nn.Module):
-    """A norm whose moments are known, so that it looks at nothing but the position itself.
+class FixedNorm(nn.Module):
+    """An InstanceNorm with given moments: a pointwise layer.
 
     Args:
         norm: whose weights and activation these are.
-        moments: over the whole picture.
+        moments: over the whole image.
     """
 
-    def __init__(self, norm: InstanceNorm | nn.InstanceNorm2d, moments: Moments) -> None:
+    def __init__(self, norm: InstanceNorm | nn.InstanceNorm2d, moments: RunningMoments) -> None:
         super().__init__()
         assert isinstance(moments.mean, Tensor)
         assert isinstance(moments.squares, Tensor)
@@ -156,8 +156,8 @@ class Settled(nn.Module):
 
 
 @dataclass
-class Way:
-    """Layers that are followed from the picture, or from features that are kept, all norms of which are settled."""
+class LayerStack:
+    """Layers applied tile by tile, from the image or from kept features; the moments of their norms are known."""
 
     tiles: Tiles
     read: Read  # what it begins with
@@ -166,17 +166,17 @@ class Way:
     kept: Tensor | None = None  # (1, C, h, w) of the whole picture, the way's own
 
     def follow(self, layers: Iterable[nn.Module]) -> None:
-        """Go on through these layers."""
+        """Append layers; the moments of each norm are measured over all tiles."""
         for layer in layers:
             settled = layer
             if isinstance(layer, InstanceNorm | nn.InstanceNorm2d):
-                moments = Moments()
+                moments = RunningMoments()
                 self.see(moments.add)
-                settled = Settled(layer, moments)
+                settled = FixedNorm(layer, moments)
             self.layers.append(settled)
 
     def made(self, tile: Tile, last: Callable[[Tile, Tensor], Tensor] | None = None) -> Tensor:
-        """What the layers make of a tile, and `last` of it and what was around it."""
+        """The output of the layers at a tile; `last` is applied to the tile with its margin."""
         wide = self.tiles.around(tile, self.reach if self.layers else 0)
         y = self.read(wide)
         for layer in self.layers:
@@ -187,7 +187,7 @@ class Way:
         return own.of(y, y.shape[2] // (wide.bottom - wide.top))
 
     def see(self, look: Callable[[Tensor], None]) -> None:
-        """Show what the layers make of all tiles. Where that is small it is kept, and the way begins anew with it."""
+        """Call `look` with the output at each tile; outputs at a quarter of the size are kept, and read later."""
         new: list[tuple[Tile, Tensor]] = []
         for row in self.tiles.rows():
             old, new = new, []
@@ -196,7 +196,7 @@ class Way:
                 look(y)
                 if y.shape[2] == tile.bottom - tile.top:
                     new.append((tile, y))
-            self._keep(old)  # a row late: until now it was seen around the tiles of this one
+            self._keep(old)  # a row late: this row's margins needed it
         self._keep(new)
         if self.kept is not None and new:
             self.read, self.reach, self.layers = partial(Tile.of, features=self.kept), NEAR, []
@@ -209,7 +209,7 @@ class Way:
 
 
 def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor, strength: float, side: int) -> None:
-    """Paint one picture (1, 3, H, W) into another."""
+    """Stylize one image (1, 3, H, W) into `painted`."""
     device = next(network.parameters()).device
     height, width = (max(-(-size // MULTIPLE) * MULTIPLE, MINIMUM) // MULTIPLE for size in image.shape[2:])
     tiles = Tiles(height, width, side // MULTIPLE)
@@ -217,12 +217,12 @@ def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor,
     def picture(tile: Tile) -> Tensor:
         return pad(to_float(tile.of(image, MULTIPLE), device).contiguous(), MULTIPLE, MINIMUM)
 
-    way = Way(tiles, picture, FAR)
+    way = LayerStack(tiles, picture, FAR)
     way.follow(network.encode)
     for block in network.transform:
         if way.layers:
             way.see(lambda y: None)
-        inside = Way(tiles, way.read, NEAR)
+        inside = LayerStack(tiles, way.read, NEAR)
         inside.follow(block.body)  # type: ignore[arg-type]  # of either kind of block it is a sequence of layers
         assert way.kept is not None
         for tile in tiles:

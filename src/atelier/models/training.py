@@ -8,28 +8,24 @@ resumed ends with the same weights as one that was not, and needs no random stat
 import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.models.configs.choices import Precision
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
-from atelier.models.distributed import gathered, places, summed, world
+from atelier.models.distributed import all_gather, all_reduce, rank_places, world_size
 from atelier.models.encoders.base import Encoder
-from atelier.models.files import replacing
 from atelier.models.methods import method_of
-from atelier.models.methods.base import Batch, Method, Part
-from atelier.models.optimizer import clip, exchange, new_optimizer, rate
+from atelier.models.methods.base import Batch, Method, MicroBatch
+from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_factor, new_optimizer
 from atelier.models.pixels import to_float
 from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
 
-WATCHED = 8  # pictures that the watchdog sees at a sample point, at least
+WATCHED = 8  # least images that the watchdog gets at a sample point
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -63,7 +59,7 @@ class Trainer:
         rank: int = 0,
     ) -> None:
         self.training, self.device = training, torch.device(device)
-        self.places = places(rank, world(), training.batch_size)
+        self.places = rank_places(rank, world_size(), training.batch_size)
         dtype = resolve_precision(training.precision, self.device)
         self.precision = str(dtype).removeprefix("torch.")
         method = method_of(method_config)
@@ -115,7 +111,7 @@ class Trainer:
                     if key.startswith(f"optimizer/{name}/"):
                         _, _, index, kind = key.split("/")
                         parameter = self.parameters[name][int(index)]
-                        # a moment lies in memory as its weight does
+                        # moments have the memory format of their weight
                         kept = (
                             torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
                         )
@@ -139,7 +135,7 @@ class Trainer:
 
     # ---- one step
 
-    def _parts(self, batch: Batch) -> Iterator[Part]:
+    def _parts(self, batch: Batch) -> Iterator[MicroBatch]:
         """This rank's batch, in `accumulate` parts of about the same size."""
         count = min(self.training.accumulate, len(self.places))
         for index in range(count):
@@ -147,25 +143,25 @@ class Trainer:
             content_labels, style_labels = (
                 None if of is None else of[rows].to(self.device) for of in (batch.content_labels, batch.style_labels)
             )
-            yield Part(
+            yield MicroBatch(
                 to_float(batch.content[rows], self.device),
                 to_float(batch.style[rows], self.device),
                 seed=self.training.seed,
                 step=self.step,
                 first=self.places.start + rows.start,
                 batch_size=self.training.batch_size,
-                alone=count == 1,
+                is_whole=count == 1,
                 content_labels=content_labels,
                 style_labels=style_labels,
             )
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
-        """Give every network its turn. Returns this rank's share of each metric's mean, still on the device."""
+        """One step: every network's turn. Returns this rank's part of each metric's mean, on the device."""
         parts = list(self._parts(batch))
         metrics: dict[str, Tensor] = {}
-        factor = rate(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
+        factor = lr_factor(self.step, self.training.steps, self.training.warm_up_steps, self.training.decay_from)
         for turn, parameters in self.parameters.items():
-            # the other networks pass gradients on, but need none
+            # the other networks only pass gradients through
             for other, theirs in self.parameters.items():
                 for p in theirs:
                     p.requires_grad_(other == turn)
@@ -173,24 +169,26 @@ class Trainer:
             for part in parts:
                 for losses in self.method.losses(turn, part):
                     total = sum((self.method.weights.get(n, 0.0) * v for n, v in losses.items()), torch.zeros(()))
-                    torch.autograd.backward(part.share * total)
+                    torch.autograd.backward(part.fraction * total)
                     for name, value in losses.items():
-                        value = part.share * value.detach()
+                        value = part.fraction * value.detach()
                         metrics[name] = metrics[name] + value if name in metrics else value
-            if world() > 1:
-                exchange(parameters)
-            metrics[f"{turn}_gradient_norm"] = clip(parameters, self.method_config.optimizer.clip_norm) / world()
-            metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world())
+            if world_size() > 1:
+                all_reduce_gradients(parameters)
+            metrics[f"{turn}_gradient_norm"] = (
+                clip_gradients(parameters, self.method_config.optimizer.clip_norm) / world_size()
+            )
+            metrics[f"{turn}_lr"] = torch.tensor(self.base_lr[turn] * factor / world_size())
             for group in self.optimizers[turn].param_groups:
                 group["lr"] = self.base_lr[turn] * factor
             self.optimizers[turn].step()
-            # a gradient is as large as its network: it makes room for the next turn's
+            # gradients are as large as their network: free them for the next turn
             self.optimizers[turn].zero_grad()
         return metrics
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Karras et al. 2020: exponential average of the weights, with a short memory while there is little past."""
+        """Karras et al. 2020: exponential moving average of the weights, with a shorter half-life at the beginning."""
         half_life = min(self.training.ema_half_life_steps, self.step / 10 + 1e-3)
         weight = 1 - 0.5 ** (1 / half_life)
         generator, averages = self.method.modules["generator"], list[Tensor](self.generator_ema.parameters())
@@ -224,7 +222,7 @@ class Trainer:
         if self.step == 0:
             self.method.prepare(batches, t.batch_size)
         if not self.method.turns:
-            self.step = max(self.step, t.steps - 1)  # all there is was learned above
+            self.step = max(self.step, t.steps - 1)  # `prepare` was all
         sums: dict[str, Tensor] = {}
         counts: Counter[str] = Counter()
         recent: deque[Tensor] = deque(maxlen=-(-WATCHED // t.batch_size))
@@ -235,7 +233,7 @@ class Trainer:
             self.step += 1
             self._average()
 
-            # sums stay on the device: fetching them every step would make it wait for the host
+            # sums stay on the device: fetching them every step would synchronise
             sums |= {name: sums[name] + value if name in sums else value for name, value in metrics.items()}
             counts.update(metrics.keys())
             last = self.step == t.steps
@@ -249,7 +247,7 @@ class Trainer:
                 try:
                     self._watch(recent)
                 except TrainingStopped:
-                    on_sample(self.step)  # so that what it saw can be seen
+                    on_sample(self.step)  # so that the reason can be seen
                     raise
             if checkpoint:
                 on_checkpoint(self.step)
@@ -257,11 +255,13 @@ class Trainer:
                 on_sample(self.step)
 
     def _watch(self, recent: Iterable[Tensor]) -> None:
-        """Show the watchdog what is painted from the last pictures of all ranks, so that all come to one verdict.
+        """Check outputs of the last inputs of all ranks, so that all ranks reach one verdict.
 
-        A method that generates is compared with the pictures that it learns from.
+        A method that generates is compared with images of its style domain.
         """
-        content = torch.cat([gathered(x.to(self.device), self.places.start, self.training.batch_size) for x in recent])
+        content = torch.cat(
+            [all_gather(x.to(self.device), self.places.start, self.training.batch_size) for x in recent]
+        )
         self.watchdog.samples(self.step, content, self.sample(content))
 
     def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
@@ -269,7 +269,7 @@ class Trainer:
         if not sums:
             return {}
         means = [value.to(self.device, torch.float32) / counts[name] for name, value in sums.items()]
-        return dict(zip(sums, summed(torch.stack(means)).tolist(), strict=True))
+        return dict(zip(sums, all_reduce(torch.stack(means)).tolist(), strict=True))
 
     def sample(self, content: Tensor) -> Tensor:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator; or generate as many, from the same noise."""
@@ -277,31 +277,3 @@ class Trainer:
             drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
             return self.method.generate(self.method_config, self.generator_ema, drawn)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(content)
-
-
-def save_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Write the trainer's state as one safetensors file, complete or not at all."""
-    with replacing(path) as temporary:
-        save_file({key: value.cpu().contiguous() for key, value in trainer.state_dict().items()}, temporary)
-
-
-def is_whole(path: Path) -> bool:
-    """Whether there is a file of `save_checkpoint`, as long as it says; only its head is read."""
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except (FileNotFoundError, SafetensorError):
-        return False
-
-
-def load_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Load what `save_checkpoint` wrote.
-
-    Raises:
-        ValueError: the file is damaged or belongs to another training.
-    """
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to start from the beginning") from error
-    trainer.load_state_dict(state)

@@ -1,8 +1,8 @@
-"""Stops a training that went wrong, and says what it saw and what to change.
+"""Watchdog of training: stops a run that diverged or collapsed, with the reason and remedies.
 
-It judges a run by its own past, so that it serves losses of any size, and it wants to see a fault many times in a row,
-because healthy adversarial training wanders. Only numbers that are none stop a run at once. Its memory is no part of a
-checkpoint: a resumed run is watched anew.
+A run is compared with its own history, so that losses of any scale work. A fault must persist, because healthy
+adversarial training oscillates; only NaN and Inf stop a run at once. The history is not part of a checkpoint: a resumed
+run is watched anew.
 """
 
 import math
@@ -21,26 +21,26 @@ from atelier.models.metrics.inversion import correlation
 from atelier.models.pixels import luminance
 
 MEMORY = 1000  # log points
-ORDINARY = (1.0, 100.0)  # sizes that a loss may have before its past says more: here they are of the order of 1
-PERFECT = 0.999  # share of patches told right; healthy discriminators of small sets reach 0.99
-CHANCE = 0.02  # from ½, of a discriminator that can not tell
-VANISHED = 0.01  # of the larger gradient norms before
-NOTHING = 1e-6  # a gradient norm that is none, whatever it was before
-CELLS = 8  # a side: pictures are compared coarsely, so that equal textures on other places count as equal
-LEAST_VARIED = 0.01  # mean distance of two pictures, 0…1 a colour, under which there is nothing to keep apart
+ORDINARY = (1.0, 100.0)  # range of a usual loss before there is a history: losses here are of the order of 1
+PERFECT = 0.999  # accuracy; healthy discriminators of small datasets reach 0.99
+CHANCE = 0.02  # distance of the accuracy from ½ at chance level
+VANISHED = 0.01  # share of earlier, large gradient norms
+NOTHING = 1e-6  # a gradient norm that counts as zero
+CELLS = 8  # a side: images are compared coarsely, so that shifted equal textures count as equal
+LEAST_VARIED = 0.01  # mean distance of two images, 0…1 a colour, under which the inputs are not diverse themselves
 
 
-class TrainingStopped(RuntimeError):  # noqa: N818  it is no error in the code
-    """The training went wrong; the message says how it shows, and what to change."""
+class TrainingStopped(RuntimeError):  # noqa: N818  not an error of the code
+    """The training diverged or collapsed; the message has the symptom and remedies."""
 
 
 class Watchdog:
-    """Watches one run of one method.
+    """Checks the metrics and samples of one run.
 
     Args:
         config: see `WatchdogConfig`.
         method_config: settings of the method; messages name only parameters that it has.
-        weights: of its losses; those without one, or with 0, train nothing and may do what they like.
+        weights: of its losses; those without a weight, or with 0, are not checked.
     """
 
     def __init__(self, config: WatchdogConfig, method_config: MethodConfig, weights: Mapping[str, float]) -> None:
@@ -48,14 +48,14 @@ class Watchdog:
         self._losses = {name for name, weight in weights.items() if weight}
         self._past: dict[str, deque[tuple[int, float]]] = {}
         self._alike, self._inverted = 0, 0  # sample points in a row
-        self._told_apart = False  # whether painted pictures have differed so much that there is something to lose
+        self._told_apart = False  # whether the outputs have been diverse once
 
     def losses(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Look at the metrics of a log point; on all ranks alike, where they get the same ones.
+        """Check the metrics of a log point; the verdict is the same on all ranks.
 
         Args:
             step: finished steps.
-            metrics: by name, means since the last log point. A method with discriminators gives what each tells right
+            metrics: by name, means since the last log point. A method gives the accuracy of each discriminator
                 as "discriminator_accuracy…", the loss that the generator has from it as "adversarial…" of the same
                 ending, and the norm of their gradient as "discriminator_gradient_norm".
 
@@ -86,7 +86,7 @@ class Watchdog:
                 self._gave_up(step, which)
 
     def samples(self, step: int, content: Tensor, painted: Tensor) -> None:
-        """Look at pictures, at each sample point.
+        """Check the outputs of a sample point.
 
         Args:
             step: finished steps.
@@ -101,7 +101,7 @@ class Watchdog:
         c = self.config
         before, after = (F.adaptive_avg_pool2d(x.float().cpu() / 255, CELLS).flatten(1) for x in (content, painted))
         varied, kept = diversity(before.numpy()), diversity(after.numpy())
-        # a distance of two pictures grows with the root of their numbers
+        # the distance of two images grows with the root of their number of values
         share = kept / varied if varied > LEAST_VARIED * before.shape[1] ** 0.5 else 1.0
         self._told_apart = self._told_apart or share >= 2 * c.least_diversity or step >= c.diverse_from
         self._alike = self._alike + 1 if self._told_apart and share < c.least_diversity else 0
@@ -137,7 +137,7 @@ class Watchdog:
             )
 
     def _diverged(self, step: int, name: str) -> None:
-        """A loss many times its usual size, all the time."""
+        """Stop at a loss that stays many times its usual size."""
         window, earlier = self._window(name, self.config.patience)
         if len(earlier) < self.config.patience:
             return
@@ -158,7 +158,7 @@ class Watchdog:
             )
 
     def _won(self, step: int, which: str) -> None:
-        """A discriminator that nothing deceives, and a generator that learns nothing from it."""
+        """Stop at a perfect discriminator, from which the generator learns nothing."""
         patience = self.config.discriminator_patience
         accuracies, _ = self._window(f"discriminator_accuracy{which}", patience)
         adversarial, _ = self._window(f"adversarial{which}", patience)
@@ -179,7 +179,7 @@ class Watchdog:
             )
 
     def _gave_up(self, step: int, which: str) -> None:
-        """A discriminator that can not tell and no longer learns."""
+        """Stop at a discriminator at chance level without gradients."""
         patience = self.config.discriminator_patience
         accuracies, _ = self._window(f"discriminator_accuracy{which}", patience)
         norms, earlier = self._window("discriminator_gradient_norm", patience)
@@ -215,7 +215,7 @@ class Watchdog:
         raise TrainingStopped(f"training was stopped at step {step}: {seen}; try one of: {', '.join(known)}")
 
     def _value(self, parameter: str) -> Any:
-        """Of a dotted parameter of the method; None where it has none."""
+        """The value of a dotted parameter of the method; None if it has no such parameter."""
         value: Any = self._method_config
         for name in parameter.split("."):
             value = getattr(value, name, None)

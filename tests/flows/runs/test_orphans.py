@@ -13,7 +13,7 @@ FLOW = """
 import sys, time
 from pathlib import Path
 from prefect import flow
-from atelier.flows.runs.orphans import claim
+from atelier.flows.runs.orphans import tag_with_process
 name, begun = sys.argv[1:]
 
 @flow(flow_run_name=f"{name} inside")
@@ -23,12 +23,12 @@ def inner():
 
 @flow(flow_run_name=name)
 def outer():
-    claim()
+    tag_with_process()
     inner()
 
 outer()
 """
-REAP = "from atelier.flows.runs.orphans import reap; print(*reap(), sep=', ')"
+REAP = "from atelier.flows.runs.orphans import end_orphans; print(*end_orphans(), sep=', ')"
 FOREIGN = """
 import sys
 from prefect import flow

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from atelier.models.configs.adain import AdainConfig
-from atelier.models.controls import Controls, Style, check
+from atelier.models.controls import Controls, Style, check_controls
 from atelier.models.methods.adain import Adain
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -28,7 +28,7 @@ def test_a_picture_with_a_weight_is_a_style(tmp_path: Path) -> None:
     controls = controls_from_config(StylizeConfig(styles=("sun=set.png=0.3", "trained=0.7")), tmp_path)
     assert [(style.name, style.weight) for style in controls.styles] == [("sun=set.png", 0.3), ("trained", 0.7)]
     assert np.array_equal(controls.styles[0].pixels, sunset)  # type: ignore[arg-type]
-    check("adain", controls)
+    check_controls(AdainConfig, controls)
 
     torch.manual_seed(0)
     generator = Adain.build_generator(CONFIG, TinyEncoder).eval()
@@ -59,7 +59,7 @@ def test_absolute_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
     config = StylizeConfig(styles=("a=b.png=0.3", "trained=0.7"), masks=("a=b.png",) * 2)
     whole = with_absolute_paths(config, tmp_path)
     assert whole.styles == (f"{tmp_path / 'a=b.png'}=0.3", "trained=0.7")
-    assert controls_from_config(whole, Path("/")).said() == controls_from_config(config, tmp_path).said()
+    assert controls_from_config(whole, Path("/")).changed() == controls_from_config(config, tmp_path).changed()
 
 
 def test_what_is_missing_is_reported(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from atelier.models.settings import setting, setting_of
 
 @dataclass(frozen=True)
 class WatchdogConfig:
-    """When to stop a training. What is said of the pictures needs two of them at least."""
+    """When to stop a training. Checks of the outputs need batches of two images at least."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

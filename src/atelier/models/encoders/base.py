@@ -1,4 +1,4 @@
-"""What every perceptual encoder has in common."""
+"""The interface of a perceptual encoder."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,23 +14,23 @@ class Encoder(nn.Module):
     Gradients flow to the picture, never to the weights.
     """
 
-    content_layer: ClassVar[str]  # the feature that says what is in a picture
-    style_layers: ClassVar[tuple[str, ...]]  # the features whose Gram matrices say how it is painted
+    content_layer: ClassVar[str]  # the feature of the content loss
+    style_layers: ClassVar[tuple[str, ...]]  # the features of the style loss
 
     def freeze(self) -> None:
         """Fix the weights for good."""
         self.eval()
         self.requires_grad_(False)
 
-    def see(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Features of pictures as generators take and make them, (B, 3, H, W) in [-1, 1]."""
+    def encode(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Features of images in the range of generators, (B, 3, H, W) in [-1, 1]."""
         features: dict[str, Tensor] = self((pictures + 1) / 2)
         return features
 
     def end_at(self, layer: str) -> None:
-        """Drop the weights that only features behind this one need; those are then no longer returned.
+        """Drop the layers after this feature; later features are then no longer returned.
 
-        By default all are kept: it pays where most weights lie behind.
+        By default all are kept: it pays where most weights are in later layers.
         """
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Encoders with LPIPS's weights: how much each channel's difference counts to a human eye.
+"""Encoders with LPIPS's weights: a calibrated weight of each channel's difference.
 
 Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", arXiv:1801.03924,
 section 3: networks trained to classify ImageNet, and for five of their layers a weight of each channel, not negative,

@@ -58,8 +58,8 @@ def discriminator_losses(kind: Adversarial, scores: Tensor) -> dict[str, Tensor]
 
     Args:
         kind: which loss.
-        scores: (2 B, ...), of B style pictures and then of as many generated ones, from one pass: that is exact
-            without a batch norm.
+        scores: (2 B, ...), of B style images and then of as many generated ones, from one pass: exact without
+            batch norm.
     """
     real, fake = scores.chunk(2)
     return {
@@ -70,10 +70,10 @@ def discriminator_losses(kind: Adversarial, scores: Tensor) -> dict[str, Tensor]
 
 @torch.no_grad()
 def accuracy(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
-    """Share of the patches that the discriminator tells right, 0…1; about ½ when it can not tell.
+    """Accuracy of the discriminator on patches, 0…1; about ½ at chance level.
 
     Args:
-        kind: the loss, which decides what score is the border; wasserstein has none, there it lies between the means.
+        kind: the loss, which decides the threshold of scores; for wasserstein it lies between the means.
         real: scores of style pictures, any shape.
         fake: scores of generated pictures, any shape.
     """

@@ -1,4 +1,4 @@
-"""Means and standard deviations of features, channel by channel: what AdaIN says of a style."""
+"""Means and standard deviations of features, channel by channel: AdaIN's statistics of a style."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""adain: any style, in one pass, by giving a picture's features the moments of the style's.
+"""adain: any style in one forward pass, by matching the moments of features.
 
 Huang & Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization": AdaIN in equation
 8, architecture in equations 9 and 10, losses in equations 11 to 13 with t of equation 9 as content target, strength in
@@ -7,14 +7,14 @@ the model; only the decoder is trained.
 
 What differs: distances are squared means, as in the published code; every layer is measured in units of its mean
 activation over the style domain, which normalised VGG has as 1 by construction and other encoders do not; an
-adversarial loss on the style domain can be added. What the decoder cannot reproduce is given back (`detail`): the
-result is the picture plus the difference between two decodings, with the style and without, in which the decoder's own
-faults cancel out; strength 0 is the picture itself, not its reconstruction. The losses see that result, so that the
-decoder learns what has to be changed and not how to reproduce; content then stays without being asked for, and λ is 4.
-They look through a moving window, see `window`. Detail 0 is the paper's, but for strength 0; public PyTorch code trains
-that with 64 filters and λ = 1, at a rate of 1e-4 for 100,000 steps of 8 pictures. Without a style the model paints in
-equal parts of all paintings of its training, whose variances are averaged. Colours are kept by luminance-only transfer,
-after the painting.
+adversarial loss on the style domain can be added. Detail that the decoder loses is added back (`detail`): the result is
+the input plus the difference of two decodings, with and without the style, in which reconstruction errors cancel;
+strength 0 is the input itself, not its reconstruction. The losses are computed on that result, so that the decoder
+learns the change and not the reconstruction; content is then preserved with little weight, and λ is 4. They are
+computed on moving crops, see `window`. Detail 0 is the paper's, but for strength 0; public PyTorch code trains it with
+64 filters and λ = 1, at a rate of 1e-4 for 100,000 steps of 8 images. Without a style image the style is the mean of
+the training's paintings, whose variances are averaged. Colours are preserved by luminance-only transfer after the
+stylization.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.moments import adain, moments, moments_loss
 from atelier.models.methods.adain_painter import adain_painter
-from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
 from atelier.models.networks.adain_generator import AdainGenerator
@@ -39,7 +39,7 @@ from atelier.models.painter import Painter
 
 
 class Units(nn.Module):
-    """Mean activation of each layer over the style domain; a buffer, so that a checkpoint has it."""
+    """Mean activation of each layer over the style domain; a buffer, which checkpoints hold."""
 
     layers: Tensor
 
@@ -81,7 +81,7 @@ class Adain(Method):
         return AdainGenerator(config.filters, encoder)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Take the moments of the style domain, and the units of the layers."""
+        """Measure the moments of the style domain, and the scale of each layer."""
         generator = self.generator
 
         def measure(style: Tensor) -> dict[str, Tensor]:
@@ -95,20 +95,20 @@ class Adain(Method):
         generator.std.copy_(means["variance"].sqrt())
         self.units.layers.copy_(means["units"])
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
-        yield self._generator_losses(part) if turn == "generator" else self._discriminator_losses(part)
+        yield self._generator_losses(batch) if turn == "generator" else self._discriminator_losses(batch)
 
-    def _generator_losses(self, part: Part) -> dict[str, Tensor]:
+    def _generator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         """Equations 11 to 13."""
         generator, layer = self.generator, self.generator.layer
-        view = window(part.step, *part.content.shape[2:])
+        view = window(batch.step, *batch.content.shape[2:])
         with torch.no_grad():
             with autocast(self.device, self.dtype):
-                content, seen = (generator.features(x)[layer] for x in (part.content, part.content[view]))
-                style = generator.features(part.style)
+                content, seen = (generator.features(x)[layer] for x in (batch.content, batch.content[view]))
+                style = generator.features(batch.style)
             restyled, target = (adain(x, *moments(style[layer])) for x in (content, seen))
-        painted = self._painted(part.content, content, restyled)
+        painted = self._painted(batch.content, content, restyled)
         with autocast(self.device, self.dtype):
             features = generator.features(painted[view])
         units = dict(zip(generator.layers, self.units.layers.square(), strict=True))
@@ -120,11 +120,11 @@ class Adain(Method):
         if self.config.adversarial_weight:
             with autocast(self.device, self.dtype):
                 losses["adversarial"] = generator_loss(self.config.adversarial, self.discriminator(painted))
-            part.memo["painted"] = painted.detach()
+            batch.saved["painted"] = painted.detach()
         return losses
 
     def _painted(self, pictures: Tensor, content: Tensor, restyled: Tensor) -> Tensor:
-        """As people will see them, with the detail that is given back: the losses must see what is shown."""
+        """The final result, with the detail that is added back: the losses are computed on it."""
         generator, detail = self.generator, self.config.detail
         with autocast(self.device, self.dtype):
             if not detail:
@@ -132,9 +132,9 @@ class Adain(Method):
             painted, plain = generator.decode(torch.cat([restyled.to(content.dtype), content])).float().chunk(2)
         return painted + detail * (pictures - plain)
 
-    def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
+    def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([part.style, part.memo["painted"]]))
+            scores = self.discriminator(torch.cat([batch.style, batch.saved["painted"]]))
         return discriminator_losses(self.config.adversarial, scores)
 
     @classmethod

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from atelier.models.configs.adain import AdainConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.losses.moments import adain, moments
-from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, picture, shares
+from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, shares, style_pixels
 from atelier.models.networks.adain_generator import AdainGenerator
 from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, keep_color, pad, to_float
@@ -52,7 +52,7 @@ def adain_painter(config: AdainConfig, generator: AdainGenerator, controls: Cont
 @torch.no_grad()
 def _measured(generator: AdainGenerator, style: Style, share: float) -> StyleMoments:
     mean, std = generator.mean, generator.std
-    if (pixels := picture(style, mean.device)) is not None:
+    if (pixels := style_pixels(style, mean.device)) is not None:
         mean, std = moments(generator.features(pixels)[generator.layer])
     mask = None
     if style.mask is not None:

@@ -1,4 +1,4 @@
-"""What a training method is: networks, a step, and a way to stylize."""
+"""The interface of a training method: networks, losses, and a painter."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -19,46 +19,46 @@ from atelier.models.random_draws import uniform
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures for one step of one rank."""
+    """Images of one rank for one step."""
 
-    content: Tensor  # uint8 (B, 3, H, W): what to paint
+    content: Tensor  # uint8 (B, 3, H, W): images to paint
     style: Tensor  # uint8 (B, 3, H, W): paintings
     content_labels: Tensor | None = None  # float32 (B, A), 0 or 1, of methods with attributes
-    style_labels: Tensor | None = None  # the same of the paintings
+    style_labels: Tensor | None = None  # as `content_labels`
 
 
 @dataclass
-class Part:
-    """Pictures that go through the networks together: a rank's batch, or a part of it when gradients accumulate."""
+class MicroBatch:
+    """Images of one forward pass: a rank's batch, or a part of it when gradients accumulate."""
 
     content: Tensor  # (b, 3, H, W) float32 in [-1, 1]
     style: Tensor  # (b, 3, H, W) float32 in [-1, 1]
     seed: int  # of the training
     step: int  # from 0
-    first: int  # place of the first pictures in the global batch
-    batch_size: int  # pictures of the global batch
-    alone: bool  # whether it is all that its rank has in this step
+    first: int  # position of its first image in the global batch
+    batch_size: int  # images of the global batch
+    is_whole: bool  # whether it is the whole batch of its rank
     content_labels: Tensor | None = None  # (b, A) float32, 0 or 1, of methods with attributes
-    style_labels: Tensor | None = None  # the same of the paintings
-    memo: dict[str, Any] = field(default_factory=dict)  # what the generator's turn leaves for the discriminator's
+    style_labels: Tensor | None = None  # as `content_labels`
+    saved: dict[str, Any] = field(default_factory=dict)  # tensors of the generator's turn for the discriminator's
 
     @property
-    def share(self) -> float:
-        """Of the global batch."""
+    def fraction(self) -> float:
+        """Share of the global batch, 0…1."""
         return len(self.content) / self.batch_size
 
-    def draws(self, numbers: int, salt: int) -> Tensor:
-        """(b, numbers) uniform in [0, 1), see `draws.uniform`."""
-        return self.draws_of(range(self.first, self.first + len(self.content)), numbers, salt)
+    def uniform(self, numbers: int, salt: int) -> Tensor:
+        """Random numbers (b, numbers), uniform in [0, 1); see `random_draws.uniform`."""
+        return self.uniform_at(range(self.first, self.first + len(self.content)), numbers, salt)
 
-    def draws_of(self, places: range, numbers: int, salt: int) -> Tensor:
-        """The same for other places of the global batch, (len(places), numbers)."""
+    def uniform_at(self, places: range, numbers: int, salt: int) -> Tensor:
+        """The same for any positions of the global batch, (len(places), numbers)."""
         return uniform(self.seed, self.step, places.start, len(places), numbers, salt)
 
 
-def augmented(x: Tensor, policy: tuple[Policy, ...], part: Part, salt: int) -> Tensor:
-    """What a discriminator is shown of pictures (b, 3, H, W): the same for real and painted ones of a step."""
-    return diffaugment(x, policy, part.draws(DRAWS, salt)) if policy else x
+def augmented(x: Tensor, policy: tuple[Policy, ...], batch: MicroBatch, salt: int) -> Tensor:
+    """DiffAugment of a discriminator's input (b, 3, H, W), with equal parameters for real and generated images."""
+    return diffaugment(x, policy, batch.uniform(DRAWS, salt)) if policy else x
 
 
 class Method(ABC):
@@ -71,8 +71,8 @@ class Method(ABC):
 
     Config: ClassVar[type[MethodConfig]]  # the class of its settings, which names the method
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
-    turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, what is trained: modules, or "module.submodule" of them
-    weights: dict[str, float]  # of each loss; what has none is only shown
+    turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the trained modules, or "module.submodule" of them
+    weights: dict[str, float]  # by loss; a value without a weight is only logged
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -98,17 +98,17 @@ class Method(ABC):
 
     @classmethod
     def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:
-        """What paints pictures as it is wished; what can be done once for all pictures is done here.
+        """A painter; work that is the same for all images is done here, once.
 
         By default a `NetworkPainter` of the generator.
 
         Args:
             config: the method's.
             generator: trained, in evaluation mode.
-            controls: checked to be among those that the method honours (`Config.controls`).
+            controls: checked against those that the method honours (`Config.controls`).
 
         Raises:
-            ValueError: a wish that cannot be fulfilled, such as a style that the model does not know.
+            ValueError: a control cannot be applied, such as a style that the model does not know.
         """
         return NetworkPainter(generator.eval(), controls.strength)
 
@@ -122,16 +122,16 @@ class Method(ABC):
         raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
-        """Look at the data once, before the first step of a fresh training."""
+        """Measure the data once, before the first step of a new training."""
 
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:  # noqa: B027  most need nothing
-        """Do what a turn needs of the batch as a whole."""
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:  # noqa: B027  most need nothing
+        """Compute what a turn needs of the whole batch."""
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """The scalars of one turn, means over the part. A method without turns has none.
 
         What is yielded together shares a graph, which is gone when the next ones are asked for: losses that share
-        nothing come apart, and need the memory of the larger only.
+        nothing are yielded separately and need the memory of the larger only.
         """
         raise NotImplementedError
 

@@ -1,11 +1,11 @@
-"""color: the colours of the style by their statistics, band by band; what every other method must beat.
+"""color: transfer of colour statistics, band by band; the baseline of the other methods.
 
 Reinhard et al. 2001, "Color Transfer between Images": pictures are taken to the decorrelated space lαβ (equations 4 to
 6), where mean and standard deviation of each channel become those of the style (equations 10 and 11). Here this is done
 in each band of a Laplacian pyramid (Burt & Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with a box
 and a tent as filters), so that the style's contrast is met in the fine and in the coarse; one band is Reinhard's own.
 
-Nothing is trained: the statistics are learned in one look at the data. Those of a domain are the means over its
+Nothing is trained: the statistics are measured once. Those of a domain are the means over its
 pictures of the mean and of the variance. What differs: no gain is larger than `GAIN`, else the noise of a flat picture
 would become its texture.
 """

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.distributed import summed_together
+from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.perceptual import (
@@ -24,7 +24,7 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
-from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
 from atelier.models.networks.discriminator import Discriminator, in_units
@@ -33,14 +33,14 @@ from atelier.models.networks.spectral import advance
 
 
 class StyleStatistics(nn.Module):
-    """Mean Gram matrices by layer, of the style and of what was painted lately; buffers, so that a checkpoint has them.
+    """Mean Gram matrices by layer, of the style and of recent outputs; buffers, which checkpoints hold.
 
-    Means of many pictures are compared, not single pictures with the style's mean: one painting is further from the
-    mean of all than the mean of photographs is, so asking it of each picture would make them all alike.
+    Means of many images are compared, not single images with the mean of the style: one painting is further from the
+    mean of all than the mean of photographs is, so a loss on each image would make all outputs alike.
 
     Args:
         channels: of each style layer.
-        memory: share of the old in the mean of the painted, after each batch.
+        memory: share of the old value in the running mean of the outputs, after each batch.
     """
 
     def __init__(self, channels: Mapping[str, int], memory: float) -> None:
@@ -57,7 +57,7 @@ class StyleStatistics(nn.Module):
         return dict(self.get_submodule(kind).named_buffers())
 
     def scaled(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Features in units of the style's own root mean square, channel by channel; shapes as they are."""
+        """Features divided by the style's root mean square, channel by channel; of the same shapes."""
         return in_units(features, {layer: target.diagonal() for layer, target in self.of("target").items()})
 
     def grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -68,23 +68,23 @@ class StyleStatistics(nn.Module):
         self, encoder: Encoder, batches: Callable[[int], Batch], batch_size: int, images: int, device: torch.device
     ) -> None:
         """Take the mean Gram matrices of about `images` pictures of the style domain as the target: `domain_means`."""
-        means = domain_means(lambda style: self.grams(encoder.see(style)), batches, batch_size, images, device)
+        means = domain_means(lambda style: self.grams(encoder.encode(style)), batches, batch_size, images, device)
         for layer, target in self.of("target").items():
             target.copy_(means[layer])
 
     def follow(self, grams: Mapping[str, Tensor], step: int) -> None:
-        """Take a batch into the mean of the painted.
+        """Update the running mean of the outputs with a batch.
 
         Args:
             grams: by layer, the mean (C, C) over the global batch.
             step: index of the step, from 0.
         """
         for layer, mean in self.of("painted").items():
-            # the plain mean of the first steps, the running one after them
+            # the plain mean of the first steps, an exponential one after them
             mean.lerp_(grams[layer], max(1 - self.memory, 1 / (step + 1)))
 
-    def follow_parts(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
-        """Take a batch into the mean of the painted that comes in parts, and from all ranks.
+    def update_from_parts(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
+        """Update the running mean of the outputs with the micro-batches of all ranks.
 
         Args:
             shares: of each part in the global batch.
@@ -95,10 +95,10 @@ class StyleStatistics(nn.Module):
             sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
             for layer in self.layers
         ]
-        self.follow(dict(zip(self.layers, summed_together(sums), strict=True)), step)
+        self.follow(dict(zip(self.layers, all_reduce_together(sums), strict=True)), step)
 
     def mean_painted(self, grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean (C, C) by layer: its value is of many batches, its gradient that of the part with these means."""
+        """The running mean (C, C) by layer, with the gradient of the micro-batch that has these means."""
         return {
             layer: mean.clone() + grams[layer] - grams[layer].detach() for layer, mean in self.of("painted").items()
         }
@@ -127,50 +127,52 @@ class Cpgan(Method):
 
     @staticmethod
     def build_generator(config: CpganConfig, encoder: type[Encoder] | None) -> nn.Module:
-        """The generator of this config, which paints nothing over its underpainting yet."""
+        """A new generator, whose output is its input at first."""
         return Generator(config.filters, config.width, config.blocks)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Take the mean Gram matrices of the style domain."""
+        """Measure the mean Gram matrices of the style domain."""
         self.style.learn(self.encoder, batches, batch_size, self.config.style_images, self.device)
 
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:
-        """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
+        """Update the mean Gram matrices with the whole batch, whose mean the style loss compares."""
         advance(self.discriminator)
-        if turn == "generator" and not parts[0].alone:
+        if turn == "generator" and not parts[0].is_whole:
             with torch.no_grad():
-                grams = [self.style.grams(self.encoder.see(self._paint(part)[self._view(part)])) for part in parts]
-            self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
+                grams = [
+                    self.style.grams(self.encoder.encode(self._paint(batch)[self._view(batch)])) for batch in parts
+                ]
+            self.style.update_from_parts([batch.fraction for batch in parts], grams, parts[0].step)
 
-    def _paint(self, part: Part) -> Tensor:
-        """The painted pictures, and the repainted style pictures behind them where identity is asked for."""
+    def _paint(self, batch: MicroBatch) -> Tensor:
+        """The stylized content, followed by the stylized style images if there is an identity loss."""
         with autocast(self.device, self.dtype):
             # InstanceNorm sees one picture at a time, so both tasks share one pass
-            inputs = torch.cat([part.content, part.style]) if self.config.identity_weight else part.content
+            inputs = torch.cat([batch.content, batch.style]) if self.config.identity_weight else batch.content
             painted: Tensor = self.generator(inputs).float()
         return painted
 
-    def _view(self, part: Part) -> tuple[slice, ...]:
-        """The part of the painted pictures, without the repainted ones, that the losses see."""
-        return slice(len(part.content)), *window(part.step, *part.content.shape[2:])[1:]
+    def _view(self, batch: MicroBatch) -> tuple[slice, ...]:
+        """The crop of the stylized content that the losses are computed on."""
+        return slice(len(batch.content)), *window(batch.step, *batch.content.shape[2:])[1:]
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
-        yield self._generator_losses(part) if turn == "generator" else self._discriminator_losses(part)
+        yield self._generator_losses(batch) if turn == "generator" else self._discriminator_losses(batch)
 
-    def _generator_losses(self, part: Part) -> dict[str, Tensor]:
-        c, n, view = self.config, len(part.content), self._view(part)
-        outputs = self._paint(part)
-        painted, content, real = outputs[view], part.content[view], part.style[view]
-        features = self.encoder.see(painted)
+    def _generator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
+        c, n, view = self.config, len(batch.content), self._view(batch)
+        outputs = self._paint(batch)
+        painted, content, real = outputs[view], batch.content[view], batch.style[view]
+        features = self.encoder.encode(painted)
         with torch.no_grad():
-            given = self.encoder.see(torch.cat([content, real]))
+            given = self.encoder.encode(torch.cat([content, real]))
         with autocast(self.device, self.dtype):
             scores = self.discriminator(painted, self.style.scaled(features))
         grams = self.style.grams(features)
-        if part.alone:
-            self.style.follow_parts([part.share], [grams], part.step)
-        part.memo |= {
+        if batch.is_whole:
+            self.style.update_from_parts([batch.fraction], [grams], batch.step)
+        batch.saved |= {
             "pictures": torch.cat([real, painted.detach()]),
             "features": {layer: torch.cat([given[layer][n:], features[layer].detach()]) for layer in self.style.layers},
         }
@@ -182,14 +184,14 @@ class Cpgan(Method):
             "total_variation": total_variation(painted),
         }
         if c.identity_weight:
-            losses["identity"] = identity_loss(outputs[n:], part.style)
+            losses["identity"] = identity_loss(outputs[n:], batch.style)
         return losses
 
-    def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
-        kind, n = self.config.adversarial, len(part.style)
+    def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
+        kind, n = self.config.adversarial, len(batch.style)
         with autocast(self.device, self.dtype):
-            # real and painted in one pass, exact without a batch norm
-            scores = self.discriminator(part.memo["pictures"], self.style.scaled(part.memo["features"]))
+            # real and generated in one pass, exact without batch norm
+            scores = self.discriminator(batch.saved["pictures"], self.style.scaled(batch.saved["features"]))
         return {
             "discriminator": mean(discriminator_loss(kind, scale[:n], scale[n:]) for scale in scores),
             "discriminator_accuracy": mean(accuracy(kind, scale[:n], scale[n:]) for scale in scores),

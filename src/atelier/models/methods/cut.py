@@ -1,15 +1,15 @@
-"""cut and fastcut: one-way translation without pairs, held to its content by contrast between patches.
+"""cut and fastcut: one-way unpaired translation that preserves content by a patchwise contrastive loss.
 
 Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image Translation": patchwise contrastive loss in
-equations 2 and 3, full objective in equation 5. What a patch of the result shows must be told, among 255 other patches
-of the picture that it was painted from, to come from its own place; the features are those of the generator's own first
-half, behind a small projector that is trained with it. Defaults are the paper's (section 4 and appendix): least
-squares, 256 places, τ = 0.07, projections to 256 numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without
-identity and with equivariance to flips, as in the authors' code.
+equations 2 and 3, full objective in equation 5. A patch of the output must be closest to the input's patch at the same
+position, among 255 others; features are those of the generator's encoder half, behind a small projector that is trained
+with it. Defaults are the paper's (section 4 and appendix): least squares, 256 places, τ = 0.07, projections to 256
+numbers; cut with λ_X = λ_Y = 1; fastcut with λ_X = 10, without identity and with equivariance to flips, as in the
+authors' code.
 
 What differs: the first weights of the residual generators are those of CycleGAN; each picture has its own places; the
-weights that stylize are averages (Karras et al. 2018). For short trainings there are a generator that changes the
-picture instead of making it anew and a discriminator that looks through the encoder too (`generator`, `discriminator`).
+weights used for inference are averages (Karras et al. 2018). For short trainings there are a generator with a skip
+connection and a discriminator on encoder features (`generator`, `discriminator`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,21 +22,21 @@ from torch.nn import functional as F
 from atelier.models.configs.cut import CutConfig, FastcutConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
-from atelier.models.methods.base import Batch, Method, Part, autocast
-from atelier.models.methods.style_inputs import learn_units
-from atelier.models.methods.window import shown
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
+from atelier.models.methods.style_inputs import fit_units
+from atelier.models.methods.window import discriminator_view
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.generator_choice import translator
+from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
 
-GAIN = 0.02  # of the projector's first weights: the authors' code
-FLIPS = 100  # salt of the draws; those of the places are the features' numbers
+GAIN = 0.02  # of the projector's initial weights, as in the authors' code
+FLIPS = 100  # salt of the random flips; salts of positions are the indices of the features
 
 
 class Projector(nn.Module):
-    """H of equation 3: a small network for each of the features, from what is there at a place to a unit vector.
+    """H of equation 3: a small network for each feature, from its channels at a position to a unit vector.
 
     Args:
         channels: of each of the features.
@@ -66,7 +66,7 @@ class Projector(nn.Module):
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """−log of exp(v · v⁺ / τ) over the sum with all exp(v · v⁻ / τ): Park et al. 2020, equation 2.
 
-    The key at a query's own place is the positive, those at the picture's other places are the negatives.
+    The key at a query's own position is the positive, those at other positions of the image are the negatives.
 
     Args:
         queries: (B, S, D) unit vectors of what was painted.
@@ -74,7 +74,7 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: τ.
 
     Returns:
-        (B,), the mean over places; log S where nothing can be told.
+        (B,), the mean over positions; log S at chance level.
     """
     logits = queries @ keys.detach().transpose(1, 2) / temperature  # (B, S, S)
     own = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
@@ -82,17 +82,17 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 def distinct(draws: Tensor, positions: int) -> Tensor:
-    """Different places in order, nearly as likely each.
+    """Distinct positions in order, each nearly equally likely.
 
     Args:
         draws: (B, S) in [0, 1).
-        positions: to choose from.
+        positions: number of positions to choose from.
 
     Returns:
         (B, S) in 0…positions − 1, or all of them where they are fewer than S.
     """
     count = min(draws.shape[1], positions)
-    # equal ones are moved apart by their ranks
+    # adding ranks makes equal ones distinct
     first = (draws[:, :count] * (positions - count + 1)).long().sort(1).values
     return first + torch.arange(count)
 
@@ -128,29 +128,29 @@ class Cut(Method):
     @staticmethod
     def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator | Generator:
         """The generator of this config."""
-        return translator(config.generator, config.filters, config.blocks)
+        return new_generator(config.generator, config.filters, config.blocks)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Give the discriminator its units."""
-        learn_units([self.discriminator], batches, batch_size, self.device)
+        """Set the feature scales of the discriminator."""
+        fit_units([self.discriminator], batches, batch_size, self.device)
 
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
         """Advance the spectral norms."""
         advance(self.discriminator)
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
-        yield self._generator_losses(part) if turn == "generator" else self._discriminator_losses(part)
+        yield self._generator_losses(batch) if turn == "generator" else self._discriminator_losses(batch)
 
-    def _generator_losses(self, part: Part) -> dict[str, Tensor]:
+    def _generator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         """Equation 5, both contrasts in one pass: InstanceNorm sees one picture at a time."""
-        c, n = self.config, len(part.content)
-        given = torch.cat([part.content, part.style]) if c.identity_weight else part.content
+        c, n = self.config, len(batch.content)
+        given = torch.cat([batch.content, batch.style]) if c.identity_weight else batch.content
         with autocast(self.device, self.dtype):
-            painted, keys, queries = self._painted(given, part)
-            scores = self.discriminator(shown(self.discriminator, painted[:n], part.step))
+            painted, keys, queries = self._painted(given, batch)
+            scores = self.discriminator(discriminator_view(self.discriminator, painted[:n], batch.step))
             places = [
-                distinct(part.draws(c.patches, salt), key.shape[2] * key.shape[3])
+                distinct(batch.uniform(c.patches, salt), key.shape[2] * key.shape[3])
                 .to(self.device)
                 .repeat(len(given) // n, 1)
                 for salt, key in enumerate(keys)
@@ -158,7 +158,7 @@ class Cut(Method):
             found = self.projector(queries, places)
             with torch.no_grad():
                 wanted = self.projector(keys, places)
-        part.memo["painted"] = painted[:n].detach()
+        batch.saved["painted"] = painted[:n].detach()
         layers = [patch_nce(q, k, c.temperature) for q, k in zip(found, wanted, strict=True)]
         nce = torch.stack(layers).mean(0)  # (B,), equation 3 with means for sums, as in the authors' code
         losses = {"adversarial": generator_loss(c.adversarial, scores), "nce": nce[:n].mean()}
@@ -166,27 +166,27 @@ class Cut(Method):
             losses["identity_nce"] = nce[n:].mean()
         return losses
 
-    def _painted(self, given: Tensor, part: Part) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """What is painted, the features of what was given, and those of what was painted at the same places."""
+    def _painted(self, given: Tensor, batch: MicroBatch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The output, the features of the input, and the features of the output at the same positions."""
         if not self.config.flip_equivariance:
             keys = self.generator.features(given)
             painted = self.generator.finished(keys)
             return painted, keys, self.generator.features(painted)
-        flips = part.draws(1, FLIPS)[:, 0].to(self.device) < 0.5
+        flips = batch.uniform(1, FLIPS)[:, 0].to(self.device) < 0.5
         painted = self.generator(flipped(given, flips))
         with torch.no_grad():  # not before: weights that are cast to another type without a gradient stay so
             keys = self.generator.features(given)
         return painted, keys, [flipped(feature, flips) for feature in self.generator.features(painted)]
 
-    def _discriminator_losses(self, part: Part) -> dict[str, Tensor]:
-        both = torch.cat([part.style, part.memo["painted"]])
+    def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
+        both = torch.cat([batch.style, batch.saved["painted"]])
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(shown(self.discriminator, both, part.step))
+            scores = self.discriminator(discriminator_view(self.discriminator, both, batch.step))
         return discriminator_losses(self.config.adversarial, scores)
 
 
 class Fastcut(Cut):
-    """The same with other defaults; see the module."""
+    """cut with other defaults; see the module."""
 
     Config: ClassVar[type[FastcutConfig]] = FastcutConfig
 

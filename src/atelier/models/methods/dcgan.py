@@ -14,11 +14,11 @@ from torch import nn
 
 from atelier.models.configs.gan import DcganConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.gan_base import FromNoise
+from atelier.models.methods.gan_base import NoiseMethod
 from atelier.models.networks.dcgan import DcganGenerator
 
 
-class Dcgan(FromNoise):
+class Dcgan(NoiseMethod):
     """The training method; see the module."""
 
     Config: ClassVar[type[DcganConfig]] = DcganConfig

@@ -1,15 +1,15 @@
-"""fast: a feed-forward network that does at once what optimisation on each picture does slowly.
+"""fast: a feed-forward network in place of the optimisation of each image.
 
 Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution": content loss in equation 2,
 style loss in equations 3 and 4, total variation in section 3.2, network in its supplement, Adam's rate in section 4.1.
 There is no discriminator: all that is known of the style are Gram matrices in an encoder's features. With one painting
 as the style domain they are that painting's, as in the paper; with many they are the means over the domain.
 
-What differs: what has to match is the mean Gram matrix of many painted pictures, as in cpgan, since one picture of a
-domain is far from its mean; losses are relative to their targets, so that their weights serve every encoder; the
-network upsamples without checkerboards and paints over an underpainting (`networks.generator`); the losses look through
-a moving window, see `window`; weights of content and style and Adam's memories are cpgan's; the weights that
-stylize are averages (Karras et al. 2018).
+What differs: the mean Gram matrix of many outputs is compared, as in cpgan, since one image of a domain is far from its
+mean; losses are relative to their targets, so that their weights serve every encoder; the network upsamples without
+checkerboards and paints over an underpainting (`networks.generator`); the losses are computed on moving crops, see
+`window`; weights of content and style and Adam's memories are cpgan's; the weights that stylize are averages (Karras et
+al. 2018).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from atelier.models.configs.fast import FastConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, Part, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
 from atelier.models.networks.generator import Generator
@@ -43,36 +43,36 @@ class Fast(Method):
 
     @staticmethod
     def build_generator(config: FastConfig, encoder: type[Encoder] | None) -> nn.Module:
-        """The generator of this config, which paints nothing over its underpainting yet."""
+        """A new generator, whose output is its input at first."""
         return Generator(config.filters, 4 * config.filters, config.blocks)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Take the mean Gram matrices of the style domain."""
+        """Measure the mean Gram matrices of the style domain."""
         self.style.learn(self.encoder, batches, batch_size, self.config.style_images, self.device)
 
-    def _painted(self, part: Part) -> Tensor:
-        """What the losses see of the painted pictures."""
+    def _painted(self, batch: MicroBatch) -> Tensor:
+        """The crop of the output that the losses are computed on."""
         with autocast(self.device, self.dtype):
-            painted: Tensor = self.generator(part.content).float()
-        return painted[window(part.step, *part.content.shape[2:])]
+            painted: Tensor = self.generator(batch.content).float()
+        return painted[window(batch.step, *batch.content.shape[2:])]
 
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:
-        """See the batch as a whole, where the style loss must: it compares means of all that was painted."""
-        if not parts[0].alone:
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
+        """Update the mean Gram matrices with the whole batch, whose mean the style loss compares."""
+        if not parts[0].is_whole:
             with torch.no_grad():
-                grams = [self.style.grams(self.encoder.see(self._painted(part))) for part in parts]
-            self.style.follow_parts([part.share for part in parts], grams, parts[0].step)
+                grams = [self.style.grams(self.encoder.encode(self._painted(batch))) for batch in parts]
+            self.style.update_from_parts([batch.fraction for batch in parts], grams, parts[0].step)
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""
-        painted = self._painted(part)
-        content = part.content[window(part.step, *part.content.shape[2:])]
-        features, layer = self.encoder.see(painted), self.encoder.content_layer
+        painted = self._painted(batch)
+        content = batch.content[window(batch.step, *batch.content.shape[2:])]
+        features, layer = self.encoder.encode(painted), self.encoder.content_layer
         with torch.no_grad():
-            given = self.encoder.see(content)[layer]
+            given = self.encoder.encode(content)[layer]
         grams = self.style.grams(features)
-        if part.alone:
-            self.style.follow_parts([part.share], [grams], part.step)
+        if batch.is_whole:
+            self.style.update_from_parts([batch.fraction], [grams], batch.step)
         yield {
             "content": content_loss(features[layer], given),
             "style": style_loss(self.style.mean_painted(grams), self.style.of("target")),

@@ -12,11 +12,11 @@ from torch import nn
 
 from atelier.models.configs.gan import GanConfig
 from atelier.models.encoders.base import Encoder
-from atelier.models.methods.gan_base import FromNoise
+from atelier.models.methods.gan_base import NoiseMethod
 from atelier.models.networks.dcgan import DenseGenerator
 
 
-class Gan(FromNoise):
+class Gan(NoiseMethod):
     """The training method; see the module."""
 
     Config: ClassVar[type[GanConfig]] = GanConfig

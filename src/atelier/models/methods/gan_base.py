@@ -1,8 +1,8 @@
-"""What `gan` and `dcgan` share: pictures of the style domain from noise, against one discriminator.
+"""Base of `gan` and `dcgan`: images of the style domain from noise, against one discriminator.
 
 Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 with one step each and the non-saturating loss of
 section 3; the gradient penalty R1, and β₁ = 0, of Mescheder et al. 2018, "Which Training Methods for GANs do actually
-Converge?". The content domain is read and not used: set it to the same as the style domain.
+Converge?". The content domain is loaded and not used: set it to the style domain.
 """
 
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.controls import Controls, check
+from atelier.models.controls import Controls, check_controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.penalties import r1_penalty
-from atelier.models.methods.base import Method, Part, augmented, autocast
+from atelier.models.methods.base import Method, MicroBatch, augmented, autocast
 from atelier.models.networks.dcgan import DcganDiscriminator
 from atelier.models.painter import Painter
 from atelier.models.pixels import to_uint8
 from atelier.models.random_draws import normal
 
 
-class FromNoise(Method):
+class NoiseMethod(Method):
     """A method that generates: one generator from noise, and a `DcganDiscriminator`."""
 
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
@@ -43,8 +43,8 @@ class FromNoise(Method):
         Raises:
             ValueError: always, with what to do instead.
         """
-        check(cls.Config, controls)
-        raise AssertionError("a method that generates honours no wish")
+        check_controls(cls.Config, controls)
+        raise AssertionError("unreachable: check_controls refuses methods that generate")
 
     @classmethod
     @torch.inference_mode()
@@ -52,20 +52,23 @@ class FromNoise(Method):
         """See `Method.generate`."""
         return to_uint8(generator(noise.to(next(generator.parameters()).device)))
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
         c = self.config
         if turn == "generator":
             with autocast(self.device, self.dtype):
-                made = self.generator(normal(part.draws(c.noise, 0)).to(self.device))
-                scores = self.discriminator(augmented(made, c.diffaugment, part, 1))
-            part.memo["made"] = made.detach()
+                made = self.generator(normal(batch.uniform(c.noise, 0)).to(self.device))
+                scores = self.discriminator(augmented(made, c.diffaugment, batch, 1))
+            batch.saved["made"] = made.detach()
             yield {"adversarial": generator_loss(c.adversarial, scores)}
             return
-        real, made = augmented(part.style, c.diffaugment, part, 1), augmented(part.memo["made"], c.diffaugment, part, 1)
+        real, made = (
+            augmented(batch.style, c.diffaugment, batch, 1),
+            augmented(batch.saved["made"], c.diffaugment, batch, 1),
+        )
         with autocast(self.device, self.dtype):
             scores = self.discriminator(torch.cat([real, made]))
         losses = discriminator_losses(c.adversarial, scores)
-        if c.r1_weight and part.step % c.r1_every == 0:
+        if c.r1_weight and batch.step % c.r1_every == 0:
             losses["r1"] = r1_penalty(self.discriminator, real)
         yield losses

@@ -1,4 +1,4 @@
-"""gatys: no network is trained; each picture is optimised until its features are those of the style.
+"""gatys: each image is optimised until its features match those of the style; no network is trained.
 
 Gatys et al. 2016, "Image Style Transfer Using Convolutional Neural Networks": content loss in equation 1, style loss by
 Gram matrices in equations 3 to 5, both together in equation 7, L-BFGS and the content as first picture in section 2.
@@ -25,12 +25,12 @@ from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method
-from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, picture, shares
+from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, shares, style_pixels
 from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, keep_color, pad, to_float
 
-COARSEST_PX = 64  # shorter side under which nothing coarser is painted
-HISTORY = 20  # steps that L-BFGS remembers
+COARSEST_PX = 64  # shortest side of the coarsest scale
+HISTORY = 20  # of L-BFGS, steps
 
 
 class GatysGenerator(nn.Module):
@@ -50,7 +50,7 @@ class GatysGenerator(nn.Module):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Features by name of pictures (B, 3, H, W) in [-1, 1]."""
-        return self.encoder.see(pictures)
+        return self.encoder.encode(pictures)
 
     def trained(self) -> dict[str, Tensor]:
         """(C, C) by layer."""
@@ -113,7 +113,7 @@ def _target(generator: GatysGenerator, styles: Sequence[Style], factor: int) -> 
     target = {layer: torch.zeros_like(trained) for layer, trained in generator.trained().items()}
     for style, share in zip(styles, shares(styles), strict=True):
         grams = generator.trained()
-        if (seen := picture(style, next(generator.parameters()).device)) is not None:
+        if (seen := style_pixels(style, next(generator.parameters()).device)) is not None:
             grams = generator.seen(generator(_smaller(seen, factor)))
         for layer, mixed in target.items():
             mixed += share * grams[layer]
@@ -133,7 +133,7 @@ def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Optimisation:
-    """What is done to each picture."""
+    """The optimisation of one image."""
 
     config: GatysConfig
     generator: GatysGenerator
@@ -150,7 +150,7 @@ class Optimisation:
             given = _smaller(content, factor)
             start = given
             if painted is not None:
-                # where the smaller one was changed, and the detail that it had no room for
+                # the change of the smaller one, and the detail of this size
                 start = given + _resized(painted - before, given.shape[2:])
             painted, before = self._optimised(start, given, target), given
         assert painted is not None
@@ -176,10 +176,10 @@ class Optimisation:
         """At one size."""
         with torch.no_grad():
             content = self.generator(given)[self.generator.encoder.content_layer]
-        x = start.clone(memory_format=torch.contiguous_format).requires_grad_()  # L-BFGS sees it as a vector
+        x = start.clone(memory_format=torch.contiguous_format).requires_grad_()  # L-BFGS views it as a vector
         optimizer: torch.optim.Optimizer
         if self.config.algorithm == "lbfgs":
-            # a picture has many pixels and each a small gradient: only the steps say when to stop
+            # gradients of single pixels are small: only the number of steps ends it
             optimizer = torch.optim.LBFGS(
                 [x], max_iter=self.steps, max_eval=2 * self.steps, tolerance_grad=0, tolerance_change=0,
                 history_size=HISTORY, line_search_fn="strong_wolfe",
@@ -213,7 +213,7 @@ class GatysPainter:
         height, width = images.shape[2:]
         device = next(self.optimisation.generator.parameters()).device
         painted: list[Tensor] = []
-        # optimisation needs gradients, whoever asks
+        # gradients are needed, also inside the caller's inference mode
         with torch.inference_mode(False), torch.enable_grad():
             for index, image in enumerate(images):
                 if index and torch.equal(image, images[index - 1]):

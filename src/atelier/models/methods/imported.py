@@ -1,7 +1,8 @@
-"""imported: a generator that was trained elsewhere, as the reference implementations of CycleGAN and CUT save it.
+"""imported: a generator trained by the reference implementations of CycleGAN or CUT.
 
-Their residual generator (Zhu et al. 2017, section 7.2; Park et al. 2020, appendix C) is told by its weights' shapes.
-InstanceNorm takes a constant out again, so the biases that the reference code has before its norms are left away.
+Their residual generator (Zhu et al. 2017, section 7.2; Park et al. 2020, appendix C) is recognised by the shapes of its
+weights. InstanceNorm takes a constant out again, so the biases that the reference code has before its norms are left
+away.
 """
 
 import re
@@ -14,13 +15,13 @@ from torch import Tensor, nn
 from atelier.models.configs.imported import ImportedConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
-from atelier.models.networks.generator_choice import translator
+from atelier.models.networks.generator_choice import new_generator
 
 ENDS = 6  # convolutions outside the residual blocks: from the picture, two down, two up, to the picture
 
 
 class Imported(Method):
-    """A model from elsewhere: it paints, and cannot be trained on; see the module."""
+    """A model of another program, for inference only; see the module."""
 
     Config: ClassVar[type[ImportedConfig]] = ImportedConfig
     turns: ClassVar[dict[str, tuple[str, ...]]] = {}
@@ -31,7 +32,7 @@ class Imported(Method):
     @staticmethod
     def build_generator(config: ImportedConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator, without dropout, since that is for training."""
-        return translator("antialiased" if config.antialiased else "residual", config.filters, config.blocks)
+        return new_generator("antialiased" if config.antialiased else "residual", config.filters, config.blocks)
 
 
 def recognise(published: Mapping[str, Any]) -> tuple[ImportedConfig, dict[str, Tensor]]:

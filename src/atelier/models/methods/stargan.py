@@ -1,4 +1,4 @@
-"""stargan: one generator for many domains or attributes, told which to give.
+"""stargan: one generator for many domains or attributes, which are its second input.
 
 Choi et al. 2018, "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation":
 adversarial loss (equation 1, or 8 with "wasserstein" and its gradient penalty), classification of real and of painted
@@ -30,8 +30,8 @@ from atelier.models.controls import Controls, check_attributes
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
-from atelier.models.methods.base import Batch, Method, Part, augmented, autocast
-from atelier.models.methods.style_inputs import learn_units
+from atelier.models.methods.base import Batch, Method, MicroBatch, augmented, autocast
+from atelier.models.methods.style_inputs import fit_units
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.spectral import advance
 from atelier.models.networks.stargan import (
@@ -43,7 +43,7 @@ from atelier.models.painter import Painter
 
 
 class Editor(nn.Module):
-    """What a model folder holds: the generator, and what tells the attributes that a picture has.
+    """The networks of a model folder: the generator, and the classifier of attributes.
 
     Args:
         config: of the method.
@@ -56,8 +56,8 @@ class Editor(nn.Module):
         self.classifier = Classifier(count, config.classifier_filters)
 
 
-class Wish:
-    """What is to become of the labels of a picture.
+class EditRequest:
+    """An edit of the labels of images.
 
     Args:
         config: of the method.
@@ -65,16 +65,16 @@ class Wish:
             pictures that lack it and taken from the others, which get the next of the exclusive ones if it is one.
 
     Raises:
-        ValueError: a name that the model does not know, or two that can not be together.
+        ValueError: a name that the model does not know, or two that exclude each other.
     """
 
     def __init__(self, config: StarganConfig, to: Sequence[str]) -> None:
         names, self.config = config.attributes, config
         self.given: dict[int, float] = {}
         check_attributes(to, names)
-        for wish in to:
-            name = wish.removeprefix("-")
-            self.given[names.index(name)] = float(name == wish)
+        for text in to:
+            name = text.removeprefix("-")
+            self.given[names.index(name)] = float(name == text)
         self.exclusive = [names.index(name) for name in config.exclusive]
         chosen = [index for index in self.exclusive if self.given.get(index)]
         if len(chosen) > 1:
@@ -82,8 +82,8 @@ class Wish:
         if chosen:
             self.given |= {index: 0.0 for index in self.exclusive if index not in chosen}
 
-    def of(self, labels: Tensor) -> Tensor:
-        """The labels (B, A) that pictures shall have, from those that they have."""
+    def apply(self, labels: Tensor) -> Tensor:
+        """Target labels (B, A) from the present ones."""
         wanted = labels.clone()
         for index, value in self.given.items():
             wanted[:, index] = value
@@ -97,23 +97,23 @@ class Wish:
         return wanted
 
 
-class Editing(nn.Module):
-    """A generator with one wish, so that it paints like any other.
+class EditingNetwork(nn.Module):
+    """A generator with a fixed edit, from image to image.
 
     Args:
         editor: trained.
-        wish: for all pictures.
+        request: the edit of all images.
     """
 
-    def __init__(self, editor: nn.Module, wish: Wish) -> None:
+    def __init__(self, editor: nn.Module, request: EditRequest) -> None:
         super().__init__()
-        self.editor, self.wish = editor, wish
+        self.editor, self.request = editor, request
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the same."""
         assert isinstance(self.editor, Editor)
         labels = (self.editor.classifier(x) > 0).float()
-        y: Tensor = self.editor.painter(x, self.wish.of(labels))
+        y: Tensor = self.editor.painter(x, self.request.apply(labels))
         return y
 
 
@@ -150,57 +150,57 @@ class Stargan(Method):
 
     @classmethod
     def painter(cls, config: StarganConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """The generator with what it is wished to give, see `Wish`."""
-        return super().painter(config, Editing(generator, Wish(config, controls.to)), controls)
+        """The generator with a fixed edit, see `EditRequest`."""
+        return super().painter(config, EditingNetwork(generator, EditRequest(config, controls.to)), controls)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Give the discriminator its units."""
-        learn_units(self.discriminator.modules(), batches, batch_size, self.device)
+        """Set the feature scales of the discriminator."""
+        fit_units(self.discriminator.modules(), batches, batch_size, self.device)
 
-    def begin(self, turn: str, parts: Sequence[Part]) -> None:
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
         """Advance the spectral norms."""
         advance(self.discriminator)
 
-    def losses(self, turn: str, part: Part) -> Iterator[dict[str, Tensor]]:
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """The generator's; or the discriminator's, then the classifier's."""
-        assert part.content_labels is not None
-        assert part.style_labels is not None
+        assert batch.content_labels is not None
+        assert batch.style_labels is not None
         if turn == "generator":
-            yield self._painting(part, part.content_labels, part.style_labels)
+            yield self._painting(batch, batch.content_labels, batch.style_labels)
             return
-        yield self._discrimination(part, part.style_labels)
+        yield self._discrimination(batch, batch.style_labels)
         with autocast(self.device, self.dtype):
-            told = self.generator.classifier(torch.cat([part.content, part.style]))
-        labels = torch.cat([part.content_labels, part.style_labels])
+            told = self.generator.classifier(torch.cat([batch.content, batch.style]))
+        labels = torch.cat([batch.content_labels, batch.style_labels])
         yield {
             "classifier": classification_loss(told, labels),
             "attribute_accuracy": ((told > 0) == (labels > 0.5)).float().mean(),
         }
 
-    def _painting(self, part: Part, given: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """Equation 6: there with the wanted labels, and back with those that were given."""
+    def _painting(self, batch: MicroBatch, given: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """Equation 6: to the target labels, and back to the given ones."""
         with autocast(self.device, self.dtype):
-            painted = self.generator.painter(part.content, wanted)
+            painted = self.generator.painter(batch.content, wanted)
             returned = self.generator.painter(painted, given)
-            scores, told = self.discriminator(augmented(painted, self.config.diffaugment, part, 1))
-        part.memo["painted"] = painted.detach()
+            scores, told = self.discriminator(augmented(painted, self.config.diffaugment, batch, 1))
+        batch.saved["painted"] = painted.detach()
         return {
             "adversarial": generator_loss(self.config.adversarial, scores),
             "classification": classification_loss(told, wanted),
-            "reconstruction": F.l1_loss(returned, part.content),
+            "reconstruction": F.l1_loss(returned, batch.content),
         }
 
-    def _discrimination(self, part: Part, labels: Tensor) -> dict[str, Tensor]:
-        """Equation 5, and the penalty of equation 8 where it is asked for."""
-        c, painted = self.config, part.memo["painted"]
+    def _discrimination(self, batch: MicroBatch, labels: Tensor) -> dict[str, Tensor]:
+        """Equation 5, with the penalty of equation 8 for wasserstein."""
+        c, painted = self.config, batch.saved["painted"]
         with autocast(self.device, self.dtype):
-            both = torch.cat([augmented(x, c.diffaugment, part, 1) for x in (part.style, painted)])
+            both = torch.cat([augmented(x, c.diffaugment, batch, 1) for x in (batch.style, painted)])
             scores, told = self.discriminator(both)
         losses = discriminator_losses(c.adversarial, scores)
-        losses["discriminator_classification"] = classification_loss(told[: len(part.style)], labels)
+        losses["discriminator_classification"] = classification_loss(told[: len(batch.style)], labels)
         if c.adversarial == "wasserstein" and c.gradient_penalty_weight:
             losses["gradient_penalty"] = gradient_penalty(
-                lambda x: self.discriminator(x)[0], part.style, painted, part.draws(1, 0)[:, 0]
+                lambda x: self.discriminator(x)[0], batch.style, painted, batch.uniform(1, 0)[:, 0]
             )
         return losses
 

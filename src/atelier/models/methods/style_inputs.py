@@ -1,4 +1,4 @@
-"""Styles that are said when pictures are stylized, for methods that take any; and what is known of the trained one."""
+"""Styles given at inference, and statistics of the style domain taken in training."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -7,29 +7,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.controls import Style
-from atelier.models.distributed import summed_together
+from atelier.models.distributed import all_reduce_together
 from atelier.models.methods.base import Batch
 from atelier.models.networks.projected import Projected
 from atelier.models.pixels import pad, to_float
 
-TRAINED = Style("trained")  # the style domain of the training as a whole; what is painted in when nothing is said
-LONGEST_PX = 512  # side that a style picture is shrunk to: the size of the literature's
-SMALLEST_PX = 32  # side that a picture is continued to before an encoder sees it: all of them take that
+TRAINED = Style("trained")  # the style domain of the training, the default style
+LONGEST_PX = 512  # longest side of a style image, as in the literature
+SMALLEST_PX = 32  # shortest side of an encoder's input; smaller images are padded
 
-UNIT_IMAGES = 64  # whose mean energies are the units of a projected discriminator
+UNIT_IMAGES = 64  # images that the feature scales of a projected discriminator are measured on
 
 
 def shares(styles: Sequence[Style]) -> list[float]:
-    """The weights, made to sum to 1."""
+    """The weights, normalised to a sum of 1."""
     total = sum(style.weight for style in styles)
     return [style.weight / total for style in styles]
 
 
-def picture(style: Style, device: torch.device) -> Tensor | None:
-    """A style's picture (1, 3, h, w) in [-1, 1]; None for the trained style.
+def style_pixels(style: Style, device: torch.device) -> Tensor | None:
+    """The image of a style, (1, 3, h, w) in [-1, 1]; None for the trained style.
 
     Raises:
-        ValueError: it is a name that no model knows.
+        ValueError: the style is a name that no model knows.
     """
     if style.pixels is None:
         if style.name != TRAINED.name:
@@ -60,7 +60,7 @@ def domain_means(
         measure: means over pictures (b, 3, H, W) in [-1, 1], by name.
         batches: this rank's batch of a step.
         batch_size: pictures of the global batch.
-        images: how many pictures are looked at, rounded up to whole batches.
+        images: number of images, rounded up to whole batches.
         device: where to compute.
     """
     means: dict[str, Tensor] = {}
@@ -70,15 +70,15 @@ def domain_means(
         for name, value in measure(style).items():
             value = value * (len(style) / batch_size / steps)
             means[name] = means[name] + value if name in means else value
-    return dict(zip(means, summed_together(list(means.values())), strict=True))
+    return dict(zip(means, all_reduce_together(list(means.values())), strict=True))
 
 
-def learn_units(
+def fit_units(
     discriminators: Iterable[nn.Module], batches: Callable[[int], Batch], batch_size: int, device: torch.device
 ) -> None:
-    """Give projected discriminators the units of their features; see `domain_means`. Others need none.
+    """Set the feature scales of projected discriminators from the style domain; others have none.
 
-    They are those of the style domain, whatever a discriminator judges: what matters is that no feature drowns others.
+    Equal scales matter, whatever a discriminator judges: no feature then outweighs the others.
     """
     projected = [one for one in discriminators if isinstance(one, Projected)]
     if projected:

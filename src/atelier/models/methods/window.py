@@ -1,4 +1,4 @@
-"""The part of the pictures that losses see through a network of strides."""
+"""Moving crops: the region of an image that a loss with a strided network is computed on."""
 
 import numpy as np
 from torch import Tensor, nn
@@ -9,10 +9,10 @@ SHIFT = 16  # px: the longest stride of an encoder's style features, and twice t
 
 
 def window(step: int, height: int, width: int) -> tuple[slice, ...]:
-    """The part of the pictures (B, C, H, W) that the losses see at this step: all but up to `SHIFT` px at each side.
+    """The crop (as slices of (B, C, H, W)) of a step: the image without up to `SHIFT` px at each side.
 
-    Encoder and discriminator stride over the picture, so their gradients repeat with that period; where it begins moves
-    with every step, else the generator learns it as a grid. Small pictures are seen whole.
+    Gradients of a strided network repeat with its stride. The origin of the crop moves with every step, because the
+    generator would learn a grid otherwise. Small images are not cropped.
     """
     slices = [slice(None), slice(None)]
     for size, offset in zip(
@@ -22,6 +22,6 @@ def window(step: int, height: int, width: int) -> tuple[slice, ...]:
     return tuple(slices)
 
 
-def shown(discriminator: nn.Module, pictures: Tensor, step: int) -> Tensor:
-    """What a discriminator is shown of pictures (B, C, H, W): a projected one the `window` of the step, others all."""
+def discriminator_view(discriminator: nn.Module, pictures: Tensor, step: int) -> Tensor:
+    """The input (B, C, H, W) of a discriminator: cropped to the `window` of the step for a projected one."""
     return pictures[window(step, *pictures.shape[2:])] if isinstance(discriminator, Projected) else pictures

@@ -1,4 +1,4 @@
-"""Whether edited pictures show the attributes that were asked for, as a classifier tells that had no part in training.
+"""Whether edited images show the requested attributes, by a classifier that took no part in training.
 
 As Choi et al. 2018, section 5.5 and table 3, measure StarGAN: a classifier is trained on the real training split, its
 accuracy on real pictures that it has not seen says how far it can be trusted, and then it tells what edited ones show.
@@ -18,15 +18,15 @@ from atelier.models.pixels import to_float
 
 Truth = NDArray[np.bool_]  # (N, A)
 
-_TOGETHER = 256  # pictures that are told at once
+_TOGETHER = 256  # images of a classified batch
 _SHIFT = 1 / 16  # of the side, at most: what training pictures are moved by
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well one attribute is told on pictures that the classifier has not seen."""
+    """Accuracy of the classifier for one attribute, on held-out images."""
 
-    accuracy: float  # share that is told right
+    accuracy: float  # 0…1
     balanced: float  # mean of that among those that have it and those that have not: ½ is guessing
     share: float  # of the pictures that have it
 
@@ -89,7 +89,7 @@ def tell(classifier: Classifier, pictures: Tensor) -> Truth:
 
 
 def accuracies(told: Truth, labels: Truth, names: Sequence[str]) -> dict[str, Accuracy]:
-    """How well each attribute was told.
+    """Accuracy of the classifier for each attribute.
 
     Args:
         told: (N, A), of real pictures that the classifier has not seen.

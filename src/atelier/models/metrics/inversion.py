@@ -1,4 +1,4 @@
-"""Whether a generator turned light into dark: a known failure of adversarial training that distances can miss."""
+"""Luminance inversion: a known failure of adversarial training that distances can miss."""
 
 from typing import TYPE_CHECKING
 

@@ -38,8 +38,8 @@ class AdainGenerator(nn.Module):
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
 
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
-        """The encoder's view of pictures (B, 3, H, W) in [-1, 1], up to the content layer."""
-        features = self.encoder.see(pictures)
+        """Features of pictures (B, 3, H, W) in [-1, 1], up to the content layer."""
+        features = self.encoder.encode(pictures)
         return {layer: features[layer] for layer in self.layers}
 
     def decode(self, features: Tensor) -> Tensor:

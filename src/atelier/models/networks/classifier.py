@@ -1,4 +1,4 @@
-"""A small network that tells attributes of a picture, such as the colour of the hair."""
+"""A small classifier of the attributes of an image, such as hair colour."""
 
 import torch
 from torch import Tensor, nn

@@ -1,9 +1,9 @@
-"""Networks that make pictures of one size from noise, and their discriminator.
+"""Generators of images of one size from noise, and their discriminator.
 
-None of them normalises over the batch. Radford et al. 2016 do in both of their networks, and a picture would then
-depend on those beside it: on how many workers there are, and in how many parts a batch goes through. And the average
-of the weights would stylize with statistics of other weights. Where they have BatchNorm, the generators normalise each
-picture by itself, and the discriminator has nothing: what keeps it smooth is a penalty in its loss.
+None of them normalises over the batch. Radford et al. 2016 use BatchNorm in both networks: an image would then depend
+on its neighbours, so on the number of workers and of micro-batches, and averaged weights would run with statistics of
+other weights. In its place the generators normalise each image by itself, and the discriminator has no norm but a
+gradient penalty.
 """
 
 from itertools import pairwise
@@ -88,7 +88,7 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """One score for a whole picture: the discriminator of DCGAN without BatchNorm.
 
-    Spectral norms in its place (Miyato et al. 2018) made it so blunt that one face, and a grid over it, satisfied it.
+    Spectral norms in its place (Miyato et al. 2018) made it so weak that one face with a grid satisfied it.
 
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.

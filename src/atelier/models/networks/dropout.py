@@ -1,4 +1,4 @@
-"""Dropout whose draws are functions of (seed, step, place), so that a resumed training leaves out the same."""
+"""Dropout with random numbers that are functions of (seed, step, position), so that resuming repeats them."""
 
 from collections.abc import Callable
 
@@ -17,11 +17,11 @@ class ChannelDropout(nn.Module):
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
-        self.draws: Draws | None = None  # none while stylizing: nothing is left out
+        self.draws: Draws | None = None  # None at inference: no dropout
         self.salt = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; pictures beyond those drawn for begin with the first draw again."""
+        """(B, C, H, W) to the same; further images repeat the random numbers of the first."""
         if not self.probability or self.draws is None:
             return x
         keep = (self.draws(x.shape[1], self.salt) >= self.probability).to(x.device, x.dtype)  # (b, C)
@@ -34,7 +34,7 @@ def draw_from(network: nn.Module, draws: Draws, salt: int) -> None:
 
     Args:
         network: any.
-        draws: such as `Part.draws`.
+        draws: such as `MicroBatch.uniform`.
         salt: of the first dropout; the others count on.
     """
     for index, module in enumerate(m for m in network.modules() if isinstance(m, ChannelDropout)):

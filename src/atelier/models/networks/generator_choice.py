@@ -6,7 +6,7 @@ from atelier.models.networks.generator import Generator
 from atelier.models.networks.resnet import ResnetGenerator
 
 
-def translator(kind: GeneratorKind, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
+def new_generator(kind: GeneratorKind, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
     """A generator with new weights.
 
     Args:

@@ -1,4 +1,4 @@
-"""The image pool: what the discriminator is shown of the past, so that the two networks do not run in circles.
+"""The image pool: generated images of earlier steps for the discriminator, which dampens oscillation.
 
 Shrivastava et al. 2017, "Learning from Simulated and Unsupervised Images", section 2.3; Zhu et al. 2017, section 4.
 """

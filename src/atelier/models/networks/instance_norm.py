@@ -1,4 +1,4 @@
-"""InstanceNorm without weights, with its activation: one pass less over memory, and one picture less to remember.
+"""InstanceNorm without weights, fused with its activation: one pass less over memory, and one activation less to keep.
 
 Ulyanov et al. 2016, "Instance Normalization", equation 4; followed by a leaky ReLU (Maas et al. 2013). Mean and
 variance are float32 whatever the type of the picture. For the gradient only the input is kept: the sign of the

@@ -40,6 +40,6 @@ class _Reflected(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
         layout = torch.contiguous_format if gradient.is_contiguous() else torch.channels_last
-        # of the picture only the size and the memory format are looked at
+        # the input decides only the size and the memory format
         picture = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)
         return torch.ops.aten.reflection_pad2d_backward(gradient, picture, [ctx.size] * 4), None

@@ -1,4 +1,4 @@
-"""Networks that know of attributes: a generator that is told which to give, and a discriminator that tells them.
+"""Networks with attributes: a conditional generator, and discriminators that classify.
 
 Layouts of Choi et al. 2018, "StarGAN", tables 4 and 5 of the appendix, with the changes that the classes name.
 """
@@ -19,7 +19,7 @@ from atelier.models.networks.rgb_convolution import FromPicture, ToPicture
 
 SLOPE = 0.2  # of the discriminator's leaky ReLUs
 HIDDEN = 128  # numbers between what an encoder sees and the attributes
-CELLS = 4  # a side: attributes are told from features on so coarse a grid
+CELLS = 4  # a side of the grid of features that attributes are classified from
 
 
 class ConditionedResidual(nn.Module):
@@ -124,7 +124,7 @@ class ClassifyingDiscriminator(nn.Module):
 
 
 class ProjectedClassifyingDiscriminator(nn.Module):
-    """The same through the eyes of a frozen encoder, from whose features attributes are told too; see `Projected`.
+    """The same on the features of a frozen encoder; see `Projected`.
 
     Args:
         encoder: frozen; no part of the state.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.configs import config_class
-from atelier.models.controls import check
+from atelier.models.controls import check_controls
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
@@ -80,7 +80,7 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     """
     config, destination = request.config, open_destination(request.destination)
     controls = controls_from_config(config, request.base)
-    check(config_class(request.identity.method), controls)
+    check_controls(config_class(request.identity.method), controls)
     inputs = list_inputs(request.sources, request.base, request.selection)
     job = JobFolder(destination)
     since = job.manifest().get("since", 1)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from atelier.models.card import ModelIdentity
 from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check
+from atelier.models.controls import Controls, check_controls
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.job import FORMAT, JobFolder, JobState, open_job
@@ -85,11 +85,11 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
     destination = open_destination(request.destination)
     sources = [_manifest_source(source, request.base, destination) for source in request.sources]
     controls = controls_from_config(request.config, request.base)
-    check(config_class(identity.method), controls)
+    check_controls(config_class(identity.method), controls)
     inputs = list_inputs(request.sources, request.base, request.selection)
     listed = inputs.select(["input", "stamp"])
     manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}
-    manifest |= {"model": asdict(identity), "parameters": _parameters(request.config) | controls.said()}
+    manifest |= {"model": asdict(identity), "parameters": _parameters(request.config) | controls.changed()}
     with open_job(destination) as job:
         with _write_errors(destination):
             since = job.match_manifest(manifest, _parameters(StylizeConfig()), replace=rerun.replace)

@@ -57,4 +57,4 @@ class StylizeConfig:
 def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
     """The parameters that are written into the provenance of an output."""
     output = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
-    return {"strength": controls.strength, **controls.said(), **output}
+    return {"strength": controls.strength, **controls.changed(), **output}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check, check_attributes
+from atelier.models.controls import Controls, check_attributes, check_controls
 from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import parse_name
@@ -32,7 +32,7 @@ class FoundModel:
         Raises:
             ValueError: its method does not support a control, or it does not know an attribute.
         """
-        check(config_class(self.identity.method), controls)
+        check_controls(config_class(self.identity.method), controls)
         if controls.to:
             check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from atelier.models.card import ModelIdentity
 from atelier.models.configs import config_class
-from atelier.models.controls import check
+from atelier.models.controls import check_controls
 from atelier.tasks.images import reader, writer
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
@@ -51,7 +51,7 @@ def stylize_image(
     """
     started = time.monotonic()
     controls = controls_from_config(config, base)
-    check(config_class(identity.method), controls)
+    check_controls(config_class(identity.method), controls)
     suffix = "" if out.is_dir() else out.suffix.lower()
     if suffix in FORMAT_OF_SUFFIX:
         target, format = out, FORMAT_OF_SUFFIX[suffix]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from atelier.models.distributed import places
+from atelier.models.distributed import rank_places
 from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
 from atelier.tasks.dataset import shards
@@ -150,7 +150,7 @@ class BatchLoader:
     def __init__(self, plan: TrainingPlan, rank: int, world_size: int, device: torch.device | str = "cpu") -> None:
         card = shards.read_card(plan.data)
         self._batch_size = plan.loop.batch_size
-        self._places = places(rank, world_size, self._batch_size)
+        self._places = rank_places(rank, world_size, self._batch_size)
         self.content, self.style = (
             Stream(groups, Order(plan.loop.seed, role, [len(group.rows) for group in groups], plan.shuffle_rows))
             for role, domain in (("content", plan.content), ("style", plan.style))

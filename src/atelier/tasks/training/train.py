@@ -17,7 +17,7 @@ from typing import Any
 
 from atelier.models import artifact
 from atelier.models.card import weights_sha256
-from atelier.models.training import is_whole
+from atelier.models.checkpoint import is_whole
 from atelier.tasks.dataset import labels, shards
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.progress import Progress, Report

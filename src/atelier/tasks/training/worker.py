@@ -12,7 +12,8 @@ import torch
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
-from atelier.models.training import Trainer, load_checkpoint, save_checkpoint
+from atelier.models.checkpoint import load_checkpoint, save_checkpoint
+from atelier.models.training import Trainer
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
