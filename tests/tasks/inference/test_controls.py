@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.style_statistics import AdainConfig
 from atelier.models.controls import Controls, Style, check_controls
 from atelier.models.methods.adain import Adain
 from atelier.tasks.images.codec import encode

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from atelier.models import artifact, card
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.images import codec, provenance

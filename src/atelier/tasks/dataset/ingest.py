@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from atelier.models.settings import setting, setting_of
 from atelier.tasks.dataset import source_lock
@@ -30,8 +30,6 @@ DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 @dataclass(frozen=True)
 class IngestConfig(ScreenConfig):
     """Sources of the dataset, and the form of its pictures."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     domains: dict[str, tuple[SourceConfig | str, ...]] = setting_of(
         lambda: {"photos": ("sample://photos",), "paintings": ("sample://paintings",)},

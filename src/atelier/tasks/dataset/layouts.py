@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import file_entry
@@ -24,10 +24,8 @@ COCO_FILE = re.compile(r"(^|/)annotations/[^/]*\.json$")
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Settings):
     """Where pictures of a domain come from, and how they are kept there."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     path: str = field(
         metadata={

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.translation import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.metrics import attributes as metric

@@ -6,9 +6,9 @@ the held-out pictures promotes nothing.
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.evaluation import metric_catalogue as metrics
 from atelier.tasks.evaluation.metric_catalogue import Metric, Metrics, value
 
@@ -51,10 +51,8 @@ class PairedComparison:
 
 
 @dataclass(frozen=True)
-class GateConfig:
+class GateConfig(Settings):
     """Thresholds on `reports/evaluation.json`."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     max_kid_ratio: float = setting(0.6, "largest distance to the style (KID), as a share of the photos' own", ge=0)
     max_style_ratio: float = setting(0.5, "largest Gram style distance, as a share of the photos' own", ge=0)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.images import gif
 from atelier.tasks.images.color import to_srgb
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
@@ -34,10 +33,8 @@ class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
 
 
 @dataclass(frozen=True)
-class ImageLimits:
+class ImageLimits(Settings):
     """Limits of one image file; a file above them is refused."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     max_bytes: int = setting(128 * 2**20, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
