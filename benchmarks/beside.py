@@ -32,8 +32,8 @@ def step_seconds(data: Path, steps: int) -> list[float]:
     import torch
 
     from atelier.models import encoders as networks
-    from atelier.models.configs.cpgan import CpganConfig
     from atelier.models.configs.loop import LoopConfig
+    from atelier.models.configs.style_statistics import CpganConfig
     from atelier.models.training import Trainer
     from atelier.tasks.runtime import encoder_weights
     from atelier.tasks.training.loader import BatchLoader

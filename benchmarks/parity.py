@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from atelier.models import encoders as networks
-from atelier.models.configs.cyclegan import CycleganConfig
 from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.translation import CycleganConfig
 from atelier.models.encoders import Encoder
 from atelier.models.methods.base import Batch
 from atelier.models.metrics.kid import kid

@@ -211,8 +211,8 @@ def plan_on(data: Path, method_config: Any, loop: Any) -> Any:
 
 
 def _plan(data: Path, precision: str, steps: int = 10**6) -> Any:
-    from atelier.models.configs.cyclegan import CycleganConfig
     from atelier.models.configs.loop import LoopConfig
+    from atelier.models.configs.translation import CycleganConfig
 
     loop = LoopConfig(
         steps=steps, batch_size=1, log_every=1, checkpoint_every=10**6, sample_every=10**6, seed=SEED,

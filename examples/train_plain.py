@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from atelier.models import artifact, encoders
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, MicroBatch
 from atelier.models.optimizer import new_optimizer
@@ -53,7 +53,8 @@ def main() -> None:
         for turn, optimizer in optimizers.items():
             method.begin(turn, [batch])
             for losses in method.losses(turn, batch):
-                torch.stack([method.weights.get(name, 0.0) * loss for name, loss in losses.items()]).sum().backward()
+                weighted = [method.weights.get(name, 0.0) * loss for name, loss in losses.items()]
+                torch.autograd.backward(torch.stack(weighted).sum())
             optimizer.step()
             for other in optimizers.values():
                 other.zero_grad()  # the generator's gradients reach the discriminator too

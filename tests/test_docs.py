@@ -13,6 +13,7 @@ import torch
 import typer
 
 from atelier.flows.cli.app import app
+from atelier.models.configs import CONFIGS
 from atelier.models.encoders.calibrated import DEVIATION, MEAN
 from atelier.models.methods import METHODS
 from atelier.tasks.images.codec import BadImage, decode
@@ -50,7 +51,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @each_page
 def test_named_files_are_there(page: Path) -> None:
-    text = re.sub(r"^\*\*1\. Write\*\* .*$", "", prose(page), flags=re.MULTILINE)  # files that the reader will make
+    text = re.sub(r"^\*\*\d\. Write\*\* .*$", "", prose(page), flags=re.MULTILINE)  # files that the reader will make
     for name in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", text):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
@@ -73,9 +74,10 @@ def test_commands_and_their_options_are_there(page: Path) -> None:
 def examples() -> dict[str, Any]:
     """The names that CONTRIBUTING's blocks of Python define, beside those that their tests import."""
     names: dict[str, Any] = {"np": np, "pytest": pytest, "torch": torch, "replace": replace, **vars(tiny)}
-    for block in re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE):
-        module = types.ModuleType("example")
-        sys.modules["example"] = module  # dataclasses look their own module up
+    pattern = re.compile(r"(?:`src/([\w/]+)\.py`[^`]*)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    for file, block in pattern.findall((ROOT / "CONTRIBUTING.md").read_text()):
+        module = types.ModuleType(file.replace("/", ".") or "example")
+        sys.modules[module.__name__] = module  # dataclasses look their own module up, and examples import each other
         vars(module).update(names)
         exec(compile(block, "CONTRIBUTING.md", "exec"), vars(module))
         names |= {name: value for name, value in vars(module).items() if not name.startswith("__")}
@@ -83,6 +85,7 @@ def examples() -> dict[str, Any]:
 
 
 def test_the_method_of_the_example_trains(examples: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIGS, "tint", examples["TintConfig"])
     monkeypatch.setitem(METHODS, "tint", examples["Tint"])
     examples["test_training_learns_the_style"]()
 

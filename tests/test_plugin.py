@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.flows.cli.params import params
 from atelier.flows.config.params import Params
 from atelier.models.card import ModelCard
 from atelier.models.configs import CONFIGS, config_class
@@ -91,6 +92,11 @@ class TestErrors:
         (tmp_path / "params.yaml").write_text(f"train: {section}\n")
         with pytest.raises(ValueError, match=message):
             _ = Params(tmp_path / "params.yaml").train
+
+    def test_its_settings_are_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        params("train.tint")
+        printed = capsys.readouterr().out
+        assert printed.startswith("train:\n  tint:  # settings of tint\n    mean_weight: 1.0  # weight of the channels")
 
     def test_settings_of_a_method_that_is_not_chosen(self, tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text("train: {tint: {mean_weight: 3}}\n")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.checkpoint import load_checkpoint, save_checkpoint
-from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import rank_places
 from atelier.models.methods.base import Batch

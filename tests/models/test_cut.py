@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.configs.choices import GeneratorKind
-from atelier.models.configs.cut import CutConfig, FastcutConfig
+from atelier.models.configs.base import GeneratorKind
+from atelier.models.configs.translation import CutConfig, FastcutConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Batch
 from atelier.models.methods.cut import Projector, distinct, flipped, patch_nce

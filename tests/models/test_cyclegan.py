@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.configs.choices import GeneratorKind
-from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.base import GeneratorKind
+from atelier.models.configs.translation import CycleganConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import Batch
 from atelier.models.networks.dropout import ChannelDropout, draw_from

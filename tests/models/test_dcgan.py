@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import WatchdogConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.controls import Controls
 from atelier.models.methods import METHODS
 from atelier.models.methods.base import Batch

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models.checkpoint import save_checkpoint
-from atelier.models.configs.gatys import GatysConfig
+from atelier.models.configs.style_statistics import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.alexnet import AlexNet

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.translation import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models import tiling
-from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.methods.color import Color

@@ -11,12 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.configs.cut import CutConfig
-from atelier.models.configs.cyclegan import CycleganConfig
-from atelier.models.configs.fast import FastConfig
+from atelier.models.configs.base import OptimizerConfig
 from atelier.models.configs.loop import WatchdogConfig
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.style_statistics import CpganConfig, FastConfig
+from atelier.models.configs.translation import CutConfig, CycleganConfig
 from atelier.models.methods.base import Batch
 from atelier.models.training import Trainer
 from atelier.models.watchdog import TrainingStopped, Watchdog

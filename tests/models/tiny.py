@@ -8,14 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.adain import AdainConfig
-from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.configs.cut import CutConfig, FastcutConfig
-from atelier.models.configs.cyclegan import CycleganConfig
-from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.style_statistics import AdainConfig, CpganConfig, FastConfig
+from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.distributed import rank_places
 from atelier.models.encoders import Encoder
 from atelier.models.methods.base import Batch

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.nodes import Nodes, nodes_started

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.dataset.shards import Card, write_card, write_shard
 from atelier.tasks.evaluation.gate import GateConfig

@@ -3,7 +3,8 @@
 Reinhard et al. 2001, "Color Transfer between Images": equations 10 and 11 match means and standard deviations per
 channel. What differs: sRGB instead of lαβ, and one matrix for the whole domain, found by gradient descent.
 
-With this package installed, `train.method: tint` in params.yaml trains it, and `train.tint` has its settings.
+With this package installed, `train.method: tint` in params.yaml trains it; `atelier params train.tint` prints its
+settings.
 """
 
 from collections.abc import Iterator
@@ -13,8 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.base import MethodConfig, OptimizerConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method, MicroBatch, autocast
 from atelier.models.settings import setting, setting_of
@@ -47,6 +47,7 @@ class Tint(Method):
     def build_generator(config: TintConfig, encoder: type[Encoder] | None) -> nn.Module:
         """(B, 3, H, W) in [-1, 1] to the same; it begins as the identity."""
         generator = nn.Conv2d(3, 3, kernel_size=1)
+        assert generator.bias is not None  # it is asked for by default
         nn.init.dirac_(generator.weight)
         nn.init.zeros_(generator.bias)
         return generator

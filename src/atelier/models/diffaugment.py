@@ -8,7 +8,7 @@ prevents that, and because the generator's gradient passes through the same tran
 import torch
 from torch import Tensor
 
-from atelier.models.configs.choices import Policy
+from atelier.models.configs.base import Policy
 
 DRAWS = 7  # numbers a picture: brightness, saturation, contrast, shift down and right, row and column of the hole
 TRANSLATION = 1 / 8  # of the side, at most

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.base import OptimizerConfig
 from atelier.models.distributed import all_reduce_together
 
 

@@ -2,9 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
+
+
+class Settings:
+    """Base class of settings dataclasses: unknown keys in params.yaml are refused."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 def setting(default: T, description: str, **metadata: Any) -> T:

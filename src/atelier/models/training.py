@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.choices import Precision
+from atelier.models.configs.base import Precision
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import all_gather, all_reduce, rank_places, world_size

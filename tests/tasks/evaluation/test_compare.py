@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.dataset.shards import Card, write_card
 from atelier.tasks.evaluation.compare import (

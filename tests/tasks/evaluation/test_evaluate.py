@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
-from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.gan import DcganConfig
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.style_statistics import CpganConfig
+from atelier.models.configs.translation import StarganConfig
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.dataset.shards import Card, read_card, write_card

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
-from atelier.models.configs.color import ColorConfig
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import ColorConfig, CpganConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.methods.base import Painter

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.style_statistics import AdainConfig
 from atelier.models.controls import Controls, Style, check_controls
 from atelier.models.methods.adain import Adain
 from atelier.tasks.images.codec import encode
@@ -28,7 +28,7 @@ def test_a_picture_with_a_weight_is_a_style(tmp_path: Path) -> None:
     controls = controls_from_config(StylizeConfig(styles=("sun=set.png=0.3", "trained=0.7")), tmp_path)
     assert [(style.name, style.weight) for style in controls.styles] == [("sun=set.png", 0.3), ("trained", 0.7)]
     assert np.array_equal(controls.styles[0].pixels, sunset)  # type: ignore[arg-type]
-    check_controls("adain", controls)
+    check_controls(AdainConfig, controls)
 
     torch.manual_seed(0)
     generator = Adain.build_generator(CONFIG, TinyEncoder).eval()

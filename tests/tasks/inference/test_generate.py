@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.configs.cpgan import CpganConfig
 from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.dcgan import Dcgan
 from atelier.tasks.images import provenance

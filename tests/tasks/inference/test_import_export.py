@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.style_statistics import CpganConfig
+from atelier.models.configs.translation import CycleganConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cyclegan import Cyclegan

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from atelier.models import artifact, card
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.images import codec, provenance
@@ -83,9 +83,9 @@ def test_a_second_time_does_nothing_and_other_files_are_kept(tmp_path: Path, mod
     assert first.painted
     assert not again.painted
     assert out.stat().st_mtime_ns == stamp
-    with pytest.raises(FileExistsError, match="something else"):
+    with pytest.raises(FileExistsError, match="another file"):
         stylize_image(picture, out, model, StylizeConfig(strength=0.5), identity)
-    with pytest.raises(FileExistsError, match="something else"):
+    with pytest.raises(FileExistsError, match="another file"):
         stylize_image(picture, picture, model, StylizeConfig(), identity)
 
 
@@ -99,12 +99,12 @@ def test_what_cannot_be_done_is_reported_in_one_line(tmp_path: Path, model: Path
         stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(styles=("x",)), identity)
     with pytest.raises(FileNotFoundError, match="style picture"):
         stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(styles=("no/x.jpg=0.5",)), identity)
-    with pytest.raises(FileExistsError, match=r"bad\.jpg exists and is something else"):
+    with pytest.raises(FileExistsError, match=r"bad\.jpg exists and is another file"):
         stylize_image(picture, bad, model, StylizeConfig(), identity)
     with pytest.raises(ValueError, match=r"sea\.tiff\.png cannot be read: the file has [0-9,]+ bytes, more than"):
         stylize_image(picture, tmp_path / "out.png", model, StylizeConfig(max_bytes=10), identity)
     (tmp_path / "job" / "_atelier").mkdir(parents=True)
     for out in (tmp_path / "job" / "out.png", tmp_path / "job" / "deeper"):
-        with pytest.raises(ValueError, match="holds the pictures of a job"):
+        with pytest.raises(ValueError, match="is the destination of a bulk job"):
             stylize_image(picture, out, model, StylizeConfig(), identity)
     assert not (tmp_path / "out.png").exists()

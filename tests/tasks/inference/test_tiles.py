@@ -13,7 +13,7 @@ from PIL import Image
 
 from atelier.models import artifact
 from atelier.models.card import identify
-from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.color import Color
 from atelier.tasks.bulk.job import JobFolder

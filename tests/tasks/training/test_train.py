@@ -20,9 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
 
 from atelier.models import artifact
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.base import OptimizerConfig
 from atelier.models.configs.loop import LoopConfig
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.tasks.dataset.shards import SCHEMA, Card, read_card, write_card, write_shard
 from atelier.tasks.images import codec
 from atelier.tasks.runtime.progress import Progress, silent

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.base import OptimizerConfig
 from atelier.models.watchdog import TrainingStopped
 from atelier.tasks.runtime.progress import Progress, silent
 from atelier.tasks.training.placement import SNAPSHOT, FitThread, Placement

@@ -20,15 +20,18 @@ def params(
     from atelier.flows.config.defaults import defaults
     from atelier.flows.config.params import SECTIONS, nearest
     from atelier.flows.config.render import render
+    from atelier.tasks.training.config import train_config_class
 
     configs = defaults()
-    section = (key or "").partition(".")[0]
     if key is None:
-        text = render(configs)
-    elif section not in configs:
+        print(render(configs), end="")
+        return
+    section, part = (*key.split("."), "")[:2]
+    if section not in configs:
         raise ValueError(f"unknown section {section!r}{nearest(section, SECTIONS)}")
-    else:
-        text = render({section: configs[section]}, None if key == section else [key])
+    if section == "train":
+        configs["train"] = train_config_class({part: {}})()  # it may be a plugin's
+    text = render({section: configs[section]}, None if key == section else [key])
     if not text:
         raise ValueError(f"unknown parameter {key!r}: `atelier params {section}` prints all of {section}")
     print(text, end="")

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 
 Kind = Literal["success", "noop", "refused", "awaiting", "failed", "stopped"]
 
@@ -13,10 +13,8 @@ _BLOCK = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")  # the names that Prefect allows
 
 
 @dataclass(frozen=True)
-class NotifyConfig:
+class NotifyConfig(Settings):
     """Services that get a message, and results that they get it for."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     urls: tuple[str, ...] = setting(
         (),

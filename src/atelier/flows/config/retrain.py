@@ -1,16 +1,13 @@
 """Section `retrain` of params.yaml."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class RetrainConfig:
+class RetrainConfig(Settings):
     """Retries of a nightly run, and where it pushes its results."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     retries: int = setting(3, "times that a step is tried again after an error that may be temporary", ge=0, le=20)
     retry_after_s: float = setting(30.0, "seconds before the first retry; the next ones wait twice as long each")

@@ -1,17 +1,10 @@
 """Settings of the training methods and of the training loop, without torch: reading parameters takes no second."""
 
-from atelier.models.configs.adain import AdainConfig
 from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.color import ColorConfig
-from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.configs.cut import CutConfig, FastcutConfig
-from atelier.models.configs.cyclegan import CycleganConfig
-from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
-from atelier.models.configs.gatys import GatysConfig
-from atelier.models.configs.imported import ImportedConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.style_statistics import AdainConfig, ColorConfig, CpganConfig, FastConfig, GatysConfig
+from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, ImportedConfig, StarganConfig
 
 __all__ = ["CONFIGS", "MethodConfig", "config_class"]
 

@@ -1,19 +1,51 @@
-"""Base class of the settings of a method: what is known of a method without torch."""
+"""What the settings of several methods share: their base class, the optimizer's, and choices."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from atelier.models.settings import Settings, setting
+
+Adversarial = Literal["hinge", "least_squares", "non_saturating", "wasserstein"]  # see `losses.adversarial`
+Policy = Literal["color", "translation", "cutout"]  # see `diffaugment`
+DIFFAUGMENT = "what is augmented before the discriminator: color, translation, cutout"
+Precision = Literal["float32", "bfloat16", "auto"]
+
+GeneratorKind = Literal["residual", "antialiased", "skip"]
+GENERATORS = (
+    "residual as in CycleGAN, antialiased as in CUT, or skip, which changes the picture instead of making it anew: for "
+    "short trainings"
+)
+DiscriminatorKind = Literal["patchgan", "projected"]
+DISCRIMINATORS = (
+    "the 70×70 PatchGAN, or projected: the encoder's features are looked at as well, good for short trainings"
+)
 
 
 @dataclass(frozen=True)
-class MethodConfig:
+class MethodConfig(Settings):
     """Settings of a training method.
 
     A subclass has a field for each setting, with a default, a description and bounds in its metadata. A method that is
     trained step by step has a field `optimizer: OptimizerConfig`.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
     name: ClassVar[str]  # of the method, in params.yaml and in model cards
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(Settings):
+    """Adam for the generator and the discriminator, each with its own rate.
+
+    Two time scales: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule". Weight decay is decoupled from
+    the gradient: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2. Clipping by the norm
+    of all gradients together: Pascanu et al. 2013, "On the difficulty of training RNNs", algorithm 1.
+    """
+
+    generator_lr: float = setting(1e-3, "Adam's rate for the generator", gt=0)
+    discriminator_lr: float = setting(5e-4, "Adam's rate for the discriminator", gt=0)
+    beta1: float = setting(0.5, "memory of the gradient's mean", ge=0, lt=1)
+    beta2: float = setting(0.99, "memory of its square", ge=0, lt=1)
+    weight_decay: float = setting(0.0, "share of its rate by which a weight shrinks each step", ge=0)
+    clip_norm: float = setting(0.0, "largest norm of a network's gradient; 0 does not clip", ge=0)

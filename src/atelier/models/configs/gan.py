@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.choices import Adversarial, Policy
-from atelier.models.configs.optimizer import OptimizerConfig
+from atelier.models.configs.base import DIFFAUGMENT, Adversarial, MethodConfig, OptimizerConfig, Policy
 from atelier.models.settings import setting, setting_of
 
 SIZES = (16, 32, 64, 128, 256)  # px: sides that the generators have
@@ -23,9 +21,7 @@ class NoiseConfig(MethodConfig):
     noise: int = setting(100, "random numbers that a picture is made from", ge=1, le=4096)
     discriminator_filters: int = setting(16, "discriminator channels after its first convolution", ge=4, le=256)
     adversarial: Adversarial = setting("non_saturating", "adversarial loss")
-    diffaugment: tuple[Policy, ...] = setting(
-        (), "what is augmented before the discriminator: color, translation, cutout"
-    )
+    diffaugment: tuple[Policy, ...] = setting((), DIFFAUGMENT)
     r1_weight: float = setting(1.0, "weight γ of the R1 penalty on the discriminator", ge=0)
     r1_every: int = setting(8, "steps between two R1 penalties", ge=1)
     optimizer: OptimizerConfig = setting_of(

@@ -1,18 +1,15 @@
 """Settings of the training loop, whatever the method."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from atelier.models.configs.choices import Precision
+from atelier.models.configs.base import Precision
 from atelier.models.metrics.inversion import INVERTED
-from atelier.models.settings import setting, setting_of
+from atelier.models.settings import Settings, setting, setting_of
 
 
 @dataclass(frozen=True)
-class WatchdogConfig:
+class WatchdogConfig(Settings):
     """When to stop a training. Checks of the outputs need batches of two images at least."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     enabled: bool = setting(True, "whether to stop a training that went wrong")
     divergence: float = setting(20.0, "times its usual size that a loss is diverged at", gt=1)
@@ -29,10 +26,8 @@ class WatchdogConfig:
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Settings):
     """How long and how fast to train, whatever the method."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     steps: int = setting(2000, "updates of the generator", ge=1)
     batch_size: int = setting(4, "pictures a step, over all workers", ge=1)

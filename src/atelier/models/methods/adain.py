@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.style_statistics import AdainConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss

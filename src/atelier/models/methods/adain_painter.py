@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atelier.models.configs.adain import AdainConfig
+from atelier.models.configs.style_statistics import AdainConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.losses.moments import adain, moments
 from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, shares, style_pixels

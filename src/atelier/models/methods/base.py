@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.choices import Policy
+from atelier.models.configs.base import MethodConfig, Policy
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder

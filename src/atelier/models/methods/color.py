@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.color import ColorConfig
+from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Batch, Method

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.cpgan import CpganConfig
+from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.cut import CutConfig, FastcutConfig
+from atelier.models.configs.translation import CutConfig, FastcutConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.cyclegan import CycleganConfig
+from atelier.models.configs.translation import CycleganConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import all_gather
 from atelier.models.encoders.base import Encoder

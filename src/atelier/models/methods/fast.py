@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.fast import FastConfig
+from atelier.models.configs.style_statistics import FastConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast

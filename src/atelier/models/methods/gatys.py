@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.gatys import GatysConfig
+from atelier.models.configs.style_statistics import GatysConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models.configs.imported import ImportedConfig
+from atelier.models.configs.translation import ImportedConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Method
 from atelier.models.networks.generator_choice import new_generator

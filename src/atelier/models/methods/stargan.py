@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.stargan import StarganConfig
+from atelier.models.configs.translation import StarganConfig
 from atelier.models.controls import Controls, check_attributes
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss

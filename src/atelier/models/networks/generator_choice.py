@@ -1,6 +1,6 @@
 """The generators that methods of translation choose from."""
 
-from atelier.models.configs.choices import GeneratorKind
+from atelier.models.configs.base import GeneratorKind
 from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.resnet import ResnetGenerator

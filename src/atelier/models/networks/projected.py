@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.configs.choices import DiscriminatorKind
+from atelier.models.configs.base import DiscriminatorKind
 from atelier.models.encoders.base import Encoder
 from atelier.models.networks.discriminator import Discriminator, in_units
 from atelier.models.networks.patchgan import PatchGan

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.storage.entry import Entry
@@ -24,10 +23,8 @@ BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Settings):
     """Which files of the sources are inputs of this run. The job's totals count only these."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     include: tuple[str, ...] = setting((), "globs on the path in the source, * crosses folders; none means all")
     exclude: tuple[str, ...] = setting((), "globs of paths that are left out")

@@ -7,11 +7,10 @@ switched in one step when the whole archive is restyled. Pictures that arrive la
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
 
 from atelier.models.card import identify
 from atelier.models.files import replacing
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.inference.config import StylizeConfig
@@ -24,10 +23,8 @@ CURRENT = "current"
 
 
 @dataclass(frozen=True)
-class Subscription:
+class Subscription(Settings):
     """An archive and the folder of its outputs."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     source: str = field(metadata={"description": "folder, archive or list, here or at an s3:// URL"})
     destination: str = field(metadata={"description": "folder; each version gets its own below it"})

@@ -1,16 +1,13 @@
 """Settings of augmentation: `augment` in params.yaml."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from atelier.models.settings import setting, setting_of
+from atelier.models.settings import Settings, setting, setting_of
 
 
 @dataclass(frozen=True)
-class DomainAugmentation:
+class DomainAugmentation(Settings):
     """What may happen to a picture of one domain. Every amount is drawn evenly from its range for each variant."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     flip_horizontal: float = setting(0.5, "probability of a left-right flip, 0…1", ge=0, le=1)
     flip_vertical: float = setting(0.0, "probability of an upside-down flip, 0…1", ge=0, le=1)
@@ -42,10 +39,8 @@ _PHOTOS = DomainAugmentation(brightness=0.05, contrast=0.1, saturation=0.1)
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """How the training set is made from the dataset."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     size_px: int = setting(128, "width and height of a training picture, in pixels", ge=16, le=2048)
     copies: int = setting(3, "variants of each picture", ge=1, le=1000)

@@ -8,12 +8,11 @@ that ordinary growth does not stop a night.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from atelier.models.metrics.drift import drift
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.dataset.profile import COLOURS, DomainProfile, Profile, arrivals, representatives
 from atelier.tasks.dataset.screening import DUPLICATE, NEAR
 from atelier.tasks.dataset.shards import Card
@@ -27,10 +26,8 @@ HEADER = ("check", "domain", "value", "limit", "result", "what was found")
 
 
 @dataclass(frozen=True)
-class ChecksConfig:
+class ChecksConfig(Settings):
     """Limits of data validation."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     min_pictures: int = setting(1, "pictures of each domain in the training split, at least", ge=1)
     max_quarantined_share: float = setting(
@@ -71,10 +68,8 @@ def validate(
     """Check a dataset against the limits, and compare it with the one that `prod` was trained on.
 
     Args:
-        config: the limits.
         now: the new dataset, profiled with `before`, so that its arrivals were measured.
         before: that of `prod`; None where there is none: checks that compare are left out then.
-        card_now: the new dataset's card.
         card_before: that of `prod`'s dataset, None where it is not at hand.
     """
     findings = [_pictures(name, domain, config) for name, domain in sorted(now.domains.items())]

@@ -2,8 +2,7 @@
 
 `folder` takes every picture; `imagefolder` adds the class that the first folder names; `cifar` reads CIFAR's binary
 version (Krizhevsky 2009); `coco` adds the categories that COCO's instance files annotate. `auto` recognises CIFAR and
-COCO by the names of their files and is `folder` otherwise. An attribute file, CSV or CelebA's text format, joins any of
-them.
+COCO by the names of their files and is `folder` otherwise. A file of attributes, CSV or CelebA's, joins any of them.
 """
 
 import csv
@@ -12,9 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import file_entry
@@ -25,10 +24,8 @@ COCO_FILE = re.compile(r"(^|/)annotations/[^/]*\.json$")
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Settings):
     """Where pictures of a domain come from, and how they are kept there."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     path: str = field(
         metadata={

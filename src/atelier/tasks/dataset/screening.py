@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from atelier.models.settings import setting, setting_of
+from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels
 from atelier.tasks.storage import open_source
@@ -25,13 +25,9 @@ class Prepared:
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [
-            ("state", pa.string()),
-            ("reason", pa.string()),
-            ("id", pa.string()),
-            ("hash", pa.uint64()),
-            ("png", pa.binary()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
+            *((name, pa.string()) for name in ("state", "reason", "id")),
+            *(("hash", pa.uint64()), ("png", pa.binary())),
+            *((name, pa.int32()) for name in ("width", "height")),
         ]
     )
 
@@ -45,10 +41,8 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class ScreenConfig:
+class ScreenConfig(Settings):
     """Which pictures enter the dataset, and in what form."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     size_px: int = setting(160, "larger pictures are shrunk until their short side has so many pixels", ge=8)
     min_px: int = setting(64, "pictures with a shorter short side stay out, in pixels", ge=1)

@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.dataset.shards import read_card, select
 from atelier.tasks.dataset.subsets import Picture
 from atelier.tasks.runtime import encoder_weights
@@ -21,10 +21,8 @@ MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicativ
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     """How a model is measured."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     pictures: int = setting(120, "held-out pictures of each domain that are measured, at most", ge=2, le=50_000)
     batch: int = setting(16, "pictures in one task of a worker", ge=1, le=256)
@@ -73,9 +71,6 @@ class ClassifierSpec:
 
 def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
     """The best encoder at hand that had no part in any loss; where there is none, the best one, marked as dependent.
-
-    Args:
-        loss_encoders: of the models that are measured.
 
     Raises:
         FileNotFoundError: no encoder's weights are at hand.

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 from atelier.tasks.images import gif
 from atelier.tasks.images.color import to_srgb
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
@@ -34,10 +33,8 @@ class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
 
 
 @dataclass(frozen=True)
-class ImageLimits:
+class ImageLimits(Settings):
     """Limits of one image file; a file above them is refused."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     max_bytes: int = setting(128 * 2**20, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
@@ -49,11 +46,7 @@ class ImageLimits:
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Check the size of a file.
-
-    Raises:
-        BadImage: it is larger than `max_bytes`.
-    """
+    """Check the size of a file. Raises BadImage where it is larger than `max_bytes`."""
     if size > max_bytes:
         raise BadImage(f"the file has {size:,} bytes, more than the limit of {max_bytes:,}")
 
@@ -61,10 +54,6 @@ def check_size(size: int, max_bytes: int) -> None:
 @contextmanager
 def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """Open an image file; its content decides the format, not its name. Nothing is decoded yet.
-
-    Args:
-        data: the file's bytes.
-        limits: of the file.
 
     Raises:
         BadImage: with the reason; any error of a decoder inside the block becomes one.
@@ -95,11 +84,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
 
 
 def check_pixels(pixels: int, limits: ImageLimits, what: str = "the picture") -> None:
-    """Check a number of pixels.
-
-    Raises:
-        BadImage: it is above the limit.
-    """
+    """Check a number of pixels. Raises BadImage where it is above the limit."""
     if pixels > limits.max_pixels:
         raise BadImage(f"{what} has {pixels:,} pixels, more than {limits.pixel_limit}")
 
@@ -109,10 +94,6 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
 
     The EXIF orientation is applied, an ICC profile is converted to sRGB (an unusable one is ignored),
     transparency is composited on white, 16-bit grey is scaled to 8 bits.
-
-    Args:
-        data: the file's bytes.
-        limits: checked before pixels are decoded.
 
     Returns:
         (H, W, 3) uint8 sRGB.
@@ -127,11 +108,7 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture, upright, as sRGB; and its alpha (mode L), None where it is opaque.
-
-    Raises:
-        BadImage: its samples or colours are not supported.
-    """
+    """A decoded picture as upright sRGB, and its alpha (L; None: opaque). Raises BadImage for unsupported colours."""
     profile = image.info.get("icc_profile")
     image = upright(image)
     if image.mode in ("I", "F"):
@@ -227,27 +204,14 @@ def encode(image: Pixels, format: str, *, quality: int = 95, xmp: bytes | None =
 
 
 def resize(image: Pixels, width: int, height: int) -> Pixels:
-    """Resize with Lanczos' filter, which Pillow widens when it shrinks, against aliasing.
-
-    Args:
-        image: (H, W, 3) uint8.
-        width: pixels.
-        height: pixels.
-
-    Returns:
-        (height, width, 3) uint8.
-    """
+    """Resize (H, W, 3) uint8 to pixels, with Lanczos' filter, which Pillow widens against aliasing when it shrinks."""
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The XMP packet of an image file, `None` when it carries none.
-
-    Raises:
-        BadImage: this is no image file.
-    """
+    """The XMP packet of an image file, `None` when it carries none. Raises BadImage where this is no image file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

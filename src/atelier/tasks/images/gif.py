@@ -26,13 +26,7 @@ class GifFrame:
 
 
 def encode(frames: Sequence[GifFrame], plays: int, comment: str, xmp: bytes) -> bytes:
-    """A GIF file.
-
-    Args:
-        frames: frames of one size.
-        plays: how often they are shown, 0 for ever.
-        comment: "" for none.
-        xmp: a packet, UTF-8.
+    """A GIF file of frames of one size, shown `plays` times (0: for ever), with a comment ("": none) and an XMP packet.
 
     Raises:
         ValueError: a side is longer than 65,535 px.

@@ -19,14 +19,9 @@ _PARAMETERS = (1, 3, 4, 5, 7)  # number of parameters of a parametric curve, by 
 
 
 def to_srgb(samples: NDArray[np.uint16], profile: bytes | None) -> NDArray[np.float32]:
-    """16-bit samples to gamma-encoded sRGB; without a usable profile they are assumed to be sRGB.
+    """16-bit samples, (H, W) grey or (H, W, 3) RGB, to gamma-encoded sRGB of the same shape, in [0, 1].
 
-    Args:
-        samples: (H, W) grey or (H, W, 3) RGB.
-        profile: an ICC profile, None where the file has none.
-
-    Returns:
-        The same shape, in [0, 1].
+    Without a usable ICC profile they are assumed to be sRGB.
     """
     curves = _curves(profile, samples.ndim == 3) if profile else None
     if curves is None:

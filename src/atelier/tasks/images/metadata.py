@@ -89,9 +89,8 @@ def _texts(image: Image.Image) -> dict[str, str]:
         texts = {COMMENT: comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)}
     else:
         texts = {str(key): str(text) for key, text in getattr(image, "text", {}).items() if _descriptive(key)}
-    return (
-        texts if sum(len((key + text).encode("utf-8", "replace")) for key, text in texts.items()) <= MAX_BYTES else {}
-    )
+    size = sum(len((key + text).encode("utf-8", "replace")) for key, text in texts.items())
+    return texts if size <= MAX_BYTES else {}
 
 
 def _descriptive(keyword: str) -> bool:

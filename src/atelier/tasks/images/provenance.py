@@ -26,7 +26,7 @@ XMP = "http://ns.adobe.com/xap/1.0/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _NAMESPACE = "urn:atelier:lineage:1"
 IDENTITY = ("model", "version", "method", "dataset", "weights")  # the fields of ModelIdentity
-UNPRINTABLE = re.compile("[\\x00-\\x1f\\ud800-\\udfff\\ufffe-\\U0010ffff]")
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\ud800-\\udfff\\ufffe-\\U0010ffff]")  # XML forbids most of them
 MAX_PACKET_BYTES = 60_000  # for one JPEG segment
 
 
@@ -56,18 +56,14 @@ class Provenance:
 
 
 def xmp_packet(lineage: Provenance) -> bytes:
-    """The XMP packet of a provenance, UTF-8; equal arguments give equal bytes.
-
-    Raises:
-        ValueError: it is too long for a JPEG segment.
-    """
+    """The XMP packet of a provenance, UTF-8; equal for equal arguments. Raises ValueError where it is too long."""
     ours = {
         **dict(zip(IDENTITY, astuple(lineage.model), strict=True)),
         "parameters": json.dumps(lineage.parameters, sort_keys=True),
         "input": lineage.input_sha256,
         "revision": lineage.revision,
     }
-    attributes = "".join(f"\n   atelier:{key}={quoteattr(_printable(value))}" for key, value in ours.items())
+    attributes = "".join(f"\n   atelier:{key}={quoteattr(UNPRINTABLE.sub(' ', value))}" for key, value in ours.items())
     source = SOURCE_TYPE if lineage.input_sha256 else GENERATED_TYPE
     text = (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -87,14 +83,7 @@ def xmp_packet(lineage: Provenance) -> bytes:
 
 
 def read(data: bytes) -> Provenance | None:
-    """The provenance in a picture's file, None where it has none of ours.
-
-    Args:
-        data: the whole file.
-
-    Raises:
-        BadImage: this is no image file.
-    """
+    """The provenance in a picture's file, None where it has none of ours. Raises BadImage if it is no image file."""
     xmp = read_xmp(data)
     # a document type declaration could define exponentially growing entities; no XMP packet has one
     if not xmp or len(xmp) > MAX_PACKET_BYTES or b"<!" in xmp:
@@ -111,8 +100,3 @@ def read(data: bytes) -> Provenance | None:
     if not isinstance(parameters, dict):
         return None
     return Provenance(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
-
-
-def _printable(value: str) -> str:
-    """The text without control characters, which XML forbids."""
-    return UNPRINTABLE.sub(" ", value)

@@ -24,11 +24,7 @@ Mode = Literal["1", "L", "RGB", "CMYK"]
 ANIMATED_FORMATS = frozenset({"png", "webp", "avif", "gif"})  # formats of animations
 PAGED_FORMATS = frozenset({"tiff"})  # formats with any number of pages
 SIXTEEN_BIT_FORMATS = frozenset({"png", "tiff"})  # formats with 16 bits a sample
-FRAME_COUNT_FORMATS = (
-    "PNG",
-    "WEBP",
-    "AVIF",
-)  # formats whose header has the number of frames
+FRAME_COUNT_FORMATS = ("PNG", "WEBP", "AVIF")  # formats whose header has the number of frames
 _WHOLE_FILE = "the file, with all its frames or pages,"
 
 
@@ -63,7 +59,6 @@ def read(
     pixels are kept.
 
     Args:
-        data: the file's bytes.
         limits: of all frames together. With a `size`, pixels are counted after shrinking.
         format: of the output.
         size: longest side of every frame, px: larger frames are shrunk. None keeps their size.
@@ -72,10 +67,9 @@ def read(
     Raises:
         BadImage: with the reason.
     """
-    # a picture that is shrunk may be as large as the default limit
-    readable = (
-        limits if size is None else ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
-    )
+    readable = limits
+    if size is not None:  # a picture that is shrunk may be as large as the default limit
+        readable = ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
     with open_image(data, readable) as image:
         frames: list[Frame] = []
         metadata, decoded, kept = Metadata(), 0, 0
@@ -107,11 +101,7 @@ def _has_frames(image: Image.Image, format: str) -> bool:
 
 
 def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
-    """Seek each frame in turn and yield its number.
-
-    Raises:
-        BadImage: there are more than `max_frames`, or fewer than the file's header says.
-    """
+    """Seek each frame in turn and yield its number. Raises BadImage where they are too many, or the file is cut."""
     too_many = BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
     declared = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
     if declared > max_frames:
@@ -192,10 +182,7 @@ def _resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """(H, W) or (H, W, C) of any type, resized to a width and height with Lanczos' filter."""
     if array.dtype == np.uint8:
         return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
-    planes = np.atleast_3d(array).astype(np.float32)  # (H, W, C)
-    small = [
-        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS))
-        for plane in np.moveaxis(planes, -1, 0)
-    ]
+    planes = np.moveaxis(np.atleast_3d(array).astype(np.float32), -1, 0)  # (C, H, W)
+    small = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS)) for plane in planes]
     found = np.stack(small, axis=-1).reshape(size[1], size[0], *array.shape[2:])
     return np.rint(np.clip(found, 0, 65535)).astype(np.uint16) if array.dtype == np.uint16 else found

@@ -32,12 +32,7 @@ def is_sixteen_bit(image: Image.Image, data: bytes) -> bool:
 
 
 def read(image: Image.Image, data: bytes, page: int) -> tuple[Samples, Samples | None]:
-    """Read a loaded image that `is_sixteen_bit` again, with all its bits, upright.
-
-    Args:
-        image: loaded, at its page.
-        data: bytes of its file.
-        page: of a TIFF, from 0.
+    """Read a loaded image that `is_sixteen_bit` again from its file, with all its bits, upright; a TIFF's pages from 0.
 
     Returns:
         (H, W) grey or (H, W, 3) RGB, 0…65535, and the alpha (H, W), None where it is opaque.

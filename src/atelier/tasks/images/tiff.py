@@ -32,11 +32,7 @@ class Page:
 
 
 def encode(pages: Sequence[Page], metadata: Metadata, xmp: bytes) -> bytes:
-    """A TIFF file; its first page has the metadata and the XMP packet.
-
-    Raises:
-        ValueError: it would have more than 4 GB.
-    """
+    """A TIFF file; its first page has metadata and XMP packet. Raises ValueError where it would have more than 4 GB."""
     file = bytearray(b"II*\0\0\0\0\0")
     link = 4  # position of the next directory's offset
     for number, page in enumerate(pages):

@@ -60,10 +60,8 @@ def _jpeg(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     colour, profile = _colour(frame, ("L", "RGB", "CMYK"))
     if frame.alpha is not None:
         colour = composite_on_white(colour, Image.fromarray(frame.alpha))
-    tags: dict[str, Any] = {
-        "exif": metadata.exif,
-        "comment": metadata.texts.get(COMMENT, "").encode("utf-8", "replace"),
-    }
+    comment = metadata.texts.get(COMMENT, "").encode("utf-8", "replace")
+    tags: dict[str, Any] = {"exif": metadata.exif, "comment": comment}
     if metadata.dpi:
         tags |= {"dpi": tuple(round(value) for value in metadata.dpi)}
     subsampling = 0 if quality >= FULL_CHROMA_QUALITY else 2
@@ -71,7 +69,7 @@ def _jpeg(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
 
 
 def _png(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
-    if _is_sixteen_bit(painting):
+    if painting.frames[0].pixels.dtype != np.uint8:
         file = png.encode_sixteen_bit(_samples(painting.frames[0]))
     else:
         pictures = [_picture(frame, ("1", "L", "RGB")) for frame in painting.frames]
@@ -91,10 +89,8 @@ def _avif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     pictures = [_picture(frame, ("L", "RGB")) for frame in painting.frames]
     options: dict[str, Any] = {"max_threads": 1}  # many files are written in parallel
     if pictures[0].mode != "L":
-        options |= {
-            "subsampling": "4:4:4" if quality >= FULL_CHROMA_QUALITY else "4:2:0",
-            "icc_profile": srgb_profile(),
-        }
+        subsampling = "4:4:4" if quality >= FULL_CHROMA_QUALITY else "4:2:0"
+        options |= {"subsampling": subsampling, "icc_profile": srgb_profile()}
     if any(frame.alpha is not None for frame in painting.frames):
         options |= {"advanced": {"alpha:lossless": "1"}}
     tags = {"xmp": xmp, "exif": painting.metadata.exif}
@@ -166,10 +162,6 @@ def _with_alpha(picture: Image.Image, frame: Frame) -> Image.Image:
     if frame.alpha is not None:
         picture.putalpha(Image.fromarray(frame.alpha))
     return picture
-
-
-def _is_sixteen_bit(painting: DecodedImage) -> bool:
-    return painting.frames[0].pixels.dtype != np.uint8
 
 
 def _samples(frame: Frame) -> sixteen_bit.Samples:

@@ -1,18 +1,16 @@
 """Parameters of stylization."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from atelier.models.controls import Controls, Direction
-from atelier.models.settings import setting, setting_of
+from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.inference.execution_plan import ExecutionConfig
 
 
 @dataclass(frozen=True)
-class StylizeConfig:
+class StylizeConfig(Settings):
     """The parameters of a bulk job or of a single picture."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     strength: float = setting(1.0, "strength of the style: 0 returns the picture, 1 is the full style", ge=0, le=1)
     direction: Direction = setting("a2b", "a2b: content to style; b2a: style to content (cyclegan)")

@@ -5,19 +5,17 @@ it refuses to run.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 
 Backend = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class ExecutionConfig:
+class ExecutionConfig(Settings):
     """The user's choices for the plan."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     backend: Literal["auto", "torch", "openvino"] = setting(
         "auto", "runtime of the generator; auto: the fastest by measurement, in large jobs"

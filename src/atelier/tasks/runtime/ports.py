@@ -24,13 +24,7 @@ class Ports:
 
 @contextlib.contextmanager
 def reserve(host: str, first: int, count: int = 1, *, preferred: int | None = None) -> Iterator[Ports]:
-    """Free ports, reserved for the child that is started in this block with `held`.
-
-    Args:
-        host: address that the child binds.
-        first: where the search begins.
-        count: how many.
-        preferred: a port to try first, such as that of an earlier child.
+    """Free ports, `preferred` or from `first` on, reserved for the child that is started in this block with `held`.
 
     Raises:
         RuntimeError: there are too few.
@@ -41,11 +35,10 @@ def reserve(host: str, first: int, count: int = 1, *, preferred: int | None = No
         for port in [*([preferred] if preferred else []), *range(first, _LAST)]:
             if port in numbers or (name := _name(port)) is None:
                 continue
-            with contextlib.ExitStack() as tried:
-                tried.enter_context(name)
-                if not _free(host, port):
-                    continue
-                ours.push(tried.pop_all())
+            if not _free(host, port):
+                name.close()
+                continue
+            ours.enter_context(name)
             numbers.append(port)
             held.append(name.fileno())
             if len(numbers) == count:

@@ -24,10 +24,6 @@ _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRE
 def run(argv: list[str], cwd: Path) -> str:
     """Run a program to its end and return its output.
 
-    Args:
-        argv: the program and its arguments.
-        cwd: the folder it runs in.
-
     Raises:
         RuntimeError: it failed; the message has its last line, or its first `error:` line.
         FileNotFoundError: there is no such program.
@@ -47,14 +43,7 @@ def start_detached(
 ) -> tuple[int, float]:
     """Start a program in a session of its own, in the folder of its log; it goes on when this process ends.
 
-    Args:
-        command: the program and its arguments.
-        variables: its environment.
-        log: file for its output.
-        held: file descriptors that it inherits.
-
-    Returns:
-        Its pid, and its start time in seconds since the epoch.
+    It inherits the file descriptors `held`. Returns its pid, and its start time in seconds since the epoch.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -73,11 +62,7 @@ def start_detached(
 
 
 def await_started(name: str, ready: Callable[[], bool], alive: Callable[[], bool], log: Path) -> None:
-    """Wait until a program that was started is ready.
-
-    Raises:
-        RuntimeError: it ended, or was not ready in time; the message has the last line of its log.
-    """
+    """Wait for a started program. Raises RuntimeError, with its log's last line, where it ended or takes too long."""
     deadline = time.monotonic() + _START_S
     while not ready():
         if not alive() or time.monotonic() > deadline:
@@ -106,10 +91,7 @@ def environment() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """End this process when its parent ends, even if that is killed (Linux).
-
-    A shell that only waits for this process does not count: then the shell's parent does.
-    """
+    """End this process when its parent ends, even if that is killed (Linux); a shell that waits is passed over."""
     if sys.platform != "linux":
         return
     _set_parent_death_signal()

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from atelier.tasks.runtime.files import write_secret
-from atelier.tasks.runtime.ports import Ports, reserve
+from atelier.tasks.runtime.ports import reserve
 from atelier.tasks.runtime.processes import await_started, is_running, start_detached
 from atelier.tasks.runtime.ray_settings import ray_environment
 
@@ -64,7 +64,7 @@ def start_head(
         folder: of the token file.
         temp: Ray's own folder, not there yet; of at most 40 characters, since names of sockets have at most 107.
         cpus: logical CPUs; None means all of the machine.
-        first_port: where the search for free ports begins.
+        first_port: the lowest.
         instead_of: a head that ended: its other processes are stopped; its token, and its port if that is free, are
             used again, so that its programs find the new head.
 
@@ -73,37 +73,31 @@ def start_head(
     """
     if len(str(temp)) > 40:
         raise ValueError(f"{temp} is too long a path for Ray's sockets: 40 characters are the most")
-    secret = _token_of(instead_of) if instead_of else None
+    secret, preferred = "", None
     if instead_of:
+        with contextlib.suppress(OSError):
+            secret = Path(instead_of.token).read_text()
         stop(instead_of)
+        preferred = int(instead_of.address.rpartition(":")[2])
     temp.mkdir(parents=True, mode=0o700)
     token = folder / "ray.token"
     write_secret(token, secret or secrets.token_hex(32))
-    preferred = int(instead_of.address.rpartition(":")[2]) if instead_of else None
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     variables = inherited | ray_environment("", str(token))
     del variables["RAY_ADDRESS"]
-    with reserve("0.0.0.0", first_port, 2, preferred=preferred) as ports:
-        return _start(temp, token, variables, ports, cpus)
-
-
-def _start(temp: Path, token: Path, variables: dict[str, str], ports: Ports, cpus: int | None) -> RayHead:
-    port, client_port = ports.numbers
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
     command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
     command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
-    pid, created = start_detached(command, variables, temp / _LOG, ports.held)
+    with reserve("0.0.0.0", first_port, 2, preferred=preferred) as ports:
+        port, client_port = ports.numbers
+        command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
+        pid, created = start_detached(command, variables, temp / _LOG, ports.held)
     return RayHead(f"127.0.0.1:{port}", str(token), str(temp), pid, created)
 
 
 def await_head(head: RayHead) -> None:
-    """Wait until a head takes work.
-
-    Raises:
-        RuntimeError: it ended, or was not ready in time; the message has the last line of its log.
-    """
+    """Wait until a head takes work. Raises RuntimeError as `processes.await_started` does."""
     ready = Path(head.temp) / "ray_current_cluster"  # written when all processes run
     await_started("Ray head", ready.exists, lambda: head.alive, Path(head.temp) / _LOG)
 
@@ -122,13 +116,6 @@ def stop(head: RayHead) -> None:
     psutil.wait_procs(remaining, timeout=_STOP_S)
     shutil.rmtree(head.temp, ignore_errors=True)
     Path(head.token).unlink(missing_ok=True)
-
-
-def _token_of(head: RayHead) -> str | None:
-    try:
-        return Path(head.token).read_text()
-    except OSError:
-        return None
 
 
 def _processes_of(head: RayHead) -> list[psutil.Process]:

@@ -2,10 +2,7 @@
 
 # a head listens on the loopback interface and asks for a token: who reaches an open Ray port runs code as its owner.
 # Without the second variable Ray takes 127.0.0.1 for the outer address and listens on every interface
-_LOOPBACK = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
+_LOOPBACK = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # statistics for a dashboard that our head does not have: they cost each process a hundredth of a core
 NO_METRICS = {
     "RAY_enable_metrics_collection": "0",
@@ -24,11 +21,9 @@ CLUSTER_SETTINGS = tuple(_LOOPBACK)  # must be equal in a driver and its cluster
 
 
 def ray_environment(address: str, token: str | None = None) -> dict[str, str]:
-    """The variables by which a process and its children find a cluster; set them before ray is imported.
+    """The variables by which a process and its children find a cluster (host:port); set them before ray is imported.
 
-    Args:
-        address: host:port.
-        token: path of the token file of our own head; None for a user's cluster, whose settings stay.
+    `token` is the path of the token file of our own head; None for a user's cluster, whose settings stay.
     """
     ours = {**_LOOPBACK, **NO_METRICS, "RAY_AUTH_TOKEN_PATH": token} if token else {}
     return {"RAY_ADDRESS": address, **RAY_SETTINGS, **ours}

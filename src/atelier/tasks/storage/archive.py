@@ -5,6 +5,7 @@ import struct
 import tarfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import IO, ClassVar, NamedTuple
@@ -43,11 +44,7 @@ class Archive(Source):
         """The files of the archive, links and devices with their problem."""
 
     def entries(self) -> Iterator[Entry]:
-        """Its files without hidden ones.
-
-        Raises:
-            ValueError: the archive is damaged, or unpacks to more than the limits allow.
-        """
+        """Its files without hidden ones. Raises ValueError where it is damaged, or unpacks to more than the limits."""
         seen: set[str] = set()
         for member in self._limited():
             name = member.name.replace("\\", "/")  # some Windows programs write it so
@@ -120,8 +117,7 @@ class Tar(Archive):
 
     def members(self) -> Iterator[Member]:
         """From the headers, of which the archive has one for each member."""
-        file = self.stream()
-        try:
+        with closing(self.stream()) as file:
             stream = _HeaderStream(file)
             with tarfile.open(fileobj=stream, mode="r:") as archive:
                 while (info := archive.next()) is not None:
@@ -132,8 +128,6 @@ class Tar(Archive):
                 stream.seek(archive.offset)
                 if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile ends silently at a header it cannot read
                     raise tarfile.ReadError(f"an unreadable header at byte {archive.offset:,}")
-        finally:
-            file.close()
 
     def stream(self) -> IO[bytes] | DecompressedStream:
         """The tar from its beginning."""

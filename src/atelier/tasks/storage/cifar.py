@@ -18,15 +18,10 @@ LABELS = ("batches.meta.txt", "coarse_label_names.txt", "fine_label_names.txt")
 
 
 def read_labels(batch: str, data: bytes, names: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
-    """The labels of each record.
-
-    Args:
-        batch: the file's name.
-        data: the file's bytes.
-        names: lines of the files of `LABELS` that exist.
+    """The labels of each record of a batch, by `names`: the lines of the files of `LABELS` that exist.
 
     Raises:
-        ValueError: the file does not consist of whole records.
+        ValueError: the batch does not consist of whole records.
     """
     labels = len(_labels(batch))
     if not data or len(data) % (PIXELS + labels):
@@ -41,11 +36,7 @@ def read_labels(batch: str, data: bytes, names: Mapping[str, Sequence[str]]) -> 
 
 
 def picture(batch: str, data: bytes, record: int) -> bytes:
-    """One record as a PNG file.
-
-    Raises:
-        BadImage: the batch ends before this record does.
-    """
+    """One record as a PNG file. Raises BadImage where the batch ends before this record does."""
     labels = len(_labels(batch))
     start = record * (PIXELS + labels) + labels
     planes = np.frombuffer(data[start : start + PIXELS], np.uint8)

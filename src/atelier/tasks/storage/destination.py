@@ -47,10 +47,7 @@ class Destination(ABC):
     def commit(self, name: str, data: Any, attempt: str) -> None:
         """Write a file, complete or not at all; `sync` makes its name durable.
 
-        Args:
-            name: of the file.
-            data: bytes.
-            attempt: unique for each writer, so that two never share a temporary file.
+        `attempt` is unique for each writer, so that two never share a temporary file.
         """
 
     @abstractmethod
@@ -75,11 +72,7 @@ class Destination(ABC):
 
     @abstractmethod
     def lock(self, name: str) -> AbstractContextManager[Callable[[], bool]]:
-        """Hold a lock. The block gets a function that says whether it is still held.
-
-        Raises:
-            BlockingIOError: another process has it.
-        """
+        """Hold a lock; the block gets a check that it does. Raises BlockingIOError where another process has it."""
 
     def write(self, name: str, data: Any) -> None:
         """Write a file, complete or not at all; it is durable when this returns."""

@@ -41,25 +41,14 @@ class FileSource(Source):
 
 
 class SingleFile(FileSource):
-    """One file at a path (absolute, free of links)."""
+    """One file at a path or URL."""
 
-    def __init__(self, spec: str, path: Path) -> None:
-        self.spec, self.path = spec, path
-
-    def entries(self) -> Iterator[Entry]:
-        """The file."""
-        yield file_entry(self.path.name, self.spec, self.path, self.path.parent)
-
-
-class SingleObject(FileSource):
-    """One file at a URL."""
-
-    def __init__(self, spec: str, url: str, info: dict[str, Any]) -> None:
-        self.spec, self.url, self.info = spec, url, info
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
 
     def entries(self) -> Iterator[Entry]:
         """The file."""
-        yield object_entry(PurePosixPath(self.url).name, self.spec, self.url, self.info)
+        yield self.entry
 
 
 def file_entry(name: str, spec: str, path: Path, root: Path) -> Entry:

@@ -34,11 +34,7 @@ class ListFile(FileSource):
         self.base = base  # of a relative `limits.list_root`
 
     def entries(self) -> Iterator[Entry]:
-        """The files that the list names, each once, sorted as they are written there, URLs first.
-
-        Raises:
-            ValueError: the list is damaged or too large, or its root is no folder.
-        """
+        """The files that the list names, each once, sorted as they are written there, URLs first."""
         root = _root(self.location, self.limits.list_root, self.base)
         with ThreadPoolExecutor(PARALLEL) as pool:
             for batch in _lines(self.spec, self.location, self.limits.max_members).to_batches(BATCH_ROWS):

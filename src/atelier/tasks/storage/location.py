@@ -53,11 +53,7 @@ def s3_errors() -> Iterator[None]:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the URL's path there. To be called within `s3_errors`.
-
-    Raises:
-        ValueError: `url_problem` has one.
-    """
+    """The fsspec file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
     if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
     import fsspec.core  # slow, and most runs do not need it
@@ -67,22 +63,14 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def url_info(url: str) -> dict[str, Any]:
-    """fsspec's information about a URL.
-
-    Raises:
-        OSError: there is no file or folder, or it cannot be reached.
-    """
+    """fsspec's information about a URL. Raises OSError where there is no file or folder, or it cannot be reached."""
     with s3_errors():
         system, path = filesystem(url)
         return dict(system.info(path))
 
 
 def file_stat(location: str) -> FileStat:
-    """Size and etag of a file.
-
-    Raises:
-        OSError: there is no file, or it cannot be reached.
-    """
+    """Size and etag of a file. Raises OSError where there is no file, or it cannot be reached."""
     if is_url(location):
         return stat_of_info(url_info(location))
     found = Path(location).stat()
@@ -96,11 +84,7 @@ def stat_of_info(info: dict[str, Any]) -> FileStat:
 
 
 def read_range(location: str, offset: int, size: int) -> bytes:
-    """Up to `size` bytes from `offset` on, fewer at the end of the file; for a URL by one range request.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Up to `size` bytes from `offset` on, of a URL by one range request. Raises OSError where it cannot be read."""
     if size <= 0 or offset > sys.maxsize:  # a damaged archive may have any offset
         return b""
     if is_url(location):
@@ -113,11 +97,7 @@ def read_range(location: str, offset: int, size: int) -> bytes:
 
 
 def open_stream(location: str) -> IO[bytes]:
-    """A file opened for reading; a URL is read ahead in blocks.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
+    """A file opened for reading; a URL is read ahead in blocks. Raises OSError where the file cannot be opened."""
     if not is_url(location):
         return Path(location).open("rb")
     with s3_errors():

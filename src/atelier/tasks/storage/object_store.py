@@ -1,12 +1,9 @@
-"""A destination at an S3 object store: puts are atomic, and a conditional put is a lock.
+"""A destination at an S3 object store: an answered put is whole and durable, and a conditional put is a lock.
 
-An answered put is durable, so there is nothing to sync, and unfinished files are never visible. Multipart uploads of
-killed runs use space until the bucket's lifecycle rule removes them.
-
-The lock is an object with its owner's name. It is created by a put on condition that there is none (If-None-Match), and
-renewed by puts on condition of the last ETag (If-Match). A lock that was not renewed for `stale_s` seconds of the
-store's clock may be taken over by such a put. Limit: a holder that could not reach the store for so long may finish one
-more block before it learns this. Both then write the same bytes under the same names, so nothing is lost.
+The lock is an object with its owner's name, created if there is none (If-None-Match), renewed if it has the last ETag
+(If-Match). After `stale_s` seconds of the store's clock without a renewal, another process may take it over. A holder
+that could not reach the store for so long may finish one more block: both write the same bytes, so nothing is lost.
+Multipart uploads of killed runs use space until the bucket's lifecycle rule removes them.
 """
 
 import json
@@ -149,11 +146,10 @@ class ObjectStore(Destination):
 
     def _put(self, path: str, owner: str, renewals: int, **condition: str) -> str:
         """Put the lock under a condition and return its ETag. Raises FileExistsError where the condition fails."""
+        content = json.dumps({"owner": owner, "beats": renewals}).encode()
         try:
             with s3_errors():
-                answer = self.system.pipe_file(
-                    path, json.dumps({"owner": owner, "beats": renewals}).encode(), **condition
-                )
+                answer = self.system.pipe_file(path, content, **condition)
         except OSError as error:
             if "PreconditionFailed" in repr(error.__cause__) or isinstance(error, FileExistsError):
                 raise FileExistsError(f"{path} is another's") from error

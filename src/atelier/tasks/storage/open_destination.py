@@ -8,11 +8,7 @@ from atelier.tasks.storage.location import is_url
 
 
 def open_destination(where: str | Path | Destination) -> Destination:
-    """The destination at a path or URL.
-
-    Raises:
-        ValueError: a URL that is chained or of a scheme that is not written.
-    """
+    """The destination at a path or URL. Raises ValueError for a URL that is chained or of another scheme."""
     if isinstance(where, Destination):
         return where
     if is_url(str(where)):

@@ -9,7 +9,7 @@ from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.archive import Archive, GzipTar, Tar, Zip, ZstdTar
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.file_source import SingleFile, SingleObject
+from atelier.tasks.storage.file_source import SingleFile, file_entry, object_entry
 from atelier.tasks.storage.folder import Folder, UrlFolder
 from atelier.tasks.storage.list_file import LIST_SUFFIXES, ListFile
 from atelier.tasks.storage.location import is_url, url_info, url_problem
@@ -39,10 +39,8 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
 
     Args:
         spec: a folder, a picture, a .zip, .tar, .tar.gz, .tgz, .tar.zst or .tzst archive, a list (.txt or .lst with a
-            path a line, .parquet with a column `path`), each as a path or a URL of a scheme of `location.SCHEMES`; or
-            `sample://NAME`.
-        base: the folder of a relative `spec`.
-        limits: of archives and lists.
+            path a line, .parquet with a column `path`), each as a path (a relative one is below `base`) or a URL of a
+            scheme of `location.SCHEMES`; or `sample://NAME`.
 
     Raises:
         FileNotFoundError: the source does not exist.
@@ -55,7 +53,7 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
     path = locate(spec, base)
     if path.is_dir():
         return Folder(spec, path)
-    return _open_container(spec, str(path), base, limits) or SingleFile(spec, path)
+    return _open_container(spec, str(path), base, limits) or SingleFile(file_entry(path.name, spec, path, path.parent))
 
 
 def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
@@ -66,10 +64,8 @@ def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> 
 def list_entries(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """The pictures of a source in the order of their names (of an archive: in its own order).
 
-    Hidden files and files that are no pictures by their suffix are left out. Arguments are those of `open_source`.
-
-    Returns:
-        The entries, found while iterating; an entry with a `problem` cannot be read.
+    Hidden files and files that are no pictures by their suffix are left out. Entries are found while iterating; one
+    with a `problem` cannot be read.
 
     Raises:
         FileNotFoundError: the source does not exist (at once).
@@ -80,11 +76,7 @@ def list_entries(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -
 
 
 def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
-    """Those of a source's files that may be pictures.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Those of a source's files that may be pictures. Raises ValueError where there is none."""
     found, others = 0, 0
     for entry in files:
         if not entry.problem and PurePosixPath(entry.name).suffix.lower() in NON_IMAGE_SUFFIXES:
@@ -98,11 +90,7 @@ def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def locate(spec: str, base: Path) -> Path:
-    """The absolute path of a source that is a file or folder.
-
-    Raises:
-        FileNotFoundError: it does not exist.
-    """
+    """The absolute path of a source that is a file or folder. Raises FileNotFoundError where it does not exist."""
     path = (base / Path(spec).expanduser()).resolve()
     if not path.exists():
         raise FileNotFoundError(f"source {spec} does not exist (looked for {path})")
@@ -120,11 +108,7 @@ def source_class(entry: Entry) -> type[Source]:
 
 
 def read(entry: Entry, max_bytes: int = ImageLimits().max_bytes) -> bytes:
-    """The bytes of one entry; of a CIFAR record, the PNG file of its picture.
-
-    Raises:
-        BadImage: with the reason, whatever it is.
-    """
+    """The bytes of one entry; of a CIFAR record, the PNG file of its picture. Raises BadImage, whatever the reason."""
     if entry.problem:
         raise BadImage(entry.problem)
     if entry.record >= 0:
@@ -157,7 +141,8 @@ def _open_url(spec: str, base: Path, limits: SourceLimits) -> Source:
         raise ValueError(f"source {spec} cannot be reached: {error}") from error
     if info["type"] == "directory":
         return UrlFolder(spec, url)
-    return _open_container(spec, url, base, limits) or SingleObject(spec, url, info)
+    opened = _open_container(spec, url, base, limits)
+    return opened or SingleFile(object_entry(PurePosixPath(url).name, spec, url, info))
 
 
 def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) -> Source | None:
@@ -166,9 +151,8 @@ def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) 
         return archive(spec, location, limits)
     if location.lower().endswith(LIST_SUFFIXES):
         return ListFile(spec, location, limits, base)
-    if PurePosixPath(location).suffix.lower() in NON_IMAGE_SUFFIXES or not (
-        is_url(location) or Path(location).is_file()
-    ):
+    is_file = is_url(location) or Path(location).is_file()
+    if PurePosixPath(location).suffix.lower() in NON_IMAGE_SUFFIXES or not is_file:
         raise ValueError(
             f"source {spec} is neither a folder, a picture, a zip or tar archive nor a list "
             f"({', '.join(LIST_SUFFIXES)})"

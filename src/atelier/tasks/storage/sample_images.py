@@ -19,7 +19,7 @@ from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import FileStat
 from atelier.tasks.storage.source import Source
 
-FORMAT = 1
+ETAG = "sample:1"  # another one when the pictures change
 SCHEME = "sample://"
 SIZE_PX = 160  # of every picture
 SHORT_SIDES_PX = (330, 430)  # parents are scaled to these: windows show parts, not scenes
@@ -47,11 +47,6 @@ class Crop:
     short_side: int
     left: int
     top: int
-
-    @property
-    def etag(self) -> str:
-        """Changes when the pictures do."""
-        return f"sample:{FORMAT}"
 
 
 PARENTS = {
@@ -90,15 +85,11 @@ class SampleImages(Source):
     def entries(self) -> Iterator[Entry]:
         """Every picture, by name."""
         for crop in self.crops:
-            yield Entry(name=crop.name, source=self.spec, etag=crop.etag, kind=self.kind, group=crop.group)
+            yield Entry(name=crop.name, source=self.spec, etag=ETAG, kind=self.kind, group=crop.group)
 
     @classmethod
     def read(cls, entry: Entry, max_bytes: int) -> bytes:
-        """One picture as a PNG file of 160² pixels.
-
-        Raises:
-            FileNotFoundError: there is no such picture, or the package that carries its parent is not installed.
-        """
+        """One picture as a PNG file of 160² pixels."""
         return read(entry.name, entry.source)
 
     @classmethod
@@ -113,11 +104,7 @@ def is_sample(spec: str) -> bool:
 
 
 def list_crops(spec: str) -> list[Crop]:
-    """The pictures of one embedded domain, by name.
-
-    Raises:
-        FileNotFoundError: there is no such domain.
-    """
+    """The pictures of one embedded domain, by name. Raises FileNotFoundError where there is no such domain."""
     return list(_crops(spec).values())
 
 

@@ -39,9 +39,4 @@ class Source(ABC):
     @classmethod
     @abstractmethod
     def stamp(cls, entry: Entry, stat: Callable[[str], FileStat]) -> tuple[str, str]:
-        """The name of the file that holds an entry, and a text that changes with the file's content.
-
-        Args:
-            entry: of this kind.
-            stat: size and etag of a file by its location.
-        """
+        """The name of the file that holds an entry, and a text that changes with its content, such as `stat` of it."""

@@ -1,16 +1,13 @@
 """Limits of sources: they are untrusted input."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from atelier.models.settings import setting
+from atelier.models.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class SourceLimits:
+class SourceLimits(Settings):
     """Limits of archives and lists."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     max_members: int = setting(5_000_000, "largest number of files in an archive or list", ge=1)
     max_ratio: float = setting(200.0, "times that an archive may grow when it is unpacked", ge=1)

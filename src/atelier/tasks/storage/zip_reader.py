@@ -30,11 +30,7 @@ class BadZipError(Exception):
 
 
 def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
-    """Name, unpacked size, CRC, offset of the local header and problem of every file, in the archive's order.
-
-    Raises:
-        BadZipError: the archive is damaged.
-    """
+    """Name, unpacked size, CRC, offset of the local header and problem of every file. Raises BadZipError if damaged."""
     count, size, offset, shift = _directory(location)
     piece = _Pieces(location, offset + shift, size)
     for _ in range(count):

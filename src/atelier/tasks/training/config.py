@@ -3,31 +3,23 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from atelier.models.configs import config_class
-from atelier.models.configs.adain import AdainConfig
 from atelier.models.configs.base import MethodConfig
-from atelier.models.configs.color import ColorConfig
-from atelier.models.configs.cpgan import CpganConfig
-from atelier.models.configs.cut import CutConfig, FastcutConfig
-from atelier.models.configs.cyclegan import CycleganConfig
-from atelier.models.configs.fast import FastConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
-from atelier.models.configs.gatys import GatysConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
-from atelier.models.configs.stargan import StarganConfig
-from atelier.models.settings import setting, setting_of
+from atelier.models.configs.style_statistics import AdainConfig, ColorConfig, CpganConfig, FastConfig, GatysConfig
+from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
+from atelier.models.settings import Settings, setting, setting_of
 
 _ASIDE = ("min_workers", "max_failures", "keep_checkpoints")  # may change while a training goes on
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """What is trained, on what, and where it runs."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     method: str = setting("cpgan", "training method")
     content: str = setting("photos", "domain whose pictures are painted")
@@ -90,9 +82,6 @@ class TrainConfig:
 def train_config_class(section: Any) -> type[TrainConfig]:
     """`TrainConfig`, with a field for each plugin whose method or settings a `train` section names.
 
-    Args:
-        section: as it is in params.yaml, before it is validated.
-
     Raises:
         ValueError: a plugin cannot be imported.
     """
@@ -104,10 +93,8 @@ def train_config_class(section: Any) -> type[TrainConfig]:
 def _with_plugins(names: Sequence[str]) -> type[TrainConfig]:
     if not names:
         return TrainConfig
-    added = []
-    for name in names:
-        config = config_class(name)
-        added.append((name, config, setting_of(config, f"settings of {name}")))
+    configs = {name: config_class(name) for name in names}
+    added = [(name, config, setting_of(config, f"settings of {name}")) for name, config in configs.items()]
     return make_dataclass("TrainConfig", added, bases=(TrainConfig,), frozen=True, namespace={"__module__": __name__})
 
 

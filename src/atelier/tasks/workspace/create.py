@@ -28,14 +28,7 @@ _DVC_CONFIG = """\
 
 
 def init(root: Path, params_yaml: str) -> tuple[Workspace, bool]:
-    """Create a workspace: git, DVC, the pipeline and its parameters; an existing workspace stays as it is.
-
-    Args:
-        root: the folder; it must be absent, empty, or a workspace.
-        params_yaml: the text of its params.yaml.
-
-    Returns:
-        The workspace, and whether this call created it.
+    """Create a workspace with the text of its params.yaml; return it, and whether it is new: an existing one stays.
 
     Raises:
         FileExistsError: the folder has other files.

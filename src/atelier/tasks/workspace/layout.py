@@ -7,11 +7,49 @@ _PRIVATE = ".atelier"
 _WORKTREE = "night"
 
 
+class _Below:
+    """A path below the root of a workspace; a shared one is the same in its worktree."""
+
+    def __init__(self, path: str, *, shared: bool = False) -> None:
+        self.path, self.shared = path, shared
+
+    def __get__(self, workspace: "Workspace", owner: type["Workspace"]) -> Path:
+        return (workspace.main if self.shared else workspace).root / self.path
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Paths of a workspace."""
 
     root: Path
+
+    params = _Below("params.yaml")  # all parameters
+    formats = _Below("formats.yaml")  # the format version of each step, parameters for DVC
+    dvc_yaml = _Below("dvc.yaml")  # the stages and their edges
+    dvc_lock = _Below("dvc.lock")  # hashes of the last run of each stage
+    sources_lock = _Below("sources.lock")  # the files in the sources
+    start_lock = _Below("start.lock")  # the version that training starts from
+    dataset = _Below("data/dataset")  # ingest's output
+    augmented = _Below("data/augmented")  # the training set: augment's output
+    # the model that was trained last: train's output. `registry.resolve` gives a version that never changes
+    model = _Below("artifacts/style-model")
+    reports = _Below("reports")  # reports and metrics
+    report = _Below("reports/index.html")
+    training_logs = _Below("reports/training")  # DVCLive's files and TensorBoard's events
+    evaluation = _Below("reports/evaluation.json")  # the metrics: evaluate's output
+    evaluation_pictures = _Below("reports/evaluation")  # plots and pictures of the evaluation
+    comparison = _Below("reports/comparison")  # the comparison of models
+    folds = _Below("reports/folds.json")  # metrics of cross-validation
+    stylized = _Below("stylized")  # restyled pictures; never a DVC output
+
+    private = _Below(_PRIVATE, shared=True)  # files of this machine alone, ignored by git
+    checkpoints = _Below(f"{_PRIVATE}/checkpoints", shared=True)  # of unfinished trainings
+    fold_runs = _Below(f"{_PRIVATE}/folds", shared=True)  # finished folds of cross-validation, and the unfinished one
+    style_runs = _Below(f"{_PRIVATE}/styles", shared=True)  # unfinished trainings of one model a style
+    evaluation_cache = _Below(f"{_PRIVATE}/evaluation", shared=True)  # features of real pictures, by dataset
+    comparison_cache = _Below(f"{_PRIVATE}/comparison", shared=True)  # the same, for the last comparison
+    models = _Below(f"{_PRIVATE}/models", shared=True)  # folders of registered versions, which never change
+    locks = _Below(f"{_PRIVATE}/locks", shared=True)  # locks of running work
 
     @property
     def main(self) -> "Workspace":
@@ -31,10 +69,7 @@ class Workspace:
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
-        """The workspace that contains a folder, searched upwards as git does.
-
-        Args:
-            start: where to begin; None means the current folder.
+        """The workspace that contains a folder (None: the current one), searched upwards as git does.
 
         Raises:
             FileNotFoundError: no folder upwards is a workspace.
@@ -47,138 +82,13 @@ class Workspace:
             f"{begin} is in no workspace: go into one, name one with --workspace, or make one with `atelier init DIR`"
         )
 
-    @property
-    def params(self) -> Path:
-        """All parameters."""
-        return self.root / "params.yaml"
-
-    @property
-    def formats(self) -> Path:
-        """The format version of each step, parameters for DVC."""
-        return self.root / "formats.yaml"
-
-    @property
-    def dvc_yaml(self) -> Path:
-        """The stages and their edges."""
-        return self.root / "dvc.yaml"
-
-    @property
-    def dvc_lock(self) -> Path:
-        """Hashes of the last run of each stage."""
-        return self.root / "dvc.lock"
-
-    @property
-    def sources_lock(self) -> Path:
-        """The files in the sources."""
-        return self.root / "sources.lock"
-
-    @property
-    def start_lock(self) -> Path:
-        """The version that training starts from."""
-        return self.root / "start.lock"
-
-    @property
-    def dataset(self) -> Path:
-        """The dataset: ingest's output."""
-        return self.root / "data" / "dataset"
-
-    @property
-    def augmented(self) -> Path:
-        """The training set: augment's output."""
-        return self.root / "data" / "augmented"
-
-    @property
-    def model(self) -> Path:
-        """The model that was trained last: train's output. `registry.resolve` gives a version that never changes."""
-        return self.root / "artifacts" / "style-model"
-
     def model_folder(self, name: str) -> Path:
         """The folder of a model by its name in the registry; that of the pipeline is `model`."""
         return self.root / "artifacts" / name
 
-    @property
-    def reports(self) -> Path:
-        """Reports and metrics."""
-        return self.root / "reports"
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.reports / "index.html"
-
-    @property
-    def training_logs(self) -> Path:
-        """DVCLive's files and TensorBoard's events."""
-        return self.reports / "training"
-
-    @property
-    def evaluation(self) -> Path:
-        """The metrics: evaluate's output."""
-        return self.reports / "evaluation.json"
-
-    @property
-    def evaluation_pictures(self) -> Path:
-        """Plots and pictures of the evaluation."""
-        return self.reports / "evaluation"
-
     def style_reports(self, model: str) -> Path:
         """Logs, metrics and pictures of one style's model."""
         return self.reports / "styles" / model
-
-    @property
-    def comparison(self) -> Path:
-        """The comparison of models."""
-        return self.reports / "comparison"
-
-    @property
-    def folds(self) -> Path:
-        """Metrics of cross-validation."""
-        return self.reports / "folds.json"
-
-    @property
-    def stylized(self) -> Path:
-        """Restyled pictures; never a DVC output."""
-        return self.root / "stylized"
-
-    @property
-    def private(self) -> Path:
-        """Files of this machine alone, ignored by git, shared with the worktree."""
-        return self.main.root / _PRIVATE
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints of unfinished trainings."""
-        return self.private / "checkpoints"
-
-    @property
-    def fold_runs(self) -> Path:
-        """Finished folds of cross-validation, and the unfinished one."""
-        return self.private / "folds"
-
-    @property
-    def style_runs(self) -> Path:
-        """Unfinished trainings of one model a style."""
-        return self.private / "styles"
-
-    @property
-    def evaluation_cache(self) -> Path:
-        """Features of real pictures, by dataset."""
-        return self.private / "evaluation"
-
-    @property
-    def comparison_cache(self) -> Path:
-        """Features of real pictures, for the last comparison."""
-        return self.private / "comparison"
-
-    @property
-    def models(self) -> Path:
-        """Folders of registered versions, which never change."""
-        return self.private / "models"
-
-    @property
-    def locks(self) -> Path:
-        """Locks of running work."""
-        return self.private / "locks"
 
 
 def is_workspace(folder: Path) -> bool:

@@ -11,15 +11,10 @@ from atelier.tasks.workspace.layout import Workspace
 
 @contextmanager
 def lock(workspace: Workspace, name: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock `name` of a workspace; it ends with the process, even if that is killed.
-
-    Args:
-        workspace: whose lock.
-        name: a stage, "pipeline" or "registry".
-        wait_s: seconds to wait for another process.
+    """Hold a lock (a stage, "pipeline" or "registry"), which ends with the process, even if that is killed.
 
     Raises:
-        RuntimeError: another process has it; the message names it.
+        RuntimeError: another process still has it after `wait_s` seconds; the message names it.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_s

@@ -37,11 +37,7 @@ _DVC_MESSAGES = re.compile(
 
 
 def stages(workspace: Workspace) -> list[str]:
-    """The stages in an order that respects DVC's graph, without the folders of `track_folder`.
-
-    Raises:
-        RuntimeError: DVC cannot read the pipeline.
-    """
+    """The stages by DVC's graph, without folders of `track_folder`. Raises RuntimeError where DVC cannot read it."""
     graph = graphlib.TopologicalSorter[str]()
     for line in dvc(workspace.root, "dag", "--dot").splitlines():
         names = re.findall(r'"([^"]+)"', line)
@@ -54,23 +50,15 @@ def stages(workspace: Workspace) -> list[str]:
 
 
 def track_folder(workspace: Workspace, folder: Path) -> None:
-    """Add a folder that is no output of a stage to DVC; `commit` commits its `.dvc` file.
-
-    Raises:
-        RuntimeError: DVC failed.
-    """
+    """Add a folder that no stage makes to DVC; `commit` commits its `.dvc` file. Raises RuntimeError if DVC fails."""
     dvc(workspace.root, "add", "--quiet", folder.relative_to(workspace.root).as_posix())
 
 
 def check_trust(workspace: Workspace, trust: bool) -> None:
     """Check that the pipeline runs only Atelier: a cloned workspace is untrusted input.
 
-    Args:
-        workspace: whose dvc.yaml is read.
-        trust: the user gave --trust.
-
     Raises:
-        ValueError: a stage has another command, or dvc.yaml is damaged.
+        ValueError: a stage has another command, and the user did not give --trust; or dvc.yaml is damaged.
     """
     try:
         content = YAML(typ="safe", pure=True).load(workspace.dvc_yaml.read_text())
@@ -92,10 +80,6 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
     """Run a stage with DVC if a dependency has changed; its output is printed as it comes.
 
     DVC and the stage end with this process, even if it is killed.
-
-    Args:
-        workspace: of the pipeline.
-        stage: its name.
 
     Returns:
         "ran"; "restored", where DVC had the outputs of an earlier run with the same inputs; or "unchanged".
@@ -140,15 +124,7 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
 
 
 def commit(workspace: Workspace, message: str) -> str:
-    """Commit the files that Atelier owns, and no other file of the user.
-
-    Args:
-        workspace: whose files.
-        message: of the commit.
-
-    Returns:
-        The id of the commit with their present state; a new one only if something changed.
-    """
+    """Commit the files that Atelier owns, and no other, if something changed; return the id of the last commit."""
     paths = owned_files(workspace)
     if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
         git(workspace.root, "add", "--", *paths)

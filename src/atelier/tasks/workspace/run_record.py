@@ -67,13 +67,7 @@ class RunRecord:
 
 
 def write_record(workspace: Workspace, record: RunRecord, canaries: bytes | None) -> None:
-    """Write the record of the last run.
-
-    Args:
-        workspace: whose run it was.
-        record: its result.
-        canaries: PNG of the canary pictures by prod and by the candidate; None removes an earlier one.
-    """
+    """Write the record of the last run, and the PNG of its canary pictures; None removes an earlier one."""
     sheet = folder(workspace) / CANARY_SHEET
     if canaries:
         files.write(sheet, canaries)

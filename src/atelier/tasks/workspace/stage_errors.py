@@ -17,13 +17,7 @@ class StageFailed(RuntimeError):  # noqa: N818 (the error of another process)
 
 
 def write_error(workspace: Workspace, stage: str, error: Exception) -> None:
-    """Record why a stage failed.
-
-    Args:
-        workspace: where the stage runs.
-        stage: its name.
-        error: the reason.
-    """
+    """Record why a stage failed."""
     from atelier.models.watchdog import TrainingStopped
 
     retryable = not isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | TrainingStopped)

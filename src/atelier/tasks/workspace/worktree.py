@@ -26,9 +26,7 @@ _READY = Path(".dvc/tmp/atelier-night")  # a file in a complete worktree
 def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
     """Whether a run would have nothing to do: no worktree is left, and no source, code or parameter has changed.
 
-    Args:
-        workspace: of the run.
-        scan: writes a `sources.lock` of the present sources to a file.
+    `scan` writes a `sources.lock` of the present sources to a file.
     """
     if (workspace.worktree.root / _READY).exists() or not workspace.sources_lock.is_file():
         return False
@@ -40,16 +38,11 @@ def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
         scan(now)
         if now.read_bytes() != workspace.sources_lock.read_bytes():
             return False
-    command = [sys.executable, "-m", "dvc", "status", "--quiet"]  # the answer is the exit code
-    return subprocess.run(command, cwd=workspace.root, env=environment(), capture_output=True).returncode == 0
+    return _succeeds(workspace.root, sys.executable, "-m", "dvc", "status", "--quiet")
 
 
 def open_worktree(workspace: Workspace) -> Workspace:
-    """The worktree that an earlier run left, or a new one, with the present parameters.
-
-    Raises:
-        RuntimeError: git or DVC failed.
-    """
+    """An earlier run's worktree or a new one, with the present parameters. Raises RuntimeError if git or DVC fails."""
     worktree, root = workspace.worktree, workspace.root
     if (worktree.root / _READY).exists():
         git(worktree.root, "reset", "--quiet", "--soft", git(root, "rev-parse", "HEAD").strip())
@@ -71,10 +64,7 @@ def open_worktree(workspace: Workspace) -> Workspace:
 def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     """Apply a commit of the worktree, and the data that it names, to the workspace; after an error nothing has changed.
 
-    Args:
-        workspace: the target; its other files stay as they are, committed or not.
-        commit: of a version that passed.
-        message: of a new commit, where the workspace has other commits since.
+    Other files stay as they are, committed or not. A new commit has the message, where there are other commits since.
 
     Raises:
         RuntimeError: git or DVC failed.
@@ -82,7 +72,7 @@ def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     root = workspace.root
     with lock(workspace, "pipeline", 60.0):
         head = git(root, "rev-parse", "HEAD").strip()
-        if not _is_ancestor(root, commit, head):
+        if not _succeeds(root, "git", "merge-base", "--is-ancestor", commit, head):
             listed = git(root, "diff", "--name-only", "--diff-filter=d", "-z", f"{commit}^", commit)
             paths = [path for path in listed.split("\0") if path]
             before = {path: (root / path).read_bytes() if (root / path).is_file() else None for path in paths}
@@ -135,9 +125,8 @@ def _share_cache(workspace: Workspace, worktree: Workspace) -> None:
     dvc(worktree.root, "cache", "dir", "--local", str(cache.absolute()))
 
 
-def _is_ancestor(root: Path, commit: str, head: str) -> bool:
-    """Whether a commit is `head` or one of its ancestors."""
-    command = ["git", "merge-base", "--is-ancestor", commit, head]  # the answer is the exit code
+def _succeeds(root: Path, *command: str) -> bool:
+    """Whether a program answers with the exit code 0."""
     return subprocess.run(command, cwd=root, env=environment(), capture_output=True).returncode == 0
 
 
