@@ -78,7 +78,7 @@ class StyleStatistics(nn.Module):
             mean.lerp_(grams[layer], max(1 - self.memory, 1 / (step + 1)))
 
     def update_from_parts(self, shares: Sequence[float], grams: Sequence[Mapping[str, Tensor]], step: int) -> None:
-        """The same with the micro-batches of all ranks; each has its share of the global batch and its Gram matrices."""
+        """The same with the micro-batches of all ranks; each has a share of the global batch and Gram matrices."""
         sums = [
             sum((share * g[layer].detach() for share, g in zip(shares, grams, strict=True)), torch.zeros(()))
             for layer in self.layers
