@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier.flows.cli.params import params
+from atelier.flows.cli.services import params
 from atelier.flows.config.params import Params
 from atelier.models.card import ModelCard
 from atelier.models.configs import CONFIGS, config_class

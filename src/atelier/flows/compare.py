@@ -49,14 +49,8 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     workspace = Workspace(Path(root))
     cluster.preflight(workspace.root)
     params = Params(workspace.params)
-    spec = work.prepare(
-        params.evaluate,
-        workspace.dataset,
-        params.train.content,
-        params.augment.size_px,
-        workspace.comparison_cache,
-        candidates,
-    )
+    content, size_px, cache = params.train.content, params.augment.size_px, workspace.comparison_cache
+    spec = work.prepare(params.evaluate, workspace.dataset, content, size_px, cache, candidates)
     total = sum(spec.total(one) for one in candidates)
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}

@@ -27,15 +27,7 @@ def cross_validate(root: str, folds: int) -> work.CrossValidation:
     cluster.preflight(workspace.root)
     # the pipeline must not rewrite the training set meanwhile
     with lock(workspace, "pipeline"), tags(workspace.name), show_progress("folds") as report:
-        found = work.cross_validate(
-            params.train,
-            params.evaluate,
-            folds,
-            workspace.dataset,
-            workspace.augmented,
-            workspace.fold_runs,
-            workspace.folds,
-            report,
-        )
+        folders = workspace.dataset, workspace.augmented, workspace.fold_runs, workspace.folds
+        found = work.cross_validate(params.train, params.evaluate, folds, *folders, report)
     create_table_artifact(found.table, key="folds", description=f"{folds} folds of {found.training_set[:12]}")
     return found

@@ -1,52 +1,33 @@
 """The flow `generate`: pictures from noise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.models.card import ModelIdentity
 from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
 from atelier.tasks.inference.model_lookup import find_model
 
 
-@dataclass(frozen=True)
-class GenerateJob:
-    """One destination, one model."""
+def run(
+    destination: Path,
+    model: str,
+    config: GenerateConfig,
+    workspace: Path | None,
+    *,
+    say: Callable[[str], None],
+    quiet: bool,
+) -> GenerateSummary:
+    """Find the model, as `model_lookup.find_model` does, and make the pictures in a Prefect flow.
 
-    destination: Path
-    model: Path  # the model's folder
-    identity: ModelIdentity
-    config: GenerateConfig
-
-
-def plan(destination: Path, model: str, config: GenerateConfig, workspace: Path | None) -> GenerateJob:
-    """Find the model before anything starts, and check that it makes pictures from noise.
-
-    Args:
-        destination: folder of the pictures.
-        model: name or folder, as `model_lookup.find_model` reads it.
-        config: how many pictures, and from what noise.
-        workspace: where to look for a workspace; None means from the current folder upwards.
+    `say` gets lines about the control plane that is used; `quiet` shows no progress.
 
     Raises:
-        FileNotFoundError, ValueError: a name is wrong; the message is one line.
-    """
-    found = find_model(model, workspace)
-    identity = found.identity
-    check_generates(identity)
-    return GenerateJob(destination.absolute(), found.folder, identity, config)
-
-
-def run(job: GenerateJob, *, say: Callable[[str], None], quiet: bool = False) -> GenerateSummary:
-    """Run a job as a Prefect flow.
-
-    Args:
-        job: from `plan`.
-        say: gets lines about the control plane that is used.
-        quiet: show no progress.
+        FileNotFoundError, ValueError: a name is wrong, and nothing was started; the message is one line.
     """
     from atelier.flows.control_plane.session import use
 
+    found = find_model(model, workspace)
+    check_generates(found.identity)
+    folder = destination.absolute()
     with use(say):
         from prefect import flow
 
@@ -56,14 +37,12 @@ def run(job: GenerateJob, *, say: Callable[[str], None], quiet: bool = False) ->
         from atelier.tasks.inference.generate import generate
         from atelier.tasks.runtime import cluster
 
-        @flow(name="generate", flow_run_name=f"generate {job.destination.name}", validate_parameters=False)
+        @flow(name="generate", flow_run_name=f"generate {folder.name}", validate_parameters=False)
         def generate_flow() -> GenerateSummary:
             tag_with_process()
             with show_progress("generate", quiet=quiet) as report:
-                summary = generate(
-                    job.config, job.destination, job.model, job.identity, report, connect=cluster.connect
-                )
-            picture_artifact("generated", summary.grid, f"{job.identity.label}, seed {job.config.seed}")
+                summary = generate(config, folder, found.folder, found.identity, report, connect=cluster.connect)
+            picture_artifact("generated", summary.grid, f"{found.identity.label}, seed {config.seed}")
             return summary
 
         end_orphans()

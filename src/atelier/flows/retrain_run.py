@@ -136,13 +136,7 @@ class RunRecorder:
 def record_run(
     workspace: Workspace, work: Callable[[RunRecorder, Params], None], wait_s: float = 0.0
 ) -> RunRecord | State[RunRecord]:
-    """Do the work of a run while no other run works in the workspace, and finish its record however it ends.
-
-    Args:
-        workspace: of the run.
-        work: gets the recorder, and the parameters of the workspace.
-        wait_s: seconds to wait for a run that goes on.
-    """
+    """Do the work of a run, and finish its record however it ends; `wait_s` is the wait for a run that goes on."""
     tag_with_process()
     context = FlowRunContext.get()
     recorder = RunRecorder(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
@@ -170,19 +164,14 @@ def publish(root: str) -> str:
     workspace = Workspace(Path(root))
     page = write(workspace)
     picture_artifact("before-after", workspace.evaluation_pictures / "grid.png", "Held-out pictures, before and after")
-    picture_artifact(
-        "canaries", run_record.folder(workspace) / run_record.CANARY_SHEET, "Canary pictures, by prod and candidate"
-    )
+    sheet = run_record.folder(workspace) / run_record.CANARY_SHEET
+    picture_artifact("canaries", sheet, "Canary pictures, by prod and candidate")
     return str(page)
 
 
 @task(task_run_name="notify", cache_policy=NO_CACHE)
 def notify(root: str, record: RunRecord, link: str) -> list[str]:
-    """Send the notifications of section `notify`.
-
-    Returns:
-        What could not be sent, in sentences.
-    """
+    """Send the notifications of section `notify`; what could not be sent, in sentences."""
     kind = KINDS.get(record.decision)
     if kind is None:
         return []

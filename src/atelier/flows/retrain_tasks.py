@@ -58,9 +58,22 @@ def gate_and_register(root: str, prod: PairedComparison | None, dry: bool) -> Re
     """Compare the model with the thresholds and with `prod`, and register it."""
     night = Workspace(Path(root))
     config = Params(night.params).gate
-    result = register_model(night.main, night, replace(config, mode="dry") if dry else config, prod)
-    _show_decision(result, prod)
-    return result
+    release = register_model(night.main, night, replace(config, mode="dry") if dry else config, prod)
+    reasons = "\n".join(f"- {reason}" for reason in release.reasons)
+    create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
+    if prod and prod.differences:
+        labels = {one.key: one.label for one in HEADLINE}
+        rows = [
+            {
+                "metric": labels.get(key, key),
+                "candidate": f"{one.candidate:.3g}",
+                prod.against: f"{one.prod:.3g}",
+                "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",
+            }
+            for key, one in prod.differences.items()
+        ]
+        create_table_artifact(rows, key="candidate-and-prod", description=f"{release.version}: {release.decision}")
+    return release
 
 
 @task(task_run_name="push", cache_policy=NO_CACHE)
@@ -98,20 +111,3 @@ def restyle_subscribed(root: str, source: str, destination: str) -> str:
     return (
         f"{done.done} of {done.total} by {model.version}, {done.processed} new, {done.quarantined} in quarantine{rest}"
     )
-
-
-def _show_decision(release: ReleaseResult, prod: PairedComparison | None) -> None:
-    reasons = "\n".join(f"- {reason}" for reason in release.reasons)
-    create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
-    if prod and prod.differences:
-        labels = {one.key: one.label for one in HEADLINE}
-        rows = [
-            {
-                "metric": labels.get(key, key),
-                "candidate": f"{one.candidate:.3g}",
-                prod.against: f"{one.prod:.3g}",
-                "difference, 95 %": f"{one.low:+.2g} … {one.high:+.2g}",
-            }
-            for key, one in prod.differences.items()
-        ]
-        create_table_artifact(rows, key="candidate-and-prod", description=f"{release.version}: {release.decision}")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect import serve
 from prefect.client.orchestration import get_client
@@ -19,11 +20,8 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Args:
-        root: the workspace's folder.
         cron: five fields, such as "0 2 * * *".
         timezone: an IANA name, such as "Europe/Berlin".
-        trust: as in `retrain`.
-        say: gets a line about what is served.
 
     Raises:
         ValueError: the cron expression or the time zone is not valid.
@@ -36,18 +34,11 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
         ) from error
     # a run that would overlap the previous one is cancelled, so that a server that was down leaves no queue of runs
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    kind = EntrypointType.MODULE_PATH
+    common: dict[str, Any] = {"concurrency_limit": alone, "entrypoint_type": EntrypointType.MODULE_PATH}
     name = _free_name(root)
-    nightly = retrain.to_deployment(
-        name,
-        schedule=schedule,
-        parameters={"root": str(root), "trust": trust},
-        concurrency_limit=alone,
-        entrypoint_type=kind,
-    )
-    approval = approve.to_deployment(
-        name, parameters={"root": str(root)}, concurrency_limit=alone, entrypoint_type=kind
-    )
+    parameters = {"root": str(root), "trust": trust}
+    nightly = retrain.to_deployment(name, schedule=schedule, parameters=parameters, **common)
+    approval = approve.to_deployment(name, parameters={"root": str(root)}, **common)
     # outside of a flow Prefect returns no coroutine
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)

@@ -1,32 +1,42 @@
-"""A stage of dvc.yaml as a flow run of its own: this is what DVC runs."""
+"""A stage of dvc.yaml as a flow run of its own: this is what DVC runs. Each stage imports only what it runs."""
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
-from prefect import Flow, tags
+from prefect import flow, tags
+from prefect.artifacts import create_table_artifact
 
-from atelier.flows.runs.orphans import end_orphans
+from atelier.flows.config.params import Params
+from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.progress import show_progress
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.processes import die_with_parent
+from atelier.tasks.runtime.progress import Report
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 
 
 def run(name: str, workspace: Workspace) -> None:
-    """Run the flow of a stage, one at a time, and no longer than the DVC process that started it.
+    """Run the flow of a stage, like "train", one at a time, and no longer than the DVC process that started it.
 
     DVC does not supervise its stages: after a kill of DVC a stage would go on writing. So the stage dies with its
     parent, and holds a lock on its outputs while it lives.
-
-    Args:
-        name: "ingest", "augment", "train" or "evaluate".
-        workspace: of the stage.
     """
+    work = {"ingest": _ingest, "augment": _augment, "train": _train, "evaluate": _evaluate}[name]
+
+    @flow(name=name, flow_run_name=f"{name} {workspace.name}")
+    def stage(root: str) -> None:
+        tag_with_process()
+        here = Workspace(Path(root))
+        with show_progress(name) as report:
+            work(here, Params(here.params), report)
+
     die_with_parent()
     cluster.connect()
     cluster.preflight(workspace.root)
     end_orphans()
-    stage = _flow(name).with_options(flow_run_name=f"{name} {workspace.name}")
     with lock(workspace, name), tags(workspace.name):
         try:
             stage(str(workspace.root))
@@ -35,23 +45,43 @@ def run(name: str, workspace: Workspace) -> None:
             raise
 
 
-def _flow(name: str) -> Flow[..., Any]:
-    # each stage imports only what it runs
-    match name:
-        case "ingest":
-            from atelier.flows.ingest import ingest
+def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
+    """Read, screen and store the pictures that `sources.lock` names."""
+    from atelier.tasks.dataset.ingest import ingest
 
-            return ingest
-        case "augment":
-            from atelier.flows.augment import augment
+    summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
+    rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
+    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}")
 
-            return augment
-        case "train":
-            from atelier.flows.train import train
 
-            return train
-        case "evaluate":
-            from atelier.flows.evaluate import evaluate
+def _augment(workspace: Workspace, params: Params, report: Report) -> None:
+    """Write augmented variants of the training split, and their contact sheet."""
+    from atelier.tasks.dataset.augment import augment
 
-            return evaluate
-    raise ValueError(f"{name!r} is not a stage of atelier")
+    augment(params.augment, workspace.dataset, workspace.augmented, report)
+    picture_artifact("contact-sheet", workspace.augmented / "contact_sheet.png", "Pictures of the training set")
+
+
+def _train(workspace: Workspace, params: Params, report: Report) -> None:
+    """Train on the cluster's workers; a killed run continues from its last checkpoint."""
+    from atelier.tasks.registry.resolve import resolve
+    from atelier.tasks.registry.tags import MODEL
+    from atelier.tasks.registry.warm_start import SCRATCH, pinned_start
+    from atelier.tasks.training.train import train
+
+    start = pinned_start(workspace)
+    config = replace(params.train, start_from=start)  # the version that `start.lock` names
+    initial = None if start == SCRATCH else resolve(workspace.main, f"{MODEL}@{start}").path
+    outputs = workspace.model, workspace.checkpoints, workspace.training_logs
+    train(config, workspace.augmented, *outputs, report, initial=initial)
+    picture_artifact("training-samples", workspace.model / "samples.png", "Training pictures, before and after")
+
+
+def _evaluate(workspace: Workspace, params: Params, report: Report) -> None:
+    """Write `reports/evaluation.json` and the pictures beside it."""
+    from atelier.tasks.evaluation.evaluate import evaluate
+
+    pictures = workspace.evaluation_pictures
+    outputs = workspace.evaluation, pictures, workspace.evaluation_cache
+    evaluate(params.evaluate, workspace.dataset, workspace.model, *outputs, report)
+    picture_artifact("before-after", pictures / "grid.png", "Held-out pictures, before and after")

@@ -21,13 +21,7 @@ def estimate(job: StylizeRequest, *, say: Callable[[str], None]) -> DryRun:
 
 
 def run(job: StylizeRequest, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
-    """Run a job as a Prefect flow.
-
-    Args:
-        job: from `cli.stylize_job.plan`.
-        say: gets lines about the control plane that is used.
-        quiet: show no progress.
-    """
+    """Run a job as a Prefect flow; `say` gets lines about the control plane, `quiet` shows no progress."""
     from atelier.flows.control_plane.session import use
 
     with use(say):

@@ -117,7 +117,11 @@ def each_style(root: str) -> list[StyleResult]:
                     done.append(StyleResult(style, found, release(root, style, params.evaluate, params.gate)))
                 except Exception as error:  # noqa: BLE001 (the others go on; the flow fails at its end)
                     failed[style] = one_line(error)
-    rows = [_row(style.release) for style in done]
+    columns = ("style", "model", "version", "decision")
+    rows = [
+        {name: getattr(one.release, name) for name in columns} | {"reasons": "; ".join(one.release.reasons)}
+        for one in done
+    ]
     create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
     if failed:
         reasons = "; ".join(f"{style} ({reason})" for style, reason in failed.items())
@@ -146,13 +150,3 @@ def _progress(workspace: Workspace, config: TrainConfig, styles: list[str], runn
             notes.append(f"{style} {written.done}/{written.total}" if written else f"{style} waiting")
     total = loop.steps * len(styles)
     return Progress("styles", done, total, "steps", "  ".join(notes), images=done * loop.batch_size)
-
-
-def _row(release: ReleaseResult) -> dict[str, str]:
-    return {
-        "style": release.style,
-        "model": release.model,
-        "version": release.version,
-        "decision": release.decision,
-        "reasons": "; ".join(release.reasons),
-    }

@@ -19,8 +19,7 @@ from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.configs.translation import StarganConfig
 from atelier.models.methods.base import Batch
-from atelier.tasks.dataset.labels import check_labels
-from atelier.tasks.dataset.labels import labels_of as labels_of
+from atelier.tasks.dataset.labels import check_labels, labels_of
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, read_rows, split_of, write_card, write_shard
 from atelier.tasks.images import codec
 from atelier.tasks.training.loader import BatchLoader, Stream, row_groups

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli import datasets, encoders, models, params, pipeline, services, stylize
+from atelier.flows.cli import datasets, encoders, models, pipeline, services, stylize
 from atelier.tasks.runtime.errors import user_message
 from atelier.version import __version__
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (pipeline, stylize, params, services):
+for part in (pipeline, stylize, services):
     app.add_typer(part.commands)
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")

@@ -24,19 +24,8 @@ from atelier.tasks.workspace.layout import Workspace
 Status = Literal["ok", "warn", "fail"]
 
 _IMPORTS = (
-    *(
-        "torch",
-        "numpy",
-        "safetensors",
-        "ray.data",
-        "ray.train",
-        "pyarrow",
-        "dvc.repo",
-        "gto.api",
-        "prefect",
-        "pydantic",
-    ),
-    *("PIL.Image", "cv2", "kornia", "skimage", "sklearn", "imagehash", "tensorboard", "typer", "rich"),
+    *("torch", "numpy", "safetensors", "ray.data", "ray.train", "pyarrow", "dvc.repo", "gto.api", "prefect"),
+    *("pydantic", "PIL.Image", "cv2", "kornia", "skimage", "sklearn", "imagehash", "tensorboard", "typer", "rich"),
 )
 # with a newer fastapi Prefect's server does not start; with a newer sqlalchemy it creates no scheduled run, silently
 _BELOW = {"fastapi": (0, 151), "sqlalchemy": (2, 1)}
@@ -56,14 +45,7 @@ class Check:
 
 
 def examine(workspace: Workspace | None = None) -> list[Check]:
-    """Run all checks.
-
-    Args:
-        workspace: a workspace whose disk and pipeline are checked too.
-
-    Returns:
-        The findings; a check that raises an error is a finding as well.
-    """
+    """The findings of all checks, also of a workspace's disk and pipeline; an error in a check is a finding too."""
     where = workspace.root if workspace else Path.cwd()
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
@@ -167,9 +149,8 @@ def _gpu() -> Check:
     if done.returncode or not found:
         return Check("gpu", "warn", "nvidia-smi finds no GPU", "check the driver, or use the CPUs")
     if "+cpu" in version("torch"):
-        return Check(
-            "gpu", "warn", f"{found[0]}, but torch {version('torch')} is for CPUs", "install a CUDA build of torch"
-        )
+        what = f"{found[0]}, but torch {version('torch')} is for CPUs"
+        return Check("gpu", "warn", what, "install a CUDA build of torch")
     return Check("gpu", "ok", "; ".join(found))
 
 

@@ -37,11 +37,7 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
 
 
 @commands.command("show", epilog="Example: atelier models show prod")
-def models_show(
-    version: VersionArgument,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def models_show(version: VersionArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show a version: data, code, parameters, metrics, the gate's decision, when it was prod and why."""
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.model_details import version_details

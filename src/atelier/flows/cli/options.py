@@ -10,8 +10,7 @@ from typing import Any, get_type_hints
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """A command for typer, whose parameters of a dataclass type are replaced by the fields of that dataclass.
 
-    Args:
-        command: a function; the fields have a default, and a type as `Annotated[str, typer.Option(help=…)]`.
+    Fields have a default, and a type as `Annotated[str, typer.Option(help=…)]`.
     """
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {

@@ -98,12 +98,30 @@ def train(
     """Train the model. A killed training continues from its last checkpoint."""
     if folds is not None and each_style:
         raise ValueError("--folds and --each-style are two jobs: give one of them")
-    if folds is not None:
-        _folds(folds, workspace, as_json)
-    elif each_style:
-        _each_style(workspace, as_json)
-    else:
+    if folds is None and not each_style:
         _stage("train", workspace, as_json)
+        return
+
+    from atelier.flows.config.params import Params
+    from atelier.flows.control_plane.session import use
+
+    found = Workspace.find(workspace)
+    params = Params(found.params).check()
+    if folds is not None:
+        from atelier.tasks.evaluation.cross_validation import check
+
+        check(params.train, folds)
+    with use(say):
+        if folds is not None:
+            from atelier.flows.cross_validate import cross_validate
+
+            made = cross_validate.with_options(flow_run_name=f"folds {found.name}")(str(found.root), folds)
+            result(made, as_json, text=made.summary)
+        else:
+            from atelier.flows.train_per_style import run
+
+            styles = run(found)
+            result(styles, as_json, text="\n".join(style.summary for style in styles))
 
 
 @commands.command(
@@ -197,28 +215,24 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
         result(named(str(workspace.root), until=name), as_json)
 
 
-def _folds(folds: int, where: Path | None, as_json: bool) -> None:
-    """Cross-validation; the training set is brought up to date first."""
+def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
+    """Several models on the present dataset; a wrong name is reported before anything starts."""
     from atelier.flows.config.params import Params
     from atelier.flows.control_plane.session import use
-    from atelier.tasks.evaluation.cross_validation import check
+    from atelier.tasks.dataset.shards import read_card
+    from atelier.tasks.evaluation.compare import find
+    from atelier.tasks.inference.model_lookup import find_model
+    from atelier.tasks.inference.starter_models import PREFIX
 
     workspace = Workspace.find(where)
-    check(Params(workspace.params).check().train, folds)
-    with use(say):
-        from atelier.flows.cross_validate import cross_validate
 
-        found = cross_validate.with_options(flow_run_name=f"folds {workspace.name}")(str(workspace.root), folds)
-        result(found, as_json, text=found.summary)
+    def called(text: str) -> tuple[str, Path]:
+        found = find_model(text, workspace.root)
+        if found.version:
+            return f"{found.name}@{found.version}", found.folder
+        return (text if text.startswith(PREFIX) else found.name), found.folder
 
-
-def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
-    """Several models on the present dataset."""
-    from atelier.flows.cli.candidates import candidates
-    from atelier.flows.control_plane.session import use
-
-    workspace = Workspace.find(where)
-    models = candidates(workspace, names)
+    models = find(names, called, Params(workspace.params).train.style, read_card(workspace.dataset).domains)
     with use(say):
         from atelier.flows.compare import run
 
@@ -226,17 +240,3 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         result(found.content if as_json else found, as_json, text=found.summary)
         if found.failed:
             raise typer.Exit(1)
-
-
-def _each_style(where: Path | None, as_json: bool) -> None:
-    """A model for every style; the training set is brought up to date first."""
-    from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.session import use
-
-    workspace = Workspace.find(where)
-    Params(workspace.params).check()
-    with use(say):
-        from atelier.flows.train_per_style import run
-
-        styles = run(workspace)
-        result(styles, as_json, text="\n".join(style.summary for style in styles))

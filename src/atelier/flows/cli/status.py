@@ -24,7 +24,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.run_record import FAILED, STOPPED
 
 _ASK_S = 2.0
-_FLOW = "retrain"
+_OF_RETRAIN = {"flows": {"name": {"any_": ["retrain"]}}}
 
 T = TypeVar("T")
 
@@ -136,11 +136,7 @@ class Status:
 
 
 def collect(start: Path | None) -> Status:
-    """Ask for everything, within a few seconds.
-
-    Args:
-        start: where to look for a workspace; the current folder when None.
-    """
+    """Ask for everything, within a few seconds; `start` is where to look for a workspace, None the current folder."""
     plane = recorded()
     workspace = _workspace(start)
     problems: list[str] = []
@@ -225,41 +221,37 @@ def _cluster(plane: ControlPlane | None) -> Cluster | None:
 def _schedules(url: str | None) -> tuple[Schedule, ...]:
     if url is None:
         return ()
-    of_ours = {"flows": {"name": {"any_": [_FLOW]}}}
+    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
     found = []
-    for deployment in ask(url, "/deployments/filter", of_ours, timeout_s=_ASK_S):
+    for deployment in ask(url, "/deployments/filter", _OF_RETRAIN, timeout_s=_ASK_S):
         active = [one["schedule"] for one in deployment["schedules"] if one["active"]]
-        following = ask(url, "/flow_runs/filter", _next(deployment["id"]), timeout_s=_ASK_S)
+        of_it = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": scheduled}
+        following = _first_run(url, {**of_it, "sort": "EXPECTED_START_TIME_ASC"})
         served = deployment["status"] == "READY" and not deployment["paused"]
-        when = following[0]["expected_start_time"] if following else None
+        when = following["expected_start_time"] if following else None
         for schedule in active or [{}]:
             found.append(Schedule(deployment["name"], schedule.get("cron"), schedule.get("timezone"), when, served))
     return tuple(found)
 
 
-def _next(deployment: str) -> dict[str, Any]:
-    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
-    of_it = {"deployments": {"id": {"any_": [deployment]}}}
-    return {**of_it, "flow_runs": scheduled, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+def _first_run(url: str, query: dict[str, Any]) -> dict[str, Any] | None:
+    return next(iter(ask(url, "/flow_runs/filter", {**query, "limit": 1}, timeout_s=_ASK_S)), None)
 
 
 def _last_night(url: str | None) -> LastNight | None:
     if url is None:
         return None
-    begun = {"start_time": {"is_null_": False}}
-    latest = {"flows": {"name": {"any_": [_FLOW]}}, "flow_runs": begun, "sort": "START_TIME_DESC", "limit": 1}
-    for run in ask(url, "/flow_runs/filter", latest, timeout_s=_ASK_S):
-        return LastNight(run["name"], run["state_name"], run["start_time"], round(run["estimated_run_time"], 1))
-    return None
+    run = _first_run(url, {**_OF_RETRAIN, "flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC"})
+    if run is None:
+        return None
+    return LastNight(run["name"], run["state_name"], run["start_time"], round(run["estimated_run_time"], 1))
 
 
 def _prod(workspace: Workspace | None) -> dict[str, str | None] | None:
     if workspace is None:
         return None
-    staged: dict[str, str | None] = {}
-    for model in list_models(workspace):
-        staged[model] = next((one.version for one in list_versions(workspace, model) if one.stage), None)
-    return staged
+    models = {model: list_versions(workspace, model) for model in list_models(workspace)}
+    return {model: next((one.version for one in known if one.stage), None) for model, known in models.items()}
 
 
 def _disks(plane: ControlPlane | None, workspace: Workspace | None) -> tuple[Disk, ...]:

@@ -85,8 +85,7 @@ class SelectionOptions:
         str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")
     ] = None
     schemes: Annotated[
-        list[str] | None,
-        typer.Option("--allow-scheme", help="A URL scheme that lists may use, like s3. Repeatable."),
+        list[str] | None, typer.Option("--allow-scheme", help="A URL scheme that lists may use, like s3. Repeatable.")
     ] = None
     max_members: Annotated[int | None, typer.Option(help="Refuse archives and lists with more files.")] = None
     max_ratio: Annotated[
@@ -109,8 +108,7 @@ class RerunOptions:
         typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
     ] = False
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing."),
+        bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
 
 
@@ -195,8 +193,8 @@ def generate(
     from atelier.flows import generate as flow
     from atelier.tasks.inference.generate import GenerateConfig
 
-    job = flow.plan(destination, model, GenerateConfig(count, seed, truncation, interpolate), workspace)
-    summary = flow.run(job, say=say, quiet=as_json)
+    config = GenerateConfig(count, seed, truncation, interpolate)
+    summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 

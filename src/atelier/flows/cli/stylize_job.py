@@ -39,12 +39,9 @@ def plan(
     Args:
         sources: folders, archives or lists, local or at URLs, or one picture.
         destination: folder or URL of the outputs; for one picture also a file.
-        model: name or folder, as `model_lookup.find_model` reads it.
         changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has the model, or
             the default where no workspace has it.
-        workspace: where to look for a workspace; None means from the current folder upwards.
         selected: parameters of `Selection` and `SourceLimits` by name; None takes the default.
-        rerun: what is done with the results of earlier runs.
 
     Raises:
         FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
@@ -69,12 +66,8 @@ def plan(
 def single_image(job: StylizeRequest) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
-    if (
-        len(job.sources) > 1
-        or is_url(job.sources[0])
-        or is_url(str(job.destination))
-        or (destination / RESERVED).is_dir()
-    ):
+    remote = is_url(job.sources[0]) or is_url(str(job.destination))
+    if len(job.sources) > 1 or remote or (destination / RESERVED).is_dir():
         return None
     path = locate(job.sources[0], job.base)
     if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:
@@ -83,7 +76,6 @@ def single_image(job: StylizeRequest) -> SingleImageResult | None:
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the command line gives."""
     return {name: value for name, value in values.items() if value not in (None, [], ())}
 
 

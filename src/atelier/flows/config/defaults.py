@@ -43,12 +43,7 @@ def demo_params() -> str:
 
 
 def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) -> str:
-    """params.yaml for a user's own pictures.
-
-    Args:
-        content: sources of the pictures to restyle, relative ones to `base`.
-        style: sources of the pictures in the style, likewise.
-        base: the folder that relative sources are relative to.
+    """params.yaml for a user's own pictures; relative sources are relative to `base`.
 
     Raises:
         FileNotFoundError, ValueError: a source is missing or holds no picture.

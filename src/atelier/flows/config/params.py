@@ -1,8 +1,8 @@
 """Reading params.yaml, the one place for the parameters of a workspace.
 
 Every section is a frozen dataclass of the component that uses it, with a description and bounds on each field; pydantic
-reads the file into them. A key that is not in the file has its default. A section is validated when it is first used,
-so that a command imports only what it runs; `check` validates all of them.
+reads the file into them. A key that is not in the file has its default. A section is validated when it is first used;
+`check` validates all of them.
 """
 
 import dataclasses
@@ -17,17 +17,18 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-if TYPE_CHECKING:
-    from atelier.flows.config.notify import NotifyConfig
-    from atelier.flows.config.retrain import RetrainConfig
+from atelier.flows.config.notify import NotifyConfig
+from atelier.flows.config.retrain import RetrainConfig
+from atelier.tasks.dataset.augment_config import AugmentConfig
+from atelier.tasks.evaluation.gate import GateConfig
+from atelier.tasks.training.config import TrainConfig, train_config_class
+
+if TYPE_CHECKING:  # these import more, and a command imports only what it runs
     from atelier.tasks.bulk.subscriptions import StylizeSection, Subscription
-    from atelier.tasks.dataset.augment_config import AugmentConfig
     from atelier.tasks.dataset.checks import ChecksConfig
     from atelier.tasks.dataset.ingest import IngestConfig
-    from atelier.tasks.evaluation.gate import GateConfig
     from atelier.tasks.evaluation.protocol import EvaluateConfig
     from atelier.tasks.inference.config import StylizeConfig
-    from atelier.tasks.training.config import TrainConfig
 
 C = TypeVar("C")
 SECTIONS = ("ingest", "checks", "augment", "train", "evaluate", "gate", "retrain", "stylize", "notify")
@@ -71,17 +72,13 @@ class Params:
         return self._section("checks", ChecksConfig)
 
     @cached_property
-    def augment(self) -> "AugmentConfig":
+    def augment(self) -> AugmentConfig:
         """Augmentation of the training set."""
-        from atelier.tasks.dataset.augment_config import AugmentConfig
-
         return self._section("augment", AugmentConfig)
 
     @cached_property
-    def train(self) -> "TrainConfig":
+    def train(self) -> TrainConfig:
         """Method, losses and the training loop."""
-        from atelier.tasks.training.config import train_config_class
-
         try:
             config = train_config_class(self._content.get("train"))
         except ValueError as error:
@@ -96,17 +93,13 @@ class Params:
         return self._section("evaluate", EvaluateConfig)
 
     @cached_property
-    def gate(self) -> "GateConfig":
+    def gate(self) -> GateConfig:
         """Thresholds that a model must pass to become `prod`."""
-        from atelier.tasks.evaluation.gate import GateConfig
-
         return self._section("gate", GateConfig)
 
     @cached_property
-    def retrain(self) -> "RetrainConfig":
+    def retrain(self) -> RetrainConfig:
         """Retries of a nightly run, and where it pushes its results."""
-        from atelier.flows.config.retrain import RetrainConfig
-
         return self._section("retrain", RetrainConfig)
 
     @property
@@ -126,10 +119,8 @@ class Params:
         return self._section("stylize", StylizeSection)
 
     @cached_property
-    def notify(self) -> "NotifyConfig":
+    def notify(self) -> NotifyConfig:
         """Notifications about nightly runs."""
-        from atelier.flows.config.notify import NotifyConfig
-
         return self._section("notify", NotifyConfig)
 
     def check(self) -> "Params":

@@ -9,7 +9,6 @@ def render(configs: Mapping[str, Any], shown: Collection[str] | None = None) -> 
     """The text of sections of params.yaml.
 
     Args:
-        configs: an instance of its config dataclass for each section.
         shown: dotted keys such as "train.loop.steps", or "train.loop" for all below it. Of the other keys those with
             their default are left out. None writes every key.
     """

@@ -48,10 +48,7 @@ class Database:
 
 
 def wanted(option: str | None) -> Database | None:
-    """The database that the option or the environment names; None for SQLite.
-
-    Args:
-        option: URL given on the command line; it wins over the environment.
+    """The database that the option on the command line or else the environment names; None for SQLite.
 
     Raises:
         ValueError: not a PostgreSQL URL. The message leaves the URL out, which may hold a password.
@@ -72,16 +69,11 @@ def read(folder: Path) -> Database | None:
 
 
 def write(folder: Path, database: Database | None) -> None:
-    """Write the URL, in a file of mode 0600, for a restart after a crash."""
+    """Write the URL, in a file of mode 0600, for a restart after a crash; None deletes it."""
     if database:
         write_secret(folder / _FILE, database.url)
     else:
-        clear(folder)
-
-
-def clear(folder: Path) -> None:
-    """Delete what `write` wrote."""
-    (folder / _FILE).unlink(missing_ok=True)
+        (folder / _FILE).unlink(missing_ok=True)
 
 
 def _parse(origin: str, url: str) -> Database:

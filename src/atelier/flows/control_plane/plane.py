@@ -72,7 +72,6 @@ def up(database: str | None = None) -> ControlPlane:
 
     What is up stays as it is. What has ended, or does not answer for half a minute, starts again, with its database, on
     its port if that is free. Where RAY_ADDRESS names a cluster, that one is used, and only Prefect's server is started.
-    Of two calls at the same moment one starts both, and the other waits and finds them up.
 
     Args:
         database: URL of a PostgreSQL database for a server that is started. When None, the URL in the environment;
@@ -95,7 +94,8 @@ def up(database: str | None = None) -> ControlPlane:
         if before and server and ray:
             return before
         if theirs and not ray:
-            _keep_token(theirs)
+            if token := os.environ.get("RAY_AUTH_TOKEN"):  # the file that the record names
+                write_secret(home() / _USERS_TOKEN, token)
             ray = theirs
         elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
@@ -109,9 +109,7 @@ def _start_missing(
     wanted: Database | None,
 ) -> ControlPlane:
     """Start what is not up, server and head at the same time; if one of them does not start, stop the other."""
-    folder: Path | None = None
-    new_server: PrefectServer | None = None
-    new_head: RayHead | None = None
+    folder, new_server, new_head = None, None, None
     try:
         if server is None:
             wanted = wanted or (databases.read(home()) if before else None)
@@ -120,18 +118,17 @@ def _start_missing(
             databases.write(home(), wanted)
         if ray is None:
             gone = before.ray if before and isinstance(before.ray, RayHead) else None
-            folder = Path(tempfile.mkdtemp(prefix=_UP, dir=_short_temporary()))
+            given = tempfile.gettempdir()  # a longer path leaves no room for the names of Ray's sockets
+            folder = Path(tempfile.mkdtemp(prefix=_UP, dir=given if len(given) <= 16 else "/tmp"))
             ray = new_head = ray_head.start_head(
                 home(), folder / "ray", first_port=ray_head.FIRST_PORT, instead_of=gone
             )
             if gone:
                 shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)
         if server is None:
+            stale = before.prefect if before else None
             server = new_server = prefect_server.start(
-                home() / "prefect",
-                prefect_server.FIRST_PORT,
-                database=wanted,
-                instead_of=before.prefect if before else None,
+                home() / "prefect", prefect_server.FIRST_PORT, database=wanted, instead_of=stale
             )
         # before they are ready: a call that is killed while it waits leaves a record for `down`
         record = {"prefect": asdict(server), "ray": asdict(ray)}
@@ -150,8 +147,8 @@ def _start_missing(
         if before is None:
             _clear_record()
         raise
-    started = [("Prefect server", new_server), ("Ray cluster", new_head)]
-    return ControlPlane(server, ray, tuple(name for name, new in started if new))
+    started = {"Prefect server": new_server, "Ray cluster": new_head}
+    return ControlPlane(server, ray, tuple(name for name, new in started.items() if new))
 
 
 def _check_same(before: ControlPlane, wanted: Database | None, theirs: ExternalCluster | None) -> None:
@@ -179,34 +176,19 @@ def _users_cluster() -> ExternalCluster | None:
     return ExternalCluster(address, path, settings)
 
 
-def _keep_token(theirs: ExternalCluster) -> None:
-    """Write a token that only the environment has into the file that the cluster's record names."""
-    if token := os.environ.get("RAY_AUTH_TOKEN"):
-        write_secret(Path(str(theirs.token)), token)
-
-
 def down() -> tuple[str, ...]:
-    """Stop exactly what `up` started.
-
-    Returns:
-        What was running, of "Prefect server" and "Ray head".
-    """
+    """Stop exactly what `up` started; returns what was running, of "Prefect server" and "Ray head"."""
+    running = []
     with _state_lock():
-        plane = recorded()
-        running = _running(plane) if plane else ()
-        if plane:
+        if plane := recorded():
+            running += ["Prefect server"] if plane.prefect.alive else []
             prefect_server.stop(plane.prefect)
             if isinstance(plane.ray, RayHead):
+                running += ["Ray head"] if plane.ray.alive else []
                 ray_head.stop(plane.ray)
                 shutil.rmtree(Path(plane.ray.temp).parent, ignore_errors=True)
         _clear_record()
-        return running
-
-
-def _running(plane: ControlPlane) -> tuple[str, ...]:
-    """The parts that are running, of those that `up` started."""
-    head = isinstance(plane.ray, RayHead) and plane.ray.alive
-    return (*(["Prefect server"] if plane.prefect.alive else []), *(["Ray head"] if head else []))
+    return tuple(running)
 
 
 def status() -> ControlPlane | None:
@@ -248,7 +230,7 @@ def _clear_record() -> None:
     """Delete the record and the secrets beside it."""
     _record().unlink(missing_ok=True)
     (home() / _USERS_TOKEN).unlink(missing_ok=True)
-    databases.clear(home())
+    databases.write(home(), None)
 
 
 def _record() -> Path:
@@ -262,9 +244,3 @@ def _state_lock() -> Iterator[None]:
     with (home() / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _short_temporary() -> Path:
-    """A folder whose path leaves room for the names of Ray's sockets."""
-    given = Path(tempfile.gettempdir())
-    return given if len(str(given)) <= 16 else Path("/tmp")

@@ -61,17 +61,12 @@ def home() -> Path:
 
 
 def start(
-    folder: Path,
-    first_port: int,
-    *,
-    database: Database | None = None,
-    instead_of: PrefectServer | None = None,
+    folder: Path, first_port: int, *, database: Database | None = None, instead_of: PrefectServer | None = None
 ) -> PrefectServer:
     """Start a server on the loopback interface; `await_ready` waits until it answers.
 
     Args:
-        folder: folder of its log, and of its database file.
-        first_port: where the search for a free port begins.
+        folder: of its log, and of its database file.
         database: for its runs and schedules; a SQLite file when None.
         instead_of: a server that ended or does not answer: it is stopped, and its port taken over if that is free.
     """
@@ -157,16 +152,7 @@ def healthy(url: str) -> bool:
 
 
 def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
-    """Ask Prefect's API, with the credentials of the environment.
-
-    Args:
-        url: of the API.
-        path: of the request, like "/flow_runs/filter".
-        body: sent as JSON with POST; None sends GET.
-        timeout_s: seconds to wait.
-
-    Returns:
-        The answer, parsed from JSON.
+    """The answer of Prefect's API to a GET, or to a POST of `body` as JSON, with the credentials of the environment.
 
     Raises:
         OSError: no answer, or a refusal.
@@ -179,14 +165,11 @@ def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: f
         headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
     # a proxy does not know this machine's servers
-    proxies: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if _is_here(url) else []
+    is_here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    proxies: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if is_here else []
     opener = urllib.request.build_opener(*proxies)
     with opener.open(urllib.request.Request(url + path, data, headers), timeout=timeout_s) as answer:
         return json.load(answer)
-
-
-def _is_here(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def probe(url: str) -> None:

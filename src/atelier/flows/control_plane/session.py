@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from atelier.flows.control_plane import plane, prefect_server
-from atelier.flows.control_plane.plane import ControlPlane
 from atelier.tasks.runtime import cluster
 
 
@@ -17,10 +16,8 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
     """A Prefect server and a Ray cluster, in the environment of this process and its children.
 
     What the environment names (PREFECT_API_URL, RAY_ADDRESS) is used, and must answer. Else what is up is used. What is
-    not up is started as `atelier up` starts it, and stays up when the command has ended.
-
-    Args:
-        say: gets a line about what was started, and one about what is used unless the environment names all of it.
+    not up is started as `atelier up` starts it, and stays up when the command has ended. `say` gets a line about what
+    was started, and one about what is used unless the environment names all of it.
 
     Raises:
         ConnectionError: what the environment names does not answer.
@@ -38,19 +35,14 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
             variables["PREFECT_API_URL"] = running.prefect_url
         if not named_ray:
             variables |= running.ray.environment
-        for line in _lines(running, named_prefect, named_ray):
-            if say:
-                say(line)
+        if say and running.started:
+            say(f"{running.sentence}; `atelier down` stops what was started")
+        if say:
+            prefect = f"{named_prefect} (PREFECT_API_URL)" if named_prefect else f"{running.ui_url} (atelier up)"
+            ray = f"{named_ray} (RAY_ADDRESS)" if named_ray else f"{running.ray_address} (atelier up)"
+            say(f"using the Prefect server at {prefect} and the Ray cluster at {ray}")
     with _environment(variables), cluster.disconnect_after():
         yield
-
-
-def _lines(running: ControlPlane, named_prefect: str | None, named_ray: str | None) -> Iterator[str]:
-    if running.started:
-        yield f"{running.sentence}; `atelier down` stops what was started"
-    prefect = f"{named_prefect} (PREFECT_API_URL)" if named_prefect else f"{running.ui_url} (atelier up)"
-    ray = f"{named_ray} (RAY_ADDRESS)" if named_ray else f"{running.ray_address} (atelier up)"
-    yield f"using the Prefect server at {prefect} and the Ray cluster at {ray}"
 
 
 @contextmanager

@@ -24,18 +24,13 @@ from prefect.blocks.system import Secret
 from atelier.flows.config.notify import Kind, NotifyConfig
 
 _TONES = {
-    "success": NotifyType.SUCCESS,
-    "noop": NotifyType.INFO,
-    "refused": NotifyType.WARNING,
-    "awaiting": NotifyType.WARNING,
-    "failed": NotifyType.FAILURE,
-    "stopped": NotifyType.FAILURE,
-}
+    "success": NotifyType.SUCCESS, "noop": NotifyType.INFO, "refused": NotifyType.WARNING,
+    "awaiting": NotifyType.WARNING, "failed": NotifyType.FAILURE, "stopped": NotifyType.FAILURE,
+}  # fmt: skip
 _ASSET = AppriseAsset(app_id="Atelier", app_desc="Atelier", app_url="", async_mode=False)
 _URL_LOGGERS = ("apprise", "urllib3", "requests", "httpx", "httpcore")  # these log URLs
 _LOGGER = logging.getLogger("apprise")
 _ANSWERED = re.compile(r"error=(\d{3})\b")
-_MOST_RECORDS = 1000  # of the log of one message
 _NO_ANSWER = "the service did not take the message"
 
 
@@ -56,11 +51,7 @@ class DeliveryError(Exception):
 
 
 def notify(config: NotifyConfig, event: Event) -> list[str]:
-    """Send a message to every service that `config` names, if it names this kind of event.
-
-    Returns:
-        A sentence for each message that was not delivered; a run does not fail because of them.
-    """
+    """Message every service in `config`, if it names this kind of event; a sentence for each that did not get it."""
     if event.kind not in config.when:
         return []
     problems = []
@@ -78,9 +69,15 @@ def notify(config: NotifyConfig, event: Event) -> list[str]:
 def _send(name: str, event: Event) -> None:
     title = f"{event.workspace}: {event.title}"
     body = "\n".join([*event.sentences, *([event.link] if event.link else [])])
-    destination = _block(name) if "/" in name else _variable(name)
+    destination = _destination(name)
     if isinstance(destination, NotificationBlock):
-        _through(destination, title, body)
+        with destination.raise_on_failure():
+            try:
+                pending = destination.notify(body, subject=title)
+                if inspect.isawaitable(pending):  # as in blocks of other packages
+                    asyncio.run(pending)
+            except NotificationError:
+                raise DeliveryError(_NO_ANSWER) from None  # its log may have the URL
         return
     service = Apprise(asset=_ASSET)
     if not service.add(destination):
@@ -94,12 +91,8 @@ def _send(name: str, event: Event) -> None:
 
 
 def _notify(service: Apprise, event: Event, title: str, body: str, picture: Path | None) -> str | None:
-    """Send one message.
-
-    Returns:
-        The reason why it was not delivered, without secrets; None if it was.
-    """
-    log = BufferingHandler(_MOST_RECORDS)
+    """Send one message; the reason, without secrets, why it was not delivered, None if it was."""
+    log = BufferingHandler(1000)
     _LOGGER.addHandler(log)
     try:
         delivered = service.notify(
@@ -117,25 +110,12 @@ def _notify(service: Apprise, event: Event, title: str, body: str, picture: Path
     return f"the service answered {answers[-1]}" if answers else _NO_ANSWER
 
 
-def _through(block: NotificationBlock, title: str, body: str) -> None:
-    with block.raise_on_failure():
-        try:
-            pending = block.notify(body, subject=title)
-            if inspect.isawaitable(pending):  # as in blocks of other packages
-                asyncio.run(pending)
-        except NotificationError:
-            raise DeliveryError(_NO_ANSWER) from None  # its log may have the URL
-
-
-def _variable(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
+def _destination(name: str) -> str | NotificationBlock:
+    """The URL in an environment variable or a Secret block, or a notification block."""
+    if "/" not in name:
+        if url := os.environ.get(name):
+            return url
         raise DeliveryError(f"the environment variable {name} is not set: set it where `atelier retrain` runs")
-    return value
-
-
-def _block(name: str) -> "str | NotificationBlock":
-    """The URL in a Secret block, or a notification block."""
     try:
         block = Block.load(name)
     except ValueError as error:

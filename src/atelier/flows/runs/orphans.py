@@ -46,11 +46,7 @@ def tag_with_process() -> None:
 
 
 def end_orphans() -> list[str]:
-    """Set the flow runs of this machine whose processes are gone, and the runs inside them, to crashed.
-
-    Returns:
-        The names of these runs.
-    """
+    """Set the flow runs of this machine whose processes are gone, and the runs inside them, to crashed; their names."""
     names: list[str] = []
     with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
         for run in list(_unended(client)):

@@ -30,13 +30,7 @@ class ProgressRate:
         self._observed: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
 
     def observe(self, seconds: float, done: int, images: int) -> None:
-        """Add an observation.
-
-        Args:
-            seconds: of a monotonic clock.
-            done: units of work.
-            images: images processed.
-        """
+        """Add an observation: seconds of a monotonic clock, units of work done, images processed."""
         self._observed.append((seconds, done, images))
         while len(self._observed) > 2 and seconds - self._observed[0][0] > RATE_WINDOW_S:
             self._observed.popleft()
@@ -82,12 +76,7 @@ class _Artifact:
 
 @contextmanager
 def show_progress(stage: str, *, quiet: bool = False) -> Iterator[Report]:
-    """A callback that shows the progress of a stage until the block ends.
-
-    Args:
-        stage: its name, at the beginning of the line.
-        quiet: show nothing on the terminal, for output as JSON.
-    """
+    """A callback that shows the progress of a stage until the block ends; `quiet` shows nothing on the terminal."""
     console = Console(stderr=True)
     rate, artifact = ProgressRate(), _Artifact(stage)
     last_line, last_done = 0.0, -1

@@ -9,11 +9,8 @@ _POLL_S = 0.5
 def take_ended(waiting: dict[str, Sequence[Any]]) -> dict[str, Any]:
     """Remove from `waiting` the entries that have ended: all of their tasks succeeded, or one failed.
 
-    Args:
-        waiting: by name, futures of tasks, each of which needs the one before it. Each entry is waited for a moment.
-
-    Returns:
-        For each of these entries the result of its last task, or the error of the task that failed.
+    An entry has the futures of tasks, each of which needs the one before it, and is waited for a moment. Of those that
+    have ended the result of the last task is returned, or the error of the task that failed.
     """
     ended = {}
     for name, futures in list(waiting.items()):

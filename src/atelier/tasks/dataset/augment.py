@@ -53,15 +53,9 @@ class _Part:
 
 
 def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Report) -> AugmentSummary:
-    """Write the training set of a dataset into a folder, by Ray Data.
+    """Write the training set of a dataset's training split into `out`, which is replaced, by Ray Data.
 
     The card is written last: a folder without one is not a training set, so a crash leaves none.
-
-    Args:
-        config: what is done to the pictures.
-        dataset_folder: the dataset; only its training split is read.
-        out: the training set's folder; one that exists is replaced.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError: there is no dataset.

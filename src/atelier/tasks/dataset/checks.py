@@ -68,10 +68,8 @@ def validate(
     """Check a dataset against the limits, and compare it with the one that `prod` was trained on.
 
     Args:
-        config: the limits.
         now: the new dataset, profiled with `before`, so that its arrivals were measured.
         before: that of `prod`; None where there is none: checks that compare are left out then.
-        card_now: the new dataset's card.
         card_before: that of `prod`'s dataset, None where it is not at hand.
     """
     findings = [_pictures(name, domain, config) for name, domain in sorted(now.domains.items())]

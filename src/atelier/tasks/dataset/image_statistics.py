@@ -8,41 +8,15 @@ import torch
 from torch import nn
 
 from atelier.models import encoders
-from atelier.tasks.dataset.profile import COLOURS, ENCODER
-from atelier.tasks.dataset.shards import read_pictures
-from atelier.tasks.images.codec import Pixels, center_square, decode
+from atelier.tasks.dataset.profile import ENCODER
+from atelier.tasks.images.codec import Pixels, center_square
 
 SIDE_PX = 128  # of the middle square that the encoder sees
 
 
-def measure_shard(shard: Path, ids: Sequence[str], weights: Path) -> dict[str, np.ndarray]:
-    """Measure some rows of a shard.
-
-    Args:
-        shard: the Parquet file.
-        ids: of the rows; their pictures are in memory at once.
-        weights: of the encoder.
-
-    Returns:
-        The row of `measure_pictures` for each, by id.
-    """
-    data = read_pictures(shard, ids)
-    found = list(data)
-    statistics = measure_pictures([decode(data[id]) for id in found], weights)
-    return dict(zip(found, statistics, strict=True))
-
-
 @torch.inference_mode()
 def measure_pictures(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
-    """Width, height, `COLOURS`, then the encoder's last features averaged over the picture.
-
-    Args:
-        pictures: uint8 (H, W, 3), of any sizes.
-        weights: of the encoder.
-
-    Returns:
-        float32 (n, d).
-    """
+    """Float32 (n, d): width, height, `profile.COLOURS`, then the encoder's last features averaged over the picture."""
     encoder = encoders.load(ENCODER, weights)
     # twice as fast on a CPU with the channels last
     nn.utils.convert_conv2d_weight_memory_format(encoder, torch.channels_last)
@@ -53,13 +27,6 @@ def measure_pictures(pictures: Sequence[Pixels], weights: Path) -> np.ndarray:
 
 
 def _statistics(picture: Pixels) -> list[float]:
-    red, green, blue = (float(value) for value in picture.reshape(-1, 3).mean(0))
+    height, width = picture.shape[:2]
     luminance = picture @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    seen = {
-        "red": red,
-        "green": green,
-        "blue": blue,
-        "brightness": float(luminance.mean()),
-        "contrast": float(luminance.std()),
-    }
-    return [float(picture.shape[1]), float(picture.shape[0]), *(seen[name] for name in COLOURS)]
+    return [width, height, *picture.reshape(-1, 3).mean(0).tolist(), float(luminance.mean()), float(luminance.std())]

@@ -1,11 +1,8 @@
 """Ingest: `scan` lists the files of the sources, `ingest` brings the dataset up to date with them.
 
-The step of the pipeline depends on `sources.lock` alone, so files that arrive after the scan wait for the next one.
 Pictures are read, decoded and screened on Ray's workers; here they are compared with each other in the order of the
 sources and written as shards, so that the result does not depend on the number of workers or their speed.
-
-Beside the shards and the card lie `quarantine.csv` (files that could not be read, and why), `screened.csv` (pictures
-that were left out, and why) and an index of all files, from which the next run knows what it need not read again.
+`quarantine.csv` lists the files that could not be read, `screened.csv` the pictures that were left out.
 """
 
 import re
@@ -83,11 +80,6 @@ class IngestSummary:
 def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
     """Write the list of the sources' files to `lock`; an unchanged list leaves the file untouched.
 
-    Args:
-        config: names the sources.
-        base: the workspace, which relative sources are relative to.
-        lock: the file to write.
-
     Raises:
         FileNotFoundError, ValueError: a source is missing, empty or of no supported kind.
     """
@@ -103,9 +95,6 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
     Args:
         config: sources and parameters; changed parameters make the dataset anew.
         base: the workspace, which relative sources are relative to.
-        lock: what `scan` wrote.
-        out: the dataset's folder.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left
@@ -122,7 +111,7 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         shards = writer.finish(old.shards, gone)
         card = Card(INGEST, tuple(shards), _facts(config, seen))
         _check_domains(config, card, seen)
-        screened, quarantined = _write_lists(out, seen)
+        _write_lists(out, seen)
         index = write_index(out, seen)
         write_card(out, Card(card.format, card.shards, card.facts | {"index": index}))
     except BaseException:
@@ -130,17 +119,14 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         raise
     writer.clean(card.shards, index)
     counts = {domain: {split: card.rows(domain, split) for split in SPLITS} for domain in config.domains}
-    return IngestSummary(card.id, counts, len(seen), len(added), len(kept), len(gone), screened, quarantined)
+    excluded = card.facts["screened"], card.facts["quarantined"]
+    return IngestSummary(card.id, counts, len(seen), len(added), len(kept), len(gone), *excluded)
 
 
 def _update(
     found: list[tuple[str, Entry]], old: IngestState, config: IngestConfig, writer: RowWriter, report: Report
 ) -> tuple[list[FileRecord], set[tuple[str, str]]]:
-    """Decide on every file, reading those that have no record; new rows go to the writer.
-
-    Returns:
-        Every file in the order of the sources, and domain and id of the new rows.
-    """
+    """All files in the order of the sources, and the new rows, which go to the writer; unknown files are read."""
     seen: dict[int, FileRecord] = {}
     copies = {domain: DuplicateIndex(config.near_duplicate_bits) for domain in config.domains}
     for position, (domain, entry) in enumerate(found):
@@ -193,19 +179,13 @@ def _check_domains(config: IngestConfig, card: Card, seen: list[FileRecord]) -> 
             if not card.rows(domain, split):
                 found = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no files"
                 role = "training" if split == "train" else "held-out"
-                raise ValueError(
-                    f"domain {domain} has no {role} pictures ({found}): add pictures, or change ingest.holdout_share "
-                    f"or what screens them"
-                )
+                do = "add pictures, or change ingest.holdout_share or what screens them"
+                raise ValueError(f"domain {domain} has no {role} pictures ({found}): {do}")
 
 
-def _write_lists(out: Path, seen: list[FileRecord]) -> tuple[dict[str, int], int]:
-    """Write the lists of files that are not in the dataset, and why; count them."""
-    unreadable = [file for file in seen if file.state == UNREADABLE]
-    screened = [file for file in seen if file.state not in ("", UNREADABLE)]
-    header = ("domain", "source", "path", "stage", "reason")
-    quarantined = ((f.domain, f.source, f.name, "ingest", f.reason) for f in unreadable)
-    write(out / "quarantine.csv", csv_bytes(header, quarantined))
-    rows = ((f.domain, f.source, f.name, f.state, f.reason) for f in screened)
-    write(out / "screened.csv", csv_bytes(("domain", "source", "path", "state", "reason"), rows))
-    return dict(sorted(Counter(file.state for file in screened).items())), len(unreadable)
+def _write_lists(out: Path, seen: list[FileRecord]) -> None:
+    """Write the lists of files that are not in the dataset, and why."""
+    unreadable = [(f.domain, f.source, f.name, "ingest", f.reason) for f in seen if f.state == UNREADABLE]
+    screened = [(f.domain, f.source, f.name, f.state, f.reason) for f in seen if f.state not in ("", UNREADABLE)]
+    write(out / "quarantine.csv", csv_bytes(("domain", "source", "path", "stage", "reason"), unreadable))
+    write(out / "screened.csv", csv_bytes(("domain", "source", "path", "state", "reason"), screened))

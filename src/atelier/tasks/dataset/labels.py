@@ -21,25 +21,13 @@ _YES, _NO = ("true", "1", "yes"), ("false", "0", "-1", "no", "")  # texts of an 
 
 
 def labels_of(attributes: Iterable[str], names: Sequence[str], domain: str) -> Labels:
-    """A row of labels for each picture: 1 where the name is true of it.
-
-    Args:
-        attributes: of the pictures, each a JSON object.
-        names: as the module says.
-        domain: of the pictures.
-    """
+    """A row of labels for each picture, given by its JSON object of attributes: 1 where the name is true of it."""
     rows = [[name in true for name in names] for true in (_true(text, domain) for text in attributes)]
     return np.array(rows, np.float32).reshape(len(rows), len(names))
 
 
 def check_labels(folder: Path, card: shards.Card, domains: Iterable[str], names: Sequence[str]) -> None:
     """Check that each name is true of some picture of the domains, before anything starts.
-
-    Args:
-        folder: a dataset or a training set.
-        card: its card.
-        domains: to look in.
-        names: of attributes.
 
     Raises:
         FileNotFoundError: a shard is missing.

@@ -2,8 +2,7 @@
 
 `folder` takes every picture; `imagefolder` adds the class that the first folder names; `cifar` reads CIFAR's binary
 version (Krizhevsky 2009); `coco` adds the categories that COCO's instance files annotate. `auto` recognises CIFAR and
-COCO by the names of their files and is `folder` otherwise. An attribute file, CSV or CelebA's text format, joins any of
-them.
+COCO by the names of their files and is `folder` otherwise. A file of attributes, CSV or CelebA's, joins any of them.
 """
 
 import csv

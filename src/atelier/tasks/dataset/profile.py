@@ -39,15 +39,9 @@ class Profile:
 
 
 def representatives(groups: dict[str, str], most: int) -> list[str]:
-    """Ids of one row a group, as good as random and stable when the dataset grows: rows of a group are no
-    independent observations.
-
-    Args:
-        groups: id: group.
-        most: how many at most.
-    """
+    """Ids of one row of each group, given as id: group, since rows of a group are no independent observations."""
     first: dict[str, str] = {}
-    for id in sorted(groups):  # an id is a hash: its order is as good as random, and independent of the split
+    for id in sorted(groups):  # an id is a hash: its order is as good as random, and stable when the dataset grows
         first.setdefault(groups[id], id)
     return list(first.values())[:most]
 
@@ -58,19 +52,9 @@ def arrivals(groups: dict[str, str], before: DomainProfile) -> dict[str, str]:
 
 
 def read_profile(dataset_id: str, cache: Path) -> Profile | None:
-    """The kept profile of a dataset; None where none is kept, or it is damaged.
-
-    Args:
-        dataset_id: of the card.
-        cache: the folder that `profile` keeps them in.
-    """
-    return _read(cache / f"{dataset_id}{ENDING}")
-
-
-def _read(file: Path) -> Profile | None:
-    """A kept profile; None where it is missing or damaged: it can be made again from its dataset."""
+    """The kept profile of a dataset; None where it is missing or damaged: it can be made again from its dataset."""
     try:
-        table = pq.read_table(file, partitioning=None)
+        table = pq.read_table(cache / f"{dataset_id}{ENDING}", partitioning=None)
         facts = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         training = json.loads(facts["training"])
         domains = {name: DomainProfile({}, count, {}) for name, count in training.items()}

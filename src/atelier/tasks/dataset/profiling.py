@@ -21,7 +21,8 @@ from atelier.tasks.dataset.profile import (
     arrivals,
     representatives,
 )
-from atelier.tasks.dataset.shards import Card, read_card, read_rows
+from atelier.tasks.dataset.shards import Card, read_card, read_pictures, read_rows
+from atelier.tasks.images.codec import decode
 from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
@@ -36,11 +37,8 @@ def profile_dataset(
     Ray must be connected where there are pictures that no kept profile has measured.
 
     Args:
-        dataset: the dataset folder.
         cache: folder that keeps profiles; old ones are removed.
         sample: rows of each domain that are measured, at most, and as many arrivals.
-        before: the dataset that it will be compared with.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError, ValueError: there is no dataset, or its card is damaged.
@@ -100,9 +98,11 @@ def _measure(dataset: Path, places: dict[str, str], report: Report) -> dict[str,
 
 
 def _measure_shard(shard: Path, ids: list[str], weights: Path) -> dict[str, np.ndarray]:
-    from atelier.tasks.dataset import image_statistics
+    from atelier.tasks.dataset.image_statistics import measure_pictures
 
-    return image_statistics.measure_shard(shard, ids, weights)
+    pictures = read_pictures(shard, ids)
+    statistics = measure_pictures([decode(picture) for picture in pictures.values()], weights)
+    return dict(zip(pictures, statistics, strict=True))
 
 
 def _kept_statistics(cache: Path, parameters: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -127,15 +127,10 @@ def _keep(profile: Profile, cache: Path, before: Profile | None) -> None:
             groups.append(None if group == id else group)  # most are alone, and ids are most of the file
             seen = domain.statistics.get(id)
             statistics.append(None if seen is None else seen.tolist())
-    table = pa.table(
-        {"domain": names, "id": ids, "group": groups, "look": pa.array(statistics, pa.list_(pa.float32()))}
-    ).replace_schema_metadata(
-        {
-            "dataset": profile.dataset_id,
-            "parameters": json.dumps(profile.parameters),
-            "training": json.dumps({name: domain.training for name, domain in profile.domains.items()}),
-        }
-    )
+    columns = {"domain": names, "id": ids, "group": groups, "look": pa.array(statistics, pa.list_(pa.float32()))}
+    training = {name: domain.training for name, domain in profile.domains.items()}
+    facts = {"dataset": profile.dataset_id, "parameters": json.dumps(profile.parameters)}
+    table = pa.table(columns).replace_schema_metadata(facts | {"training": json.dumps(training)})
     cache.mkdir(parents=True, exist_ok=True)
     file = cache / f"{profile.dataset_id}{ENDING}"
     with replacing(file) as temporary:

@@ -25,13 +25,9 @@ class Prepared:
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [
-            ("state", pa.string()),
-            ("reason", pa.string()),
-            ("id", pa.string()),
-            ("hash", pa.uint64()),
-            ("png", pa.binary()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
+            *((name, pa.string()) for name in ("state", "reason", "id")),
+            *(("hash", pa.uint64()), ("png", pa.binary())),
+            *((name, pa.int32()) for name in ("width", "height")),
         ]
     )
 

@@ -72,23 +72,13 @@ class Card:
 
 
 def split_of(group: str, holdout_share: float) -> str:
-    """The split of a group: a function of the group alone, so that growth moves no row and parents are never divided.
-
-    Args:
-        group: the row's `group`.
-        holdout_share: share of the groups that is held out, 0…1.
-    """
+    """The split of a group: a function of the group alone, so growth moves no row and parents are never divided."""
     position = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     return "holdout" if position < holdout_share else "train"
 
 
 def fold_of(group: str, folds: int) -> int:
-    """The fold of a group in cross-validation, 0…folds - 1: a function of the group alone, independent of its split.
-
-    Args:
-        group: the row's `group`.
-        folds: number of folds.
-    """
+    """The fold of a group in cross-validation, 0…folds - 1: a function of the group alone, independent of its split."""
     return int.from_bytes(hashlib.sha256(b"fold:" + group.encode()).digest()[:8], "big") % folds
 
 

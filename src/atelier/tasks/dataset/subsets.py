@@ -28,10 +28,6 @@ def held_out_pictures(
     """Pictures of a domain that training has not seen; the same dataset gives the same pictures.
 
     Args:
-        folder: the dataset.
-        card: its card.
-        domain: whose pictures.
-        most: how many at most.
         fold: k and K take the pictures of the training split that are in fold k of K, instead of the held-out split.
 
     Raises:
@@ -51,17 +47,7 @@ def held_out_pictures(
 
 
 def training_pictures(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
-    """Pictures of a domain's training split; the same dataset gives the same pictures.
-
-    Args:
-        folder: the dataset.
-        card: its card.
-        domain: whose pictures.
-        most: how many at most.
-
-    Yields:
-        Those of a shard, which may be none.
-    """
+    """Pictures of a domain's training split, shard by shard; the same dataset gives the same pictures."""
     ids = _some(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
     for shard in select(card.shards, domain, "train"):
         yield _read(folder, [shard], ids)

@@ -14,10 +14,7 @@ def variant(config: AugmentConfig, picture: codec.Pixels, domain: str, row_id: s
     """One variant of a picture: a function of its arguments alone.
 
     Args:
-        config: what is done, with the seed.
         picture: uint8 (H, W, 3).
-        domain: whose settings are used.
-        row_id: the picture's id in the dataset.
         copy: number of the variant, from 0.
 
     Returns:

@@ -85,12 +85,7 @@ def train_classifier(spec: ClassifierSpec) -> Classifier:
 
 
 def recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -> Recognised:
-    """Train the classifier and predict the attributes of held-out pictures.
-
-    Args:
-        spec: of the classifier.
-        held_out: held-out pictures by their domain, those that will be edited first.
-    """
+    """Train the classifier and predict the attributes of held-out pictures, those that will be edited first."""
     classifier = train_classifier(spec)
     truth = [labels_of((picture.attributes for picture in of), spec.names, domain) for domain, of in held_out.items()]
     predicted = [
@@ -105,10 +100,7 @@ def edit_photos(photos: Sequence[bytes], size_px: int, model: Path, real: Recogn
     """Give photographs each attribute, take away each that may be absent, and predict the attributes then.
 
     Args:
-        photos: encoded.
         size_px: side that they are edited and classified at.
-        model: the model folder, of a method that gives attributes.
-        real: the classifier.
         lpips: weights of `LPIPS_IN`, None where they are not at hand.
     """
     trained = artifact.load(model)
@@ -128,7 +120,6 @@ def summarize(real: Recognised, batches: Sequence[Edited]) -> dict[str, Any]:
     """How often each edit succeeded.
 
     Args:
-        real: the classifier and the real pictures.
         batches: all photographs after each edit, in the order of `real.truth`.
 
     Returns:

@@ -26,9 +26,6 @@ def canaries(sources: Sequence[str], base: Path, dataset: Path, content: str) ->
 
     Args:
         sources: what `gate.canary` names; empty takes some held-out pictures, which change only where the dataset does.
-        base: what relative sources are relative to.
-        dataset: the dataset folder.
-        content: the domain whose held-out pictures are taken.
 
     Raises:
         FileNotFoundError, ValueError: a source is missing, or holds no picture or one that cannot be read.

@@ -104,10 +104,8 @@ def find(
     """The models that a user names, checked before anything starts.
 
     Args:
-        names: as people write them.
         locate: gives what to call a model and its folder.
         style: the domain that a model is compared with whose own style is not in the dataset.
-        domains: of the dataset.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -165,11 +163,6 @@ def measure_untouched(spec: ComparisonSpec) -> int:
 def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent) -> Measured:
     """Measure a model; Ray must be connected.
 
-    Args:
-        spec: what is the same for all.
-        candidate: the model.
-        report: called with the number of finished pictures.
-
     Raises:
         RuntimeError: the dataset is another one by now.
         ValueError: the model is damaged, or cannot paint.
@@ -188,14 +181,7 @@ def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent)
 
 
 def publish(folder: Path, spec: ComparisonSpec, measured: Sequence[Measured], failed: dict[str, str]) -> Comparison:
-    """Write `comparison.json`, `comparison.md` and `grid.png`.
-
-    Args:
-        folder: where to write.
-        spec: what is the same for all.
-        measured: of each model, in the order of the columns; at least one.
-        failed: models that could not be measured, and why.
-    """
+    """Write `comparison.json`, `comparison.md` and `grid.png`, with a column for each measured model, at least one."""
     models = [
         {"name": m.candidate.name, "method": m.candidate.method, "style_domain": m.candidate.style, **m.metrics}
         for m in measured

@@ -3,39 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atelier.tasks.evaluation.metric_catalogue import (
-    ARTFID,
-    ATTRIBUTES,
-    CHECKERBOARD,
-    CONTENT,
-    DIVERSITY,
-    EDIT_LPIPS,
-    FRECHET,
-    INVERSION,
-    KID,
-    LPIPS,
-    MEGABYTES,
-    PARAMETERS,
-    SPEED,
-    SSIM,
-    STYLE,
-    Metric,
-    lookup,
-)
+from atelier.tasks.evaluation import metric_catalogue as metrics
+from atelier.tasks.evaluation.metric_catalogue import Metric, lookup
 
 ROWS = (
-    KID, KID.ratio, FRECHET, ARTFID, STYLE, STYLE.ratio, CONTENT.ratio, LPIPS, SSIM, DIVERSITY, CHECKERBOARD, INVERSION,
-    ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
-)  # fmt: skip
+    *(metrics.KID, metrics.KID.ratio, metrics.FRECHET, metrics.ARTFID, metrics.STYLE, metrics.STYLE.ratio),
+    *(metrics.CONTENT.ratio, metrics.LPIPS, metrics.SSIM, metrics.DIVERSITY, metrics.CHECKERBOARD, metrics.INVERSION),
+    *(metrics.ATTRIBUTES, metrics.EDIT_LPIPS, metrics.SPEED, metrics.PARAMETERS, metrics.MEGABYTES),
+)
 
 
 def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The table's cells, the names first; metrics that no model has are left out.
-
-    Args:
-        models: of `comparison.json`. Where all have one style, the photographs' own values are a column.
-    """
-    same = len({model["style_domain"] for model in models}) == 1
+    """The table's cells, the names first; metrics that no model has are left out."""
+    same = len({model["style_domain"] for model in models}) == 1  # then the photographs' own values are a column
     table = [["", *(["photographs"] if same else []), *(str(model["name"]) for model in models)]]
     table.append(["Method", *([""] if same else []), *(str(model["method"]) for model in models)])
     if not same:
@@ -48,19 +28,13 @@ def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     for wish in dict.fromkeys(wish for of in wishes for wish in of):
         found = [of.get(wish, {}) for of in wishes]
         before = next(one["photos"] for one in found if one)
-        table.append([
-            f"{wish}, share", *([_shown(before)] if same else []), *(_shown(one.get("share")) for one in found)
-        ])  # fmt: skip
+        shares = [_shown(one.get("share")) for one in found]
+        table.append([f"{wish}, share", *([_shown(before)] if same else []), *shares])
     return table
 
 
 def markdown(content: Mapping[str, Any], table: Sequence[Sequence[str]]) -> str:
-    """The comparison as a page.
-
-    Args:
-        content: of `comparison.json`.
-        table: `cells` of its models.
-    """
+    """The comparison as a page."""
     safe = [[cell.replace("|", "\\|") for cell in row] for row in table]
     widths = [max(3, *map(len, column)) for column in zip(*safe, strict=True)]
     lines = [_line(row, widths) for row in safe]
@@ -71,9 +45,10 @@ def markdown(content: Mapping[str, Any], table: Sequence[Sequence[str]]) -> str:
 def _notes(content: Mapping[str, Any]) -> list[str]:
     models = content["models"]
     counts, kid, fid = models[0]["counts"], models[0]["kid"]["metric"], models[0]["frechet"]["metric"]
+    paintings = {model["style_domain"]: model["counts"]["style"] for model in models}
     notes = [
         f"{counts['content']} held-out pictures of {content['content_domain']} at {content['size_px']} px, against "
-        f"{' and '.join(f'{count} of {style}' for style, count in _paintings(models).items())}.",
+        f"{' and '.join(f'{count} of {style}' for style, count in paintings.items())}.",
         f"Brackets are 95 % bootstraps over parents. KID and Fréchet distance: {kid}, {fid}; style distance and change "
         f"of content in {models[0]['style']['encoder']}.",
     ]
@@ -92,13 +67,8 @@ def _classifier_note(attributes: Mapping[str, Any]) -> str:
     right = ", ".join(f"{name} {100 * of['accuracy']:.0f} %" for name, of in attributes["classifier"].items())
     lpips = attributes.get("lpips")
     apart = f" Two different photographs have an LPIPS of {_shown(lpips['different'])}." if lpips else ""
-    return (
-        f"Attributes are recognised by a classifier that is right about so many real held-out pictures: {right}.{apart}"
-    )
-
-
-def _paintings(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {model["style_domain"]: model["counts"]["style"] for model in models}
+    how = "Attributes are recognised by a classifier that is right about so many real held-out pictures"
+    return f"{how}: {right}.{apart}"
 
 
 def _value(model: Mapping[str, Any], row: Metric) -> str:
@@ -119,8 +89,6 @@ def _shown(found: object, scale: float = 1.0) -> str:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = (
-        cell.ljust(width) if i == 0 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return f"| {' | '.join([first, *rest])} |"
+    cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+    cells[0] = row[0].ljust(widths[0])
+    return f"| {' | '.join(cells)} |"

@@ -100,14 +100,9 @@ def cross_validate(
     """Train without each fold in turn and measure on it; Ray must be connected.
 
     Args:
-        config: how to train.
-        evaluate: how to measure.
         folds: K, at least 2.
         dataset: the dataset; of it only the training split is read.
-        data: the training set that was made from it.
         runs: keeps what is finished. All paths must be visible to every node of the cluster.
-        out: folds.json.
-        report: called with the finished steps of all folds.
 
     Raises:
         FileNotFoundError: there is no training set, or no encoder's weights.
@@ -206,11 +201,7 @@ def _written(found: list[dict[str, Any]], training_set: str, out: Path) -> Cross
 
 
 def _check_domain(dataset: Path, card: Card, domain: str, folds: int) -> None:
-    """Check that every fold has enough pictures of a domain.
-
-    Raises:
-        ValueError: one has too few.
-    """
+    """Check that every fold has enough pictures of a domain."""
     groups = read_rows(dataset, card, domain, "train", ["group"])["group"].to_pylist()
     if (parents := len(set(groups))) < folds:
         raise ValueError(

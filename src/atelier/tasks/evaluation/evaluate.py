@@ -32,25 +32,14 @@ class Evaluation:
 
 
 def evaluate(
-    config: EvaluateConfig,
-    dataset: Path,
-    model: Path,
-    out: Path,
-    plots: Path,
-    cache: Path,
-    report: Report = silent,
+    config: EvaluateConfig, dataset: Path, model: Path, out: Path, plots: Path, cache: Path, report: Report = silent
 ) -> Evaluation:
     """Measure a model on the held-out split; Ray must be connected.
 
     Args:
-        config: how to measure.
-        dataset: the dataset folder.
-        model: the model folder.
-        out: the JSON file to write.
         plots: folder to write `ssim.csv`, `grid.png` and `pairs/` into; its content is replaced.
         cache: folder that keeps from run to run what does not depend on the model: features of untouched pictures, and
             the classifier of attributes; files that this run does not use are removed.
-        report: called with the number of finished pictures.
 
     Raises:
         FileNotFoundError: there is no dataset, no model, or no encoder's weights.
@@ -94,11 +83,6 @@ def measurement(
 
 def measure(model: Path, on: Measurement, report: Report) -> tuple[dict[str, Any], list[tuple[float, float]]]:
     """Measure a model on pictures that it has not seen; Ray must be connected.
-
-    Args:
-        model: the model folder.
-        on: pictures and protocol.
-        report: called with the number of finished pictures.
 
     Returns:
         The metrics as `reports/evaluation.json` holds them, and each photograph's SSIM and luminance correlation.

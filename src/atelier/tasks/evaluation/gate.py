@@ -9,23 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from atelier.models.settings import Settings, setting
-from atelier.tasks.evaluation.metric_catalogue import (
-    CHECKERBOARD,
-    FRECHET,
-    GATED,
-    HEADLINE,
-    INVERSION,
-    KID,
-    SSIM,
-    STYLE,
-    Metric,
-    Metrics,
-    value,
-)
+from atelier.tasks.evaluation import metric_catalogue as metrics
+from atelier.tasks.evaluation.metric_catalogue import Metric, Metrics, value
+
+_BOUNDS = {"max": "at most", "min": "at least"}
 
 # metrics that do not apply to a kind of model (see `models.card`), by what they are compared with: an editor works
 # within one domain, which is no baseline for itself; a generator makes pictures from noise, so there is no photograph
-_BOUNDS = {"max": "at most", "min": "at least"}
 NOT_APPLICABLE = {"edits": ("style",), "generates": ("style", "photo")}
 
 
@@ -88,11 +78,11 @@ class GateConfig(Settings):
     def thresholds(self) -> dict[str, dict[str, float]]:
         """The limits by the metric they hold for: {"kid.ratio": {"max": 0.6}, …}."""
         return {
-            KID.ratio.key: {"max": self.max_kid_ratio},
-            STYLE.ratio.key: {"max": self.max_style_ratio},
-            SSIM.key: {"min": self.min_ssim},
-            INVERSION.key: {"max": self.max_inversion_share},
-            CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
+            metrics.KID.ratio.key: {"max": self.max_kid_ratio},
+            metrics.STYLE.ratio.key: {"max": self.max_style_ratio},
+            metrics.SSIM.key: {"min": self.min_ssim},
+            metrics.INVERSION.key: {"max": self.max_inversion_share},
+            metrics.CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
         }
 
 
@@ -113,24 +103,18 @@ class _Verdict:
 
 
 def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) -> Decision:
-    """Check a candidate against the thresholds and against `prod`.
-
-    Args:
-        candidate: `reports/evaluation.json` of the candidate.
-        prod: the paired comparison with `prod`; None when there is no `prod`, or it does other work.
-        config: the thresholds.
-    """
+    """Check a candidate against the thresholds, and against `prod` where there is one that does the same work."""
     kind = candidate.get("kind", "")
     skipped = NOT_APPLICABLE.get(kind, ())
-    verdicts = [
-        _within(one, candidate, config.thresholds[one.key]) for one in GATED if one.compared_with not in skipped
-    ]
+    gated = [one for one in metrics.GATED if one.compared_with not in skipped]
+    verdicts = [_within(one, candidate, config.thresholds[one.key]) for one in gated]
     if prod is not None:
-        verdicts += [_no_worse(one, prod, config.tolerance) for one in HEADLINE if one.compared_with not in skipped]
+        headline = [one for one in metrics.HEADLINE if one.compared_with not in skipped]
+        verdicts += [_no_worse(one, prod, config.tolerance) for one in headline]
         if kind == "generates":
-            theirs = value(prod.metrics, FRECHET.key)  # never below zero, so that a share of it means something
+            theirs = value(prod.metrics, metrics.FRECHET.key)  # never below zero, so that a share of it means something
             words = f" ({prod.against} has {theirs:.3g})"
-            verdicts.append(_within(FRECHET, candidate, {"max": theirs * (1 + config.tolerance)}, words))
+            verdicts.append(_within(metrics.FRECHET, candidate, {"max": theirs * (1 + config.tolerance)}, words))
         for canary in prod.canaries:
             verdicts += _canary(canary, config.canary_tolerance)
         if prod.canaries:
@@ -140,10 +124,10 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) 
     return Decision(not refusals, refusals or tuple(one.sentence for one in verdicts))
 
 
-def _within(metric: Metric, metrics: Metrics, limit: dict[str, float], words: str = "") -> _Verdict:
+def _within(metric: Metric, candidate: Metrics, limit: dict[str, float], words: str = "") -> _Verdict:
     """Whether a number keeps its limit, {"max": …} or {"min": …}; NaN keeps none."""
     ((bound, most),) = limit.items()
-    number = value(metrics, metric.key)
+    number = value(candidate, metric.key)
     passed = number <= most if bound == "max" else number >= most
     shown = "missing" if math.isnan(number) else f"{number:.3g}"
     must = "" if passed else "it must be "

@@ -83,8 +83,6 @@ def measure_models(models: Sequence[Path], on: Measurement, stage: str, report: 
 
     Args:
         models: model folders; with none, only the features of the untouched pictures are computed and kept.
-        on: pictures and protocol.
-        stage: name of the work, for progress.
         report: called with the number of finished pictures: of each model, of the photographs and of the paintings.
 
     Raises:
@@ -130,11 +128,8 @@ def measure_edits(
     """Measure whether a model gives the attributes that it is asked for.
 
     Args:
-        model: the model folder, of a method that gives attributes.
-        spec: of the classifier that recognises attributes.
         held_out: held-out pictures by domain, the photographs first.
         on: pictures and protocol; its photographs are edited.
-        report: called with the number of finished pictures.
 
     Returns:
         As `attribute_edits.summarize`.

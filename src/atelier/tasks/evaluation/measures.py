@@ -68,14 +68,7 @@ def center_squares(files: Sequence[bytes], size: int) -> Tensor:
 
 
 def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, cache: Path) -> Features:
-    """Features of untouched pictures, read from `cache` when they are there.
-
-    Args:
-        files: encoded pictures.
-        size: pixels a side that they are measured at.
-        encoder: the encoder.
-        cache: the safetensors file of exactly these pictures at this size in this encoder.
-    """
+    """Features of untouched pictures of `size` pixels a side, kept in `cache`, a safetensors file of exactly these."""
     if cache.is_file():
         kept = load_file(cache)
         return Features(kept["deep"], kept["content"], tuple(kept[f"gram{i}"] for i in range(len(kept) - 2)))
@@ -90,15 +83,7 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
 def measure_stylized(
     files: Sequence[bytes], size: int, model: Path, encoder: MeasuringEncoder, first: int = 0
 ) -> Stylized:
-    """Stylize photographs and measure the result; or generate and measure as many pictures.
-
-    Args:
-        files: encoded photographs.
-        size: pixels a side that they are stylized and measured at.
-        model: the model folder.
-        encoder: the encoder.
-        first: index of the first picture that is generated.
-    """
+    """Stylize photographs at `size` pixels a side and measure them; or generate as many, from number `first` on."""
     trained = artifact.load(model)
     photos, generates = center_squares(files, size), trained.config.generates
     started = time.perf_counter()
@@ -119,13 +104,7 @@ def measure_stylized(
 
 
 def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:
-    """Pictures for people: whole, in their own proportions, before and after; or beside generated ones.
-
-    Args:
-        files: encoded photographs.
-        model: the model folder.
-        longest: pixels of the longer side at most.
-    """
+    """Whole pictures for people, of `longest` pixels at most, before and after; or beside generated ones."""
     trained = artifact.load(model)
     if trained.config.generates:
         made = list(trained.generate(0, range(len(files))).permute(0, 2, 3, 1).cpu().numpy())

@@ -12,7 +12,7 @@ from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary
-from atelier.tasks.evaluation.gate import CanaryResult, PairedComparison
+from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.evaluation.measure_models import Measurement, measure_models, remote
 from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import EvaluateConfig, MeasuringEncoder, choose_encoder
@@ -34,17 +34,7 @@ def compare_pair(
     cache: Path,
     report: Report = silent,
 ) -> PairedComparison | None:
-    """Measure both models.
-
-    Args:
-        config: how to measure.
-        dataset: the dataset folder; neither model has learned from its held-out split.
-        candidate: a model folder.
-        prod: a model folder.
-        against: the name of prod's version.
-        canaries: further pictures that both paint.
-        cache: folder that keeps the features of untouched pictures.
-        report: called with the number of finished pictures.
+    """Measure both models on the held-out split, from which neither has learned, and on the canaries.
 
     Returns:
         None where the two do different work (one makes pictures from noise, the other paints): nothing to compare.
@@ -70,12 +60,13 @@ def compare_pair(
     ]
     measured = measure_models(models, on, "compare with prod", report)
     untouched = measured.photos, measured.paintings
-    found = cluster.get_result(remote(_compare).remote(*measured.stylized, untouched, encoder, on.bootstrap))
-    pair = cluster.get_result(remote(_compare_canaries).remote(*painted, measured.paintings))
-    results = tuple(CanaryResult(one.name, *values) for one, values in zip(shown, pair.values, strict=True))
+    compared = remote(_compare).remote(*measured.stylized, untouched, encoder, on.bootstrap)
+    differences, metrics = cluster.get_result(compared)
+    names = [canary.name for canary in shown]
+    results, rows = cluster.get_result(remote(_compare_canaries).remote(names, *painted, measured.paintings))
     columns = ("before", against, "candidate")
-    sheet = encode(contact_sheet(pair.pictures, (), columns, CELL_PX), "png") if pair.pictures else None
-    return PairedComparison(against, found.differences, results, rounded(found.metrics), sheet)
+    sheet = encode(contact_sheet(rows, (), columns, CELL_PX), "png") if rows else None
+    return PairedComparison(against, differences, results, rounded(metrics), sheet)
 
 
 def _paint_canaries(data: list[bytes], size_px: int, encoder: MeasuringEncoder, model: Path) -> Any:
@@ -93,9 +84,9 @@ def _compare(candidate: list[Any], prod: list[Any], untouched: tuple[list[Any], 
     return paired_worker.compare(ray.get(candidate), ray.get(prod), ray.get(photos), ray.get(paintings), *rest)
 
 
-def _compare_canaries(candidate: Any, prod: Any, paintings: list[Any]) -> Any:
+def _compare_canaries(names: list[str], candidate: Any, prod: Any, paintings: list[Any]) -> Any:
     import ray
 
     from atelier.tasks.evaluation import paired_worker
 
-    return paired_worker.compare_canaries(candidate, prod, ray.get(paintings))
+    return paired_worker.compare_canaries(names, candidate, prod, ray.get(paintings))

@@ -11,20 +11,12 @@ from atelier.models.metrics.gram import style_kernel
 from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import ratio_of, resampled
-from atelier.tasks.evaluation.gate import Difference
+from atelier.tasks.evaluation.gate import CanaryResult, Difference
 from atelier.tasks.evaluation.measures import Features, Stylized, measure_stylized, show
 from atelier.tasks.evaluation.metric_catalogue import KID, SSIM, STYLE
 from atelier.tasks.evaluation.protocol import SHOWN_PX, Bootstrap, MeasuringEncoder
 from atelier.tasks.evaluation.summary import group_draws, summarize
 from atelier.tasks.images.codec import Pixels
-
-
-@dataclass(frozen=True)
-class PairMetrics:
-    """How two models differ."""
-
-    differences: dict[str, Difference]  # by key of the metric
-    metrics: dict[str, Any]  # all metrics of `prod`
 
 
 @dataclass(frozen=True)
@@ -35,14 +27,6 @@ class Canaries:
     shown: list[tuple[Pixels, Pixels]]  # before and after, for people
 
 
-@dataclass(frozen=True)
-class CanaryPairs:
-    """The canary pictures of two models."""
-
-    values: list[tuple[tuple[float, float], tuple[float, float], tuple[bool, bool]]]  # as in `CanaryResult`
-    pictures: list[list[Pixels]]  # a row for each: before, by `prod`, by the candidate
-
-
 def compare(
     candidate: Sequence[Stylized],
     prod: Sequence[Stylized],
@@ -50,55 +34,37 @@ def compare(
     paintings: Sequence[Features],
     encoder: MeasuringEncoder,
     bootstrap: Bootstrap,
-) -> PairMetrics:
-    """Compare two models, resample by resample.
-
-    Args:
-        candidate: the measured batches of one.
-        prod: the batches of the other, of the same photographs.
-        photos: features of the untouched photographs.
-        paintings: features of the paintings.
-        encoder: the encoder that the features are of.
-        bootstrap: the resamples.
-    """
+) -> tuple[dict[str, Difference], dict[str, Any]]:
+    """Differences by metric of two models, measured on the same photographs, and all metrics of `prod`."""
     untouched, both = [*photos, *paintings], (candidate, prod)
     metrics, _ = summarize(prod, untouched, encoder, bootstrap)
     if SSIM.section not in metrics:  # what is made from noise has no picture before it
-        return PairMetrics({}, metrics)
+        return {}, metrics
     ours, theirs = (_ratios([*(batch.features for batch in of), *untouched], bootstrap) for of in both)
     differences = {key: _difference(ours[key], theirs[key]) for key in ours}
     weights = np.concatenate([np.ones((1, len(bootstrap.photo_groups))), group_draws(bootstrap)])
     similarity = [np.concatenate([batch.ssim for batch in of if batch.ssim is not None]) for of in both]
     differences[SSIM.key] = _difference(*(weights @ values / weights.sum(1) for values in similarity))
-    return PairMetrics(differences, metrics)
+    return differences, metrics
 
 
 def paint_canaries(data: Sequence[bytes], size_px: int, encoder: MeasuringEncoder, model: Path) -> Canaries:
-    """Paint and measure canary pictures.
-
-    Args:
-        data: encoded pictures.
-        size_px: side that they are measured at.
-        encoder: the encoder.
-        model: the model folder.
-    """
+    """Paint and measure canary pictures."""
     measured = [measure_stylized([one], size_px, model, encoder) for one in data]
     return Canaries(measured, show(data, model, SHOWN_PX) if data else [])
 
 
-def compare_canaries(candidate: Canaries, prod: Canaries, paintings: Sequence[Features]) -> CanaryPairs:
-    """Compare the canary pictures of two models, with the paintings as their style."""
+def compare_canaries(
+    names: Sequence[str], candidate: Canaries, prod: Canaries, paintings: Sequence[Features]
+) -> tuple[tuple[CanaryResult, ...], list[list[Pixels]]]:
+    """Results of canary pictures, with the paintings as their style, and each before, by `prod`, by the candidate."""
     style = [np.concatenate(layer).mean(0) for layer in zip(*(part.grams for part in paintings), strict=True)]
-    values = [
-        (
-            (_structure(ours), _structure(theirs)),
-            (_style_distance(ours, style), _style_distance(theirs, style)),
-            (_inverted(ours), _inverted(theirs)),
-        )
-        for ours, theirs in zip(candidate.measured, prod.measured, strict=True)
-    ]
-    pictures = [[before, old, new] for (before, new), (_, old) in zip(candidate.shown, prod.shown, strict=True)]
-    return CanaryPairs(values, pictures)
+    ours, theirs = ([_canary_values(one, style) for one in of.measured] for of in (candidate, prod))
+    results = tuple(
+        CanaryResult(name, (new[0], old[0]), (new[1], old[1]), (new[2], old[2]))
+        for name, new, old in zip(names, ours, theirs, strict=True)
+    )
+    return results, [[before, old, new] for (before, new), (_, old) in zip(candidate.shown, prod.shown, strict=True)]
 
 
 def _ratios(features: Sequence[Features], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
@@ -122,17 +88,10 @@ def _difference(candidate: np.ndarray, prod: np.ndarray) -> Difference:
     return Difference(float(candidate[0]), float(prod[0]), float(low), float(high))
 
 
-def _structure(one: Stylized) -> float:
+def _canary_values(one: Stylized, style: list[np.ndarray]) -> tuple[float, float, bool]:
+    """SSIM, distance to the style and inversion of a canary picture, as `CanaryResult` has them."""
     assert one.ssim is not None  # a canary is painted
-    return float(one.ssim[0])
-
-
-def _inverted(one: Stylized) -> bool:
     assert one.correlation is not None
-    return bool(one.correlation[0] < INVERTED)
-
-
-def _style_distance(one: Stylized, style: list[np.ndarray]) -> float:
-    """Squared distance of a picture's Gram matrices to the style's mean, whose squared norm is 1 in each layer."""
     layers = zip(one.features.grams, style, strict=True)
-    return float(np.mean([np.square(gram[0] - mean).sum() / np.square(mean).sum() for gram, mean in layers]))
+    distance = np.mean([np.square(gram[0] - mean).sum() / np.square(mean).sum() for gram, mean in layers])
+    return float(one.ssim[0]), float(distance), bool(one.correlation[0] < INVERTED)

@@ -21,11 +21,8 @@ def write_plots(
     """Write `ssim.csv` for DVC's plots, `pairs/` and `grid.png`; the folder's content is replaced.
 
     Args:
-        folder: where to write.
         rows: picture, group, SSIM and luminance correlation of each measured picture.
-        pairs: pictures before and after.
         paintings: encoded pictures of the style, for the last row of the grid.
-        labels: names of the rows before and after.
     """
     shutil.rmtree(folder, ignore_errors=True)
     lines = ["image,group,ssim,correlation"]

@@ -72,9 +72,6 @@ class ClassifierSpec:
 def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
     """The best encoder at hand that had no part in any loss; where there is none, the best one, marked as dependent.
 
-    Args:
-        loss_encoders: of the models that are measured.
-
     Raises:
         FileNotFoundError: no encoder's weights are at hand.
     """

@@ -26,10 +26,7 @@ def summarize(
     """All metrics of a model, from the features of all batches.
 
     Args:
-        stylized: the measured batches of stylized pictures.
         untouched: features of the same photographs, then of the paintings.
-        encoder: the encoder that the features are of.
-        bootstrap: the resamples of the intervals.
 
     Returns:
         The metrics as `reports/evaluation.json` holds them, and each picture's SSIM and luminance correlation. Pictures
@@ -113,13 +110,7 @@ def _lpips_diversity(batches: Sequence[LpipsBatch], count: int) -> dict[str, Any
 
 
 def _lpips_metrics(distances: np.ndarray, weights: np.ndarray, fid: tuple[float, float] | None) -> dict[str, Any]:
-    """The measures that LPIPS to the photograph has a part in.
-
-    Args:
-        distances: LPIPS of each picture (n,).
-        weights: how often each photograph is in each resample, (R, n).
-        fid: of the stylized pictures and of the photographs; None where the features are not Inception's.
-    """
+    """The measures of LPIPS distances (n,), with photographs drawn (R, n) times, and of both FIDs if they are known."""
     mean = float(distances.mean())
     low, high = _interval(distances, weights)
     measures: dict[str, Any] = {"lpips": {"metric": f"lpips_{LPIPS_IN}", "mean": mean, "low": low, "high": high}}

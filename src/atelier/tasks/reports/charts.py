@@ -13,12 +13,7 @@ MOST_POINTS = 400  # a curve of 300 units needs no more
 
 
 def curve(name: str, points: Sequence[Point]) -> Markup:
-    """One training curve: the values as a thin line, their running mean over it.
-
-    Args:
-        name: what is plotted, shown to screen readers.
-        points: (step, value) in order; values that are no numbers are left out.
-    """
+    """One training curve, of (step, value) in order: the finite values as a thin line, their running mean over it."""
     finite = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
     finite = finite[:: max(1, len(finite) // MOST_POINTS)]
     if len(finite) < 2:
@@ -44,12 +39,7 @@ def curve(name: str, points: Sequence[Point]) -> Markup:
 
 
 def history(name: str, points: Sequence[tuple[str, float, bool]]) -> Markup:
-    """A metric over the versions of a model: dots on a line, hollow for versions that were refused.
-
-    Args:
-        name: what is plotted, shown to screen readers.
-        points: version, value (NaN where it was not measured) and whether it passed, in order.
-    """
+    """A metric over (version, value or NaN, passed) in order: dots on a line, hollow for versions that were refused."""
     known = [(index, *point) for index, point in enumerate(points) if math.isfinite(point[1])]
     if len(known) < 2:
         return Markup()

@@ -18,26 +18,16 @@ MACROS = "macros.html.j2"  # what several reports show
 
 
 def page(name: str, version: str, lead: Markup, sections: Mapping[str, Markup]) -> bytes:
-    """The page. Sections without content are left out, and its last lines say so.
-
-    Args:
-        name: the title.
-        version: a line under it, or "".
-        lead: paragraphs.
-        sections: contents by title.
-    """
-    text = (
-        _environment()
-        .get_template("base.html.j2")
-        .render(
-            title=f"{name} {version}".strip(),
-            name=name,
-            version=version,
-            lead=lead,
-            sections=sections,
-            missing=[title.lower() for title, content in sections.items() if not content],
-            atelier=__version__,
-        )
+    """The page of sections, contents by title. Those without content are left out, and its last lines say so."""
+    template = _environment().get_template("base.html.j2")
+    text = template.render(
+        title=f"{name} {version}".strip(),
+        name=name,
+        version=version,
+        lead=lead,
+        sections=sections,
+        missing=[title.lower() for title, content in sections.items() if not content],
+        atelier=__version__,
     )
     return text.encode()
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -14,67 +13,13 @@ from atelier.tasks.reports.html_page import render
 BASELINED = tuple(one for one in METRICS if one.baseline)
 SINGLE = (SSIM, LPIPS, INVERSION, SPEED)
 
-
-@dataclass(frozen=True)
-class Limit:
-    """A limit on a value, and whether it is kept."""
-
-    text: str
-    kept: bool
+Metrics = Mapping[str, Any]  # as reports/evaluation.json
+Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
+Shown = dict[str, object]  # what the template reads; None stands for what is not known
 
 
-@dataclass(frozen=True)
-class RatioRow:
-    """A row of the table: a metric with its baseline. None stands for what is not known."""
-
-    name: str
-    meaning: str
-    source: str | None  # what it is computed with
-    photographs: float | None  # scaled
-    stylized: float | None  # scaled
-    ratio: float | None
-    interval: tuple[float, float] | None  # of the ratio
-    bar: Markup
-    previous: object  # ratio of the last version
-    limits: list[Limit]
-
-
-@dataclass(frozen=True)
-class SingleNumber:
-    """A metric without a baseline."""
-
-    name: str
-    meaning: str
-    value: float
-    interval: tuple[float, float] | None
-    previous: float | None  # of the last version
-    limits: list[Limit]
-
-
-@dataclass(frozen=True)
-class AttributeEdits:
-    """What became of attributes that were asked for, in all pictures and by what the pictures had before."""
-
-    rows: list[tuple[str, list[object]]]
-    groups: list[str]
-    group_rows: list[tuple[str, list[object]]]
-    different: float | None  # LPIPS of two different pictures
-
-
-def metrics_table(
-    metrics: Mapping[str, Any],
-    previous: Mapping[str, Any],
-    thresholds: Mapping[str, Mapping[str, float]],
-    previous_name: str | None,
-) -> Markup:
-    """HTML of all metrics that are there; empty when none is.
-
-    Args:
-        metrics: of this model, as `reports/evaluation.json`.
-        previous: of the version that it is compared with, may be empty.
-        thresholds: limits by key: `{"kid.ratio": {"max": 0.6}}`.
-        previous_name: how the other version is called.
-    """
+def metrics_table(metrics: Metrics, previous: Metrics, thresholds: Thresholds, previous_name: str | None) -> Markup:
+    """HTML of all metrics that are there; empty when none is."""
     there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
     rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]
     singles = _single_numbers(metrics, previous, thresholds)
@@ -95,35 +40,29 @@ def metrics_table(
     )
 
 
-def _ratio_row(
-    metric: Metric,
-    metrics: Mapping[str, Any],
-    previous: Mapping[str, Any],
-    thresholds: Mapping[str, Mapping[str, float]],
-) -> RatioRow:
+def _ratio_row(metric: Metric, metrics: Metrics, previous: Metrics, thresholds: Thresholds) -> Shown:
+    """A row of the table: a metric with its baseline."""
     values = metrics[metric.section]
     ratio, interval = _finite(values.get("ratio")), _interval(values, "ratio_low", "ratio_high")
     limit = thresholds.get(metric.ratio.key, {})
     low, high = interval or (None, None)
     source = values.get("metric") or values.get("encoder")
     photographs, stylized = (_finite(values.get(name)) for name in ("photos", "stylized"))
-    return RatioRow(
-        name=metric.title,
-        meaning=metric.meaning,
-        source=str(source) if source else None,
-        photographs=None if photographs is None else photographs * metric.scale,
-        stylized=None if stylized is None else stylized * metric.scale,
-        ratio=ratio,
-        interval=interval,
-        bar=Markup() if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min"))),
-        previous=lookup(previous, metric.ratio.key),
-        limits=_limits(metric.section, metrics, thresholds),
-    )
+    return {
+        "name": metric.title,
+        "meaning": metric.meaning,
+        "source": str(source) if source else None,
+        "photographs": None if photographs is None else photographs * metric.scale,
+        "stylized": None if stylized is None else stylized * metric.scale,
+        "ratio": ratio,
+        "interval": interval,
+        "bar": Markup() if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min"))),
+        "previous": lookup(previous, metric.ratio.key),
+        "limits": _limits(metric.section, metrics, thresholds),
+    }
 
 
-def _single_numbers(
-    metrics: Mapping[str, Any], previous: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]
-) -> list[SingleNumber]:
+def _single_numbers(metrics: Metrics, previous: Metrics, thresholds: Thresholds) -> list[Shown]:
     """Metrics without a baseline, to be shown as large numbers."""
     wanted = [(one.key, one.title, one.meaning) for one in SINGLE]
     wanted.append(("counts.content", "Held-out photographs", "measured"))
@@ -133,14 +72,16 @@ def _single_numbers(
         if _finite(value) is None:
             continue
         before = None if group == "counts" else lookup(previous, key)
-        interval = _interval(metrics[group], "low", "high")
-        limits = _limits(group, metrics, thresholds)
-        found.append(SingleNumber(name, meaning, value, interval, None if _finite(before) is None else before, limits))
+        single: Shown = {"name": name, "meaning": meaning, "value": value}
+        single["interval"] = _interval(metrics[group], "low", "high")
+        single["previous"] = None if _finite(before) is None else before
+        single["limits"] = _limits(group, metrics, thresholds)
+        found.append(single)
     return found
 
 
-def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]]) -> list[Limit]:
-    """The limits on any value of a metric."""
+def _limits(key: str, metrics: Metrics, thresholds: Thresholds) -> list[Shown]:
+    """The limits on any value of a metric, and whether they are kept."""
     found = []
     for name, bounds in thresholds.items():
         if name.split(".")[0] != key:
@@ -152,11 +93,12 @@ def _limits(key: str, metrics: Mapping[str, Any], thresholds: Mapping[str, Mappi
                 continue
             limit = bounds[bound]
             kept = value is not None and (value <= limit if bound == "max" else value >= limit)
-            found.append(Limit(f"{prefix}{sign} {limit:g}", kept))
+            found.append({"text": f"{prefix}{sign} {limit:g}", "kept": kept})
     return found
 
 
-def _attribute_edits(metrics: Mapping[str, Any]) -> AttributeEdits | None:
+def _attribute_edits(metrics: Metrics) -> Shown | None:
+    """What became of attributes that were asked for, in all pictures and by what the pictures had before."""
     wishes, classifier = (lookup(metrics, f"attributes.{part}") for part in ("wishes", "classifier"))
     if not isinstance(wishes, Mapping) or not isinstance(classifier, Mapping):
         return None
@@ -168,14 +110,9 @@ def _attribute_edits(metrics: Mapping[str, Any]) -> AttributeEdits | None:
         groups = lookup(found, "groups")
         by_edit[edit] = groups if isinstance(groups, Mapping) else {}
     names = list(dict.fromkeys(name for groups in by_edit.values() for name in groups))
-    return AttributeEdits(
-        rows=rows,
-        groups=names,
-        group_rows=[
-            (edit, [lookup(groups.get(name, {}), "share") for name in names]) for edit, groups in by_edit.items()
-        ],
-        different=_finite(lookup(metrics, "attributes.lpips.different")),
-    )
+    group_rows = [(edit, [lookup(groups.get(name, {}), "share") for name in names]) for edit, groups in by_edit.items()]
+    different = _finite(lookup(metrics, "attributes.lpips.different"))
+    return {"rows": rows, "groups": names, "group_rows": group_rows, "different": different}
 
 
 def _interval(values: Mapping[str, Any], low: str, high: str) -> tuple[float, float] | None:

@@ -40,12 +40,7 @@ def night(run: RunRecord) -> Markup:
 
 
 def data_changes(run: RunRecord, sheet: str | None) -> Markup:
-    """Pictures added and removed since `prod` was trained, and the data checks.
-
-    Args:
-        run: the nightly run.
-        sheet: some of the added and removed pictures as a data URI, where there are any.
-    """
+    """Pictures added and removed since `prod` was trained, and the data checks."""
     if not run.data:
         return Markup()
     counts = [
@@ -65,12 +60,7 @@ def data_changes(run: RunRecord, sheet: str | None) -> Markup:
 
 
 def candidate(run: RunRecord, sheet: str | None) -> Markup:
-    """Metrics of candidate and `prod` on the same pictures.
-
-    Args:
-        run: the nightly run.
-        sheet: the canary pictures as a data URI, where there are any.
-    """
+    """Metrics of candidate and `prod` on the same pictures."""
     if not run.differences:
         return Markup()
     head = ("", run.version or "candidate", run.previous or "prod", "difference", "95 % interval")

@@ -46,7 +46,7 @@ class RegistryInfo:
 
 
 def write_report(
-    workspace_root: Path,
+    root: Path,
     out: Path,
     registry: RegistryInfo = RegistryInfo(),
     night: RunRecord | None = None,
@@ -55,16 +55,12 @@ def write_report(
     """Write the report of a workspace.
 
     Args:
-        workspace_root: the workspace, or its night; whatever it holds by now is shown.
-        out: the HTML file to write.
-        registry: what the registry and the gate know.
-        night: the last one.
+        root: the workspace, or its night; whatever it holds by now is shown.
         pictures: folder of what it left: the canaries, and pictures that came and went.
 
     Returns:
         `out`.
     """
-    root = workspace_root
     model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
     name = Workspace(root.resolve()).name

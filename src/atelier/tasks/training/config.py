@@ -82,9 +82,6 @@ class TrainConfig(Settings):
 def train_config_class(section: Any) -> type[TrainConfig]:
     """`TrainConfig`, with a field for each plugin whose method or settings a `train` section names.
 
-    Args:
-        section: as it is in params.yaml, before it is validated.
-
     Raises:
         ValueError: a plugin cannot be imported.
     """
@@ -96,10 +93,8 @@ def train_config_class(section: Any) -> type[TrainConfig]:
 def _with_plugins(names: Sequence[str]) -> type[TrainConfig]:
     if not names:
         return TrainConfig
-    added = []
-    for name in names:
-        config = config_class(name)
-        added.append((name, config, setting_of(config, f"settings of {name}")))
+    configs = {name: config_class(name) for name in names}
+    added = [(name, config, setting_of(config, f"settings of {name}")) for name, config in configs.items()]
     return make_dataclass("TrainConfig", added, bases=(TrainConfig,), frozen=True, namespace={"__module__": __name__})
 
 

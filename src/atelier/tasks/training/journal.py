@@ -1,8 +1,7 @@
 """The journal of a training, an append-only file that a worker writes, and the logs that the driver makes of it.
 
 The journal lies with the checkpoints. A run that was killed repeats the steps since its last checkpoint and writes
-their entries again; entries are functions of the step, so they are equal and a reader takes the first. The logs are
-complete after any number of kills, also where their own folder was deleted meanwhile.
+their entries again; entries are functions of the step, so they are equal and a reader takes the first.
 """
 
 import json
@@ -10,7 +9,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 JOURNAL = "journal.jsonl"
@@ -109,9 +107,7 @@ class TrainingLogs:
         """These logs."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Write what is pending."""
         self._live.end()
         self._board.close()

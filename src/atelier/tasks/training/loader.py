@@ -22,8 +22,7 @@ from atelier.models.distributed import rank_places
 from atelier.models.methods.base import Batch
 from atelier.models.sampler import Order
 from atelier.tasks.dataset import shards
-from atelier.tasks.dataset.labels import Labels
-from atelier.tasks.dataset.labels import labels_of as labels_of
+from atelier.tasks.dataset.labels import Labels, labels_of
 from atelier.tasks.images import codec
 from atelier.tasks.training.plan import TrainingPlan
 
@@ -56,10 +55,8 @@ class RowGroup:
             FileNotFoundError: the shard is gone.
             ValueError: the shard is damaged.
         """
-        labels = None
-        if self.names:
-            said = _column(self.path, self.index, "attributes").to_pylist()
-            labels = labels_of(said, self.names, self.domain)
+        attributes = _column(self.path, self.index, "attributes").to_pylist() if self.names else []
+        labels = labels_of(attributes, self.names, self.domain) if self.names else None
         return Encoded(_column(self.path, self.index, "image.bytes"), labels)
 
     def decode(self, encoded: Encoded, row: int) -> codec.Pixels:
@@ -76,20 +73,12 @@ class RowGroup:
 
 
 def row_groups(
-    folder: Path,
-    card: shards.Card,
-    domain: str,
-    fold: tuple[int, int] | None = None,
-    names: tuple[str, ...] = (),
+    folder: Path, card: shards.Card, domain: str, fold: tuple[int, int] | None = None, names: tuple[str, ...] = ()
 ) -> list[RowGroup]:
     """The row groups of a domain, in the card's order, none without a picture.
 
     Args:
-        folder: the training set.
-        card: its card.
-        domain: whose pictures.
         fold: (k, K) leaves out the pictures whose group falls in fold k of K.
-        names: of the labels that are needed, see `dataset.labels`.
 
     Raises:
         FileNotFoundError: a shard is missing.
@@ -151,9 +140,6 @@ class BatchLoader:
     """The batch of a step: a function of (seed, step, place in the global batch); a rank decodes its own places.
 
     Args:
-        plan: what is trained, on what.
-        rank: of this process.
-        world_size: number of processes.
         device: where the training computes; batches for a GPU are pinned, so that copying them does not wait.
 
     Raises:
@@ -170,10 +156,9 @@ class BatchLoader:
             for role, domain in (("content", plan.content), ("style", plan.style))
             for groups in [row_groups(plan.data, card, domain, plan.fold, plan.attributes)]
         )
-        gpu = torch.device(device).type == "cuda"
-        self._pinned = gpu
+        self._pinned = torch.device(device).type == "cuda"
         # a training on CPUs needs them itself; one on a GPU leaves them idle
-        self._decoders = ThreadPoolExecutor(_AHEAD if gpu else 1, "decode")
+        self._decoders = ThreadPoolExecutor(_AHEAD if self._pinned else 1, "decode")
         self._ahead: dict[int, Future[Batch]] = {}
         self._waited, self._since = 0.0, time.monotonic()
 

@@ -35,8 +35,6 @@ def place(workers: int, min_workers: int, device: Literal["auto", "cpu", "gpu"])
     """Divide the cluster among workers.
 
     Args:
-        workers: wanted, at least 1.
-        min_workers: with which the training starts, at least 1.
         device: "auto" takes GPUs where there are enough of them for `min_workers`.
 
     Raises:

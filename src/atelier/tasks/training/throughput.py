@@ -13,8 +13,6 @@ class Throughput:
 
     Args:
         batch_size: pictures a step, over all workers.
-        step: that the training begins after.
-        device: of this worker.
     """
 
     def __init__(self, batch_size: int, step: int, device: torch.device) -> None:
@@ -31,13 +29,9 @@ class Throughput:
     def take(self, step: int, data_wait: float) -> dict[str, float]:
         """The figures since the last call.
 
-        Args:
-            step: finished steps.
-            data_wait: share of the time that this worker waited for pictures, 0…1.
-
         Returns:
-            `images_per_second` of all workers together; `data_wait`; `memory_gb`, the most that this process ever took,
-            of its GPU where it has one.
+            `images_per_second` of all workers together; `data_wait`, this worker's share of the time, 0…1; `memory_gb`,
+            the most that this process ever took, of its GPU where it has one.
         """
         now = time.monotonic()
         rate = (step - self._step) * self._batch_size / max(now - self._since, 1e-9)

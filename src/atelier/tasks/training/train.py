@@ -62,13 +62,10 @@ def train(
     """Train a model from a training set, or go on where a killed run of the same training stopped.
 
     Args:
-        config: what is trained, on what, and where.
         data: the training set, as `augment` writes it. All paths must be visible to every node of the cluster.
         out: the model's folder; replaced when the training is complete, untouched before.
         checkpoints: keeps runs that are not finished; runs of other trainings are removed.
         logs: folder for DVCLive's files and TensorBoard's events; replaced.
-        report: called with steps, losses and the share of time spent waiting for pictures.
-        initial: folder of the model that `config.start_from` names.
         fold: k and K leave the groups of fold k of K out of training.
 
     Raises:
@@ -101,11 +98,7 @@ def train(
 
 
 def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shards.Card:
-    """The card of the training set, when the settings fit it, each other and the model to start from.
-
-    Raises:
-        FileNotFoundError, ValueError: as `train`.
-    """
+    """The card of the training set, when the settings fit it, each other and the model to start from."""
     if not (data / shards.CARD).is_file():
         raise FileNotFoundError(f"{data} holds no training set: run `atelier augment`")
     card = shards.read_card(data)
@@ -160,11 +153,7 @@ def _plan(
 def _follow(
     fit: FitThread, plan: TrainingPlan, placement: Placement | None, logs: Path, report: Report
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Turn the journal of a running training into logs and progress until it ends.
-
-    Returns:
-        The entry of its last start, and the losses that were logged last.
-    """
+    """Turn the journal of a running training into logs and progress; its last start and last losses at its end."""
     steps, batch = plan.loop.steps, plan.loop.batch_size
     where = placement or "in this process"
     report(Progress("train", 0, steps, "steps", f"starting: {where}, encoder {plan.encoder}"))
@@ -194,12 +183,6 @@ def facts_of(
 ) -> dict[str, Any]:
     """All that decides the outcome of a training: equal facts, equal model; they become part of its card.
 
-    Args:
-        config: what is trained.
-        card: the training set's.
-        initial: folder of the model that `config.start_from` names.
-        fold: k and K, where fold k of K is left out.
-
     Raises:
         FileNotFoundError: the encoder's weights are not found.
     """
@@ -218,11 +201,7 @@ def facts_of(
 
 
 def _settings(settings: Any, card: shards.Card) -> Any:
-    """A method's settings, with the size of the training set's pictures where they leave it open.
-
-    Raises:
-        ValueError: the method has no pictures of that size.
-    """
+    """A method's settings, with the size of the training set's pictures where they leave it open."""
     if getattr(settings, "size_px", None) != 0:
         return settings
     return replace(settings, size_px=card.facts.get("augment", {}).get("size_px", 0))
@@ -239,11 +218,7 @@ def _note(entry: dict[str, Any]) -> str:
 
 
 def _encoder(config: TrainConfig) -> str:
-    """The name of the encoder, whose weights are on this machine.
-
-    Raises:
-        FileNotFoundError: its weights are not found.
-    """
+    """The name of the encoder, whose weights are on this machine."""
     name = config.encoder
     if name == "auto":
         name = "efficientnet_lite0"

@@ -50,15 +50,13 @@ def work(settings: dict[str, TrainingPlan]) -> None:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
         with closing(JournalWriter(plan.run)) as journal:
-            journal.write(
-                kind="start", step=trainer.step, workers=world_size, device=device.type, precision=trainer.precision
-            )
+            started = {"workers": world_size, "device": device.type, "precision": trainer.precision}
+            journal.write(kind="start", step=trainer.step, **started)
             figures = Throughput(plan.loop.batch_size, trainer.step, device)
 
             def on_step(step: int, losses: dict[str, float]) -> None:
-                journal.write(
-                    kind="losses", step=step, losses=losses, figures=figures.take(step, batches.waited_share())
-                )
+                measured = figures.take(step, batches.waited_share())
+                journal.write(kind="losses", step=step, losses=losses, figures=measured)
 
             def on_checkpoint(step: int) -> None:
                 with figures.excluded():
@@ -115,10 +113,7 @@ def _checkpoint(plan: TrainingPlan, trainer: Trainer | None) -> None:
 
 
 def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str, str]) -> bytes:
-    """A PNG of pictures of the content domain above the same pictures painted by the model.
-
-    Generated pictures stand below pictures of the style domain, and are always made from the same noise.
-    """
+    """A PNG of content pictures above their painted versions, or of style pictures above generated ones."""
     before = batches.style_examples if trainer.method_config.generates else batches.examples  # (B, 3, H, W)
     rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before))]
     return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
