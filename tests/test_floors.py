@@ -167,3 +167,17 @@ def test_models_import_where_only_torch_numpy_and_safetensors_are(tmp_path: Path
         [sys.executable, "-I", "-S", "-c", script.splitlines()[0] + "\nimport pyarrow"], capture_output=True
     )
     assert without.returncode != 0, "the environment made here must lack what the models floor may not use"
+
+
+def test_files_functions_and_signatures_are_short() -> None:
+    """A file is one idea, a function fits on a screen, and what needs many parameters has a dataclass for them."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        source = file.read_text()
+        assert source.count("\n") <= 300, file
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                where = f"{file}:{node.lineno} {node.name}"
+                names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                assert len([name for name in names if name not in ("self", "cls")]) <= 8, where
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 60, where

@@ -14,7 +14,7 @@ from atelier.models.controls import Controls
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, EditRequest, Stargan
-from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, tell
+from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, predict
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.stargan import (
     ClassifyingDiscriminator,
@@ -226,7 +226,7 @@ def test_a_classifier_measures_attributes() -> None:
     first, again = (learn(shown[:64], truth[:64].float(), filters=4, epochs=1).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     names = ("bright", "red")
-    told, had = tell(classifier, shown[300:]), truth[300:].bool().numpy()
+    told, had = predict(classifier, shown[300:]), truth[300:].bool().numpy()
     found = accuracies(told, had, names)
     assert all(a.accuracy > 0.95 and a.balanced > 0.95 for a in found.values())
     assert found["red"].share == had[:, 1].mean()
@@ -237,7 +237,7 @@ def test_a_classifier_measures_attributes() -> None:
     edited[torch.from_numpy(done)] += 60
     wanted = had.copy()
     wanted[:, 0] = True
-    result = successes(tell(classifier, edited), wanted, had, names)
+    result = successes(predict(classifier, edited), wanted, had, names)
     assert set(result) == {"bright"}, "nothing else had to change"
     assert result["bright"].pictures == len(dull)
     assert result["bright"].share == pytest.approx(len(done) / len(dull), abs=0.05)

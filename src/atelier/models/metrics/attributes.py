@@ -1,7 +1,7 @@
 """Whether edited images show the requested attributes, by a classifier that took no part in training.
 
 As Choi et al. 2018, section 5.5 and table 3, measure StarGAN: a classifier is trained on the real training split, its
-accuracy on real pictures that it has not seen says how far it can be trusted, and then it tells what edited ones show.
+accuracy on real pictures that it has not seen says how far it can be trusted, and then it predicts what edited ones show.
 """
 
 from collections.abc import Sequence
@@ -79,32 +79,32 @@ def _moved(x: Tensor, random: np.random.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def tell(classifier: Classifier, pictures: Tensor) -> Truth:
+def predict(classifier: Classifier, pictures: Tensor) -> Truth:
     """Which attributes uint8 pictures (N, 3, H, W) show."""
     parts = [classifier(to_float(part, torch.device("cpu"))) > 0 for part in torch.split(pictures, _TOGETHER)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.bool_)
 
 
-def accuracies(told: Truth, labels: Truth, names: Sequence[str]) -> dict[str, Accuracy]:
+def accuracies(predicted: Truth, labels: Truth, names: Sequence[str]) -> dict[str, Accuracy]:
     """Accuracy of the classifier for each attribute.
 
     Args:
-        told: (N, A), of real pictures that the classifier has not seen.
+        predicted: (N, A), of real pictures that the classifier has not seen.
         labels: (N, A), the truth.
     """
     found = {}
-    for name, said, true in zip(names, told.T, labels.T, strict=True):
+    for name, said, true in zip(names, predicted.T, labels.T, strict=True):
         right = said == true
         sides = [float(right[side].mean()) for side in (true, ~true) if side.any()]
         found[name] = Accuracy(float(right.mean()), sum(sides) / len(sides), float(true.mean()))
     return found
 
 
-def successes(told: Truth, wanted: Truth, had: Truth, names: Sequence[str]) -> dict[str, Success]:
+def successes(predicted: Truth, wanted: Truth, had: Truth, names: Sequence[str]) -> dict[str, Success]:
     """How often each attribute came out as it was asked for, among pictures in which it had to change.
 
     Args:
-        told: (N, A), of the edited pictures.
+        predicted: (N, A), of the edited pictures.
         wanted: (N, A), what they should show.
         had: (N, A), what the pictures that they were made from showed.
 
@@ -115,7 +115,7 @@ def successes(told: Truth, wanted: Truth, had: Truth, names: Sequence[str]) -> d
     for index, name in enumerate(names):
         rows = wanted[:, index] != had[:, index]
         if rows.any():
-            hits = told[rows, index] == wanted[rows, index]
+            hits = predicted[rows, index] == wanted[rows, index]
             found[name] = Success(float(hits.mean()), int(rows.sum()), by_group(hits, had[rows], names))
     return found
 

@@ -89,7 +89,7 @@ def recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -
     classifier = train_classifier(spec)
     truth = [labels_of((picture.attributes for picture in of), spec.names, domain) for domain, of in held_out.items()]
     predicted = [
-        metric.tell(classifier, center_squares(files(part), spec.size_px))
+        metric.predict(classifier, center_squares(files(part), spec.size_px))
         for of in held_out.values()
         for part in batches(of, _TOGETHER)
     ]
@@ -107,7 +107,7 @@ def edit_photos(photos: Sequence[bytes], size_px: int, model: Path, real: Recogn
     assert isinstance(trained.config, StarganConfig)
     before = center_squares(photos, size_px)
     edited = {edit: trained.painter(Controls(to=(edit,)))(before) for edit in single_edits(trained.config)}
-    predicted = {edit: metric.tell(real.classifier, pictures) for edit, pictures in edited.items()}
+    predicted = {edit: metric.predict(real.classifier, pictures) for edit, pictures in edited.items()}
     return Edited(predicted, _measure_lpips(before, edited, lpips) if lpips and size_px >= SMALLEST else None)
 
 
