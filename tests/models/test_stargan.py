@@ -14,7 +14,7 @@ from atelier.models.controls import Controls
 from atelier.models.losses.penalties import gradient_penalty
 from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import Editor, EditRequest, Stargan
-from atelier.models.metrics.attributes import accuracies, by_group, learn, successes, predict
+from atelier.models.metrics.attributes import accuracies, by_group, learn, predict, successes
 from atelier.models.networks.classifier import Classifier
 from atelier.models.networks.stargan import (
     ClassifyingDiscriminator,

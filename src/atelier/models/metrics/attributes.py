@@ -1,7 +1,8 @@
 """Whether edited images show the requested attributes, by a classifier that took no part in training.
 
 As Choi et al. 2018, section 5.5 and table 3, measure StarGAN: a classifier is trained on the real training split, its
-accuracy on real pictures that it has not seen says how far it can be trusted, and then it predicts what edited ones show.
+accuracy on real pictures that it has not seen says how far it can be trusted, and then it predicts what
+edited ones show.
 """
 
 from collections.abc import Sequence
