@@ -27,7 +27,7 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 	$(BIN)/atelier report --workspace demo
 
 check: lint  ## what to run before a commit: style, types and the quick tests, within a minute
-	$(BIN)/pytest $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not services"
+	$(BIN)/pytest $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not long"
 
 test: $(SETUP)  ## everything but the long kill matrices
 	$(BIN)/pytest $(PARALLEL) -m "not slow"

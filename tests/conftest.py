@@ -12,10 +12,10 @@ SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts servers, clusters or commands: `make check` leaves it out."""
+    """Mark what starts servers, clusters or commands as long: `make check` leaves it out."""
     for item in items:
         if isinstance(item, pytest.Function) and SERVICES.intersection(item.fixturenames):
-            item.add_marker("services")
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session", autouse=True)

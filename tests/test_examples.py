@@ -13,6 +13,8 @@ from atelier.models import artifact
 from tests.plugin import EXAMPLE
 from tests.tasks.training.test_train import make_training_set
 
+pytestmark = pytest.mark.long
+
 FOLDER = EXAMPLE.parent
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 

@@ -13,6 +13,8 @@ from PIL import Image
 import atelier
 from atelier import ImagePainter, Style, load
 
+pytestmark = pytest.mark.long
+
 PIXELS = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
 TENSOR = torch.from_numpy(PIXELS).permute(2, 0, 1)
 

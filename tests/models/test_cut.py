@@ -19,6 +19,8 @@ from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.random_draws import uniform
 from tests.models.tiny import CUT, FASTCUT, TRAINING, batches, ignore, pictures, trainer
 
+pytestmark = pytest.mark.long
+
 
 def test_the_defaults_are_the_papers() -> None:
     cut, fastcut = CutConfig(), FastcutConfig()

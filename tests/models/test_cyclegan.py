@@ -23,6 +23,8 @@ from atelier.models.networks.spectral import advance
 from atelier.models.random_draws import uniform
 from tests.models.tiny import CYCLEGAN, TRAINING, batches, ignore, pictures, trainer
 
+pytestmark = pytest.mark.long
+
 
 def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())

@@ -20,6 +20,8 @@ from atelier.models.random_draws import between, noise, normal
 from atelier.models.watchdog import TrainingStopped
 from tests.models.tiny import DCGAN, GAN, TRAINING, batches, ignore, pictures, trainer
 
+pytestmark = pytest.mark.long
+
 BOTH = pytest.mark.parametrize("config", [GAN, DCGAN], ids=["gan", "dcgan"])
 
 

@@ -15,6 +15,8 @@ from atelier.models.networks.spectral import advance
 from atelier.models.pixels import to_float
 from tests.models.tiny import CUT, CYCLEGAN, SIZE, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
+pytestmark = pytest.mark.long
+
 
 def projected(encoder: TinyEncoder) -> Projected:
     torch.manual_seed(0)

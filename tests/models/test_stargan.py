@@ -24,6 +24,8 @@ from atelier.models.networks.stargan import (
 )
 from tests.models.tiny import STARGAN, TRAINING, TinyEncoder, batches, ignore, pictures, trainer
 
+pytestmark = pytest.mark.long
+
 FACES = StarganConfig(
     attributes=("Black", "Blond", "Brown", "Male", "Young"), exclusive=("Black", "Blond", "Brown"), filters=4, blocks=1
 )

@@ -33,6 +33,8 @@ from tests.models.tiny import (
     trainer,
 )
 
+pytestmark = pytest.mark.long
+
 METHODS = {
     "cpgan": CONFIG,
     "cyclegan": REMEDIES,

@@ -20,6 +20,8 @@ from atelier.models.training import Trainer
 from atelier.models.watchdog import TrainingStopped, Watchdog
 from tests.models.tiny import CONFIG, TRAINING, ignore, trainer
 
+pytestmark = pytest.mark.long
+
 CYCLE = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=4)
 WEIGHTS = {"adversarial": 1.0, "content": 0.75, "style": 10.0, "luminance": 2.0, "discriminator": 1.0, "silent": 0.0}
 SMALL = WatchdogConfig(discriminator_patience=10)

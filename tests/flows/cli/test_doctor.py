@@ -4,6 +4,8 @@ import pytest
 
 from atelier.flows.cli import doctor
 
+pytestmark = pytest.mark.long
+
 
 def test_this_machine_can_run_the_tests() -> None:
     found = {check.name: check for check in doctor.examine()}

@@ -14,6 +14,8 @@ from atelier.tasks.images.codec import decode
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.published import forget, studio
 
+pytestmark = pytest.mark.long
+
 COMMANDS = ["datasets list", "datasets show", "datasets diff", "models list", "models show", "models diff"]
 COMMANDS += ["models verify", "models push", "models rollback"]
 

@@ -22,6 +22,8 @@ from atelier.tasks.runtime.cluster import ExternalCluster
 from atelier.tasks.runtime.ray_head import RayHead
 from tests.flows.small import asked
 
+pytestmark = pytest.mark.long
+
 USE = (
     "import os, sys, time\nfrom atelier.flows.control_plane.session import use\n"
     "with use(say=lambda s: print(s, flush=True)):\n"

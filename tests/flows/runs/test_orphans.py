@@ -9,6 +9,8 @@ import pytest
 
 from tests.flows.small import asked
 
+pytestmark = pytest.mark.long
+
 FLOW = """
 import sys, time
 from pathlib import Path

@@ -26,6 +26,8 @@ from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from tests.tasks.bulk.test_ledger import die
 
+pytestmark = pytest.mark.long
+
 APART = StylizeConfig(stages="apart")
 
 

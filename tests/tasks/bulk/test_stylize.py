@@ -36,6 +36,8 @@ from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage.local_folder import LocalFolder
 from tests.tasks.bulk.test_ledger import die
 
+pytestmark = pytest.mark.long
+
 # Ray Data sets its own deprecated attribute
 CONFIG = StylizeConfig(format="png")
 DRIVER = """

@@ -43,6 +43,8 @@ from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from atelier.tasks.runtime.progress import Progress
 
+pytestmark = pytest.mark.long
+
 CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
 FACTS = {"content_domain": "photos", "style_domain": "paintings", "augment": {"size_px": 48}, "encoder": "vgg19"}
 

@@ -24,6 +24,8 @@ from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.storage.open_source import list_entries, read
 
+pytestmark = pytest.mark.long
+
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 
 

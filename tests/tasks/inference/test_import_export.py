@@ -21,6 +21,8 @@ from atelier.models.methods.cyclegan import Cyclegan
 from atelier.models.methods.imported import recognise
 from atelier.tasks.inference.import_export import export_model, import_model
 
+pytestmark = pytest.mark.long
+
 
 class Block(nn.Module):
     """A residual block with the names of the reference code."""

@@ -14,6 +14,8 @@ import pytest
 
 from atelier.tasks.runtime import cluster, ray_head
 
+pytestmark = pytest.mark.long
+
 # a driver in a process of its own: this one is connected to the tests' shared cluster
 DRIVER = """
 import os

@@ -17,6 +17,8 @@ from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
 from atelier.tasks.runtime.encoder_conversion import ArrayUnpickler
 from atelier.tasks.runtime.progress import Progress
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

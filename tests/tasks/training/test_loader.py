@@ -25,6 +25,8 @@ from atelier.tasks.images import codec
 from atelier.tasks.training.loader import BatchLoader, Stream, row_groups
 from atelier.tasks.training.plan import TrainingPlan
 
+pytestmark = pytest.mark.long
+
 ROWS = {"photos": (600, 300, 256, 700), "paintings": (300, 260)}  # of each shard: groups of 256 rows and their rests
 WINDOW = 512
 FOLDS = 5
