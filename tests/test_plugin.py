@@ -16,6 +16,8 @@ from atelier.tasks.training.config import TrainConfig, train_config_class
 from tests.plugin import install_plugin
 from tests.tasks.training.test_train import make_training_set
 
+pytestmark = pytest.mark.long
+
 PARAMS = """
 train:
   method: tint

@@ -6,9 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from atelier.tasks.runtime.progress import silent
 from atelier.tasks.training.train import train
 from tests.tasks.training.test_train import LOOP, TINY, make_training_set
+
+pytestmark = pytest.mark.long
 
 LONG = replace(TINY, loop=replace(LOOP, steps=30, checkpoint_every=4, sample_every=30))
 DRIVER = """
