@@ -5,10 +5,10 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 DOCS := .venv/.installed-docs
 RELEASE := .venv/release/bin
-# HASHES=1: a file is installed only if its SHA-256 is in requirements.txt, for torch without CUDA; HASHES=cuda: with CUDA
+# HASHES=cpu or HASHES=cuda: a file is installed only if its SHA-256 is in requirements*.txt; cpu needs an index with torch's CPU build
 HASHES ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-HASHED := $(PIP) --require-hashes --no-deps -r requirements.txt $(if $(filter cuda,$(HASHES)),-r requirements-cuda.txt)
+HASHED := $(PIP) --require-hashes --no-deps -r requirements.txt -r requirements-$(HASHES).txt
 INSTALL := $(if $(HASHES),$(HASHED) && $(PIP) --no-deps --no-build-isolation -e .,$(PIP) -c constraints.txt -e '.[dev]')
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,6 +1,7 @@
-"""requirements.txt and requirements-cuda.txt: the pins of constraints.txt with the SHA-256 of every file of each release.
+"""requirements*.txt: the pins of constraints.txt with the SHA-256 of every file of each release.
 
-`make requirements` runs it; `make setup HASHES=1` installs from what it writes. uv resolves for all platforms at once.
+`make requirements` runs it; `make setup HASHES=cpu` or `HASHES=cuda` installs from what it writes. uv resolves for all
+platforms at once.
 """
 
 import re
@@ -10,25 +11,23 @@ from pathlib import Path
 
 COMPILE = ["pip", "compile", "pyproject.toml", "--extra", "dev", "--constraint", "constraints.txt", "--universal",
            "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header", "--quiet"]  # fmt: skip
-# what only torch's CUDA build needs: several GB
-CUDA = re.compile(r"(nvidia-(?!ml-py)|cuda-|triton=)")
+# torch's CUDA build of the package index, with several GB that only it needs
+CUDA = re.compile(r"(torch=|nvidia-(?!ml-py)|cuda-|triton=)")
 # torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl: PyTorch's own index has it, the package index does not
-TORCH_CPU = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
-HEADER = "# Written by `make requirements`: {}. Install with `pip install --require-hashes --no-deps -r {}`.\n"
+CPU = ["torch==2.13.0+cpu \\\n    --hash=sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b\n"]
+HEADER = "# Written by `make requirements`: {}.\n# pip install --require-hashes --no-deps -r requirements.txt, with one of the others.\n"
 
 
 def main(uv: str) -> None:
-    """Writes both files beside constraints.txt; `uv` is the path of the program."""
+    """Writes the files beside constraints.txt; `uv` is the path of the program."""
     written = subprocess.run([uv, *COMPILE], check=True, capture_output=True, text=True).stdout
     pins = [pin + "\n" for pin in re.split(r"\n(?=\S)", written.strip())]
-    plain = [pin for pin in pins if not CUDA.match(pin)]
-    torch = next(place for place, pin in enumerate(plain) if pin.startswith("torch=="))
-    plain[torch] = plain[torch].rstrip() + f" \\\n    --hash=sha256:{TORCH_CPU}\n"
     for name, what, chosen in (
-        ("requirements.txt", "the pins of constraints.txt with hashes, without CUDA's libraries", plain),
-        ("requirements-cuda.txt", "what torch's CUDA build needs besides", [pin for pin in pins if CUDA.match(pin)]),
+        ("requirements.txt", "all but torch", [pin for pin in pins if not CUDA.match(pin)]),
+        ("requirements-cpu.txt", "torch without CUDA", CPU),
+        ("requirements-cuda.txt", "torch with CUDA", [pin for pin in pins if CUDA.match(pin)]),
     ):
-        Path(name).write_text(HEADER.format(what, name) + "".join(chosen))
+        Path(name).write_text(HEADER.format(what) + "".join(chosen))
 
 
 if __name__ == "__main__":
