@@ -8,7 +8,7 @@ RELEASE := .venv/release/bin
 # HASHES=cpu or HASHES=cuda: a file is installed only if its SHA-256 is in requirements*.txt; cpu needs an index with torch's CPU build
 HASHES ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-HASHED := $(PIP) --require-hashes --no-deps -r requirements.txt -r requirements-$(HASHES).txt
+HASHED := $(PIP) --require-hashes --no-deps $(addprefix -r requirements,.txt -dev.txt -$(HASHES).txt)
 INSTALL := $(if $(HASHES),$(HASHED) && $(PIP) --no-deps --no-build-isolation -e .,$(PIP) -c constraints.txt -e '.[dev]')
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
