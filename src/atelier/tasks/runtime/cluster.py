@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atelier.tasks.runtime.ray_driver import raise_when_lost, starting_a_driver, wait_for
 from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
 
 _PROBE_S = 2.0
@@ -90,13 +91,17 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
         address: host:port; None takes RAY_ADDRESS.
         token: file with the cluster's token; None takes RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN.
 
+    When the cluster ends later, ClusterLost is raised in the main thread.
+
     Raises:
         ConnectionError: no cluster is configured, none answers, or it refuses the token.
         ValueError: the address is not HOST:PORT.
     """
     import ray
 
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        probe(str(ray.get_runtime_context().gcs_address))
+    else:
         address = address or os.environ.get("RAY_ADDRESS")
         if not address:
             raise ConnectionError("no Ray cluster is configured: start one with `atelier up`, or set RAY_ADDRESS")
@@ -105,7 +110,9 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
             os.environ.update(ray_environment(address, str(token)))
         reread_settings()
         try:
-            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
+            with starting_a_driver():
+                ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
+            raise_when_lost(address, probe)
         except Exception as error:
             mode = os.environ.get("RAY_AUTH_MODE", "not set")
             raise ConnectionError(
@@ -197,6 +204,7 @@ def get_result(ref: Any) -> Any:
     import ray
     from ray.exceptions import RayTaskError
 
+    wait_for([ref])
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -205,11 +213,9 @@ def get_result(ref: Any) -> Any:
 
 def finished(refs: Sequence[Any]) -> Iterator[Any]:
     """Results of tasks, each as soon as it is there; a task that failed raises its own error."""
-    import ray
-
     waiting = list(refs)
     while waiting:
-        (ready,), waiting = ray.wait(waiting, num_returns=1)
+        ready, waiting = wait_for(waiting)
         yield get_result(ready)
 
 
