@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.tasks.runtime.ray_driver import raise_when_lost, starting_a_driver, wait_for
+from atelier.tasks.runtime.ray_driver import ClusterLost, lost_cluster, raise_when_lost, starting_a_driver, wait_for
 from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
 
 _PROBE_S = 2.0
@@ -125,10 +125,14 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
 
 @contextlib.contextmanager
 def disconnect_after() -> Iterator[None]:
-    """Disconnect at the end of the block, if the block connected."""
+    """Disconnect at the end of the block, if the block connected. Ray's errors after the end of a cluster name that."""
     before = _connected()
     try:
         yield
+    except Exception as error:
+        if (cause := or_lost(error)) is error:
+            raise
+        raise cause from error
     finally:
         if _connected() and not before:
             sys.modules["ray"].shutdown()
@@ -236,6 +240,21 @@ def connected_keeping_sigterm(connect: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def or_lost(error: Exception) -> Exception:
+    """An error, or ClusterLost where it is one of Ray's and the cluster of this process does not answer any more."""
+    if not _connected() or isinstance(error, ClusterLost):
+        return error
+    import ray
+
+    if isinstance(error, ray.exceptions.RayError):
+        address = str(ray.get_runtime_context().gcs_address)
+        try:
+            probe(address)
+        except ConnectionError:
+            return lost_cluster(address)
+    return error
 
 
 def _connected() -> bool:

@@ -60,6 +60,17 @@ def _core_without_terminal() -> Iterator[None]:
         stream.value = before
 
 
+def lost_cluster(address: str) -> ClusterLost:
+    """The error for the user when the cluster at this address has ended."""
+    from ray._private.worker import _global_node
+
+    logs = _global_node.get_logs_dir_path() if _global_node else "its folder"
+    return ClusterLost(
+        f"the Ray cluster at {address} has ended: start it again (`atelier up` starts its own), and the same command "
+        f"continues; Ray's logs are in {logs}"
+    )
+
+
 def raise_when_lost(address: str, probe: Callable[[str], None]) -> None:
     """Watch the cluster that this process is connected to: its end raises ClusterLost in the main thread.
 
@@ -68,16 +79,10 @@ def raise_when_lost(address: str, probe: Callable[[str], None]) -> None:
         probe: raises ConnectionError where it does not answer.
     """
     import ray
-    from ray._private.worker import _global_node
 
     if (interruption := Interruption.prepared()) is None:
         return
     job = ray.get_runtime_context().get_job_id()
-    logs = _global_node.get_logs_dir_path() if _global_node else "its folder"
-    lost = ClusterLost(
-        f"the Ray cluster at {address} has ended: start it again (`atelier up` starts its own), and the same command "
-        f"continues; Ray's logs are in {logs}"
-    )
 
     def connected() -> bool:
         return bool(ray.is_initialized() and ray.get_runtime_context().get_job_id() == job)
@@ -92,7 +97,7 @@ def raise_when_lost(address: str, probe: Callable[[str], None]) -> None:
             except ConnectionError as error:
                 refused += isinstance(error.__cause__, ConnectionRefusedError)
             if (refused >= _REFUSED or time.monotonic() - answered > _SILENCE_S) and connected():
-                interruption.interrupt(lost)
+                interruption.interrupt(lost_cluster(address))
                 return
 
     threading.Thread(target=watch, name="cluster", daemon=True).start()
