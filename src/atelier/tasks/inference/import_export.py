@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 from atelier.models.files import replacing
+from atelier.tasks.runtime.child_environment import safe_environment
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,7 +78,7 @@ def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
             sha256,
             style,
         ]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, env=safe_environment(), capture_output=True, text=True, check=False)
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise ValueError(f"{published} cannot be imported: {reason.removeprefix('ValueError: ')}")
