@@ -4,17 +4,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 DOCS := .venv/.installed-docs
+RELEASE := .venv/release/bin
+# HASHES=cpu or HASHES=cuda: a file is installed only if its SHA-256 is in requirements*.txt; cpu needs an index with torch's CPU build
+HASHES ?=
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+HASHED := $(PIP) --require-hashes --no-deps $(addprefix -r requirements,.txt -dev.txt -$(HASHES).txt)
+INSTALL := $(if $(HASHES),$(HASHED) && $(PIP) --no-deps --no-build-isolation -e .,$(PIP) -c constraints.txt -e '.[dev]')
 # two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo check lint test test-all coverage bench docs clean
+.PHONY: setup demo check lint test test-all coverage bench docs sbom requirements clean
 
 setup: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Atelier needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL)
 	@touch $(SETUP)
 
 demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo/
@@ -54,8 +60,20 @@ docs: $(DOCS)  ## the documentation, into site/index.html; every link is checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(DOCS): $(SETUP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PIP) -c constraints.txt -e '.[docs]'
 	@touch $(DOCS)
+
+# tools of a release, apart from what they describe
+$(RELEASE): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv/release
+	$(RELEASE)/pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom uv
+	@touch $(RELEASE)
+
+sbom: $(SETUP) $(RELEASE)  ## every installed package with version, licence and source, as CycloneDX: sbom.json
+	$(RELEASE)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json $(BIN)/python
+
+requirements: $(RELEASE)  ## the pins of constraints.txt with the hashes of all their files; after every change of a pin
+	$(RELEASE)/python deploy/lock.py $(RELEASE)/uv
 
 clean:  ## stop what the demo started and delete what it made; keep the environment
 	-test -x $(BIN)/atelier && $(BIN)/atelier down

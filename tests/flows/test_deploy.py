@@ -25,9 +25,10 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 DEPLOYMENT = (DEPLOY / "prefect.yaml").read_text()
 GIVEN = {
     "POSTGRES_PASSWORD": "p0stgres", "PREFECT_AUTH_STRING": "admin:pr3fect", "RAY_TOKEN": "0123456789abcdef" * 4,
-    "S3_USER": "keeper", "S3_PASSWORD": "s3cretw0rd",
+    "S3_ROOT_USER": "keeper", "S3_ROOT_PASSWORD": "s3cretw0rd", "S3_USER": "worker", "S3_PASSWORD": "s3cretw1rd",
+    "PYTHON_IMAGE": "python@sha256:1", "POSTGRES_IMAGE": "postgres@sha256:2", "S3_IMAGE": "minio@sha256:3",
 }  # fmt: skip
-SECRETS = re.compile("PASSWORD|TOKEN|AUTH_STRING|SECRET|_KEY|CONNECTION_URL|ROOT_USER")
+SECRETS = re.compile("PASSWORD|TOKEN|AUTH_STRING|SECRET|_KEY|CONNECTION_URL|ROOT_USER|MC_HOST")
 VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([?-])([^}]*))?\}")
 
 
@@ -57,14 +58,18 @@ def compose() -> dict[str, Any]:
 
 def test_what_the_services_name_is_there(compose: dict[str, Any]) -> None:
     services = interpolated(compose["services"], GIVEN)
-    assert set(services) == {"postgres", "prefect", "ray-head", "ray-worker", "s3", "nightly"}
+    assert set(services) == {"postgres", "prefect", "ray-head", "ray-worker", "s3", "s3-users", "nightly"}
     for name, service in services.items():
         assert set(service["networks"]) <= set(compose["networks"]), name
+        assert service["image"] == "atelier" or "@sha256:" in service["image"], f"{name} has no digest"
         for volume in service.get("volumes", ()):
-            assert volume.partition(":")[0] in compose["volumes"], name
+            here = volume.partition(":")[0]
+            assert (DEPLOY / here).is_file() if here.startswith("./") else here in compose["volumes"], name
         for other, how in service.get("depends_on", {}).items():
-            assert how["condition"] == "service_healthy"
-            assert services[other]["healthcheck"]["test"][0] == "CMD", f"{name} waits for {other}"
+            if how["condition"] == "service_completed_successfully":
+                assert services[other]["restart"] == "no", f"{name} waits for {other}"
+            else:
+                assert services[other]["healthcheck"]["test"][0] == "CMD", f"{name} waits for {other}"
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), f"{name} is published to others than this machine"
         for variable, value in service.get("environment", {}).items():
@@ -75,6 +80,38 @@ def test_what_the_services_name_is_there(compose: dict[str, Any]) -> None:
     for name in ("ray-head", "ray-worker", "nightly"):
         assert services[name]["environment"]["RAY_AUTH_MODE"] == "token"
         assert services[name]["networks"] == ["inside"], "Ray's ports are nobody else's"
+        assert not {value for value in services[name]["environment"].values() if GIVEN["S3_ROOT_PASSWORD"] in value}
+
+
+def test_workers_read_pictures_and_write_to_a_bucket_of_their_own() -> None:
+    allowed = {
+        (action, resource)
+        for rule in json.loads((DEPLOY / "s3-policy.json").read_text())["Statement"]
+        for action in rule["Action"]
+        for resource in rule["Resource"]
+    }
+    assert {action for action, _ in allowed if "*" in action} == set()
+    assert {action for action, resource in allowed if resource == "arn:aws:s3:::pictures/*"} == {"s3:GetObject"}
+    assert {("s3:PutObject", "arn:aws:s3:::atelier/*"), ("s3:ListBucket", "arn:aws:s3:::atelier")} < allowed
+    assert {resource.split(":::")[1].split("/")[0] for _, resource in allowed} == {"pictures", "atelier"}
+
+
+def test_every_pin_has_its_hashes() -> None:
+    """The files of `make setup HASHES=…` and of the image say the same as constraints.txt."""
+
+    def named(line: str) -> tuple[str, str]:
+        name, _, version = line.partition("==")
+        return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower(), version.split()[0].strip()
+
+    root = DEPLOY.parent
+    pinned = dict(named(line) for line in (root / "constraints.txt").read_text().splitlines() if "==" in line)
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-cpu.txt"):
+        for pin in re.split(r"\n(?=\w)", (root / file).read_text())[1:]:
+            name, version = named(pin)
+            assert re.search(r"--hash=sha256:[0-9a-f]{64}", pin), f"{file}: {name}"
+            # a line with a condition may be for another platform than the pins were made on
+            assert pinned.get(name, version) == version.partition("+")[0], f"{file}: {name}: run make requirements"
+            assert name in pinned or " ; " in pin, f"{name} is not in constraints.txt"
 
 
 def test_secrets_come_from_the_environment(compose: dict[str, Any]) -> None:
