@@ -1,6 +1,6 @@
 """Reading TIFF files: the samples of each page as grey, RGB or CMYK of 8 or 16 bits, whatever their layout.
 
-tifffile reads the structure and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
+tifffile reads the structure, and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
 gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
 """
 
@@ -25,8 +25,10 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photo
 _CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
 _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
-_CONVERTED = (6, 7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
-_REDUCED, _MASK, _ORIENTATION, _PROFILE = 1, 4, 274, 34675
+_OLD_JPEG = 6
+_CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
+_REDUCED, _MASK = 1, 4  # bits of
+_KIND_OF_PAGE, _ORIENTATION, _PROFILE = 254, 274, 34675  # tags
 _MOST_SUB_PAGES = 32  # of one page; cameras write up to six
 _LARGEST_PROFILE = 2**24  # bytes
 
@@ -36,16 +38,19 @@ class TiffPageReader:
 
     Args:
         page: as tifffile reads it.
+        data: the file.
+        number: of the page in the file.
     """
 
-    def __init__(self, page: TiffPage) -> None:
-        self.page, self.width, self.height = page, page.imagewidth, page.imagelength
+    def __init__(self, page: TiffPage, data: bytes, number: int) -> None:
+        self.page, self.data, self.number = page, data, number
+        self.width, self.height = page.imagewidth, page.imagelength
 
     def read(self) -> Page:
         """Decode the page. Raises `Unreadable` where it is of an unsupported kind, ValueError where it is damaged."""
         page = self.page
         mode, bits = _kind(page)
-        samples = _stored_samples(page)
+        samples = self._by_libtiff() if _is_old(page, mode) else _stored_samples(page)
         colours, white = _CHANNELS[mode], 2**bits - 1
         if bits == 1 and (mode != "L" or samples.shape[2] > 1):
             samples = samples.astype(np.uint8)
@@ -54,7 +59,7 @@ class TiffPageReader:
         if mode == "P":
             colour, mode, bits = _palette(page)[colour[..., 0]], "RGB", 8
         elif mode == "YCbCr":
-            colour, mode = _from_ycbcr(colour, page), "RGB"
+            colour, mode = colour if _is_old(page, mode) else _from_ycbcr(colour, page), "RGB"
         elif page.photometric == _INVERTED:
             colour = ~colour if colour.dtype == bool else white - colour
         if alpha is not None and page.extrasamples[:1] == (_ASSOCIATED,):
@@ -68,6 +73,12 @@ class TiffPageReader:
             None if alpha is None else oriented(_alpha_like(colour, alpha, white), turn),
             profile if isinstance(profile, bytes) and len(profile) <= _LARGEST_PROFILE else None,
         )
+
+    def _by_libtiff(self) -> NDArray[Any]:
+        """(H, W, 3) RGB."""
+        with Image.open(io.BytesIO(self.data), formats=("TIFF",)) as image:
+            image.seek(self.number)
+            return np.array(image.convert("RGB"))
 
 
 def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
@@ -85,10 +96,8 @@ def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
         if raw.is_raw_tiff([*main, *below]):
             yield raw.RawPicture(data)
             return
-        whole = [page for page in main if not _number(page, 254) & (_REDUCED | _MASK)]
-        whole = whole or [page for page in below if not _number(page, 254) & (_REDUCED | _MASK)] or main[:1]
-        for page in whole:
-            yield TiffPageReader(page)
+        for page in list(filter(_is_whole, main)) or list(filter(_is_whole, below)) or main[:1]:
+            yield TiffPageReader(page, data, main.index(page) if page in main else 0)
 
 
 def _chain(pages: Any) -> Iterator[TiffPage]:
@@ -107,6 +116,18 @@ def _chain(pages: Any) -> Iterator[TiffPage]:
 
 def _sub_pages(page: TiffPage) -> list[TiffPage]:
     return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+
+
+def _is_whole(page: TiffPage) -> bool:
+    """Whether the page is neither a reduced copy of another, such as a thumbnail, nor a mask."""
+    return not _number(page, _KIND_OF_PAGE) & (_REDUCED | _MASK)
+
+
+def _is_old(page: TiffPage, mode: str) -> bool:
+    """Whether the page is of the kinds that tifffile does not read: of the 1990s, by scanners and fax programs."""
+    return page.compression == _OLD_JPEG or (
+        mode == "YCbCr" and page.compression not in _CONVERTED and bool(page.is_subsampled)
+    )
 
 
 def _kind(page: TiffPage) -> tuple[str, int]:
