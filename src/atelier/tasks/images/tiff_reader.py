@@ -27,6 +27,9 @@ _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
 _OLD_JPEG = 6
 _CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
+# compressions: of samples, and of whole pictures, with Pillow's names; others are rare, and their decoders little used
+_OF_SAMPLES = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000))
+_OF_PICTURES = {7: "JPEG", 33003: "JPEG2000", 33005: "JPEG2000", 34712: "JPEG2000", 50001: "WEBP"}
 _REDUCED, _MASK = 1, 4  # bits of
 _KIND_OF_PAGE, _ORIENTATION, _PROFILE = 254, 274, 34675  # tags
 _MOST_SUB_PAGES = 32  # of one page; cameras write up to six
@@ -50,7 +53,7 @@ class TiffPageReader:
         """Decode the page. Raises `Unreadable` where it is of an unsupported kind, ValueError where it is damaged."""
         page = self.page
         mode, bits = _kind(page)
-        samples = self._by_libtiff() if _is_old(page, mode) else _stored_samples(page)
+        samples = self._by_libtiff() if _is_old(page, mode) else self._stored_samples()
         colours, white = _CHANNELS[mode], 2**bits - 1
         if bits == 1 and (mode != "L" or samples.shape[2] > 1):
             samples = samples.astype(np.uint8)
@@ -79,6 +82,30 @@ class TiffPageReader:
         with Image.open(io.BytesIO(self.data), formats=("TIFF",)) as image:
             image.seek(self.number)
             return np.array(image.convert("RGB"))
+
+    def _stored_samples(self) -> NDArray[Any]:
+        """(H, W, C). Raises ValueError where a part of the page is missing."""
+        page = self.page
+        if page.dtype is None:
+            raise Unreadable(f"{page.bitspersample}-bit samples are not supported: convert the file to 8 or 16 bits")
+        parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
+            raise ValueError("parts of the page are missing")
+        if page.compression in _OF_PICTURES:
+            for offset, size in parts:
+                self._check_part(self.data[offset : offset + size])
+        elif page.compression not in _OF_SAMPLES:
+            raise Unreadable(f"its compression {int(page.compression)} is not supported: save the file with another")
+        samples = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
+        if page.planarconfig == 2:
+            return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
+        return np.asarray(samples[0, 0])
+
+    def _check_part(self, part: bytes) -> None:
+        """Check that a tile or strip that is a picture of its own is not larger than its place in the page."""
+        with Image.open(io.BytesIO(part), formats=(_OF_PICTURES[self.page.compression],)) as image:
+            if image.width * image.height > 2 * int(np.prod(self.page.chunks)):
+                raise ValueError("a part of the page is larger than the page says")
 
 
 def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
@@ -144,19 +171,6 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     if mode == "CMYK" and _number(page, 332, 1) != 1:
         raise Unreadable("inks other than CMYK are not supported: convert the file to RGB")
     return mode, page.bitspersample
-
-
-def _stored_samples(page: TiffPage) -> NDArray[Any]:
-    """(H, W, C) as they are stored. Raises ValueError where a part of the page is missing."""
-    if page.dtype is None:
-        raise Unreadable(f"samples of {page.bitspersample} bits are not supported: convert the file to 8 or 16 bits")
-    parts = len(page.dataoffsets), len(page.databytecounts)
-    if 0 in page.databytecounts or min(parts) < int(np.prod(page.chunked)):
-        raise ValueError("parts of the page are missing")
-    samples: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
-    if page.planarconfig == 2:
-        return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
-    return np.asarray(samples[0, 0])
 
 
 def _has_alpha(page: TiffPage, colours: int) -> bool:
