@@ -4,6 +4,7 @@ Their files are pickles. A file is read once, in a separate process, by a loader
 """
 
 import hashlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SIZES = ((64, 64), (96, 160))  # height and width of the pictures that compare both programs
 TOLERANCE = 2 / 255  # of a colour in 0…1: largest accepted difference
+
+MEMORY_BYTES, MEMORY_FACTOR = 2**32, 8  # of an import: so much, and so many times the file's size
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,9 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
     from atelier.models.methods.imported import Imported as Method
     from atelier.models.methods.imported import recognise
 
+    # a compressed file may hold more than memory has
+    most = MEMORY_BYTES + MEMORY_FACTOR * published.stat().st_size
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
         state = torch.load(published, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001  any error of a damaged file; PyTorch's own message advises to unpickle it
@@ -109,6 +115,7 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
         "sha256": sha256,
     }
     artifact.save(folder, config, generator, {"imported": facts, "style_domain": style})
+    artifact.load(folder)  # refuses what no command would load
 
 
 def export_model(model: Path, out: Path, controls: Controls = Controls()) -> ExportResult:  # noqa: B008  it is frozen

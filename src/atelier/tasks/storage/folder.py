@@ -6,11 +6,14 @@ is listed with its problem. Nothing is opened, so nothing can wait.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from atelier.tasks.storage.entry import Entry, is_hidden, printable
+from atelier.tasks.storage.companion_files import FOLDER_LINK, FOLDER_MARKER
+from atelier.tasks.storage.entry import Entry, printable
 from atelier.tasks.storage.file_source import IS_FOLDER, FileSource, object_entry, plain_entry
-from atelier.tasks.storage.location import filesystem, s3_errors
+from atelier.tasks.storage.location import objects_below
 
 
 class Folder(FileSource):
@@ -32,8 +35,8 @@ class Folder(FileSource):
             name = prefixes[-1] + child
             if not child.endswith("/"):
                 entry = plain_entry(name, self.spec, f"{self.root}/{name}", self.root)
-                if entry.problem != IS_FOLDER:  # a link to a folder: its files are listed at their own place
-                    yield entry
+                is_folder = entry.problem == IS_FOLDER  # a link: the files are listed at their own place
+                yield replace(entry, problem="", skipped=FOLDER_LINK) if is_folder else entry
                 continue
             try:
                 stack.append(iter(_children(self.root / name)))
@@ -50,31 +53,24 @@ class UrlFolder(FileSource):
         self.spec, self.url = spec, url
 
     def entries(self) -> Iterator[Entry]:
-        """Every file below, sorted by path. Raises OSError where the folder cannot be listed."""
-        system, top = filesystem(self.url)
-        scheme = self.url.partition("://")[0]
-        stack: list[str | Entry] = [top]
-        while stack:
-            path = stack.pop()
-            if isinstance(path, Entry):
-                yield path
-                continue
-            below: list[tuple[str, str | Entry]] = []
-            with s3_errors():
-                found = system.ls(path, detail=True)
-            for info in found:
-                name = info["name"].removeprefix(top).lstrip("/")
-                last = info["name"].rstrip("/").rpartition("/")[2]
-                if info["name"].rstrip("/") == path.rstrip("/") or is_hidden(last):
-                    continue  # the folder itself, where a program made an object of it
-                if info["type"] == "directory":
-                    below.append((last + "/", info["name"]))
-                else:
-                    below.append((last, object_entry(name, self.spec, f"{scheme}://{info['name']}", info)))
-            stack.extend(item for _, item in sorted(below, key=lambda pair: pair[0], reverse=True))
+        """Every object below, sorted by key. Raises OSError where they cannot be listed."""
+        bucket_url = "/".join(self.url.split("/")[:3])
+        prefix = f"{self.url}/".removeprefix(f"{bucket_url}/")
+        for info in objects_below(self.url):
+            yield _object(info["Key"].removeprefix(prefix), self.spec, f"{bucket_url}/{info['Key']}", info)
+
+
+def _object(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
+    """The entry of a key: any text, where a file has a path."""
+    if name and not name.endswith("/"):
+        return object_entry(f".{name}" if name.startswith("/") else name, spec, url, info)
+    shown = printable(name or "./")
+    if not info["Size"]:  # programs mark folders so
+        return Entry(shown, spec, skipped=FOLDER_MARKER)
+    return Entry(shown, spec, problem="its key ends with /, so that it has no file name")
 
 
 def _children(folder: Path) -> list[str]:
-    """The names in a folder without hidden ones, folders with a slash, sorted as the paths below them are."""
+    """The names in a folder, folders with a slash, sorted as the paths below them are."""
     with os.scandir(folder) as children:
-        return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children if not is_hidden(c.name))
+        return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children)

@@ -58,7 +58,7 @@ class ObjectStore(Destination):
         wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for index, name in enumerate(names):
             folder, _, last = name.rpartition("/")
-            wanted[f"{self.top}/{folder}".rstrip("/")].append((index, last))
+            wanted[f"{self.top}/{folder}" if folder else self.top].append((index, last))
         found = [-1] * len(names)
         with ThreadPoolExecutor(PARALLEL) as pool:
             for folder, below in zip(wanted, pool.map(self._below, wanted), strict=True):
@@ -83,7 +83,7 @@ class ObjectStore(Destination):
         paths = [f"{self.top}/{name}" for name in names]
         if paths:
             with s3_errors():
-                self.system.rm(paths)
+                self.system.delete(paths)
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
         """Nothing to do: unfinished objects are never visible."""
@@ -158,11 +158,13 @@ class ObjectStore(Destination):
 
     def _below(self, path: str) -> dict[str, int]:
         """Sizes of the objects directly below a path, 0 for prefixes, by the last part of their names."""
+        sizes: dict[str, int] = {}
         try:
             with s3_errors():
-                found = self.system.ls(path, detail=True)
+                for page in self.system.pages(path, "/"):
+                    sizes.update((found["Prefix"].split("/")[-2], 0) for found in page.get("CommonPrefixes", ()))
+                    sizes.update((item["Key"].rpartition("/")[2], item["Size"]) for item in page.get("Contents", ()))
         except FileNotFoundError:
             return {}
-        sizes = {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in found}
         sizes.pop("", None)
         return sizes
