@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,8 +13,10 @@ from ruamel.yaml import YAML
 
 from atelier.tasks.registry.tags import MODEL, Version
 from atelier.tasks.runtime.processes import git
+from atelier.tasks.storage.destination import OUTSIDE
 from atelier.tasks.workspace.layout import Workspace
 
+_DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _DIR = ".dir"  # suffix of the hash of a folder, whose object lists its files
 
 
@@ -30,15 +33,17 @@ class DvcObjects:
 
     def path(self, digest: str) -> Path:
         """Path of an object in the cache, whether it is there or not."""
+        if not _DIGEST.fullmatch(digest):  # it becomes a path, in the cache and in the remote
+            raise MissingObject(f"{digest[:100]!r} is no hash of DVC's: a .dvc file, dvc.lock or a list is damaged")
         return Path(self._cache.oid_to_path(digest))
 
     def is_cached(self, digest: str) -> bool:
         """Whether an output is in the cache with all its files; their bytes are not checked."""
-        if not self.path(digest).is_file():
-            return False
         try:
+            if not self.path(digest).is_file():
+                return False
             return not is_folder(digest) or all(self.path(one).is_file() for one in self.files(digest).values())
-        except ValueError:
+        except (MissingObject, ValueError):
             return False
 
     def files(self, digest: str) -> dict[str, str]:
@@ -56,7 +61,10 @@ class DvcObjects:
             tree = Tree.load(store, HashInfo("md5", digest))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}") from error
-        return {"/".join(parts): info.value for parts, _, info in tree}
+        files = {"/".join(parts): info.value for parts, _, info in tree}
+        if bad := [name for name in files if OUTSIDE.search(name)]:
+            raise ValueError(f"the list of a folder's files, {digest}, names {bad[0][:100]!r}, which is not below it")
+        return files
 
     @contextmanager
     def open(self, digest: str) -> Iterator[BinaryIO]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from atelier.tasks.storage.destination import Destination
+from atelier.tasks.storage.destination import OUTSIDE, Destination, inside
 from atelier.tasks.storage.location import filesystem, s3_errors, url_problem
 
 PARALLEL = 8  # requests
@@ -39,7 +39,11 @@ class ObjectStore(Destination):
 
     def __truediv__(self, name: str) -> "ObjectStore":
         """A longer prefix."""
-        return type(self)(f"{self.location}/{name}")
+        return type(self)(f"{self.location}/{inside(name)}")
+
+    def _path(self, name: str) -> str:
+        """Bucket and key of a file. Raises OSError (EINVAL) where its name leads out of the destination."""
+        return f"{self.top}/{inside(name)}"
 
     def create(self) -> None:
         """Nothing to do: an object store has no folders."""
@@ -51,12 +55,14 @@ class ObjectStore(Destination):
     def read(self, name: str) -> bytes:
         """The content of an object, by one request."""
         with s3_errors():
-            return bytes(self.system.cat_file(f"{self.top}/{name}"))
+            return bytes(self.system.cat_file(self._path(name)))
 
     def sizes(self, names: Sequence[str]) -> list[int]:
         """Bytes of each object, from one listing of each prefix: a request for a thousand objects."""
         wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for index, name in enumerate(names):
+            if OUTSIDE.search(name):
+                continue
             folder, _, last = name.rpartition("/")
             wanted[f"{self.top}/{folder}".rstrip("/")].append((index, last))
         found = [-1] * len(names)
@@ -69,7 +75,7 @@ class ObjectStore(Destination):
     def commit(self, name: str, data: Any, attempt: str) -> None:
         """Put an object; a large one in parts, visible after the last."""
         with s3_errors():
-            self.system.pipe_file(f"{self.top}/{name}", bytes(data))
+            self.system.pipe_file(self._path(name), bytes(data))
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing to do: an answered put is durable."""
@@ -80,10 +86,15 @@ class ObjectStore(Destination):
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects, a thousand a request."""
-        paths = [f"{self.top}/{name}" for name in names]
-        if paths:
+        paths = [self._path(name) for name in names]
+        bucket = self.top.partition("/")[0]
+        for first in range(0, len(paths), 1000):
+            # not `rm`, to which `*` and `[` are patterns
+            keys = [{"Key": path.partition("/")[2]} for path in paths[first : first + 1000]]
             with s3_errors():
-                self.system.rm(paths)
+                answer = self.system.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            if failed := answer.get("Errors"):
+                raise OSError(f"{failed[0]['Key']} cannot be removed: {failed[0].get('Message')}")
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
         """Nothing to do: unfinished objects are never visible."""
@@ -96,7 +107,7 @@ class ObjectStore(Destination):
     @contextmanager
     def lock(self, name: str) -> Iterator[Callable[[], bool]]:
         """Hold a lock, renewed by a thread."""
-        path = f"{self.top}/{name}"
+        path = self._path(name)
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         tag = self._take(path, owner)
         lost, ended = threading.Event(), threading.Event()
