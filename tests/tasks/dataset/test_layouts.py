@@ -101,7 +101,7 @@ def test_coco(tmp_path: Path) -> None:
 
 
 def test_annotations_that_are_none_say_so(tmp_path: Path) -> None:
-    coco(tmp_path, annotations=[{"image_id": 99, "category_id": 3}])
+    coco(tmp_path, images=[{"id": 1}])
     with pytest.raises(ValueError, match="not a COCO annotation file"):
         list_source(SourceConfig(str(tmp_path)), tmp_path)
     with pytest.raises(ValueError, match="no COCO annotations"):

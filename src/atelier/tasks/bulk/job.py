@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
@@ -48,6 +49,11 @@ class JobState:
         """Number of inputs by state. They add up, because every input has one row and one state."""
         found = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(self.rows["state"]).to_pylist()}
         return {state: found.get(state, 0) for state in STATES}
+
+    @property
+    def skipped_kinds(self) -> dict[str, int]:
+        """Number of skipped inputs by kind, the most frequent first."""
+        return count_by_kind(self.rows.filter(pc.equal(self.rows["state"], "skipped"))["reason"])
 
     def inputs(self, state: str) -> set[str]:
         """Names of the inputs in a state."""

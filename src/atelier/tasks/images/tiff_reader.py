@@ -1,6 +1,6 @@
 """Reading TIFF files: the samples of each page as grey, RGB or CMYK of 8 or 16 bits, whatever their layout.
 
-tifffile reads the structure and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
+tifffile reads the structure, and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
 gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
 """
 
@@ -25,8 +25,13 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photo
 _CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
 _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
-_CONVERTED = (6, 7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
-_REDUCED, _MASK, _ORIENTATION, _PROFILE = 1, 4, 274, 34675
+_OLD_JPEG = 6
+_CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
+# compressions: of samples, and of whole pictures, with Pillow's names; others are rare, and their decoders little used
+_OF_SAMPLES = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000))
+_OF_PICTURES = {7: "JPEG", 33003: "JPEG2000", 33005: "JPEG2000", 34712: "JPEG2000", 50001: "WEBP"}
+_REDUCED, _MASK = 1, 4  # bits of
+_KIND_OF_PAGE, _ORIENTATION, _PROFILE = 254, 274, 34675  # tags
 _MOST_SUB_PAGES = 32  # of one page; cameras write up to six
 _LARGEST_PROFILE = 2**24  # bytes
 
@@ -36,16 +41,19 @@ class TiffPageReader:
 
     Args:
         page: as tifffile reads it.
+        data: the file.
+        number: of the page in the file.
     """
 
-    def __init__(self, page: TiffPage) -> None:
-        self.page, self.width, self.height = page, page.imagewidth, page.imagelength
+    def __init__(self, page: TiffPage, data: bytes, number: int) -> None:
+        self.page, self.data, self.number = page, data, number
+        self.width, self.height = page.imagewidth, page.imagelength
 
     def read(self) -> Page:
         """Decode the page. Raises `Unreadable` where it is of an unsupported kind, ValueError where it is damaged."""
         page = self.page
         mode, bits = _kind(page)
-        samples = _stored_samples(page)
+        samples = self._by_libtiff() if _is_old(page, mode) else self._stored_samples()
         colours, white = _CHANNELS[mode], 2**bits - 1
         if bits == 1 and (mode != "L" or samples.shape[2] > 1):
             samples = samples.astype(np.uint8)
@@ -54,7 +62,7 @@ class TiffPageReader:
         if mode == "P":
             colour, mode, bits = _palette(page)[colour[..., 0]], "RGB", 8
         elif mode == "YCbCr":
-            colour, mode = _from_ycbcr(colour, page), "RGB"
+            colour, mode = colour if _is_old(page, mode) else _from_ycbcr(colour, page), "RGB"
         elif page.photometric == _INVERTED:
             colour = ~colour if colour.dtype == bool else white - colour
         if alpha is not None and page.extrasamples[:1] == (_ASSOCIATED,):
@@ -68,6 +76,36 @@ class TiffPageReader:
             None if alpha is None else oriented(_alpha_like(colour, alpha, white), turn),
             profile if isinstance(profile, bytes) and len(profile) <= _LARGEST_PROFILE else None,
         )
+
+    def _by_libtiff(self) -> NDArray[Any]:
+        """(H, W, 3) RGB."""
+        with Image.open(io.BytesIO(self.data), formats=("TIFF",)) as image:
+            image.seek(self.number)
+            return np.array(image.convert("RGB"))
+
+    def _stored_samples(self) -> NDArray[Any]:
+        """(H, W, C). Raises ValueError where a part of the page is missing."""
+        page = self.page
+        if page.dtype is None:
+            raise Unreadable(f"{page.bitspersample}-bit samples are not supported: convert the file to 8 or 16 bits")
+        parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
+            raise ValueError("parts of the page are missing")
+        if page.compression in _OF_PICTURES:
+            for offset, size in parts:
+                self._check_part(self.data[offset : offset + size])
+        elif page.compression not in _OF_SAMPLES:
+            raise Unreadable(f"its compression {int(page.compression)} is not supported: save the file with another")
+        samples = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
+        if page.planarconfig == 2:
+            return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
+        return np.asarray(samples[0, 0])
+
+    def _check_part(self, part: bytes) -> None:
+        """Check that a tile or strip that is a picture of its own is not larger than its place in the page."""
+        with Image.open(io.BytesIO(part), formats=(_OF_PICTURES[self.page.compression],)) as image:
+            if image.width * image.height > 2 * int(np.prod(self.page.chunks)):
+                raise ValueError("a part of the page is larger than the page says")
 
 
 def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
@@ -85,10 +123,8 @@ def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
         if raw.is_raw_tiff([*main, *below]):
             yield raw.RawPicture(data)
             return
-        whole = [page for page in main if not _number(page, 254) & (_REDUCED | _MASK)]
-        whole = whole or [page for page in below if not _number(page, 254) & (_REDUCED | _MASK)] or main[:1]
-        for page in whole:
-            yield TiffPageReader(page)
+        for page in list(filter(_is_whole, main)) or list(filter(_is_whole, below)) or main[:1]:
+            yield TiffPageReader(page, data, main.index(page) if page in main else 0)
 
 
 def _chain(pages: Any) -> Iterator[TiffPage]:
@@ -109,6 +145,18 @@ def _sub_pages(page: TiffPage) -> list[TiffPage]:
     return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
 
 
+def _is_whole(page: TiffPage) -> bool:
+    """Whether the page is neither a reduced copy of another, such as a thumbnail, nor a mask."""
+    return not _number(page, _KIND_OF_PAGE) & (_REDUCED | _MASK)
+
+
+def _is_old(page: TiffPage, mode: str) -> bool:
+    """Whether the page is of the kinds that tifffile does not read: of the 1990s, by scanners and fax programs."""
+    return page.compression == _OLD_JPEG or (
+        mode == "YCbCr" and page.compression not in _CONVERTED and bool(page.is_subsampled)
+    )
+
+
 def _kind(page: TiffPage) -> tuple[str, int]:
     """Mode, of `_COLOURS`, and bits a sample. Raises `Unreadable` where they are not supported."""
     mode = _COLOURS.get(int(page.photometric))
@@ -123,19 +171,6 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     if mode == "CMYK" and _number(page, 332, 1) != 1:
         raise Unreadable("inks other than CMYK are not supported: convert the file to RGB")
     return mode, page.bitspersample
-
-
-def _stored_samples(page: TiffPage) -> NDArray[Any]:
-    """(H, W, C) as they are stored. Raises ValueError where a part of the page is missing."""
-    if page.dtype is None:
-        raise Unreadable(f"samples of {page.bitspersample} bits are not supported: convert the file to 8 or 16 bits")
-    parts = len(page.dataoffsets), len(page.databytecounts)
-    if 0 in page.databytecounts or min(parts) < int(np.prod(page.chunked)):
-        raise ValueError("parts of the page are missing")
-    samples: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
-    if page.planarconfig == 2:
-        return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
-    return np.asarray(samples[0, 0])
 
 
 def _has_alpha(page: TiffPage, colours: int) -> bool:

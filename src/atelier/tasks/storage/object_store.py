@@ -64,7 +64,7 @@ class ObjectStore(Destination):
             if OUTSIDE.search(name):
                 continue
             folder, _, last = name.rpartition("/")
-            wanted[f"{self.top}/{folder}".rstrip("/")].append((index, last))
+            wanted[f"{self.top}/{folder}" if folder else self.top].append((index, last))
         found = [-1] * len(names)
         with ThreadPoolExecutor(PARALLEL) as pool:
             for folder, below in zip(wanted, pool.map(self._below, wanted), strict=True):
@@ -86,15 +86,9 @@ class ObjectStore(Destination):
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects, a thousand a request."""
-        paths = [self._path(name) for name in names]
-        bucket = self.top.partition("/")[0]
-        for first in range(0, len(paths), 1000):
-            # not `rm`, to which `*` and `[` are patterns
-            keys = [{"Key": path.partition("/")[2]} for path in paths[first : first + 1000]]
+        if paths := [self._path(name) for name in names]:
             with s3_errors():
-                answer = self.system.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            if failed := answer.get("Errors"):
-                raise OSError(f"{failed[0]['Key']} cannot be removed: {failed[0].get('Message')}")
+                self.system.delete(paths)
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
         """Nothing to do: unfinished objects are never visible."""
@@ -169,11 +163,13 @@ class ObjectStore(Destination):
 
     def _below(self, path: str) -> dict[str, int]:
         """Sizes of the objects directly below a path, 0 for prefixes, by the last part of their names."""
+        sizes: dict[str, int] = {}
         try:
             with s3_errors():
-                found = self.system.ls(path, detail=True)
+                for page in self.system.pages(path, "/"):
+                    sizes.update((found["Prefix"].split("/")[-2], 0) for found in page.get("CommonPrefixes", ()))
+                    sizes.update((item["Key"].rpartition("/")[2], item["Size"]) for item in page.get("Contents", ()))
         except FileNotFoundError:
             return {}
-        sizes = {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in found}
         sizes.pop("", None)
         return sizes
