@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from atelier.models.settings import Settings, setting
-from atelier.tasks.images import bounds, exif, gif, raw, tiff_reader
+from atelier.tasks.images import bounds, exif, gif, more_formats, pnm, raw, tiff_reader
 from atelier.tasks.images.color import to_srgb
 from atelier.tasks.images.formats import Unreadable
 from atelier.tasks.images.metadata import exif_block
@@ -28,7 +28,7 @@ from atelier.tasks.runtime.errors import short_line
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-FORMATS = (*PILLOW_FORMATS, "TIFF")
+FORMATS = (*PILLOW_FORMATS, "TIFF", "JPEG 2000", "PSD", "PPM", "TGA")
 _TURNS = dict(enumerate((
     *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
     *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
@@ -68,8 +68,13 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """
     with _reasons(limits):
         bounds.check_structure(data)
-        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+        other = more_formats.pillow_format(data)
+        if other == "JXL":  # its plugin decodes when it opens
+            check_dimensions(*more_formats.jxl_size(data), limits)
+        with Image.open(io.BytesIO(data), formats=(other,) if other else PILLOW_FORMATS) as image:
             check_dimensions(image.width, image.height, limits)
+            if other:
+                more_formats.complete(image, data)
             if image.format in ("JPEG", "MPO"):
                 bounds.check_scans(data, image.width * image.height)
             yield image
@@ -77,7 +82,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
 
 @contextmanager
 def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator[PageReader] | None]:
-    """The pages, up to `most`, of a TIFF or raw file, None for other files. Nothing is decoded yet.
+    """The pages, up to `most`, of a TIFF, raw or PNM file, None for other files. Nothing is decoded yet.
 
     Raises:
         BadImage: with the reason; any error of a decoder inside the block becomes one.
@@ -90,6 +95,8 @@ def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator
             yield iter([raw.RawPicture(data)])
         elif data.startswith(tiff_reader.SIGNATURES):
             yield tiff_reader.read_pages(data, most)
+        elif pnm.is_pnm(data):
+            yield iter([pnm.PnmReader(data)])
         else:
             yield None
 
@@ -169,7 +176,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = sixteen_to_eight(image)
     grey = image.mode in ("1", "L", "LA", "La")
     alpha = None
-    if image.has_transparency_data:
+    if image.has_transparency_data and not image.info.get(more_formats.OPAQUE):
         image = image.convert("LA" if grey else "RGBA")
         alpha = image.getchannel("A")
     if image.mode not in ("RGB", "CMYK", "L"):
@@ -282,7 +289,7 @@ def read_xmp(data: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=(*PILLOW_FORMATS, "TIFF")) as image:
                 packet = gif.read_xmp(data) if image.format == "GIF" else image.info.get("xmp")
     except Exception as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error

@@ -127,7 +127,8 @@ def _read_image(
 ) -> DecodedImage:
     frames: list[Frame] = []
     metadata = Metadata()
-    for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
+    several = _has_frames(image, format)
+    for number in _seek_frames(image, max_frames) if several else (0,):
         budget.decode(image.width, image.height)
         if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
             image.draft(None, _fit((image.width, image.height), 3 * size // 2))

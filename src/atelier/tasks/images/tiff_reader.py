@@ -25,7 +25,7 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photo
 _CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
 _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
-_OLD_JPEG = 6
+_NONE, _OLD_JPEG = 1, 6
 _CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
 # compressions: of samples, and of whole pictures, with Pillow's names; others are rare, and their decoders little used
 _OF_SAMPLES = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000))
@@ -91,6 +91,8 @@ class TiffPageReader:
         parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
             raise ValueError("parts of the page are missing")
+        if page.compression != _NONE and max(map(sum, parts)) > len(self.data):
+            raise ValueError("the file is cut")
         if page.compression in _OF_PICTURES:
             for offset, size in parts:
                 self._check_part(self.data[offset : offset + size])
