@@ -80,7 +80,14 @@ class Reader:
         format = output_format(task.input, config.format)
         try:
             with self.markers.step("decode", task.input, factor=factor):
-                image = reader.read(data, self.limits, format, size=config.size, max_frames=config.max_frames)
+                image = reader.read(
+                data,
+                self.limits,
+                format,
+                size=config.size,
+                max_frames=config.max_frames,
+                salvage=config.salvage,
+            )
             return DecodedInput(task, image, sha256, time.perf_counter() - begun)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)

@@ -63,7 +63,9 @@ def stylize_image(
     limits = ImageLimits(config.max_bytes, config.max_pixels)
     data = read_file(picture, limits)
     try:
-        decoded = reader.read(data, limits, format, size=config.size, max_frames=config.max_frames)
+        decoded = reader.read(
+            data, limits, format, size=config.size, max_frames=config.max_frames, salvage=config.salvage
+        )
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
     provenance = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())
