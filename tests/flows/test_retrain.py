@@ -21,9 +21,9 @@ import psutil
 import pytest
 
 from atelier.tasks.registry.tags import find_prod, list_versions
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.repository import dvc, git
 from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, asked, draw, set_param, set_params
 

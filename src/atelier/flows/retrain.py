@@ -30,7 +30,7 @@ from atelier.tasks.registry import promotion, resolve
 from atelier.tasks.registry.release import find_registered
 from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime import cluster
-from atelier.tasks.workspace import pipeline, worktree
+from atelier.tasks.workspace import pipeline, trust, worktree
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, PASSED, PROMOTED, UNCHANGED, RunRecord
 
@@ -44,18 +44,18 @@ def _run_name() -> str:
 
 
 @flow(name="retrain", flow_run_name=_run_name)
-def retrain(root: str, trust: bool = False, dry: bool = False) -> RunRecord | State[RunRecord]:
+def retrain(root: str, dry: bool = False) -> RunRecord | State[RunRecord]:
     """Run the pipeline, evaluate the model, and promote it and restyle with it if it passes the gate.
 
     Args:
         root: the workspace's folder.
-        trust: also run stages whose commands are not atelier's own.
         dry: only decide: nothing is registered, pushed, promoted or restyled.
     """
     workspace = Workspace(Path(root))
 
     def work(recorder: RunRecorder, params: Params) -> None:
-        pipeline.check_trust(workspace, trust)
+        trust.check_settings(workspace.root)
+        trust.check_pipeline(workspace)
         _work(workspace, recorder, params, dry)
 
     return record_run(workspace, work)

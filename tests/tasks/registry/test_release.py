@@ -8,9 +8,9 @@ import pytest
 
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.registry import promotion, release, resolve, tags
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc, git
 
 pytestmark = pytest.mark.long
 

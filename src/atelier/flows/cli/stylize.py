@@ -85,6 +85,10 @@ class SelectionOptions:
     limit: Annotated[
         int | None, typer.Option(help="Only the first N pictures; a run without it continues the same job.")
     ] = None
+    follow_links: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Follow links whose targets lie below this folder. Repeatable."),
+    ] = None
     list_root: Annotated[
         str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")
     ] = None

@@ -25,6 +25,7 @@ from atelier.tasks.storage.companion_files import DATA, TEXT, kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import file_entry
 from atelier.tasks.storage.open_source import list_files, locate, read, select_pictures
+from atelier.tasks.storage.source_limits import SourceLimits
 
 MAX_LABEL_BYTES = 2**30  # of an attribute or annotation file
 MAX_SPLIT_LEVEL = 2  # folders above splits, such as images/
@@ -49,6 +50,7 @@ class SourceConfig(Settings):
         "auto", "auto, folder (all pictures), imagefolder (a folder a class), cifar (binary) or coco"
     )
     attributes: str = setting("", "file of attributes: CSV (first column the picture's name) or CelebA's list_attr")
+    follow_links: tuple[str, ...] = setting((), "folders below which the targets of links may lie, besides the source")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def list_source(source: SourceConfig, base: Path) -> Listing:
 
 def _files(source: SourceConfig, base: Path) -> list[Entry]:
     """All files of a source, with the kinds of those that are no pictures."""
-    files = list(list_files(source.path, base))
+    files = list(list_files(source.path, base, SourceLimits(follow_links=source.follow_links)))
     columns = (pa.chunked_array([[getattr(e, name) for e in files]], pa.string()) for name in ("name", "member"))
     for index, kind in kinds_in_listing(*columns).items():
         files[index] = replace(files[index], skipped=files[index].skipped or kind)
@@ -173,7 +175,7 @@ def _coco(spec: str, files: list[Entry]) -> Listing:
 
 def _join_attributes(listing: Listing, file: str, base: Path) -> Listing:
     path = locate(file, base)
-    entry = file_entry(path.name, file, path, path.parent)
+    entry = file_entry(path.name, file, path, [path.parent])
     rows, joined = read_table(file, _text(entry)).join(file, [picture.name for picture in listing.entries])
     entries = tuple(
         replace(picture, attributes=_json(json.loads(picture.attributes) | rows[picture.name]))

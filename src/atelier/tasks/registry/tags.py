@@ -14,8 +14,8 @@ from math import isnan
 from typing import Any
 
 from atelier.tasks.evaluation.metric_catalogue import HEADLINE, Metrics, value
-from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
 
 MODEL = "style-model"  # artifact of the pipeline; of one of several styles, MODEL-STYLE
 PROD = "prod"

@@ -14,7 +14,7 @@ from atelier.tasks.images.formats import split_suffix
 
 TEXT, DATA, ARCHIVE = "text or document", "data", "archive"
 RAW, REPLACED = "raw file of a picture", "older member of the same name"
-FOLDER_LINK, FOLDER_MARKER, COMMENT = "link to a folder of the source", "folder marker", "comment"
+FOLDER_LINK, FOLDER_MARKER, COMMENT = "link to a folder that is listed", "folder marker", "comment"
 
 _SUFFIXES = {
     "sidecar": "xmp aae pp2 pp3 arp dop on1 cos cop cot comask nksc vrd dr4 thm ctg ufraw spd",

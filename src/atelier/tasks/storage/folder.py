@@ -1,12 +1,11 @@
 """Folders as sources, local or at a URL: all files below, in the order of their names.
 
-No link is followed out of the folder or to another folder of it. A path that is no file, or that cannot be accessed,
-is listed with its problem. Nothing is opened, so nothing can wait.
+No link is followed out of the folders that are allowed, or to a folder that is listed already. A path that is no file,
+or that cannot be accessed, is listed with its problem. Nothing is opened, so nothing can wait.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,41 @@ from atelier.tasks.storage.location import objects_below
 
 
 class Folder(FileSource):
-    """A folder at a path (absolute, free of links)."""
+    """A folder at a path. Its files, and those that its links lead to, lie below `roots`, of which it is the first."""
 
-    def __init__(self, spec: str, root: Path) -> None:
-        self.spec, self.root = spec, root
+    def __init__(self, spec: str, roots: Sequence[Path]) -> None:
+        self.spec, self.roots = spec, roots
 
     def entries(self) -> Iterator[Entry]:
         """Every file below, sorted by path."""
-        stack = [iter(_children(self.root))]
-        prefixes = [""]  # of the names in each folder of the stack
+        root = str(self.roots[0])
+        entered: set[str] = set()  # folders outside, each listed once: links neither go round nor multiply files
+        stack = [("", root, iter(_children(root)))]  # prefix of the names in a folder, its path, its children
         while stack:
-            child = next(stack[-1], None)
+            prefix, folder, children = stack[-1]
+            child = next(children, None)
             if child is None:
                 stack.pop()
-                prefixes.pop()
                 continue
-            name = prefixes[-1] + child
-            if not child.endswith("/"):
-                entry = plain_entry(name, self.spec, f"{self.root}/{name}", self.root)
-                is_folder = entry.problem == IS_FOLDER  # a link: the files are listed at their own place
-                yield replace(entry, problem="", skipped=FOLDER_LINK) if is_folder else entry
+            name, path = prefix + child.rstrip("/"), f"{folder}/{child}".rstrip("/")
+            is_link = not child.endswith("/")  # or a file
+            if is_link:
+                entry = plain_entry(name, self.spec, path, self.roots)
+                if entry.problem != IS_FOLDER:
+                    yield entry
+                    continue
+                path = entry.path
+            inside = _is_below(path, root)
+            if path in entered or (inside and (is_link or not _is_below(folder, root))):
+                yield Entry(printable(name), self.spec, skipped=FOLDER_LINK)
                 continue
+            if not inside:
+                entered.add(path)
             try:
-                stack.append(iter(_children(self.root / name)))
-                prefixes.append(name)
+                stack.append((f"{name}/", path, iter(_children(path))))
             except OSError as error:
                 problem = f"the folder cannot be read: {error.strerror}"
-                yield Entry(name=printable(name.rstrip("/")), source=self.spec, problem=problem)
+                yield Entry(name=printable(name), source=self.spec, problem=problem)
 
 
 class UrlFolder(FileSource):
@@ -70,7 +77,11 @@ def _object(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
     return Entry(shown, spec, problem="its key ends with /, so that it has no file name")
 
 
-def _children(folder: Path) -> list[str]:
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
+
+
+def _children(folder: str) -> list[str]:
     """The names in a folder, folders with a slash, sorted as the paths below them are."""
     with os.scandir(folder) as children:
         return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children)

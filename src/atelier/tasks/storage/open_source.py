@@ -10,7 +10,7 @@ from atelier.tasks.storage import cifar
 from atelier.tasks.storage.archive import Archive, GzipTar, Tar, Zip, ZstdTar
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX, kind_of
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.file_source import SingleFile, file_entry, object_entry
+from atelier.tasks.storage.file_source import SingleFile, file_entry, link_roots, object_entry
 from atelier.tasks.storage.folder import Folder, UrlFolder
 from atelier.tasks.storage.list_file import LIST_SUFFIXES, ListFile
 from atelier.tasks.storage.location import has_objects, is_url, url_info, url_problem
@@ -43,8 +43,10 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
         return _open_url(spec, base, limits)
     path = locate(spec, base)
     if path.is_dir():
-        return Folder(spec, path)
-    return _open_container(spec, str(path), base, limits) or SingleFile(file_entry(path.name, spec, path, path.parent))
+        return Folder(spec, link_roots(path, limits.follow_links, base))
+    return _open_container(spec, str(path), base, limits) or SingleFile(
+        file_entry(path.name, spec, path, [path.parent])
+    )
 
 
 def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:

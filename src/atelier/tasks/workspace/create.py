@@ -5,9 +5,9 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace, is_workspace
+from atelier.tasks.workspace.repository import dvc, git
 
 _IGNORED = """\
 # what belongs to this machine or can be made again
