@@ -23,10 +23,9 @@ from atelier.tasks.images.codec import (
     check_pixels,
     open_image,
     open_pages,
-    split_alpha,
-    upright,
 )
 from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
+from atelier.tasks.images.modes import split_alpha, upright
 from atelier.tasks.images.page import Page, PageReader
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 from atelier.tasks.runtime.errors import short_line

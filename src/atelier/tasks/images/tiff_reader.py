@@ -7,6 +7,7 @@ gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
 import io
 import itertools
 import logging
+import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -120,31 +121,55 @@ def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
     """
     _silence()
     with TiffFile(io.BytesIO(data)) as file:
-        main = list(itertools.islice(_chain(file.pages), most))
+        main: list[TiffPage] = []
+        problem = None
+        try:
+            main.extend(itertools.islice(_chain(file), most))
+        except ValueError as error:
+            problem = error  # pages before it are whole
         below = [page for one in main for page in _sub_pages(one)]
         if raw.is_raw_tiff([*main, *below]):
             yield raw.RawPicture(data)
             return
         for page in list(filter(_is_whole, main)) or list(filter(_is_whole, below)) or main[:1]:
             yield TiffPageReader(page, data, main.index(page) if page in main else 0)
+        if problem:
+            raise problem
 
 
-def _chain(pages: Any) -> Iterator[TiffPage]:
-    """The pages one after the other, each once: a damaged file may name one again."""
+def _chain(file: TiffFile) -> Iterator[TiffPage]:
+    """The pages one after the other, each once: a damaged file may name one again.
+
+    Raises:
+        ValueError: the next page is damaged, or lies behind the end of the file.
+    """
     seen: set[int] = set()
+    last = 0
+    for page in _each(file.pages):
+        if page.offset in seen:
+            return
+        last = page.offset
+        seen.add(last)
+        yield page
+    layout, handle = file.tiff, file.filehandle
+    handle.seek(last)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, io.SEEK_CUR)
+    if handle.read(layout.offsetsize).strip(b"\0"):
+        raise ValueError("the file is cut")
+
+
+def _each(pages: Any) -> Iterator[TiffPage]:
     for number in itertools.count():
         try:
             page = pages[number]
         except IndexError:
             return
-        if page.offset in seen:
-            return
-        seen.add(page.offset)
         yield page
 
 
 def _sub_pages(page: TiffPage) -> list[TiffPage]:
-    return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+    return list(itertools.islice(_each(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
 
 
 def _is_whole(page: TiffPage) -> bool:
