@@ -80,6 +80,9 @@ LINKS = (
 )
 
 
+TARGETS = ("folder", "gone", "file", "relative", "gone")
+
+
 @pytest.mark.parametrize(("link", "target"), list(zip(LINKS, itertools.cycle(TARGETS), strict=False)))
 def test_a_link_out_of_it_is_refused(workspace: Workspace, tmp_path: Path, link: str, target: str) -> None:
     root, outside = tmp_path / "studio", tmp_path / "outside"
