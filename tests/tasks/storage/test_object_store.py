@@ -34,6 +34,7 @@ from atelier.tasks.storage.object_store import ObjectStore
 from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.open_source import list_entries, list_files, read
 from atelier.tasks.storage.source_limits import SourceLimits
+from tests.tasks.storage.test_destination import refused_everywhere
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 DRIVER = """
@@ -165,6 +166,20 @@ def test_missing_sources_have_clear_errors(bucket: Any, tmp_path: Path) -> None:
         list(list_entries("s3://bucket/a.zip", tmp_path))
     with pytest.raises(RuntimeError, match="nobucket/out cannot be written"), open_job("s3://nobucket/out"):
         pass
+
+
+def test_names_that_leave_the_prefix_are_refused(bucket: Any) -> None:
+    bucket.pipe_file("bucket/é/1.png", b"another's, which a pattern would match")
+    refused_everywhere(open_destination("s3://bucket/deep/out"))
+    assert bucket.find("bucket/deep") == bucket.find("bucket/deep/out")
+
+
+def test_a_name_is_no_pattern(bucket: Any) -> None:
+    folder = open_destination("s3://bucket/out")
+    for name in ("a1.png", "a[1].png", "b.png", "*"):
+        folder.write(name, b"1")
+    folder.remove(["a[1].png", "*"])
+    assert folder.names() == ["a1.png", "b.png"]
 
 
 def test_files_by_their_names(bucket: Any) -> None:

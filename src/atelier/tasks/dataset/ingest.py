@@ -5,7 +5,6 @@ sources and written as shards, so that the result does not depend on the number 
 `quarantine.csv` lists the files that could not be read, `screened.csv` the pictures that were left out.
 """
 
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +16,12 @@ from atelier.tasks.dataset.file_index import FileRecord, IngestState, RowWriter,
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.dataset.screening import UNREADABLE, DuplicateIndex, ScreenConfig
 from atelier.tasks.dataset.screening_pool import prepare_all
-from atelier.tasks.dataset.shards import SPLITS, Card, split_of, write_card
+from atelier.tasks.dataset.shards import DOMAIN, SPLITS, Card, split_of, write_card
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.runtime.files import csv_bytes, write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.workspace.format_versions import INGEST
-
-DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
