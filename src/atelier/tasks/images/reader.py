@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atelier.tasks.images import sixteen_bit
+from atelier.tasks.images import icc, sixteen_bit
 from atelier.tasks.images.codec import (
     BadImage,
     ImageLimits,
@@ -224,7 +224,7 @@ def _frame(image: Image.Image, data: bytes, *, allow_16_bit: bool) -> Frame:
 
 
 def _page_frame(page: Page, *, allow_16_bit: bool) -> Frame:
-    if not allow_16_bit or page.samples.dtype != np.uint16:
+    if not allow_16_bit or page.samples.dtype != np.uint16 or icc.has_tables(page.profile):
         return _eight_bit_frame(page.image, 0)
     mode: Mode = "L" if page.mode == "L" else "RGB"
     return Frame(sixteen_bit.to_float(page.samples, page.profile), page.alpha, mode, None, 0)
