@@ -59,7 +59,7 @@ def retrain(root: str, dry: bool = False) -> RunRecord | State[RunRecord]:
         root: the workspace's folder.
         dry: only decide: nothing is registered, pushed, promoted or restyled.
     """
-    workspace = Workspace(Path(root))
+    workspace = Workspace.open(Path(root))
 
     def work(recorder: RunRecorder, params: Params) -> None:
         trust.check_settings(workspace.root)
@@ -78,7 +78,7 @@ def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord
         version: the version; the newest that waits when "".
         reason: the reason, which the registry keeps.
     """
-    workspace = Workspace(Path(root))
+    workspace = Workspace.open(Path(root))
 
     def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]

@@ -57,6 +57,10 @@ class OutputOptions:
         str | None,
         typer.Option(help="keep (the default) EXIF with GPS, resolution and comments of the pictures, or strip them."),
     ] = None
+    salvage: Annotated[
+        bool | None,
+        typer.Option("--salvage", help="Keep the readable frames and pages of damaged files, instead of none."),
+    ] = None
     backend: Annotated[
         str | None, typer.Option(help="torch, openvino, or auto: the fastest by measurement, for large jobs.")
     ] = None

@@ -42,7 +42,7 @@ from atelier.tasks.storage.open_source import locate
 MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 ROWS = 10_000  # ledger rows written together for inputs that need no work
 # parameters that do not change outputs; masks are identified by their content, in `Controls.said`
-NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "picture_timeout_s")
+NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 
 @dataclass(frozen=True)

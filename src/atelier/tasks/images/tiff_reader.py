@@ -7,6 +7,7 @@ gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
 import io
 import itertools
 import logging
+import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,7 +26,7 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photo
 _CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
 _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
-_OLD_JPEG = 6
+_NONE, _OLD_JPEG = 1, 6
 _CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
 # compressions: of samples, and of whole pictures, with Pillow's names; others are rare, and their decoders little used
 _OF_SAMPLES = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000))
@@ -91,6 +92,8 @@ class TiffPageReader:
         parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
             raise ValueError("parts of the page are missing")
+        if page.compression != _NONE and max(map(sum, parts)) > len(self.data):
+            raise ValueError("the file is cut")
         if page.compression in _OF_PICTURES:
             for offset, size in parts:
                 self._check_part(self.data[offset : offset + size])
@@ -118,31 +121,55 @@ def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
     """
     _silence()
     with TiffFile(io.BytesIO(data)) as file:
-        main = list(itertools.islice(_chain(file.pages), most))
+        main: list[TiffPage] = []
+        problem = None
+        try:
+            main.extend(itertools.islice(_chain(file), most))
+        except ValueError as error:
+            problem = error  # pages before it are whole
         below = [page for one in main for page in _sub_pages(one)]
         if raw.is_raw_tiff([*main, *below]):
             yield raw.RawPicture(data)
             return
         for page in list(filter(_is_whole, main)) or list(filter(_is_whole, below)) or main[:1]:
             yield TiffPageReader(page, data, main.index(page) if page in main else 0)
+        if problem:
+            raise problem
 
 
-def _chain(pages: Any) -> Iterator[TiffPage]:
-    """The pages one after the other, each once: a damaged file may name one again."""
+def _chain(file: TiffFile) -> Iterator[TiffPage]:
+    """The pages one after the other, each once: a damaged file may name one again.
+
+    Raises:
+        ValueError: the next page is damaged, or lies behind the end of the file.
+    """
     seen: set[int] = set()
+    last = 0
+    for page in _each(file.pages):
+        if page.offset in seen:
+            return
+        last = page.offset
+        seen.add(last)
+        yield page
+    layout, handle = file.tiff, file.filehandle
+    handle.seek(last)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, io.SEEK_CUR)
+    if handle.read(layout.offsetsize).strip(b"\0"):
+        raise ValueError("the file is cut")
+
+
+def _each(pages: Any) -> Iterator[TiffPage]:
     for number in itertools.count():
         try:
             page = pages[number]
         except IndexError:
             return
-        if page.offset in seen:
-            return
-        seen.add(page.offset)
         yield page
 
 
 def _sub_pages(page: TiffPage) -> list[TiffPage]:
-    return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+    return list(itertools.islice(_each(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
 
 
 def _is_whole(page: TiffPage) -> bool:

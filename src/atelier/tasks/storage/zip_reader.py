@@ -49,7 +49,7 @@ def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
     end = _directory(location)
     piece = _Pieces(location, end.offset + end.shift, end.size)
     places, packed_sizes = array("Q"), array("Q")
-    wrapped = before = 0  # of offsets that archives above 4 GiB have, made by programs without ZIP64
+    wrapped = 0  # of offsets in archives above 4 GiB that programs without ZIP64 make
     while piece.rest and (head := piece.take(4)) != b"PK\5\5":  # a signature may follow the entries
         fields = ENTRY.unpack(head + piece.take(ENTRY.size - 4))
         if head != b"PK\1\2":
@@ -58,9 +58,11 @@ def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
         raw, extra = piece.take(fields[10]), piece.take(fields[11])
         piece.take(fields[12])  # the comment
         unpacked, packed, header = _wide(extra, (fields[9], packed, header))
-        if end.wraps:
-            wrapped += 2**32 * (header < before)
-            before, header = header, header + wrapped
+        while end.wraps and read_range(location, header + wrapped, 4) != b"PK\3\4":
+            wrapped += 2**32
+            if wrapped > end.offset:
+                raise BadZipError("its directory is damaged")
+        header += wrapped
         places.append(min(header + end.shift, sys.maxsize))
         packed_sizes.append(min(LOCAL.size + len(raw) + packed, sys.maxsize))
         name, mode = _name(raw, flags, extra), stat.S_IFMT(fields[15] >> 16)

@@ -37,7 +37,7 @@ def init(root: Path, params_yaml: str) -> tuple[Workspace, bool]:
     """
     root = root.absolute()
     if is_workspace(root):
-        return Workspace(root), False
+        return Workspace.open(root), False
     if root.exists() and not root.is_dir():
         raise NotADirectoryError(f"{root} is a file: name a folder for the workspace")
     if root.is_dir() and any(root.iterdir()):

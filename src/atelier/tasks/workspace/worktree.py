@@ -13,6 +13,7 @@ from pathlib import Path
 
 from atelier.tasks.workspace.format_versions import formats_text
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.links import check_links
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.pipeline import checkout_data, owned_files, stages
 from atelier.tasks.workspace.repository import dvc, git
@@ -55,6 +56,7 @@ def open_worktree(workspace: Workspace) -> Workspace:
         shutil.rmtree(worktree.root, ignore_errors=True)
         git(root, "worktree", "prune")
         git(root, "worktree", "add", "--quiet", "--force", "-B", BRANCH, str(worktree.root), "HEAD")
+        check_links(root)  # a commit may have others than the workspace
         _share_cache(workspace, worktree)
         _copy_files(workspace, worktree, owned_files(workspace))  # files that stages run by hand have changed
         # stages make again what is not in the cache
