@@ -19,7 +19,7 @@ from prefect.types.entrypoint import EntrypointType
 from atelier.flows.retrain import approve, retrain
 
 
-def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Callable[[str], None]) -> None:
+def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], None]) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Args:
@@ -39,8 +39,7 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     common: dict[str, Any] = {"concurrency_limit": alone, "entrypoint_type": EntrypointType.MODULE_PATH}
     name = _free_name(root)
-    parameters = {"root": str(root), "trust": trust}
-    nightly = retrain.to_deployment(name, schedule=schedule, parameters=parameters, **common)
+    nightly = retrain.to_deployment(name, schedule=schedule, parameters={"root": str(root)}, **common)
     approval = approve.to_deployment(name, parameters={"root": str(root)}, **common)
     # outside of a flow Prefect returns no coroutine
     assert isinstance(nightly, RunnerDeployment)
@@ -49,7 +48,8 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
     runner = _Runner(pause_on_shutdown=False)
     for deployment in (nightly, approval):
         runner.add_deployment(deployment)
-    with contextlib.suppress(KeyboardInterrupt):
+    # each run is a process that reads Prefect's settings in its current folder
+    with contextlib.suppress(KeyboardInterrupt), contextlib.chdir("/"):
         asyncio.run(runner.start())
 
 

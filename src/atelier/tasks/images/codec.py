@@ -13,19 +13,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from atelier.models.settings import Settings, setting
-from atelier.tasks.images import gif
-from atelier.tasks.images.color import to_srgb
+from atelier.tasks.images import bounds, gif, more_formats, pnm, raw, tiff_reader
+from atelier.tasks.images.formats import Unreadable
+from atelier.tasks.images.modes import composite_on_white, split_alpha
+from atelier.tasks.images.page import PageReader
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
+from atelier.tasks.images.sixteen_bit import upright_image
 from atelier.tasks.runtime.errors import short_line
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-MAX_SCANS = 500  # of one JPEG: each costs a pass over the whole picture; usual files have up to ten
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
+FORMATS = (*PILLOW_FORMATS, "TIFF", "JPEG 2000", "PSD", "PPM", "TGA")
 
 
 class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
@@ -38,6 +41,7 @@ class ImageLimits(Settings):
 
     max_bytes: int = setting(128 * 2**20, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
+    max_side: int = setting(250_000, "longest side of a picture that is decoded, in pixels", ge=1)
 
     @property
     def pixel_limit(self) -> str:
@@ -53,7 +57,28 @@ def check_size(size: int, max_bytes: int) -> None:
 
 @contextmanager
 def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    """Open an image file; its content decides the format, not its name. Nothing is decoded yet.
+    """Open an image file that Pillow reads; its content decides the format, not its name. Nothing is decoded yet.
+
+    Raises:
+        BadImage: with the reason; any error of a decoder inside the block becomes one.
+    """
+    with _reasons(limits):
+        bounds.check_structure(data)
+        other = more_formats.pillow_format(data)
+        if other == "JXL":  # its plugin decodes when it opens
+            check_dimensions(*more_formats.jxl_size(data), limits)
+        with Image.open(io.BytesIO(data), formats=(other,) if other else PILLOW_FORMATS) as image:
+            check_dimensions(image.width, image.height, limits)
+            if other:
+                more_formats.complete(image, data)
+            if image.format in ("JPEG", "MPO"):
+                bounds.check_scans(data, image.width * image.height)
+            yield image
+
+
+@contextmanager
+def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator[PageReader] | None]:
+    """The pages, up to `most`, of a TIFF, raw or PNM file, None for other files. Nothing is decoded yet.
 
     Raises:
         BadImage: with the reason; any error of a decoder inside the block becomes one.
@@ -61,16 +86,28 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     if not data:
         raise BadImage("the file is empty")
     check_size(len(data), limits.max_bytes)
+    with _reasons(limits):
+        if raw.is_raw(data):
+            yield iter([raw.RawPicture(data)])
+        elif data.startswith(tiff_reader.SIGNATURES):
+            yield tiff_reader.read_pages(data, most)
+        elif pnm.is_pnm(data):
+            yield iter([pnm.PnmReader(data)])
+        else:
+            yield None
+
+
+@contextmanager
+def _reasons(limits: ImageLimits) -> Iterator[None]:
+    """Turn every error of a decoder into a BadImage."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata: our limits decide
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
-                if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
-                    raise BadImage(f"the JPEG has more than {MAX_SCANS} scans: it is made to keep a decoder busy")
-                yield image
+            warnings.simplefilter("ignore")  # decoders', of large pictures and odd metadata: our limits decide
+            yield
     except BadImage:
         raise
+    except Unreadable as error:
+        raise BadImage(str(error)) from error
     except UnidentifiedImageError as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
@@ -81,6 +118,15 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
         if "MAX_TEXT" in str(error):
             raise BadImage("the file's metadata unpacks to more than 1 MB: it may be a decompression bomb") from error
         raise BadImage(f"the file is damaged: {short_line(error)}") from error
+
+
+def check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
+    """Check the size of a picture in pixels. Raises BadImage where it is above a limit."""
+    check_pixels(width * height, limits, f"the picture, {width} × {height},")
+    if max(width, height) > limits.max_side:
+        raise BadImage(
+            f"the picture, {width} × {height}, is longer than the limit of {limits.max_side:,} pixels a side"
+        )
 
 
 def check_pixels(pixels: int, limits: ImageLimits, what: str = "the picture") -> None:
@@ -101,43 +147,18 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
     Raises:
         BadImage: with the reason.
     """
+    with open_pages(data, limits, 1) as pages:
+        for page in pages or ():
+            check_dimensions(page.width, page.height, limits)
+            return _on_white(page.read().image)
     with open_image(data, limits) as image:
         image.load()
-        colour, alpha = split_alpha(image)
-        return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
+        return _on_white(upright_image(image, data))
 
 
-def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture as upright sRGB, and its alpha (L; None: opaque). Raises BadImage for unsupported colours."""
-    profile = image.info.get("icc_profile")
-    image = upright(image)
-    if image.mode in ("I", "F"):
-        raise BadImage("32-bit samples have no agreed white: convert the file to 8 or 16 bits")
-    if image.mode in ("LAB", "HSV"):
-        raise BadImage(f"{image.mode} colours are not supported: convert the file to RGB")
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)  # (H, W) 0…65535
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
-    if image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return to_srgb(image, profile), alpha
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied; unreadable EXIF is ignored."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
-        return image
-
-
-def composite_on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Composite a picture on white."""
-    return Image.composite(colour, Image.new(colour.mode, colour.size, "white"), alpha)
+def _on_white(image: Image.Image) -> Pixels:
+    colour, alpha = split_alpha(image)
+    return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
 
 
 def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
@@ -215,7 +236,7 @@ def read_xmp(data: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=(*PILLOW_FORMATS, "TIFF")) as image:
                 packet = gif.read_xmp(data) if image.format == "GIF" else image.info.get("xmp")
     except Exception as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error

@@ -7,17 +7,28 @@ Kept are frames and pages with their durations, grey, CMYK or colour, 8 or 16 bi
 import itertools
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atelier.tasks.images import sixteen_bit
-from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, open_image, split_alpha
-from atelier.tasks.images.metadata import Metadata, read_metadata
+from atelier.tasks.images import icc, sixteen_bit
+from atelier.tasks.images.codec import (
+    BadImage,
+    ImageLimits,
+    Pixels,
+    check_dimensions,
+    check_pixels,
+    open_image,
+    open_pages,
+)
+from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
+from atelier.tasks.images.modes import split_alpha
+from atelier.tasks.images.page import Page, PageReader
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
+from atelier.tasks.runtime.errors import short_line
 
 Mode = Literal["1", "L", "RGB", "CMYK"]
 
@@ -51,7 +62,13 @@ class DecodedImage:
 
 
 def read(
-    data: bytes, limits: ImageLimits, format: str, *, size: int | None = None, max_frames: int = 1
+    data: bytes,
+    limits: ImageLimits,
+    format: str,
+    *,
+    size: int | None = None,
+    max_frames: int = 1,
+    salvage: bool = False,
 ) -> DecodedImage:
     """Decode an image file; its content decides, not its name.
 
@@ -63,59 +80,120 @@ def read(
         format: of the output.
         size: longest side of every frame, px: larger frames are shrunk. None keeps their size.
         max_frames: largest number of frames or pages, where the output's format holds more than one.
+        salvage: leave out damaged pages, and frames from the first damaged one on, if others can be read.
 
     Raises:
         BadImage: with the reason.
     """
     readable = limits
     if size is not None:  # a picture that is shrunk may be as large as the default limit
-        readable = ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
+        readable = replace(limits, max_pixels=max(limits.max_pixels, ImageLimits().max_pixels))
+    reading = _Reading(format, size, max_frames, salvage, (readable, limits))
+    with open_pages(data, readable, max_frames + 1 if format in PAGED_FORMATS else 1) as pages:
+        if pages is not None:
+            return DecodedImage(reading.frames(map(reading.page, pages), "page"), read_page_metadata(data))
     with open_image(data, readable) as image:
-        frames: list[Frame] = []
-        metadata, decoded, kept = Metadata(), 0, 0
-        for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
-            decoded += image.width * image.height
-            check_pixels(decoded, readable, _WHOLE_FILE)
-            if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
-                image.draft(None, _fit((image.width, image.height), 3 * size // 2))
-            image.load()
-            if number == 0:
-                metadata = read_metadata(image)
-            frame = _shrink(_frame(image, data, number, allow_16_bit=format in SIXTEEN_BIT_FORMATS), size)
-            kept += frame.pixels.size // 3
-            check_pixels(kept, limits, _WHOLE_FILE)
-            frames.append(frame)
+        return reading.image(image, data)
+
+
+@dataclass
+class _Reading:
+    """One file that is being read."""
+
+    format: str
+    size: int | None
+    max_frames: int
+    salvage: bool
+    limits: tuple[ImageLimits, ImageLimits]  # of pixels that are decoded, and of those that are kept after shrinking
+    pixels: list[int] = field(default_factory=lambda: [0, 0])  # so far
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def frames(self, each: Iterator[Frame], what: str) -> tuple[Frame, ...]:
+        """All frames or pages, shrunk. Raises BadImage above a limit, or for the first that is damaged."""
+        found: list[Frame] = []
+        problem: Exception | None = None  # the first
+        for number in itertools.count(1):
+            try:
+                if (frame := next(each, None)) is None:
+                    break
+            except (BadImage, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 (decoders raise nearly every type on damaged input)
+                problem = problem or (error if number == 1 else _damaged(what, number, error))
+                if self.salvage:
+                    continue  # with the next page; after a damaged frame there is none
+                break
+            if number > self.max_frames:
+                raise _too_many(self.max_frames)
+            found.append(_shrink(frame, self.size))
+            self._count(1, found[-1].pixels.size // 3)
+        if problem and not (self.salvage and found):
+            raise problem
+        return tuple(found)
+
+    def page(self, page: PageReader) -> Frame:
+        """A page."""
+        self._check(page.width, page.height)
+        return _page_frame(page.read(), allow_16_bit=self.format in SIXTEEN_BIT_FORMATS)
+
+    def image(self, image: Image.Image, data: bytes) -> DecodedImage:
+        """An image that Pillow has opened."""
+        frames = self.frames(self._image_frames(image, data), "frame")
         default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
-        if default_image and format != "png":
+        if default_image and self.format != "png":
             default_image, frames = False, frames[1:]
         lossless = image.format == "WEBP" and _is_lossless(data)
-        return DecodedImage(tuple(frames), metadata, _plays(image), default_image, lossless)
+        return DecodedImage(frames, self.metadata, _plays(image), default_image, lossless)
+
+    def _image_frames(self, image: Image.Image, data: bytes) -> Iterator[Frame]:
+        several = _has_frames(image, self.format)
+        for number in _seek_frames(image, self.max_frames) if several else (0,):
+            self._check(image.width, image.height)
+            if self.size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
+                image.draft(None, _fit((image.width, image.height), 3 * self.size // 2))
+            image.load()
+            if number == 0:
+                self.metadata = read_metadata(image)
+            yield _frame(image, data, allow_16_bit=self.format in SIXTEEN_BIT_FORMATS)
+
+    def _check(self, width: int, height: int) -> None:
+        """Count a frame that will be decoded. Raises BadImage above the limit."""
+        check_dimensions(width, height, self.limits[0])
+        self._count(0, width * height)
+
+    def _count(self, which: int, pixels: int) -> None:
+        self.pixels[which] += pixels
+        check_pixels(self.pixels[which], self.limits[which], _WHOLE_FILE)
 
 
 def _has_frames(image: Image.Image, format: str) -> bool:
     """Whether all frames or pages of the image are read: both formats can hold them."""
-    contents = (image.format or "").lower()
-    return (contents in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS) or (
-        contents in PAGED_FORMATS and format in PAGED_FORMATS
-    )
+    return (image.format or "").lower() in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS
 
 
 def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
     """Seek each frame in turn and yield its number. Raises BadImage where they are too many, or the file is cut."""
-    too_many = BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
     declared = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
     if declared > max_frames:
-        raise too_many
+        raise _too_many(max_frames)
     for number in itertools.count():
         try:
             image.seek(number)
         except EOFError:
             if number < declared:
-                raise BadImage(f"the file is damaged: it ends after frame {number} of {declared}") from None
+                raise EOFError(f"the file ends after frame {number} of {declared}") from None
             return
         if number == max_frames:
-            raise too_many
+            raise _too_many(max_frames)
         yield number
+
+
+def _damaged(what: str, number: int, error: Exception) -> BadImage:
+    return BadImage(f"{what} {number} is damaged: {short_line(error)}")
+
+
+def _too_many(max_frames: int) -> BadImage:
+    return BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
 
 
 def _plays(image: Image.Image) -> int:
@@ -137,13 +215,22 @@ def _is_lossless(webp: bytes) -> bool:
     return False
 
 
-def _frame(image: Image.Image, data: bytes, number: int, *, allow_16_bit: bool) -> Frame:
+def _frame(image: Image.Image, data: bytes, *, allow_16_bit: bool) -> Frame:
     """The frame that a loaded image is at."""
     duration = float(image.info.get("duration", 0))
     if allow_16_bit and sixteen_bit.is_sixteen_bit(image, data):
-        samples, opacity = sixteen_bit.read(image, data, number)
-        pixels = sixteen_bit.to_float(samples, image.info.get("icc_profile"))
-        return Frame(pixels, opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
+        return replace(_page_frame(sixteen_bit.read(image, data), allow_16_bit=True), duration_ms=duration)
+    return _eight_bit_frame(sixteen_bit.upright_image(image, data), duration)
+
+
+def _page_frame(page: Page, *, allow_16_bit: bool) -> Frame:
+    if not allow_16_bit or page.samples.dtype != np.uint16 or icc.has_tables(page.profile):
+        return _eight_bit_frame(page.image, 0)
+    mode: Mode = "L" if page.mode == "L" else "RGB"
+    return Frame(sixteen_bit.to_float(page.samples, page.profile), page.alpha, mode, None, 0)
+
+
+def _eight_bit_frame(image: Image.Image, duration_ms: float) -> Frame:
     colour, alpha = split_alpha(image)
     mode: Mode = "RGB"
     if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"):
@@ -152,7 +239,7 @@ def _frame(image: Image.Image, data: bytes, number: int, *, allow_16_bit: bool) 
         mode = "CMYK"
     profile = image.info.get("icc_profile") if mode == "CMYK" else None
     opacity = None if alpha is None else np.asarray(alpha, dtype=np.uint8)
-    return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration)
+    return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration_ms)
 
 
 def _shrink(frame: Frame, size: int | None) -> Frame:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.ray_driver import ClusterLost, lost_cluster, raise_when_lost, starting_a_driver, wait_for
 from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
 
@@ -76,7 +77,12 @@ def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | 
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         done = subprocess.run(
-            command, env=os.environ | variables, capture_output=True, text=True, check=True, timeout=timeout_s
+            command,
+            env=safe_environment(os.environ | variables),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=timeout_s,
         )
         cpus, gpus = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):
@@ -110,7 +116,8 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
             os.environ.update(ray_environment(address, str(token)))
         reread_settings()
         try:
-            with starting_a_driver():
+            # Ray's workers search the driver's current folder for modules, before all others
+            with starting_a_driver(), contextlib.chdir("/"):
                 ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
             raise_when_lost(address, probe)
         except Exception as error:

@@ -31,7 +31,7 @@ def is_url(location: str) -> bool:
 def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
     """Why a URL must not be opened, "" when it may."""
     scheme, _, rest = url.partition("://")
-    if "::" in url:
+    if "::" in scheme or "::" in rest.partition("/")[0] or (scheme not in SCHEMES and "::" in rest):
         return "a chained URL (::), which is never opened"
     if scheme not in schemes:
         allowed = f"only {', '.join(f'{name}://' for name in schemes)}" if schemes else "none"
@@ -53,13 +53,27 @@ def s3_errors() -> Iterator[None]:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
+    """The file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
     if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
-    import fsspec.core  # slow, and most runs do not need it
+    from atelier.tasks.storage.s3_filesystem import ExactKeys  # slow, and most runs do not need it
 
-    system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    return system, str(path)
+    return ExactKeys(use_listings_cache=False), url.partition("://")[2]
+
+
+def objects_below(url: str) -> Iterator[dict[str, Any]]:
+    """S3's information about each object of a folder at a URL, sorted by key. Raises OSError where it has no answer."""
+    with s3_errors():
+        system, path = filesystem(url)
+        for page in system.pages(path):
+            yield from page.get("Contents", ())
+
+
+def has_objects(url: str) -> bool:
+    """Whether there are objects below a URL. Raises OSError where it cannot be reached."""
+    with s3_errors():
+        system, path = filesystem(url)
+        return bool(next(system.pages(path, MaxKeys=1)).get("Contents"))
 
 
 def url_info(url: str) -> dict[str, Any]:
@@ -78,9 +92,9 @@ def file_stat(location: str) -> FileStat:
 
 
 def stat_of_info(info: dict[str, Any]) -> FileStat:
-    """Size and etag from fsspec's information."""
+    """Size and etag from fsspec's or S3's information."""
     etag = info.get("ETag") or info.get("LastModified") or ""
-    return FileStat(int(info.get("size") or 0), f"etag:{etag}".replace('"', ""))
+    return FileStat(int(info.get("size") or info.get("Size") or 0), f"etag:{etag}".replace('"', ""))
 
 
 def read_range(location: str, offset: int, size: int) -> bytes:
@@ -90,7 +104,12 @@ def read_range(location: str, offset: int, size: int) -> bytes:
     if is_url(location):
         with s3_errors():
             system, path = filesystem(location)
-            return bytes(system.cat_file(path, start=offset, end=offset + size))
+            try:
+                return bytes(system.cat_file(path, start=offset, end=offset + size))
+            except OSError as error:
+                if "InvalidRange" in repr(error.__cause__):  # S3's word for a range behind the end
+                    return b""
+                raise
     with Path(location).open("rb") as file:
         file.seek(offset)
         return file.read(size)
