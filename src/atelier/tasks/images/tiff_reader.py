@@ -151,6 +151,8 @@ def _chain(file: TiffFile) -> Iterator[TiffPage]:
         last = page.offset
         seen.add(last)
         yield page
+    if not seen:
+        raise ValueError("the file is cut")
     layout, handle = file.tiff, file.filehandle
     handle.seek(last)
     (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
