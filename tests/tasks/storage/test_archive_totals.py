@@ -101,6 +101,9 @@ def test_ends_of_a_zip_that_do_not_agree_are_errors(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert [read(entry) for entry in listed(path)] == [DATA, DATA], data[-60:]
     one = raw_zip(ONE)
+    for data in (raw_zip([(b"in.zip", one), *ONE]), raw_zip([*ONE, (b"in.zip", one)]), one + b"\n", b"x" + one + b"\n"):
+        path.write_bytes(data)
+        assert [read(entry) for entry in listed(path) if not entry.skipped] == [DATA]
     bad = {
         "two ends name different": _zip64(two, count=1),
         "part of an archive of several": _zip64(two, disks=2),
@@ -222,7 +225,11 @@ def test_tars_of_every_format_and_appended_ones(tmp_path: Path) -> None:
     first, second = bytes(old), _tar(tmp_path / "b.tar", ("b.png", b"2")).read_bytes()
     (tmp_path / "c.tar").write_bytes(first + second)
     (tmp_path / "c.tgz").write_bytes(gzip.compress(first[:700]) + gzip.compress(first[700:]) + gzip.compress(second))
-    for name in ("c.tar", "c.tgz"):
+    label = tarfile.TarInfo("label")
+    label.type = b"V"
+    (tmp_path / "d.tar").write_bytes(label.tobuf() + first + second)
+    (tmp_path / "d.tgz").write_bytes(gzip.compress(first + second) + bytes(2000))  # as a tape pads it
+    for name in ("c.tar", "c.tgz", "d.tar", "d.tgz"):
         assert _contents(tmp_path / name) == {"v7.png": b"7", "b.png": b"2"}
 
 

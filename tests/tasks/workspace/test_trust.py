@@ -241,3 +241,12 @@ def test_a_hash_is_no_path(workspace: Workspace) -> None:
             for call in (objects.path, objects.is_cached, objects.fetch, objects.push, objects.read, objects.files):
                 with pytest.raises(ValueError, match=r"no hash|no remote"):
                     call(digest)
+
+
+def test_settings_that_a_copied_worktree_brings_need_trust(workspace: Workspace) -> None:
+    night = worktree.open_worktree(workspace)
+    (night.root / ".dvc" / "config.local").write_text(
+        f"['remote \"evil\"']\nurl = s3://x/y\nconfigpath = {workspace.root / 'aws.ini'}\n"
+    )
+    with pytest.raises(ValueError, match="configpath"):
+        repository.dvc(night.root, "status")
