@@ -59,6 +59,10 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
             assert running.poll() is None, running.communicate()[1]
             assert time.monotonic() < end
             time.sleep(0.05)
+        if how == "Ctrl-C":
+            going = json.loads(atelier("status", "--json").stdout)["running"]
+            assert [run["name"] for run in going] == ["stylize restyled"]
+            assert "images" in going[0]["progress"]
         if how in ("Ctrl-C", "SIGTERM"):
             running.send_signal(signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM)
         else:
