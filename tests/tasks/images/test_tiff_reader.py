@@ -164,6 +164,10 @@ DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "floats": (lambda: tiff((GREY / 255).astype(np.float32)), "floating-point samples have no agreed white"),
     "signed": (lambda: tiff(GREY.astype(np.int8)), "signed samples"),
     "a cut file": (lambda: CUT[: len(CUT) // 2], "damaged|cut"),
+    "a cut file whose directory was at its end": (
+        lambda: saved(Image.fromarray(PHOTO), "TIFF", compression="tiff_lzw")[:-300],
+        "cut",
+    ),
     "cut fax": (lambda: KINDS["fax"][0]()[:-30] , "cut|damaged"),
     "cut JPEG": (lambda: tiff(PHOTO, compression="jpeg")[:-100], "cut|damaged"),
     "a strip that is a larger picture": (
