@@ -14,6 +14,8 @@ from atelier.tasks.workspace import pipeline, repository, trust, worktree
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 
+pytestmark = pytest.mark.long
+
 PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {seed: 0}\n"
 
 
