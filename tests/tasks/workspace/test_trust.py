@@ -1,5 +1,7 @@
 """Trust, with real git and DVC: nothing runs that a clone or a copied folder names, and a user's own settings go on."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -211,3 +213,40 @@ def test_hooks_monitors_and_filters_of_a_repository_do_not_run(workspace: Worksp
     worktree.remove_worktree(workspace)
     assert not mark.exists(), mark.read_text()
     assert processes.git(root, "log", "-1", "--format=%s") == "a night\n"
+
+
+@pytest.mark.parametrize("name", ["../../../ran", "a/../../../../ran", "./ran", "a//ran"])
+def test_names_in_a_copied_cache_do_not_lead_out_of_their_folder(workspace: Workspace, name: str) -> None:
+    cache = workspace.root / ".dvc" / "cache" / "files" / "md5"
+    content = hashlib.md5(b"x").hexdigest()
+    listed = json.dumps([{"md5": content, "relpath": name}]).encode()
+    folder = hashlib.md5(listed).hexdigest()
+    for digest, suffix, data in ((content, "", b"x"), (folder, ".dir", listed)):
+        (cache / digest[:2]).mkdir(parents=True, exist_ok=True)
+        (cache / digest[:2] / f"{digest[2:]}{suffix}").write_bytes(data)
+    workspace.dvc_lock.write_text(
+        "schema: '2.0'\nstages:\n  ingest:\n    cmd: atelier ingest\n    outs:\n"
+        f"    - path: data/dataset\n      hash: md5\n      md5: {folder}.dir\n"
+    )
+    with pytest.raises(RuntimeError):
+        pipeline.checkout_data(workspace)
+    with open_objects(workspace) as objects, pytest.raises(ValueError, match="refused"):
+        objects.copy(f"{folder}.dir", workspace.root / "copy")
+    assert not list(workspace.root.parent.rglob("ran"))
+
+
+def test_a_hash_is_no_path(workspace: Workspace) -> None:
+    with open_objects(workspace) as objects:
+        for digest in ("../../../../etc/passwd", "..//etc/passwd", "a" * 31, "A" * 32, "a" * 32 + ".dir/x", ""):
+            for call in (objects.path, objects.is_cached, objects.fetch, objects.push, objects.read, objects.files):
+                with pytest.raises(ValueError, match=r"no hash|no remote"):
+                    call(digest)
+
+
+def test_settings_that_a_copied_worktree_brings_need_trust(workspace: Workspace) -> None:
+    night = worktree.open_worktree(workspace)
+    (night.root / ".dvc" / "config.local").write_text(
+        f"['remote \"evil\"']\nurl = s3://x/y\nconfigpath = {workspace.root / 'aws.ini'}\n"
+    )
+    with pytest.raises(ValueError, match="configpath"):
+        repository.dvc(night.root, "status")

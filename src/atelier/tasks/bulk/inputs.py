@@ -118,14 +118,18 @@ def _first(table: pa.Table, pictures: int) -> pa.Table:
 
 
 def _with_kinds(table: pa.Table) -> pa.Table:
-    """The table with the kinds of files that are known from other files of the listing."""
-    found = kinds_in_listing(table["input"], table["member"])
-    if not found:
-        return table
-    kinds = table["skipped"].to_pylist()
-    for index, kind in found.items():
-        kinds[index] = kinds[index] or kind
-    return table.set_column(table.schema.get_field_index("skipped"), "skipped", pa.chunked_array([kinds], pa.string()))
+    """The table with the kinds of files that are known from other files of the listing.
+
+    The stamp of a skipped file is its kind: what an earlier run recorded of it as another kind is corrected.
+    """
+    if found := kinds_in_listing(table["input"], table["member"]):
+        kinds = table["skipped"].to_pylist()
+        for index, kind in found.items():
+            kinds[index] = kinds[index] or kind
+        column = table.schema.get_field_index("skipped")
+        table = table.set_column(column, "skipped", pa.chunked_array([kinds], pa.string()))
+    stamps = pc.if_else(pc.equal(table["skipped"], ""), table["stamp"], table["skipped"])
+    return table.set_column(table.schema.get_field_index("stamp"), "stamp", stamps)
 
 
 def _batch(part: list[Entry]) -> pa.RecordBatch:

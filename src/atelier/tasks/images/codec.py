@@ -19,9 +19,10 @@ from PIL.PngImagePlugin import PngInfo
 from atelier.models.settings import Settings, setting
 from atelier.tasks.images import bounds, gif, more_formats, pnm, raw, tiff_reader
 from atelier.tasks.images.formats import Unreadable
-from atelier.tasks.images.modes import composite_on_white, split_alpha, upright
+from atelier.tasks.images.modes import composite_on_white, split_alpha
 from atelier.tasks.images.page import PageReader
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
+from atelier.tasks.images.sixteen_bit import upright_image
 from atelier.tasks.runtime.errors import short_line
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
@@ -152,7 +153,7 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
             return _on_white(page.read().image)
     with open_image(data, limits) as image:
         image.load()
-        return _on_white(upright(image))
+        return _on_white(upright_image(image, data))
 
 
 def _on_white(image: Image.Image) -> Pixels:

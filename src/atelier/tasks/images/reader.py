@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atelier.tasks.images import sixteen_bit
+from atelier.tasks.images import icc, sixteen_bit
 from atelier.tasks.images.codec import (
     BadImage,
     ImageLimits,
@@ -25,7 +25,7 @@ from atelier.tasks.images.codec import (
     open_pages,
 )
 from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
-from atelier.tasks.images.modes import split_alpha, upright
+from atelier.tasks.images.modes import split_alpha
 from atelier.tasks.images.page import Page, PageReader
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 from atelier.tasks.runtime.errors import short_line
@@ -129,6 +129,8 @@ class _Reading:
             self._count(1, found[-1].pixels.size // 3)
         if problem and not (self.salvage and found):
             raise problem
+        if not found:
+            raise BadImage("the file holds no picture")
         return tuple(found)
 
     def page(self, page: PageReader) -> Frame:
@@ -220,11 +222,11 @@ def _frame(image: Image.Image, data: bytes, *, allow_16_bit: bool) -> Frame:
     duration = float(image.info.get("duration", 0))
     if allow_16_bit and sixteen_bit.is_sixteen_bit(image, data):
         return replace(_page_frame(sixteen_bit.read(image, data), allow_16_bit=True), duration_ms=duration)
-    return _eight_bit_frame(upright(image), duration)
+    return _eight_bit_frame(sixteen_bit.upright_image(image, data), duration)
 
 
 def _page_frame(page: Page, *, allow_16_bit: bool) -> Frame:
-    if not allow_16_bit or page.samples.dtype != np.uint16:
+    if not allow_16_bit or page.samples.dtype != np.uint16 or icc.has_tables(page.profile):
         return _eight_bit_frame(page.image, 0)
     mode: Mode = "L" if page.mode == "L" else "RGB"
     return Frame(sixteen_bit.to_float(page.samples, page.profile), page.alpha, mode, None, 0)

@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, cast
 from ruamel.yaml import YAML
 
 from atelier.tasks.registry.tags import MODEL, Version
+from atelier.tasks.runtime.processes import dvc_state_folder
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
+from atelier.tasks.workspace.safe_dvc import refuse_names_outside
 from atelier.tasks.workspace.trust import check_settings
 
 _DIR = ".dir"  # suffix of the hash of a folder, whose object lists its files
@@ -65,10 +67,8 @@ class DvcObjects:
         try:
             tree = Tree.load(store, HashInfo("md5", digest))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}") from error
-        for parts, _, info in tree:
-            if {"", ".", ".."}.intersection(parts) or not _DIGEST.fullmatch(info.value):
-                raise ValueError(f"the list of a folder's files, {digest}, has the name {'/'.join(parts)!r}: refused")
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}: {reason}") from error
         return {"/".join(parts): info.value for parts, _, info in tree}
 
     @contextmanager
@@ -198,6 +198,7 @@ def open_repo(workspace: Workspace) -> Iterator[Any]:
         ValueError: its settings are not only a user's own, see `trust.check_settings`.
     """
     check_settings(workspace.root)
+    refuse_names_outside()
     from dvc.repo import Repo
 
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
@@ -205,7 +206,7 @@ def open_repo(workspace: Workspace) -> Iterator[Any]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with Repo(str(workspace.root)) as repo:
+        with Repo(str(workspace.root), config={"core": {"site_cache_dir": dvc_state_folder()}}) as repo:
             yield repo
     finally:
         for logger, level in zip(loggers, levels, strict=True):

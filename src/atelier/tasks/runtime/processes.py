@@ -94,7 +94,17 @@ def environment() -> dict[str, str]:
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, *(p for p in inherited.get("PATH", "").split(os.pathsep) if p != programs)])
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EDITOR": "true", "DVC_NO_ANALYTICS": "1"}
-    return inherited | {"PATH": path, "LC_ALL": "C.UTF-8"} | quiet | _git_settings(inherited)
+    quiet |= {"LC_ALL": "C.UTF-8", "DVC_SITE_CACHE_DIR": dvc_state_folder()}
+    return inherited | {"PATH": path} | quiet | _git_settings(inherited)
+
+
+def dvc_state_folder() -> str:
+    """DVC's folder for what it knows of files: this user's own. DVC's default is open to all, and has pickles."""
+    if given := os.environ.get("DVC_SITE_CACHE_DIR"):
+        return given
+    folder = Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier") / "dvc"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return str(folder)
 
 
 def _git_settings(variables: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from atelier.tasks.storage.source import Source
 from atelier.tasks.storage.source_limits import SourceLimits
 
 MAX_HEADER_BYTES = 2**20  # of one tar header: names, not pictures
+_NO_FILES = (b"D", b"V")  # GNU tar's list of a folder, and the label of a volume
 _DAMAGE = (zip_reader.BadZipError, tarfile.TarError, struct.error, OSError, UnicodeDecodeError)
 
 
@@ -112,7 +113,7 @@ class Tar(Archive):
                 links.append(Link(info.name, info.linkname, info.issym(), info.offset, f"mtime:{info.mtime}"))
                 if len(links) > self.limits.max_members:
                     raise tarfile.ReadError(f"more than {self.limits.max_members:,} links")
-            elif not info.isdir():
+            elif not info.isdir() and info.type not in _NO_FILES:
                 yield Member(
                     info.name, info.size * info.isreg(), f"mtime:{info.mtime}", info.offset_data, _problem(info)
                 )

@@ -59,7 +59,8 @@ _DEVELOPED = frozenset((".jpg", ".jpeg", ".jpe", ".heic", ".heif", ".hif"))  # w
 def kind_of(name: str) -> str:
     """The kind of a file that is no picture by its name, a relative path; "" for one that is tried as a picture."""
     folder, _, last = name.rpartition("/")
-    return (folder and _kind_of_folder(folder)) or _kind_of_part(last) or KIND_OF_SUFFIX.get(_suffix(last), "")
+    kind = (folder and _kind_of_folder(folder)) or _kind_of_part(last) or KIND_OF_SUFFIX.get(_suffix(last), "")
+    return kind or ("job state" if last in ("lock", "running") and folder.endswith("_atelier") else "")
 
 
 @lru_cache(maxsize=4096)  # files of a folder come one after the other

@@ -129,9 +129,9 @@ def _lines(spec: str, location: str, root: str, max_entries: int) -> pa.Table:
 
 def _text(spec: str, file: IO[bytes], root: str) -> Iterator[pa.Array]:
     """Lines of a text file without empty ones, in UTF-8 or, where a mark at its beginning says so, UTF-16."""
-    mark = file.read(2)
+    mark, rest = file.read(2), file.read(2)
     file.seek(0)
-    if b"\0" in mark:
+    if b"\0" in mark or rest == b"\0\0":  # UTF-16 without a mark, or UTF-32
         raise ValueError(f"list {spec} is not text in UTF-8: write it as UTF-8")
     encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 SCHEMES = ("s3",)
+PADDING_BYTES = 16  # of zeros, with which no compressed file ends
 BLOCK_BYTES = 4 * 2**20  # read-ahead of a stream from a URL
 
 
@@ -139,7 +140,13 @@ class DecompressedStream:
 
     def read(self, size: int) -> bytes:
         """Up to `size` decompressed bytes."""
-        data: bytes = self.stream.read(size)
+        try:
+            data: bytes = self.stream.read(size)
+        except OSError:
+            last = read_range(self.location, max(0, file_stat(self.location).size - PADDING_BYTES), PADDING_BYTES)
+            if last.strip(b"\0"):
+                raise
+            data = b""  # tapes and some file systems pad a file with zeros
         self.position += len(data)
         return data
 

@@ -49,7 +49,7 @@ def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
     end = _directory(location)
     piece = _Pieces(location, end.offset + end.shift, end.size)
     places, packed_sizes = array("Q"), array("Q")
-    wrapped = before = 0  # of offsets that archives above 4 GiB have, made by programs without ZIP64
+    wrapped = 0  # of offsets in archives above 4 GiB that programs without ZIP64 make
     while piece.rest and (head := piece.take(4)) != b"PK\5\5":  # a signature may follow the entries
         fields = ENTRY.unpack(head + piece.take(ENTRY.size - 4))
         if head != b"PK\1\2":
@@ -58,9 +58,11 @@ def members(location: str) -> Iterator[tuple[str, int, int, int, str]]:
         raw, extra = piece.take(fields[10]), piece.take(fields[11])
         piece.take(fields[12])  # the comment
         unpacked, packed, header = _wide(extra, (fields[9], packed, header))
-        if end.wraps:
-            wrapped += 2**32 * (header < before)
-            before, header = header, header + wrapped
+        while end.wraps and read_range(location, header + wrapped, 4) != b"PK\3\4":
+            wrapped += 2**32
+            if wrapped > end.offset:
+                raise BadZipError("its directory is damaged")
+        header += wrapped
         places.append(min(header + end.shift, sys.maxsize))
         packed_sizes.append(min(LOCAL.size + len(raw) + packed, sys.maxsize))
         name, mode = _name(raw, flags, extra), stat.S_IFMT(fields[15] >> 16)
@@ -124,27 +126,31 @@ class _Directory:
 
 
 def _directory(location: str) -> _Directory:
-    """The directory: of the end records in the last 64 KiB the one that a directory lies before.
+    """The directory, from the end record whose comment ends with the file, or else the last one.
 
-    A comment may hold the text of another end record, and an archive may follow another one: what is not clear is an
-    error, because programs differ in what they show of such a file.
+    A member or a comment may hold another archive, with an end of its own. What is not clear is an error, because
+    programs differ in what they show of such a file.
     """
     total = file_stat(location).size
     tail_at = max(0, total - END.size - MAX_COMMENT_BYTES - LOCATOR64.size)
     tail = read_range(location, tail_at, total - tail_at)
     places = [found.start() for found in re.finditer(b"PK\5\6", tail) if len(tail) >= found.start() + END.size]
-    found: list[_Directory] = []
+    exact: list[_Directory] = []
+    others: list[_Directory] = []  # bytes follow them
     problem = "it has no zip directory"
     for at in places:
         try:
-            found.append(_directory_before(location, tail, at, tail_at))
+            found = _directory_before(location, tail, at, tail_at)
         except BadZipError as error:
             problem = str(error)
-    if not found:
-        raise BadZipError(problem)
-    if len(found) > 1:
+        else:
+            comment = END.unpack_from(tail, at)[-1]
+            (exact if at + END.size + comment == len(tail) else others).append(found)
+    if len(exact) > 1:
         raise BadZipError("it has several zip directories, and programs differ in which one they show")
-    return found[0]
+    if not exact and not others:
+        raise BadZipError(problem)
+    return (exact or others)[-1]
 
 
 def _directory_before(location: str, tail: bytes, at: int, tail_at: int) -> _Directory:

@@ -34,4 +34,4 @@ def dvc_command(root: Path, *arguments: str) -> list[str]:
     check_settings(root)
     if (workspace := Workspace(root)).dvc_yaml.exists():
         check_pipeline(workspace)
-    return [sys.executable, "-m", "dvc", *arguments]
+    return [sys.executable, "-m", "atelier.tasks.workspace.safe_dvc", *arguments]

@@ -164,9 +164,10 @@ def _dvc_findings(root: Path) -> Iterator[str]:
         off = key == "autostage" and value.lower() == "false"
         if key not in _DVC_SETTINGS.get(section, ()) and not off:
             yield f"DVC would use {section}.{key}={value} of .dvc/config"
+    own = Workspace(root).main.root.resolve()
     for section, key, value in _dvc_settings(root / ".dvc" / "config.local"):
         path = Path(value).expanduser()
-        inside = not path.is_absolute() or path.resolve().is_relative_to(root.resolve())
+        inside = not path.is_absolute() or path.resolve().is_relative_to(own)
         if key in _DVC_COMMANDS or (key in _DVC_FILES and inside):
             yield f"DVC would use {section}.{key}={value} of .dvc/config.local"
 
