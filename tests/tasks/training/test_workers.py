@@ -55,7 +55,9 @@ def open_sockets() -> dict[int, list[str]]:
         if " ".join(process.info["cmdline"] or ()).startswith("ray::"):
             with suppress(psutil.Error):
                 sockets = process.net_connections()
-                found[process.pid] = [one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN]
+                found[process.pid] = [
+                    one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN
+                ]
     return found
 
 
