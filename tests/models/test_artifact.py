@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
@@ -43,6 +44,43 @@ def edit(**changes: object) -> Callable[[Path], None]:
     return damage
 
 
+def config(**changes: object) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "model.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"config": content["config"] | changes}))
+
+    return damage
+
+
+def weights(change: Callable[[Tensor], Tensor]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "generator.safetensors"
+        save_file({key: change(value) for key, value in load_file(path).items()}, path)
+
+    return damage
+
+
+def header(text: bytes, length: int | None = None) -> Callable[[Path], None]:
+    """Weights with another header, whose length may be a lie."""
+
+    def damage(folder: Path) -> None:
+        said = (len(text) if length is None else length).to_bytes(8, "little")
+        (folder / "generator.safetensors").write_bytes(said + text + bytes(16))
+
+    return damage
+
+
+def one_nan(value: Tensor) -> Tensor:
+    value.view(-1)[-1] = float("nan")
+    return value
+
+
+def extra(folder: Path) -> None:
+    path = folder / "generator.safetensors"
+    save_file({**load_file(path), "evil.extra": torch.zeros(3)}, path)
+
+
 def cut(folder: Path) -> None:
     path = folder / "generator.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -60,6 +98,48 @@ def cut(folder: Path) -> None:
         (edit(format=99), "has model format 99; this version reads 1"),
         (edit(method="pix2pix"), "method 'pix2pix' is unknown to this version"),
         (edit(method=["x"]), "model.json is damaged"),
+        (lambda f: (f / "model.json").write_text("[" * 200_000), "model.json is damaged"),
+        (lambda f: (f / "model.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000), "model.json is damaged"),
+        (lambda f: (f / "model.json").write_text(" " * 2**21), "model.json is damaged .longer than"),
+        (edit(dataset="x" * 10**5), "model.json is damaged .its dataset is no name"),
+        (edit(encoder=["x"]), "model.json is damaged .its encoder is no name"),
+        (edit(style_domain="\x1b[31m"), "model.json is damaged .its style_domain has control characters"),
+        (edit(format=True), "has model format True"),
+        (config(blocks=10**7), "does not take: blocks is 10000000: it must be ≤ 32"),
+        (config(filters=10**40), "does not take: filters is 10+: it must be ≤ 256"),
+        (config(filters=True), "does not take: filters has the wrong value True"),
+        (config(filters=4.5), "does not take: filters has the wrong value 4.5"),
+        (config(blocks=float("inf")), "does not take: blocks has the wrong value inf"),
+        (config(blocks=-1), "does not take: blocks is -1: it must be ≥ 1"),
+        (config(content_weight=float("nan")), "does not take: content_weight has the wrong value nan"),
+        (config(content_weight=10**400), "does not take: content_weight"),
+        (config(adversarial="x"), "does not take: adversarial has the wrong value 'x'"),
+        (config(optimizer=[1]), "does not take: optimizer is no object"),
+        (config(optimizer={"beta1": 2}), "does not take: optimizer.beta1 is 2: it must be < 1"),
+        (weights(lambda x: torch.full_like(x, float("nan"))), "holds NaN or infinite weights"),
+        (weights(lambda x: torch.full_like(x, float("-inf"))), "holds NaN or infinite weights"),
+        (weights(one_nan), "holds NaN or infinite weights"),
+        (weights(lambda x: x.double()), "does not hold the network .* is F64 .*, not F32"),
+        (weights(lambda x: x.bfloat16()), "does not hold the network .* is BF16 .*, not F32"),
+        (weights(lambda x: x.to(torch.int8)), "does not hold the network .* is I8 .*, not F32"),
+        (weights(lambda x: x.bool()), "does not hold the network .* is BOOL .*, not F32"),
+        (weights(lambda x: x[None]), "does not hold the network"),
+        (extra, "evil.extra is F32 .3., not missing"),
+        (header(b"{}", 2**62), "is damaged or cut short"),
+        (header(b"{}"), "is damaged or cut short"),
+        (header(b""), "is damaged or cut short"),
+        (header(b" " * 2**23), "its header has 8388608 bytes"),
+        (header(b'{"a":' * 100_000), "nested too deeply"),
+        (header(b'{"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}'), "has 16 bytes, other"),
+        (header(b'{"x":{"dtype":"F32","shape":[-4,-1],"data_offsets":[0,16]}}'), "impossible shape"),
+        (header(b'{"x":{"dtype":"F99","shape":[4],"data_offsets":[0,16]}}'), "its header is damaged"),
+        (header(b'{"x":{"dtype":"F32","shape":4,"data_offsets":[0,16]}}'), "its header is damaged"),
+        (
+            header(
+                b'{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"y":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
+            ),
+            "the bytes of y do not follow",
+        ),
         (edit(config={"filters": 8}), "does not hold the network that model.json describes"),
         (edit(config={"colour": 8}), "has a config that cpgan does not take"),
         (edit(config={"filters": "many"}), "has a config that cpgan does not take"),
@@ -71,3 +151,12 @@ def test_damage_is_named(folder: Path, damage: Callable[[Path], None], message: 
     with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
         artifact.load(folder)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_finite_weights_that_are_too_large_paint_nothing(folder: Path) -> None:
+    weights(lambda x: torch.full_like(x, 3e38))(folder)
+    model = artifact.load(folder)
+    for images in (pictures(0)[:2], pictures(0)[:2].float() / 127.5 - 1):
+        with pytest.raises(ValueError, match="the model painted NaN or infinite values"):
+            model.painter()(images)

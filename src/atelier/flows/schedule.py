@@ -1,5 +1,6 @@
 """Scheduled runs of `retrain`, and `approve` on demand, as Prefect deployments that this process serves."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,8 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
     say(f"serving retrain/{name} ({cron}, {timezone}) and approve/{name} until Ctrl-C")
-    serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)
+    with contextlib.chdir("/"):  # each run is a process that reads Prefect's settings in its current folder
+        serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)
 
 
 def _free_name(root: Path) -> str:

@@ -1,22 +1,34 @@
 """A model folder: weights in `generator.safetensors`, and the model card beside them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard
+from atelier.models.card import AGAIN, MODEL_CARD, WEIGHTS, ModelCard
 from atelier.models.controls import Controls, check_controls
 from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.painter import Painter
 from atelier.models.random_draws import noise
+from atelier.models.weights_file import TensorType, read_header
+
+_DTYPES = {  # as safetensors names those that networks have
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +84,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         ValueError: a file is damaged, or of another version; one line that says which.
     """
     card = ModelCard.read(folder)
-    method = method_class(card.method)
+    method, config = method_class(card.method), card.settings
     try:
-        config = _config(method.Config, card.config)
         with torch.device("meta"):
             generator = method.build_generator(config, ENCODERS.get(card.encoder))
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
@@ -82,23 +93,31 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
     path = folder / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a complete model: {WEIGHTS} is missing")
+    _check_weights(path, generator)
     try:
-        generator.load_state_dict(load_file(path), assign=True)
+        weights = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{path} does not hold the network that {MODEL_CARD} describes ({reason})") from error
+    if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise ValueError(f"{path} holds NaN or infinite weights, in {bad[0]}: {AGAIN}")
+    generator.load_state_dict(weights, assign=True)
     return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), card)
 
 
-def _config(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """A config dataclass from the JSON of itself, with the dataclasses in it."""
-    types = get_type_hints(kind)
-    given = {}
-    for name, value in values.items():
-        inner = types.get(name)
-        if isinstance(inner, type) and is_dataclass(inner):
-            value = _config(inner, value)
-        given[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**given)
+def _check_weights(path: Path, generator: nn.Module) -> None:
+    """Check that a file holds the network's tensors and no others, by its header. Raises ValueError."""
+    try:
+        found = read_header(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error})") from error
+    wanted = {key: (_DTYPES[value.dtype], tuple(value.shape)) for key, value in generator.state_dict().items()}
+    for key in [*wanted, *found]:
+        if found.get(key) != wanted.get(key):
+            holds, needs = (_described(types.get(key)) for types in (found, wanted))
+            raise ValueError(
+                f"{path} does not hold the network that {MODEL_CARD} describes: {key[:100]} is {holds}, not {needs}"
+            )
+
+
+def _described(kind: TensorType | None) -> str:
+    return f"{kind[0]} {list(kind[1])}" if kind else "missing"

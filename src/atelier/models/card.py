@@ -10,11 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.models.configs import config_class
+from atelier.models.configs import MethodConfig, config_class
 from atelier.models.files import replacing
+from atelier.models.settings import from_json
+from atelier.models.weights_file import read_header
 
 MODEL_CARD, WEIGHTS = "model.json", "generator.safetensors"  # the files of a model folder
 FORMAT = 1  # of the card
+MAX_CARD_BYTES = 2**20
+MAX_NAME = 1000  # characters of a name in it
+MAX_SIZE_PX = 4096
+NAMES = ("dataset", "content_domain", "style_domain", "encoder")  # facts of the training that are shown and looked up
 AGAIN = "train the model again or fetch it again"
 
 
@@ -36,17 +42,25 @@ class ModelCard:
         Raises:
             ValueError: the card is damaged, or its format is another.
         """
+        if len(data) > MAX_CARD_BYTES:
+            raise ValueError(f"{source} is damaged (longer than {MAX_CARD_BYTES} bytes): {AGAIN}")
         try:
             content = json.loads(data)
             version, method, config = content.pop("format"), content.pop("method"), content.pop("config")
             if not isinstance(method, str) or not isinstance(config, dict):
                 raise TypeError("method and config are of other types")
+            for name in NAMES:
+                _check_name(name, content.get(name))
         except KeyError as error:
             raise ValueError(f"{source} is damaged (it has no {error.args[0]}): {AGAIN}") from error
+        except RecursionError:
+            raise ValueError(f"{source} is damaged (nested too deeply): {AGAIN}") from None
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"{source} is damaged ({error}): {AGAIN}") from error
-        if version != FORMAT:
-            raise ValueError(f"{source} has model format {version!r}; this version reads {FORMAT}: update atelier")
+        if type(version) is not int or version != FORMAT:
+            raise ValueError(
+                f"{source} has model format {repr(version)[:40]}; this version reads {FORMAT}: update atelier"
+            )
         return cls(method, config, content)
 
     @classmethod
@@ -55,13 +69,19 @@ class ModelCard:
 
         Raises:
             FileNotFoundError: there is no card.
-            ValueError: the card is damaged, or its format or method is unknown to this version.
+            ValueError: the card is damaged, its format or method is unknown to this version, or its config is not one
+                of that method.
         """
-        card = cls.parse(_existing(folder, MODEL_CARD).read_bytes(), str(folder / MODEL_CARD))
+        with _existing(folder, MODEL_CARD).open("rb") as file:
+            card = cls.parse(file.read(MAX_CARD_BYTES + 1), str(folder / MODEL_CARD))
         try:
             config_class(card.method)
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from error
+        try:
+            card.settings  # noqa: B018  it is checked
+        except ValueError as error:
+            raise ValueError(f"{folder / MODEL_CARD} has a config that {card.method} does not take: {error}") from error
         return card
 
     @classmethod
@@ -81,6 +101,11 @@ class ModelCard:
         """Write the card into a model folder, complete or not at all."""
         with replacing(folder / MODEL_CARD) as temporary:
             temporary.write_text(json.dumps(self.content, indent=2, sort_keys=True) + "\n")
+
+    @property
+    def settings(self) -> MethodConfig:
+        """The config as the method's settings, within their bounds. Raises ValueError where it does not fit."""
+        return from_json(config_class(self.method), self.config)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -112,7 +137,7 @@ class ModelCard:
         """Side of the training pictures, px; 0 where unknown."""
         augment = self.training.get("augment")
         size = augment.get("size_px") if isinstance(augment, dict) else None
-        return size if isinstance(size, int) else 0
+        return size if type(size) is int and 0 < size <= MAX_SIZE_PX else 0
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -156,7 +181,10 @@ def identify(folder: Path, name: str, version: str) -> ModelIdentity:
     """
     weights = _existing(folder, WEIGHTS)
     card = ModelCard.read(folder)
-    _check_length(weights)
+    try:
+        read_header(weights)
+    except ValueError as error:
+        raise ValueError(f"{weights} is damaged ({error}): {AGAIN}") from error
     return ModelIdentity(Path(name).name, version, card.method, card.dataset, weights_sha256(folder))
 
 
@@ -172,17 +200,9 @@ def _existing(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _check_length(weights: Path) -> None:
-    """Compare the length of a safetensors file with what its header says: loading it would take seconds and torch."""
-    size = weights.stat().st_size
-    try:
-        with weights.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            if header_size > size:
-                raise ValueError("its header is cut off")
-            header = json.loads(file.read(header_size))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-        if size != 8 + header_size + max(ends):
-            raise ValueError(f"it has {size} bytes and should have {8 + header_size + max(ends)}")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{weights} is damaged ({error}): {AGAIN}") from error
+def _check_name(key: str, value: Any) -> None:
+    """Refuse names that would end up as control characters on a terminal or as a megabyte in every picture."""
+    if value is not None and not (isinstance(value, str) and len(value) <= MAX_NAME):
+        raise ValueError(f"its {key} is no name")
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value or ""):
+        raise ValueError(f"its {key} has control characters")

@@ -16,6 +16,20 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+class NonFinite(ValueError):  # noqa: N818  what a picture is
+    """A model painted NaN or infinity."""
+
+
+def finite(painted: Tensor) -> Tensor:
+    """What a network made, before it is clipped. Raises NonFinite where a value is NaN or infinite.
+
+    The sum is NaN or infinite where a value is, and costs a thousandth of the painting.
+    """
+    if not painted.sum(dtype=torch.float32).isfinite():
+        raise NonFinite("the model painted NaN or infinite values: its weights are damaged or too large")
+    return painted
+
+
 def as_given(painted: Tensor, images: Tensor) -> Tensor:
     """Float in [-1, 1] (clipped) on the device and in the type, uint8 or float32, of the pictures that were painted."""
     kept = painted.float().clamp(-1, 1) if images.is_floating_point() else to_uint8(painted)
@@ -24,7 +38,7 @@ def as_given(painted: Tensor, images: Tensor) -> Tensor:
 
 def mixed(x: Tensor, painted: Tensor, strength: float) -> Tensor:
     """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB."""
-    painted = painted.float().clamp(-1, 1)
+    painted = finite(painted).float().clamp(-1, 1)
     return painted if strength == 1 else torch.lerp(x, painted, strength)
 
 

@@ -21,7 +21,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, Method, MicroBatch
 from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_factor, new_optimizer
-from atelier.models.pixels import to_float
+from atelier.models.pixels import NonFinite, to_float
 from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
 
@@ -258,7 +258,11 @@ class Trainer:
         content = torch.cat(
             [all_gather(x.to(self.device), self.places.start, self.training.batch_size) for x in recent]
         )
-        self.watchdog.samples(self.step, content, self.sample(content))
+        try:
+            painted = self.sample(content)
+        except NonFinite as error:
+            raise TrainingStopped(f"stopped at step {self.step}: {error}") from error
+        self.watchdog.samples(self.step, content, painted)
 
     def _means(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
         """Metrics over all ranks and the steps that had them since they were last fetched."""

@@ -104,11 +104,11 @@ def die(markers: CrashMarkers, names: Sequence[str], victim: str, stage: str) ->
     def work(rows: list[LedgerRow]) -> list[str]:
         for row in rows:
             if row.input == victim:
-                markers.enter_stage(victim, stage)
-                raise Died
+                with markers.step(stage, victim):
+                    raise Died
         return [row.input for row in rows]
 
-    def crashed(row: LedgerRow, stage: str) -> str:
+    def crashed(row: LedgerRow, stage: str, exceeded: str) -> str:
         return f"{row.input} crashed at {stage}"
 
     with contextlib.suppress(Died):

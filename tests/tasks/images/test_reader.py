@@ -562,7 +562,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "png",
         "damaged",
     ),
-    "a JPEG of a thousand scans": (endless_jpeg, "jpeg", "more than 500 scans"),
+    "a JPEG of a thousand scans": (endless_jpeg, "jpeg", "more than 100 scans"),
     "32-bit floats": (lambda: saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "tiff", "8 or 16 bits"),
     "CIELAB": (lambda: saved(Image.new("LAB", (8, 8)), "TIFF"), "tiff", "LAB colours"),
 }

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli import datasets, encoders, models, pipeline, services, stylize
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.errors import user_message
 from atelier.version import __version__
 
@@ -41,6 +42,7 @@ def main() -> None:
     """Run the command; an error is one line, and its traceback is shown with --debug only."""
     debug = "--debug" in sys.argv[1:]
     gc.set_threshold(*GC_THRESHOLDS)
+    os.environ.update(safe_environment())
     # Prefect's database has every log line; the terminal shows progress and one line for an error
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if debug else "CRITICAL")
     try:

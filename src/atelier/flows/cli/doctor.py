@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from atelier.tasks.runtime import cluster
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace.layout import Workspace
 
@@ -83,9 +84,7 @@ def _packages() -> Check:
         f"import importlib\nfor name in {_IMPORTS!r}:\n    try:\n        importlib.import_module(name)\n"
         "    except Exception as error:\n        print(name, str(error)[:80].replace(chr(10), ' '), sep=': ')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", words], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = _run([sys.executable, "-W", "ignore", "-c", words], timeout_s=120)
     if done.returncode:
         return Check("packages", "fail", f"Python died importing them (exit code {done.returncode})", _INSTALL)
     if broken := done.stdout.strip().splitlines():
@@ -109,10 +108,17 @@ def _versions() -> Check:
 
 
 def _program(name: str, command: list[str], remedy: str) -> Check:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = _run(command, timeout_s=60)
     if done.returncode:
         return Check(name, "fail", f"{name} does not work: {(done.stderr.strip().splitlines() or ['?'])[-1]}", remedy)
     return Check(name, "ok", done.stdout.splitlines()[0])
+
+
+def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run a program outside the current folder: DVC and Prefect would read settings there."""
+    return subprocess.run(
+        command, cwd=sys.prefix, env=safe_environment(), capture_output=True, text=True, check=False, timeout=timeout_s
+    )
 
 
 def _prefect() -> Check:
@@ -144,7 +150,7 @@ def _gpu() -> Check:
     if program is None:
         return Check("gpu", "ok", "none; training and stylizing use the CPUs")
     query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    done = _run(query, timeout_s=30)
     found = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode or not found:
         return Check("gpu", "warn", "nvidia-smi finds no GPU", "check the driver, or use the CPUs")

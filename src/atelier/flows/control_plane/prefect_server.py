@@ -119,9 +119,12 @@ def stop(server: PrefectServer) -> None:
             psutil.wait_procs(remaining, timeout=_STOP_S)
 
 
-def reread_settings() -> None:
-    """Make a prefect that was imported before its variables were set read them again."""
-    if "prefect.context" in sys.modules:
+def read_settings() -> None:
+    """Make Prefect read its settings: from variables and the user's profile, not from files of the current folder.
+
+    A `prefect.toml`, `pyproject.toml` or `.env` there may belong to somebody else, and can name programs.
+    """
+    with contextlib.chdir("/"):
         from prefect.context import refresh_global_settings_context
 
         refresh_global_settings_context()

@@ -1,6 +1,6 @@
 """The Prefect server and the Ray cluster of a command: those that it finds, or those that `atelier up` would start.
 
-Neither prefect nor ray is imported here: both read their environment when they are imported, and `use` sets it.
+Neither prefect nor ray is imported with this file: both read their environment when they are imported; `use` sets it.
 """
 
 import os
@@ -52,7 +52,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     if "RAY_AUTH_TOKEN_PATH" in variables:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over our file
-    prefect_server.reread_settings()
+    prefect_server.read_settings()
     try:
         yield
     finally:
@@ -61,4 +61,4 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = before[name]
             else:
                 os.environ.pop(name, None)
-        prefect_server.reread_settings()
+        prefect_server.read_settings()

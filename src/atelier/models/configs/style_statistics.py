@@ -86,8 +86,8 @@ class GatysConfig(MethodConfig):
     controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color", "style_weight", "steps")
 
     algorithm: Literal["lbfgs", "adam"] = setting("lbfgs", "how a picture is optimised; lbfgs needs fewer steps")
-    steps: int = setting(50, "steps at each size", ge=1)
-    scales: int = setting(2, "sizes painted one after the other, each twice the one before", ge=1)
+    steps: int = setting(50, "steps at each size", ge=1, le=10000)
+    scales: int = setting(2, "sizes painted one after the other, each twice the one before", ge=1, le=12)
     learning_rate: float = setting(0.05, "of adam; pictures are in [-1, 1]", gt=0)
     content_weight: float = setting(1.0, "weight of the content loss", ge=0)
     style_weight: float = setting(20.0, "weight of the Gram style loss", ge=0)

@@ -1,6 +1,6 @@
 """Settings of the methods of unpaired translation: cut, fastcut, cyclegan, stargan, and imported networks of these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from atelier.models.configs.base import (
@@ -132,6 +132,6 @@ class ImportedConfig(MethodConfig):
 
     name: ClassVar[str] = "imported"
 
-    filters: int  # channels at full size
-    blocks: int  # residual blocks
+    filters: int = field(metadata={"description": "channels at full size", "ge": 1, "le": 256})
+    blocks: int = field(metadata={"description": "residual blocks", "ge": 1, "le": 64})
     antialiased: bool  # whether sizes change as in CUT

@@ -16,7 +16,7 @@ from atelier.models.losses.moments import adain, moments
 from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, shares, style_pixels
 from atelier.models.networks.adain_generator import AdainGenerator
 from atelier.models.painter import Painter
-from atelier.models.pixels import as_given, keep_color, pad, to_float
+from atelier.models.pixels import as_given, finite, keep_color, pad, to_float
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class AdainPainter:
             y = generator.decode(torch.lerp(content, self._restyled(content, masks), self.strength))
             if (kept := 1 - self.strength * (1 - self.detail)) > 0:
                 y += kept * (x - generator.decode(content))
-            y = y.clamp(-1, 1)
+            y = finite(y).clamp(-1, 1)
             if self.preserve_color:
                 y = keep_color(y, x)
             y = torch.lerp(x, y, torch.stack(masks).sum(0).clamp(max=1))

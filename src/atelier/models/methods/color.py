@@ -23,7 +23,7 @@ from atelier.models.encoders.base import Encoder
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.style_inputs import domain_means
 from atelier.models.painter import Painter
-from atelier.models.pixels import as_given, to_float
+from atelier.models.pixels import as_given, finite, to_float
 
 GAIN = 3.0  # of a band's standard deviation, at most
 DARKEST = 1 / 255  # of what a logarithm is taken
@@ -50,7 +50,7 @@ class Transfer(nn.Module):
             own_mean, own_variance = statistics(band)  # (B, 3)
             gain = (variance / own_variance.clamp(min=1e-12)).sqrt().clamp(max=GAIN)
             bands.append((band - own_mean[:, :, None, None]) * gain[:, :, None, None] + mean[:, None, None])
-        return from_lab(composed(bands)).clamp(-1, 1)
+        return finite(from_lab(composed(bands))).clamp(-1, 1)
 
 
 def to_lab(x: Tensor) -> Tensor:

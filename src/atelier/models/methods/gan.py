@@ -20,7 +20,7 @@ from atelier.models.losses.penalties import r1_penalty
 from atelier.models.methods.base import Method, MicroBatch, augmented, autocast
 from atelier.models.networks.dcgan import DcganDiscriminator, DcganGenerator, DenseGenerator
 from atelier.models.painter import Painter
-from atelier.models.pixels import to_uint8
+from atelier.models.pixels import finite, to_uint8
 from atelier.models.random_draws import normal
 
 
@@ -48,7 +48,7 @@ class NoiseMethod(Method):
     @torch.inference_mode()
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
         """See `Method.generate`."""
-        return to_uint8(generator(noise.to(next(generator.parameters()).device)))
+        return to_uint8(finite(generator(noise.to(next(generator.parameters()).device))))
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

@@ -27,7 +27,7 @@ from atelier.models.losses.perceptual import content_loss, gram, style_loss, tot
 from atelier.models.methods.base import Batch, Method
 from atelier.models.methods.style_inputs import SMALLEST_PX, TRAINED, domain_means, shares, style_pixels
 from atelier.models.painter import Painter
-from atelier.models.pixels import as_given, keep_color, pad, to_float
+from atelier.models.pixels import as_given, finite, keep_color, pad, to_float
 
 COARSEST_PX = 64  # shortest side of the coarsest scale
 HISTORY = 20  # of L-BFGS, steps
@@ -185,7 +185,7 @@ class Optimisation:
 
         for _ in range(1 if self.config.algorithm == "lbfgs" else self.steps):
             optimizer.step(closure)  # type: ignore[no-untyped-call]
-        return x.detach().clamp(-1, 1)
+        return finite(x.detach()).clamp(-1, 1)
 
 
 @dataclass(frozen=True, eq=False)

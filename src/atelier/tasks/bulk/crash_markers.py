@@ -1,10 +1,14 @@
 """Crash markers: small files that name the inputs a worker holds, so that a crash can be traced to its input."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from atelier.tasks.bulk.deadlines import NOTE_PREFIX, Note, step_text, watch_of
+from atelier.tasks.runtime.process_watch import ProcessWatch
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.open_destination import open_destination
 
@@ -28,30 +32,48 @@ class CrashMarkers:
     by clearing all markers, because a job that was stopped from outside does not make its inputs suspect.
     """
 
-    def __init__(self, folder: str | Path | Destination, stage: str = "decode") -> None:
+    def __init__(self, folder: str | Path | Destination, stage: str = "decode", timeout_s: float = math.inf) -> None:
         """Use a folder, which is created by the first marker.
 
         Args:
             folder: of the markers.
             stage: first stage that this worker runs, one of `ledger.STAGES`.
+            timeout_s: for a step of an input, see `step`.
         """
-        self.folder, self.stage = open_destination(folder), stage
+        self.folder, self.stage, self.timeout_s = open_destination(folder), stage, timeout_s
         self.alone = ""  # the input that is processed alone, "" during a block
 
     def clear(self) -> None:
         """Remove all markers."""
         self.folder.remove(self.folder.names())
 
+    def notes(self) -> dict[str, Note]:
+        """What slow workers have in hand; none where the folder cannot be read."""
+        found = {}
+        with suppress(OSError):
+            for name in self.folder.names():
+                if name.startswith(NOTE_PREFIX):
+                    with suppress(OSError, ValueError):  # removed or half written
+                        found[name] = Note.read(self.folder.read(name))
+        return found
+
     def process(
-        self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str], R]
+        self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str, str], R]
     ) -> Iterator[R]:
         """Process a block of inputs, or each input alone if the block crashed a worker before.
 
         Args:
             items: the block.
             work: processes some of them.
-            crashed: the result of an input that crashed two workers, given the input and the stage of the crash.
+            crashed: the result of an input that crashed two workers, given the input, the stage of the crash, and the
+                seconds that it exceeded, "" if it took no longer.
         """
+        with self._watch.operation("", math.inf):
+            yield from self._process(items, work, crashed)
+
+    def _process(
+        self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str, str], R]
+    ) -> Iterator[R]:
         self.alone = ""
         block = _key(self.stage, *sorted(item.input for item in items))
         if not self._read(block):
@@ -60,15 +82,33 @@ class CrashMarkers:
         else:
             for item in items:
                 self.alone = item.input
-                stage = self._read(self._key_alone)
+                stage, _, exceeded = self._read(self._key_alone).partition("\n")
                 if not stage:
-                    self.enter_stage(item.input, self.stage)
-                yield from [crashed(item, stage)] if stage else work([item])
+                    self._enter(item.input, self.stage)
+                yield from [crashed(item, stage, exceeded)] if stage else work([item])
                 self.folder.remove([self._key_alone])
         self.folder.remove([block])
 
-    def enter_stage(self, name: str, stage: str) -> None:
-        """Record the stage that an input reaches, if it is processed alone."""
+    @contextmanager
+    def step(self, stage: str, *names: str, factor: float = 1.0) -> Iterator[None]:
+        """A step of some inputs: recorded if one is processed alone; the process is killed if it takes too long.
+
+        Args:
+            stage: one of `ledger.STAGES`.
+            names: of the inputs.
+            factor: on the timeout, at least 1 is taken.
+        """
+        for name in names:
+            self._enter(name, stage)
+        key = self._key_alone if self.alone in names else ""
+        with self._watch.operation(step_text(stage, key, names), self.timeout_s * max(1.0, factor)):
+            yield
+
+    @property
+    def _watch(self) -> ProcessWatch:
+        return watch_of(self.folder.location, self.timeout_s)
+
+    def _enter(self, name: str, stage: str) -> None:
         if name == self.alone:
             self.folder.write_unsynced(self._key_alone, stage.encode())
 

@@ -57,10 +57,14 @@ class JobSpec:
         """The row of an input that failed at a stage."""
         return LedgerRow(task.input, "quarantined", "", stage, reason, task.stamp, sha256, attempt=self.attempt)
 
-    def crashed(self, task: "Task", stage: str) -> LedgerRow:
-        """The row of an input that crashed two workers."""
+    def crashed(self, task: "Task", stage: str, exceeded: str) -> LedgerRow:
+        """The row of an input that crashed two workers, or took longer than `exceeded` seconds in both."""
         reason = "crashed its worker twice; it may need more memory than there is"
-        return self.quarantined(task, stage, "crashed the decoder" if stage == "decode" else reason)
+        if exceeded:
+            reason = f"took longer than {exceeded} s, twice: stylize.picture_timeout_s is the limit"
+        elif stage == "decode":
+            reason = "crashed the decoder"
+        return self.quarantined(task, stage, reason)
 
     def stopped(self, input: str, error: Exception) -> LedgerRow:
         """A row in state "pending", which stops the job: its reason is the message for the user."""

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.messages import (
     DecodedInput,
@@ -24,10 +23,8 @@ from atelier.tasks.bulk.messages import (
     result_table,
 )
 from atelier.tasks.bulk.prefetch import prefetch
-from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, pixel_bytes
+from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, markers_of, pixel_bytes
 from atelier.tasks.inference.execution_plan import Execution
-from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.storage.open_destination import open_destination
 
 THREADS = 2  # of a task: one waits for a file while the other computes
 # a DecodedInput, a StylizedInput or a LedgerRow in each row, pickled as Ray itself would
@@ -41,14 +38,15 @@ def without_network(spec: JobSpec) -> JobSpec:
 
 def read_block(tasks: pa.Table, spec: JobSpec) -> Iterator[pa.Table]:
     """Read and decode tasks (`TASK_SCHEMA`); yields tables of `PICKLED_SCHEMA` with inputs and rows of failed ones."""
-    todo, reader = read_tasks(tasks), Reader(spec)
+    todo, markers = read_tasks(tasks), markers_of(spec)
+    reader = Reader(spec, markers)
 
     def decode(some: list[Task]) -> Iterator[DecodedInput | LedgerRow]:
         with ThreadPoolExecutor(THREADS) as threads:
             yield from prefetch(threads, reader, ([task] for task in some), pixel_bytes)
 
     try:
-        for each in _markers(spec, "decode").process(todo, decode, spec.crashed):
+        for each in markers.process(todo, decode, spec.crashed):
             yield _pickled([each])
     except OSError as error:
         yield _pickled([spec.stopped(todo[0].input, error)])
@@ -63,10 +61,10 @@ class StylizeBlock:
 
     def __init__(self, spec: JobSpec) -> None:
         """Load the model. A failure is reported by each call, because Ray would retry an exception here."""
-        self.spec, self.markers = spec, _markers(spec, "stylize")
+        self.spec, self.markers = spec, markers_of(spec, "stylize")
         self.load_error: JobStopped | None = None
         try:
-            self.stylize = Stylizer(spec)
+            self.stylize = Stylizer(spec, self.markers)
         except (ValueError, OSError) as error:
             self.load_error = JobStopped(str(error))
 
@@ -91,8 +89,8 @@ class StylizeBlock:
         for batch in batch_images(decoded, self.spec.plan):
             yield from [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
 
-    def _crashed(self, decoded: DecodedInput, stage: str) -> LedgerRow:
-        return self.spec.crashed(decoded.task, stage)
+    def _crashed(self, decoded: DecodedInput, stage: str, exceeded: str) -> LedgerRow:
+        return self.spec.crashed(decoded.task, stage, exceeded)
 
 
 def write_block(table: pa.Table, spec: JobSpec) -> pa.Table:
@@ -102,7 +100,8 @@ def write_block(table: pa.Table, spec: JobSpec) -> pa.Table:
         A table of `RESULT_SCHEMA`. A result in state "pending" means that the job must stop; its reason is the message
         for the user.
     """
-    values, writer = _unpickled(table), Writer(spec)
+    values, markers = _unpickled(table), markers_of(spec, "encode")
+    writer = Writer(spec, markers)
     rows = [each for each in values if isinstance(each, LedgerRow)]
     stylized = [each for each in values if isinstance(each, StylizedInput)]
 
@@ -110,19 +109,15 @@ def write_block(table: pa.Table, spec: JobSpec) -> pa.Table:
         with ThreadPoolExecutor(THREADS) as threads:
             yield from prefetch(threads, writer, ([one] for one in some), pixel_bytes)
 
-    def crashed(one: StylizedInput, stage: str) -> LedgerRow:
-        return spec.crashed(one.decoded.task, stage)
+    def crashed(one: StylizedInput, stage: str, exceeded: str) -> LedgerRow:
+        return spec.crashed(one.decoded.task, stage, exceeded)
 
     try:
-        rows += _markers(spec, "encode").process(stylized, write, crashed) if stylized else []
+        rows += markers.process(stylized, write, crashed) if stylized else []
         writer.record([row for row in rows if row.state != "pending"])
     except (JobStopped, OSError) as error:
         rows.append(spec.stopped(values[0].input, error))
     return result_table(rows)
-
-
-def _markers(spec: JobSpec, stage: str) -> CrashMarkers:
-    return CrashMarkers(open_destination(spec.destination) / RESERVED / "inflight", stage)
 
 
 def _pickled(values: Iterable[DecodedInput | StylizedInput | LedgerRow]) -> pa.Table:

@@ -15,6 +15,7 @@ from itertools import groupby, islice
 
 import numpy as np
 
+from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import (
     DecodedInput,
@@ -40,9 +41,17 @@ BatchKey = tuple[int, int, str]  # height, width and sample type: equal for all 
 
 READ_CHUNK_BYTES = 2**20  # files of a chunk
 WRITE_CHUNK_BYTES = 2**23  # pixels of a chunk
+# units of the deadlines: a larger file or picture, or a longer optimisation, gets more time in proportion
+FILE_BYTES, MEGAPIXEL_BYTES, OPTIMISATION_STEPS = 2**26, 3 * 2**20, 5
 MAX_WAITING_BYTES = 10**8  # decoded inputs that wait for a full batch
 # errors of one output's name; any other write error concerns the whole destination
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
+
+
+def markers_of(spec: JobSpec, stage: str = "decode") -> CrashMarkers:
+    """The crash markers of a worker whose first stage is this one, and the deadlines of its steps."""
+    folder = open_destination(spec.destination) / RESERVED / "inflight"
+    return CrashMarkers(folder, stage, spec.config.picture_timeout_s)
 
 
 class Reader:
@@ -50,24 +59,28 @@ class Reader:
 
     Args:
         spec: of the job.
+        markers: of the worker.
     """
 
-    def __init__(self, spec: JobSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
+        self.spec, self.markers = spec, markers
         self.limits = limits_for(spec.config, spec.plan)
 
     def __call__(self, task: Task) -> DecodedInput | LedgerRow:
         """The decoded input of a task, or its row if it failed."""
         begun = time.perf_counter()
+        factor = task.entry.size / FILE_BYTES
         try:
-            data = read(task.entry, self.limits.max_bytes)
+            with self.markers.step("read", task.input, factor=factor):
+                data = read(task.entry, self.limits.max_bytes)
         except BadImage as error:
             return self.spec.quarantined(task, "read", str(error))
         sha256 = hashlib.sha256(data).hexdigest()
         config = self.spec.config
         format = output_format(task.input, config.format)
         try:
-            image = reader.read(data, self.limits, format, size=config.size, max_frames=config.max_frames)
+            with self.markers.step("decode", task.input, factor=factor):
+                image = reader.read(data, self.limits, format, size=config.size, max_frames=config.max_frames)
             return DecodedInput(task, image, sha256, time.perf_counter() - begun)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)
@@ -78,33 +91,41 @@ class Stylizer:
 
     Args:
         spec: of the job.
+        markers: of the worker.
 
     Raises:
         ValueError: the model does not load, or this machine cannot follow the job's execution plan.
         OSError: the model cannot be read.
     """
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
         import torch
 
         from atelier.models import artifact
         from atelier.tasks.inference import backends
 
-        self.spec = spec
+        self.spec, self.markers = spec, markers
         torch.set_num_threads(spec.plan.threads)
         backends.check_plan(spec.plan)
         trained = artifact.load(spec.model, spec.plan.device)
+        steps = spec.controls.steps or int(getattr(trained.config, "steps", 0))  # of an optimisation
+        self.factor = max(1.0, steps / OPTIMISATION_STEPS)
         self.paint = backends.build_painter(trained, spec.controls, spec.plan, spec.execution.network)
         self.paint_16_bit = backends.build_painter(trained, spec.controls, spec.plan.exact, b"")
 
     def __call__(self, inputs: list[DecodedInput]) -> list[StylizedInput | LedgerRow]:
         """Stylize the inputs of a batch, or one input with several frames."""
+        factor = self.factor * sum(map(pixel_bytes, inputs)) / MEGAPIXEL_BYTES
+        with self.markers.step("stylize", *(decoded.input for decoded in inputs), factor=factor):
+            return self._results(inputs)
+
+    def _results(self, inputs: list[DecodedInput]) -> list[StylizedInput | LedgerRow]:
         begun = time.perf_counter()
         try:
             painted = self._stylized([frame for decoded in inputs for frame in decoded.frames])
         except (RuntimeError, ValueError) as error:  # torch raises these, also when memory is short
             if len(inputs) > 1:
-                return [result for decoded in inputs for result in self([decoded])]
+                return [result for decoded in inputs for result in self._results([decoded])]
             (decoded,) = inputs
             reason = f"the model failed: {short_line(error)}"
             return [self.spec.quarantined(decoded.task, "stylize", reason, decoded.sha256)]
@@ -139,10 +160,11 @@ class Writer:
 
     Args:
         spec: of the job.
+        markers: of the worker.
     """
 
-    def __init__(self, spec: JobSpec) -> None:
-        self.spec, self.destination = spec, open_destination(spec.destination)
+    def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
+        self.spec, self.markers, self.destination = spec, markers, open_destination(spec.destination)
         self.ledger = Ledger(self.destination / RESERVED / "ledger")
         self.attempt = f"{spec.attempt}-{uuid.uuid4().hex[:8]}"  # of this writer: two never share a temporary file
 
@@ -152,6 +174,10 @@ class Writer:
         Raises:
             JobStopped: the destination cannot be written.
         """
+        with self.markers.step("encode", stylized.input, factor=pixel_bytes(stylized) / MEGAPIXEL_BYTES):
+            return self._written(stylized)
+
+    def _written(self, stylized: StylizedInput) -> LedgerRow:
         begun = time.perf_counter()
         decoded, spec = stylized.decoded, self.spec
         task = decoded.task
@@ -176,8 +202,10 @@ class Writer:
 
     def record(self, rows: list[LedgerRow]) -> None:
         """Make outputs durable, then write their rows to the ledger."""
-        self.destination.sync(row.output for row in rows if row.output)
-        self.ledger.append(rows)
+        if rows:
+            with self.markers.step("write", *(row.input for row in rows)):
+                self.destination.sync(row.output for row in rows if row.output)
+                self.ledger.append(rows)
 
 
 def batch_images(

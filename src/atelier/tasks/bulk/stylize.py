@@ -23,6 +23,7 @@ from atelier.models.controls import Controls, check_controls
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.job import FORMAT, JobFolder, JobState, open_job
+from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
 from atelier.tasks.bulk.pool import execution_for, report_pairs, run_tasks
@@ -41,7 +42,7 @@ from atelier.tasks.storage.open_source import locate
 MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 ROWS = 10_000  # ledger rows written together for inputs that need no work
 # parameters that do not change outputs; masks are identified by their content, in `Controls.said`
-NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames")
+NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "picture_timeout_s")
 
 
 @dataclass(frozen=True)
@@ -169,16 +170,17 @@ class _Run:
         job, request, config = self.job, self.request, self.request.config
         destination, limit, model = job.destination, request.rerun.max_quarantine, request.model.absolute()
         failure_limit.enforce(counts, limit, destination)
-        report(progress(self.before.counts))
+        watch = JobWatch(job.markers, report, config.picture_timeout_s)
+        watch.report(progress(self.before.counts))
         if tasks.num_rows:
-            with connected_keeping_sigterm(connect):
+            with connected_keeping_sigterm(connect), watch.watching():
                 execution = execution_for(model, self.controls, config.execution, job.plan(), tasks.num_rows)
                 with _write_errors(destination):
                     job.write_manifest(self.manifest | {"plan": asdict(execution.plan)})
                 location, identity = destination.location, request.identity
                 spec = JobSpec(location, model, identity, config, self.controls, execution, self.attempt)
                 with contextlib.closing(run_tasks(tasks, spec)) as results:
-                    self.rate = count_results(supervised(results, job, counts, limit), counts, report)
+                    self.rate = count_results(supervised(results, job, counts, limit), counts, watch.report)
                 some = evenly_spaced(tasks, job_report.PAIRS).to_pylist()
                 self.pairs = report_pairs(some, location, ImageLimits(config.max_bytes, config.max_pixels))
         with _write_errors(destination):

@@ -5,7 +5,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
-from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.messages import (
     JobSpec,
@@ -23,10 +22,9 @@ from atelier.tasks.bulk.steps import (
     Stylizer,
     Writer,
     batch_images,
+    markers_of,
     pixel_bytes,
 )
-from atelier.tasks.inference.output_names import RESERVED
-from atelier.tasks.storage.open_destination import open_destination
 
 THREADS = {"cpu": 2, "cuda": 8}  # that read, and as many that write, by the device of the model
 
@@ -40,12 +38,12 @@ class StylizeWorker:
     def __init__(self, spec: JobSpec) -> None:
         """Load the model. A failure is reported by the first call, because Ray would retry an exception here."""
         self.spec = spec
-        self.markers = CrashMarkers(open_destination(spec.destination) / RESERVED / "inflight")
+        self.markers = markers_of(spec)
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
-        self.read, self.write = Reader(spec), Writer(spec)
+        self.read, self.write = Reader(spec, self.markers), Writer(spec, self.markers)
         self.load_error: JobStopped | None = None
         try:
-            self.stylize = Stylizer(spec)
+            self.stylize = Stylizer(spec, self.markers)
         except (ValueError, OSError) as error:
             self.load_error = JobStopped(str(error))
 
@@ -72,8 +70,8 @@ class StylizeWorker:
         self.write.record(rows)
         return rows
 
-    def _crashed(self, task: Task, stage: str) -> LedgerRow:
-        row = self.spec.crashed(task, stage)
+    def _crashed(self, task: Task, stage: str, exceeded: str) -> LedgerRow:
+        row = self.spec.crashed(task, stage, exceeded)
         self.write.record([row])
         return row
 
@@ -95,6 +93,4 @@ class StylizeWorker:
             if isinstance(batch, LedgerRow):
                 yield batch
                 continue
-            for decoded in batch:
-                self.markers.enter_stage(decoded.input, "stylize")
             yield from self.stylize(batch)

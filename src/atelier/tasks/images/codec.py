@@ -7,25 +7,32 @@ formats are tried. Every problem of a file is a `BadImage` with a message for us
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from atelier.models.settings import Settings, setting
-from atelier.tasks.images import gif
+from atelier.tasks.images import bounds, exif, gif, raw, tiff_reader
 from atelier.tasks.images.color import to_srgb
+from atelier.tasks.images.formats import Unreadable
+from atelier.tasks.images.metadata import exif_block
+from atelier.tasks.images.page import PageReader, eight_bits
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
 from atelier.tasks.runtime.errors import short_line
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-MAX_SCANS = 500  # of one JPEG: each costs a pass over the whole picture; usual files have up to ten
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
+FORMATS = (*PILLOW_FORMATS, "TIFF")
+_TURNS = dict(enumerate((
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+), start=2))  # by EXIF orientation; 1 is upright  # fmt: skip
 
 
 class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
@@ -38,6 +45,7 @@ class ImageLimits(Settings):
 
     max_bytes: int = setting(128 * 2**20, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(100_000_000, "largest picture that is decoded, in pixels", ge=1)
+    max_side: int = setting(250_000, "longest side of a picture that is decoded, in pixels", ge=1)
 
     @property
     def pixel_limit(self) -> str:
@@ -53,7 +61,23 @@ def check_size(size: int, max_bytes: int) -> None:
 
 @contextmanager
 def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    """Open an image file; its content decides the format, not its name. Nothing is decoded yet.
+    """Open an image file that Pillow reads; its content decides the format, not its name. Nothing is decoded yet.
+
+    Raises:
+        BadImage: with the reason; any error of a decoder inside the block becomes one.
+    """
+    with _reasons(limits):
+        bounds.check_structure(data)
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+            check_dimensions(image.width, image.height, limits)
+            if image.format in ("JPEG", "MPO"):
+                bounds.check_scans(data, image.width * image.height)
+            yield image
+
+
+@contextmanager
+def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator[PageReader] | None]:
+    """The pages, up to `most`, of a TIFF or raw file, None for other files. Nothing is decoded yet.
 
     Raises:
         BadImage: with the reason; any error of a decoder inside the block becomes one.
@@ -61,16 +85,26 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     if not data:
         raise BadImage("the file is empty")
     check_size(len(data), limits.max_bytes)
+    with _reasons(limits):
+        if raw.is_raw(data):
+            yield iter([raw.RawPicture(data)])
+        elif data.startswith(tiff_reader.SIGNATURES):
+            yield tiff_reader.read_pages(data, most)
+        else:
+            yield None
+
+
+@contextmanager
+def _reasons(limits: ImageLimits) -> Iterator[None]:
+    """Turn every error of a decoder into a BadImage."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata: our limits decide
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                check_pixels(image.width * image.height, limits, f"the picture, {image.width} × {image.height},")
-                if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
-                    raise BadImage(f"the JPEG has more than {MAX_SCANS} scans: it is made to keep a decoder busy")
-                yield image
+            warnings.simplefilter("ignore")  # decoders', of large pictures and odd metadata: our limits decide
+            yield
     except BadImage:
         raise
+    except Unreadable as error:
+        raise BadImage(str(error)) from error
     except UnidentifiedImageError as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
@@ -81,6 +115,15 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
         if "MAX_TEXT" in str(error):
             raise BadImage("the file's metadata unpacks to more than 1 MB: it may be a decompression bomb") from error
         raise BadImage(f"the file is damaged: {short_line(error)}") from error
+
+
+def check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
+    """Check the size of a picture in pixels. Raises BadImage where it is above a limit."""
+    check_pixels(width * height, limits, f"the picture, {width} × {height},")
+    if max(width, height) > limits.max_side:
+        raise BadImage(
+            f"the picture, {width} × {height}, is longer than the limit of {limits.max_side:,} pixels a side"
+        )
 
 
 def check_pixels(pixels: int, limits: ImageLimits, what: str = "the picture") -> None:
@@ -101,38 +144,62 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
     Raises:
         BadImage: with the reason.
     """
+    with open_pages(data, limits, 1) as pages:
+        for page in pages or ():
+            check_dimensions(page.width, page.height, limits)
+            return _on_white(page.read().image)
     with open_image(data, limits) as image:
         image.load()
-        colour, alpha = split_alpha(image)
-        return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
+        return _on_white(upright(image))
+
+
+def _on_white(image: Image.Image) -> Pixels:
+    colour, alpha = split_alpha(image)
+    return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture as upright sRGB, and its alpha (L; None: opaque). Raises BadImage for unsupported colours."""
+    """A decoded picture as sRGB, and its alpha (L; None: opaque). Raises BadImage for unsupported colours."""
     profile = image.info.get("icc_profile")
-    image = upright(image)
     if image.mode in ("I", "F"):
         raise BadImage("32-bit samples have no agreed white: convert the file to 8 or 16 bits")
     if image.mode in ("LAB", "HSV"):
         raise BadImage(f"{image.mode} colours are not supported: convert the file to RGB")
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)  # (H, W) 0…65535
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+        image = sixteen_to_eight(image)
+    grey = image.mode in ("1", "L", "LA", "La")
     alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image.convert("LA" if grey else "RGBA")
         alpha = image.getchannel("A")
     if image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
+        image = image.convert("L" if grey else "RGB")
     return to_srgb(image, profile), alpha
 
 
+def sixteen_to_eight(image: Image.Image) -> Image.Image:
+    """16-bit grey with 8 bits; a grey value that is transparent becomes alpha."""
+    grey, key = np.asarray(image).astype(np.uint16), image.info.get("transparency")  # of either byte order
+    small = Image.fromarray(eight_bits(grey))
+    if isinstance(key, int):
+        small.putalpha(Image.fromarray(np.where(grey == key, np.uint8(0), np.uint8(255))))
+    return small
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an image, 1…8; 1 where it has none."""
+    found = exif.parse(exif_block(image))
+    number = exif.number(found.image, ExifTags.Base.Orientation, found.order)
+    if number is None:
+        with suppress(Exception):  # Pillow looks into XMP as well; its parser raises nearly every type
+            number = image.getexif().get(ExifTags.Base.Orientation)
+    return int(number) if number in _TURNS else 1
+
+
 def upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied; unreadable EXIF is ignored."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
-        return image
+    """The picture with its EXIF orientation applied."""
+    turn = _TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def composite_on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:

@@ -5,6 +5,10 @@ FORMAT_OF_SUFFIX = {suffix: form for form, suffix in SUFFIXES.items()}
 FORMAT_OF_SUFFIX |= {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".apng": "png"}
 
 
+class Unreadable(ValueError):  # noqa: N818 (a name like StopIteration)
+    """A picture of a kind that is not read here; the message is the reason, for users."""
+
+
 def output_format(name: str, wanted: str) -> str:
     """The output format of an input, a key of `SUFFIXES`.
 

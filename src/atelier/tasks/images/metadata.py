@@ -1,23 +1,35 @@
 """Metadata that outputs keep from their input: EXIF, resolution and texts.
 
 Kept are fields about the picture, the exposure and the place (GPS too). Left out are fields that are no longer true
-(orientation, thumbnail, colour space), maker notes, Photoshop's IPTC block, and the XMP packet, which ours replaces.
+(orientation, thumbnail, colour space, sizes and positions in pixels), maker notes, Photoshop's IPTC block, and the XMP
+packet, which ours replaces.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.ExifTags import Base
 
-MAX_BYTES = 60_000  # of the EXIF block, and of all texts, for one JPEG segment; longer ones are left out
-DESCRIBING = (
+from atelier.tasks.images import exif
+from atelier.tasks.images.exif import RATIONAL, SHORT, Directory, Exif, Value
+
+MAX_BYTES = 60_000  # of the EXIF block, and of all texts, for one JPEG segment; the longest tags are left out
+RESOLUTION = (Base.XResolution, Base.YResolution)
+DESCRIBING = frozenset((
     *(Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.Copyright),
-    *(Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.Rating),
+    *(*RESOLUTION, Base.ResolutionUnit, Base.Rating),
     *(Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject),
-)
+))  # fmt: skip
+_SUBJECT_AREA = 0x9214  # Pillow has a wrong name for it
+UNTRUE = frozenset((
+    *(Base.ExifImageWidth, Base.ExifImageHeight, _SUBJECT_AREA, Base.SubjectLocation),
+    *(Base.CompressedBitsPerPixel, Base.Gamma, Base.MakerNote, Base.ExifInteroperabilityOffset),
+))  # fmt: skip
+_LAST_STANDARD = 0xAFFF  # tags above are programs' own: paddings, copies of raw settings
+_LAST_GPS = 0x1F
+_INCH, _CENTIMETRE = 2, 3  # values of ResolutionUnit
 COMMENT = "Comment"  # PNG keyword for the comment of a JPEG or GIF
 
 
@@ -32,46 +44,56 @@ class Metadata:
 
 def read_metadata(image: Image.Image) -> Metadata:
     """The metadata of a loaded image, without damaged and too long parts."""
-    return Metadata(_exif(image), _dpi(image), _texts(image))
+    return Metadata(kept_exif(exif_block(image)), _dpi(image), _texts(image))
 
 
-def exif_tags(exif: bytes) -> dict[int, Any]:
-    """The tags of `Metadata.exif` for a TIFF directory, with sub-directories as dicts."""
-    found = Image.Exif()
-    if exif:
-        found.load(exif)
-    tags = {int(tag): _stored(value) for tag, value in found.items()}
-    return tags | {int(tag): _fields(found, tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if tag in found}
+def read_page_metadata(data: bytes) -> Metadata:
+    """The metadata of a TIFF file, or of a raw file like it."""
+    block = kept_exif(data)
+    kept = exif.parse(block)
+    unit = exif.number(kept.image, Base.ResolutionUnit, kept.order)
+    dpi = [exif.number(kept.image, tag, kept.order) or 0 for tag in RESOLUTION]
+    if unit == _CENTIMETRE:
+        dpi = [2.54 * value for value in dpi]
+    return Metadata(block, _plausible_dpi(*dpi) if unit in (_INCH, _CENTIMETRE) else None)
 
 
-def _exif(image: Image.Image) -> bytes:
-    try:
-        found, kept = image.getexif(), Image.Exif()
-        for tag in DESCRIBING:
-            if tag in found:
-                kept[tag] = _stored(found[tag])
-        if taking := _fields(found, ExifTags.IFD.Exif):
-            for tag in (Base.ExifImageWidth, Base.ExifImageHeight):
-                taking.pop(tag, None)  # the file has its own size
-            if Base.ColorSpace in taking:
-                taking[Base.ColorSpace] = 1  # sRGB
-            kept[ExifTags.IFD.Exif] = taking
-        if place := _fields(found, ExifTags.IFD.GPSInfo):
-            kept[ExifTags.IFD.GPSInfo] = place
-        block = kept.tobytes() if len(kept) else b""
-    except Exception:  # noqa: BLE001 (the EXIF parser raises nearly every type on damaged blocks)
-        return b""
-    return block if len(block) <= MAX_BYTES else b""
+def exif_block(image: Image.Image) -> bytes:
+    """The EXIF block of an opened image as it is in the file, b"" where there is none."""
+    block = image.info.get("exif", b"")
+    profile = image.info.get("Raw profile type exif")  # in PNG files by ImageMagick: three lines, then hexadecimal
+    if not block and isinstance(profile, str):
+        try:
+            block = bytes.fromhex("".join(profile.split("\n")[3:]))
+        except ValueError:
+            return b""
+    return block if isinstance(block, bytes) else b""
 
 
-def _fields(exif: Image.Exif, tag: int) -> dict[int, Any]:
-    """A sub-directory without further sub-directories."""
-    return {int(k): _stored(v) for k, v in exif.get_ifd(tag).items() if not isinstance(v, dict)}
+def kept_exif(block: bytes) -> bytes:
+    """The tags of an EXIF block that outputs keep, as a block."""
+    found = exif.parse(block)
+    image = {tag: value for tag, value in found.image.items() if tag in DESCRIBING}
+    image = {tag: value for tag, value in image.items() if tag not in RESOLUTION or value.type == RATIONAL}
+    taking = {tag: value for tag, value in found.taking.items() if tag <= _LAST_STANDARD and tag not in UNTRUE}
+    if Base.ColorSpace in taking:
+        taking[Base.ColorSpace] = Value(SHORT, b"\1\0" if found.order == "<" else b"\0\1")  # sRGB
+    place = {tag: value for tag, value in found.place.items() if tag <= _LAST_GPS}
+    kept = _fitting(replace(found, image=image, taking=taking, place=place))
+    return exif.HEAD + exif.write(kept) if kept.image or kept.taking or kept.place else b""
 
 
-def _stored(value: Any) -> Any:
-    """The value for writing: text as bytes, whatever its encoding."""
-    return value.encode("latin-1", "replace") if isinstance(value, str) else value
+def _fitting(whole: Exif) -> Exif:
+    """Without its longest values, as many as it takes to be short enough."""
+    directories: dict[str, Directory] = {"image": whole.image, "taking": whole.taking, "place": whole.place}
+    sizes = [(len(value.data), name, tag) for name, part in directories.items() for tag, value in part.items()]
+    room = MAX_BYTES - sum(13 + size for size, *_ in sizes)  # with each entry, and a byte of padding
+    for size, name, tag in sorted(sizes, reverse=True):
+        if room >= 0:
+            break
+        room += 13 + size
+        directories[name] = {other: value for other, value in directories[name].items() if other != tag}
+    return Exif(whole.order, **directories)
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
@@ -79,6 +101,10 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
         across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
+    return _plausible_dpi(across, down)
+
+
+def _plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
     plausible = all(math.isfinite(value) and 1 <= value <= 65535 for value in (across, down))
     return (across, down) if plausible else None
 

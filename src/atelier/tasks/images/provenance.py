@@ -6,7 +6,6 @@ so that equal work gives equal bytes.
 
 import json
 import re
-import subprocess
 from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from atelier.models.card import ModelIdentity
 from atelier.tasks.images.codec import read_xmp
+from atelier.tasks.runtime.processes import git
 from atelier.version import __version__
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -37,10 +37,10 @@ def code_revision() -> str:
     commands = (("ls-files", "--error-unmatch", here.name), ("rev-parse", "HEAD"))
     try:
         for command in commands:
-            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+            said = git(here.parent, *command)
+    except (OSError, RuntimeError):
         return ""
-    return done.stdout.strip()
+    return said.strip()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atelier.tasks.images import sixteen_bit
-from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, open_image, split_alpha
-from atelier.tasks.images.metadata import Metadata, read_metadata
+from atelier.tasks.images.codec import (
+    BadImage,
+    ImageLimits,
+    Pixels,
+    check_dimensions,
+    check_pixels,
+    open_image,
+    open_pages,
+    split_alpha,
+    upright,
+)
+from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
+from atelier.tasks.images.page import Page, PageReader
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 
 Mode = Literal["1", "L", "RGB", "CMYK"]
@@ -69,43 +80,78 @@ def read(
     """
     readable = limits
     if size is not None:  # a picture that is shrunk may be as large as the default limit
-        readable = ImageLimits(limits.max_bytes, max(limits.max_pixels, ImageLimits().max_pixels))
+        readable = replace(limits, max_pixels=max(limits.max_pixels, ImageLimits().max_pixels))
+    budget = _Budget(readable, limits)
+    most = max_frames + 1 if format in PAGED_FORMATS else 1
+    with open_pages(data, readable, most) as pages:
+        if pages is not None:
+            frames = _page_frames(pages, budget, format, size, max_frames)
+            return DecodedImage(tuple(frames), read_page_metadata(data))
     with open_image(data, readable) as image:
-        frames: list[Frame] = []
-        metadata, decoded, kept = Metadata(), 0, 0
-        for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
-            decoded += image.width * image.height
-            check_pixels(decoded, readable, _WHOLE_FILE)
-            if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
-                image.draft(None, _fit((image.width, image.height), 3 * size // 2))
-            image.load()
-            if number == 0:
-                metadata = read_metadata(image)
-            frame = _shrink(_frame(image, data, number, allow_16_bit=format in SIXTEEN_BIT_FORMATS), size)
-            kept += frame.pixels.size // 3
-            check_pixels(kept, limits, _WHOLE_FILE)
-            frames.append(frame)
-        default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
-        if default_image and format != "png":
-            default_image, frames = False, frames[1:]
-        lossless = image.format == "WEBP" and _is_lossless(data)
-        return DecodedImage(tuple(frames), metadata, _plays(image), default_image, lossless)
+        return _read_image(image, data, budget, format, size, max_frames)
+
+
+class _Budget:
+    """The pixels of a file that may be decoded, and kept after shrinking."""
+
+    def __init__(self, decoded: ImageLimits, kept: ImageLimits) -> None:
+        self.limits, self.pixels = (decoded, kept), [0, 0]
+
+    def decode(self, width: int, height: int) -> None:
+        """Count a frame that will be decoded. Raises BadImage above the limit."""
+        check_dimensions(width, height, self.limits[0])
+        self._count(0, width * height)
+
+    def keep(self, frame: Frame) -> Frame:
+        """Count a frame that is kept. Raises BadImage above the limit."""
+        self._count(1, frame.pixels.size // 3)
+        return frame
+
+    def _count(self, which: int, pixels: int) -> None:
+        self.pixels[which] += pixels
+        check_pixels(self.pixels[which], self.limits[which], _WHOLE_FILE)
+
+
+def _page_frames(
+    pages: Iterator[PageReader], budget: _Budget, format: str, size: int | None, max_frames: int
+) -> Iterator[Frame]:
+    for number, page in enumerate(pages):
+        if number == max_frames:
+            raise _too_many(max_frames)
+        budget.decode(page.width, page.height)
+        yield budget.keep(_shrink(_page_frame(page.read(), allow_16_bit=format in SIXTEEN_BIT_FORMATS), size))
+
+
+def _read_image(
+    image: Image.Image, data: bytes, budget: _Budget, format: str, size: int | None, max_frames: int
+) -> DecodedImage:
+    frames: list[Frame] = []
+    metadata = Metadata()
+    for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
+        budget.decode(image.width, image.height)
+        if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
+            image.draft(None, _fit((image.width, image.height), 3 * size // 2))
+        image.load()
+        if number == 0:
+            metadata = read_metadata(image)
+        frames.append(budget.keep(_shrink(_frame(image, data, allow_16_bit=format in SIXTEEN_BIT_FORMATS), size)))
+    default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
+    if default_image and format != "png":
+        default_image, frames = False, frames[1:]
+    lossless = image.format == "WEBP" and _is_lossless(data)
+    return DecodedImage(tuple(frames), metadata, _plays(image), default_image, lossless)
 
 
 def _has_frames(image: Image.Image, format: str) -> bool:
     """Whether all frames or pages of the image are read: both formats can hold them."""
-    contents = (image.format or "").lower()
-    return (contents in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS) or (
-        contents in PAGED_FORMATS and format in PAGED_FORMATS
-    )
+    return (image.format or "").lower() in ANIMATED_FORMATS and format in ANIMATED_FORMATS | PAGED_FORMATS
 
 
 def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
     """Seek each frame in turn and yield its number. Raises BadImage where they are too many, or the file is cut."""
-    too_many = BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
     declared = int(getattr(image, "n_frames", 1)) if image.format in FRAME_COUNT_FORMATS else 0
     if declared > max_frames:
-        raise too_many
+        raise _too_many(max_frames)
     for number in itertools.count():
         try:
             image.seek(number)
@@ -114,8 +160,12 @@ def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
                 raise BadImage(f"the file is damaged: it ends after frame {number} of {declared}") from None
             return
         if number == max_frames:
-            raise too_many
+            raise _too_many(max_frames)
         yield number
+
+
+def _too_many(max_frames: int) -> BadImage:
+    return BadImage(f"the file has more frames or pages than the limit of {max_frames:,}")
 
 
 def _plays(image: Image.Image) -> int:
@@ -137,13 +187,22 @@ def _is_lossless(webp: bytes) -> bool:
     return False
 
 
-def _frame(image: Image.Image, data: bytes, number: int, *, allow_16_bit: bool) -> Frame:
+def _frame(image: Image.Image, data: bytes, *, allow_16_bit: bool) -> Frame:
     """The frame that a loaded image is at."""
     duration = float(image.info.get("duration", 0))
     if allow_16_bit and sixteen_bit.is_sixteen_bit(image, data):
-        samples, opacity = sixteen_bit.read(image, data, number)
-        pixels = sixteen_bit.to_float(samples, image.info.get("icc_profile"))
-        return Frame(pixels, opacity, "L" if samples.ndim == 2 else "RGB", None, duration)
+        return replace(_page_frame(sixteen_bit.read(image, data), allow_16_bit=True), duration_ms=duration)
+    return _eight_bit_frame(upright(image), duration)
+
+
+def _page_frame(page: Page, *, allow_16_bit: bool) -> Frame:
+    if not allow_16_bit or page.samples.dtype != np.uint16:
+        return _eight_bit_frame(page.image, 0)
+    mode: Mode = "L" if page.mode == "L" else "RGB"
+    return Frame(sixteen_bit.to_float(page.samples, page.profile), page.alpha, mode, None, 0)
+
+
+def _eight_bit_frame(image: Image.Image, duration_ms: float) -> Frame:
     colour, alpha = split_alpha(image)
     mode: Mode = "RGB"
     if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"):
@@ -152,7 +211,7 @@ def _frame(image: Image.Image, data: bytes, number: int, *, allow_16_bit: bool) 
         mode = "CMYK"
     profile = image.info.get("icc_profile") if mode == "CMYK" else None
     opacity = None if alpha is None else np.asarray(alpha, dtype=np.uint8)
-    return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration)
+    return Frame(np.asarray(colour, dtype=np.uint8), opacity, mode, profile, duration_ms)
 
 
 def _shrink(frame: Frame, size: int | None) -> Frame:

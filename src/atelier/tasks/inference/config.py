@@ -40,6 +40,12 @@ class StylizeConfig(Settings):
         "together: each worker runs all stages; apart: other tasks read and write the files; auto: "
         "apart if the cluster has nodes with and without GPUs",
     )
+    picture_timeout_s: float = setting(
+        300.0,
+        "longest time for a step of a picture: reading, painting or writing it; its worker is then replaced, and the "
+        "second time the picture is quarantined. Larger pictures than 1 megapixel get more in proportion",
+        gt=0,
+    )
     max_bytes: int = setting(2**29, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(
         160_000_000,

@@ -4,6 +4,7 @@ Their files are pickles. A file is read once, in a separate process, by a loader
 """
 
 import hashlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 from atelier.models.files import replacing
+from atelier.tasks.runtime.child_environment import safe_environment
 
 if TYPE_CHECKING:
     from torch import nn
 
 SIZES = ((64, 64), (96, 160))  # height and width of the pictures that compare both programs
 TOLERANCE = 2 / 255  # of a colour in 0…1: largest accepted difference
+
+MEMORY_BYTES, MEMORY_FACTOR = 2**32, 8  # of an import: so much, and so many times the file's size
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def import_model(published: Path, out: Path, style: str = "") -> ImportResult:
             sha256,
             style,
         ]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, env=safe_environment(), capture_output=True, text=True, check=False)
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise ValueError(f"{published} cannot be imported: {reason.removeprefix('ValueError: ')}")
@@ -91,6 +95,9 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
     from atelier.models.methods.imported import Imported as Method
     from atelier.models.methods.imported import recognise
 
+    # a compressed file may hold more than memory has
+    most = MEMORY_BYTES + MEMORY_FACTOR * published.stat().st_size
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
         state = torch.load(published, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001  any error of a damaged file; PyTorch's own message advises to unpickle it
@@ -108,6 +115,7 @@ def _import_here(published: Path, folder: Path, sha256: str, style: str) -> None
         "sha256": sha256,
     }
     artifact.save(folder, config, generator, {"imported": facts, "style_domain": style})
+    artifact.load(folder)  # refuses what no command would load
 
 
 def export_model(model: Path, out: Path, controls: Controls = Controls()) -> ExportResult:  # noqa: B008  it is frozen

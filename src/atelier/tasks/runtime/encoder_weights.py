@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS, PublishedWeights, published_weights
 
 
@@ -148,7 +149,7 @@ def convert(name: str, source: PublishedWeights, published: Path) -> Path:
         if (found := _sha256(weights)) != source.sha256:
             raise ValueError(f"{published} does not hold the published weights of {name}: sha256 {found[:12]}… differs")
         command = [sys.executable, "-m", "atelier.tasks.runtime.encoder_conversion", name, str(weights), str(converted)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, env=safe_environment(), capture_output=True, text=True, check=False)
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise RuntimeError(f"cannot convert the weights of {name}: {reason}")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from atelier.tasks.runtime.child_environment import safe_environment
+
 _CLOCK_S = 10.0  # tolerance of start times: a clock that is set moves them
 _START_S = 90.0
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +51,7 @@ def start_detached(
         process = subprocess.Popen(
             command,
             cwd=log.parent,
-            env=variables,
+            env=safe_environment(variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -84,9 +86,9 @@ def dvc(root: Path, *arguments: str) -> str:
 
 def environment() -> dict[str, str]:
     """The environment of git, DVC and their stages: this Python's programs first, no questions, no analytics."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
+    inherited = {name: value for name, value in safe_environment().items() if name not in _GIT_VARIABLES}
     programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join([programs, *(p for p in os.environ.get("PATH", "").split(os.pathsep) if p != programs)])
+    path = os.pathsep.join([programs, *(p for p in inherited.get("PATH", "").split(os.pathsep) if p != programs)])
     return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "DVC_NO_ANALYTICS": "1", "LC_ALL": "C.UTF-8"}
 
 

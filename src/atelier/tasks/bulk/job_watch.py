@@ -1,0 +1,78 @@
+"""The watch of a running job in its driver: says what is waited for, and ends a job in which nothing happens any more.
+
+Workers are replaced by their own watches (`deadlines`). What remains is a cluster that starts no worker, a model that
+does not load, and a worker that cannot be killed.
+"""
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.deadlines import Note
+from atelier.tasks.runtime.interruption import interrupted_by
+from atelier.tasks.runtime.progress import Progress, Report
+
+QUIET_S = 30.0  # without a result, from which on the progress says what is waited for
+_EVERY_S = 5.0
+
+
+class JobWatch:
+    """Passes the progress of a job on, and notices that there is none.
+
+    Args:
+        markers: of the job, with the notes of slow workers.
+        report: receives the progress, and what is waited for.
+        timeout_s: without a sign of life until the job ends; workers kill what takes so long.
+    """
+
+    def __init__(self, markers: CrashMarkers, report: Report, timeout_s: float) -> None:
+        self.markers, self.passed_on, self.timeout_s = markers, report, timeout_s
+        self.finished = self.alive = time.monotonic()
+        self.progress: Progress | None = None
+        self.notes: dict[str, Note] = {}
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress on."""
+        self.finished, self.progress = time.monotonic(), progress
+        self.passed_on(progress)
+
+    def watching(self) -> AbstractContextManager[None]:
+        """A block with the work of the job. A job without any sign of life ends with a RuntimeError."""
+        return interrupted_by(self.check, _EVERY_S)
+
+    def check(self) -> Exception | None:
+        """Say what is waited for; the error that ends the job."""
+        now = time.monotonic()
+        if now - self.finished < QUIET_S:
+            return None
+        notes = self.markers.notes()
+        if notes != self.notes:
+            self.notes, self.alive = notes, now
+        waiting, room = self._waiting(), ""
+        if not notes and (room := _no_room()):
+            waiting, self.alive = room, now
+        if self.progress:
+            self.passed_on(replace(self.progress, note=f"nothing finished for {now - self.finished:.0f} s: {waiting}"))
+        silent = now - max(self.finished, self.alive)
+        if silent < self.timeout_s + QUIET_S:
+            return None
+        return RuntimeError(
+            f"no sign of life from the workers for {silent:.0f} s ({waiting}): see whether the folders of the job can "
+            "be reached and the cluster's processes run, then run the same command again; "
+            "stylize.picture_timeout_s is the limit"
+        )
+
+    def _waiting(self) -> str:
+        held = sorted((h for note in self.notes.values() for h in note.held), key=lambda one: -one[2])
+        if not held:
+            return "at the next pictures" if self.notes else "no worker has begun"
+        return "; ".join(f"{stage} {name}, {seconds} s" for stage, name, seconds in held[:3])
+
+
+def _no_room() -> str:
+    """That no worker can start, because other work has the cluster; "" where there is room."""
+    import ray
+
+    free, total = (of().get("CPU", 0) for of in (ray.available_resources, ray.cluster_resources))
+    return "" if free >= 1 or total <= 1 else f"other work has the cluster, {free:g} of {total:g} CPUs are free"

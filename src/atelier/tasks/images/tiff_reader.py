@@ -1,0 +1,194 @@
+"""Reading TIFF files: the samples of each page as grey, RGB or CMYK of 8 or 16 bits, whatever their layout.
+
+tifffile reads the structure and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
+gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
+"""
+
+import io
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tifffile import TiffFile, TiffPage
+
+from atelier.tasks.images import raw
+from atelier.tasks.images.formats import Unreadable
+from atelier.tasks.images.page import Page, PageReader, eight_bits, oriented
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF
+_COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photometric interpretation
+_CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
+_INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
+_OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
+_CONVERTED = (6, 7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
+_REDUCED, _MASK, _ORIENTATION, _PROFILE = 1, 4, 274, 34675
+_MOST_SUB_PAGES = 32  # of one page; cameras write up to six
+_LARGEST_PROFILE = 2**24  # bytes
+
+
+class TiffPageReader:
+    """A page that is not decoded yet.
+
+    Args:
+        page: as tifffile reads it.
+    """
+
+    def __init__(self, page: TiffPage) -> None:
+        self.page, self.width, self.height = page, page.imagewidth, page.imagelength
+
+    def read(self) -> Page:
+        """Decode the page. Raises `Unreadable` where it is of an unsupported kind, ValueError where it is damaged."""
+        page = self.page
+        mode, bits = _kind(page)
+        samples = _stored_samples(page)
+        colours, white = _CHANNELS[mode], 2**bits - 1
+        if bits == 1 and (mode != "L" or samples.shape[2] > 1):
+            samples = samples.astype(np.uint8)
+        colour, alpha = samples[..., :colours], samples[..., colours] if _has_alpha(page, colours) else None
+        profile = page.tags.valueof(_PROFILE)
+        if mode == "P":
+            colour, mode, bits = _palette(page)[colour[..., 0]], "RGB", 8
+        elif mode == "YCbCr":
+            colour, mode = _from_ycbcr(colour, page), "RGB"
+        elif page.photometric == _INVERTED:
+            colour = ~colour if colour.dtype == bool else white - colour
+        if alpha is not None and page.extrasamples[:1] == (_ASSOCIATED,):
+            colour = _unassociated(colour, alpha, white)
+        colour, turn = _scaled(colour, bits), _number(page, _ORIENTATION)
+        if mode in ("L", "CMYK"):
+            colour = colour[..., 0] if mode == "L" else eight_bits(colour)
+        return Page(
+            oriented(colour, turn),
+            "1" if colour.dtype == bool else mode,
+            None if alpha is None else oriented(_alpha_like(colour, alpha, white), turn),
+            profile if isinstance(profile, bytes) and len(profile) <= _LARGEST_PROFILE else None,
+        )
+
+
+def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
+    """The pages of a TIFF file in their order, up to `most`; reduced copies of others and masks are left out.
+
+    A camera's raw file has one, which is developed.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    _silence()
+    with TiffFile(io.BytesIO(data)) as file:
+        main = list(itertools.islice(_chain(file.pages), most))
+        below = [page for one in main for page in _sub_pages(one)]
+        if raw.is_raw_tiff([*main, *below]):
+            yield raw.RawPicture(data)
+            return
+        whole = [page for page in main if not _number(page, 254) & (_REDUCED | _MASK)]
+        whole = whole or [page for page in below if not _number(page, 254) & (_REDUCED | _MASK)] or main[:1]
+        for page in whole:
+            yield TiffPageReader(page)
+
+
+def _chain(pages: Any) -> Iterator[TiffPage]:
+    """The pages one after the other, each once: a damaged file may name one again."""
+    seen: set[int] = set()
+    for number in itertools.count():
+        try:
+            page = pages[number]
+        except IndexError:
+            return
+        if page.offset in seen:
+            return
+        seen.add(page.offset)
+        yield page
+
+
+def _sub_pages(page: TiffPage) -> list[TiffPage]:
+    return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+
+
+def _kind(page: TiffPage) -> tuple[str, int]:
+    """Mode, of `_COLOURS`, and bits a sample. Raises `Unreadable` where they are not supported."""
+    mode = _COLOURS.get(int(page.photometric))
+    if mode is None:
+        name = getattr(page.photometric, "name", str(int(page.photometric))).replace("CIELAB", "LAB")
+        raise Unreadable(f"{name} colours are not supported: convert the file to RGB")
+    if page.samplesperpixel < _CHANNELS[mode] or page.imagedepth > 1:
+        raise Unreadable(f"{page.samplesperpixel} samples a pixel are not supported: convert the file to RGB")
+    if page.bitspersample > 16 or page.sampleformat not in (_UNSIGNED, _UNTYPED):
+        what = {2: "signed", 3: "floating-point"}.get(page.sampleformat, f"{page.bitspersample}-bit")
+        raise Unreadable(f"{what} samples have no agreed white: convert the file to 8 or 16 bits")
+    if mode == "CMYK" and _number(page, 332, 1) != 1:
+        raise Unreadable("inks other than CMYK are not supported: convert the file to RGB")
+    return mode, page.bitspersample
+
+
+def _stored_samples(page: TiffPage) -> NDArray[Any]:
+    """(H, W, C) as they are stored. Raises ValueError where a part of the page is missing."""
+    if page.dtype is None:
+        raise Unreadable(f"samples of {page.bitspersample} bits are not supported: convert the file to 8 or 16 bits")
+    parts = len(page.dataoffsets), len(page.databytecounts)
+    if 0 in page.databytecounts or min(parts) < int(np.prod(page.chunked)):
+        raise ValueError("parts of the page are missing")
+    samples: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
+    if page.planarconfig == 2:
+        return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
+    return np.asarray(samples[0, 0])
+
+
+def _has_alpha(page: TiffPage, colours: int) -> bool:
+    """Whether the sample after the colours is opacity: the file says so, or says nothing of it."""
+    return page.samplesperpixel > colours and (not page.extrasamples or page.extrasamples[0] in _OPACITIES)
+
+
+def _alpha_like(colour: NDArray[Any], alpha: NDArray[Any], white: int) -> NDArray[Any]:
+    """The alpha over the whole range of the colours' type."""
+    whole = int(np.iinfo(colour.dtype).max)
+    return ((alpha.astype(np.uint64) * whole + white // 2) // white).astype(colour.dtype)
+
+
+def _from_ycbcr(samples: NDArray[Any], page: TiffPage) -> NDArray[Any]:
+    """(H, W, 3) RGB."""
+    if page.compression in _CONVERTED:
+        return samples
+    if samples.dtype != np.uint8:
+        raise Unreadable("YCbCr colours of other than 8 bits are not supported: convert the file to RGB")
+    return np.asarray(Image.fromarray(np.ascontiguousarray(samples), "YCbCr").convert("RGB"))
+
+
+def _palette(page: TiffPage) -> NDArray[np.uint8]:
+    """(levels, 3) RGB."""
+    if page.colormap is None:
+        raise ValueError("the palette is missing")
+    colours = np.asarray(page.colormap, dtype=np.uint16).T
+    return (colours // 256 if colours.max(initial=0) > 255 else colours).astype(np.uint8)
+
+
+def _unassociated(colour: NDArray[Any], alpha: NDArray[Any], white: int) -> NDArray[Any]:
+    """Colours that were multiplied by alpha, divided by it; those of transparent pixels stay."""
+    divided = colour.astype(np.uint32) * white // np.maximum(alpha, 1)[..., None]
+    return np.where(alpha[..., None] > 0, np.minimum(divided, white), colour).astype(colour.dtype)
+
+
+def _scaled(samples: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Samples of fewer bits over the whole range of 8 or 16."""
+    if bits in (8, 16) or samples.dtype == bool:
+        return samples
+    white, whole = 2**bits - 1, 255 if bits < 8 else 65535
+    scaled = (samples.astype(np.uint32) * whole + white // 2) // white
+    return np.asarray(scaled, dtype=np.uint8 if bits < 8 else np.uint16)
+
+
+def _number(page: TiffPage, tag: int, default: int = 0) -> int:
+    """The number of a tag, the default where it is absent or no number."""
+    value = page.tags.valueof(tag, default)
+    value = value[0] if isinstance(value, Sequence) and value else value
+    return int(value) if isinstance(value, int) else default
+
+
+@lru_cache(maxsize=1)
+def _silence() -> None:
+    """Keep tifffile's log off the terminal: what it cannot read, it raises."""
+    logging.getLogger("tifffile").addFilter(lambda record: False)

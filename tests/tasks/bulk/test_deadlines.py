@@ -1,0 +1,109 @@
+"""What never answers: a stopped worker, a file that cannot be read to its end, a job in which nothing happens."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from atelier.models.card import ModelIdentity
+from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.job_watch import JobWatch
+from atelier.tasks.bulk.request import StylizeRequest
+from atelier.tasks.bulk.stylize import stylize
+from atelier.tasks.runtime.process_watch import ProcessWatch
+from atelier.tasks.runtime.progress import Progress
+from tests.tasks.bulk.test_kills import _workers
+from tests.tasks.bulk.test_stylize import (
+    CONFIG,
+    _picture,
+    _quarantine,
+    _tree,
+    identity,  # noqa: F401  a fixture
+    model,  # noqa: F401  a fixture
+)
+
+PICTURES = 60
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("stages", ["together", "apart"])
+def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
+    tmp_path: Path,
+    model: Path,  # noqa: F811
+    identity: ModelIdentity,  # noqa: F811
+    stages: str,
+) -> None:
+    for index in range(PICTURES):
+        _picture(tmp_path / f"in/{index}.png", index)
+    archive, out, stopped = tmp_path / "dead.zip", tmp_path / "out", list[psutil.Process]()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.write(tmp_path / "in/0.png", "hangs.png")
+
+    def connect() -> None:
+        """When the sources are listed, the archive becomes a pipe: who reads it waits for ever, as at a dead mount."""
+        archive.unlink()
+        os.mkfifo(archive)
+        threading.Thread(target=stop_a_worker, daemon=True).start()
+
+    def stop_a_worker() -> None:
+        while not stopped:
+            time.sleep(0.02)
+            if list(out.rglob("*.png")) and (found := _workers()):
+                found[0].suspend()
+                stopped.append(found[0])
+
+    config = replace(CONFIG, picture_timeout_s=8.0, stages=stages)  # type: ignore[arg-type]
+    request = StylizeRequest((str(tmp_path / "in"), str(archive)), out, model, config, identity)
+    begun = time.monotonic()
+    summary = stylize(request, connect=connect)
+    assert (summary.done, summary.quarantined, summary.pending) == (PICTURES, 1, 0)
+    assert time.monotonic() - begun < 150
+    assert set(_tree(out)) == {f"in/{index}.png" for index in range(PICTURES)}
+    why = "took longer than 8 s, twice: stylize.picture_timeout_s is the limit"
+    assert _quarantine(out) == [{"path": "dead/hangs.png", "stage": "read", "reason": why}]
+    assert not psutil.pid_exists(stopped[0].pid) or stopped[0].status() == psutil.STATUS_ZOMBIE
+    assert not any((out / "_atelier/inflight").iterdir())
+
+
+def test_a_process_is_killed_while_it_holds_the_lock_of_the_interpreter(tmp_path: Path) -> None:
+    """As by a decoder in C that never returns; quick operations and idle times are left alone."""
+    child = os.fork()
+    if not child:
+        watch = ProcessWatch(60.0)
+        for _ in range(3):
+            with watch.operation("quick", 0.9):
+                time.sleep(0.5)
+        time.sleep(1.5)
+        with watch.operation("a regular expression", 1.0):
+            re.match(r"(a*)*b", "a" * 64)
+        os._exit(0)
+    begun = time.monotonic()
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert 3.0 < time.monotonic() - begun < 30.0
+
+
+def test_a_job_says_what_is_waited_for_and_ends_without_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atelier.tasks.bulk.job_watch.QUIET_S", 0.1)
+    monkeypatch.setattr("atelier.tasks.bulk.job_watch._EVERY_S", 0.05)
+    markers, seen = CrashMarkers(tmp_path), list[Progress]()
+    (tmp_path / "note-1").write_text(json.dumps({"finished": 3, "held": [["decode", "a.png", 40]]}))
+    (tmp_path / "note-2").write_text('{"finished"')
+    watch = JobWatch(markers, seen.append, timeout_s=0.5)
+    watch.report(Progress("stylize", 3, 9, "images"))
+    message = r"no sign of life from the workers for \d+ s \(decode a.png, 40 s\)"
+    with pytest.raises(RuntimeError, match=message), watch.watching():
+        time.sleep(20)
+    assert re.fullmatch(r"nothing finished for \d+ s: decode a.png, 40 s", seen[-1].note)
+    assert seen[-1].done == 3
