@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier.tasks.runtime.processes import dvc
+from atelier.tasks.workspace.repository import dvc
 from tests.flows.small import SHRUNK, set_params
 
 EVERY_KEY = Path(__file__).parent / "config" / "before.yaml"

@@ -21,9 +21,9 @@ import psutil
 import pytest
 
 from atelier.tasks.registry.tags import find_prod, list_versions
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.repository import dvc, git
 from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, asked, draw, set_param, set_params
 
@@ -251,6 +251,14 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
     assert studio.snapshot() == before
     studio.remote.unlink()
     away.rename(studio.remote)
+    # a person's choice since the comparison stays
+    assert studio.atelier("models", "promote", "v1.1.0", "--reason", "x", "--workspace", studio.root).returncode == 0
+    chosen = studio.snapshot()
+    night = studio.night()
+    assert (night["decision"], night["version"]) == ("prod changed meanwhile", "v1.2.0")
+    assert "compared with v1.0.0, but v1.1.0 is prod since" in night["reasons"][0]
+    assert studio.snapshot() == chosen
+    assert studio.atelier("models", "rollback", "--reason", "x", "--workspace", studio.root).returncode == 0
     night = studio.night()
     assert (night["decision"], night["version"]) == ("promoted", "v1.2.0")
     assert set(night["stages"].values()) == {"unchanged"}

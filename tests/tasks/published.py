@@ -19,9 +19,9 @@ from atelier.tasks.dataset.shards import Card, write_card, write_shard
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.images.codec import Pixels, encode
 from atelier.tasks.registry.release import ReleaseResult, release_model
-from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc
 
 PARAMS = """\
 ingest: {size_px: 32, domains: {photos: ["sample://photos"], paintings: ["sample://paintings"]}}

@@ -30,9 +30,17 @@ from atelier.tasks.registry import promotion, resolve
 from atelier.tasks.registry.release import find_registered
 from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime import cluster
-from atelier.tasks.workspace import pipeline, worktree
+from atelier.tasks.workspace import pipeline, trust, worktree
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, PASSED, PROMOTED, UNCHANGED, RunRecord
+from atelier.tasks.workspace.run_record import (
+    ALREADY_PROD,
+    AWAITING,
+    PASSED,
+    PROD_CHANGED,
+    PROMOTED,
+    UNCHANGED,
+    RunRecord,
+)
 
 APPROVE_WITHIN_S = 3600.0  # wait for a run that goes on
 
@@ -44,18 +52,18 @@ def _run_name() -> str:
 
 
 @flow(name="retrain", flow_run_name=_run_name)
-def retrain(root: str, trust: bool = False, dry: bool = False) -> RunRecord | State[RunRecord]:
+def retrain(root: str, dry: bool = False) -> RunRecord | State[RunRecord]:
     """Run the pipeline, evaluate the model, and promote it and restyle with it if it passes the gate.
 
     Args:
         root: the workspace's folder.
-        trust: also run stages whose commands are not atelier's own.
         dry: only decide: nothing is registered, pushed, promoted or restyled.
     """
-    workspace = Workspace(Path(root))
+    workspace = Workspace.open(Path(root))
 
     def work(recorder: RunRecorder, params: Params) -> None:
-        pipeline.check_trust(workspace, trust)
+        trust.check_settings(workspace.root)
+        trust.check_pipeline(workspace)
         _work(workspace, recorder, params, dry)
 
     return record_run(workspace, work)
@@ -70,7 +78,7 @@ def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord
         version: the version; the newest that waits when "".
         reason: the reason, which the registry keeps.
     """
-    workspace = Workspace(Path(root))
+    workspace = Workspace.open(Path(root))
 
     def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
@@ -79,7 +87,7 @@ def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord
         prod = find_prod(list_versions(workspace))
         recorder.update(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with recorder.step("promote"):
-            promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason)
+            promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason, None)
         recorder.update(decision=PROMOTED)
         with contextlib.suppress(FileNotFoundError):  # the worktree of the run that made it is gone
             made = find_registered(workspace, workspace.worktree)
@@ -126,7 +134,11 @@ def _work(workspace: Workspace, recorder: RunRecorder, params: Params, dry: bool
         if release.decision in (PASSED, ALREADY_PROD):
             with recorder.step("promote"):
                 commit = pipeline.commit(night, f"{MODEL} {release.version}")
-                promote(root, release.version, commit, "; ".join(release.reasons) or "passed the gate")
+                reason = "; ".join(release.reasons) or "passed the gate"
+                changed = promote(root, release.version, commit, reason, release.compared)
+            if changed:
+                recorder.update(decision=PROD_CHANGED, reasons=(changed,))
+                return
             recorder.update(decision=ALREADY_PROD if release.decision == ALREADY_PROD else PROMOTED)
             worktree.remove_worktree(workspace)
     if recorder.record.decision in (PROMOTED, ALREADY_PROD, UNCHANGED):

@@ -30,12 +30,21 @@ from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
-from atelier.tasks.workspace.run_record import ALREADY_PROD, AWAITING, FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
+from atelier.tasks.workspace.run_record import (
+    ALREADY_PROD,
+    AWAITING,
+    FAILED,
+    PROD_CHANGED,
+    PROMOTED,
+    STOPPED,
+    UNCHANGED,
+    RunRecord,
+)
 
 # the notification of each decision; a dry run has none: its user reads the terminal
 KINDS: dict[str, Kind] = {
     PROMOTED: "success", ALREADY_PROD: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
-    AWAITING: "awaiting", STOPPED: "stopped", FAILED: "failed",
+    AWAITING: "awaiting", PROD_CHANGED: "awaiting", STOPPED: "stopped", FAILED: "failed",
 }  # fmt: skip
 
 

@@ -83,13 +83,21 @@ def push(root: str) -> str:
 
 
 @task(task_run_name="promote {version}", cache_policy=NO_CACHE)
-def promote(root: str, version: str, commit: str, reason: str) -> None:
-    """Check out the files and the data of a commit into the workspace, and make its model `prod` if it is not yet."""
+def promote(root: str, version: str, commit: str, reason: str, instead_of: str | None) -> str:
+    """Check out the files and the data of a commit into the workspace, and make its model `prod` if it is not yet.
+
+    Nothing happens where `instead_of` is not `prod` any more; the result is the reason then, else "".
+    """
     workspace = Workspace(Path(root))
-    worktree.apply_commit(workspace, commit, f"{MODEL} {version}")
-    prod = tags.find_prod(tags.list_versions(workspace))
-    if prod is None or prod.version != version:
-        promotion.promote(workspace, version, reason=reason)
+
+    def apply() -> None:
+        worktree.apply_commit(workspace, commit, f"{MODEL} {version}")
+
+    try:
+        promotion.promote(workspace, version, reason=reason, instead_of=instead_of, apply=apply)
+    except promotion.ProdChanged as changed:
+        return str(changed)
+    return ""
 
 
 @task(task_run_name="push git", cache_policy=NO_CACHE)

@@ -1,23 +1,25 @@
 """Scheduled runs of `retrain`, and `approve` on demand, as Prefect deployments that this process serves."""
 
+import asyncio
 import contextlib
 import hashlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
 from atelier.flows.retrain import approve, retrain
 
 
-def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Callable[[str], None]) -> None:
+def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], None]) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Args:
@@ -37,15 +39,26 @@ def serve_schedule(root: Path, cron: str, timezone: str, trust: bool, say: Calla
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     common: dict[str, Any] = {"concurrency_limit": alone, "entrypoint_type": EntrypointType.MODULE_PATH}
     name = _free_name(root)
-    parameters = {"root": str(root), "trust": trust}
-    nightly = retrain.to_deployment(name, schedule=schedule, parameters=parameters, **common)
+    nightly = retrain.to_deployment(name, schedule=schedule, parameters={"root": str(root)}, **common)
     approval = approve.to_deployment(name, parameters={"root": str(root)}, **common)
     # outside of a flow Prefect returns no coroutine
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
     say(f"serving retrain/{name} ({cron}, {timezone}) and approve/{name} until Ctrl-C")
-    with contextlib.chdir("/"):  # each run is a process that reads Prefect's settings in its current folder
-        serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)
+    runner = _Runner(pause_on_shutdown=False)
+    for deployment in (nightly, approval):
+        runner.add_deployment(deployment)
+    # each run is a process that reads Prefect's settings in its current folder
+    with contextlib.suppress(KeyboardInterrupt), contextlib.chdir("/"):
+        asyncio.run(runner.start())
+
+
+class _Runner(Runner):
+    """Prefect's runner; SIGTERM ends it as Ctrl-C does. Its own handler calls a coroutine and does not await it."""
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        """Interrupt it."""
+        signal.raise_signal(signal.SIGINT)
 
 
 def _free_name(root: Path) -> str:

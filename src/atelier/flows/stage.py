@@ -41,8 +41,11 @@ def run(name: str, workspace: Workspace) -> None:
         try:
             stage(str(workspace.root))
         except Exception as error:
-            stage_errors.write_error(workspace, name, error)
-            raise
+            cause = cluster.or_lost(error)
+            stage_errors.write_error(workspace, name, cause)
+            if cause is error:
+                raise
+            raise cause from error
 
 
 def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
@@ -51,7 +54,10 @@ def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
 
     summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
-    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}")
+    left_out = f"; not taken: {', '.join(summary.notes)}" if summary.notes else ""
+    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}{left_out}")
+    if left_out:
+        print(f"ingest{left_out}", flush=True)
 
 
 def _augment(workspace: Workspace, params: Params, report: Report) -> None:

@@ -65,6 +65,8 @@ def describe(summary: StylizeSummary, destination: str) -> str:
         f"{summary.total} pictures: {summary.done} done, {summary.skipped} skipped, "
         f"{summary.quarantined} in quarantine, {summary.pending} pending"
     ]
+    if summary.skipped_kinds:
+        lines.append(f"skipped: {', '.join(f'{n:,} {kind}' for kind, n in summary.skipped_kinds.items())}")
     if summary.processed:
         lines.append(f"{summary.processed} in {summary.seconds:.1f} s, {summary.images_per_second:.1f} images/s")
     else:

@@ -28,7 +28,7 @@ def _inputs(table: pa.Table) -> list[str]:
 def test_a_listing_has_every_file_and_how_to_reach_it(archive: Path) -> None:
     table = list_inputs(["photos"], archive)
     assert _inputs(table) == ["2019/a.png", "2019/b.jpg", "2020/a.png", "notes.txt", "z.png"]
-    assert table["not_picture"].to_pylist() == [False, False, False, True, False]
+    assert table["skipped"].to_pylist() == ["", "", "", "text or document", ""]
     assert table["path"].to_pylist()[0] == str(archive / "photos/2019/a.png")
     assert table["stamp"].to_pylist()[0].startswith(f"{len(PNG)}:mtime:")
 
@@ -56,8 +56,10 @@ def test_a_name_that_an_archive_holds_twice_is_two_inputs(tmp_path: Path) -> Non
         with pytest.warns(UserWarning, match="Duplicate"):
             file.writestr("a.png", PNG)
     table = list_inputs(["a.zip"], tmp_path)
-    assert _inputs(table) == ["a.png", "a.png#2", "a.png#3"]
-    assert table["problem"].to_pylist() == ["", "", "another member of the archive has the same name"]
+    assert _inputs(table) == ["a.png#3", "a.png#2", "a.png"]
+    # the last is the picture, as it is when the archive is unpacked
+    assert table["skipped"].to_pylist() == ["older member of the same name", "", ""]
+    assert table["problem"].to_pylist() == ["", "", ""]
 
 
 @pytest.mark.parametrize(

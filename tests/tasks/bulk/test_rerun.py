@@ -296,6 +296,47 @@ def test_parts_of_the_ledger_become_one_while_a_job_runs(tmp_path: Path, monkeyp
         assert job.ledger.read().num_rows == 10
 
 
+@pytest.mark.parametrize("output", ["../mine", "/etc/x", "a/../../mine", "_atelier/job.json", "_ATELIER/lock", "C:\\x"])
+def test_state_that_names_files_of_others_is_refused(tmp_path: Path, output: str) -> None:
+    """Nothing is removed and nothing written: in the ledger, and in the planned names, for another format too."""
+    (tmp_path / "mine").write_text("mine")
+    listing = pa.table({"input": ["a.png"], "stamp": ["2"]})
+    with open_job(tmp_path / "out") as job:
+        job.ledger.append([LedgerRow("a.png", "done", output, stamp="1")])
+        with pytest.raises(ValueError, match=r"ledger names the output .*, which is none of a job"):
+            job.state(listing)
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"input": ["a.png"], "output": [output]}), sink)
+        job.folder.write("names.parquet", sink.getvalue())
+        for format in ("png", "webp"):
+            with pytest.raises(ValueError, match=r"names.parquet names the output .*, which is none of a job"):
+                job.plan_names(listing["input"], format)
+        for text in ("[]", "[" * 10**5, '{"parameters": 1}', '{"since": []}'):
+            job.folder.write("job.json", text.encode())
+            with pytest.raises(ValueError, match=r"job.json is damaged"):
+                job.manifest()
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", "/inflight", "/ledger", "/lock", "/running"])
+def test_job_state_behind_a_link_is_refused(tmp_path: Path, name: str) -> None:
+    out, home = tmp_path / "out", tmp_path / "home"
+    (home / "x").mkdir(parents=True)
+    (home / "mine").write_text("mine")
+    link = out / f"_atelier{name}"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(home / "mine" if name in ("/lock", "/running") else home)
+    listing = pa.table({"input": ["a.png"], "stamp": ["2"]})
+    with (  # noqa: PT012
+        pytest.raises((RuntimeError, OSError), match=r"leads out of the destination|symbolic links"),
+        open_job(out) as job,
+    ):
+        job.start_run(job.state(listing))
+        job.ledger.append([LedgerRow("a.png", "skipped")])
+    assert sorted(path.name for path in home.iterdir()) == ["mine", "x"]
+    assert (home / "mine").read_text() == "mine"
+
+
 def test_a_job_that_another_process_took_over_stops(tmp_path: Path) -> None:
     counts = {"done": 0, "skipped": 0, "quarantined": 0, "pending": 1}
     with open_job(tmp_path) as job, pytest.raises(RuntimeError, match="another process has taken over the job in"):

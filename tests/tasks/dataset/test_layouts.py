@@ -101,7 +101,7 @@ def test_coco(tmp_path: Path) -> None:
 
 
 def test_annotations_that_are_none_say_so(tmp_path: Path) -> None:
-    coco(tmp_path, annotations=[{"image_id": 99, "category_id": 3}])
+    coco(tmp_path, images=[{"id": 1}])
     with pytest.raises(ValueError, match="not a COCO annotation file"):
         list_source(SourceConfig(str(tmp_path)), tmp_path)
     with pytest.raises(ValueError, match="no COCO annotations"):
@@ -144,3 +144,148 @@ def test_attribute_files_that_do_not_fit(tmp_path: Path, text: str, reason: str)
     (tmp_path / "said.csv").write_bytes(io.BytesIO(b"a\xff,b\n").getvalue())
     with pytest.raises(ValueError, match="UTF-8"):
         list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+
+
+def _coco_files(folder: Path, splits: dict[str, dict[str, str]]) -> None:
+    """Annotation files: of each split the category of each picture, by its file name."""
+    (folder / "annotations").mkdir(parents=True)
+    for split, pictures in splits.items():
+        content = {
+            "images": [{"id": n, "file_name": name} for n, name in enumerate(pictures)],
+            "annotations": [{"image_id": n, "category_id": name} for n, name in enumerate(pictures.values())],
+            "categories": [{"id": name, "name": name} for name in sorted(set(pictures.values()))],
+        }
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+
+
+def test_coco_labels_join_by_path(tmp_path: Path) -> None:
+    put(tmp_path, "images/train2017/1.jpg", "images/val2017/1.jpg", "a/2.jpg", "b/2.jpg", "only.jpg")
+    _coco_files(
+        tmp_path,
+        {
+            "train2017": {"1.jpg": "cat", "a/2.jpg": "cow", "other/only.jpg": "owl", "gone.jpg": "ant"},
+            "val2017": {"1.jpg": "dog", "2.jpg": "eel"},
+        },
+    )
+    listing = list_source(SourceConfig(str(tmp_path)), tmp_path)
+    assert said(listing) == {
+        "images/train2017/1.jpg": {"categories": ["cat"]},
+        "images/val2017/1.jpg": {"categories": ["dog"]},
+        "a/2.jpg": {"categories": ["cow"]},
+        "b/2.jpg": {},
+        "only.jpg": {"categories": ["owl"]},
+    }
+    assert listing.labels == {
+        "annotated names that several pictures have": 1,
+        "annotated pictures that are missing": 1,
+        "pictures without annotation": 1,
+    }
+
+
+def test_coco_annotations_without_a_picture_are_counted(tmp_path: Path) -> None:
+    coco(tmp_path, annotations=[{"image_id": n, "category_id": c} for n, c in ((1, 3), (99, 3), (2, 55))])
+    listing = list_source(SourceConfig(str(tmp_path)), tmp_path)
+    assert said(listing)["train2017/1.jpg"] == {"categories": ["dog"]}
+    assert listing.labels == {
+        "annotations of no listed category": 1,
+        "annotations of no listed picture": 1,
+        "pictures without annotation": 1,
+    }
+    (tmp_path / "annotations/instances_train2017.json").write_text(
+        json.dumps({"images": [{"id": 1, "file_name": "x.jpg"}]})
+    )
+    with pytest.raises(ValueError, match=r"name none of its pictures: they name 'x.jpg', and a picture is called 'tr"):
+        list_source(SourceConfig(str(tmp_path)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ("train/cats/1.jpg val/dogs/2.jpg test/cats/3.jpg", "cats dogs"),
+        ("Train/cats/1.jpg valid/dogs/2.jpg", "cats dogs"),
+        ("images/train2017/cats/1.jpg images/val2017/dogs/2.jpg", "cats dogs"),
+        ("data/images/training/cats/x/1.jpg data/images/validation/dogs/2.jpg", "cats dogs"),
+        ("training_set/training_set/cats/1.jpg test_set/test_set/dogs/2.jpg", "cats dogs"),
+        ("train/1.jpg test/2.jpg", ""),  # splits without classes
+        ("car/1.jpg train/2.jpg bus/3.jpg", "car train bus"),  # vehicles
+        ("cats/train/1.jpg dogs/test/2.jpg", "cats dogs"),
+        ("training wheels/1.jpg testing/2.jpg", "training wheels;testing"),
+    ],
+)
+def test_folders_of_splits_are_no_classes(tmp_path: Path, names: str, classes: str) -> None:
+    paths = names.replace(" wheels", "~wheels").split()
+    put(tmp_path, *(path.replace("~", " ") for path in paths))
+    listing = list_source(SourceConfig(str(tmp_path), "imagefolder"), tmp_path)
+    found = {json.loads(entry.attributes).get("class", "") for entry in listing.entries}
+    assert found == (set(classes.split(";") if ";" in classes else classes.split()) or {""})
+
+
+CSVS = {
+    "commas": b"file,year,title\na.png,1880,x\np/b.png,1890,y\n",
+    "semicolons": b"file;year;title\na.png;1880;x\np/b.png;1890;y\n",
+    "tabs": b"file\tyear\ttitle\na.png\t1880\tx\np/b.png\t1890\ty\n",
+    "spaces after commas": b"file, year, title\na.png, 1880, x\np/b.png, 1890, y\n",
+    "quotes": b'"file", "year", "title"\n"a.png", "1880", "x"\n"p/b.png", "1890", "y"\n',
+    "mark": b"\xef\xbb\xbffile,year,title\r\na.png,1880,x\r\n\r\np/b.png,1890,y\r\n",
+    "UTF-16": "file;year;title\na.png;1880;x\np/b.png;1890;y\n".encode("utf-16"),
+    "stated": b"sep=;\nfile;year;title\na.png;1880;x\np/b.png;1890;y\n",
+    "name later": b"id,year,Image,title\n1,1880,a.png,x\n2,1890,p/b.png,y\n",
+    "paths": b"file,year,title\n/data/set/a.png,1880,x\nC:\\set\\p\\b.png,1890,y\n",
+    "twice": b"file,year,title\na.png,1880,x\np/b.png,1890,y\na.png,1880,x\n",
+    "empty cells": b"file,year,title,\na.png,1880,x,\np/b.png,1890,y,\n",
+}
+
+
+def test_csv_as_programs_write_it(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "p/b.png", "p/c.png")
+    for what, text in CSVS.items():
+        (tmp_path / "said.csv").write_bytes(text)
+        listing = list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+        found = {name: {k: v for k, v in row.items() if k in ("year", "title")} for name, row in said(listing).items()}
+        assert found == {
+            "a.png": {"year": "1880", "title": "x"},
+            "p/b.png": {"year": "1890", "title": "y"},
+            "p/c.png": {},
+        }, what
+        assert listing.labels == {"pictures without a row": 1}, what
+
+
+def test_rows_that_do_not_say_which_picture(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "b/1.png", "c.png")
+    (tmp_path / "said.csv").write_text("file,x\n1.png,1\nc.png,2\ngone.png,3\n")
+    listing = list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+    assert said(listing) == {"a/1.png": {}, "b/1.png": {}, "c.png": {"x": "2"}}
+    assert listing.labels == {
+        "pictures without a row": 2,
+        "rows of missing pictures": 1,
+        "rows with a name that several pictures have": 1,
+    }
+    (tmp_path / "said.csv").write_text("file,x\nc.png,1\nc.png,2\n")
+    with pytest.raises(ValueError, match=r"line 3: c.png has a row already, with other values"):
+        list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+    (tmp_path / "said.csv").write_text("file,x\nother.png,1\n")
+    with pytest.raises(ValueError, match=r"names none of the pictures: .* names 'other.png', .* called 'a/1.png'"):
+        list_source(SourceConfig(".", attributes="said.csv"), tmp_path)
+
+
+def test_what_lies_beside_pictures_is_counted(tmp_path: Path) -> None:
+    coco(tmp_path)
+    put(
+        tmp_path,
+        "train2017/1.xmp",
+        "train2017/1.mov",
+        "train2017/1.cr2",
+        "@eaDir/1.jpg/a.jpg",
+        "__MACOSX/annotations/._i.json",
+    )
+    put(tmp_path, "__MACOSX/annotations/._instances_train2017.json", "notes.txt")
+    listing = list_source(SourceConfig(str(tmp_path)), tmp_path)
+    assert len(listing.entries) == 3
+    assert listing.skipped == {
+        "AppleDouble": 2,
+        "raw file of a picture": 1,
+        "sidecar": 1,
+        "text or document": 1,
+        "thumbnails": 1,
+        "video": 1,
+    }

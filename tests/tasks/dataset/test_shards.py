@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,7 +75,12 @@ def test_splits_depend_on_the_group_alone() -> None:
 def test_a_missing_or_damaged_card_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="atelier ingest"):
         read_card(tmp_path)
-    for text in ("{", '{"format": 1, "facts": {}}', '{"format": 1, "shards": [{"rows": 1}], "facts": {}}'):
+    shard = {"file": "a-train-0.parquet", "sha256": "0", "domain": "a", "split": "train", "rows": 1, "bytes": 2}
+    changed = ({"file": "../x.parquet"}, {"file": "/x.parquet"}, {"file": ".."}, {"file": 1}, {"domain": "../a"})
+    changed += ({"split": "x"}, {"rows": -1}, {"bytes": True}, {"rows": 1e9})
+    cards = [json.dumps({"format": 1, "shards": [shard | one], "facts": {}}) for one in changed]
+    texts = ("{", '{"format": 1, "facts": {}}', '{"format": 1, "shards": [{"rows": 1}], "facts": {}}', "[" * 10**5)
+    for text in (*texts, *cards):
         (tmp_path / CARD).write_text(text)
         with pytest.raises(ValueError, match="damaged"):
             read_card(tmp_path)

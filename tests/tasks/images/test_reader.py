@@ -530,6 +530,11 @@ def endless_jpeg() -> bytes:
     return data[:last] + data[last:-2] * 1000 + data[-2:]
 
 
+def jpeg_with(part: bytes) -> bytes:
+    data = saved(Image.fromarray(PHOTO), "JPEG")
+    return data[:2] + part + data[2:]
+
+
 BOMB = zlib.compress(bytes(64 * 2**20), 9)
 HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a GIF of a million frames": (lambda: huge_gif(1_000_000), "gif", "more frames or pages than the limit of 10"),
@@ -562,6 +567,24 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "png",
         "damaged",
     ),
+    "a JPEG of a hundred thousand segments": (lambda: jpeg_with(b"\xff\xfe\0\x03A" * 100_000), "jpeg", "segments"),
+    "a JPEG of large segments": (
+        lambda: jpeg_with((b"\xff\xe1\xff\xffExif\0\0" + bytes(65527)) * 500),
+        "jpeg",
+        "too many or too large segments",
+    ),
+    "a JPEG with a megabyte of fill bytes": (lambda: jpeg_with(b"\xff" * 2**20), "jpeg", "segments"),
+    "a JPEG with a megabyte of junk": (lambda: jpeg_with(bytes(2**20)), "jpeg", "segments"),
+    "a PNG of a million chunks": (
+        lambda: png_with(b"aaAa", b"") + b"\0\0\0\0aaAa\0\0\0\0" * 200_000,
+        "png",
+        "chunks",
+    ),
+    "a picture of one column": (
+        lambda: saved(Image.new("1", (1, 900_000)), "PNG"),
+        "png",
+        "1 × 900000, is longer than the limit of 250,000 pixels a side",
+    ),
     "a JPEG of a thousand scans": (endless_jpeg, "jpeg", "more than 100 scans"),
     "32-bit floats": (lambda: saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "tiff", "8 or 16 bits"),
     "CIELAB": (lambda: saved(Image.new("LAB", (8, 8)), "TIFF"), "tiff", "LAB colours"),
@@ -574,6 +597,56 @@ def test_hostile_files_are_refused_with_a_reason(kind: str) -> None:
     with pytest.raises(BadImage, match=reason) as caught:
         reader.read(make(), ImageLimits(max_pixels=1_000_000), format, max_frames=10)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG"])
+def test_a_damaged_frame_is_named_and_the_others_can_be_salvaged(format: str) -> None:
+    pictures = [Image.fromarray(noise(40, 40, 3)[shift:, :]).resize((40, 40)) for shift in range(4)]
+    data = saved(pictures[0], format, save_all=True, append_images=pictures[1:])
+    cut = data[: len(data) * 6 // 10]
+    with pytest.raises(BadImage, match=r"^frame 3 is damaged: "):
+        read(cut, format.lower())
+    found = reader.read(cut, ImageLimits(), format.lower(), max_frames=10, salvage=True).frames
+    whole = read(data, format.lower()).frames[:2]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, whole, strict=True))
+    with pytest.raises(BadImage, match="damaged"):
+        reader.read(data[: len(data) // 9], ImageLimits(), format.lower(), max_frames=10, salvage=True)
+
+
+def test_a_film_behind_a_jpeg_is_not_counted_as_scans() -> None:
+    data = saved(Image.fromarray(PHOTO), "JPEG") + b"\xff\xda" * 1000
+    assert opened(back(data, "jpeg")).size == (W, H)
+
+
+def test_grey_with_alpha_is_converted_by_its_profile_as_grey_without() -> None:
+    head = bytes(16) + b"GRAYXYZ " + bytes(104) + struct.pack(">I4sII", 1, b"kTRC", 144, 16)
+    head = struct.pack(">I", 160) + head[4:8] + b"\2\x40\0\0mntr" + head[16:36] + b"acsp" + head[40:]
+    head = head[:68] + struct.pack(">3i", 63190, 65536, 54061) + head[80:]
+    linear = head + b"curv" + struct.pack(">IIHH", 0, 1, 256, 0)
+    grey = Image.fromarray(PHOTO).convert("L")
+    both = Image.merge("LA", [grey, Image.fromarray(ALPHA)])
+    expected = read(saved(grey, "PNG", icc_profile=linear), "png").frames[0].pixels
+    assert np.abs(expected.astype(int) - np.asarray(grey)[..., None]).mean() > 20
+    for format in ("PNG", "TIFF"):
+        (frame,) = read(saved(both, format, icc_profile=linear), format.lower()).frames
+        assert np.array_equal(frame.pixels, expected)
+        assert np.array_equal(frame.alpha, ALPHA)
+
+
+def test_a_transparent_colour_of_16_bits_becomes_alpha() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    for samples, kind in ((GREY16, 0), (RGB16, 2)):
+        key = np.atleast_1d(samples[5, 7]).astype(">u2").tobytes()
+        lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in samples)
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, kind, 0, 0, 0)) + chunk(b"tRNS", key)
+        data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        (frame,) = read(data, "png").frames
+        hit = (np.atleast_3d(samples) == samples[5, 7]).all(axis=-1)
+        assert frame.alpha is not None
+        assert np.array_equal(frame.alpha, np.where(hit, 0, 65535))
+        assert np.array_equal(read(data, "webp").frames[0].alpha, np.where(hit, 0, 255))
 
 
 def test_a_tiff_whose_pages_form_a_cycle_ends() -> None:

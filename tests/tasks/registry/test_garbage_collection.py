@@ -14,10 +14,10 @@ from atelier.tasks.registry.promotion import promote, rollback
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import list_versions
 from atelier.tasks.registry.verify import verify_versions
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.repository import dvc, git
 from tests.tasks.published import PARAMS, age, forget, lay, noise, publish
 
 

@@ -19,8 +19,8 @@ from atelier.tasks.registry.push import push_versions
 from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.tags import list_versions
 from atelier.tasks.registry.verify import verify_versions
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc, git
 from tests.tasks.published import noise
 from tests.tasks.storage.test_object_store import bucket, server  # noqa: F401 (fixtures)
 

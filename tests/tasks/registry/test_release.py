@@ -8,9 +8,9 @@ import pytest
 
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.registry import promotion, release, resolve, tags
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc, git
 
 pytestmark = pytest.mark.long
 
@@ -69,6 +69,49 @@ def test_a_model_becomes_a_version_once(workspace: Workspace) -> None:
     assert (entry.stage, entry.dataset, entry.passed) == ("prod", "d1", True)
     assert entry.headline == "KID ratio 0.5, Style distance ratio 0.4, SSIM 0.6"
     assert git(workspace.root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("choice", ["promote", "rollback", "none before", "this one"])
+def test_a_choice_of_a_person_after_the_comparison_stays(workspace: Workspace, choice: str) -> None:
+    first = "v1.0.0"
+    paint(workspace, "one")
+    release.register_model(workspace, workspace, GateConfig(), None)
+    if choice != "none before":
+        promotion.promote(workspace, first, reason="one")
+        paint(workspace, "two")
+        release.release_model(workspace, GateConfig(), None)
+    paint(workspace, "three")
+    found = release.register_model(workspace, workspace, GateConfig(), None)
+    assert (found.decision, found.compared) == ("passed", "" if choice == "none before" else "v1.1.0")
+    # a person decides while the night pushes
+    if choice == "rollback":
+        assert promotion.rollback(workspace, "green skies") == first
+    else:
+        chosen = found.version if choice == "this one" else first
+        promotion.promote(workspace, chosen, reason="I like it")
+    listed, applied = git(workspace.root, "tag"), []
+    # in the night itself, after a kill, and in the next night
+    for _ in range(2):
+        result = release.release_model(workspace, GateConfig(), None)
+        assert result.decision == ("prod already" if choice == "this one" else "prod changed meanwhile")
+    if choice == "this one":
+        promotion.promote(
+            workspace, found.version, reason="x", instead_of=found.compared, apply=lambda: applied.append(1)
+        )
+        assert applied == [1]
+    else:
+        with pytest.raises(promotion.ProdChanged, match=f"{first} is prod since: a person's choice stays"):
+            promotion.promote(
+                workspace, found.version, reason="x", instead_of=found.compared, apply=lambda: applied.append(1)
+            )
+        assert applied == []
+        assert "atelier models promote" in result.reasons[0]
+    assert git(workspace.root, "tag") == listed
+    assert [v.version for v in promotion.list_awaiting_approval(workspace)] == (
+        [] if choice == "this one" else [found.version]
+    )
+    promotion.promote(workspace, found.version, reason="a person may")
+    assert resolve.resolve(workspace, "style-model@prod").version == found.version
 
 
 def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) -> None:

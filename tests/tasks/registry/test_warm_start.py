@@ -7,8 +7,8 @@ import pytest
 
 from atelier.tasks.registry.promotion import promote
 from atelier.tasks.registry.warm_start import pin_start, pinned_start
-from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc
 
 
 def test_a_version_is_pinned_until_training_has_another_change(own: Workspace) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.local_folder import LocalFolder
 from atelier.tasks.storage.open_destination import open_destination
 
@@ -66,6 +67,82 @@ def test_files_by_their_names(tmp_path: Path) -> None:
     assert (folder / "x").names() == ["z"]
     with pytest.raises(FileNotFoundError):
         folder.read("x/y.png")
+
+
+LEAVING = ("", "/x", "../x", "a/../../x", "a/..", "..", "..\\x", "C:/x", "C:\\x", "c:", "a\0b")
+STAYING = ("a..b", "..a", "a../b", "x:y", "a b/c.png", "é/[1]*?.png", "CC:/x")
+
+
+def refused_everywhere(folder: Destination) -> None:
+    """No operation takes a name that leads out of the folder, and every one takes the others."""
+    for name in LEAVING:
+        calls: list[Callable[[], Any]] = [
+            lambda name=name: folder.read(name),
+            lambda name=name: folder.commit(name, b"x", "1"),
+            lambda name=name: folder.write_unsynced(name, b"x"),
+            lambda name=name: folder.remove([name]),
+            lambda name=name: folder / name,
+            lambda name=name: folder.lock(name).__enter__(),
+        ]
+        for call in calls:
+            with pytest.raises(OSError, match="does not stay below") as error:
+                call()
+            assert error.value.errno == errno.EINVAL
+        assert folder.sizes([name]) == [-1]
+    for name in STAYING:
+        folder.write(name, name.encode())
+    assert [folder.read(name).decode() for name in STAYING] == list(STAYING)
+    folder.remove([STAYING[-2]])
+    assert [size for size in folder.sizes(STAYING) if size < 0] == [-1]
+
+
+def test_names_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
+    refused_everywhere(LocalFolder(tmp_path / "in"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_links_below_it_lead_nowhere_else(tmp_path: Path) -> None:
+    """The folder itself may be a link, and links within it too; one that leaves it is refused by every operation."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder in (outside, inside / "real"):
+        folder.mkdir(parents=True)
+    (outside / "mine").write_text("mine")
+    (outside / ".atelier-1-x.tmp").write_text("mine")
+    for name, target in {
+        "out": outside,
+        "near": inside / "real",
+        "gone": tmp_path / "none",
+        "file": outside / "mine",
+    }.items():
+        (inside / name).symlink_to(target)
+    (tmp_path / "linked").symlink_to(inside)
+    folder = LocalFolder(tmp_path / "linked")
+    folder.write("near/a", b"1")
+    assert (inside / "real" / "a").read_bytes() == b"1"
+    calls: list[Callable[[], Any]] = [
+        lambda: folder.commit("out/mine", b"x", "1"),
+        lambda: folder.commit("out/deeper/x", b"x", "1"),
+        lambda: folder.commit("gone/x", b"x", "1"),
+        lambda: folder.remove(["out/mine"]),
+        lambda: folder.read("out/mine"),
+        lambda: (folder / "out").names(),
+        lambda: (folder / "out").create(),
+        lambda: (folder / "out").remove(["mine"]),
+        lambda: (folder / "out").write_unsynced("mine", b""),
+        lambda: folder.write_unsynced("file", b""),
+        lambda: folder.lock("out/lock").__enter__(),
+        lambda: folder.lock("file").__enter__(),
+        lambda: folder.remove_leftovers(["out"]),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match=r"leads out of the destination|symbolic links"):
+            call()
+    folder.remove_leftovers()
+    folder.commit("file", b"replaced", "1")
+    folder.remove(["file"])
+    assert sorted(path.name for path in outside.iterdir()) == [".atelier-1-x.tmp", "mine"]
+    assert (outside / "mine").read_text() == "mine"
+    assert not (tmp_path / "none").exists()
 
 
 def test_urls_of_other_schemes_are_no_destination() -> None:

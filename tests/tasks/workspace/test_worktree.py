@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from atelier.tasks.bulk.subscriptions import set_current
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace import worktree
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.pipeline import commit
+from atelier.tasks.workspace.repository import dvc, git
 
 
 def state(workspace: Workspace) -> dict[str, bytes | str]:
@@ -73,6 +73,34 @@ def test_a_commit_is_applied_beside_the_changes_of_a_user(own: Workspace) -> Non
     head = git(own.root, "rev-parse", "HEAD")
     worktree.apply_commit(own, head.strip(), "again")
     assert git(own.root, "rev-parse", "HEAD") == head
+
+
+def test_what_a_user_has_in_dvc_is_neither_run_nor_reverted(own: Workspace) -> None:
+    notes, mark = own.root / "notes", own.root / "ran"
+    notes.mkdir()
+    (notes / "a.txt").write_text("first")
+    dvc(own.root, "add", "--quiet", "notes")
+    (own.root / "more").mkdir()
+    (own.root / "more" / "dvc.yaml").write_text(f"stages:\n  x:\n    cmd: touch {mark}\n    outs: [y]\n")
+    (own.root / "lost.dvc").write_text(f"outs:\n- md5: {'0' * 32}\n  path: lost\n  hash: md5\n")
+    (own.root / "broken").mkdir()
+    (own.root / "broken" / "dvc.yaml").write_text("stages: [\n")
+    git(own.root, "add", "--all")
+    git(own.root, "commit", "--quiet", "--message", "mine")
+    (notes / "a.txt").write_text("edited, and nowhere else")
+    ignore = own.root / ".gitignore"
+    opened = worktree.open_worktree(own)
+    assert not (opened.root / "notes").exists()
+    (opened.model / "generator.safetensors").write_bytes(b"other weights")
+    dvc(opened.root, "commit", "--force", "--quiet", "train")
+    (opened.root / ".gitignore").write_text(ignore.read_text() + "/new-output\n")
+    ignore.write_text(ignore.read_text() + "# edited during the night\n")
+    worktree.apply_commit(own, commit(opened, "a run"), "a run")
+    assert (own.model / "generator.safetensors").read_bytes() == b"other weights"
+    assert (notes / "a.txt").read_text() == "edited, and nowhere else"
+    assert ignore.read_text().endswith("# edited during the night\n")
+    assert git(own.root, "status", "--porcelain") == " M .gitignore\n"
+    assert not mark.exists()
 
 
 def test_an_unchanged_workspace_takes_the_commit_itself(own: Workspace) -> None:

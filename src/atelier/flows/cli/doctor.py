@@ -194,10 +194,12 @@ def _encoders() -> Check:
 
 
 def _workspace(workspace: Workspace) -> Check:
-    from atelier.tasks.workspace.pipeline import check_trust, stages
+    from atelier.tasks.workspace.pipeline import stages
+    from atelier.tasks.workspace.trust import check_settings
 
     try:
-        check_trust(workspace, trust=False)
+        check_settings(workspace.root)
+        stages(workspace)
     except ValueError as error:
-        return Check("workspace", "warn", str(error), "read the stage's command before you use --trust")
+        return Check("workspace", "warn", str(error), "read what it names before you use --trust")
     return Check("workspace", "ok", f"{workspace.root}: {' → '.join(stages(workspace))}")

@@ -153,7 +153,7 @@ def retrain(
     cron: Annotated[str | None, typer.Option(help="Serve a schedule instead of running once.")] = None,
     timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
     trust: Annotated[
-        bool, typer.Option("--trust", help="Also run stages of dvc.yaml whose commands are not atelier's own.")
+        bool, typer.Option("--trust", help="Also run stages and use settings that are not Atelier's own.")
     ] = False,
     dry: Annotated[
         bool, typer.Option("--dry", help="Only show the decision: nothing is registered, promoted or restyled.")
@@ -167,19 +167,22 @@ def retrain(
     """
     from atelier.flows.config.params import Params
     from atelier.flows.control_plane.session import use
+    from atelier.tasks.workspace.trust import VARIABLE as TRUST
 
     found = Workspace.find(workspace)
     Params(found.params).check()
+    if trust:
+        os.environ[TRUST] = "1"  # for this command and its children
     with use(say):
         if cron:
             from atelier.flows.schedule import serve_schedule
 
-            serve_schedule(found.root, cron, timezone, trust, say)
+            serve_schedule(found.root, cron, timezone, say)
         else:
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.workspace.run_record import RunRecord
 
-            night = flow(str(found.root), trust=trust, dry=dry)
+            night = flow(str(found.root), dry=dry)
             assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
             result(night, as_json, text=night.summary)
 

@@ -57,6 +57,10 @@ class OutputOptions:
         str | None,
         typer.Option(help="keep (the default) EXIF with GPS, resolution and comments of the pictures, or strip them."),
     ] = None
+    salvage: Annotated[
+        bool | None,
+        typer.Option("--salvage", help="Keep the readable frames and pages of damaged files, instead of none."),
+    ] = None
     backend: Annotated[
         str | None, typer.Option(help="torch, openvino, or auto: the fastest by measurement, for large jobs.")
     ] = None
@@ -80,6 +84,10 @@ class SelectionOptions:
     ] = None
     limit: Annotated[
         int | None, typer.Option(help="Only the first N pictures; a run without it continues the same job.")
+    ] = None
+    follow_links: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Follow links whose targets lie below this folder. Repeatable."),
     ] = None
     list_root: Annotated[
         str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")

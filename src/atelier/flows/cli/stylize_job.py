@@ -17,8 +17,9 @@ from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_source import NON_IMAGE_SUFFIXES, archive_class, list_entries, locate
+from atelier.tasks.storage.open_source import archive_class, list_entries, locate
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
@@ -70,7 +71,7 @@ def single_image(job: StylizeRequest) -> SingleImageResult | None:
     if len(job.sources) > 1 or remote or (destination / RESERVED).is_dir():
         return None
     path = locate(job.sources[0], job.base)
-    if not path.is_file() or archive_class(path.name) or path.suffix.lower() in NON_IMAGE_SUFFIXES:
+    if not path.is_file() or archive_class(path.name) or path.suffix.lower() in KIND_OF_SUFFIX:
         return None
     return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from atelier.models.configs import config_class
 from atelier.models.controls import check_controls
-from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
+from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, list_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
@@ -38,6 +38,7 @@ class DryRun:
     settled: int  # finished by an earlier run
     unreadable: int  # would be quarantined without being opened
     no_pictures: int  # would be skipped for their names
+    skipped_kinds: dict[str, int]  # these by kind
     pictures: int  # would be stylized
     sampled: int  # of these, stylized and timed
     failed: int  # of the sample, would be quarantined
@@ -55,6 +56,8 @@ class DryRun:
             f"{self.total:,} inputs: {self.pictures:,} to be stylized, {self.settled:,} settled, "
             f"{self.no_pictures:,} no pictures by their names, {self.unreadable:,} not readable"
         ]
+        if self.skipped_kinds:
+            lines.append(f"no pictures: {', '.join(f'{n:,} {kind}' for kind, n in self.skipped_kinds.items())}")
         if self.plan is not None:
             plan = f"{self.plan.backend} in {self.plan.precision} on {self.plan.device}"
             lines.append(
@@ -86,12 +89,13 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     since = job.manifest().get("since", 1)
     waiting = inputs.filter(pc.equal(job.state(inputs, since).rows["state"], "pending"))
     unreadable = pc.not_equal(waiting["problem"], "")
-    todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.invert(waiting["not_picture"])))
+    todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
     found = DryRun(
         total=inputs.num_rows,
         settled=inputs.num_rows - waiting.num_rows,
         unreadable=pc.sum(unreadable).as_py() or 0,
-        no_pictures=pc.sum(pc.and_(pc.invert(unreadable), waiting["not_picture"])).as_py() or 0,
+        no_pictures=pc.sum(pc.and_(pc.invert(unreadable), pc.not_equal(waiting["skipped"], ""))).as_py() or 0,
+        skipped_kinds=count_by_kind(waiting["skipped"]),
         pictures=todo.num_rows,
         sampled=0, failed=0, workers=0, images_per_second=0.0, minutes=0.0, gigabytes=0.0,
         free_gigabytes=_free_gigabytes(destination), plan=None,

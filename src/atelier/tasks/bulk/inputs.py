@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
-from atelier.tasks.images.formats import split_suffix
+from atelier.tasks.storage.companion_files import kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LIST_SUFFIXES
-from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, NON_IMAGE_SUFFIXES, list_files
+from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, list_files
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
-INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "not_picture": pa.bool_(), **ENTRY_FIELDS})
+INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "skipped": pa.string(), **ENTRY_FIELDS})
 BATCH_ROWS = 10_000
 
 
@@ -65,19 +66,25 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
     batches: list[pa.RecordBatch] = []
     pictures = 0
     while part := list(itertools.islice(entries, BATCH_ROWS)):
-        non_images = [split_suffix(entry.name)[1].lower() in NON_IMAGE_SUFFIXES for entry in part]
-        if selection.limit is not None:
-            part, non_images = _first(part, non_images, selection.limit - pictures)
-        pictures += len(part) - sum(non_images)
-        batches.append(_batch(part, non_images))
-        if pictures == selection.limit:
+        batches.append(_batch(part))
+        pictures += sum(not entry.skipped for entry in part)
+        if selection.limit is not None and pictures >= 2 * selection.limit:  # half of them may be raw files of others
             break
-    if not pictures:
+    table = _with_kinds(pa.Table.from_batches(batches, INPUT_SCHEMA))
+    if selection.limit is not None:
+        table = _first(table, selection.limit)
+    if not pc.any(pc.equal(table["skipped"], "")).as_py():
         matching = " that match the globs" if selection.include or selection.exclude else ""
         raise ValueError(
             f"source {', '.join(sources)} holds no pictures{matching}: put pictures there or name another source"
         )
-    return _unique(pa.Table.from_batches(batches, INPUT_SCHEMA))
+    return _unique(table)
+
+
+def count_by_kind(kinds: pa.ChunkedArray) -> dict[str, int]:
+    """Number of skipped files of each kind, the most frequent first."""
+    found = [(item["values"], item["counts"]) for item in pc.value_counts(kinds).to_pylist() if item["values"]]
+    return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
 def evenly_spaced(table: pa.Table, most: int) -> pa.Table:
@@ -104,31 +111,45 @@ def _folders(sources: Sequence[str]) -> list[str]:
     return found
 
 
-def _first(part: list[Entry], non_images: list[bool], pictures: int) -> tuple[list[Entry], list[bool]]:
-    """The entries up to the given number of pictures."""
-    for index, counted in enumerate(itertools.accumulate(not other for other in non_images)):
-        if counted == pictures:
-            return part[: index + 1], non_images[: index + 1]
-    return part, non_images
+def _first(table: pa.Table, pictures: int) -> pa.Table:
+    """The rows up to the given number of pictures."""
+    (places,) = np.nonzero(pc.equal(table["skipped"], "").to_numpy())
+    return table.slice(0, places[pictures - 1] + 1) if len(places) > pictures else table
 
 
-def _batch(part: list[Entry], non_images: list[bool]) -> pa.RecordBatch:
+def _with_kinds(table: pa.Table) -> pa.Table:
+    """The table with the kinds of files that are known from other files of the listing.
+
+    The stamp of a skipped file is its kind: what an earlier run recorded of it as another kind is corrected.
+    """
+    if found := kinds_in_listing(table["input"], table["member"]):
+        kinds = table["skipped"].to_pylist()
+        for index, kind in found.items():
+            kinds[index] = kinds[index] or kind
+        column = table.schema.get_field_index("skipped")
+        table = table.set_column(column, "skipped", pa.chunked_array([kinds], pa.string()))
+    stamps = pc.if_else(pc.equal(table["skipped"], ""), table["stamp"], table["skipped"])
+    return table.set_column(table.schema.get_field_index("stamp"), "stamp", stamps)
+
+
+def _batch(part: list[Entry]) -> pa.RecordBatch:
     columns = {name: pa.array([getattr(entry, name) for entry in part], type) for name, type in ENTRY_FIELDS.items()}
     columns["input"] = columns["name"]  # share the memory; often also for the members of a zip
     if columns["member"].equals(columns["name"]):
         columns["member"] = columns["name"]
     columns["stamp"] = pa.array([f"{entry.size}:{entry.etag}" for entry in part], pa.string())
-    columns["not_picture"] = pa.array(non_images, pa.bool_())
+    columns["skipped"] = pa.array([entry.skipped for entry in part], pa.string())
     return pa.record_batch([columns[name] for name in INPUT_SCHEMA.names], INPUT_SCHEMA)
 
 
 def _unique(table: pa.Table) -> pa.Table:
-    """The table with unique input names: a name that an archive holds twice gets a number."""
+    """The table with unique input names: of equal names the first picture keeps it, the others get a number."""
     if pc.count_distinct(table["input"]).as_py() == table.num_rows:
         return table
-    names = table["input"].to_pylist()
+    names, kinds = table["input"].to_pylist(), table["skipped"].to_pylist()
     taken, seen = set(names), set[str]()
-    for index, name in enumerate(names):
+    for index in sorted(range(len(names)), key=lambda index: bool(kinds[index])):
+        name = names[index]
         if name in seen:
             name = next(other for k in itertools.count(2) if (other := f"{name}#{k}") not in taken)
             taken.add(name)

@@ -24,11 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
-from atelier.tasks.storage.destination import Destination
+from atelier.tasks.storage.destination import OUTSIDE, Destination
 from atelier.tasks.storage.open_destination import open_destination
 
 FORMAT = 2  # of job.json
@@ -48,6 +49,11 @@ class JobState:
         """Number of inputs by state. They add up, because every input has one row and one state."""
         found = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(self.rows["state"]).to_pylist()}
         return {state: found.get(state, 0) for state in STATES}
+
+    @property
+    def skipped_kinds(self) -> dict[str, int]:
+        """Number of skipped inputs by kind, the most frequent first."""
+        return count_by_kind(self.rows.filter(pc.equal(self.rows["state"], "skipped"))["reason"])
 
     def inputs(self, state: str) -> set[str]:
         """Names of the inputs in a state."""
@@ -72,10 +78,13 @@ class JobFolder:
             ValueError: it is damaged.
         """
         try:
-            return dict(json.loads(self.folder.read("job.json")))
+            content = json.loads(self.folder.read("job.json"))
+            if not (isinstance(content, dict) and isinstance(content.get("parameters", {}), dict)):
+                raise ValueError("it holds no job")
+            return content | {"since": int(content.get("since", 1))} if "since" in content else content
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{self.folder}/job.json is damaged ({error}): use another destination") from error
 
     def plan(self) -> ExecutionPlan | None:
@@ -151,10 +160,24 @@ class JobFolder:
             table = pq.read_table(pa.BufferReader(self.folder.read("names.parquet")))
         except FileNotFoundError:
             return NAMES.empty_table()
+        self._check_outputs("names.parquet", table["output"])
         if (table.schema.metadata or {}).get(b"format", format.encode()).decode() == format:
             return table.replace_schema_metadata()
         self.destination.remove(_values(table["output"]))
         return NAMES.empty_table()
+
+    def _check_outputs(self, file: str, outputs: pa.ChunkedArray) -> None:
+        """Check that outputs of a file lie in the destination, outside of this folder: some are removed or replaced.
+
+        Raises:
+            ValueError: one does not.
+        """
+        bad = outputs.filter(pc.match_substring_regex(outputs, f"{OUTSIDE.pattern}|^(?i:{RESERVED})(/|$)"))
+        if len(bad):
+            raise ValueError(
+                f"{self.folder}/{file} names the output {bad[0].as_py()[:200]!r}, which is none of a job: it was "
+                "changed or is damaged; use another destination"
+            )
 
     def state(self, listing: pa.Table, since: int = 1, *, retry: bool = False) -> JobState:
         """Match listed inputs with the ledger. An input whose output is missing or cut is pending.
@@ -165,6 +188,7 @@ class JobFolder:
             retry: whether quarantined inputs are pending again.
         """
         ledger = self.ledger.read(STATE_COLUMNS)
+        self._check_outputs("ledger", ledger["output"].filter(pc.not_equal(ledger["output"], "")))
         found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null without a row
         rows = listing.select(["input", "stamp"])
         for name in ("output", "state", "stage", "reason", "bytes", "seconds", "attempt"):

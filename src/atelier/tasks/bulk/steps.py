@@ -26,12 +26,12 @@ from atelier.tasks.bulk.messages import (
     Task,
     write_error_text,
 )
-from atelier.tasks.images import reader, writer
+from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
 from atelier.tasks.inference.execution_plan import ExecutionPlan
-from atelier.tasks.inference.input_limits import limits_for
+from atelier.tasks.inference.input_limits import limits_for, read_image
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
@@ -80,7 +80,7 @@ class Reader:
         format = output_format(task.input, config.format)
         try:
             with self.markers.step("decode", task.input, factor=factor):
-                image = reader.read(data, self.limits, format, size=config.size, max_frames=config.max_frames)
+                image = read_image(data, self.limits, format, config)
             return DecodedInput(task, image, sha256, time.perf_counter() - begun)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)

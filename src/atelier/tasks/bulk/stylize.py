@@ -42,7 +42,7 @@ from atelier.tasks.storage.open_source import locate
 MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 ROWS = 10_000  # ledger rows written together for inputs that need no work
 # parameters that do not change outputs; masks are identified by their content, in `Controls.said`
-NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "picture_timeout_s")
+NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class StylizeSummary:
     images_per_second: float  # of this run, from the first finished block on; 0 without work
     model: str
     version: str
+    skipped_kinds: dict[str, int]  # skipped inputs by kind
 
 
 def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callable[[], object]) -> StylizeSummary:
@@ -145,14 +146,16 @@ class _Run:
             plan = job.manifest().get("plan")
             self.manifest |= {"since": self.since} | ({"plan": plan} if plan else {})
             waiting = pc.equal(self.before.rows["state"], "pending")
-            needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.invert(inputs["not_picture"]))
+            needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.equal(inputs["skipped"], ""))
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
             _check_space(job.destination, todo)
             job.write_manifest(self.manifest)
             outputs = job.plan_names(todo["input"], self.request.config.format)
             job.start_run(self.before)
             counts = self.before.counts
-            idle = inputs.select(["input", "stamp", "problem"]).filter(pc.and_(waiting, pc.invert(needs_work)))
+            idle = inputs.select(["input", "stamp", "problem", "skipped"]).filter(
+                pc.and_(waiting, pc.invert(needs_work))
+            )
             for batch in idle.to_batches(ROWS):
                 rows = [_idle_row(**values, attempt=self.attempt) for values in batch.to_pylist()]
                 job.ledger.append(rows)
@@ -232,11 +235,11 @@ def _filtered(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
     return table if pc.all(mask).as_py() else table.filter(mask)
 
 
-def _idle_row(input: str, stamp: str, problem: str, attempt: int) -> LedgerRow:
+def _idle_row(input: str, stamp: str, problem: str, skipped: str, attempt: int) -> LedgerRow:
     """The row of an input that needs no work."""
     if problem:
         return LedgerRow(input, "quarantined", stage="read", reason=problem, stamp=stamp, attempt=attempt)
-    return LedgerRow(input, "skipped", reason="no picture by its name", stamp=stamp, attempt=attempt)
+    return LedgerRow(input, "skipped", reason=skipped, stamp=stamp, attempt=attempt)
 
 
 def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds: float, rate: float) -> StylizeSummary:
@@ -249,4 +252,5 @@ def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds
         images_per_second=round(rate, 3),
         model=identity.name,
         version=identity.version,
+        skipped_kinds=after.skipped_kinds,
     )

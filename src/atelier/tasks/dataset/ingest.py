@@ -5,7 +5,6 @@ sources and written as shards, so that the result does not depend on the number 
 `quarantine.csv` lists the files that could not be read, `screened.csv` the pictures that were left out.
 """
 
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +16,12 @@ from atelier.tasks.dataset.file_index import FileRecord, IngestState, RowWriter,
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.dataset.screening import UNREADABLE, DuplicateIndex, ScreenConfig
 from atelier.tasks.dataset.screening_pool import prepare_all
-from atelier.tasks.dataset.shards import SPLITS, Card, split_of, write_card
+from atelier.tasks.dataset.shards import DOMAIN, SPLITS, Card, split_of, write_card
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.runtime.files import csv_bytes, write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.workspace.format_versions import INGEST
-
-DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,13 @@ class IngestSummary:
     dropped: int  # rows whose file is gone or has changed
     screened: dict[str, int]  # reason: pictures
     quarantined: int
+    skipped: dict[str, int]  # files that are no pictures by their names, by kind; they are not in `files`
+    labels: dict[str, int]  # labels that belong to no picture, and pictures without one
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, in a line each."""
+        return [f"{count:,} {what}" for what, count in (self.skipped | self.labels).items()]
 
 
 def scan(config: IngestConfig, base: Path, lock: Path) -> ScanSummary:
@@ -100,11 +104,11 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         FileNotFoundError, ValueError: a source or the lock is missing or does not fit, or a domain would be left
             without training or held-out pictures.
     """
-    found = source_lock.locked_entries(config.sources, base, lock)
+    locked = source_lock.locked_entries(config.sources, base, lock)
     old = read_state(out, config.parameters)
     writer = RowWriter(out, config.shard_mb * 10**6)
     try:
-        seen, added = _update(found, old, config, writer, report)
+        seen, added = _update(locked.entries, old, config, writer, report)
         rows = {(file.domain, file.id) for file in seen if not file.state}
         kept = old.rows & rows - added
         gone = old.rows - kept
@@ -120,7 +124,8 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
     writer.clean(card.shards, index)
     counts = {domain: {split: card.rows(domain, split) for split in SPLITS} for domain in config.domains}
     excluded = card.facts["screened"], card.facts["quarantined"]
-    return IngestSummary(card.id, counts, len(seen), len(added), len(kept), len(gone), *excluded)
+    changes = len(seen), len(added), len(kept), len(gone)
+    return IngestSummary(card.id, counts, *changes, *excluded, locked.skipped, locked.labels)
 
 
 def _update(

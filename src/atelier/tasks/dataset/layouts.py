@@ -1,26 +1,39 @@
 """Layouts of sources: which files are pictures, and the attributes that other files give them.
 
-`folder` takes every picture; `imagefolder` adds the class that the first folder names; `cifar` reads CIFAR's binary
-version (Krizhevsky 2009); `coco` adds the categories that COCO's instance files annotate. `auto` recognises CIFAR and
-COCO by the names of their files and is `folder` otherwise. A file of attributes, CSV or CelebA's, joins any of them.
+`folder` takes every picture; `imagefolder` adds the class that the first folder names, below folders of splits;
+`cifar` reads CIFAR's binary version (Krizhevsky 2009); `coco` adds the categories that COCO's instance files annotate.
+`auto` recognises CIFAR and COCO by the names of their files and is `folder` otherwise. A file of attributes, CSV or
+CelebA's, joins any of them.
 """
 
-import csv
+import codecs
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from atelier.models.settings import Settings, setting
+from atelier.tasks.dataset import coco
+from atelier.tasks.dataset.attribute_file import read_table
 from atelier.tasks.storage import cifar
+from atelier.tasks.storage.companion_files import DATA, TEXT, kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import file_entry
 from atelier.tasks.storage.open_source import list_files, locate, read, select_pictures
+from atelier.tasks.storage.source_limits import SourceLimits
 
 MAX_LABEL_BYTES = 2**30  # of an attribute or annotation file
-COCO_FILE = re.compile(r"(^|/)annotations/[^/]*\.json$")
+MAX_SPLIT_LEVEL = 2  # folders above splits, such as images/
+SPLIT_FOLDER = re.compile(
+    r"(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|evaluation|holdout)"
+    r"([_-]?\d{1,4})?([_-]?(set|images|data|split))?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class SourceConfig(Settings):
         "auto", "auto, folder (all pictures), imagefolder (a folder a class), cifar (binary) or coco"
     )
     attributes: str = setting("", "file of attributes: CSV (first column the picture's name) or CelebA's list_attr")
+    follow_links: tuple[str, ...] = setting((), "folders below which the targets of links may lie, besides the source")
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,8 @@ class Listing:
 
     entries: tuple[Entry, ...]  # pictures in the order of the source
     label_files: tuple[Entry, ...] = ()  # annotations, labels, attributes
+    skipped: dict[str, int] = field(default_factory=dict)  # files that are no pictures, by kind
+    labels: dict[str, int] = field(default_factory=dict)  # labels without a picture, pictures without a label
 
 
 def list_source(source: SourceConfig, base: Path) -> Listing:
@@ -52,32 +68,68 @@ def list_source(source: SourceConfig, base: Path) -> Listing:
 
     Raises:
         FileNotFoundError: the source or its attribute file does not exist.
-        ValueError: it holds no picture, or is not in the layout that was named.
+        ValueError: it holds no picture, or is not in the layout that was named, or labels fit no picture.
     """
     layout = source.layout
-    files = list(list_files(source.path, base))
+    files = _files(source, base)
+    by_name = [entry for entry in files if entry.skipped in ("", TEXT, DATA)]  # such files may be labels
     if layout == "auto":
-        layout = _recognise(files)
+        layout = _recognise(by_name)
     if layout == "cifar":
-        listing = _cifar(source.path, files)
+        listing = _cifar(source.path, by_name)
     elif layout == "coco":
-        listing = _coco(source.path, files)
+        listing = _coco(source.path, by_name)
     else:
-        entries = select_pictures(source.path, files)
-        listing = Listing(tuple(_with_class(e) for e in entries) if layout == "imagefolder" else tuple(entries))
+        entries = list(select_pictures(source.path, files))
+        listing = Listing(tuple(_with_classes(entries) if layout == "imagefolder" else entries))
+    used = {entry.name for entry in listing.label_files}
+    used |= {str(PurePosixPath(entry.name).parent) for entry in listing.entries if entry.record >= 0}
+    skipped = Counter(entry.skipped for entry in files if entry.skipped and entry.name not in used)
+    listing = replace(listing, skipped=dict(sorted(skipped.items())))
     return _join_attributes(listing, source.attributes, base) if source.attributes else listing
+
+
+def _files(source: SourceConfig, base: Path) -> list[Entry]:
+    """All files of a source, with the kinds of those that are no pictures."""
+    files = list(list_files(source.path, base, SourceLimits(follow_links=source.follow_links)))
+    columns = (pa.chunked_array([[getattr(e, name) for e in files]], pa.string()) for name in ("name", "member"))
+    for index, kind in kinds_in_listing(*columns).items():
+        files[index] = replace(files[index], skipped=files[index].skipped or kind)
+    return files
 
 
 def _recognise(files: list[Entry]) -> Literal["cifar", "coco", "folder"]:
     names = {PurePosixPath(entry.name).name for entry in files}
     if names & (cifar.BATCHES | cifar.PICKLES):
         return "cifar"
-    return "coco" if any(COCO_FILE.search(entry.name) and "instances" in entry.name for entry in files) else "folder"
+    return "coco" if any(coco.FILE.search(entry.name) and "instances" in entry.name for entry in files) else "folder"
 
 
-def _with_class(entry: Entry) -> Entry:
-    parts = PurePosixPath(entry.name).parts
-    return replace(entry, attributes=_json({"class": parts[0]})) if len(parts) > 1 else entry
+def _with_classes(entries: list[Entry]) -> Iterator[Entry]:
+    """The entries with the class that the first folder names; folders of splits above it are no classes."""
+    folders = [PurePosixPath(entry.name).parts[:-1] for entry in entries]
+    split_level = _split_level(folders)
+    for entry, parts in zip(entries, folders, strict=True):
+        below = parts[split_level:]
+        while split_level >= 0 and below and SPLIT_FOLDER.fullmatch(below[0]):
+            below = below[1:]
+        below = below if split_level >= 0 else parts
+        yield replace(entry, attributes=_json({"class": below[0]})) if below else entry
+
+
+def _split_level(folders: list[tuple[str, ...]]) -> int:
+    """The depth at which every folder is a split, such as train and test; -1 where there is none.
+
+    Above it there may be folders that all pictures share. One folder of another name among them makes all of them
+    classes: of vehicles, "train" is one.
+    """
+    for level in range(MAX_SPLIT_LEVEL + 1):
+        names = {parts[level] if len(parts) > level else "" for parts in folders}
+        if all(SPLIT_FOLDER.fullmatch(name) for name in names):
+            return level
+        if len(names) > 1 or "" in names:
+            return -1
+    return -1
 
 
 def _cifar(spec: str, files: list[Entry]) -> Listing:
@@ -105,74 +157,51 @@ def _cifar(spec: str, files: list[Entry]) -> Listing:
 
 def _coco(spec: str, files: list[Entry]) -> Listing:
     """Every picture, with the names of the categories that are annotated in it."""
-    label_files = [entry for entry in files if COCO_FILE.search(entry.name) and not entry.problem]
+    label_files = [entry for entry in files if coco.FILE.search(entry.name) and not entry.problem]
     if not label_files:
         raise ValueError(f"source {spec} has no COCO annotations: annotations/*.json are missing")
-    categories: dict[str, set[str]] = {}
-    for entry in label_files:
-        try:
-            content = json.loads(_text(entry))
-            names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
-            names_of = {picture["id"]: str(picture["file_name"]) for picture in content["images"]}
-            for file in names_of.values():
-                categories.setdefault(PurePosixPath(file).name, set())
-            for annotation in content.get("annotations", ()):
-                if "category_id" in annotation:  # captions and key points have none
-                    file = PurePosixPath(names_of[annotation["image_id"]]).name
-                    categories[file].add(names[annotation["category_id"]])
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{entry.name} of source {spec} is not a COCO annotation file: {error!r}") from error
-    entries = []
-    for entry in select_pictures(spec, files):
-        found = categories.get(PurePosixPath(entry.name).name)
-        entries.append(entry if found is None else replace(entry, attributes=_json({"categories": sorted(found)})))
-    return Listing(tuple(entries), tuple(label_files))
+    pictures = list(select_pictures(spec, files))
+    texts = {entry.name: _text(entry) for entry in label_files}
+    categories, counts = coco.read_categories(texts, [entry.name for entry in pictures], spec)
+    counts["pictures without annotation"] += sum(entry.name not in categories for entry in pictures)
+    entries = (
+        replace(entry, attributes=_json({"categories": sorted(categories[entry.name])}))
+        if entry.name in categories
+        else entry
+        for entry in pictures
+    )
+    return Listing(tuple(entries), tuple(label_files), labels=_nonzero(counts))
 
 
 def _join_attributes(listing: Listing, file: str, base: Path) -> Listing:
     path = locate(file, base)
-    entry = file_entry(path.name, file, path, path.parent)
-    rows = dict(_attribute_rows(file, _text(entry)))
-    entries, joined = [], 0
-    for picture in listing.entries:
-        said = rows.get(picture.name) or rows.get(PurePosixPath(picture.name).name)
-        joined += said is not None
-        entries.append(replace(picture, attributes=_json(json.loads(picture.attributes) | said)) if said else picture)
-    if not joined:
-        raise ValueError(f"{file} names none of the pictures: its first column must hold their file names")
-    return Listing(tuple(entries), (*listing.label_files, entry))
-
-
-def _attribute_rows(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Picture names and their attributes, from CSV or CelebA's format (a count, the names, then rows of 1 and -1)."""
-    lines = text.splitlines()
-    if len(lines) > 2 and lines[0].strip().isdecimal():
-        names = lines[1].split()
-        for number, line in enumerate(lines[2:], 3):
-            name, *values = line.split() or [""]
-            if name and len(values) != len(names):
-                raise ValueError(f"{file}, line {number}: {len(values)} values for {len(names)} attributes")
-            if name:
-                yield name, {key: value == "1" for key, value in zip(names, values, strict=True)}
-        return
-    reader = csv.reader(lines)
-    try:
-        header = next(reader, [])
-        for row in reader:
-            if row and len(row) != len(header):
-                raise ValueError(f"{file}, line {reader.line_num}: {len(row)} cells under {len(header)} headings")
-            if row:
-                yield row[0], dict(zip(header[1:], row[1:], strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{file}, line {reader.line_num}: not CSV: {error}") from error
+    entry = file_entry(path.name, file, path, [path.parent])
+    rows, joined = read_table(file, _text(entry)).join(file, [picture.name for picture in listing.entries])
+    entries = tuple(
+        replace(picture, attributes=_json(json.loads(picture.attributes) | rows[picture.name]))
+        if picture.name in rows
+        else picture
+        for picture in listing.entries
+    )
+    counts = Counter(listing.labels)
+    counts["rows of missing pictures"] += len(joined.missing)
+    counts["rows with a name that several pictures have"] += len(joined.ambiguous)
+    counts["pictures without a row"] += len(entries) - len(rows)
+    return replace(listing, entries=entries, label_files=(*listing.label_files, entry), labels=_nonzero(counts))
 
 
 def _text(entry: Entry) -> str:
+    """The text of a label file, in UTF-8 or, where a mark at its beginning says so, UTF-16."""
+    data = read(entry, MAX_LABEL_BYTES)
     try:
-        return read(entry, MAX_LABEL_BYTES).decode("utf-8-sig")
+        return data.decode("utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{entry.name} of source {entry.source} is not UTF-8 text") from error
 
 
 def _json(attributes: dict[str, Any]) -> str:
     return json.dumps(attributes, sort_keys=True, ensure_ascii=False)
+
+
+def _nonzero(counts: Counter[str]) -> dict[str, int]:
+    return {what: count for what, count in sorted(counts.items()) if count}

@@ -7,6 +7,7 @@ The `image` column follows the convention that Hugging Face `datasets` reads as 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from atelier.tasks.runtime.files import write
 
 CARD = "dataset.json"
 SPLITS = ("train", "holdout")
+DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # names of domains are parts of file names
+_SHARD_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.parquet")
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # sha256 of the source file's bytes
@@ -80,6 +83,14 @@ def split_of(group: str, holdout_share: float) -> str:
 def fold_of(group: str, folds: int) -> int:
     """The fold of a group in cross-validation, 0…folds - 1: a function of the group alone, independent of its split."""
     return int.from_bytes(hashlib.sha256(b"fold:" + group.encode()).digest()[:8], "big") % folds
+
+
+def _check(shard: Shard) -> None:
+    """Refuse a shard that is no file of the dataset's own folder. Raises ValueError, TypeError."""
+    if not _SHARD_FILE.fullmatch(shard.file) or not DOMAIN.fullmatch(shard.domain) or shard.split not in SPLITS:
+        raise ValueError(f"{shard.file[:100]!r} of {shard.domain[:100]!r} is no shard")
+    if any(type(number) is not int or number < 0 for number in (shard.rows, shard.bytes)):
+        raise ValueError(f"{shard.file} has impossible sizes")
 
 
 def select(shards: Iterable[Shard], domain: str | None = None, split: str | None = None) -> list[Shard]:
@@ -156,6 +167,8 @@ def parse_card(data: bytes, path: Path) -> Card:
     try:
         content = json.loads(data)
         shards = tuple(Shard(**s) for s in content["shards"])
-        return Card(content["format"], shards, content["facts"])
-    except (ValueError, KeyError, TypeError) as error:
+        for shard in shards:
+            _check(shard)
+        return Card(content["format"], shards, dict(content["facts"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error

@@ -5,6 +5,7 @@ unchanged lock, byte for byte.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,6 +29,17 @@ class ScanSummary:
     files: int
     bytes: int  # of the pictures, where the source says
     changed: bool  # whether the lock was written anew
+    skipped: dict[str, int]  # files that are no pictures by their names, by kind
+    labels: dict[str, int]  # labels that belong to no picture, and pictures without one
+
+
+@dataclass(frozen=True)
+class LockedFiles:
+    """What the lock names, and what lies beside it."""
+
+    entries: list[tuple[str, Entry]]  # pictures with their domain, in the order of the sources
+    skipped: dict[str, int]  # as in `ScanSummary`
+    labels: dict[str, int]
 
 
 def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
@@ -38,6 +50,7 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
     """
     domains: dict[str, list[dict[str, object]]] = {}
     counts: dict[str, int] = {}
+    skipped, labels = Counter[str](), Counter[str]()
     files = size = 0
     for domain, configs in sources.items():
         listed: list[dict[str, object]] = []
@@ -46,6 +59,8 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
             found, beside = _stamps(listing.entries), _stamps(listing.label_files)
             listed.append({"source": config.path, "files": found, "beside": beside})
             files += len(found) + len(beside)
+            skipped.update(listing.skipped)
+            labels.update(listing.labels)
             counts[domain] = counts.get(domain, 0) + len(listing.entries)
             size += sum(entry.size for entry in listing.entries if entry.record < 0)
         domains[domain] = listed
@@ -53,11 +68,11 @@ def write_lock(sources: Sources, base: Path, lock: Path) -> ScanSummary:
     changed = not lock.is_file() or lock.read_bytes() != text.encode()
     if changed:
         write(lock, text.encode())
-    return ScanSummary(counts, files, size, changed)
+    return ScanSummary(counts, files, size, changed, dict(skipped), dict(labels))
 
 
-def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, Entry]]:
-    """The pictures that the lock names, with their domain, in the order of the sources.
+def locked_entries(sources: Sources, base: Path, lock: Path) -> LockedFiles:
+    """The pictures that the lock names.
 
     Files that arrived after the scan are left for the next one; those that changed after it have a problem.
 
@@ -72,20 +87,24 @@ def locked_entries(sources: Sources, base: Path, lock: Path) -> list[tuple[str, 
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{lock} is damaged ({error!r}): run `atelier ingest --scan`") from error
     entries = []
+    skipped, labels = Counter[str](), Counter[str]()
     for domain, configs in sources.items():
         for config in configs:
             if (domain, config.path) not in locked:
                 raise ValueError(f"{lock} does not know source {config.path} of {domain}: run `atelier ingest --scan`")
             files = locked[domain, config.path]["files"]
             stat = cache(file_stat)  # once for each archive
-            for entry in list_source(config, base).entries:
+            listing = list_source(config, base)
+            skipped.update(listing.skipped)
+            labels.update(listing.labels)
+            for entry in listing.entries:
                 name, stamp = source_class(entry).stamp(entry, stat)
                 if name not in files:
                     continue
                 if files[name] != stamp:
                     entry = replace(entry, problem="changed after the scan: run `atelier ingest --scan`")
                 entries.append((domain, entry))
-    return entries
+    return LockedFiles(entries, dict(skipped), dict(labels))
 
 
 def _stamps(entries: Iterable[Entry]) -> dict[str, str]:

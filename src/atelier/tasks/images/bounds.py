@@ -8,7 +8,7 @@ import re
 from atelier.tasks.images.formats import Unreadable
 
 MAX_SEGMENTS = 2000  # before a JPEG's first scan: usual files have ten, those with large previews hundreds
-MAX_SEGMENT_BYTES = 2**25  # of them together
+MAX_SEGMENT_BYTES = 2**24  # of them together
 MAX_JUNK_BYTES = 2**16  # between them
 MAX_SCANS = 100  # of one JPEG: each costs a pass over the whole picture; usual files have up to ten
 MAX_SCAN_PIXELS = 4 * 10**9  # of all scans together

@@ -7,32 +7,28 @@ formats are tried. Every problem of a file is a `BadImage` with a message for us
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from atelier.models.settings import Settings, setting
-from atelier.tasks.images import bounds, exif, gif, raw, tiff_reader
-from atelier.tasks.images.color import to_srgb
+from atelier.tasks.images import bounds, gif, more_formats, pnm, raw, tiff_reader
 from atelier.tasks.images.formats import Unreadable
-from atelier.tasks.images.metadata import exif_block
-from atelier.tasks.images.page import PageReader, eight_bits
+from atelier.tasks.images.modes import composite_on_white, split_alpha
+from atelier.tasks.images.page import PageReader
 from atelier.tasks.images.png import COMPRESSION, XMP_KEYWORD
+from atelier.tasks.images.sixteen_bit import upright_image
 from atelier.tasks.runtime.errors import short_line
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
-FORMATS = (*PILLOW_FORMATS, "TIFF")
-_TURNS = dict(enumerate((
-    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
-    *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
-), start=2))  # by EXIF orientation; 1 is upright  # fmt: skip
+FORMATS = (*PILLOW_FORMATS, "TIFF", "JPEG 2000", "PSD", "PPM", "TGA")
 
 
 class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
@@ -68,8 +64,13 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """
     with _reasons(limits):
         bounds.check_structure(data)
-        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+        other = more_formats.pillow_format(data)
+        if other == "JXL":  # its plugin decodes when it opens
+            check_dimensions(*more_formats.jxl_size(data), limits)
+        with Image.open(io.BytesIO(data), formats=(other,) if other else PILLOW_FORMATS) as image:
             check_dimensions(image.width, image.height, limits)
+            if other:
+                more_formats.complete(image, data)
             if image.format in ("JPEG", "MPO"):
                 bounds.check_scans(data, image.width * image.height)
             yield image
@@ -77,7 +78,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
 
 @contextmanager
 def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator[PageReader] | None]:
-    """The pages, up to `most`, of a TIFF or raw file, None for other files. Nothing is decoded yet.
+    """The pages, up to `most`, of a TIFF, raw or PNM file, None for other files. Nothing is decoded yet.
 
     Raises:
         BadImage: with the reason; any error of a decoder inside the block becomes one.
@@ -90,6 +91,8 @@ def open_pages(data: bytes, limits: ImageLimits, most: int) -> Iterator[Iterator
             yield iter([raw.RawPicture(data)])
         elif data.startswith(tiff_reader.SIGNATURES):
             yield tiff_reader.read_pages(data, most)
+        elif pnm.is_pnm(data):
+            yield iter([pnm.PnmReader(data)])
         else:
             yield None
 
@@ -150,61 +153,12 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> Pixels:
             return _on_white(page.read().image)
     with open_image(data, limits) as image:
         image.load()
-        return _on_white(upright(image))
+        return _on_white(upright_image(image, data))
 
 
 def _on_white(image: Image.Image) -> Pixels:
     colour, alpha = split_alpha(image)
     return np.asarray(colour if alpha is None else composite_on_white(colour, alpha), dtype=np.uint8)
-
-
-def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture as sRGB, and its alpha (L; None: opaque). Raises BadImage for unsupported colours."""
-    profile = image.info.get("icc_profile")
-    if image.mode in ("I", "F"):
-        raise BadImage("32-bit samples have no agreed white: convert the file to 8 or 16 bits")
-    if image.mode in ("LAB", "HSV"):
-        raise BadImage(f"{image.mode} colours are not supported: convert the file to RGB")
-    if image.mode.startswith("I;16"):
-        image = sixteen_to_eight(image)
-    grey = image.mode in ("1", "L", "LA", "La")
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if grey else "RGBA")
-        alpha = image.getchannel("A")
-    if image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("L" if grey else "RGB")
-    return to_srgb(image, profile), alpha
-
-
-def sixteen_to_eight(image: Image.Image) -> Image.Image:
-    """16-bit grey with 8 bits; a grey value that is transparent becomes alpha."""
-    grey, key = np.asarray(image).astype(np.uint16), image.info.get("transparency")  # of either byte order
-    small = Image.fromarray(eight_bits(grey))
-    if isinstance(key, int):
-        small.putalpha(Image.fromarray(np.where(grey == key, np.uint8(0), np.uint8(255))))
-    return small
-
-
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image, 1…8; 1 where it has none."""
-    found = exif.parse(exif_block(image))
-    number = exif.number(found.image, ExifTags.Base.Orientation, found.order)
-    if number is None:
-        with suppress(Exception):  # Pillow looks into XMP as well; its parser raises nearly every type
-            number = image.getexif().get(ExifTags.Base.Orientation)
-    return int(number) if number in _TURNS else 1
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied."""
-    turn = _TURNS.get(orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def composite_on_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Composite a picture on white."""
-    return Image.composite(colour, Image.new(colour.mode, colour.size, "white"), alpha)
 
 
 def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
@@ -282,7 +236,7 @@ def read_xmp(data: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=(*PILLOW_FORMATS, "TIFF")) as image:
                 packet = gif.read_xmp(data) if image.format == "GIF" else image.info.get("xmp")
     except Exception as error:
         raise BadImage(f"not a picture in a supported format ({', '.join(FORMATS)})") from error

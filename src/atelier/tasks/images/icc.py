@@ -1,7 +1,7 @@
 """ICC matrix profiles, such as Adobe RGB and ProPhoto, for 16-bit samples; Pillow's littlecms converts only 8 bits.
 
 A matrix profile has a tone curve for each channel and a matrix to the profile connection space (ICC.1:2010, 8.3 and
-10). Profiles with lookup tables are not supported.
+10). Profiles with lookup tables are not supported: `has_tables` finds them.
 """
 
 import struct
@@ -31,6 +31,14 @@ def to_srgb(samples: NDArray[np.uint16], profile: bytes | None) -> NDArray[np.fl
         return _encoded(tables[0][samples])
     linear = np.stack([table[samples[..., channel]] for channel, table in enumerate(tables)], axis=-1)  # (H, W, 3)
     return _encoded(linear @ matrix.T)
+
+
+def has_tables(profile: bytes | None) -> bool:
+    """Whether the ICC profile is made of lookup tables, so that `to_srgb` would take its colours for sRGB."""
+    try:
+        return profile is not None and profile[20:24] in (b"XYZ ", b"Lab ") and b"A2B0" in _tags(profile)
+    except struct.error:
+        return False
 
 
 def _encoded(linear: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from atelier.tasks.images.color import to_srgb
+
 
 @dataclass(frozen=True)
 class Page:
@@ -19,12 +21,17 @@ class Page:
 
     @property
     def image(self) -> Image.Image:
-        """The page with 8 bits."""
-        image = Image.fromarray(eight_bits(self.samples), "CMYK" if self.mode == "CMYK" else None)
+        """The page with 8 bits and its profile; CMYK with alpha as sRGB, since Pillow has no such mode."""
+        samples, profile = eight_bits(self.samples), self.profile
+        image = (
+            Image.frombytes("CMYK", samples.shape[1::-1], samples) if self.mode == "CMYK" else Image.fromarray(samples)
+        )
         if self.alpha is not None:
+            if self.mode == "CMYK":
+                image, profile = to_srgb(image, profile), None
             image.putalpha(Image.fromarray(eight_bits(self.alpha)))
-        if self.profile:
-            image.info["icc_profile"] = self.profile
+        if profile:
+            image.info["icc_profile"] = profile
         return image
 
 

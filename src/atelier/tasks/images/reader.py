@@ -7,14 +7,14 @@ Kept are frames and pages with their durations, grey, CMYK or colour, 8 or 16 bi
 import itertools
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atelier.tasks.images import sixteen_bit
+from atelier.tasks.images import icc, sixteen_bit
 from atelier.tasks.images.codec import (
     BadImage,
     ImageLimits,
@@ -23,12 +23,12 @@ from atelier.tasks.images.codec import (
     check_pixels,
     open_image,
     open_pages,
-    split_alpha,
-    upright,
 )
 from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
+from atelier.tasks.images.modes import split_alpha
 from atelier.tasks.images.page import Page, PageReader
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
+from atelier.tasks.runtime.errors import short_line
 
 Mode = Literal["1", "L", "RGB", "CMYK"]
 
@@ -62,7 +62,13 @@ class DecodedImage:
 
 
 def read(
-    data: bytes, limits: ImageLimits, format: str, *, size: int | None = None, max_frames: int = 1
+    data: bytes,
+    limits: ImageLimits,
+    format: str,
+    *,
+    size: int | None = None,
+    max_frames: int = 1,
+    salvage: bool = False,
 ) -> DecodedImage:
     """Decode an image file; its content decides, not its name.
 
@@ -74,6 +80,7 @@ def read(
         format: of the output.
         size: longest side of every frame, px: larger frames are shrunk. None keeps their size.
         max_frames: largest number of frames or pages, where the output's format holds more than one.
+        salvage: leave out damaged pages, and frames from the first damaged one on, if others can be read.
 
     Raises:
         BadImage: with the reason.
@@ -81,65 +88,84 @@ def read(
     readable = limits
     if size is not None:  # a picture that is shrunk may be as large as the default limit
         readable = replace(limits, max_pixels=max(limits.max_pixels, ImageLimits().max_pixels))
-    budget = _Budget(readable, limits)
-    most = max_frames + 1 if format in PAGED_FORMATS else 1
-    with open_pages(data, readable, most) as pages:
+    reading = _Reading(format, size, max_frames, salvage, (readable, limits))
+    with open_pages(data, readable, max_frames + 1 if format in PAGED_FORMATS else 1) as pages:
         if pages is not None:
-            frames = _page_frames(pages, budget, format, size, max_frames)
-            return DecodedImage(tuple(frames), read_page_metadata(data))
+            return DecodedImage(reading.frames(map(reading.page, pages), "page"), read_page_metadata(data))
     with open_image(data, readable) as image:
-        return _read_image(image, data, budget, format, size, max_frames)
+        return reading.image(image, data)
 
 
-class _Budget:
-    """The pixels of a file that may be decoded, and kept after shrinking."""
+@dataclass
+class _Reading:
+    """One file that is being read."""
 
-    def __init__(self, decoded: ImageLimits, kept: ImageLimits) -> None:
-        self.limits, self.pixels = (decoded, kept), [0, 0]
+    format: str
+    size: int | None
+    max_frames: int
+    salvage: bool
+    limits: tuple[ImageLimits, ImageLimits]  # of pixels that are decoded, and of those that are kept after shrinking
+    pixels: list[int] = field(default_factory=lambda: [0, 0])  # so far
+    metadata: Metadata = field(default_factory=Metadata)
 
-    def decode(self, width: int, height: int) -> None:
+    def frames(self, each: Iterator[Frame], what: str) -> tuple[Frame, ...]:
+        """All frames or pages, shrunk. Raises BadImage above a limit, or for the first that is damaged."""
+        found: list[Frame] = []
+        problem: Exception | None = None  # the first
+        for number in itertools.count(1):
+            try:
+                if (frame := next(each, None)) is None:
+                    break
+            except (BadImage, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 (decoders raise nearly every type on damaged input)
+                problem = problem or (error if number == 1 else _damaged(what, number, error))
+                if self.salvage:
+                    continue  # with the next page; after a damaged frame there is none
+                break
+            if number > self.max_frames:
+                raise _too_many(self.max_frames)
+            found.append(_shrink(frame, self.size))
+            self._count(1, found[-1].pixels.size // 3)
+        if problem and not (self.salvage and found):
+            raise problem
+        if not found:
+            raise BadImage("the file holds no picture")
+        return tuple(found)
+
+    def page(self, page: PageReader) -> Frame:
+        """A page."""
+        self._check(page.width, page.height)
+        return _page_frame(page.read(), allow_16_bit=self.format in SIXTEEN_BIT_FORMATS)
+
+    def image(self, image: Image.Image, data: bytes) -> DecodedImage:
+        """An image that Pillow has opened."""
+        frames = self.frames(self._image_frames(image, data), "frame")
+        default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
+        if default_image and self.format != "png":
+            default_image, frames = False, frames[1:]
+        lossless = image.format == "WEBP" and _is_lossless(data)
+        return DecodedImage(frames, self.metadata, _plays(image), default_image, lossless)
+
+    def _image_frames(self, image: Image.Image, data: bytes) -> Iterator[Frame]:
+        several = _has_frames(image, self.format)
+        for number in _seek_frames(image, self.max_frames) if several else (0,):
+            self._check(image.width, image.height)
+            if self.size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
+                image.draft(None, _fit((image.width, image.height), 3 * self.size // 2))
+            image.load()
+            if number == 0:
+                self.metadata = read_metadata(image)
+            yield _frame(image, data, allow_16_bit=self.format in SIXTEEN_BIT_FORMATS)
+
+    def _check(self, width: int, height: int) -> None:
         """Count a frame that will be decoded. Raises BadImage above the limit."""
         check_dimensions(width, height, self.limits[0])
         self._count(0, width * height)
 
-    def keep(self, frame: Frame) -> Frame:
-        """Count a frame that is kept. Raises BadImage above the limit."""
-        self._count(1, frame.pixels.size // 3)
-        return frame
-
     def _count(self, which: int, pixels: int) -> None:
         self.pixels[which] += pixels
         check_pixels(self.pixels[which], self.limits[which], _WHOLE_FILE)
-
-
-def _page_frames(
-    pages: Iterator[PageReader], budget: _Budget, format: str, size: int | None, max_frames: int
-) -> Iterator[Frame]:
-    for number, page in enumerate(pages):
-        if number == max_frames:
-            raise _too_many(max_frames)
-        budget.decode(page.width, page.height)
-        yield budget.keep(_shrink(_page_frame(page.read(), allow_16_bit=format in SIXTEEN_BIT_FORMATS), size))
-
-
-def _read_image(
-    image: Image.Image, data: bytes, budget: _Budget, format: str, size: int | None, max_frames: int
-) -> DecodedImage:
-    frames: list[Frame] = []
-    metadata = Metadata()
-    for number in _seek_frames(image, max_frames) if _has_frames(image, format) else (0,):
-        budget.decode(image.width, image.height)
-        if size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
-            image.draft(None, _fit((image.width, image.height), 3 * size // 2))
-        image.load()
-        if number == 0:
-            metadata = read_metadata(image)
-        frames.append(budget.keep(_shrink(_frame(image, data, allow_16_bit=format in SIXTEEN_BIT_FORMATS), size)))
-    default_image = len(frames) > 1 and bool(getattr(image, "default_image", False))
-    if default_image and format != "png":
-        default_image, frames = False, frames[1:]
-    lossless = image.format == "WEBP" and _is_lossless(data)
-    return DecodedImage(tuple(frames), metadata, _plays(image), default_image, lossless)
 
 
 def _has_frames(image: Image.Image, format: str) -> bool:
@@ -157,11 +183,15 @@ def _seek_frames(image: Image.Image, max_frames: int) -> Iterator[int]:
             image.seek(number)
         except EOFError:
             if number < declared:
-                raise BadImage(f"the file is damaged: it ends after frame {number} of {declared}") from None
+                raise EOFError(f"the file ends after frame {number} of {declared}") from None
             return
         if number == max_frames:
             raise _too_many(max_frames)
         yield number
+
+
+def _damaged(what: str, number: int, error: Exception) -> BadImage:
+    return BadImage(f"{what} {number} is damaged: {short_line(error)}")
 
 
 def _too_many(max_frames: int) -> BadImage:
@@ -192,11 +222,11 @@ def _frame(image: Image.Image, data: bytes, *, allow_16_bit: bool) -> Frame:
     duration = float(image.info.get("duration", 0))
     if allow_16_bit and sixteen_bit.is_sixteen_bit(image, data):
         return replace(_page_frame(sixteen_bit.read(image, data), allow_16_bit=True), duration_ms=duration)
-    return _eight_bit_frame(upright(image), duration)
+    return _eight_bit_frame(sixteen_bit.upright_image(image, data), duration)
 
 
 def _page_frame(page: Page, *, allow_16_bit: bool) -> Frame:
-    if not allow_16_bit or page.samples.dtype != np.uint16:
+    if not allow_16_bit or page.samples.dtype != np.uint16 or icc.has_tables(page.profile):
         return _eight_bit_frame(page.image, 0)
     mode: Mode = "L" if page.mode == "L" else "RGB"
     return Frame(sixteen_bit.to_float(page.samples, page.profile), page.alpha, mode, None, 0)

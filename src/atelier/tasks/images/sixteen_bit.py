@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atelier.tasks.images import icc
-from atelier.tasks.images.codec import BadImage, orientation
+from atelier.tasks.images.formats import Unreadable
+from atelier.tasks.images.modes import orientation, upright
 from atelier.tasks.images.page import Page, oriented
 
 SixteenBit = NDArray[np.float32]  # (H, W, 3) sRGB in [-1, 1], with the precision of 16 bits
@@ -29,7 +30,7 @@ def read(image: Image.Image, data: bytes) -> Page:
     """Read a loaded image that `is_sixteen_bit` again from its file, with all its bits.
 
     Raises:
-        BadImage: imagecodecs and Pillow disagree about its size or depth.
+        Unreadable: imagecodecs and Pillow disagree about its size or depth.
     """
     if image.format == "PNG":
         import imagecodecs
@@ -38,12 +39,19 @@ def read(image: Image.Image, data: bytes) -> Page:
     else:
         found = np.asarray(image).astype(np.uint16)  # of either byte order
     if found.dtype != np.uint16 or found.shape[:2] != image.size[::-1]:
-        raise BadImage("its 16-bit samples cannot be read: convert the file to 8 bits")
+        raise Unreadable("its 16-bit samples cannot be read: convert the file to 8 bits")
     found = np.atleast_3d(oriented(found, orientation(image)))
     channels = found.shape[2]
     colour, alpha = found[..., : 1 if channels < 3 else 3], found[..., -1] if channels in (2, 4) else None
     mode = "L" if channels < 3 else "RGB"
     return Page(colour[..., 0] if mode == "L" else colour, mode, alpha, image.info.get("icc_profile"))
+
+
+def upright_image(image: Image.Image, data: bytes) -> Image.Image:
+    """A loaded image of any depth, upright, as Pillow's image of 8 bits; grey may keep its 16."""
+    if image.mode == "RGB" and "transparency" in image.info and is_sixteen_bit(image, data):
+        return read(image, data).image  # Pillow looks for the transparent colour after it has cut the samples
+    return upright(image)
 
 
 def to_float(samples: Samples, profile: bytes | None) -> SixteenBit:

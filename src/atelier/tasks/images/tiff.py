@@ -48,7 +48,7 @@ def encode(pages: Sequence[Page], metadata: Metadata, xmp: bytes) -> bytes:
         tags = {**described.image, **_tags(page, len(strip), kept.order)}
         if number == 0:
             tags[_XMP] = Value(UNDEFINED, xmp)
-        if metadata.dpi:
+        if metadata.dpi and not described.image.keys() & set(_RESOLUTION):
             tags |= {tag: _rational(value, kept.order) for tag, value in zip(_RESOLUTION, metadata.dpi, strict=True)}
             tags[_UNIT] = _value(SHORT, _INCH, kept.order)
         file += b"\0" * (len(file) % 2)

@@ -1,12 +1,13 @@
 """Reading TIFF files: the samples of each page as grey, RGB or CMYK of 8 or 16 bits, whatever their layout.
 
-tifffile reads the structure and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
+tifffile reads the structure, and imagecodecs the compressed parts, in any byte order, planes and tiles. This module
 gives samples their meaning: bits, inverted grey, palettes, alpha, orientation.
 """
 
 import io
 import itertools
 import logging
+import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,9 +26,16 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr"}  # by photo
 _CHANNELS = {"L": 1, "RGB": 3, "P": 1, "CMYK": 4, "YCbCr": 3}
 _INVERTED, _ASSOCIATED, _UNASSOCIATED, _UNSIGNED, _UNTYPED = 0, 1, 2, 1, 4
 _OPACITIES = (_ASSOCIATED, _UNASSOCIATED)
-_CONVERTED = (6, 7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
-_REDUCED, _MASK, _ORIENTATION, _PROFILE = 1, 4, 274, 34675
+_NONE, _OLD_JPEG = 1, 6
+_CONVERTED = (7, 34892)  # compressions whose decoder gives RGB for YCbCr: JPEG
+# compressions: of samples, and of whole pictures, with Pillow's names; others are rare, and their decoders little used
+_OF_SAMPLES = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000))
+_OF_PICTURES = {7: "JPEG", 33003: "JPEG2000", 33005: "JPEG2000", 34712: "JPEG2000", 50001: "WEBP"}
+_REDUCED, _MASK = 1, 4  # bits of
+_KIND_OF_PAGE, _ORIENTATION, _PROFILE = 254, 274, 34675  # tags
 _MOST_SUB_PAGES = 32  # of one page; cameras write up to six
+_MOST_SAMPLES = 8  # a pixel
+_SMALL_PART = 2**24  # samples, of a tile or strip that may be larger than its page
 _LARGEST_PROFILE = 2**24  # bytes
 
 
@@ -36,16 +44,19 @@ class TiffPageReader:
 
     Args:
         page: as tifffile reads it.
+        data: the file.
+        number: of the page in the file.
     """
 
-    def __init__(self, page: TiffPage) -> None:
-        self.page, self.width, self.height = page, page.imagewidth, page.imagelength
+    def __init__(self, page: TiffPage, data: bytes, number: int) -> None:
+        self.page, self.data, self.number = page, data, number
+        self.width, self.height = page.imagewidth, page.imagelength
 
     def read(self) -> Page:
         """Decode the page. Raises `Unreadable` where it is of an unsupported kind, ValueError where it is damaged."""
         page = self.page
         mode, bits = _kind(page)
-        samples = _stored_samples(page)
+        samples = self._by_libtiff() if _is_old(page, mode) else self._stored_samples()
         colours, white = _CHANNELS[mode], 2**bits - 1
         if bits == 1 and (mode != "L" or samples.shape[2] > 1):
             samples = samples.astype(np.uint8)
@@ -54,7 +65,7 @@ class TiffPageReader:
         if mode == "P":
             colour, mode, bits = _palette(page)[colour[..., 0]], "RGB", 8
         elif mode == "YCbCr":
-            colour, mode = _from_ycbcr(colour, page), "RGB"
+            colour, mode = colour if _is_old(page, mode) else _from_ycbcr(colour, page), "RGB"
         elif page.photometric == _INVERTED:
             colour = ~colour if colour.dtype == bool else white - colour
         if alpha is not None and page.extrasamples[:1] == (_ASSOCIATED,):
@@ -69,6 +80,41 @@ class TiffPageReader:
             profile if isinstance(profile, bytes) and len(profile) <= _LARGEST_PROFILE else None,
         )
 
+    def _by_libtiff(self) -> NDArray[Any]:
+        """(H, W, 3) RGB."""
+        with Image.open(io.BytesIO(self.data), formats=("TIFF",)) as image:
+            image.seek(self.number)
+            return np.array(image.convert("RGB"))
+
+    def _stored_samples(self) -> NDArray[Any]:
+        """(H, W, C). Raises ValueError where a part of the page is missing."""
+        page = self.page
+        if page.dtype is None:
+            raise Unreadable(f"{page.bitspersample}-bit samples are not supported: convert the file to 8 or 16 bits")
+        size = page.imagewidth * page.imagelength * page.samplesperpixel
+        if np.prod(page.chunks, dtype=float) > max(4 * size, _SMALL_PART):
+            raise ValueError("a part of the page is larger than the page says")
+        parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
+            raise ValueError("parts of the page are missing")
+        if page.compression != _NONE and max(map(sum, parts)) > len(self.data):
+            raise ValueError("the file is cut")
+        if page.compression in _OF_PICTURES:
+            for offset, size in parts:
+                self._check_part(self.data[offset : offset + size])
+        elif page.compression not in _OF_SAMPLES:
+            raise Unreadable(f"its compression {int(page.compression)} is not supported: save the file with another")
+        samples = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
+        if page.planarconfig == 2:
+            return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
+        return np.asarray(samples[0, 0])
+
+    def _check_part(self, part: bytes) -> None:
+        """Check that a tile or strip that is a picture of its own is not larger than its place in the page."""
+        with Image.open(io.BytesIO(part), formats=(_OF_PICTURES[self.page.compression],)) as image:
+            if image.width * image.height > 2 * int(np.prod(self.page.chunks)):
+                raise ValueError("a part of the page is larger than the page says")
+
 
 def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
     """The pages of a TIFF file in their order, up to `most`; reduced copies of others and masks are left out.
@@ -80,33 +126,69 @@ def read_pages(data: bytes, most: int) -> Iterator[PageReader]:
     """
     _silence()
     with TiffFile(io.BytesIO(data)) as file:
-        main = list(itertools.islice(_chain(file.pages), most))
+        main: list[TiffPage] = []
+        problem = None
+        try:
+            main.extend(itertools.islice(_chain(file), most))
+        except ValueError as error:
+            problem = error  # pages before it are whole
         below = [page for one in main for page in _sub_pages(one)]
         if raw.is_raw_tiff([*main, *below]):
             yield raw.RawPicture(data)
             return
-        whole = [page for page in main if not _number(page, 254) & (_REDUCED | _MASK)]
-        whole = whole or [page for page in below if not _number(page, 254) & (_REDUCED | _MASK)] or main[:1]
-        for page in whole:
-            yield TiffPageReader(page)
+        for page in list(filter(_is_whole, main)) or list(filter(_is_whole, below)) or main[:1]:
+            yield TiffPageReader(page, data, main.index(page) if page in main else 0)
+        if problem:
+            raise problem
 
 
-def _chain(pages: Any) -> Iterator[TiffPage]:
-    """The pages one after the other, each once: a damaged file may name one again."""
+def _chain(file: TiffFile) -> Iterator[TiffPage]:
+    """The pages one after the other, each once: a damaged file may name one again.
+
+    Raises:
+        ValueError: the next page is damaged, or lies behind the end of the file.
+    """
     seen: set[int] = set()
+    last = 0
+    for page in _each(file.pages):
+        if page.offset in seen:
+            return
+        last = page.offset
+        seen.add(last)
+        yield page
+    if not seen:
+        raise ValueError("the file is cut")
+    layout, handle = file.tiff, file.filehandle
+    handle.seek(last)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, io.SEEK_CUR)
+    if handle.read(layout.offsetsize).strip(b"\0"):
+        raise ValueError("the file is cut")
+
+
+def _each(pages: Any) -> Iterator[TiffPage]:
     for number in itertools.count():
         try:
             page = pages[number]
         except IndexError:
             return
-        if page.offset in seen:
-            return
-        seen.add(page.offset)
         yield page
 
 
 def _sub_pages(page: TiffPage) -> list[TiffPage]:
-    return list(itertools.islice(_chain(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+    return list(itertools.islice(_each(page.pages), _MOST_SUB_PAGES)) if page.subifds else []
+
+
+def _is_whole(page: TiffPage) -> bool:
+    """Whether the page is neither a reduced copy of another, such as a thumbnail, nor a mask."""
+    return not _number(page, _KIND_OF_PAGE) & (_REDUCED | _MASK)
+
+
+def _is_old(page: TiffPage, mode: str) -> bool:
+    """Whether the page is of the kinds that tifffile does not read: of the 1990s, by scanners and fax programs."""
+    return page.compression == _OLD_JPEG or (
+        mode == "YCbCr" and page.compression not in _CONVERTED and bool(page.is_subsampled)
+    )
 
 
 def _kind(page: TiffPage) -> tuple[str, int]:
@@ -115,7 +197,7 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     if mode is None:
         name = getattr(page.photometric, "name", str(int(page.photometric))).replace("CIELAB", "LAB")
         raise Unreadable(f"{name} colours are not supported: convert the file to RGB")
-    if page.samplesperpixel < _CHANNELS[mode] or page.imagedepth > 1:
+    if not _CHANNELS[mode] <= page.samplesperpixel <= _MOST_SAMPLES or page.imagedepth > 1:
         raise Unreadable(f"{page.samplesperpixel} samples a pixel are not supported: convert the file to RGB")
     if page.bitspersample > 16 or page.sampleformat not in (_UNSIGNED, _UNTYPED):
         what = {2: "signed", 3: "floating-point"}.get(page.sampleformat, f"{page.bitspersample}-bit")
@@ -123,19 +205,6 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     if mode == "CMYK" and _number(page, 332, 1) != 1:
         raise Unreadable("inks other than CMYK are not supported: convert the file to RGB")
     return mode, page.bitspersample
-
-
-def _stored_samples(page: TiffPage) -> NDArray[Any]:
-    """(H, W, C) as they are stored. Raises ValueError where a part of the page is missing."""
-    if page.dtype is None:
-        raise Unreadable(f"samples of {page.bitspersample} bits are not supported: convert the file to 8 or 16 bits")
-    parts = len(page.dataoffsets), len(page.databytecounts)
-    if 0 in page.databytecounts or min(parts) < int(np.prod(page.chunked)):
-        raise ValueError("parts of the page are missing")
-    samples: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, C)
-    if page.planarconfig == 2:
-        return np.ascontiguousarray(np.moveaxis(samples[:, 0, ..., 0], 0, -1))
-    return np.asarray(samples[0, 0])
 
 
 def _has_alpha(page: TiffPage, colours: int) -> bool:

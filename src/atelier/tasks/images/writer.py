@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image, features
 
 from atelier.tasks.images import bmp, gif, png, sixteen_bit, tiff
-from atelier.tasks.images.codec import Pixels, composite_on_white
+from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.color import srgb_profile, to_cmyk
 from atelier.tasks.images.metadata import COMMENT, Metadata
+from atelier.tasks.images.modes import composite_on_white
 from atelier.tasks.images.reader import DecodedImage, Frame
 from atelier.tasks.images.sixteen_bit import SixteenBit
 

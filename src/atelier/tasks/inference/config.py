@@ -56,6 +56,11 @@ class StylizeConfig(Settings):
     max_frames: int = setting(
         1000, "largest number of frames or pages of a file; files with more are quarantined", ge=1
     )
+    salvage: bool = setting(
+        False,
+        "of a file with damaged frames or pages, keep those that can be read: animations up to the first damaged "
+        "frame, and all other pages. Without it such files are quarantined",
+    )
 
 
 def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:

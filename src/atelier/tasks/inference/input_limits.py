@@ -1,7 +1,8 @@
-"""Limits on inputs, by the parameters and the execution plan."""
+"""Reading inputs within limits, by the parameters and the execution plan."""
 
 from dataclasses import dataclass
 
+from atelier.tasks.images import reader
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import ExecutionPlan
@@ -25,3 +26,9 @@ def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
     if plan.tile_px or config.max_pixels <= plan.whole_pixels:
         return InputLimits(config.max_bytes, config.max_pixels)
     return InputLimits(config.max_bytes, plan.whole_pixels, whole=True)
+
+
+def read_image(data: bytes, limits: ImageLimits, format: str, config: StylizeConfig) -> reader.DecodedImage:
+    """Decode an input for an output of a format. Raises BadImage with the reason."""
+    frames, salvage = config.max_frames, config.salvage
+    return reader.read(data, limits, format, size=config.size, max_frames=frames, salvage=salvage)

@@ -6,6 +6,7 @@ folder.
 
 import hashlib
 import itertools
+import posixpath
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -107,6 +108,8 @@ def _folders(outputs: Iterable[str]) -> set[str]:
 
 def _key(name: str) -> str:
     """A key that is equal for names that a file system may treat as one."""
+    if "//" in name or "./" in name:
+        name = posixpath.normpath(name)
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

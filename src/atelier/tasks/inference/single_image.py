@@ -9,7 +9,7 @@ from pathlib import Path
 from atelier.models.card import ModelIdentity
 from atelier.models.configs import config_class
 from atelier.models.controls import check_controls
-from atelier.tasks.images import reader, writer
+from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
@@ -63,7 +63,7 @@ def stylize_image(
     limits = ImageLimits(config.max_bytes, config.max_pixels)
     data = read_file(picture, limits)
     try:
-        decoded = reader.read(data, limits, format, size=config.size, max_frames=config.max_frames)
+        decoded = input_limits.read_image(data, limits, format, config)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
     provenance = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())

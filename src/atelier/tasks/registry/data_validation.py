@@ -12,9 +12,8 @@ from atelier.tasks.dataset.profiling import profile_dataset
 from atelier.tasks.dataset.shards import Card, read_card
 from atelier.tasks.registry.dataset_diff import diff_datasets
 from atelier.tasks.registry.dataset_versions import find_dataset, read_version_card
-from atelier.tasks.registry.dvc_objects import open_objects
-from atelier.tasks.registry.tags import MODEL, Version
-from atelier.tasks.runtime.processes import dvc
+from atelier.tasks.registry.dvc_objects import open_objects, tracked_outputs
+from atelier.tasks.registry.tags import Version
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.workspace.layout import Workspace
 
@@ -89,5 +88,6 @@ def _dataset_of(workspace: Workspace, version: Version) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = workspace.dataset.relative_to(workspace.root).as_posix()
         out = Path(folder) / "dataset"
-        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", f"{MODEL}@{version.version}", "--out", str(out))
+        with open_objects(workspace) as objects:
+            objects.copy(tracked_outputs(workspace, version)[path], out)
         yield out

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,10 +13,14 @@ from typing import Any, BinaryIO, cast
 from ruamel.yaml import YAML
 
 from atelier.tasks.registry.tags import MODEL, Version
-from atelier.tasks.runtime.processes import git
+from atelier.tasks.runtime.processes import dvc_state_folder
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
+from atelier.tasks.workspace.safe_dvc import refuse_names_outside
+from atelier.tasks.workspace.trust import check_settings
 
 _DIR = ".dir"  # suffix of the hash of a folder, whose object lists its files
+_DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 class MissingObject(RuntimeError):  # noqa: N818 (it names what happened)
@@ -29,7 +35,13 @@ class DvcObjects:
         self._cache = repo.cache.local
 
     def path(self, digest: str) -> Path:
-        """Path of an object in the cache, whether it is there or not."""
+        """Path of an object in the cache, whether it is there or not.
+
+        Raises:
+            ValueError: it is no hash; a lock file or a tag of somebody else may name any path there.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{digest!r} is no hash of DVC: the file or the tag that names it is damaged")
         return Path(self._cache.oid_to_path(digest))
 
     def is_cached(self, digest: str) -> bool:
@@ -55,7 +67,8 @@ class DvcObjects:
         try:
             tree = Tree.load(store, HashInfo("md5", digest))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}") from error
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"the list of a folder's files, {digest}, is damaged in {store.path}: {reason}") from error
         return {"/".join(parts): info.value for parts, _, info in tree}
 
     @contextmanager
@@ -105,6 +118,19 @@ class DvcObjects:
         self._repo.cloud.pull(self._infos(digest))
         if not self.is_cached(digest):
             raise MissingObject(f"{digest} is not complete in the remote")
+
+    def copy(self, digest: str, folder: Path) -> None:
+        """Write the files of a folder, fetched before if they are not in the cache.
+
+        Raises:
+            MissingObject: a file is missing.
+            ValueError: the list of files is damaged.
+        """
+        self.fetch(digest)
+        for name, one in self.files(digest).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path(one), target)
 
     def push(self, digest: str) -> int:
         """Copy an output from the cache to the remote, if it is not there.
@@ -166,7 +192,13 @@ def open_objects(workspace: Workspace) -> Iterator[DvcObjects]:
 
 @contextmanager
 def open_repo(workspace: Workspace) -> Iterator[Any]:
-    """Open a workspace as a DVC repository, without DVC's log messages."""
+    """Open a workspace as a DVC repository, without DVC's log messages.
+
+    Raises:
+        ValueError: its settings are not only a user's own, see `trust.check_settings`.
+    """
+    check_settings(workspace.root)
+    refuse_names_outside()
     from dvc.repo import Repo
 
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
@@ -174,7 +206,7 @@ def open_repo(workspace: Workspace) -> Iterator[Any]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with Repo(str(workspace.root)) as repo:
+        with Repo(str(workspace.root), config={"core": {"site_cache_dir": dvc_state_folder()}}) as repo:
             yield repo
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -192,7 +224,25 @@ def tracked_outputs(workspace: Workspace, version: Version) -> dict[str, str]:
     Raises:
         RuntimeError: the commit has no DVC files.
     """
-    stages = _yaml(workspace, version, "dvc.yaml").get("stages", {})
+    found = _outputs(_yaml(workspace, version, "dvc.yaml"), _yaml(workspace, version, "dvc.lock"))
+    if version.model == MODEL:
+        return found
+    folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
+    model = {folder: str(_yaml(workspace, version, f"{folder}.dvc")["outs"][0]["md5"])}
+    data = {path.relative_to(workspace.root).as_posix() for path in (workspace.dataset, workspace.augmented)}
+    # the other outputs belong to another model
+    return {path: digest for path, digest in found.items() if path in data} | model
+
+
+def present_outputs(workspace: Workspace) -> dict[str, str]:
+    """Paths and hashes of the outputs that the workspace's own dvc.lock names."""
+    texts = (path.read_text() if path.is_file() else "" for path in (workspace.dvc_yaml, workspace.dvc_lock))
+    return _outputs(*(dict(YAML(typ="safe").load(text) or {}) for text in texts))
+
+
+def _outputs(pipeline: dict[str, Any], lock: dict[str, Any]) -> dict[str, str]:
+    """Paths and hashes in a dvc.lock of the outputs that DVC keeps by its dvc.yaml."""
+    stages = pipeline.get("stages", {})
     uncached = {
         path
         for stage in stages.values()
@@ -202,20 +252,12 @@ def tracked_outputs(workspace: Workspace, version: Version) -> dict[str, str]:
         for path, options in out.items()
         if not options.get("cache", True)
     }
-    locked = _yaml(workspace, version, "dvc.lock").get("stages", {})
-    found = {
+    return {
         str(out["path"]): str(out["md5"])
-        for stage in locked.values()
+        for stage in lock.get("stages", {}).values()
         for out in stage.get("outs", ())
         if out["path"] not in uncached
     }
-    if version.model == MODEL:
-        return found
-    folder = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
-    model = {folder: str(_yaml(workspace, version, f"{folder}.dvc")["outs"][0]["md5"])}
-    data = {path.relative_to(workspace.root).as_posix() for path in (workspace.dataset, workspace.augmented)}
-    # the other outputs belong to another model
-    return {path: digest for path, digest in found.items() if path in data} | model
 
 
 def read_committed(workspace: Workspace, version: Version, path: str) -> str:

@@ -79,7 +79,7 @@ def collect_garbage(workspace: Workspace, keep: int = KEEP, dry_run: bool = Fals
         runs = _runs(workspace, repos, objects, {version.bytes for version in kept}, used)
         store = repos[0].cache.local
         shared = not Path(store.path).resolve().is_relative_to(workspace.root.resolve())
-        garbage = [] if shared else [objects.path(digest) for digest in store.all() if digest not in used]
+        garbage = [] if shared else [Path(store.oid_to_path(digest)) for digest in store.all() if digest not in used]
         folders, checkpoints = _folders(workspace, {version.name for version in kept}), _checkpoints(workspace)
         here = [one.version for one in list_all_versions(workspace, objects) if one.here and one.version not in kept]
         result = CollectedGarbage(

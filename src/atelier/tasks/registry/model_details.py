@@ -7,8 +7,8 @@ from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.evaluation.metric_catalogue import GATED, flat
 from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
 from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
-from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
 
 _FIRST = tuple(f"{one.section}." for one in GATED)
 

@@ -1,6 +1,6 @@
 """Promotion and rollback: assigning versions to the stage `prod`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.tags import (
@@ -10,6 +10,7 @@ from atelier.tasks.registry.tags import (
     StageAssignment,
     Version,
     assign_stage,
+    find_prod,
     get_version,
     list_versions,
     stage_history,
@@ -25,15 +26,47 @@ def list_awaiting_approval(workspace: Workspace, model: str = MODEL) -> list[Ver
     return [v for v in versions if v.passed and v.stage is None and not was_assigned(workspace, v)]
 
 
-def promote(workspace: Workspace, version: str, *, reason: str, model: str = MODEL) -> None:
+class ProdChanged(RuntimeError):  # noqa: N818 (it names what happened)
+    """Another version became `prod` since the comparison; the message says what to do."""
+
+
+def promote(
+    workspace: Workspace,
+    version: str,
+    *,
+    reason: str,
+    model: str = MODEL,
+    instead_of: str | None = None,
+    apply: Callable[[], None] | None = None,
+) -> None:
     """Assign a registered version to `prod`, atomically: by one tag.
+
+    Args:
+        workspace: with the registry.
+        version: its number; if it is `prod` already, and `instead_of` is given, only `apply` is called.
+        reason: recorded in the registry.
+        model: artifact name.
+        instead_of: the version that has to be `prod` still, "" for none; None overrules whatever is `prod`.
+        apply: called before, under the registry's lock: nobody promotes or rolls back meanwhile.
 
     Raises:
         ValueError: the version is not registered.
+        ProdChanged: `instead_of` is not `prod` any more; nothing has changed.
     """
     with lock(workspace, "registry", REGISTRY_WAIT_S):
-        get_version(list_versions(workspace, model), model, version)
-        assign_stage(workspace, model, version, PROD, reason)
+        versions = list_versions(workspace, model)
+        wanted = get_version(versions, model, version)
+        prod = find_prod(versions)
+        now = prod.version if prod else ""
+        if instead_of not in (None, now) and now != version:
+            raise ProdChanged(
+                f"{version} was compared with {instead_of or 'no version'}, but {now or 'none'} is prod since: "
+                f"a person's choice stays. `atelier models promote {wanted.name} --reason …` makes {version} prod"
+            )
+        if apply:
+            apply()
+        if instead_of is None or now != version:
+            assign_stage(workspace, model, version, PROD, reason)
 
 
 def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | None = None) -> str:

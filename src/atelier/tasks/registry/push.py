@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, tracked_outputs
+from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, open_objects, present_outputs, tracked_outputs
 from atelier.tasks.registry.tags import MODEL, Version
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.repository import git
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def push_versions(workspace: Workspace, objects: DvcObjects, versions: Sequence[
 
 
 def push_workspace(workspace: Workspace) -> str:
-    """Push the data and the model that the workspace's files name to DVC's default remote.
+    """Push the outputs of the stages to DVC's default remote, and nothing else that the user has in DVC.
 
     Returns:
         A message for the user.
@@ -55,15 +55,11 @@ def push_workspace(workspace: Workspace) -> str:
     Raises:
         RuntimeError: the remote cannot be reached or written.
     """
-    try:
-        remote = dvc(workspace.root, "config", "core.remote").strip()
-    except RuntimeError:  # it is not set
-        remote = ""
-    if not remote:
-        return "no DVC remote is set: nothing was pushed (`dvc remote add --default NAME URL`)"
-    with lock(workspace, "pipeline", 60.0):
-        dvc(workspace.root, "push", "--quiet", "--remote", remote)
-    return f"pushed to {remote}"
+    with lock(workspace, "pipeline", 60.0), open_objects(workspace) as objects:
+        if not objects.has_remote:
+            return "no DVC remote is set: nothing was pushed (`dvc remote add --default NAME URL`)"
+        copied = sum(objects.push(digest) for digest in present_outputs(workspace).values())
+    return f"pushed {copied} files"
 
 
 def push_git(workspace: Workspace, remote: str) -> None:
@@ -71,7 +67,15 @@ def push_git(workspace: Workspace, remote: str) -> None:
 
     Raises:
         RuntimeError: the remote cannot be reached, or has commits that are not here.
+        ValueError: it is no remote of the repository, or lies in the workspace, whose hooks git would run.
     """
+    if remote not in git(workspace.root, "remote").split():
+        raise ValueError(f"retrain.git_remote is {remote!r}: name a remote that `git remote add` has made")
+    for url in git(workspace.root, "remote", "get-url", "--push", "--all", remote).splitlines():
+        local = url.startswith("file://") or "/" in url.partition(":")[0] or ":" not in url  # git's own rule
+        path = workspace.root / url.removeprefix("file://")
+        if local and path.resolve().is_relative_to(workspace.root.resolve()):
+            raise ValueError(f"the git remote {remote} is {url}, in the workspace itself: name another one")
     branch = git(workspace.root, "rev-parse", "--abbrev-ref", "HEAD").strip()
     tags = f"refs/tags/{MODEL}*:refs/tags/{MODEL}*"
-    git(workspace.root, "push", "--quiet", remote, f"HEAD:refs/heads/{branch}", tags)
+    git(workspace.root, "push", "--quiet", "--", remote, f"HEAD:refs/heads/{branch}", tags)

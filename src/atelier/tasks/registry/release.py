@@ -11,7 +11,7 @@ from atelier.models.card import ModelCard
 from atelier.tasks.evaluation.gate import Decision, GateConfig, PairedComparison, gate
 from atelier.tasks.evaluation.metric_catalogue import Metrics
 from atelier.tasks.images.provenance import SOFTWARE, code_revision
-from atelier.tasks.registry.promotion import promote
+from atelier.tasks.registry.promotion import ProdChanged, promote
 from atelier.tasks.registry.resolve import training_command
 from atelier.tasks.registry.tags import (
     MODEL,
@@ -27,6 +27,7 @@ from atelier.tasks.registry.tags import (
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.pipeline import commit
+from atelier.tasks.workspace.run_record import PROD_CHANGED
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class ReleaseResult:
     version: str  # "" with gate.mode dry
     style: str  # domain of the style
     previous: str | None  # version in `prod` before
-    # "promoted" (by this call), "prod already", "passed" (may be promoted), "awaiting approval", "refused" or
-    # "registered" (was prod once); with gate.mode dry "would be promoted" or "would be refused"
+    # "promoted" (by this call), "prod already", "passed" (may be promoted), "awaiting approval", "refused", "prod
+    # changed meanwhile" or "registered" (was prod once); with gate.mode dry "would be promoted" or "would be refused"
     decision: str
     reasons: tuple[str, ...]
     new: bool  # whether this call registered it; False if these bytes had a version already
+    compared: str = ""  # version in `prod` when the gate decided, "" for none: only this one is replaced
 
 
 def find_registered(workspace: Workspace, made: Workspace, model: str = MODEL) -> Version | None:
@@ -82,15 +84,20 @@ def register_model(
         previous = prod_now.version if prod_now else None
         version = _with_hash(versions, _dvc_hash(made, model))
         new, manual = version is None, config.mode == "manual"
+        compared = prod.against if prod else previous or ""
         if version is None:
             decision = gate(_metrics(made, model), prod, config)
             if config.mode == "dry":
                 word = "would be promoted" if decision.passed else "would be refused"
                 style = ModelCard.read(made.model_folder(model)).style_domain
                 return ReleaseResult(model, "", style, previous, word, decision.reasons, False)
-            version = _register(workspace, made, model, decision, manual, versions)
+            version = _register(workspace, made, model, decision, {"manual": manual, "compared": compared})
         word, reasons = _decision(workspace, version, manual)
-        return ReleaseResult(model, version.version, version.style, previous, word, reasons, new)
+        if version.stage == PROD:
+            compared = version.version
+        elif version.compared is not None:
+            compared = version.compared
+        return ReleaseResult(model, version.version, version.style, previous, word, reasons, new, compared)
 
 
 def release_model(
@@ -103,7 +110,11 @@ def release_model(
     found = register_model(workspace, workspace, config, prod, model)
     if found.decision != "passed":
         return found
-    promote(workspace, found.version, reason="; ".join(found.reasons) or "passed the gate", model=model)
+    reason = "; ".join(found.reasons) or "passed the gate"
+    try:
+        promote(workspace, found.version, reason=reason, model=model, instead_of=found.compared)
+    except ProdChanged as changed:
+        return replace(found, decision=PROD_CHANGED, reasons=(str(changed),))
     return replace(found, decision="promoted")
 
 
@@ -122,9 +133,8 @@ def _decision(workspace: Workspace, version: Version, manual: bool) -> tuple[str
     return "passed", version.reasons  # new, or the process that registered it was killed before the promotion
 
 
-def _register(
-    workspace: Workspace, made: Workspace, model: str, decision: Decision, manual: bool, versions: list[Version]
-) -> Version:
+def _register(workspace: Workspace, made: Workspace, model: str, decision: Decision, facts: dict[str, Any]) -> Version:
+    versions = list_versions(workspace, model)
     latest = version_key(versions[0].version) if versions else None
     version = f"v{latest[0]}.{latest[1] + 1}.0" if latest else "v1.0.0"
     card = ModelCard.read(made.model_folder(model))
@@ -133,7 +143,7 @@ def _register(
         "style": card.style_domain,
         "dataset": card.dataset,
         "passed": decision.passed,
-        "manual": manual,
+        **facts,
         "reasons": decision.reasons,
         "metrics": _metrics(made, model),
         "software": f"{SOFTWARE} {code_revision()}".strip(),

@@ -16,9 +16,9 @@ from atelier.tasks.registry.tags import (
     list_versions,
     parse_name,
 )
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
+from atelier.tasks.workspace.repository import git
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,9 @@ def _materialise(workspace: Workspace, version: Version, folder: Path) -> None:
     draft = folder.with_name(f".{version.version}-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    path = workspace.model_folder(version.model).relative_to(workspace.root).as_posix()
     try:
         with open_objects(workspace) as kept:
-            kept.fetch(version.bytes)  # from the remote of today: `dvc get` would use that of the version's own commit
-        dvc(workspace.root, "get", "--quiet", ".", path, "--rev", version.name, "--out", str(draft))
+            kept.copy(version.bytes, draft)  # `dvc get` would use the settings of the version's own commit
         draft.replace(folder)
     except RuntimeError as error:
         raise RuntimeError(

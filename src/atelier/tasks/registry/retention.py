@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from atelier.tasks.registry.tags import MODEL, PROD, Version, list_models, list_versions, parse_name, stage_history
-from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
 
 
 def kept_versions(workspace: Workspace, keep: int) -> list[Version]:

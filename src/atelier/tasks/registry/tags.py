@@ -14,8 +14,8 @@ from math import isnan
 from typing import Any
 
 from atelier.tasks.evaluation.metric_catalogue import HEADLINE, Metrics, value
-from atelier.tasks.runtime.processes import git
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
 
 MODEL = "style-model"  # artifact of the pipeline; of one of several styles, MODEL-STYLE
 PROD = "prod"
@@ -40,6 +40,7 @@ class Version:
     metrics: Metrics = field(repr=False)
     bytes: str = field(repr=False)  # DVC's hash of the model's folder
     software: str = ""  # that registered it, with its revision
+    compared: str | None = None  # version that was prod when the gate decided, "" for none; None: not recorded
 
     @property
     def name(self) -> str:
@@ -109,6 +110,7 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
                 entry.get("metrics", {}),
                 str(entry.get("bytes", "")),
                 str(entry.get("software", "")),
+                entry.get("compared"),
             )
         )
     return sorted(found, key=lambda v: version_key(v.version), reverse=True)

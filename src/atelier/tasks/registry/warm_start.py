@@ -9,8 +9,8 @@ import json
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime.files import write
-from atelier.tasks.runtime.processes import dvc
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import dvc
 
 SCRATCH = "scratch"
 

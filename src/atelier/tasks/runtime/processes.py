@@ -22,6 +22,16 @@ _PR_SET_PDEATHSIG = 1
 # set by git for its hooks: they would select another repository
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 
+# no hooks or monitors of a repository, no signatures; a remote is no command line
+_GIT_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "commit.gpgSign": "false",
+    "tag.gpgSign": "false",
+    "submodule.recurse": "false",
+    "protocol.ext.allow": "never",
+}
+
 
 def run(argv: list[str], cwd: Path) -> str:
     """Run a program to its end and return its output.
@@ -75,13 +85,7 @@ def await_started(name: str, ready: Callable[[], bool], alive: Callable[[], bool
 
 def git(root: Path, *arguments: str) -> str:
     """Run git in a repository, without hooks, signatures and questions, and return its output."""
-    quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"]
-    return run(["git", *quiet, *arguments], root)
-
-
-def dvc(root: Path, *arguments: str) -> str:
-    """Run DVC in a workspace and return its output."""
-    return run([sys.executable, "-m", "dvc", *arguments], root)
+    return run(["git", *arguments], root)
 
 
 def environment() -> dict[str, str]:
@@ -89,7 +93,26 @@ def environment() -> dict[str, str]:
     inherited = {name: value for name, value in safe_environment().items() if name not in _GIT_VARIABLES}
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, *(p for p in inherited.get("PATH", "").split(os.pathsep) if p != programs)])
-    return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "DVC_NO_ANALYTICS": "1", "LC_ALL": "C.UTF-8"}
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EDITOR": "true", "DVC_NO_ANALYTICS": "1"}
+    quiet |= {"LC_ALL": "C.UTF-8", "DVC_SITE_CACHE_DIR": dvc_state_folder()}
+    return inherited | {"PATH": path} | quiet | _git_settings(inherited)
+
+
+def dvc_state_folder() -> str:
+    """DVC's folder for what it knows of files: this user's own. DVC's default is open to all, and has pickles."""
+    if given := os.environ.get("DVC_SITE_CACHE_DIR"):
+        return given
+    folder = Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier") / "dvc"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return str(folder)
+
+
+def _git_settings(variables: dict[str, str]) -> dict[str, str]:
+    """Variables by which git, in children of children too, takes the settings of `_GIT_SETTINGS`, after the user's."""
+    first = int(variables.get("GIT_CONFIG_COUNT") or 0)
+    numbered = {f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(_GIT_SETTINGS, first)}
+    numbered |= {f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(_GIT_SETTINGS.values(), first)}
+    return numbered | {"GIT_CONFIG_COUNT": str(first + len(_GIT_SETTINGS))}
 
 
 def die_with_parent() -> None:

@@ -8,27 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import IO, ClassVar, NamedTuple
+from typing import IO, ClassVar
 
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.storage import zip_reader
-from atelier.tasks.storage.entry import Entry, is_hidden, name_problem, printable
+from atelier.tasks.storage.archive_member import Link, Member, linked_members
+from atelier.tasks.storage.entry import Entry, name_problem, printable
 from atelier.tasks.storage.location import DecompressedStream, FileStat, file_stat, is_url, open_stream, read_range
 from atelier.tasks.storage.source import Source
 from atelier.tasks.storage.source_limits import SourceLimits
 
 MAX_HEADER_BYTES = 2**20  # of one tar header: names, not pictures
+_NO_FILES = (b"D", b"V")  # GNU tar's list of a folder, and the label of a volume
 _DAMAGE = (zip_reader.BadZipError, tarfile.TarError, struct.error, OSError, UnicodeDecodeError)
-
-
-class Member(NamedTuple):
-    """One file of an archive."""
-
-    name: str  # as written in the archive
-    size: int  # bytes, unpacked
-    etag: str
-    offset: int  # of its bytes in the unpacked tar stream; of its header in a zip
-    problem: str  # why it cannot be read, "" when nothing is known
 
 
 class Archive(Source):
@@ -44,16 +36,10 @@ class Archive(Source):
         """The files of the archive, links and devices with their problem."""
 
     def entries(self) -> Iterator[Entry]:
-        """Its files without hidden ones. Raises ValueError where it is damaged, or unpacks to more than the limits."""
-        seen: set[str] = set()
+        """All its files. Raises ValueError where it is damaged, or unpacks to more than the limits."""
         for member in self._limited():
             name = member.name.replace("\\", "/")  # some Windows programs write it so
-            if any(is_hidden(part) for part in name.split("/")):
-                continue
             problem = member.problem or name_problem(name)
-            if not problem and name in seen:
-                problem = "another member of the archive has the same name"
-            seen.add(name)
             yield Entry(
                 name=printable(name) if problem else name,
                 source=self.spec,
@@ -64,6 +50,7 @@ class Archive(Source):
                 member=member.name,
                 offset=member.offset,
                 problem=problem,
+                skipped=member.skipped,
             )
 
     @classmethod
@@ -116,18 +103,34 @@ class Tar(Archive):
     suffixes: ClassVar[tuple[str, ...]] = (".tar",)
 
     def members(self) -> Iterator[Member]:
-        """From the headers, of which the archive has one for each member."""
+        """From the headers, of which the archive has one for each member; links come last.
+
+        A link is a file with the bytes of the member that it leads to: tar writes the second name of a file so.
+        """
+        links: list[Link] = []
+        for info in self._headers():
+            if info.islnk() or info.issym():
+                links.append(Link(info.name, info.linkname, info.issym(), info.offset, f"mtime:{info.mtime}"))
+                if len(links) > self.limits.max_members:
+                    raise tarfile.ReadError(f"more than {self.limits.max_members:,} links")
+            elif not info.isdir() and info.type not in _NO_FILES:
+                yield Member(
+                    info.name, info.size * info.isreg(), f"mtime:{info.mtime}", info.offset_data, _problem(info)
+                )
+        if links:
+            yield from linked_members(links, self._headers())
+
+    def _headers(self) -> Iterator[tarfile.TarInfo]:
+        """All headers. Raises TarError where a header cannot be read, or the archive has no end."""
         with closing(self.stream()) as file:
-            stream = _HeaderStream(file)
-            with tarfile.open(fileobj=stream, mode="r:") as archive:
-                while (info := archive.next()) is not None:
-                    archive.members.clear()  # type: ignore[attr-defined]  # else every header is remembered
-                    if not info.isdir():
-                        size = info.size if info.isreg() else 0
-                        yield Member(info.name, size, f"mtime:{info.mtime}", info.offset_data, _member_problem(info))
-                stream.seek(archive.offset)
-                if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile ends silently at a header it cannot read
-                    raise tarfile.ReadError(f"an unreadable header at byte {archive.offset:,}")
+            stream, at = _HeaderStream(file), 0
+            while at >= 0:  # an archive may be appended to another one
+                stream.seek(at)
+                with tarfile.open(fileobj=stream, mode="r:") as archive:
+                    while (info := archive.next()) is not None:
+                        archive.members.clear()  # type: ignore[attr-defined]  # else every header is remembered
+                        yield info
+                    at = stream.end_of_zeros(archive.offset)
 
     def stream(self) -> IO[bytes] | DecompressedStream:
         """The tar from its beginning."""
@@ -189,9 +192,9 @@ def _whole(data: bytes, entry: Entry) -> bytes:
     return data
 
 
-def _member_problem(info: tarfile.TarInfo) -> str:
+def _problem(info: tarfile.TarInfo) -> str:
     if not info.isreg():
-        return "a link or device in an archive"
+        return "a device or pipe in an archive"
     return "stored sparsely in its archive" if info.issparse() else ""
 
 
@@ -200,6 +203,22 @@ class _HeaderStream(io.RawIOBase):
 
     def __init__(self, file: IO[bytes] | DecompressedStream) -> None:
         self.file = file
+
+    def end_of_zeros(self, offset: int) -> int:
+        """The end of the zeros that end an archive, where another one begins; -1 at the end of the file.
+
+        tarfile ends silently at a header that it cannot read, and where a file was cut between two members.
+        """
+        self.seek(offset)
+        block = self.file.read(tarfile.BLOCKSIZE)
+        if not block:
+            raise tarfile.ReadError("it ends without an end mark, and is cut")
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"an unreadable header at byte {offset:,}")
+        while block and not block.strip(b"\0"):
+            offset += len(block)
+            block = self.file.read(tarfile.BLOCKSIZE)
+        return offset if block else -1
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_HEADER_BYTES:

@@ -5,6 +5,8 @@ synced and renamed; `sync` makes its name durable. At an object store the comple
 a name exists with its whole content or not at all.
 """
 
+import errno
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +14,23 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 TEMPORARY_PREFIX = ".atelier-"  # of names of temporary files; inputs with such names are hidden files
+OUTSIDE = re.compile(
+    r"^$|^/|^[A-Za-z]:([/\\\\]|$)|(^|[/\\\\])\.\.([/\\\\]|$)|\x00"
+)  # names that are not below a destination; RE2 knows it too
+
+
+def inside(name: str) -> str:
+    """A name that stays below its destination. Raises OSError (EINVAL) for any other."""
+    if OUTSIDE.search(name):
+        raise OSError(errno.EINVAL, "the name does not stay below the destination", name)
+    return name
 
 
 class Destination(ABC):
-    """A folder of files, which are named by relative paths. Errors are OSErrors."""
+    """A folder of files, which are named by relative paths. Errors are OSErrors.
+
+    A name that leads out of the folder is refused everywhere with EINVAL, see `inside`; such a file has no size.
+    """
 
     location: str  # path or URL
 

@@ -19,14 +19,10 @@ class Entry:
     member: str = ""  # name inside an archive, as written there
     offset: int = 0  # of the header of a zip's member, or of the bytes of a tar's
     problem: str = ""  # why it cannot be read, "" when nothing is known
+    skipped: str = ""  # kind of a file that is no picture by its name, see `companion_files`; "" for one that is tried
     record: int = -1  # index in a CIFAR batch, -1 for the whole file
     group: str = ""  # shared by pictures with one parent, "" for pictures without
     attributes: str = "{}"  # from the layout, a JSON object such as {"class": "cat"}
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or one that operating systems add."""
-    return (name.startswith(".") and name not in (".", "..")) or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def name_problem(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +23,10 @@ class FileSource(Source):
     def read(cls, entry: Entry, max_bytes: int) -> bytes:
         """The whole file."""
         if is_url(entry.path):
-            return _checked(read_range(entry.path, 0, max_bytes + 1), max_bytes)
+            data = _checked(read_range(entry.path, 0, max_bytes + 1), max_bytes)
+            if len(data) < entry.size:
+                raise BadImage(f"the store sent {len(data):,} of {entry.size:,} bytes")
+            return data
         # a file may have become a link or a pipe since it was listed: open neither, and never wait
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(entry.path, flags), "rb") as file:
@@ -51,8 +54,8 @@ class SingleFile(FileSource):
         yield self.entry
 
 
-def file_entry(name: str, spec: str, path: Path, root: Path) -> Entry:
-    """A file below `root` (absolute, free of links), which it must not leave through a link."""
+def file_entry(name: str, spec: str, path: Path, roots: Sequence[Path]) -> Entry:
+    """A file below one of `roots` (absolute, free of links), which it must not leave through a link."""
     if problem := name_problem(name):
         return Entry(name=printable(name), source=spec, problem=problem)
     try:
@@ -60,11 +63,12 @@ def file_entry(name: str, spec: str, path: Path, root: Path) -> Entry:
         status = target.stat()
     except (OSError, RuntimeError) as error:
         return Entry(name=name, source=spec, problem=_unreachable(path, error))
-    problem = _mode_problem(status.st_mode) if target.is_relative_to(root) else "a link that leads out of the source"
-    return _entry(name, spec, str(target), status, problem)
+    if not any(target.is_relative_to(root) for root in roots):
+        return Entry(name=name, source=spec, problem="a link that leads out of the source")
+    return _entry(name, spec, str(target), status, _mode_problem(status.st_mode))
 
 
-def plain_entry(name: str, spec: str, path: str, root: Path) -> Entry:
+def plain_entry(name: str, spec: str, path: str, roots: Sequence[Path]) -> Entry:
     """As `file_entry`, where no folder of the path is a link: one call for each of a million plain files."""
     if problem := name_problem(name):
         return Entry(name=printable(name), source=spec, problem=problem)
@@ -73,8 +77,29 @@ def plain_entry(name: str, spec: str, path: str, root: Path) -> Entry:
     except OSError as error:
         return Entry(name=name, source=spec, problem=_unreachable(Path(path), error))
     if stat.S_ISLNK(status.st_mode):
-        return file_entry(name, spec, Path(path), root)
+        return file_entry(name, spec, Path(path), roots)
     return _entry(name, spec, path, status, _mode_problem(status.st_mode))
+
+
+def link_roots(root: Path, given: Sequence[str], base: Path) -> tuple[Path, ...]:
+    """The folders that files of a source may lie in: its own, those that a user declares, and a hub cache's blobs.
+
+    The snapshot of a Hugging Face cache, `snapshots/REVISION`, consists of links to `blobs`, beside `snapshots`.
+
+    Raises:
+        ValueError: a declared folder does not exist.
+    """
+    roots = [root]
+    for text in given:
+        folder = (base / Path(text).expanduser()).resolve()
+        if not folder.is_dir():
+            raise ValueError(f"links cannot be followed to {text}: it is no folder (looked for {folder})")
+        roots.append(folder)
+    for folder in (root, *root.parents):
+        blobs = folder.parent.parent / "blobs"
+        if folder.parent.name == "snapshots" and blobs.is_dir():
+            roots.append(blobs.resolve())
+    return tuple(roots)
 
 
 def object_entry(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:

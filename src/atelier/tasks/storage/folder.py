@@ -1,46 +1,56 @@
 """Folders as sources, local or at a URL: all files below, in the order of their names.
 
-No link is followed out of the folder or to another folder of it. A path that is no file, or that cannot be accessed,
-is listed with its problem. Nothing is opened, so nothing can wait.
+No link is followed out of the folders that are allowed, or to a folder that is listed already. A path that is no file,
+or that cannot be accessed, is listed with its problem. Nothing is opened, so nothing can wait.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from atelier.tasks.storage.entry import Entry, is_hidden, printable
+from atelier.tasks.storage.companion_files import FOLDER_LINK, FOLDER_MARKER
+from atelier.tasks.storage.entry import Entry, printable
 from atelier.tasks.storage.file_source import IS_FOLDER, FileSource, object_entry, plain_entry
-from atelier.tasks.storage.location import filesystem, s3_errors
+from atelier.tasks.storage.location import objects_below
 
 
 class Folder(FileSource):
-    """A folder at a path (absolute, free of links)."""
+    """A folder at a path. Its files, and those that its links lead to, lie below `roots`, of which it is the first."""
 
-    def __init__(self, spec: str, root: Path) -> None:
-        self.spec, self.root = spec, root
+    def __init__(self, spec: str, roots: Sequence[Path]) -> None:
+        self.spec, self.roots = spec, roots
 
     def entries(self) -> Iterator[Entry]:
         """Every file below, sorted by path."""
-        stack = [iter(_children(self.root))]
-        prefixes = [""]  # of the names in each folder of the stack
+        root = str(self.roots[0])
+        entered: set[str] = set()  # folders outside, each listed once: links neither go round nor multiply files
+        stack = [("", root, iter(_children(root)))]  # prefix of the names in a folder, its path, its children
         while stack:
-            child = next(stack[-1], None)
+            prefix, folder, children = stack[-1]
+            child = next(children, None)
             if child is None:
                 stack.pop()
-                prefixes.pop()
                 continue
-            name = prefixes[-1] + child
-            if not child.endswith("/"):
-                entry = plain_entry(name, self.spec, f"{self.root}/{name}", self.root)
-                if entry.problem != IS_FOLDER:  # a link to a folder: its files are listed at their own place
+            name, path = prefix + child.rstrip("/"), f"{folder}/{child}".rstrip("/")
+            is_link = not child.endswith("/")  # or a file
+            if is_link:
+                entry = plain_entry(name, self.spec, path, self.roots)
+                if entry.problem != IS_FOLDER:
                     yield entry
+                    continue
+                path = entry.path
+            inside = _is_below(path, root)
+            if path in entered or (inside and (is_link or not _is_below(folder, root))):
+                yield Entry(printable(name), self.spec, skipped=FOLDER_LINK)
                 continue
+            if not inside:
+                entered.add(path)
             try:
-                stack.append(iter(_children(self.root / name)))
-                prefixes.append(name)
+                stack.append((f"{name}/", path, iter(_children(path))))
             except OSError as error:
                 problem = f"the folder cannot be read: {error.strerror}"
-                yield Entry(name=printable(name.rstrip("/")), source=self.spec, problem=problem)
+                yield Entry(name=printable(name), source=self.spec, problem=problem)
 
 
 class UrlFolder(FileSource):
@@ -50,31 +60,28 @@ class UrlFolder(FileSource):
         self.spec, self.url = spec, url
 
     def entries(self) -> Iterator[Entry]:
-        """Every file below, sorted by path. Raises OSError where the folder cannot be listed."""
-        system, top = filesystem(self.url)
-        scheme = self.url.partition("://")[0]
-        stack: list[str | Entry] = [top]
-        while stack:
-            path = stack.pop()
-            if isinstance(path, Entry):
-                yield path
-                continue
-            below: list[tuple[str, str | Entry]] = []
-            with s3_errors():
-                found = system.ls(path, detail=True)
-            for info in found:
-                name = info["name"].removeprefix(top).lstrip("/")
-                last = info["name"].rstrip("/").rpartition("/")[2]
-                if info["name"].rstrip("/") == path.rstrip("/") or is_hidden(last):
-                    continue  # the folder itself, where a program made an object of it
-                if info["type"] == "directory":
-                    below.append((last + "/", info["name"]))
-                else:
-                    below.append((last, object_entry(name, self.spec, f"{scheme}://{info['name']}", info)))
-            stack.extend(item for _, item in sorted(below, key=lambda pair: pair[0], reverse=True))
+        """Every object below, sorted by key. Raises OSError where they cannot be listed."""
+        bucket_url = "/".join(self.url.split("/")[:3])
+        prefix = f"{self.url}/".removeprefix(f"{bucket_url}/")
+        for info in objects_below(self.url):
+            yield _object(info["Key"].removeprefix(prefix), self.spec, f"{bucket_url}/{info['Key']}", info)
 
 
-def _children(folder: Path) -> list[str]:
-    """The names in a folder without hidden ones, folders with a slash, sorted as the paths below them are."""
+def _object(name: str, spec: str, url: str, info: dict[str, Any]) -> Entry:
+    """The entry of a key: any text, where a file has a path."""
+    if name and not name.endswith("/"):
+        return object_entry(f".{name}" if name.startswith("/") else name, spec, url, info)
+    shown = printable(name or "./")
+    if not info["Size"]:  # programs mark folders so
+        return Entry(shown, spec, skipped=FOLDER_MARKER)
+    return Entry(shown, spec, problem="its key ends with /, so that it has no file name")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
+
+
+def _children(folder: str) -> list[str]:
+    """The names in a folder, folders with a slash, sorted as the paths below them are."""
     with os.scandir(folder) as children:
-        return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children if not is_hidden(c.name))
+        return sorted(c.name + "/" * c.is_dir(follow_symlinks=False) for c in children)

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 SCHEMES = ("s3",)
+PADDING_BYTES = 16  # of zeros, with which no compressed file ends
 BLOCK_BYTES = 4 * 2**20  # read-ahead of a stream from a URL
 
 
@@ -31,7 +32,7 @@ def is_url(location: str) -> bool:
 def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
     """Why a URL must not be opened, "" when it may."""
     scheme, _, rest = url.partition("://")
-    if "::" in url:
+    if "::" in scheme or "::" in rest.partition("/")[0] or (scheme not in SCHEMES and "::" in rest):
         return "a chained URL (::), which is never opened"
     if scheme not in schemes:
         allowed = f"only {', '.join(f'{name}://' for name in schemes)}" if schemes else "none"
@@ -43,23 +44,38 @@ def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
 
 @contextmanager
 def s3_errors() -> Iterator[None]:
-    """Turn errors of S3's client, such as missing credentials, into an OSError of one line."""
-    from botocore.exceptions import BotoCoreError
+    """Turn errors of S3's client, such as missing credentials or a body that is cut, into an OSError of one line."""
+    from aiohttp import ClientError
+    from botocore.exceptions import BotoCoreError, HTTPClientError
 
     try:
         yield
-    except BotoCoreError as error:
+    except (BotoCoreError, HTTPClientError, ClientError) as error:
         raise OSError(" ".join(str(error).split())) from error
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
+    """The file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
     if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
-    import fsspec.core  # slow, and most runs do not need it
+    from atelier.tasks.storage.s3_filesystem import CLIENT, ExactKeys  # slow, and most runs do not need it
 
-    system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    return system, str(path)
+    return ExactKeys(use_listings_cache=False, config_kwargs=dict(CLIENT)), url.partition("://")[2]
+
+
+def objects_below(url: str) -> Iterator[dict[str, Any]]:
+    """S3's information about each object of a folder at a URL, sorted by key. Raises OSError where it has no answer."""
+    with s3_errors():
+        system, path = filesystem(url)
+        for page in system.pages(path):
+            yield from page.get("Contents", ())
+
+
+def has_objects(url: str) -> bool:
+    """Whether there are objects below a URL. Raises OSError where it cannot be reached."""
+    with s3_errors():
+        system, path = filesystem(url)
+        return bool(next(system.pages(path, MaxKeys=1)).get("Contents"))
 
 
 def url_info(url: str) -> dict[str, Any]:
@@ -78,9 +94,9 @@ def file_stat(location: str) -> FileStat:
 
 
 def stat_of_info(info: dict[str, Any]) -> FileStat:
-    """Size and etag from fsspec's information."""
+    """Size and etag from fsspec's or S3's information."""
     etag = info.get("ETag") or info.get("LastModified") or ""
-    return FileStat(int(info.get("size") or 0), f"etag:{etag}".replace('"', ""))
+    return FileStat(int(info.get("size") or info.get("Size") or 0), f"etag:{etag}".replace('"', ""))
 
 
 def read_range(location: str, offset: int, size: int) -> bytes:
@@ -90,7 +106,12 @@ def read_range(location: str, offset: int, size: int) -> bytes:
     if is_url(location):
         with s3_errors():
             system, path = filesystem(location)
-            return bytes(system.cat_file(path, start=offset, end=offset + size))
+            try:
+                return bytes(system.cat_file(path, start=offset, end=offset + size))
+            except OSError as error:
+                if "InvalidRange" in repr(error.__cause__):  # S3's word for a range behind the end
+                    return b""
+                raise
     with Path(location).open("rb") as file:
         file.seek(offset)
         return file.read(size)
@@ -120,7 +141,13 @@ class DecompressedStream:
 
     def read(self, size: int) -> bytes:
         """Up to `size` decompressed bytes."""
-        data: bytes = self.stream.read(size)
+        try:
+            data: bytes = self.stream.read(size)
+        except OSError:
+            last = read_range(self.location, max(0, file_stat(self.location).size - PADDING_BYTES), PADDING_BYTES)
+            if last.strip(b"\0"):
+                raise
+            data = b""  # tapes and some file systems pad a file with zeros
         self.position += len(data)
         return data
 

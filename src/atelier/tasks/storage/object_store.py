@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from atelier.tasks.storage.destination import Destination
+from atelier.tasks.storage.destination import OUTSIDE, Destination, inside
 from atelier.tasks.storage.location import filesystem, s3_errors, url_problem
 
 PARALLEL = 8  # requests
@@ -39,7 +39,11 @@ class ObjectStore(Destination):
 
     def __truediv__(self, name: str) -> "ObjectStore":
         """A longer prefix."""
-        return type(self)(f"{self.location}/{name}")
+        return type(self)(f"{self.location}/{inside(name)}")
+
+    def _path(self, name: str) -> str:
+        """Bucket and key of a file. Raises OSError (EINVAL) where its name leads out of the destination."""
+        return f"{self.top}/{inside(name)}"
 
     def create(self) -> None:
         """Nothing to do: an object store has no folders."""
@@ -51,14 +55,16 @@ class ObjectStore(Destination):
     def read(self, name: str) -> bytes:
         """The content of an object, by one request."""
         with s3_errors():
-            return bytes(self.system.cat_file(f"{self.top}/{name}"))
+            return bytes(self.system.cat_file(self._path(name)))
 
     def sizes(self, names: Sequence[str]) -> list[int]:
         """Bytes of each object, from one listing of each prefix: a request for a thousand objects."""
         wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for index, name in enumerate(names):
+            if OUTSIDE.search(name):
+                continue
             folder, _, last = name.rpartition("/")
-            wanted[f"{self.top}/{folder}".rstrip("/")].append((index, last))
+            wanted[f"{self.top}/{folder}" if folder else self.top].append((index, last))
         found = [-1] * len(names)
         with ThreadPoolExecutor(PARALLEL) as pool:
             for folder, below in zip(wanted, pool.map(self._below, wanted), strict=True):
@@ -69,7 +75,7 @@ class ObjectStore(Destination):
     def commit(self, name: str, data: Any, attempt: str) -> None:
         """Put an object; a large one in parts, visible after the last."""
         with s3_errors():
-            self.system.pipe_file(f"{self.top}/{name}", bytes(data))
+            self.system.pipe_file(self._path(name), bytes(data))
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing to do: an answered put is durable."""
@@ -80,10 +86,9 @@ class ObjectStore(Destination):
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects, a thousand a request."""
-        paths = [f"{self.top}/{name}" for name in names]
-        if paths:
+        if paths := [self._path(name) for name in names]:
             with s3_errors():
-                self.system.rm(paths)
+                self.system.delete(paths)
 
     def remove_leftovers(self, folders: Iterable[str] | None = None) -> int:
         """Nothing to do: unfinished objects are never visible."""
@@ -96,7 +101,7 @@ class ObjectStore(Destination):
     @contextmanager
     def lock(self, name: str) -> Iterator[Callable[[], bool]]:
         """Hold a lock, renewed by a thread."""
-        path = f"{self.top}/{name}"
+        path = self._path(name)
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         tag = self._take(path, owner)
         lost, ended = threading.Event(), threading.Event()
@@ -158,11 +163,13 @@ class ObjectStore(Destination):
 
     def _below(self, path: str) -> dict[str, int]:
         """Sizes of the objects directly below a path, 0 for prefixes, by the last part of their names."""
+        sizes: dict[str, int] = {}
         try:
             with s3_errors():
-                found = self.system.ls(path, detail=True)
+                for page in self.system.pages(path, "/"):
+                    sizes.update((found["Prefix"].split("/")[-2], 0) for found in page.get("CommonPrefixes", ()))
+                    sizes.update((item["Key"].rpartition("/")[2], item["Size"]) for item in page.get("Contents", ()))
         except FileNotFoundError:
             return {}
-        sizes = {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in found}
         sizes.pop("", None)
         return sizes

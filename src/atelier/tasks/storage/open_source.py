@@ -8,27 +8,18 @@ from pathlib import Path, PurePosixPath
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.archive import Archive, GzipTar, Tar, Zip, ZstdTar
+from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX, kind_of
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.file_source import SingleFile, file_entry, object_entry
+from atelier.tasks.storage.file_source import SingleFile, file_entry, link_roots, object_entry
 from atelier.tasks.storage.folder import Folder, UrlFolder
 from atelier.tasks.storage.list_file import LIST_SUFFIXES, ListFile
-from atelier.tasks.storage.location import is_url, url_info, url_problem
+from atelier.tasks.storage.location import has_objects, is_url, url_info, url_problem
 from atelier.tasks.storage.sample_images import SampleImages, is_sample
 from atelier.tasks.storage.source import Source
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
 ARCHIVES: tuple[type[Archive], ...] = (Zip, Tar, GzipTar, ZstdTar)
 ARCHIVE_SUFFIXES = tuple(suffix for archive in ARCHIVES for suffix in archive.suffixes)
-# of files that are often beside pictures: they are not tried, and do not fill the quarantine
-NON_IMAGE_SUFFIXES = frozenset(
-    f".{suffix}"
-    for line in (
-        "txt lst json jsonl csv tsv xml yaml yml toml ini cfg md rst html htm pdf doc docx log py ipynb sh m url lnk",
-        "mat npy npz h5 pkl pickle pt pth safetensors parquet arrow db sqlite bin sha256 md5",
-        "zip tar tgz tzst zst gz bz2 xz 7z rar mp4 mov avi mkv webm mp3 wav",
-    )
-    for suffix in line.split()
-)
 MAX_BATCH_BYTES = 2**30  # of a CIFAR batch
 _KINDS: tuple[type[Source], ...] = (SingleFile, SampleImages, *ARCHIVES)
 _CLASSES = {source.kind: source for source in _KINDS}
@@ -52,19 +43,27 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
         return _open_url(spec, base, limits)
     path = locate(spec, base)
     if path.is_dir():
-        return Folder(spec, path)
-    return _open_container(spec, str(path), base, limits) or SingleFile(file_entry(path.name, spec, path, path.parent))
+        return Folder(spec, link_roots(path, limits.follow_links, base))
+    return _open_container(spec, str(path), base, limits) or SingleFile(
+        file_entry(path.name, spec, path, [path.parent])
+    )
 
 
 def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
-    """Every file of a source, pictures or not, hidden ones excepted; otherwise as `list_entries`."""
-    return open_source(spec, base, limits).entries()
+    """Every file of a source; `Entry.skipped` is the kind of those that are no pictures. See `list_entries`."""
+    return map(_with_kind, open_source(spec, base, limits).entries())
+
+
+def _with_kind(entry: Entry) -> Entry:
+    """The entry, with the kind that its name says."""
+    kind = entry.skipped or ("" if is_url(entry.name) else kind_of(entry.name))  # of a list, a URL that is refused
+    return replace(entry, skipped=kind, problem="") if kind else entry
 
 
 def list_entries(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """The pictures of a source in the order of their names (of an archive: in its own order).
 
-    Hidden files and files that are no pictures by their suffix are left out. Entries are found while iterating; one
+    Files that are no pictures by their names (`companion_files`) are left out. Entries are found while iterating; one
     with a `problem` cannot be read.
 
     Raises:
@@ -79,7 +78,7 @@ def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
     """Those of a source's files that may be pictures. Raises ValueError where there is none."""
     found, others = 0, 0
     for entry in files:
-        if not entry.problem and PurePosixPath(entry.name).suffix.lower() in NON_IMAGE_SUFFIXES:
+        if entry.skipped:
             others += 1
             continue
         found += 1
@@ -134,6 +133,10 @@ def _open_url(spec: str, base: Path, limits: SourceLimits) -> Source:
         raise ValueError(f"source {spec} is {problem}")
     url = spec.rstrip("/")
     try:
+        if has_objects(url):
+            if not spec.endswith("/") and (url.count("/") > 2 and _is_object(url)):
+                raise ValueError(f"source {spec} is an object and a folder: write {url}/ for the folder")
+            return UrlFolder(spec, url)
         info = url_info(url)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"source {spec} does not exist") from error
@@ -145,6 +148,13 @@ def _open_url(spec: str, base: Path, limits: SourceLimits) -> Source:
     return opened or SingleFile(object_entry(PurePosixPath(url).name, spec, url, info))
 
 
+def _is_object(url: str) -> bool:
+    try:
+        return bool(url_info(url)["type"] == "file")
+    except FileNotFoundError:
+        return False
+
+
 def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) -> Source | None:
     """The archive or list at a location; None for a file that may be a picture."""
     if archive := archive_class(location):
@@ -152,7 +162,7 @@ def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) 
     if location.lower().endswith(LIST_SUFFIXES):
         return ListFile(spec, location, limits, base)
     is_file = is_url(location) or Path(location).is_file()
-    if PurePosixPath(location).suffix.lower() in NON_IMAGE_SUFFIXES or not is_file:
+    if PurePosixPath(location).suffix.lower() in KIND_OF_SUFFIX or not is_file:
         raise ValueError(
             f"source {spec} is neither a folder, a picture, a zip or tar archive nor a list "
             f"({', '.join(LIST_SUFFIXES)})"

@@ -20,7 +20,7 @@ class Source(ABC):
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
-        """Every file, hidden ones excepted, in a fixed order; found while iterating.
+        """Every file, in a fixed order; found while iterating.
 
         Raises:
             ValueError: the source is damaged or cannot be read.

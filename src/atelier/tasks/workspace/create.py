@@ -5,9 +5,9 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from atelier.tasks.runtime.processes import dvc, git
 from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace, is_workspace
+from atelier.tasks.workspace.repository import dvc, git
 
 _IGNORED = """\
 # what belongs to this machine or can be made again
@@ -37,7 +37,7 @@ def init(root: Path, params_yaml: str) -> tuple[Workspace, bool]:
     """
     root = root.absolute()
     if is_workspace(root):
-        return Workspace(root), False
+        return Workspace.open(root), False
     if root.exists() and not root.is_dir():
         raise NotADirectoryError(f"{root} is a file: name a folder for the workspace")
     if root.is_dir() and any(root.iterdir()):

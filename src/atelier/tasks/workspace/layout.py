@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.tasks.workspace.links import check_links
+
 _PRIVATE = ".atelier"
 _WORKTREE = "night"
 
@@ -68,16 +70,24 @@ class Workspace:
         return self.main.root.name
 
     @classmethod
+    def open(cls, root: Path) -> "Workspace":
+        """The workspace with this root. Raises ValueError where a link leads out of it, see `links.check_links`."""
+        workspace = cls(root)
+        check_links(workspace.main.root)
+        return workspace
+
+    @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
         """The workspace that contains a folder (None: the current one), searched upwards as git does.
 
         Raises:
             FileNotFoundError: no folder upwards is a workspace.
+            ValueError: a link in it leads out of it, where Atelier would write.
         """
         begin = (start or Path.cwd()).absolute()
         for folder in (begin, *begin.parents):
             if is_workspace(folder):
-                return cls(folder)
+                return cls.open(folder)
         raise FileNotFoundError(
             f"{begin} is in no workspace: go into one, name one with --workspace, or make one with `atelier init DIR`"
         )

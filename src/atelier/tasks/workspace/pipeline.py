@@ -15,19 +15,19 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from atelier.tasks.runtime.processes import dvc, environment, git, parent_death_signal
+from atelier.tasks.runtime.processes import environment, parent_death_signal
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
-
-STAGES = ("ingest", "augment", "train", "evaluate")
+from atelier.tasks.workspace.repository import dvc, dvc_command, git
+from atelier.tasks.workspace.trust import check_pipeline, read_pipeline
 
 _OWNED = (
-    *("dvc.yaml", "dvc.lock", "sources.lock", "start.lock", "formats.yaml", ".gitignore", "artifacts/*.dvc"),
+    *("dvc.yaml", "dvc.lock", "sources.lock", "start.lock", "formats.yaml", "artifacts/style-model*.dvc"),
     *("reports/evaluation.json", "reports/folds.json"),
+    *(".gitignore", "data/.gitignore", "artifacts/.gitignore", "reports/.gitignore"),  # DVC adds outputs to them
 )
-_KNOWN_KEYS = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "meta", "always_changed", "frozen"}
 _STOP_S = 15.0
 _DVC_MESSAGES = re.compile(
     r"^(Running stage '.*|> .*|(Updating|Generating) lock file.*|Stage '.*|Use `dvc push`.*|To track the changes.*"
@@ -37,43 +37,42 @@ _DVC_MESSAGES = re.compile(
 
 
 def stages(workspace: Workspace) -> list[str]:
-    """The stages by DVC's graph, without folders of `track_folder`. Raises RuntimeError where DVC cannot read it."""
-    graph = graphlib.TopologicalSorter[str]()
-    for line in dvc(workspace.root, "dag", "--dot").splitlines():
-        names = re.findall(r'"([^"]+)"', line)
-        if names:
-            before, *after = names
-            graph.add(before)
-            for name in after:
-                graph.add(name, before)
-    return [name for name in graph.static_order() if not name.startswith("artifacts/")]
+    """The stages of dvc.yaml, each after those whose outputs it depends on.
+
+    DVC's graph would have the user's own files too, like `notes.dvc` or `more/dvc.yaml`, and fail if one is damaged.
+
+    Raises:
+        ValueError: a stage is not Atelier's own, see `trust.check_pipeline`; or the file is damaged.
+    """
+    check_pipeline(workspace)
+    found = read_pipeline(workspace)["stages"]
+    makers = {
+        path: name for name, stage in found.items() for kind in ("outs", "metrics") for path in _paths(stage, kind)
+    }
+    needs = {name: {makers[p] for p in _paths(stage, "deps") if p in makers} for name, stage in found.items()}
+    try:
+        return list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        raise ValueError(f"{workspace.dvc_yaml} has a circle: {' → '.join(error.args[1])}") from error
+
+
+def _paths(stage: Any, kind: str) -> list[str]:
+    """Paths of a stage's outputs or dependencies."""
+    listed = stage.get(kind) if isinstance(stage, dict) else None
+    return [next(iter(one)) if isinstance(one, dict) else str(one) for one in listed or ()]
+
+
+def checkout_data(workspace: Workspace, *options: str) -> None:
+    """Check out the outputs of the stages, and nothing else that the user has in DVC."""
+    lock_file = workspace.dvc_lock.read_text() if workspace.dvc_lock.is_file() else ""
+    have_run = (YAML(typ="safe", pure=True).load(lock_file) or {}).get("stages", {})
+    if targets := [stage for stage in stages(workspace) if stage in have_run]:
+        dvc(workspace.root, "checkout", "--quiet", "--force", *options, *targets)
 
 
 def track_folder(workspace: Workspace, folder: Path) -> None:
     """Add a folder that no stage makes to DVC; `commit` commits its `.dvc` file. Raises RuntimeError if DVC fails."""
     dvc(workspace.root, "add", "--quiet", folder.relative_to(workspace.root).as_posix())
-
-
-def check_trust(workspace: Workspace, trust: bool) -> None:
-    """Check that the pipeline runs only Atelier: a cloned workspace is untrusted input.
-
-    Raises:
-        ValueError: a stage has another command, and the user did not give --trust; or dvc.yaml is damaged.
-    """
-    try:
-        content = YAML(typ="safe", pure=True).load(workspace.dvc_yaml.read_text())
-        found: dict[str, Any] = dict(content["stages"])
-    except Exception as error:
-        raise ValueError(f"{workspace.dvc_yaml} is damaged: restore it with git ({type(error).__name__})") from error
-    if trust:
-        return
-    for name, stage in found.items():
-        command = stage.get("cmd") if isinstance(stage, dict) else None
-        if name not in STAGES or command != f"atelier {name}" or not _KNOWN_KEYS.issuperset(stage):
-            raise ValueError(
-                f"{workspace.dvc_yaml}: stage {name!r} is not atelier's own (its command is {command!r}): "
-                "read it, and say --trust if it may run"
-            )
 
 
 def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
@@ -87,12 +86,13 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
     Raises:
         StageFailed: it failed; the message has the reason.
         RuntimeError: another process runs the pipeline of this workspace.
+        ValueError: settings or stages are not Atelier's own, see `trust`.
     """
     with lock(workspace, "pipeline"):
         stage_errors.clear_error(workspace, stage)
         _remove_broken_rwlock(workspace)
         write_formats(workspace)
-        command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
+        command = dvc_command(workspace.root, "repro", "--single-item", stage)
         process = subprocess.Popen(
             command,
             cwd=workspace.root,
@@ -135,8 +135,7 @@ def commit(workspace: Workspace, message: str) -> str:
 def owned_files(workspace: Workspace) -> list[str]:
     """Relative paths of the files that Atelier owns."""
     listed = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_OWNED)
-    ignores = git(workspace.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "**/.gitignore")
-    return sorted({path for path in (listed + ignores).split("\0") if path})
+    return sorted({path for path in listed.split("\0") if path})
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -12,6 +12,7 @@ PASSED = "passed"
 PROMOTED = "promoted"
 ALREADY_PROD = "prod already"  # the same model, measured again
 AWAITING = "awaiting approval"
+PROD_CHANGED = "prod changed meanwhile"  # it passed, but a person promoted or rolled back after the comparison
 UNCHANGED = "nothing changed"
 STOPPED = "stopped before training"
 FAILED = "failed"

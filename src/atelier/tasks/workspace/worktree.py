@@ -5,21 +5,23 @@ of a commit and the data that they name. A result that does not pass stays, and 
 """
 
 import contextlib
+import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from atelier.tasks.runtime.processes import dvc, environment, git
 from atelier.tasks.workspace.format_versions import formats_text
 from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.links import check_links
 from atelier.tasks.workspace.locks import lock
-from atelier.tasks.workspace.pipeline import owned_files
+from atelier.tasks.workspace.pipeline import checkout_data, owned_files, stages
+from atelier.tasks.workspace.repository import dvc, git
+from atelier.tasks.workspace.trust import is_trusted
 
 BRANCH = "atelier/night"
 
+_EDITED = ("dvc.yaml", ".gitignore")
 _READY = Path(".dvc/tmp/atelier-night")  # a file in a complete worktree
 
 
@@ -38,7 +40,10 @@ def is_up_to_date(workspace: Workspace, scan: Callable[[Path], object]) -> bool:
         scan(now)
         if now.read_bytes() != workspace.sources_lock.read_bytes():
             return False
-    return _succeeds(workspace.root, sys.executable, "-m", "dvc", "status", "--quiet")
+    try:
+        return not json.loads(dvc(workspace.root, "status", "--json", *stages(workspace)))
+    except RuntimeError:  # the run will say why
+        return False
 
 
 def open_worktree(workspace: Workspace) -> Workspace:
@@ -51,10 +56,12 @@ def open_worktree(workspace: Workspace) -> Workspace:
         shutil.rmtree(worktree.root, ignore_errors=True)
         git(root, "worktree", "prune")
         git(root, "worktree", "add", "--quiet", "--force", "-B", BRANCH, str(worktree.root), "HEAD")
+        check_links(root)  # a commit may have others than the workspace
         _share_cache(workspace, worktree)
         _copy_files(workspace, worktree, owned_files(workspace))  # files that stages run by hand have changed
         # stages make again what is not in the cache
-        dvc(worktree.root, "checkout", "--quiet", "--force", "--allow-missing")
+        with_deps = ["--with-deps"] if is_trusted() else []  # a stage of the user's may need data of the user's
+        checkout_data(worktree, "--allow-missing", *with_deps)
         (worktree.root / _READY).parent.mkdir(parents=True, exist_ok=True)
         (worktree.root / _READY).touch()
     _copy_files(workspace, worktree, ["params.yaml", "dvc.yaml", ".dvc/config"])
@@ -64,7 +71,8 @@ def open_worktree(workspace: Workspace) -> Workspace:
 def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     """Apply a commit of the worktree, and the data that it names, to the workspace; after an error nothing has changed.
 
-    Other files stay as they are, committed or not. A new commit has the message, where there are other commits since.
+    Other files stay as they are, committed or not; so does a dvc.yaml or .gitignore that a person has edited meanwhile.
+    A new commit has the message, where there are other commits since.
 
     Raises:
         RuntimeError: git or DVC failed.
@@ -72,15 +80,17 @@ def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
     root = workspace.root
     with lock(workspace, "pipeline", 60.0):
         head = git(root, "rev-parse", "HEAD").strip()
-        if not _succeeds(root, "git", "merge-base", "--is-ancestor", commit, head):
+        if git(root, "rev-list", "--max-count=1", commit, f"^{head}").strip():  # not yet in the history
             listed = git(root, "diff", "--name-only", "--diff-filter=d", "-z", f"{commit}^", commit)
-            paths = [path for path in listed.split("\0") if path]
+            changed = [path for path in listed.split("\0") if path]
+            paths = [path for path in changed if not _edited_meanwhile(root, path, commit)]
             before = {path: (root / path).read_bytes() if (root / path).is_file() else None for path in paths}
             try:
                 git(root, "checkout", "--quiet", commit, "--", *paths)
-                _checkout_data(root)
+                checkout_data(workspace)
                 if git(root, "rev-parse", f"{commit}^").strip() == head:
                     git(root, "update-ref", "-m", message, "HEAD", commit, head)
+                    git(root, "reset", "--quiet", "--", *changed)  # the index, where a person's edit stays
                 else:
                     git(root, "commit", "--quiet", "--message", message, "--", *paths)
             except BaseException:
@@ -88,10 +98,21 @@ def apply_commit(workspace: Workspace, commit: str, message: str) -> None:
                     (root / path).unlink() if data is None else (root / path).write_bytes(data)
                 git(root, "reset", "--quiet", "--", *paths)
                 with contextlib.suppress(RuntimeError):
-                    _checkout_data(root)
+                    checkout_data(workspace)
                 raise
         else:
-            _checkout_data(root)  # a run was killed after its commit and before this
+            checkout_data(workspace)  # a run was killed after its commit and before this
+
+
+def _edited_meanwhile(root: Path, path: str, commit: str) -> bool:
+    """Whether a person has another version of a file that both a person and DVC edit than the commit and its parent."""
+    file = root / path
+    if file.name not in _EDITED or not file.is_file():
+        return False
+    known = {git(root, "rev-parse", f"{commit}:{path}").strip()}
+    with contextlib.suppress(RuntimeError):  # the parent has no such file
+        known.add(git(root, "rev-parse", f"{commit}^:{path}").strip())
+    return git(root, "hash-object", "--no-filters", "--", path).strip() not in known
 
 
 def remove_worktree(workspace: Workspace) -> None:
@@ -123,13 +144,3 @@ def _share_cache(workspace: Workspace, worktree: Workspace) -> None:
         shutil.copyfile(local, worktree.root / ".dvc" / "config.local")
     cache = workspace.root / dvc(workspace.root, "cache", "dir").strip()
     dvc(worktree.root, "cache", "dir", "--local", str(cache.absolute()))
-
-
-def _succeeds(root: Path, *command: str) -> bool:
-    """Whether a program answers with the exit code 0."""
-    return subprocess.run(command, cwd=root, env=environment(), capture_output=True).returncode == 0
-
-
-def _checkout_data(root: Path) -> None:
-    """Check out the data that the workspace's files name."""
-    dvc(root, "checkout", "--quiet", "--force")
