@@ -47,7 +47,11 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
     out = tmp_path / "restyled"
     arguments = ["stylize", tmp_path / "in", out, "--model", "starter/monet"]
     command = [Path(sys.executable).with_name("atelier"), *arguments]
-    for how, final, code in (("cancelled in Prefect", "CANCELLED", 1), ("Ctrl-C", "CRASHED", 130)):
+    for how, final, code in (
+        ("cancelled in Prefect", "CANCELLED", 1),
+        ("Ctrl-C", "CRASHED", 130),
+        ("SIGTERM", "CRASHED", 143),
+    ):
         before = len(list(out.glob("*.png")))
         running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + 120
@@ -56,13 +60,19 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
             assert time.monotonic() < end
             time.sleep(0.05)
         if how == "Ctrl-C":
-            running.send_signal(signal.SIGINT)
+            going = json.loads(atelier("status", "--json").stdout)["running"]
+            assert [run["name"] for run in going] == ["stylize restyled"]
+            assert "images" in going[0]["progress"]
+        if how in ("Ctrl-C", "SIGTERM"):
+            running.send_signal(signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM)
         else:
             cancel(plane, last_run_of(plane, "stylize restyled")["id"])
         begun = time.monotonic()
         _, said = running.communicate(timeout=60)
         assert running.returncode == code, said
         assert re.search("the same command again (to )?continue", said.splitlines()[-1])
+        others = [line for line in said.splitlines()[:-1] if not line.startswith(("using ", "stylize "))]
+        assert others == [], "nothing of Ray's or Prefect's own"
         assert time.monotonic() - begun < 20  # ten, and what Prefect takes to end on a busy machine
         assert last_run_of(plane, "stylize restyled")["state_type"] == final
         written = json.loads((out / "_atelier/summary.json").read_text())

@@ -1,16 +1,18 @@
 """Scheduled runs of `retrain`, and `approve` on demand, as Prefect deployments that this process serves."""
 
+import asyncio
 import contextlib
 import hashlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
@@ -43,8 +45,20 @@ def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], No
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
     say(f"serving retrain/{name} ({cron}, {timezone}) and approve/{name} until Ctrl-C")
-    with contextlib.chdir("/"):  # each run is a process that reads Prefect's settings in its current folder
-        serve(nightly, approval, pause_on_shutdown=False, print_starting_message=False)
+    runner = _Runner(pause_on_shutdown=False)
+    for deployment in (nightly, approval):
+        runner.add_deployment(deployment)
+    # each run is a process that reads Prefect's settings in its current folder
+    with contextlib.suppress(KeyboardInterrupt), contextlib.chdir("/"):
+        asyncio.run(runner.start())
+
+
+class _Runner(Runner):
+    """Prefect's runner; SIGTERM ends it as Ctrl-C does. Its own handler calls a coroutine and does not await it."""
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        """Interrupt it."""
+        signal.raise_signal(signal.SIGINT)
 
 
 def _free_name(root: Path) -> str:

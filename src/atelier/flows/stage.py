@@ -41,8 +41,11 @@ def run(name: str, workspace: Workspace) -> None:
         try:
             stage(str(workspace.root))
         except Exception as error:
-            stage_errors.write_error(workspace, name, error)
-            raise
+            cause = cluster.or_lost(error)
+            stage_errors.write_error(workspace, name, cause)
+            if cause is error:
+                raise
+            raise cause from error
 
 
 def _ingest(workspace: Workspace, params: Params, report: Report) -> None:

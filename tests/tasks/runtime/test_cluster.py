@@ -69,6 +69,42 @@ def test_a_driver_with_another_token_does_not(head: ray_head.RayHead, tmp_path: 
     assert "does not let us in" in done.stderr.splitlines()[-1]
 
 
+LOSER = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from atelier.tasks.runtime import cluster
+
+cluster.connect(sys.argv[1], Path(sys.argv[2]))
+import ray
+
+task = ray.remote(max_retries=0)(lambda: time.sleep(600)).remote()
+threading.Timer(1.0, os.killpg, (int(sys.argv[3]), signal.SIGKILL)).start()
+begun = time.monotonic()
+try:
+    with cluster.disconnect_after():
+        time.sleep(600) if sys.argv[4] == "elsewhere" else cluster.get_result(task)
+except cluster.ClusterLost as error:
+    print(error)
+    assert time.monotonic() - begun < 40
+"""
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "waiting"])
+def test_the_end_of_a_cluster_is_one_sentence(tmp_path: Path, where: str) -> None:
+    """Within seconds, without a line of Ray's, and the process goes on."""
+    with tempfile.TemporaryDirectory(prefix="at-", dir="/tmp") as folder:
+        started = ray_head.start_head(Path(folder), Path(folder) / "ray", cpus=1, first_port=24101)
+        try:
+            ray_head.await_head(started)
+            command = [sys.executable, "-c", LOSER, started.address, started.token, str(started.pid), where]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        finally:
+            ray_head.stop(started)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"the Ray cluster at {started.address} has ended: start it again")
+
+
 def test_only_this_machine_reaches_it(head: ray_head.RayHead) -> None:
     assert stat.S_IMODE(Path(head.token).stat().st_mode) == 0o600
     for process in psutil.process_iter():

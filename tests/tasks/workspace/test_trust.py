@@ -14,6 +14,8 @@ from atelier.tasks.workspace import pipeline, repository, trust, worktree
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 
+pytestmark = pytest.mark.long
+
 PARAMS = "ingest: {seed: 0}\naugment: {seed: 0}\ntrain: {seed: 0}\nevaluate: {seed: 0}\n"
 
 
@@ -92,7 +94,7 @@ def test_stages_of_earlier_templates_need_no_trust(workspace: Workspace, old: st
         "['remote \"evil\"']\nurl = s3://x/y\nconfigpath = ../aws.ini\n",
         "['remote \"evil\"']\nurl = webdav://x/y\nbearer_token_command = touch x\n",
         "['REMOTE \"evil\"']\nurl = gs://x/y\nCredentialPath = key.json\n",
-        "['remote \"evil\"']\nurl = s3://x/y\nsecret_access_key = x\n",
+        "['remote \"evil\"']\nurl = s3://x/y\nsecret_access_key = hidden\n",
         "[core]\nautostage = true\n",
         "[core]\nsite_cache_dir = .dvc/site\n",
         "[cache]\ndir = /home/me\n",
@@ -108,8 +110,9 @@ def test_settings_of_dvc_that_a_clone_brings_need_trust(
     (workspace.root / ".dvc" / "config").write_text(config)
     with pytest.raises(ValueError, match="--trust"), open_objects(workspace):
         pass
-    with pytest.raises(ValueError, match=r"\.dvc/config"):
+    with pytest.raises(ValueError, match=r"\.dvc/config") as refused:
         repository.dvc(workspace.root, "status")
+    assert "hidden" not in str(refused.value)
     monkeypatch.setenv(trust.VARIABLE, "1")
     trust.check_settings(workspace.root)
 
@@ -137,7 +140,7 @@ def test_ordinary_remotes_and_a_users_own_settings_need_no_trust(workspace: Work
         trust.check_settings(workspace.root)
     local.write_text("")
     _plain_git(workspace.root, "add", "--force", local)
-    with pytest.raises(ValueError, match=r"config\.local is in git"):
+    with pytest.raises(ValueError, match=r"config\.local' is in git"):
         trust.check_settings(workspace.root)
 
 
@@ -241,3 +244,12 @@ def test_a_hash_is_no_path(workspace: Workspace) -> None:
             for call in (objects.path, objects.is_cached, objects.fetch, objects.push, objects.read, objects.files):
                 with pytest.raises(ValueError, match=r"no hash|no remote"):
                     call(digest)
+
+
+def test_settings_that_a_copied_worktree_brings_need_trust(workspace: Workspace) -> None:
+    night = worktree.open_worktree(workspace)
+    (night.root / ".dvc" / "config.local").write_text(
+        f"['remote \"evil\"']\nurl = s3://x/y\nconfigpath = {workspace.root / 'aws.ini'}\n"
+    )
+    with pytest.raises(ValueError, match="configpath"):
+        repository.dvc(night.root, "status")

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from atelier.flows.cli.running import Running, running_flows
 from atelier.flows.control_plane.plane import ControlPlane, recorded
 from atelier.flows.control_plane.prefect_server import ask, home
 from atelier.tasks.registry.tags import list_models, list_versions
@@ -112,6 +113,7 @@ class Status:
     prefect: Server | None
     ray: Cluster | None
     schedules: tuple[Schedule, ...]
+    running: tuple[Running, ...]
     last_night: LastNight | None
     last_result: str  # of the last night of this workspace, "" outside of workspaces
     prod: dict[str, str | None] | None  # version of each model that has any; None outside of workspaces
@@ -127,6 +129,7 @@ class Status:
         lines += [f"prefect     {self.prefect.summary}"] if self.prefect else []
         lines += [f"ray         {self.ray.summary}"] if self.ray else []
         lines += [f"schedule    {schedule.summary}" for schedule in self.schedules]
+        lines += [f"running     {run.summary}" for run in self.running]
         lines += [f"last night  {self.last_night.summary}"] if self.last_night else []
         lines += [f"result      {self.last_result}"] if self.last_result else []
         lines += [f"prod        {model} {version or 'has none'}" for model, version in (self.prod or {}).items()]
@@ -148,11 +151,13 @@ def collect(start: Path | None) -> Status:
         found = _answer(server, "prefect", problems)
         url = found.url if found and not found.problem else None
         served = pool.submit(_schedules, url)
+        going = pool.submit(running_flows, url)
         night = pool.submit(_last_night, url)
         return Status(
             found,
             _answer(ray, "ray", problems),
             _answer(served, "schedules", problems) or (),
+            _answer(going, "running", problems) or (),
             _answer(night, "last night", problems),
             _last_result(workspace),
             _answer(prod, "prod", problems),

@@ -7,6 +7,7 @@ from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
 from atelier.flows.config.retrain import RetrainConfig
+from atelier.tasks.runtime.ray_driver import ClusterLost
 from atelier.tasks.workspace.stage_errors import StageFailed
 
 R = TypeVar("R")
@@ -28,6 +29,6 @@ class RetryPolicy:
 
 
 def _is_retryable(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a second try may succeed: not with bad parameters, or a training that diverged."""
+    """Whether a second try may succeed: not with bad parameters, a diverged training, or a lost cluster."""
     error = state.result(raise_on_failure=False)
-    return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError)
+    return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError | ClusterLost)

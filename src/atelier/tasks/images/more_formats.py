@@ -49,6 +49,7 @@ def pillow_format(data: bytes) -> str | None:
 def complete(image: Image.Image, data: bytes) -> None:
     """Add to an opened image's info what Pillow leaves out. Raises `Unreadable` where it holds no picture."""
     if image.format == "JPEG2000":
+        _check_jp2_end(data)
         image.info |= dict(_jp2_info(data))
     elif image.format == "TGA":
         image.info[OPAQUE] = not data[17] & 15  # says that it has no bits of opacity
@@ -109,6 +110,15 @@ def _jp2_info(data: bytes) -> Iterator[tuple[str, bytes]]:
         for inner, start, stop in _boxes(data, at, end) if kind == b"jp2h" else ():
             if inner == b"colr" and data.startswith(b"\2", start):  # method: restricted ICC profile
                 yield "icc_profile", data[start + 3 : stop]
+
+
+def _check_jp2_end(data: bytes) -> None:
+    """Raises ValueError where a JPEG 2000 file is cut: its decoder leaves the rest grey."""
+    end = next((stop for kind, _, stop in _boxes(data, 0, len(data)) if kind == b"jp2c"), 0)
+    if data.startswith(b"\xff\x4f"):
+        end = len(data)
+    if not data[:end].rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ValueError("it is cut")
 
 
 def _psd_has_opacity(data: bytes) -> bool:

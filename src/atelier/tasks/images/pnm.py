@@ -70,7 +70,8 @@ class PnmReader:
     def _samples(self, count: int) -> NDArray[Any]:
         wide = self.white > 255
         if self.kind in _PLAIN:
-            words = re.sub(rb"#[^\n]*", b"", self.data[self.start :]).split(None, count)[:count]
-            return np.array(words, dtype=np.int64).astype(np.uint16 if wide else np.uint8)
+            digits = re.sub(rb"#[^\n]*", b"", self.data[self.start :])
+            values = np.fromstring(digits.decode("latin-1"), dtype=np.int64, sep=" ")[:count]
+            return np.clip(values, 0, self.white).astype(np.uint16 if wide else np.uint8)
         stored: NDArray[Any] = np.frombuffer(self.data, ">u2" if wide else np.uint8, count, self.start)
         return stored.astype(np.uint16 if wide else np.uint8)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from atelier.tasks.images.formats import Unreadable
 from atelier.tasks.images.page import Page
-from atelier.tasks.runtime.errors import short_line
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -59,13 +58,11 @@ class RawPicture:
         try:
             self.file = rawpy.imread(io.BytesIO(data))
         except rawpy.LibRawError as error:
-            raise Unreadable(
-                f"it is a raw file that LibRaw cannot read ({short_line(error)}): export it as TIFF"
-            ) from error
+            raise Unreadable("it is a raw file that LibRaw cannot read: export it as TIFF or JPEG") from error
         self.width, self.height = self.file.sizes.width, self.file.sizes.height
 
     def read(self) -> Page:
         """Develop the picture: upright sRGB of 16 bits. Raises ValueError where it is damaged."""
         with self.file as file:
-            samples = file.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)  # (H, W, 3)
-        return Page(samples, "RGB", None, None)
+            samples = file.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)  # (H, W, 1 or 3)
+        return Page(samples, "RGB", None, None) if samples.shape[2] == 3 else Page(samples[..., 0], "L", None, None)

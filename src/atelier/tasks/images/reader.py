@@ -129,6 +129,8 @@ class _Reading:
             self._count(1, found[-1].pixels.size // 3)
         if problem and not (self.salvage and found):
             raise problem
+        if not found:
+            raise BadImage("the file holds no picture")
         return tuple(found)
 
     def page(self, page: PageReader) -> Frame:

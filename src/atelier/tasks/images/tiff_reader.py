@@ -34,6 +34,8 @@ _OF_PICTURES = {7: "JPEG", 33003: "JPEG2000", 33005: "JPEG2000", 34712: "JPEG200
 _REDUCED, _MASK = 1, 4  # bits of
 _KIND_OF_PAGE, _ORIENTATION, _PROFILE = 254, 274, 34675  # tags
 _MOST_SUB_PAGES = 32  # of one page; cameras write up to six
+_MOST_SAMPLES = 8  # a pixel
+_SMALL_PART = 2**24  # samples, of a tile or strip that may be larger than its page
 _LARGEST_PROFILE = 2**24  # bytes
 
 
@@ -89,6 +91,9 @@ class TiffPageReader:
         page = self.page
         if page.dtype is None:
             raise Unreadable(f"{page.bitspersample}-bit samples are not supported: convert the file to 8 or 16 bits")
+        size = page.imagewidth * page.imagelength * page.samplesperpixel
+        if np.prod(page.chunks, dtype=float) > max(4 * size, _SMALL_PART):
+            raise ValueError("a part of the page is larger than the page says")
         parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         if 0 in page.databytecounts or len(parts) < int(np.prod(page.chunked)):
             raise ValueError("parts of the page are missing")
@@ -151,6 +156,8 @@ def _chain(file: TiffFile) -> Iterator[TiffPage]:
         last = page.offset
         seen.add(last)
         yield page
+    if not seen:
+        raise ValueError("the file is cut")
     layout, handle = file.tiff, file.filehandle
     handle.seek(last)
     (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
@@ -190,7 +197,7 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     if mode is None:
         name = getattr(page.photometric, "name", str(int(page.photometric))).replace("CIELAB", "LAB")
         raise Unreadable(f"{name} colours are not supported: convert the file to RGB")
-    if page.samplesperpixel < _CHANNELS[mode] or page.imagedepth > 1:
+    if not _CHANNELS[mode] <= page.samplesperpixel <= _MOST_SAMPLES or page.imagedepth > 1:
         raise Unreadable(f"{page.samplesperpixel} samples a pixel are not supported: convert the file to RGB")
     if page.bitspersample > 16 or page.sampleformat not in (_UNSIGNED, _UNTYPED):
         what = {2: "signed", 3: "floating-point"}.get(page.sampleformat, f"{page.bitspersample}-bit")

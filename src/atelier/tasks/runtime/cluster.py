@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.tasks.runtime.child_environment import safe_environment
+from atelier.tasks.runtime.ray_driver import ClusterLost, lost_cluster, raise_when_lost, starting_a_driver, wait_for
 from atelier.tasks.runtime.ray_settings import RAY_SETTINGS, ray_environment, reread_settings
 
 _PROBE_S = 2.0
@@ -96,13 +97,17 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
         address: host:port; None takes RAY_ADDRESS.
         token: file with the cluster's token; None takes RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN.
 
+    When the cluster ends later, ClusterLost is raised in the main thread.
+
     Raises:
         ConnectionError: no cluster is configured, none answers, or it refuses the token.
         ValueError: the address is not HOST:PORT.
     """
     import ray
 
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        probe(str(ray.get_runtime_context().gcs_address))
+    else:
         address = address or os.environ.get("RAY_ADDRESS")
         if not address:
             raise ConnectionError("no Ray cluster is configured: start one with `atelier up`, or set RAY_ADDRESS")
@@ -111,10 +116,10 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
             os.environ.update(ray_environment(address, str(token)))
         reread_settings()
         try:
-            with contextlib.chdir(
-                "/"
-            ):  # Ray's workers search the driver's current folder for modules, before all others
+            # Ray's workers search the driver's current folder for modules, before all others
+            with starting_a_driver(), contextlib.chdir("/"):
                 ray.init(address, log_to_driver=False, configure_logging=False, logging_level="error")
+            raise_when_lost(address, probe)
         except Exception as error:
             mode = os.environ.get("RAY_AUTH_MODE", "not set")
             raise ConnectionError(
@@ -127,10 +132,14 @@ def connect(address: str | None = None, token: Path | None = None) -> Connection
 
 @contextlib.contextmanager
 def disconnect_after() -> Iterator[None]:
-    """Disconnect at the end of the block, if the block connected."""
+    """Disconnect at the end of the block, if the block connected. Ray's errors after the end of a cluster name that."""
     before = _connected()
     try:
         yield
+    except Exception as error:
+        if (cause := or_lost(error)) is error:
+            raise
+        raise cause from error
     finally:
         if _connected() and not before:
             sys.modules["ray"].shutdown()
@@ -206,6 +215,7 @@ def get_result(ref: Any) -> Any:
     import ray
     from ray.exceptions import RayTaskError
 
+    wait_for([ref])
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -214,11 +224,9 @@ def get_result(ref: Any) -> Any:
 
 def finished(refs: Sequence[Any]) -> Iterator[Any]:
     """Results of tasks, each as soon as it is there; a task that failed raises its own error."""
-    import ray
-
     waiting = list(refs)
     while waiting:
-        (ready,), waiting = ray.wait(waiting, num_returns=1)
+        ready, waiting = wait_for(waiting)
         yield get_result(ready)
 
 
@@ -239,6 +247,21 @@ def connected_keeping_sigterm(connect: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def or_lost(error: Exception) -> Exception:
+    """An error, or ClusterLost where it is one of Ray's and the cluster of this process does not answer any more."""
+    if not _connected() or isinstance(error, ClusterLost):
+        return error
+    import ray
+
+    if isinstance(error, ray.exceptions.RayError):
+        address = str(ray.get_runtime_context().gcs_address)
+        try:
+            probe(address)
+        except ConnectionError:
+            return lost_cluster(address)
+    return error
 
 
 def _connected() -> bool:

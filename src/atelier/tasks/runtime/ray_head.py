@@ -17,12 +17,14 @@ import psutil
 from atelier.tasks.runtime.files import write_secret
 from atelier.tasks.runtime.ports import reserve
 from atelier.tasks.runtime.processes import await_started, is_running, start_detached
+from atelier.tasks.runtime.ray_driver import RECONNECT
 from atelier.tasks.runtime.ray_settings import ray_environment
 
 FIRST_PORT = 20001  # Ray gives its workers lower ports; the kernel gives connections those above 32767
 # a head's workers inherit its environment, without names of other clusters and DVC stages, and without passwords
 _NOT_INHERITED = (
     *("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "DVC_ROOT", "DVC_STAGE"),
+    RECONNECT,  # of drivers: what belongs to a head ends with it
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
 _LOG = "head.log"

@@ -13,6 +13,8 @@ RAY_SETTINGS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that still uses Ray when its process ends would connect again
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of Ray's own actors, which it prints when a job is interrupted
     # OpenMP's threads spin while they wait for each other, and take the cores from workers, whose priority Ray lowers;
     # after so few rounds they sleep (benchmarks/beside.py)
     "GOMP_SPINCOUNT": "10000",

@@ -23,7 +23,10 @@ class FileSource(Source):
     def read(cls, entry: Entry, max_bytes: int) -> bytes:
         """The whole file."""
         if is_url(entry.path):
-            return _checked(read_range(entry.path, 0, max_bytes + 1), max_bytes)
+            data = _checked(read_range(entry.path, 0, max_bytes + 1), max_bytes)
+            if len(data) < entry.size:
+                raise BadImage(f"the store sent {len(data):,} of {entry.size:,} bytes")
+            return data
         # a file may have become a link or a pipe since it was listed: open neither, and never wait
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(entry.path, flags), "rb") as file:

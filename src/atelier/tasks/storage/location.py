@@ -44,12 +44,13 @@ def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
 
 @contextmanager
 def s3_errors() -> Iterator[None]:
-    """Turn errors of S3's client, such as missing credentials, into an OSError of one line."""
-    from botocore.exceptions import BotoCoreError
+    """Turn errors of S3's client, such as missing credentials or a body that is cut, into an OSError of one line."""
+    from aiohttp import ClientError
+    from botocore.exceptions import BotoCoreError, HTTPClientError
 
     try:
         yield
-    except BotoCoreError as error:
+    except (BotoCoreError, HTTPClientError, ClientError) as error:
         raise OSError(" ".join(str(error).split())) from error
 
 
@@ -57,9 +58,9 @@ def filesystem(url: str) -> tuple[Any, str]:
     """The file system of a URL and its path there, within `s3_errors`. Raises ValueError by `url_problem`."""
     if problem := url_problem(url):
         raise ValueError(f"{url} is {problem}")
-    from atelier.tasks.storage.s3_filesystem import ExactKeys  # slow, and most runs do not need it
+    from atelier.tasks.storage.s3_filesystem import CLIENT, ExactKeys  # slow, and most runs do not need it
 
-    return ExactKeys(use_listings_cache=False), url.partition("://")[2]
+    return ExactKeys(use_listings_cache=False, config_kwargs=dict(CLIENT)), url.partition("://")[2]
 
 
 def objects_below(url: str) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from atelier.tasks.runtime import files
 from atelier.tasks.runtime.errors import one_line
+from atelier.tasks.runtime.ray_driver import ClusterLost
 from atelier.tasks.workspace.layout import Workspace
 
 
@@ -20,7 +21,9 @@ def write_error(workspace: Workspace, stage: str, error: Exception) -> None:
     """Record why a stage failed."""
     from atelier.models.watchdog import TrainingStopped
 
-    retryable = not isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | TrainingStopped)
+    retryable = not isinstance(
+        error, ValueError | FileNotFoundError | NotADirectoryError | ClusterLost | TrainingStopped
+    )
     content = {"reason": one_line(error), "retryable": retryable}
     files.write(_file(workspace, stage), json.dumps(content).encode())
 

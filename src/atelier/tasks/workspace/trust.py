@@ -73,6 +73,7 @@ _DVC_SETTINGS = {
         *("gdrive_trash_only", "gdrive_acknowledge_abuse"),
     },
 }
+_SECRET = re.compile("(password|passphrase|token|secret|_key|key_id|connection_string)$")
 # files that .dvc/config.local may name, but not in the workspace: they would have come with it, and can name programs
 _DVC_FILES = {"configpath", "credentialpath", "site_cache_dir"}
 _DVC_COMMANDS = {"bearer_token_command"}
@@ -153,22 +154,28 @@ def _git_findings(root: Path) -> Iterator[str]:
         plain = name.startswith("credential.") and _GIT_HELPER.fullmatch(value)
         here = name == "core.worktree" and Path(git(root, "rev-parse", "--show-toplevel").strip()).samefile(root)
         if _GIT_PROGRAMS.fullmatch(name) and not plain and not here:
-            yield f"git would use {name}={value}"
+            yield f"git would use {_shown(name, value)}"
     with contextlib.suppress(RuntimeError):  # there is no repository
         for path in filter(None, git(root, "ls-files", "-z", "--", *_PRIVATE).split("\0")):
-            yield f"{path} is in git, but belongs to one machine"
+            yield f"{path!r} is in git, but belongs to one machine"
 
 
 def _dvc_findings(root: Path) -> Iterator[str]:
     for section, key, value in _dvc_settings(root / ".dvc" / "config"):
         off = key == "autostage" and value.lower() == "false"
         if key not in _DVC_SETTINGS.get(section, ()) and not off:
-            yield f"DVC would use {section}.{key}={value} of .dvc/config"
+            yield f"DVC would use {_shown(f'{section}.{key}', value)} of .dvc/config"
+    own = Workspace(root).main.root.resolve()
     for section, key, value in _dvc_settings(root / ".dvc" / "config.local"):
         path = Path(value).expanduser()
-        inside = not path.is_absolute() or path.resolve().is_relative_to(root.resolve())
+        inside = not path.is_absolute() or path.resolve().is_relative_to(own)
         if key in _DVC_COMMANDS or (key in _DVC_FILES and inside):
-            yield f"DVC would use {section}.{key}={value} of .dvc/config.local"
+            yield f"DVC would use {_shown(f'{section}.{key}', value)} of .dvc/config.local"
+
+
+def _shown(name: str, value: str) -> str:
+    """A setting for a message: without control characters, and without the value of a secret."""
+    return f"{name!r}" if _SECRET.search(name) else f"{name}={value}" if value.isprintable() else f"{name!r}={value!r}"
 
 
 def _dvc_settings(path: Path) -> Iterator[tuple[str, str, str]]:
