@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from atelier.flows.control_plane import prefect_server
+from atelier.flows.control_plane import api_password, prefect_server
+from atelier.flows.control_plane.api_password import VARIABLE
 from tests.flows.receiver import Service
 from tests.flows.small import SHRUNK, draw, set_params
 
@@ -68,7 +69,10 @@ def plane(atelier: Atelier) -> Iterator[str]:
     done = atelier("up")
     assert done.returncode == 0, done.stderr
     found = json.loads(atelier("status", "--json").stdout)
-    yield found["prefect"]["url"]
+    with pytest.MonkeyPatch.context() as patch:
+        said = dict(line.removeprefix("export ").split("=", 1) for line in atelier("env").stdout.splitlines())
+        patch.setenv(VARIABLE, said[VARIABLE])  # for `small.asked`
+        yield found["prefect"]["url"]
     assert atelier("down").returncode == 0
 
 
@@ -82,6 +86,7 @@ def api(new_home: Callable[[], Path]) -> Iterator[str]:
         try:
             prefect_server.await_ready(server)
             patch.setenv("PREFECT_API_URL", server.url)
+            patch.setenv(VARIABLE, api_password.find(home, server.url) or "")
             yield server.url
         finally:
             prefect_server.stop(server)

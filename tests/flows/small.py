@@ -1,8 +1,6 @@
 """A workspace small enough for tests: tiny networks, few steps, few pictures."""
 
 import hashlib
-import json
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from ruamel.yaml import YAML
 
 from atelier.flows.config.defaults import defaults
 from atelier.flows.config.params import SECTIONS
+from atelier.flows.control_plane.prefect_server import ask
 from atelier.models.methods import METHODS
 from atelier.tasks.dataset.shards import fold_of, split_of
 from atelier.tasks.images.codec import encode, resize
@@ -104,7 +103,5 @@ def draw(folder: Path, coarseness: int, fold_sizes: list[int], held_out: int) ->
 
 def asked(plane: str, what: str) -> list[dict[str, Any]]:
     """All that a Prefect server has of a kind: "flow_runs", "artifacts"."""
-    request = urllib.request.Request(f"{plane}/{what}/filter", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
+    found: list[dict[str, Any]] = ask(plane, f"/{what}/filter", {}, timeout_s=20)
     return found

@@ -3,14 +3,13 @@
 import json
 import re
 import subprocess
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from atelier.tasks.workspace.repository import dvc
-from tests.flows.small import SHRUNK, set_params
+from tests.flows.small import SHRUNK, asked, set_params
 
 EVERY_KEY = Path(__file__).parent / "config" / "before.yaml"
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,17 +57,13 @@ def test_the_model_is_registered_and_prod(atelier: Atelier, workspace: Path) -> 
 
 
 def test_every_stage_is_a_flow_run_with_a_readable_name(plane: str, workspace: Path) -> None:
-    request = urllib.request.Request(f"{plane}/flow_runs/filter", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        runs = {run["name"]: run for run in json.load(answer)}
+    runs = {run["name"]: run for run in asked(plane, "flow_runs")}
     for name in ("retrain demo", "ingest demo", "augment demo", "train demo", "evaluate demo"):
         assert runs[name]["state_type"] == "COMPLETED"
     workspace_tag, process_tag = sorted(runs["train demo"]["tags"])
     assert workspace_tag == "demo"
     assert process_tag.startswith("process:")
-    request = urllib.request.Request(f"{plane}/artifacts/filter", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        artifacts = {artifact["key"]: artifact["data"] for artifact in json.load(answer) if artifact["key"]}
+    artifacts = {artifact["key"]: artifact["data"] for artifact in asked(plane, "artifacts") if artifact["key"]}
     assert "data:image/png;base64," in artifacts["before-after"]
     assert "v1.0.0" in artifacts["decision"]
 

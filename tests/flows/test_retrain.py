@@ -284,9 +284,10 @@ def test_a_person_approves_where_the_gate_is_manual(studio: Studio, plane: str, 
         "from atelier.flows.control_plane.session import use\n"
         "with use():\n"
         "    from atelier.flows.retrain import approve\n"
-        f"    print(approve({str(studio.root)!r}).decision)"
+        "    print(approve().decision)"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    here = environment | {"ATELIER_WORKSPACE": str(studio.root)}
+    done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True)
     assert done.stdout.strip().endswith("promoted"), done.stderr
     assert studio.prod == "v1.3.0"
     assert os.readlink(studio.restyled / "current") == "v1.3.0"  # noqa: PTH115

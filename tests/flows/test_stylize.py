@@ -6,35 +6,28 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atelier.flows.control_plane.prefect_server import ask
 from atelier.tasks.images.codec import encode
 from tests.flows.conftest import Atelier
 
 PICTURES = 150
 
 
-def post(url: str, body: dict[str, Any]) -> Any:
-    """Ask Prefect's API."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
-
-
 def last_run_of(api: str, name: str) -> dict[str, Any]:
     """The latest flow run of this name."""
     asked = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC", "limit": 1}
-    (run,) = post(f"{api}/flow_runs/filter", asked)
+    (run,) = ask(api, "/flow_runs/filter", asked, timeout_s=10)
     return dict(run)
 
 
 def cancel(api: str, run: str) -> None:
     """As the button in Prefect's pages does."""
-    post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    ask(api, f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": True}, timeout_s=10)
 
 
 def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(

@@ -6,6 +6,7 @@ workspace and `prod` as they were, and the next run continues from there.
 """
 
 import contextlib
+import os
 from pathlib import Path
 
 from prefect import flow
@@ -45,21 +46,35 @@ from atelier.tasks.workspace.run_record import (
 APPROVE_WITHIN_S = 3600.0  # wait for a run that goes on
 
 
+WORKSPACE = "ATELIER_WORKSPACE"  # variable of the process that runs or serves these flows
+
+
+def _workspace() -> Workspace:
+    """The workspace of this process: it is no parameter, which everybody may choose who reaches Prefect's API.
+
+    Raises:
+        ValueError: the variable is not set, or a link leads out of the workspace.
+    """
+    if not (root := os.environ.get(WORKSPACE)):
+        raise ValueError(f"{WORKSPACE} is not set: give it to the process that runs this flow, the workspace's folder")
+    return Workspace.open(Path(root).absolute())
+
+
 def _run_name() -> str:
     """The name of a flow run without one, like a scheduled run."""
-    root = Path(str(flow_run.parameters["root"]))
-    return f"{flow_run.flow_name} {Workspace(root).name}"
+    return f"{flow_run.flow_name} {_workspace().name}"
 
 
 @flow(name="retrain", flow_run_name=_run_name)
-def retrain(root: str, dry: bool = False) -> RunRecord | State[RunRecord]:
+def retrain(dry: bool = False) -> RunRecord | State[RunRecord]:
     """Run the pipeline, evaluate the model, and promote it and restyle with it if it passes the gate.
 
+    The workspace is named by ATELIER_WORKSPACE.
+
     Args:
-        root: the workspace's folder.
         dry: only decide: nothing is registered, pushed, promoted or restyled.
     """
-    workspace = Workspace.open(Path(root))
+    workspace = _workspace()
 
     def work(recorder: RunRecorder, params: Params) -> None:
         trust.check_settings(workspace.root)
@@ -70,15 +85,16 @@ def retrain(root: str, dry: bool = False) -> RunRecord | State[RunRecord]:
 
 
 @flow(name="approve", flow_run_name=_run_name)
-def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord | State[RunRecord]:
+def approve(version: str = "", reason: str = "approved") -> RunRecord | State[RunRecord]:
     """Make a version that awaits approval `prod`, and restyle with it.
 
+    The workspace is named by ATELIER_WORKSPACE.
+
     Args:
-        root: the workspace's folder.
         version: the version; the newest that waits when "".
         reason: the reason, which the registry keeps.
     """
-    workspace = Workspace.open(Path(root))
+    workspace = _workspace()
 
     def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
@@ -87,7 +103,13 @@ def approve(root: str, version: str = "", reason: str = "approved") -> RunRecord
         prod = find_prod(list_versions(workspace))
         recorder.update(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with recorder.step("promote"):
-            promote(root, found[0].version, resolve.version_commit(workspace, MODEL, found[0].version), reason, None)
+            promote(
+                str(workspace.root),
+                found[0].version,
+                resolve.version_commit(workspace, MODEL, found[0].version),
+                reason,
+                None,
+            )
         recorder.update(decision=PROMOTED)
         with contextlib.suppress(FileNotFoundError):  # the worktree of the run that made it is gone
             made = find_registered(workspace, workspace.worktree)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,13 @@ from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from atelier.flows.retrain import approve, retrain
+from atelier.flows.retrain import WORKSPACE, approve, retrain
 
 
 def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], None]) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
+
+    Their runs work in this workspace: no parameter of theirs names another.
 
     Args:
         cron: five fields, such as "0 2 * * *".
@@ -39,8 +42,10 @@ def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], No
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     common: dict[str, Any] = {"concurrency_limit": alone, "entrypoint_type": EntrypointType.MODULE_PATH}
     name = _free_name(root)
-    nightly = retrain.to_deployment(name, schedule=schedule, parameters={"root": str(root)}, **common)
-    approval = approve.to_deployment(name, parameters={"root": str(root)}, **common)
+    common["description"] = _description(root)
+    os.environ[WORKSPACE] = str(root)  # each run is a process that has it from this one
+    nightly = retrain.to_deployment(name, schedule=schedule, parameters={}, **common)
+    approval = approve.to_deployment(name, parameters={}, **common)
     # outside of a flow Prefect returns no coroutine
     assert isinstance(nightly, RunnerDeployment)
     assert isinstance(approval, RunnerDeployment)
@@ -61,6 +66,10 @@ class _Runner(Runner):
         signal.raise_signal(signal.SIGINT)
 
 
+def _description(root: Path) -> str:
+    return f"The workspace {root}"
+
+
 def _free_name(root: Path) -> str:
     """The name of the workspace's deployments: its own, with a hash of its path if another workspace has that name."""
     with get_client(sync_client=True) as client:
@@ -68,5 +77,6 @@ def _free_name(root: Path) -> str:
             found = client.read_deployment_by_name(f"{retrain.name}/{root.name}")
         except ObjectNotFound:
             return root.name
-    taken = found.parameters.get("root") != str(root)
+    # earlier versions had the folder as a parameter
+    taken = found.description != _description(root) and found.parameters.get("root") != str(root)
     return f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}" if taken else root.name

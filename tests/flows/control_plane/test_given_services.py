@@ -53,7 +53,7 @@ def files(home: str) -> dict[Path, str]:
     return {path: path.read_text(errors="replace") for path in found}
 
 
-def test_both_are_used_and_left_as_they_are(given: dict[str, str]) -> None:
+def test_both_are_used_and_left_as_they_are(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     def atelier(*arguments: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         program = Path(sys.executable).with_name("atelier")
         return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
@@ -83,6 +83,7 @@ def test_both_are_used_and_left_as_they_are(given: dict[str, str]) -> None:
             os.kill(record["prefect"]["pid"], signal.SIGKILL)
             again = atelier("up", env=later)
             assert again.stdout.startswith("started: Prefect server"), again.stderr
+            monkeypatch.setenv("ATELIER_HOME", home)  # whose password `asked` needs
             assert [run["name"] for run in asked(known["prefect"]["url"], "flow_runs")] == ["hello"]
 
             other = atelier("up", "--database", "postgresql://somebody@127.0.0.1/other", env=later)

@@ -1,5 +1,7 @@
 """Up, down, status, and what a command uses: with real servers, real kills."""
 
+import base64
+import http.client
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -76,6 +80,67 @@ def assert_down_leaves_nothing(plane: ControlPlane) -> None:
     assert not Path(plane.ray.temp).parent.exists()
 
 
+def assert_strangers_are_refused(plane: ControlPlane, home: Path) -> None:
+    """Other users and pages in a browser: without the password, by a foreign name, from another origin."""
+    _, words = (home / "prefect.password").read_text().splitlines()
+    assert (home / "prefect.password").stat().st_mode & 0o777 == 0o600
+    started = psutil.Process(plane.prefect.pid)
+    assert [line for p in (started, *started.children(recursive=True)) for line in p.cmdline() if words in line] == []
+    url = urlsplit(plane.prefect_url)
+    right = "Basic " + base64.b64encode(words.encode()).decode()
+    wrong = "Basic " + base64.b64encode(b"atelier:guessed").decode()
+
+    def answer(host: str | None, *, method: str = "POST", path: str = "/api/deployments/filter", **headers: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=20)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(
+            method, path, "{}", {"Content-Type": "application/json", "Host": host or url.netloc, **named}
+        )
+        got = connection.getresponse()
+        connection.close()
+        return got
+
+    assert answer(None, Authorization=right).status == 200
+    assert answer(f"localhost:{url.port}", Authorization=right).status == 200
+    assert answer(None, method="GET", path="/", Authorization="").status in (200, 307), "Prefect's pages ask for it"
+    for path in ("/api/deployments/filter", "/api/flow_runs/filter", "/api/admin/database/clear"):
+        assert answer(None, path=path).status == 401
+        assert answer(None, path=path, Authorization=wrong).status == 401
+    for host in ("evil.example", f"evil.example:{url.port}", "127.0.0.1.evil.example", "", "0.0.0.0", "localhost.evil"):
+        assert answer(host or "x", Authorization=right).status == 400
+        assert answer(host or "x", method="GET", path="/api/health").status == 400
+    asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type,authorization"}
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{(url.port or 0) + 1}"):
+        found = answer(None, method="OPTIONS", Origin=origin, **asks)
+        assert found.getheader("Access-Control-Allow-Origin") is None
+    for words_given in ({}, {"Sec_WebSocket_Protocol": "prefect"}):
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"} | words_given
+        key = {"Sec_WebSocket_Key": base64.b64encode(bytes(16)).decode()}
+        for path in ("/api/events/in", "/api/events/out", "/api/logs/out"):
+            assert answer("evil.example", method="GET", path=path, **upgrade, **key).status in (400, 403)
+            if not words_given:
+                assert answer(None, method="GET", path=path, **upgrade, **key).status == 403
+    everywhere = [c for c in psutil.Process(plane.prefect.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {c.laddr.ip for c in everywhere} == {"127.0.0.1"}
+
+    atelier = [str(Path(sys.executable).with_name("atelier"))]
+    shown = subprocess.run([*atelier, "ui"], capture_output=True, text=True, check=True, env=without_display())
+    assert shown.stdout == f"open {plane.ui_url} and paste this password: {words}\n"
+    page = (home / "prefect.html").read_text()
+    assert (home / "prefect.html").stat().st_mode & 0o777 == 0o600
+    assert f"{plane.ui_url}/atelier-sign-in#{right.removeprefix('Basic ')}" in page
+    assert answer(None, method="GET", path="/atelier-sign-in").status == 200
+    by_hand = f'eval "$({atelier[0]} env)" && {Path(sys.executable).with_name("prefect")} flow-run ls'
+    done = subprocess.run(["sh", "-c", by_hand], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    named = run(USE + "    print(os.environ['PREFECT_API_AUTH_STRING'])", PREFECT_API_URL=plane.prefect_url)
+    assert named.stdout.splitlines()[-1] == words, "who named our server before it had a password goes on"
+
+
+def without_display() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+
 def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -> None:
     assert status() is None
     plane = up()
@@ -95,6 +160,8 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert connected == f"{plane.ray_address} {plane.prefect_url}"
     assert answer == "42"
 
+    assert_strangers_are_refused(plane, state)
+
     kill(plane.ray)
     assert status() is None
     seen = collect(None)
@@ -108,6 +175,10 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert Path(mended.ray.token).read_text() == token, "programs that used the head go on with the new one"
     assert not Path(plane.ray.temp).parent.exists()
 
+    (state / "prefect.password").unlink()  # as that of a version which asked for none
+    assert status() is None
+    assert up().started == ("Prefect server",)
+    mended = recorded() or mended
     kill(mended.prefect)
     kill(mended.ray)
     assert collect(None).summary.count("`atelier up` restarts it") == 2

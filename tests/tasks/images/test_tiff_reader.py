@@ -159,6 +159,29 @@ def test_raw_files_are_recognised_by_their_content(
             codec.decode(begin + bytes(100))
 
 
+def test_a_raw_file_is_developed_where_rawpy_is_installed() -> None:
+    pytest.importorskip("rawpy")
+    y, x = np.mgrid[:200, :300]
+    mosaic = np.where((y % 2 == 0) & (x % 2 == 0), 40_000, np.where((y % 2 == 1) & (x % 2 == 1), 10_000, 20_000))
+    matrix = [(value, 10_000) for value in (10_000, 0, 0, 0, 10_000, 0, 0, 0, 10_000)]
+    tags = [
+        (50706, 1, 4, (1, 4, 0, 0), True),
+        (33421, 3, 2, (2, 2), True),
+        (33422, 1, 4, (0, 1, 1, 2), True),
+        (50708, 2, None, "MakerCo Cam", True),
+        (50721, 10, 9, tuple(number for pair in matrix for number in pair), True),
+    ]
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(np.zeros((40, 60, 3), np.uint8), photometric="rgb", subfiletype=1, subifds=1)
+        writer.write((mosaic * x / 300).astype(np.uint16), photometric="cfa", subfiletype=0, extratags=tags)
+    (frame,) = read(file.getvalue(), "png")
+    assert (frame.pixels.shape, frame.pixels.dtype) == ((200, 300, 3), np.float32)
+    red, green, blue = frame.pixels[20:-20, 20:-20].mean((0, 1))
+    assert red > green > blue
+    assert codec.decode(file.getvalue()).shape == (200, 300, 3)
+
+
 CUT = tiff(PHOTO, DEEP, PHOTO)
 DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "floats": (lambda: tiff((GREY / 255).astype(np.float32)), "floating-point samples have no agreed white"),

@@ -184,7 +184,7 @@ def test_lines_of_a_list(tmp_path: Path) -> None:
     for name in ("a.png", "#1.png", "# 2.png", "two words.png", " padded.png", "d/b.png", "'q'.png", "d/é.png"):
         _put(root / name)
     lines = [
-        *("a.png", "./a.png", f"{root}/a.png", "a.png"),  # one picture
+        *("a.png", "./a.png", f"{root}/a.png", "a.png/", "a.png"),  # one picture
         *("#1.png", "# 2.png", "# a comment", "#", "#gone.png"),
         *("", "   ", "  two words.png  ", '"two words.png"', " padded.png", "'q'.png"),
         *("d\\b.png", "d/é.png", "d//b.png", "d/../../out.png", "C:\\gone.png"),

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -46,12 +48,36 @@ def curves(logs: Path) -> dict[str, list[float]]:
     return found
 
 
+def open_sockets() -> dict[int, list[str]]:
+    """Addresses on which the worker processes of this cluster listen, by process."""
+    found: dict[int, list[str]] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        if " ".join(process.info["cmdline"] or ()).startswith("ray::"):
+            with suppress(psutil.Error):
+                sockets = process.net_connections()
+                found[process.pid] = [
+                    one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN
+                ]
+    return found
+
+
 def test_two_workers_train_what_one_trains(data: Path, tmp_path: Path) -> None:
+    import ray
+
+    node = ray.util.get_node_ip_address()
+    seen: list[dict[int, list[str]]] = []
     for workers in (0, 2):
         config = replace(GENTLE, workers=workers, loop=replace(LOOP, batch_size=3))
         name = str(workers)
-        summary = train(config, data, tmp_path / name, tmp_path / "checkpoints", tmp_path / f"logs{name}", silent)
+        look = (lambda progress: seen.append(open_sockets())) if workers else silent
+        summary = train(config, data, tmp_path / name, tmp_path / "checkpoints", tmp_path / f"logs{name}", look)
         assert summary.workers == workers
+    listening = {address for sockets in seen for addresses in sockets.values() for address in addresses}
+    assert node in listening or "127.0.0.1" in listening, "the rendezvous was seen"
+    everywhere = [len([a for a in one if a in ("0.0.0.0", "::")]) for sockets in seen for one in sockets.values()]
+    # a worker's own server of Ray, which asks for the token, is bound to every interface whatever one says
+    assert max(everywhere) <= 1, "PyTorch's store listens on every interface"
+    assert listening <= {node, "127.0.0.1", "::1", "0.0.0.0", "::"}
     alone, together = curves(tmp_path / "logs0"), curves(tmp_path / "logs2")
     assert alone.keys() == together.keys()
     for name, values in alone.items():

@@ -173,6 +173,7 @@ def retrain(
     Params(found.params).check()
     if trust:
         os.environ[TRUST] = "1"  # for this command and its children
+    os.environ["ATELIER_WORKSPACE"] = str(found.root)
     with use(say):
         if cron:
             from atelier.flows.schedule import serve_schedule
@@ -182,7 +183,7 @@ def retrain(
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.workspace.run_record import RunRecord
 
-            night = flow(str(found.root), dry=dry)
+            night = flow(dry=dry)
             assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
             result(night, as_json, text=night.summary)
 

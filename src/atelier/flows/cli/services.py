@@ -1,5 +1,8 @@
 """The subcommand `params`, and those about this machine: the services that commands use, its state, and its disk."""
 
+import os
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -64,6 +67,45 @@ def down() -> None:
 
     stopped = stop()
     print(f"stopped the {' and the '.join(stopped)}" if stopped else "nothing of atelier's is up")
+
+
+@commands.command(epilog="Example: atelier ui")
+def ui() -> None:
+    """Open Prefect's pages in a browser, signed in.
+
+    Where there is no browser, print the address and the password to paste there.
+    """
+    import webbrowser
+
+    from atelier.flows.control_plane import api_password
+    from atelier.flows.control_plane.prefect_server import home
+
+    url = _prefect_variables()["PREFECT_API_URL"]
+    pages, password = url.removesuffix("/api"), api_password.find(home(), url)
+    opens = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    target = api_password.sign_in_page(home(), url).as_uri() if password else pages
+    if opens and webbrowser.open(target):
+        print(f"opened {pages}")
+    else:
+        print(f"open {pages}" + (f" and paste this password: {password}" if password else ""))
+
+
+@commands.command(epilog='Example: eval "$(atelier env)" && prefect flow-run ls')
+def env() -> None:
+    """Print the variables for the command `prefect`: the server's address and password."""
+    for name, value in _prefect_variables().items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _prefect_variables() -> dict[str, str]:
+    """The variables of the server that commands use, which must be up."""
+    from atelier.flows.control_plane.plane import status as running
+
+    if named := os.environ.get("PREFECT_API_URL"):
+        return {"PREFECT_API_URL": named}
+    if plane := running():
+        return plane.prefect_variables
+    raise ConnectionError("nothing of atelier's is up: `atelier up` starts it")
 
 
 @commands.command(epilog="Example: atelier status")

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from atelier.flows.control_plane import api_password, prefect_server
 from atelier.flows.control_plane import database as databases
-from atelier.flows.control_plane import prefect_server
 from atelier.flows.control_plane.database import Database
 from atelier.flows.control_plane.prefect_server import PrefectServer, home
 from atelier.tasks.runtime import cluster, ray_head
@@ -43,6 +43,11 @@ class ControlPlane:
     def prefect_url(self) -> str:
         """The address of Prefect's API."""
         return self.prefect.url
+
+    @property
+    def prefect_variables(self) -> dict[str, str]:
+        """The variables by which Prefect's clients find the API and are let in."""
+        return {"PREFECT_API_URL": self.prefect_url} | api_password.variables(home(), self.prefect_url)
 
     @property
     def ui_url(self) -> str:
@@ -212,6 +217,8 @@ def recorded() -> ControlPlane | None:
 def _answers(part: PrefectServer | RayHead | ExternalCluster, wait_s: float = 0.0) -> bool:
     """Whether a server or cluster runs, and answers within a time."""
     deadline = time.monotonic() + wait_s
+    if isinstance(part, PrefectServer) and api_password.find(home(), part.url) is None:
+        return False  # of a version that asked for no password: it is started again
     while part.alive:
         if isinstance(part, PrefectServer):
             if prefect_server.healthy(part.url):
@@ -230,6 +237,7 @@ def _clear_record() -> None:
     """Delete the record and the secrets beside it."""
     _record().unlink(missing_ok=True)
     (home() / _USERS_TOKEN).unlink(missing_ok=True)
+    api_password.clear(home())
     databases.write(home(), None)
 
 

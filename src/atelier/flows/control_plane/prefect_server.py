@@ -3,7 +3,6 @@
 Prefect is not imported here: it reads its environment when it is imported, and that is not set yet.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -19,7 +18,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from atelier.flows.control_plane import api_password, server_program
 from atelier.flows.control_plane.database import SQLITE, Database
+from atelier.flows.control_plane.server_program import HOSTS
 from atelier.models.files import replacing
 from atelier.tasks.runtime import cluster, processes
 from atelier.tasks.runtime.ports import Ports, reserve
@@ -82,16 +83,19 @@ def _start(folder: Path, ports: Ports, database: Database | None) -> PrefectServ
     (port,) = ports.numbers
     not_ours = ("PREFECT_", "ATELIER_DATABASE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
+    url, origins = f"http://{HOSTS[0]}:{port}/api", ",".join(f"http://{host}:{port}" for host in HOSTS)
     variables = inherited | _PREFECT | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    variables |= {"PREFECT_SERVER_API_AUTH_STRING": api_password.make(home(), url)}
+    variables |= {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins}
     file = folder / "prefect.db"
     if database:
         variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
     elif not file.exists() and _empty_database().exists():
         shutil.copyfile(_empty_database(), file)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", server_program.__name__]
     pid, created = processes.start_detached(command, variables, folder / _LOG, ports.held)
     kept = database.name if database else SQLITE
-    return PrefectServer(f"http://127.0.0.1:{port}/api", str(folder), pid, created, kept)
+    return PrefectServer(url, str(folder), pid, created, kept)
 
 
 def await_ready(server: PrefectServer) -> None:
@@ -161,11 +165,7 @@ def ask(url: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: f
         OSError: no answer, or a refusal.
         ValueError: the answer is not JSON, or the URL is not valid.
     """
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get("PREFECT_API_KEY"):
-        headers["Authorization"] = f"Bearer {key}"
-    elif credentials := os.environ.get("PREFECT_API_AUTH_STRING"):
-        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    headers = {"Content-Type": "application/json"} | api_password.authorization(home(), url)
     data = None if body is None else json.dumps(body).encode()
     # a proxy does not know this machine's servers
     is_here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

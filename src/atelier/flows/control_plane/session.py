@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from atelier.flows.control_plane import plane, prefect_server
+from atelier.flows.control_plane import api_password, plane, prefect_server
+from atelier.flows.control_plane.prefect_server import home
 from atelier.tasks.runtime import cluster
 
 
@@ -28,11 +29,13 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
         prefect_server.probe(named_prefect)
     if named_ray:
         cluster.probe(named_ray)
-    variables: dict[str, str] = {}
+    variables = dict[str, str]()
+    if named_prefect and api_password.VARIABLE not in os.environ:
+        variables |= api_password.variables(home(), named_prefect)  # where it names our own server
     if not (named_prefect and named_ray):
         running = plane.status() or plane.up()
         if not named_prefect:
-            variables["PREFECT_API_URL"] = running.prefect_url
+            variables |= running.prefect_variables
         if not named_ray:
             variables |= running.ray.environment
         if say and running.started:
@@ -52,11 +55,13 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     if "RAY_AUTH_TOKEN_PATH" in variables:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over our file
+    if api_password.VARIABLE in variables:
+        os.environ.pop("PREFECT_API_KEY", None)  # it is for another server
     prefect_server.read_settings()
     try:
         yield
     finally:
-        for name in {*variables, "RAY_AUTH_TOKEN"}:
+        for name in {*variables, "RAY_AUTH_TOKEN", "PREFECT_API_KEY"}:
             if name in before:
                 os.environ[name] = before[name]
             else:

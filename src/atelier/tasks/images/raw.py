@@ -64,5 +64,5 @@ class RawPicture:
     def read(self) -> Page:
         """Develop the picture: upright sRGB of 16 bits. Raises ValueError where it is damaged."""
         with self.file as file:
-            samples = file.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)  # (H, W, 3)
-        return Page(samples, "RGB", None, None)
+            samples = file.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)  # (H, W, 1 or 3)
+        return Page(samples, "RGB", None, None) if samples.shape[2] == 3 else Page(samples[..., 0], "L", None, None)

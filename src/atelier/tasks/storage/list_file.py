@@ -31,7 +31,7 @@ PARALLEL = 16  # requests about URLs
 COMMENT_MARK = "\n"  # before comments, so that they are sorted before paths; no line has it
 COMMENT_LINE = re.compile(r"#+(\s|$)")
 ODD_LINE = re.compile(r"^[\s#'\"]|[\s'\"]$|\\")
-ODD_PATH = re.compile(r"(^|/)\.{0,2}/")
+ODD_PATH = re.compile(r"(^|/)\.{0,2}(/|$)")
 
 
 class ListFile(FileSource):

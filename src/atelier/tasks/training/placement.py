@@ -110,10 +110,10 @@ class FitThread:
 
     def _run(self, plan: TrainingPlan, placement: Placement | None, max_failures: int) -> None:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig
-        from ray.train.torch import TorchConfig
         from ray.train.v2.api.config import LoggingConfig
 
         from atelier.tasks.training.ray_policies import PolicyTrainer
+        from atelier.tasks.training.rendezvous import NodeTorchConfig
         from atelier.tasks.training.worker import work
 
         # how often Ray polls its workers: its default of 2 s would be waited out at the end of every training
@@ -122,7 +122,7 @@ class FitThread:
             PolicyTrainer(
                 work,
                 train_loop_config={"plan": plan},
-                torch_config=TorchConfig(timeout_s=_SILENCE_S),
+                torch_config=NodeTorchConfig(timeout_s=_SILENCE_S),
                 scaling_config=_scaling(placement),
                 run_config=RunConfig(
                     name=plan.run.name,
