@@ -122,6 +122,19 @@ def test_every_tag_keeps_its_type_and_its_bytes(format: str, order: str) -> None
     assert "exif" not in opened(back(data, format, strip=True)).info
 
 
+def test_a_rotation_that_an_avif_states_outside_of_exif_changes_no_type() -> None:
+    from PIL import _avif
+
+    turned = Image.fromarray(PHOTO)
+    encoder = _avif.AvifEncoder(
+        turned.size, "4:4:4", 95, 6, 1, "auto", "full", 0, 0, False, True, b"", block(KEPT)[6:], 6, b"", ()
+    )
+    encoder.add(turned.tobytes(), 0, turned.size, "RGB", True)
+    data = encoder.finish()
+    assert contains(tags_of(back(data, "jpeg")), KEPT)
+    assert opened(back(data, "jpeg")).size == PHOTO.shape[:2]
+
+
 ODD = {
     "text for a number": struct.pack("<HHI4s", 0x11B, 2, 4, b"72d\0"),
     "an unknown type": struct.pack("<HHII", 0x131, 99, 1, 7),

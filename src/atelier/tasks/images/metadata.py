@@ -44,7 +44,7 @@ class Metadata:
 
 def read_metadata(image: Image.Image) -> Metadata:
     """The metadata of a loaded image, without damaged and too long parts."""
-    return Metadata(kept_exif(exif_block(image)), _dpi(image), _texts(image))
+    return Metadata(kept_exif(_unchanged_block(image)), _dpi(image), _texts(image))
 
 
 def read_page_metadata(data: bytes) -> Metadata:
@@ -68,6 +68,12 @@ def exif_block(image: Image.Image) -> bytes:
         except ValueError:
             return b""
     return block if isinstance(block, bytes) else b""
+
+
+def _unchanged_block(image: Image.Image) -> bytes:
+    """As `exif_block`; of AVIF, where Pillow writes it again with guessed types for a rotation, from its decoder."""
+    decoder = getattr(image, "_decoder", None) if image.format == "AVIF" else None
+    return (decoder.get_info()[4] or b"") if decoder else exif_block(image)
 
 
 def kept_exif(block: bytes) -> bytes:
