@@ -1,0 +1,73 @@
+"""A live night that is killed at seeded moments: all is as before or as after it, and the next night ends well."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.workspace.layout import Workspace
+from atelier.tasks.workspace.repository import git
+from tests.flows.conftest import Atelier
+from tests.flows.small import SHRUNK, draw, set_params
+from tests.flows.test_retrain import Studio
+
+DECISIONS = ("promoted", "prod already", "nothing changed")  # of the night after a kill, by how far the other one came
+
+
+def killed_after(command: list[str | Path], environment: dict[str, str], seconds: float, group: bool) -> bool:
+    """Kill a command after some time, with its process group or alone; whether it still ran. No child survives it."""
+    night = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        night.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        children = psutil.Process(night.pid).children(recursive=True)
+        (os.killpg if group else os.kill)(night.pid, signal.SIGKILL)
+        night.wait()
+        assert psutil.wait_procs(children, timeout=30)[1] == []
+        return True
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_a_night_that_is_killed_at_any_moment(
+    tmp_path: Path, atelier: Atelier, environment: dict[str, str], plane: str, kills: int
+) -> None:
+    """Every night trains another model; the one after a kill finishes what was left."""
+    photos, paintings = draw(tmp_path / "photos", 4, [4, 4], 3), draw(tmp_path / "paintings", 16, [4, 4], 3)
+    archive, root = draw(tmp_path / "archive", 9, [1], 1), tmp_path / "studio"
+    assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
+    set_params(root, **SHRUNK, size_px=32, workers=0, retries=0, canary_tolerance=1000.0)
+    set_params(root, subscriptions=f"[{{source: {archive}, destination: {tmp_path / 'restyled'}}}]")
+    git(root, "commit", "--quiet", "--all", "--message", "our parameters")
+    studio = Studio(root, photos, tmp_path / "none", archive, tmp_path / "restyled", atelier)
+    begun = time.monotonic()
+    assert studio.night()["decision"] == "promoted"
+    length = 0.8 * (time.monotonic() - begun)  # the next ones find the dataset made
+    command = [Path(sys.executable).with_name("atelier"), "retrain", "--workspace", root]
+    killed = 0
+    for seed, moment in enumerate(np.random.default_rng(kills).uniform(0.15, 1.0, kills), 1):
+        studio.learn_anew(seed)
+        before, where = studio.snapshot(), f"killed at {moment:.2f} of {length:.0f} s, {seed}"
+        killed += killed_after(command, environment, moment * length, group=bool(seed % 2))
+        after = studio.snapshot()
+        resolve(Workspace(root), f"style-model@{after['prod']}")  # its bytes are here
+        assert studio.night()["decision"] in DECISIONS, where
+        end = studio.snapshot()
+        assert end["prod"] != before["prod"], f"{where}: the model that was trained is prod"
+        assert end["current"] == end["prod"]
+        for what in ("head", "prod", "model", "current"):
+            assert after[what] in (before[what], end[what]), f"{where}: {what}"
+        for name, data in after["files"].items():
+            assert data in (before["files"].get(name), end["files"].get(name)), f"{where}: {name}"
+        assert git(root, "status", "--porcelain", "--", ":!params.yaml") == "", where
+    assert killed > kills // 2
