@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from atelier.tasks.dataset.label_join import Join, PictureNames
+from atelier.tasks.dataset.label_join import Join, Label, PictureNames
 
 Attributes = dict[str, str | bool]
 DELIMITERS = (",", ";", "\t", "|")
@@ -34,7 +34,7 @@ class AttributeTable:
         names = PictureNames(pictures)
         usual = (n for n, heading in enumerate(self.headings) if heading.strip().lower() in NAME_HEADINGS)
         for column in dict.fromkeys((0, *usual)):
-            joined = names.join(str(cells[column]) for _, cells in self.rows)
+            joined = names.join(Label(str(cells[column])) for _, cells in self.rows)
             if joined.found:
                 return self._attributes(file, column, joined), joined
         named = str(self.rows[0][1][0]) if self.rows else ""
@@ -46,7 +46,7 @@ class AttributeTable:
     def _attributes(self, file: str, column: int, joined: Join) -> dict[str, Attributes]:
         found: dict[str, Attributes] = {}
         for line, cells in self.rows:
-            if (picture := joined.found.get(str(cells[column]))) is None:
+            if (picture := joined.found.get(Label(str(cells[column])))) is None:
                 continue
             said = {name: cell for n, (name, cell) in enumerate(zip(self.headings, cells, strict=True)) if n != column}
             if found.setdefault(picture, said) != said:

@@ -121,7 +121,9 @@ def _reasons(limits: ImageLimits) -> Iterator[None]:
 
 
 def check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
-    """Check the size of a picture in pixels. Raises BadImage where it is above a limit."""
+    """Check the size of a picture in pixels. Raises BadImage where it has none, or is above a limit."""
+    if min(width, height) < 1:
+        raise BadImage("the picture has no pixels")
     check_pixels(width * height, limits, f"the picture, {width} × {height},")
     if max(width, height) > limits.max_side:
         raise BadImage(

@@ -15,6 +15,7 @@ _JP2 = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
 _AVIF = re.compile(rb".{8,256}?avi[fs]", re.DOTALL)  # a brand at the beginning of the file
 _TGA_KINDS = {1: 8, 2: 0, 3: 8, 9: 8, 10: 0, 11: 8}  # kinds of pixels, and their bits, 0: of colour
 _MERGED, _EXIF = 1057, 1058  # resources of a PSD: whether it has a flattened picture
+_MULTICHANNEL = 7  # colour mode of a PSD: inks of any number and colour, of which Pillow reads one
 _EXIF_ID = b"JpgTiffExif->JP2"  # of a box in JPEG 2000
 _JXL_PARTS = (b"jxlc", b"jxlp")
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -54,6 +55,8 @@ def complete(image: Image.Image, data: bytes) -> None:
     elif image.format == "TGA":
         image.info[OPAQUE] = not data[17] & 15  # says that it has no bits of opacity
     elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        if int.from_bytes(data[24:26]) == _MULTICHANNEL:
+            raise Unreadable("multichannel colours are not supported: convert the file to RGB")
         resources = {kind: content for kind, _, content in image.resources}
         if not resources.get(_MERGED, b"\1" * 5)[4:5].strip(b"\0"):
             raise Unreadable("the PSD has only layers: save it with maximum compatibility, or as TIFF")
