@@ -260,7 +260,8 @@ CSVS = {
     "name later": b"id,year,Image,title\n1,1880,a.png,x\n2,1890,p/b.png,y\n",
     "paths": b"file,year,title\n/data/set/a.png,1880,x\nC:\\set\\p\\b.png,1890,y\n",
     "twice": b"file,year,title\na.png,1880,x\np/b.png,1890,y\na.png,1880,x\n",
-    "empty cells": b"file,year,title,\na.png,1880,x,\np/b.png,1890,y,\n",
+    "empty cells": b"file,year,title,,\na.png,1880,x,,\np/b.png,1890,y,,\n,,,,\n",
+    "numbered": b",year,Image,title\n0,1880,a.png,x\n1,1890,p/b.png,y\n",
 }
 
 
