@@ -69,8 +69,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
             check_dimensions(*more_formats.jxl_size(data), limits)
         with Image.open(io.BytesIO(data), formats=(other,) if other else PILLOW_FORMATS) as image:
             check_dimensions(image.width, image.height, limits)
-            if other:
-                more_formats.complete(image, data)
+            more_formats.complete(image, data)
             if image.format in ("JPEG", "MPO"):
                 bounds.check_scans(data, image.width * image.height)
             yield image

@@ -9,6 +9,7 @@ from PIL import Image, PsdImagePlugin
 from atelier.tasks.images.formats import Unreadable
 
 OPAQUE = "atelier_opaque"  # key of an image's info: its fourth channel is no opacity
+BIT_DEPTH = 24  # offset in a PNG file; the kind of its colours follows
 _HEIF = re.compile(rb"....ftyp(?:hei[cxms]|hev[cmsx]|mif[12]|msf1)", re.DOTALL)
 _JXL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
 _JP2 = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
@@ -49,7 +50,11 @@ def pillow_format(data: bytes) -> str | None:
 
 def complete(image: Image.Image, data: bytes) -> None:
     """Add to an opened image's info what Pillow leaves out. Raises `Unreadable` where it holds no picture."""
-    if image.format == "JPEG2000":
+    if image.format == "PNG":
+        bits, key = data[BIT_DEPTH], image.info.get("transparency")
+        if image.mode == "L" and bits < 8 and isinstance(key, int) and key < 2**bits:
+            image.info["transparency"] = key * 255 // (2**bits - 1)  # as the samples, which Pillow scales
+    elif image.format == "JPEG2000":
         _check_jp2_end(data)
         image.info |= dict(_jp2_info(data))
     elif image.format == "TGA":
