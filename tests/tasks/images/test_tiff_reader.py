@@ -95,6 +95,11 @@ KINDS: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {
         PHOTO,
         1,
     ),
+    "alpha after another sample": (
+        lambda: tiff(np.dstack([PHOTO, GREY, ALPHA]), extrasamples=["unspecified", "unassalpha"], photometric="rgb"),
+        PHOTO,
+        0,
+    ),
     "grey and alpha 16": (
         lambda: tiff(np.dstack([GREY, ALPHA]).astype(np.uint16) * 257, extrasamples=["unassalpha"]),
         GREY,
