@@ -93,9 +93,10 @@ def assert_strangers_are_refused(plane: ControlPlane, home: Path) -> None:
     def answer(host: str | None, *, method: str = "POST", path: str = "/api/deployments/filter", **headers: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=20)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(
-            method, path, "{}", {"Content-Type": "application/json", "Host": host or url.netloc, **named}
-        )
+        said = {"Host": host or url.netloc, "Connection": "close"} | named
+        if method == "POST":
+            said["Content-Type"] = "application/json"
+        connection.request(method, path, "{}" if method == "POST" else None, said)
         got = connection.getresponse()
         connection.close()
         return got

@@ -282,16 +282,19 @@ def test_parameters_are_checked_where_they_are_read() -> None:
             adapter.validate_python(wrong)
 
 
-def test_a_picture_that_kills_its_worker_is_unreadable_and_stops_nothing(workspace: Path) -> None:
+@pytest.mark.parametrize(("number", "reason"), [(signal.SIGSEGV, "crashed"), (signal.SIGSTOP, "took longer than 3 s")])
+def test_a_picture_that_kills_or_stops_its_worker_is_unreadable_and_stops_nothing(
+    workspace: Path, number: int, reason: str
+) -> None:
     def deadly(entry: Entry, config: ScreenConfig) -> Prepared:
         if entry.name == "003.png":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            os.kill(os.getpid(), number)
         return prepare(entry, config)
 
     entries = list(list_entries("photos", workspace))
-    prepared = list(prepare_all(entries, CONFIG, deadly))
+    prepared = list(prepare_all(entries, CONFIG, deadly, timeout_s=3.0))
     assert [p.state for p in prepared] == ["unreadable" if e.name == "003.png" else "" for e in entries]
-    assert "crashed" in prepared[3].reason
+    assert reason in prepared[3].reason
 
 
 def test_similar_pictures_are_found_and_different_ones_are_not() -> None:

@@ -2,27 +2,37 @@
 
 import json
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 import pyarrow as pa
 
 from atelier.tasks.dataset.screening import UNREADABLE, Prepared, ScreenConfig, prepare
+from atelier.tasks.runtime.process_watch import ProcessWatch
 from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.open_source import source_class
 
 Prepare = Callable[[Entry, ScreenConfig], Prepared]
+# for one picture, until its worker is killed: its decoder or its mount hangs, or the worker is stopped; and for so many
+# bytes before it in a compressed archive
+PICTURE_S, PICTURE_BYTES = 300.0, 2**31
 BLOCK_ROWS = 64  # pictures in one task at most; its result holds as many shrunken pictures
 
 
-def prepare_all(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare = prepare) -> Iterator[Prepared]:
+def prepare_all(
+    entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare = prepare, timeout_s: float = PICTURE_S
+) -> Iterator[Prepared]:
     """Prepare pictures on the cluster that this process is connected to.
 
-    A picture that kills its worker, each time that it is tried, is unreadable, and the others go on.
+    A picture that kills its worker, or takes too long, each time that it is tried is unreadable, and the others go on.
     """
     import ray  # slow to import
+
+    prepare = partial(_in_time, prepare=prepare, timeout_s=timeout_s)
 
     position = 0
     while position < len(entries):
@@ -33,7 +43,7 @@ def prepare_all(entries: Sequence[Entry], config: ScreenConfig, prepare: Prepare
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
             # results come in order, so the picture that crashed is among the next: each gets a process of its own
             for entry in entries[position : position + BLOCK_ROWS]:
-                yield _alone(entry, config, prepare)
+                yield _alone(entry, config, prepare, timeout_s)
                 position += 1
 
 
@@ -69,12 +79,32 @@ def _prepare_block(block: pa.Table, config: ScreenConfig, prepare: Prepare) -> p
     return pa.Table.from_pylist([asdict(prepare(entry, config)) for entry in entries], schema=Prepared.SCHEMA)
 
 
-def _alone(entry: Entry, config: ScreenConfig, prepare: Prepare) -> Prepared:
+@lru_cache(maxsize=1)
+def _watch(timeout_s: float) -> ProcessWatch:
+    """The watch of this worker."""
+    return ProcessWatch(timeout_s)
+
+
+def _in_time(entry: Entry, config: ScreenConfig, prepare: Prepare, timeout_s: float) -> Prepared:
+    before = 0 if entry.problem else source_class(entry).bytes_before(entry)
+    with _watch(timeout_s).operation(entry.name, timeout_s * (1 + before / PICTURE_BYTES)):
+        return prepare(entry, config)
+
+
+def _alone(entry: Entry, config: ScreenConfig, prepare: Prepare, timeout_s: float) -> Prepared:
     import ray
 
+    begun = time.monotonic()
+
+    def prepare_one(entry: Entry, config: ScreenConfig) -> Prepared:
+        return prepare(entry, config)
+
     try:
-        task = ray.remote(prepare).options(max_retries=1)
+        task = ray.remote(prepare_one).options(max_retries=1)
         prepared: Prepared = ray.get(task.remote(entry, config))
         return prepared
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-        return Prepared(UNREADABLE, "crashed the decoder twice")
+        slow = time.monotonic() - begun > 2 * timeout_s
+        return Prepared(
+            UNREADABLE, f"took longer than {timeout_s:.0f} s, twice" if slow else "crashed the decoder twice"
+        )
