@@ -46,6 +46,8 @@ class ModelCard:
             raise ValueError(f"{source} is damaged (longer than {MAX_CARD_BYTES} bytes): {AGAIN}")
         try:
             content = json.loads(data)
+            if not isinstance(content, dict):
+                raise TypeError("it holds no facts")
             version, method, config = content.pop("format"), content.pop("method"), content.pop("config")
             if not isinstance(method, str) or not isinstance(config, dict):
                 raise TypeError("method and config are of other types")
@@ -55,7 +57,7 @@ class ModelCard:
             raise ValueError(f"{source} is damaged (it has no {error.args[0]}): {AGAIN}") from error
         except RecursionError:
             raise ValueError(f"{source} is damaged (nested too deeply): {AGAIN}") from None
-        except (ValueError, AttributeError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{source} is damaged ({error}): {AGAIN}") from error
         if type(version) is not int or version != FORMAT:
             raise ValueError(

@@ -1,7 +1,10 @@
 """Garbage collection keeps what kept versions, branches, worktrees and failed nights need."""
 
+import os
 import re
 import shutil
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -144,6 +147,71 @@ def test_checkpoints_that_a_version_has_overtaken_go(own: Workspace) -> None:
     assert found.bytes >= 1000
     assert [path.name for path in own.checkpoints.iterdir()] == [new.name]
     assert style.is_dir()
+
+
+def collect_until(workspace: Workspace, last: int) -> int:
+    """Collect in a process that is killed at this call, counted from 0, by which it removes or moves anything.
+
+    Returns the number of such calls, where it ends before that.
+    """
+    reading, writing = os.pipe()
+    if child := os.fork():
+        os.close(writing)
+        with os.fdopen(reading) as said:
+            counted = said.read()
+        _, status = os.waitpid(child, 0)
+        assert counted or os.WTERMSIG(status) == signal.SIGKILL
+        return int(counted or last)
+    calls = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal calls
+        if event in ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree"):
+            if calls == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls += 1
+
+    try:
+        sys.addaudithook(count)
+        collect_garbage(workspace, keep=2)
+        os.write(writing, str(calls).encode())
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("kills", [8, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_a_collection_that_is_killed_is_completed_by_the_next_one(own: Workspace, tmp_path: Path, kills: int) -> None:
+    """Killed all over its work, or at each call: nothing is lost, and the next one ends as one without a kill."""
+    forget(own)
+    for version in ("v1.0.0", "v1.1.0", "v1.4.0"):
+        resolve(own, f"style-model@{version}")
+    finished = own.checkpoints / "train-a"
+    finished.mkdir(parents=True)
+    for name in "xyz":
+        (finished / name).write_bytes(b"x")
+    age(finished)
+
+    def state(workspace: Workspace) -> tuple[object, ...]:
+        places = (workspace.root / ".dvc" / "cache", workspace.models, workspace.checkpoints)
+        left = [path.relative_to(workspace.root) for place in places for path in place.rglob("*") if path.is_file()]
+        folders = [path.name for place in places[1:] for path in place.rglob("*/")]
+        return sorted(left), sorted(folders), git(workspace.root, "status", "--porcelain")
+
+    def copy(name: str) -> Workspace:
+        return Workspace(Path(shutil.copytree(own.root, tmp_path / name, symlinks=True)))
+
+    undisturbed = copy("undisturbed")
+    total = collect_until(undisturbed, 10**6)
+    wanted = state(undisturbed)
+    assert total > 40
+    assert list(whole(undisturbed).values()) == [True, True, False, False, False]
+    for moment in range(3, total, max(1, total // kills)) if kills < total else range(total):
+        killed = copy("killed")
+        collect_until(killed, moment)
+        assert set(wanted[0]) <= set(state(killed)[0]), f"killed at {moment}: something is lost"
+        collect_garbage(killed, keep=2)
+        assert state(killed) == wanted, f"killed at {moment}"
+        shutil.rmtree(killed.root)
 
 
 def test_a_cache_that_others_use_is_left_alone(own: Workspace, tmp_path: Path) -> None:

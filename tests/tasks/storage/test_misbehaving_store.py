@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from atelier.tasks.images.codec import BadImage, encode
+from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.storage import s3_filesystem
 from atelier.tasks.storage.open_source import list_entries, read
 
+READ_TIMEOUT_S = s3_filesystem.CLIENT["read_timeout"]
 PNG = encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), "png")
 # by the name of the object: how often its first requests misbehave, and the reason of those that never stop
 CASES = {
@@ -92,6 +95,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setitem(s3_filesystem.CLIENT, "read_timeout", 0.5)
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.05)  # between tries, else some seconds
     s3_filesystem.ExactKeys.clear_instance_cache()
     yield
     s3_filesystem.ExactKeys.clear_instance_cache()
@@ -121,4 +125,8 @@ def test_objects_are_whole_or_quarantined_with_a_reason(tmp_path: Path) -> None:
             assert isinstance(found, str), name
             assert re.search(reason, found), name
             assert "\n" not in found
-    assert time.monotonic() - begun < 120
+    assert time.monotonic() - begun < 60
+    tries = max(asked for path, asked in Misbehaving.asked.items() if "silent" in path)
+    assert 4 <= tries <= 12
+    longest_s = tries * (READ_TIMEOUT_S + 1)  # with the delays between them
+    assert longest_s < StylizeConfig.picture_timeout_s, "it fails before its worker is killed"

@@ -18,7 +18,7 @@ from atelier.tasks.images.codec import BadImage, decode, encode
 from atelier.tasks.storage.archive import _open_compressed
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import DecompressedStream
-from atelier.tasks.storage.open_source import list_entries, read
+from atelier.tasks.storage.open_source import list_entries, read, source_class
 from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((8, 8, 3), 90, np.uint8), "png")
@@ -71,6 +71,8 @@ def test_every_kind_lists_the_same_pictures(folder: Path, kind: str) -> None:
     assert all(read(entry) == PNG + entry.name.encode() for entry in reversed(entries))
     assert all(entry.size == len(PNG) + len(entry.name) and entry.source == source.name for entry in entries)
     assert entries == list(list_entries(source.name, source.parent))
+    unpacked = kind.endswith(("gz", "zst"))  # each member only after all before it: that may take its time
+    assert all((source_class(entry).bytes_before(entry) > 0) == unpacked for entry in entries)
 
 
 def test_one_picture_is_a_source(folder: Path) -> None:

@@ -35,14 +35,15 @@ from atelier.tasks.inference.input_limits import limits_for, read_image
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.open_source import read
+from atelier.tasks.storage.open_source import read, source_class
 
 BatchKey = tuple[int, int, str]  # height, width and sample type: equal for all images of a batch
 
 READ_CHUNK_BYTES = 2**20  # files of a chunk
 WRITE_CHUNK_BYTES = 2**23  # pixels of a chunk
-# units of the deadlines: a larger file or picture, or a longer optimisation, gets more time in proportion
-FILE_BYTES, MEGAPIXEL_BYTES, OPTIMISATION_STEPS = 2**26, 3 * 2**20, 5
+# units of the deadlines: a larger file or picture, a longer optimisation, or a place further back in a compressed
+# archive gets more time in proportion
+FILE_BYTES, MEGAPIXEL_BYTES, OPTIMISATION_STEPS, ARCHIVE_BYTES = 2**24, 3 * 2**20, 5, 2**30
 MAX_WAITING_BYTES = 10**8  # decoded inputs that wait for a full batch
 # errors of one output's name; any other write error concerns the whole destination
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
@@ -71,7 +72,8 @@ class Reader:
         begun = time.perf_counter()
         factor = task.entry.size / FILE_BYTES
         try:
-            with self.markers.step("read", task.input, factor=factor):
+            before = source_class(task.entry).bytes_before(task.entry) / ARCHIVE_BYTES
+            with self.markers.step("read", task.input, factor=factor + before):
                 data = read(task.entry, self.limits.max_bytes)
         except BadImage as error:
             return self.spec.quarantined(task, "read", str(error))

@@ -14,11 +14,12 @@ import pyarrow as pa
 from atelier.tasks.dataset.screening import UNREADABLE, Prepared, ScreenConfig, prepare
 from atelier.tasks.runtime.process_watch import ProcessWatch
 from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.open_source import source_class
 
 Prepare = Callable[[Entry, ScreenConfig], Prepared]
-PICTURE_S = (
-    300.0  # for one picture, until its worker is killed: its decoder or its mount hangs, or the worker is stopped
-)
+# for one picture, until its worker is killed: its decoder or its mount hangs, or the worker is stopped; and for so many
+# bytes before it in a compressed archive
+PICTURE_S, PICTURE_BYTES = 300.0, 2**31
 BLOCK_ROWS = 64  # pictures in one task at most; its result holds as many shrunken pictures
 
 
@@ -85,7 +86,8 @@ def _watch(timeout_s: float) -> ProcessWatch:
 
 
 def _in_time(entry: Entry, config: ScreenConfig, prepare: Prepare, timeout_s: float) -> Prepared:
-    with _watch(timeout_s).operation(entry.name, timeout_s):
+    before = 0 if entry.problem else source_class(entry).bytes_before(entry)
+    with _watch(timeout_s).operation(entry.name, timeout_s * (1 + before / PICTURE_BYTES)):
         return prepare(entry, config)
 
 

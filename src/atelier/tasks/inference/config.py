@@ -41,7 +41,7 @@ class StylizeConfig(Settings):
         "apart if the cluster has nodes with and without GPUs",
     )
     picture_timeout_s: float = setting(
-        300.0,
+        120.0,
         "longest time for a step of a picture: reading, painting or writing it; its worker is then replaced, and the "
         "second time the picture is quarantined. Larger pictures than 1 megapixel get more in proportion",
         gt=0,

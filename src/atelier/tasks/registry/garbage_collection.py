@@ -162,12 +162,15 @@ def _is_alive(process: str) -> bool:
 
 
 def _checkpoints(workspace: Workspace) -> list[Path]:
-    """Checkpoints older than the newest version of their model, whose training is finished or superseded."""
+    """Checkpoints older than the newest version of their model, whose training is finished or superseded.
+
+    Also what a collection that was killed has renamed and not removed.
+    """
     runs = [(MODEL, path) for path in workspace.checkpoints.glob("*/")]
     for path in workspace.style_runs.glob("*/checkpoints/*/"):
         runs.append((style_model_name(path.parent.parent.name), path))
     newest = {model: last_registered(workspace, model) for model, _ in runs}
-    return [path for model, path in sorted(runs) if _changed(path) < newest[model]]
+    return [path for model, path in sorted(runs) if path.name.startswith(".") or _changed(path) < newest[model]]
 
 
 def _sweep(store: Any, used: set[str]) -> None:

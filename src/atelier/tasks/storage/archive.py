@@ -164,6 +164,11 @@ class CompressedTar(Tar):
             _open_compressed.cache_clear()
             raise BadImage(f"damaged in its archive: {error}") from error
 
+    @classmethod
+    def bytes_before(cls, entry: Entry) -> int:
+        """All that is before it in the tar, decompressed."""
+        return entry.offset
+
 
 class GzipTar(CompressedTar):
     """A tar archive compressed with gzip."""

@@ -6,8 +6,8 @@ from typing import Any
 import s3fs  # type: ignore[import-untyped]
 
 # a request that is answered with 500, 503 or SlowDown, or not at all, is sent again after growing delays, and fails
-# after some two minutes: before the deadline of a picture
-CLIENT = {"connect_timeout": 10, "read_timeout": 15, "retries": {"mode": "standard", "max_attempts": 3}}
+# after some 100 s at most, twelve requests: before the deadline of a picture
+CLIENT = {"connect_timeout": 8, "read_timeout": 8, "retries": {"mode": "standard", "total_max_attempts": 3}}
 
 
 class ExactKeys(s3fs.S3FileSystem):  # type: ignore[misc]  # untyped
@@ -16,7 +16,7 @@ class ExactKeys(s3fs.S3FileSystem):  # type: ignore[misc]  # untyped
     In s3fs a `/` at the end of a key, or `?versionId=` in it, has a meaning of its own; a key may be any text.
     """
 
-    retries = 3  # of a request with all that `CLIENT` tries, where the answer is cut or does not come
+    retries = 2  # of a request with all that `CLIENT` tries, and of that once more where an object is read
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

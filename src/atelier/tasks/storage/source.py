@@ -37,6 +37,11 @@ class Source(ABC):
         """
 
     @classmethod
+    def bytes_before(cls, entry: Entry) -> int:
+        """Bytes that have to be read before an entry of this kind: 0 where it can be read by its offset."""
+        return 0
+
+    @classmethod
     @abstractmethod
     def stamp(cls, entry: Entry, stat: Callable[[str], FileStat]) -> tuple[str, str]:
         """The name of the file that holds an entry, and a text that changes with its content, such as `stat` of it."""
