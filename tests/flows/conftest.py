@@ -33,8 +33,8 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("home")
         homes.append(folder)
-        for database in sorted(tmp_path_factory.getbasetemp().parent.glob("*/home*/prefect-*.db"))[:1]:
-            with contextlib.suppress(FileNotFoundError):  # of another run, whose folders somebody sweeps
+        with contextlib.suppress(FileNotFoundError):  # of another run, whose folders somebody sweeps
+            for database in sorted(tmp_path_factory.getbasetemp().parent.glob("*/home*/prefect-*.db"))[:1]:
                 shutil.copy(database, folder)
         return folder
 

@@ -182,6 +182,34 @@ def test_coco_labels_join_by_path(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("pictures", "splits", "expected", "counts"),
+    [
+        ("train/1.jpg", {"all": {"train/1.jpg": "cat", "val/1.jpg": "dog"}}, "cat", {"pictures that are missing": 1}),
+        (
+            "train/1.jpg",
+            {"a": {"train/1.jpg": "cat"}, "b": {"val/1.jpg": "dog"}},
+            "cat",
+            {"pictures that are missing": 1},
+        ),
+        ("train/1.jpg", {"train": {"1.jpg": "cat"}, "val": {"1.jpg": "dog"}}, "cat", {"pictures that are missing": 1}),
+        ("1.jpg", {"a": {"x/1.jpg": "cat"}, "b": {"y/1.jpg": "dog"}}, "", {"names that several pictures have": 2}),
+        ("1.jpg", {"a": {"1.jpg": "cat"}, "b": {"1.jpg": "dog"}}, "cat dog", {}),  # two files about one picture
+        ("pictures/1.jpg", {"a": {"/data/1.jpg": "cat"}}, "cat", {}),
+    ],
+)
+def test_labels_of_pictures_that_are_not_here_are_not_given_to_others(
+    tmp_path: Path, pictures: str, splits: dict[str, dict[str, str]], expected: str, counts: dict[str, int]
+) -> None:
+    put(tmp_path, pictures, "other.jpg")
+    _coco_files(tmp_path, {**splits, "rest": {"other.jpg": "owl"}})
+    listing = list_source(SourceConfig(str(tmp_path)), tmp_path)
+    assert said(listing)[pictures] == ({"categories": expected.split()} if expected else {})
+    assert listing.labels == {f"annotated {what}": n for what, n in counts.items()} | (
+        {} if expected else {"pictures without annotation": 1}
+    )
+
+
 def test_coco_annotations_without_a_picture_are_counted(tmp_path: Path) -> None:
     coco(tmp_path, annotations=[{"image_id": n, "category_id": c} for n, c in ((1, 3), (99, 3), (2, 55))])
     listing = list_source(SourceConfig(str(tmp_path)), tmp_path)
@@ -232,7 +260,8 @@ CSVS = {
     "name later": b"id,year,Image,title\n1,1880,a.png,x\n2,1890,p/b.png,y\n",
     "paths": b"file,year,title\n/data/set/a.png,1880,x\nC:\\set\\p\\b.png,1890,y\n",
     "twice": b"file,year,title\na.png,1880,x\np/b.png,1890,y\na.png,1880,x\n",
-    "empty cells": b"file,year,title,\na.png,1880,x,\np/b.png,1890,y,\n",
+    "empty cells": b"file,year,title,,\na.png,1880,x,,\np/b.png,1890,y,,\n,,,,\n",
+    "numbered": b",year,Image,title\n0,1880,a.png,x\n1,1890,p/b.png,y\n",
 }
 
 

@@ -50,6 +50,10 @@ KINDS: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
     "16-bit PPM": (lambda: pnm(6, RGB16, 65535), RGB16),
     "12-bit PGM": (lambda: pnm(5, GREY16 // 16, 4095), np.rint(GREY16 // 16 * (65535 / 4095)).astype(np.uint16)),
     "plain PGM": (lambda: pnm(2, GREY, 255), GREY),
+    "plain PBM": (
+        lambda: b"P1\n2 2\n# 11 is no sample\n0 1\n10 # nor 1\n",
+        np.array([[True, False], [False, True]]),
+    ),
     "PBM": (lambda: saved(Image.fromarray(GREY > 127), "PPM"), GREY > 127),
 }
 
@@ -66,8 +70,8 @@ def test_values_are_those_that_were_written(kind: str) -> None:
     assert (frame.alpha is not None) == (expected.shape[2:] == (4,))
     if frame.alpha is not None:
         assert np.array_equal(frame.alpha, ALPHA)
-    assert opened(back(data, "png")).size == (W, H)
-    assert codec.decode(data).shape == (H, W, 3)
+    assert opened(back(data, "png")).size == expected.shape[1::-1]
+    assert codec.decode(data).shape == (*expected.shape[:2], 3)
 
 
 def test_outputs_of_formats_that_are_only_read_are_png() -> None:
@@ -103,6 +107,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "text": (lambda: b"\x01\x01\x01 some text that begins like a picture" * 9, NONE),
     "cut TGA": (lambda: saved(Image.fromarray(PHOTO), "TGA")[:-99], NONE),
     "a large JPEG XL": (lambda: b"\xff\x0a" + (0b1110 | (2**30 - 1) << 3).to_bytes(12, "little"), "pixels"),
+    "no width": (lambda: b"P5 0 8 255\n", "has no pixels"),
+    "multichannel PSD": (lambda: psd().replace(struct.pack(">HH", 8, 3), struct.pack(">HH", 8, 7), 1), "multichannel"),
     "floats": (lambda: b"Pf\n8 8\n-1.0\n" + bytes(256), NONE),
 }
 

@@ -223,14 +223,25 @@ def test_16_bit_colour_keeps_every_bit(format: str, channels: int) -> None:
     assert read_xmp(made) == XMP
 
 
-def test_16_bit_grey_with_transparency_and_pages_of_16_bit_colour() -> None:
+def png_of(lines: np.ndarray, bits: int, colours: int, key: bytes = b"") -> bytes:
+    """A PNG of packed lines, (H, bytes) or (H, samples) of 16 bits, with a transparent colour."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, bits, colours, 0, 0, 0))
+    stored = b"".join(b"\0" + line.astype(line.dtype.newbyteorder(">")).tobytes() for line in lines)
+    transparent = chunk(b"tRNS", key) if key else b""
+    return b"\x89PNG\r\n\x1a\n" + head + transparent + chunk(b"IDAT", zlib.compress(stored)) + chunk(b"IEND", b"")
+
+
+def test_16_bit_grey_with_transparency_and_pages_of_16_bit_colour() -> None:
     both = np.dstack([GREY16, GREY16[::-1]])
-    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in both)
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, 4, 0, 0, 0))
-    data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    data = png_of(both, 16, 4)
+    (small,) = read(data, "webp").frames  # with 8 bits it is grey as well
+    assert small.mode == "L"
+    assert np.array_equal(small.pixels[..., 0], np.rint(GREY16 / 257))
+    assert np.array_equal(small.alpha, np.rint(GREY16[::-1] / 257))
     made = back(data, "png")
     assert made[24:26] == bytes([16, 4])
     found = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -633,15 +644,20 @@ def test_grey_with_alpha_is_converted_by_its_profile_as_grey_without() -> None:
         assert np.array_equal(frame.alpha, ALPHA)
 
 
-def test_a_transparent_colour_of_16_bits_becomes_alpha() -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_transparent_grey_of_few_bits_becomes_alpha(bits: int) -> None:
+    samples = (GREY16 >> 16 - bits).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(samples[..., None], axis=2)[..., 8 - bits :].reshape(H, -1), axis=1)
+    for key in {0, 1, 2**bits - 1}:
+        (frame,) = read(png_of(packed, bits, 0, struct.pack(">H", key)), "png").frames
+        assert np.array_equal(frame.pixels[..., 0], samples * (255 // (2**bits - 1)))
+        assert np.array_equal(frame.alpha, np.where(samples == key, 0, 255)), key
 
+
+def test_a_transparent_colour_of_16_bits_becomes_alpha() -> None:
     for samples, kind in ((GREY16, 0), (RGB16, 2)):
         key = np.atleast_1d(samples[5, 7]).astype(">u2").tobytes()
-        lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in samples)
-        head = chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, kind, 0, 0, 0)) + chunk(b"tRNS", key)
-        data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        data = png_of(samples, 16, kind, key)
         (frame,) = read(data, "png").frames
         hit = (np.atleast_3d(samples) == samples[5, 7]).all(axis=-1)
         assert frame.alpha is not None

@@ -1,6 +1,7 @@
 """TIFF files of every layout: the values that come out are those that were written."""
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +95,11 @@ KINDS: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {
         PHOTO,
         1,
     ),
+    "alpha after another sample": (
+        lambda: tiff(np.dstack([PHOTO, GREY, ALPHA]), extrasamples=["unspecified", "unassalpha"], photometric="rgb"),
+        PHOTO,
+        0,
+    ),
     "grey and alpha 16": (
         lambda: tiff(np.dstack([GREY, ALPHA]).astype(np.uint16) * 257, extrasamples=["unassalpha"]),
         GREY,
@@ -157,6 +163,23 @@ def test_raw_files_are_recognised_by_their_content(
     for begin in (b"FUJIFILMCCD-RAW 0201", b"IIRO\x08\0\0\0", b"IIU\0\x18\0\0\0", b"\0\0\0\x18ftypcrx \0\0\0\1"):
         with pytest.raises(BadImage, match="raw file"):
             codec.decode(begin + bytes(100))
+
+
+def _samples_first(samples: np.ndarray, order: str) -> bytes:
+    """A grey TIFF whose samples follow the head, as many programs write them."""
+    height, width = samples.shape
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: samples.size}
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + samples.size)
+    return head + samples.tobytes() + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(("order", "begin"), [("<", b"IIII"), (">", b"MMMM"), ("<", b"CR\0\0"), (">", b"MMMMRa")])
+def test_samples_that_begin_like_a_raw_file_are_samples(order: str, begin: bytes) -> None:
+    samples = np.full((8, 8), 90, np.uint8)
+    samples[0, : len(begin)] = list(begin)
+    (frame,) = read(_samples_first(samples, order))
+    assert np.array_equal(frame.pixels[..., 0], samples)
 
 
 def test_a_raw_file_is_developed_where_rawpy_is_installed() -> None:

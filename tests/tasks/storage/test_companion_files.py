@@ -128,6 +128,19 @@ def _hub(root: Path) -> Path:
     return snapshot
 
 
+def test_a_link_into_a_cache_is_called_as_the_link(tmp_path: Path) -> None:
+    snapshot = _hub(tmp_path)
+    blobs = snapshot.parents[1] / "blobs"
+    with zipfile.ZipFile(blobs / "a0", "w") as archive:
+        archive.writestr("packed.png", PNG)
+    (blobs / "a1").write_text("train/2.png\n")
+    for blob, name in (("a0", "data.zip"), ("a1", "some.txt")):
+        (snapshot / name).symlink_to(blobs / blob)
+    for name, picture in (("data.zip", "packed.png"), ("some.txt", "train/2.png"), ("train/1.png", "1.png")):
+        entries = list(list_entries(str(snapshot / name), tmp_path))
+        assert [(entry.name, read(entry)) for entry in entries] == [(picture, PNG)], name
+
+
 def test_links_below_declared_folders(tmp_path: Path) -> None:
     snapshot = _hub(tmp_path / "hub")
     for source in (snapshot, snapshot / "train"):

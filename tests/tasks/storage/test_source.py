@@ -83,7 +83,17 @@ def test_one_picture_is_a_source(folder: Path) -> None:
 def test_a_list_stays_in_its_folder(folder: Path) -> None:
     (folder.parent / "secret.png").write_bytes(PNG)
     (folder / "link.png").symlink_to(folder.parent / "secret.png")
-    lines = ["# comment", "", "z.png", "b/../b/1.png", "z.png", "../secret.png", "/etc/passwd", "gone.png"]
+    lines = [
+        "# comment",
+        "",
+        "z.png",
+        "b/../b/1.png",
+        "z.png",
+        f"../{folder.name}/z.png",
+        "../secret.png",
+        "/etc/passwd",
+        "gone.png",
+    ]
     lines += ["file:///etc/passwd", "link.png", str(folder / "b.png"), "b", "notes.txt"]
     (folder / "some.lst").write_text("\n".join(lines))
     entries = list(list_entries("pictures/some.lst", folder.parent))

@@ -135,5 +135,5 @@ def _wait_for(pids: Path) -> list[psutil.Process]:
         assert time.monotonic() < deadline, "the stage did not start"
         time.sleep(0.05)
     found = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
-    dvc = next(p for p in found[0].parents() if "dvc" in p.cmdline())
+    dvc = next(p for p in found[0].parents() if "atelier.tasks.workspace.safe_dvc" in p.cmdline())
     return [found[0], dvc]

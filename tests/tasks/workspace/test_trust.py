@@ -119,19 +119,14 @@ def test_settings_of_dvc_that_a_clone_brings_need_trust(
 
 def test_ordinary_remotes_and_a_users_own_settings_need_no_trust(workspace: Workspace, tmp_path: Path) -> None:
     key = tmp_path / "aws.ini"
-    for options in (
-        ("add", "--default", "s3", "s3://bucket/x"),
-        *(
-            ("modify", "s3", name, value)
-            for name, value in {"region": "eu", "endpointurl": "http://x", "jobs": "4"}.items()
-        ),
-        *(("modify", "s3", name, value) for name, value in {"profile": "me", "version_aware": "true"}.items()),
-        *(("modify", "--local", "s3", *one) for one in (("secret_access_key", "x"), ("configpath", str(key)))),
-        ("add", "ssh", "ssh://host/x"),
-        *(("modify", "ssh", name, value) for name, value in {"user": "me", "port": "22"}.items()),
-        ("modify", "--local", "ssh", "password", "x"),
-    ):
-        repository.dvc(workspace.root, "remote", *options)
+    (workspace.root / ".dvc" / "config").write_text(
+        "[core]\n    remote = s3\n['remote \"s3\"']\n    url = s3://bucket/x\n    region = eu\n    jobs = 4\n"
+        "    endpointurl = http://x\n    profile = me\n    version_aware = true\n['remote \"drive\"']\n"
+        "    url = gdrive://x/y\n    gdrive_client_id = me\n"
+        "['remote \"ssh\"']\n    url = ssh://host/x\n    user = me\n    port = 22\n"
+    )
+    for name, value in (("secret_access_key", "x"), ("configpath", str(key))):
+        repository.dvc(workspace.root, "remote", "modify", "--local", "s3", name, value)
     trust.check_settings(workspace.root)
     local = workspace.root / ".dvc" / "config.local"
     # what came with the folder: in git, or with a file of the folder
@@ -155,6 +150,7 @@ def test_ordinary_remotes_and_a_users_own_settings_need_no_trust(workspace: Work
             "gpg.program",
         ),
         *("gpg.ssh.program", "protocol.ext.allow", "protocol.allow", "submodule.x.update", "remote.origin.vcs"),
+        *("gc.recentObjectsHook", "includeIf.onbranch:atelier/night.path", "filter.a=b.clean"),
     ],
 )
 def test_programs_in_the_settings_of_a_copied_repository_need_trust(
@@ -179,6 +175,43 @@ def test_included_settings_and_another_folder_need_trust(workspace: Workspace, t
         tmp_path, "config", "--file", str(workspace.root / ".git" / "config"), "core.worktree", str(workspace.root)
     )
     repository.git(workspace.root, "status")  # as in a submodule
+
+
+def test_ordinary_settings_of_a_repository_need_no_trust(workspace: Workspace, tmp_path: Path) -> None:
+    token = tmp_path / "token"  # where actions/checkout keeps it
+    token.write_text('[http "https://x.example/"]\n\textraheader = AUTHORIZATION: basic x\n')
+    for key, value in {
+        f"includeIf.gitdir:{workspace.root}/.git.path": str(token),
+        "protocol.version": "2",
+        "core.hooksPath": ".husky/_",
+        "commit.gpgSign": "true",
+        "credential.helper": "store",
+        "filter.lfs.process": "git-lfs filter-process",
+        "filter.lfs.required": "true",
+    }.items():
+        _plain_git(workspace.root, "config", key, value)
+    with (workspace.root / ".git" / "config").open("ab") as file:
+        file.write("[user]\n\tname = Jörg\n".encode("latin-1"))
+    assert repository.git(workspace.root, "status", "--porcelain") == ""
+
+
+def test_filters_in_a_submodule_do_not_run(workspace: Workspace, tmp_path: Path) -> None:
+    inner = workspace.root / "reports" / "folds.json"
+    inner.mkdir(parents=True)
+    (inner / ".gitattributes").write_text("* filter=evil\n")
+    (inner / "picture").write_text("x")
+    for command in ("init --quiet", "add --all", "commit --quiet --message x"):
+        _plain_git(inner, *command.split())
+    for command in ("add --force reports/folds.json", "commit --quiet --message x"):
+        _plain_git(workspace.root, *command.split())
+    _plain_git(workspace.root, "config", "submodule.reports/folds.json.ignore", "none")
+    (workspace.root / ".gitmodules").write_text('[submodule "reports/folds.json"]\n\tpath = reports/folds.json\n')
+    _plain_git(inner, "config", "filter.evil.clean", f"touch {tmp_path}/ran; cat")
+    (inner / "picture").write_text("y")  # git compares the content of a file of the same size
+    pipeline.commit(workspace, "a night")
+    assert not (tmp_path / "ran").exists()
+    _plain_git(workspace.root, "status")
+    assert (tmp_path / "ran").exists(), "plain git runs it"
 
 
 def test_hooks_monitors_and_filters_of_a_repository_do_not_run(workspace: Workspace, tmp_path: Path) -> None:

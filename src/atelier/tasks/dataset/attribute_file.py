@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from atelier.tasks.dataset.label_join import Join, PictureNames
+from atelier.tasks.dataset.label_join import Join, Label, PictureNames
 
 Attributes = dict[str, str | bool]
 DELIMITERS = (",", ";", "\t", "|")
@@ -20,7 +20,7 @@ NAME_HEADINGS = frozenset(
 class AttributeTable:
     """Rows of a file of attributes."""
 
-    headings: tuple[str, ...]
+    headings: tuple[str, ...]  # columns without one are left out
     rows: tuple[tuple[int, tuple[str | bool, ...]], ...]  # number of the line, and its cells
 
     def join(self, file: str, pictures: Iterable[str]) -> tuple[dict[str, Attributes], Join]:
@@ -34,7 +34,7 @@ class AttributeTable:
         names = PictureNames(pictures)
         usual = (n for n, heading in enumerate(self.headings) if heading.strip().lower() in NAME_HEADINGS)
         for column in dict.fromkeys((0, *usual)):
-            joined = names.join(str(cells[column]) for _, cells in self.rows)
+            joined = names.join(Label(str(cells[column])) for _, cells in self.rows)
             if joined.found:
                 return self._attributes(file, column, joined), joined
         named = str(self.rows[0][1][0]) if self.rows else ""
@@ -46,9 +46,10 @@ class AttributeTable:
     def _attributes(self, file: str, column: int, joined: Join) -> dict[str, Attributes]:
         found: dict[str, Attributes] = {}
         for line, cells in self.rows:
-            if (picture := joined.found.get(str(cells[column]))) is None:
+            if (picture := joined.found.get(Label(str(cells[column])))) is None:
                 continue
-            said = {name: cell for n, (name, cell) in enumerate(zip(self.headings, cells, strict=True)) if n != column}
+            columns = enumerate(zip(self.headings, cells, strict=True))
+            said = {name: cell for n, (name, cell) in columns if name and n != column}
             if found.setdefault(picture, said) != said:
                 raise ValueError(f"{file}, line {line}: {picture} has a row already, with other values")
         return found
@@ -72,7 +73,8 @@ def read_table(file: str, text: str) -> AttributeTable:
     for line, cells in rows[1:]:
         if len(cells) != len(headings):
             raise ValueError(f"{file}, line {line}: {len(cells)} cells under {len(headings)} headings")
-    if len(set(headings)) < len(headings):
+    named = [heading for heading in headings if heading]
+    if len(set(named)) < len(named):
         raise ValueError(f"{file}: two columns have the same heading")
     return AttributeTable(headings, tuple(rows[1:]))
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from atelier.tasks.dataset.label_join import PictureNames
+from atelier.tasks.dataset.label_join import Label, PictureNames
 
 FILE = re.compile(r"(^|/)annotations/[^/]*\.json$")
 
@@ -28,47 +28,40 @@ def read_categories(
     Raises:
         ValueError: a file is no COCO annotation file, or no file names any picture.
     """
-    names = PictureNames(pictures)
-    categories: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
-    examples: list[str] = []
+    categories_of: dict[Label, set[str]] = {}
     for file, text in files.items():
         try:
-            _read(json.loads(text), file, names, categories, counts, examples)
+            _read(json.loads(text), posixpath.basename(file).removesuffix(".json"), categories_of, counts)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{file} of source {spec} is not a COCO annotation file: {error!r}") from error
-    if examples and not categories:
+    joined = PictureNames(pictures).join(categories_of)
+    if categories_of and not joined.found:
+        named, called = next(iter(categories_of)).name, next(iter(pictures), "")
         raise ValueError(
-            f"the annotations of source {spec} name none of its pictures: they name {examples[0]!r}, and a picture is "
-            f"called {next(iter(pictures), '')!r}"
+            f"the annotations of source {spec} name none of its pictures: they name {named!r}, and a picture is called "
+            f"{called!r}"
         )
+    counts["annotated pictures that are missing"] += len(joined.missing)
+    counts["annotated names that several pictures have"] += len(joined.ambiguous)
+    categories: dict[str, set[str]] = {}
+    for label, picture in joined.found.items():
+        categories.setdefault(picture, set()).update(categories_of[label])
     return categories, counts
 
 
-def _read(
-    content: dict[str, Any],
-    file: str,
-    names: PictureNames,
-    categories: dict[str, set[str]],
-    counts: Counter[str],
-    examples: list[str],
-) -> None:
+def _read(content: dict[str, Any], hint: str, categories_of: dict[Label, set[str]], counts: Counter[str]) -> None:
+    """Add the categories of one file."""
     known = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
-    file_of = {picture["id"]: str(picture["file_name"]) for picture in content["images"]}
-    # annotations/instances_train2017.json is of the folder train2017
-    split = posixpath.basename(file).removesuffix(".json").partition("_")[2]
-    joined = names.join(file_of.values(), split)
-    counts["annotated pictures that are missing"] += len(joined.missing)
-    counts["annotated names that several pictures have"] += len(joined.ambiguous)
-    examples += [*joined.missing[:1], *joined.ambiguous[:1]]
-    for picture in joined.found.values():
-        categories.setdefault(picture, set())
+    label_of = {picture["id"]: Label(str(picture["file_name"]), hint) for picture in content["images"]}
+    for label in label_of.values():
+        categories_of.setdefault(label, set())
     for annotation in content.get("annotations", ()):
-        if "category_id" not in annotation:  # captions and key points have none
+        if "category_id" not in annotation:  # captions have none
             continue
-        name = file_of.get(annotation["image_id"])
+        picture = label_of.get(annotation["image_id"])
         category = known.get(annotation["category_id"])
-        if name is None or category is None:
-            counts["annotations of no listed picture" if name is None else "annotations of no listed category"] += 1
-        elif name in joined.found:
-            categories[joined.found[name]].add(category)
+        if picture is None or category is None:
+            counts["annotations of no listed picture" if picture is None else "annotations of no listed category"] += 1
+        else:
+            categories_of[picture].add(category)

@@ -69,8 +69,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
             check_dimensions(*more_formats.jxl_size(data), limits)
         with Image.open(io.BytesIO(data), formats=(other,) if other else PILLOW_FORMATS) as image:
             check_dimensions(image.width, image.height, limits)
-            if other:
-                more_formats.complete(image, data)
+            more_formats.complete(image, data)
             if image.format in ("JPEG", "MPO"):
                 bounds.check_scans(data, image.width * image.height)
             yield image
@@ -121,7 +120,9 @@ def _reasons(limits: ImageLimits) -> Iterator[None]:
 
 
 def check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
-    """Check the size of a picture in pixels. Raises BadImage where it is above a limit."""
+    """Check the size of a picture in pixels. Raises BadImage where it has none, or is above a limit."""
+    if min(width, height) < 1:
+        raise BadImage("the picture has no pixels")
     check_pixels(width * height, limits, f"the picture, {width} × {height},")
     if max(width, height) > limits.max_side:
         raise BadImage(

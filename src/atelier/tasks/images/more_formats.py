@@ -9,12 +9,14 @@ from PIL import Image, PsdImagePlugin
 from atelier.tasks.images.formats import Unreadable
 
 OPAQUE = "atelier_opaque"  # key of an image's info: its fourth channel is no opacity
+BIT_DEPTH = 24  # offset in a PNG file; the kind of its colours follows
 _HEIF = re.compile(rb"....ftyp(?:hei[cxms]|hev[cmsx]|mif[12]|msf1)", re.DOTALL)
 _JXL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
 _JP2 = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
 _AVIF = re.compile(rb".{8,256}?avi[fs]", re.DOTALL)  # a brand at the beginning of the file
 _TGA_KINDS = {1: 8, 2: 0, 3: 8, 9: 8, 10: 0, 11: 8}  # kinds of pixels, and their bits, 0: of colour
 _MERGED, _EXIF = 1057, 1058  # resources of a PSD: whether it has a flattened picture
+_MULTICHANNEL = 7  # colour mode of a PSD: inks of any number and colour, of which Pillow reads one
 _EXIF_ID = b"JpgTiffExif->JP2"  # of a box in JPEG 2000
 _JXL_PARTS = (b"jxlc", b"jxlp")
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -48,12 +50,18 @@ def pillow_format(data: bytes) -> str | None:
 
 def complete(image: Image.Image, data: bytes) -> None:
     """Add to an opened image's info what Pillow leaves out. Raises `Unreadable` where it holds no picture."""
-    if image.format == "JPEG2000":
+    if image.format == "PNG":
+        bits, key = data[BIT_DEPTH], image.info.get("transparency")
+        if image.mode == "L" and bits < 8 and isinstance(key, int) and key < 2**bits:
+            image.info["transparency"] = key * 255 // (2**bits - 1)  # as the samples, which Pillow scales
+    elif image.format == "JPEG2000":
         _check_jp2_end(data)
         image.info |= dict(_jp2_info(data))
     elif image.format == "TGA":
         image.info[OPAQUE] = not data[17] & 15  # says that it has no bits of opacity
     elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        if int.from_bytes(data[24:26]) == _MULTICHANNEL:
+            raise Unreadable("multichannel colours are not supported: convert the file to RGB")
         resources = {kind: content for kind, _, content in image.resources}
         if not resources.get(_MERGED, b"\1" * 5)[4:5].strip(b"\0"):
             raise Unreadable("the PSD has only layers: save it with maximum compatibility, or as TIFF")

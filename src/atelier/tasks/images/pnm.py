@@ -60,7 +60,7 @@ class PnmReader:
 
     def _bits(self) -> NDArray[Any]:
         if self.kind in _PLAIN:  # digits, with or without space between
-            digits = np.frombuffer(self.data, np.uint8, offset=self.start)
+            digits = np.frombuffer(self._plain(), np.uint8)
             digits = digits[(digits == ord("0")) | (digits == ord("1"))][: self.height * self.width]
             return np.reshape(digits - ord("0"), (self.height, self.width))
         rows = (self.width + 7) // 8
@@ -70,8 +70,11 @@ class PnmReader:
     def _samples(self, count: int) -> NDArray[Any]:
         wide = self.white > 255
         if self.kind in _PLAIN:
-            digits = re.sub(rb"#[^\n]*", b"", self.data[self.start :])
-            values = np.fromstring(digits.decode("latin-1"), dtype=np.int64, sep=" ")[:count]
+            values = np.fromstring(self._plain().decode("latin-1"), dtype=np.int64, sep=" ")[:count]
             return np.clip(values, 0, self.white).astype(np.uint16 if wide else np.uint8)
         stored: NDArray[Any] = np.frombuffer(self.data, ">u2" if wide else np.uint8, count, self.start)
         return stored.astype(np.uint16 if wide else np.uint8)
+
+    def _plain(self) -> bytes:
+        """The samples in decimal digits, without comments."""
+        return re.sub(rb"#[^\n]*", b"", self.data[self.start :])

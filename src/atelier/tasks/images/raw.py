@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _MAGICS = (
     *(rb"FUJIFILMCCD-RAW", rb"IIRO", rb"IIRS", rb"MMOR", rb"IIU\0", rb"FOVb", rb"\0MRM"),  # RAF, ORF, RW2, X3F, MRW
-    *(rb"II..\0\0HEAPCCDR", rb"(II\*\0|MM\0\*)....(CR|IIII|MMMM)", rb"....ftypcrx "),  # CRW, CR2 and IIQ, CR3
+    *(rb"II..\0\0HEAPCCDR", rb"(II\*\0|MM\0\*)....CR\x02\0", rb"....ftypcrx "),  # CRW, CR2, CR3
+    *(rb"II\*\0....IIII.waR", rb"MM\0\*....MMMMRaw."),  # IIQ; the samples of other TIFFs may begin with fewer of these
 )
 _MAGIC = re.compile(b"|".join(_MAGICS), re.DOTALL)
 _MOSAIC = (32803, 34892)  # photometric interpretations of sensors: colour filter array, linear raw

@@ -10,19 +10,20 @@ from PIL import Image
 from atelier.tasks.images import icc
 from atelier.tasks.images.formats import Unreadable
 from atelier.tasks.images.modes import orientation, upright
+from atelier.tasks.images.more_formats import BIT_DEPTH
 from atelier.tasks.images.page import Page, oriented
 
 SixteenBit = NDArray[np.float32]  # (H, W, 3) sRGB in [-1, 1], with the precision of 16 bits
 Samples = NDArray[np.uint16]  # (H, W) or (H, W, C)
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R 601, as in Pillow
-_BIT_DEPTH = 24  # offset in a PNG file
+_COLOURS, _GREY_AND_ALPHA = BIT_DEPTH + 1, 4  # offset in a PNG file, and a value there
 
 
 def is_sixteen_bit(image: Image.Image, data: bytes) -> bool:
     """Whether an opened image has 16 bits a sample and `read` supports it."""
     if image.format == "PNG":
-        return data[_BIT_DEPTH] == 16 and getattr(image, "n_frames", 1) == 1
+        return data[BIT_DEPTH] == 16 and getattr(image, "n_frames", 1) == 1
     return image.mode.startswith("I;16")
 
 
@@ -49,9 +50,9 @@ def read(image: Image.Image, data: bytes) -> Page:
 
 def upright_image(image: Image.Image, data: bytes) -> Image.Image:
     """A loaded image of any depth, upright, as Pillow's image of 8 bits; grey may keep its 16."""
-    if image.mode == "RGB" and "transparency" in image.info and is_sixteen_bit(image, data):
-        return read(image, data).image  # Pillow looks for the transparent colour after it has cut the samples
-    return upright(image)
+    cut = image.mode == "RGB" and "transparency" in image.info  # Pillow looks for this colour in cut samples
+    coloured = image.format == "PNG" and data[_COLOURS] == _GREY_AND_ALPHA  # which Pillow reads as RGBA
+    return read(image, data).image if (cut or coloured) and is_sixteen_bit(image, data) else upright(image)
 
 
 def to_float(samples: Samples, profile: bytes | None) -> SixteenBit:

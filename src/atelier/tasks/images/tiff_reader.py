@@ -60,7 +60,8 @@ class TiffPageReader:
         colours, white = _CHANNELS[mode], 2**bits - 1
         if bits == 1 and (mode != "L" or samples.shape[2] > 1):
             samples = samples.astype(np.uint8)
-        colour, alpha = samples[..., :colours], samples[..., colours] if _has_alpha(page, colours) else None
+        kind, place = _opacity(page, colours)
+        colour, alpha = samples[..., :colours], samples[..., place] if kind else None
         profile = page.tags.valueof(_PROFILE)
         if mode == "P":
             colour, mode, bits = _palette(page)[colour[..., 0]], "RGB", 8
@@ -68,7 +69,7 @@ class TiffPageReader:
             colour, mode = colour if _is_old(page, mode) else _from_ycbcr(colour, page), "RGB"
         elif page.photometric == _INVERTED:
             colour = ~colour if colour.dtype == bool else white - colour
-        if alpha is not None and page.extrasamples[:1] == (_ASSOCIATED,):
+        if alpha is not None and kind == _ASSOCIATED:
             colour = _unassociated(colour, alpha, white)
         colour, turn = _scaled(colour, bits), _number(page, _ORIENTATION)
         if mode in ("L", "CMYK"):
@@ -207,9 +208,11 @@ def _kind(page: TiffPage) -> tuple[str, int]:
     return mode, page.bitspersample
 
 
-def _has_alpha(page: TiffPage, colours: int) -> bool:
-    """Whether the sample after the colours is opacity: the file says so, or says nothing of it."""
-    return page.samplesperpixel > colours and (not page.extrasamples or page.extrasamples[0] in _OPACITIES)
+def _opacity(page: TiffPage, colours: int) -> tuple[int, int]:
+    """Kind of opacity, 0 for none, and its sample: as the file says, or where it is silent the next one."""
+    after = page.extrasamples or (_UNASSOCIATED,)
+    kinds = ((kind, place) for place, kind in enumerate(after, colours) if kind in _OPACITIES)
+    return next((int(kind), place) for kind, place in (*kinds, (0, 0)) if place < page.samplesperpixel)
 
 
 def _alpha_like(colour: NDArray[Any], alpha: NDArray[Any], white: int) -> NDArray[Any]:

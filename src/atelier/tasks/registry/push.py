@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, open_objects, present_outputs, tracked_outputs
 from atelier.tasks.registry.tags import MODEL, Version
@@ -67,15 +68,18 @@ def push_git(workspace: Workspace, remote: str) -> None:
 
     Raises:
         RuntimeError: the remote cannot be reached, or has commits that are not here.
-        ValueError: it is no remote of the repository, or lies in the workspace, whose hooks git would run.
+        ValueError: it is no remote of the repository, or a folder that may have come with the workspace, whose hooks
+            git would run.
     """
     if remote not in git(workspace.root, "remote").split():
         raise ValueError(f"retrain.git_remote is {remote!r}: name a remote that `git remote add` has made")
     for url in git(workspace.root, "remote", "get-url", "--push", "--all", remote).splitlines():
         local = url.startswith("file://") or "/" in url.partition(":")[0] or ":" not in url  # git's own rule
-        path = workspace.root / url.removeprefix("file://")
-        if local and path.resolve().is_relative_to(workspace.root.resolve()):
-            raise ValueError(f"the git remote {remote} is {url}, in the workspace itself: name another one")
+        path = Path(url.removeprefix("file://"))
+        if local and (not path.is_absolute() or path.resolve().is_relative_to(workspace.root.resolve())):
+            raise ValueError(
+                f"git remote {remote} is {url!r}: name a URL, or the absolute path of a folder outside the workspace"
+            )
     branch = git(workspace.root, "rev-parse", "--abbrev-ref", "HEAD").strip()
     tags = f"refs/tags/{MODEL}*:refs/tags/{MODEL}*"
     git(workspace.root, "push", "--quiet", "--", remote, f"HEAD:refs/heads/{branch}", tags)

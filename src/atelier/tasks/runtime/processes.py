@@ -29,6 +29,7 @@ _GIT_SETTINGS = {
     "commit.gpgSign": "false",
     "tag.gpgSign": "false",
     "submodule.recurse": "false",
+    "push.recurseSubmodules": "no",
     "protocol.ext.allow": "never",
 }
 
@@ -40,7 +41,9 @@ def run(argv: list[str], cwd: Path) -> str:
         RuntimeError: it failed; the message has its last line, or its first `error:` line.
         FileNotFoundError: there is no such program.
     """
-    done = subprocess.run(argv, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, cwd=cwd, env=environment(), capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+    )
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         # git and DVC mark the line that matters; advice follows it

@@ -38,7 +38,15 @@ _NAMES = {
     "AppleDouble": ("__macosx",),
     "version control": (".git", ".hg", ".svn", ".bzr", ".dvc"),
     "system file": (
-        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", ".picasa.ini"),
+        *(
+            "thumbs.db",
+            "thumbs.db:encryptable",
+            "ehthumbs.db",
+            "ehthumbs_vista.db",
+            "desktop.ini",
+            "picasa.ini",
+            ".picasa.ini",
+        ),
         *("zbthumbnail.info", ".ds_store", ".localized", ".directory", ".nomedia", "icon\r", "icon\\x0d"),
         *("system volume information", "lost+found", "temporary items", ".temporaryitems", ".spotlight-v100"),
         *(".fseventsd", ".documentrevisions-v100", "@tmp", ".@upload_cache", ".stfolder", ".nextcloudsync.log"),

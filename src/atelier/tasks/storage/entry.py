@@ -31,6 +31,8 @@ def name_problem(name: str) -> str:
         return "its name leads out of the source"
     if unsafe := UNSAFE.search(name):
         return "its name has control characters" if unsafe[0] < "\x80" else "its name is not UTF-8"
+    if name.endswith("/"):
+        return "its name ends with /, so that it has no file name"
     return "" if name.strip("/.") else "it has no name"
 
 

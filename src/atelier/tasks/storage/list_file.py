@@ -155,15 +155,17 @@ def _path_of_line(line: str, root: str) -> str:
         spellings = [line, bare] + [bare[1:-1]] * quoted
         spellings += [text.replace("\\", "/") for text in spellings[1:] if not is_url(text)]
         there = (text for text in spellings if not is_url(text) and not is_url(root) and "\0" not in text)
-        line = next((text for text in there if os.path.lexists(f"{root}/{text}")), "")  # noqa: PTH (of each odd line)
+        line = next((text for text in there if os.path.lexists(f"{root}/{text}")), "")  # of each odd line
         if not line and COMMENT_LINE.match(bare):
             return COMMENT_MARK + bare
         line = line or (bare[1:-1] if quoted else bare)
     if not line.strip() or is_url(line) or is_url(root):
         return line.strip()
+    top = f"{root.rstrip('/')}/"
     if ODD_PATH.search(line):
-        line = posixpath.normpath(line)
-    return line.removeprefix(f"{root.rstrip('/')}/")
+        path = posixpath.normpath(posixpath.join(root, line))
+        line = path if path.startswith(top) else posixpath.normpath(line)
+    return line.removeprefix(top)
 
 
 def _column(spec: str, file: IO[bytes]) -> Iterator[pa.Array]:

@@ -44,9 +44,10 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
     path = locate(spec, base)
     if path.is_dir():
         return Folder(spec, link_roots(path, limits.follow_links, base))
-    return _open_container(spec, str(path), base, limits) or SingleFile(
-        file_entry(path.name, spec, path, [path.parent])
-    )
+    written = base / Path(spec).expanduser()
+    link = written.parent.resolve() / written.name  # into a cache: its target has a hash for a name
+    opened = _open_container(spec, str(path), base, limits) or _open_container(spec, str(link), base, limits)
+    return opened or SingleFile(file_entry(link.name, spec, path, [path.parent]))
 
 
 def list_files(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Iterator[Entry]:

@@ -67,12 +67,12 @@ def checkout_data(workspace: Workspace, *options: str) -> None:
     lock_file = workspace.dvc_lock.read_text() if workspace.dvc_lock.is_file() else ""
     have_run = (YAML(typ="safe", pure=True).load(lock_file) or {}).get("stages", {})
     if targets := [stage for stage in stages(workspace) if stage in have_run]:
-        dvc(workspace.root, "checkout", "--quiet", "--force", *options, *targets)
+        dvc(workspace.root, "checkout", "--force", *options, *targets)
 
 
 def track_folder(workspace: Workspace, folder: Path) -> None:
     """Add a folder that no stage makes to DVC; `commit` commits its `.dvc` file. Raises RuntimeError if DVC fails."""
-    dvc(workspace.root, "add", "--quiet", folder.relative_to(workspace.root).as_posix())
+    dvc(workspace.root, "add", folder.relative_to(workspace.root).as_posix())
 
 
 def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
@@ -126,7 +126,8 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
 def commit(workspace: Workspace, message: str) -> str:
     """Commit the files that Atelier owns, and no other, if something changed; return the id of the last commit."""
     paths = owned_files(workspace)
-    if git(workspace.root, "status", "--porcelain", "--", *paths).strip():
+    # in a submodule git would run filters that the submodule's own settings name
+    if git(workspace.root, "status", "--porcelain", "--ignore-submodules=all", "--", *paths).strip():
         git(workspace.root, "add", "--", *paths)
         git(workspace.root, "commit", "--quiet", "--message", message, "--", *paths)
     return git(workspace.root, "rev-parse", "HEAD").strip()

@@ -24,55 +24,29 @@ VARIABLE = "ATELIER_TRUST"
 # switched off in `processes.environment`, and filters in `repository.git`
 _GIT_PROGRAMS = re.compile(
     r"core\.(sshcommand|gitproxy|askpass|alternaterefscommand|worktree)|gpg\.(.*\.)?program|gpg\.ssh\.defaultkeycommand"
-    r"|credential\.(.*\.)?helper|hook\..*|protocol\..*|remote\..*\.(uploadpack|receivepack|vcs|proxy)"
-    r"|submodule\..*\.update|uploadpack\.packobjectshook"
+    r"|credential\.(.*\.)?helper|hook\..*|protocol\.(.*\.)?allow|remote\..*\.(uploadpack|receivepack|vcs|proxy)"
+    r"|submodule\..*\.update|(uploadpack\.packobjects|gc\.recentobjects)hook"
+    r"|filter\..*=.*\.(clean|smudge|process)"  # git has no option that switches off a driver with such a name
 )
 _GIT_HELPER = re.compile(r"[a-z][a-z-]*")  # of git itself, or installed: `store`, `cache`, `osxkeychain`
+_INCLUDED_IF = re.compile(r"includeif\..*\.path", re.DOTALL)  # in the worktree the condition may hold, here not
 _FILTER = re.compile(r"(filter\..*)\.(clean|smudge|process)", re.DOTALL)
 # settings that .dvc/config may have: they name no program, file or password. An enabled autostage runs git's filters
 _DVC_SETTINGS = {
     "core": {"remote", "checksum_jobs", "interactive", "analytics", "hardlink_lock", "no_scm", "check_update"},
     "cache": {"type", "shared", "slow_link_warning", "protected", "verify"},
     "remote": {
-        *(
-            "url",
-            "endpointurl",
-            "region",
-            "profile",
-            "jobs",
-            "checksum_jobs",
-            "version_aware",
-            "worktree",
-            "no_traverse",
-        ),
-        *("verify", "type", "shared", "protected", "slow_link_warning", "user", "port", "timeout", "read_timeout"),
-        *("connect_timeout", "connection_timeout", "use_ssl", "ssl_verify", "listobjects", "allow_anonymous_login"),
-        *("acl", "grant_read", "grant_read_acp", "grant_write_acp", "grant_full_control", "cache_regions"),
-        *("sse", "sse_kms_key_id", "sse_customer_algorithm", "projectname", "account_name", "tenant_id", "client_id"),
-        *(
-            "keyfile",
-            "ask_password",
-            "ask_passphrase",
-            "gss_auth",
-            "allow_agent",
-            "max_sessions",
-            "auth",
-            "method",
-            "replication",
-        ),
-        *(
-            "auth",
-            "method",
-            "replication",
-            "kerberos",
-            "kerberos_principal",
-            "use_https",
-            "oss_endpoint",
-            "gdrive_use_service_account",
-        ),
-        *("gdrive_trash_only", "gdrive_acknowledge_abuse"),
+        "url", "endpointurl", "region", "profile", "jobs", "checksum_jobs", "version_aware", "worktree",
+        "no_traverse", "verify", "type", "shared", "protected", "slow_link_warning", "user", "port", "timeout",
+        "read_timeout", "connect_timeout", "connection_timeout", "use_ssl", "ssl_verify", "listobjects",
+        "allow_anonymous_login", "acl", "grant_read", "grant_read_acp", "grant_write_acp", "grant_full_control",
+        "cache_regions", "sse", "sse_kms_key_id", "sse_customer_algorithm", "projectname", "account_name",
+        "tenant_id", "client_id", "keyfile", "ask_password", "ask_passphrase", "gss_auth", "allow_agent",
+        "max_sessions", "auth", "method", "replication", "kerberos", "kerberos_principal", "use_https",
+        "oss_endpoint", "gdrive_client_id", "gdrive_use_service_account", "gdrive_trash_only",
+        "gdrive_acknowledge_abuse",
     },
-}
+}  # fmt: skip
 _SECRET = re.compile("(password|passphrase|token|secret|_key|key_id|connection_string)$")
 # files that .dvc/config.local may name, but not in the workspace: they would have come with it, and can name programs
 _DVC_FILES = {"configpath", "credentialpath", "site_cache_dir"}
@@ -153,7 +127,8 @@ def _git_findings(root: Path) -> Iterator[str]:
     for name, value in _local_git_settings(root):
         plain = name.startswith("credential.") and _GIT_HELPER.fullmatch(value)
         here = name == "core.worktree" and Path(git(root, "rev-parse", "--show-toplevel").strip()).samefile(root)
-        if _GIT_PROGRAMS.fullmatch(name) and not plain and not here:
+        included = _INCLUDED_IF.fullmatch(name) and _comes_with(root, value)
+        if included or (_GIT_PROGRAMS.fullmatch(name) and not plain and not here):
             yield f"git would use {_shown(name, value)}"
     with contextlib.suppress(RuntimeError):  # there is no repository
         for path in filter(None, git(root, "ls-files", "-z", "--", *_PRIVATE).split("\0")):
@@ -165,12 +140,15 @@ def _dvc_findings(root: Path) -> Iterator[str]:
         off = key == "autostage" and value.lower() == "false"
         if key not in _DVC_SETTINGS.get(section, ()) and not off:
             yield f"DVC would use {_shown(f'{section}.{key}', value)} of .dvc/config"
-    own = Workspace(root).main.root.resolve()
     for section, key, value in _dvc_settings(root / ".dvc" / "config.local"):
-        path = Path(value).expanduser()
-        inside = not path.is_absolute() or path.resolve().is_relative_to(own)
-        if key in _DVC_COMMANDS or (key in _DVC_FILES and inside):
+        if key in _DVC_COMMANDS or (key in _DVC_FILES and _comes_with(root, value)):
             yield f"DVC would use {_shown(f'{section}.{key}', value)} of .dvc/config.local"
+
+
+def _comes_with(root: Path, value: str) -> bool:
+    """Whether a file that a setting names is in the workspace or is named relative to it: somebody else may give it."""
+    path = Path(value).expanduser()
+    return not path.is_absolute() or path.resolve().is_relative_to(Workspace(root).main.root.resolve())
 
 
 def _shown(name: str, value: str) -> str:
