@@ -282,9 +282,12 @@ def test_parameters_are_checked_where_they_are_read() -> None:
             adapter.validate_python(wrong)
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGSEGV, "crashed"), (signal.SIGSTOP, "took longer than 3 s")])
+@pytest.mark.parametrize(
+    ("number", "timeout_s", "reason"),
+    [(signal.SIGSEGV, 100.0, "crashed"), (signal.SIGSTOP, 3.0, "took longer than 3 s")],
+)
 def test_a_picture_that_kills_or_stops_its_worker_is_unreadable_and_stops_nothing(
-    workspace: Path, number: int, reason: str
+    workspace: Path, number: int, timeout_s: float, reason: str
 ) -> None:
     def deadly(entry: Entry, config: ScreenConfig) -> Prepared:
         if entry.name == "003.png":
@@ -292,7 +295,7 @@ def test_a_picture_that_kills_or_stops_its_worker_is_unreadable_and_stops_nothin
         return prepare(entry, config)
 
     entries = list(list_entries("photos", workspace))
-    prepared = list(prepare_all(entries, CONFIG, deadly, timeout_s=3.0))
+    prepared = list(prepare_all(entries, CONFIG, deadly, timeout_s))
     assert [p.state for p in prepared] == ["unreadable" if e.name == "003.png" else "" for e in entries]
     assert reason in prepared[3].reason
 
