@@ -37,8 +37,9 @@ def killed_after(command: list[str | Path], environment: dict[str, str], seconds
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [25])
 def test_a_night_that_is_killed_at_any_moment(
     tmp_path: Path, atelier: Atelier, environment: dict[str, str], plane: str, kills: int
 ) -> None:
