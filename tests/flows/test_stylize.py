@@ -15,7 +15,7 @@ from atelier.flows.control_plane.prefect_server import ask
 from atelier.tasks.images.codec import encode
 from tests.flows.conftest import Atelier
 
-PICTURES = 150
+PICTURES = 300  # of 256 px: more than a job paints while `status` is asked
 
 
 def last_run_of(api: str, name: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
 ) -> None:
     (tmp_path / "in").mkdir()
     for index in range(PICTURES):
-        pixels = np.random.default_rng(index).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(index).integers(0, 256, (256, 256, 3), dtype=np.uint8)
         (tmp_path / f"in/{index}.png").write_bytes(encode(pixels, "png"))
     out = tmp_path / "restyled"
     arguments = ["stylize", tmp_path / "in", out, "--model", "starter/monet"]
