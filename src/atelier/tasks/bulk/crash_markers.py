@@ -87,6 +87,7 @@ class CrashMarkers:
                     self._enter(item.input, self.stage)
                 yield from [crashed(item, stage, exceeded)] if stage else work([item])
                 self.folder.remove([self._key_alone])
+            self.alone = ""  # recording the results belongs to no input
         self.folder.remove([block])
 
     @contextmanager
