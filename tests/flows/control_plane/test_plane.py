@@ -40,7 +40,13 @@ def state(new_home: Callable[[], Path]) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         folder = new_home()
         patch.setenv("ATELIER_HOME", str(folder))
-        for name in ("PREFECT_API_URL", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        for name in (
+            "PREFECT_API_URL",
+            "PREFECT_API_AUTH_STRING",
+            "RAY_ADDRESS",
+            "RAY_AUTH_TOKEN",
+            "RAY_AUTH_TOKEN_PATH",
+        ):
             patch.delenv(name, raising=False)
         # what is killed here gets its ports back: nobody else looks for any there meanwhile
         patch.setattr(prefect_server, "FIRST_PORT", 4700)

@@ -80,7 +80,10 @@ def fill(root: Path, name: str = "plain") -> Path:
     curves = root / "reports/training/plots/metrics/loss"
     curves.mkdir(parents=True)
     (curves / "style.tsv").write_text("step\tstyle\n0\t3\n10\t2\n20\tnan\n30\t1.5\nbroken\n")
-    shards = (Shard("a.parquet", "a" * 64, name, "train", 310, 1), Shard("b.parquet", "b" * 64, "paintings", "holdout", 80, 1))
+    shards = (
+        Shard("a.parquet", "a" * 64, name, "train", 310, 1),
+        Shard("b.parquet", "b" * 64, "paintings", "holdout", 80, 1),
+    )
     (root / "data/dataset").mkdir(parents=True)
     write_card(root / "data/dataset", Card(1, shards, {"screened": {name: 12}}))
     row = f'"{name.replace(chr(34), chr(34) * 2)}",photos,the file is empty\n'

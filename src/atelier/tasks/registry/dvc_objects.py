@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 from ruamel.yaml import YAML
 
 from atelier.tasks.registry.tags import MODEL, Version
+from atelier.tasks.runtime.errors import user_message
 from atelier.tasks.runtime.processes import dvc_state_folder
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
@@ -147,9 +148,14 @@ class DvcObjects:
             raise ValueError("there is no remote: add one with `dvc remote add --default NAME URL`")
         if not self.is_cached(digest):
             raise MissingObject(f"{digest} is not in DVC's cache with all its files")
-        result = self._repo.cloud.push(self._infos(digest))
+        from dvc.exceptions import DvcException
+
+        try:
+            result = self._repo.cloud.push(self._infos(digest))
+        except (OSError, DvcException) as error:
+            raise RuntimeError(f"the push to DVC's remote failed: {user_message(error)}") from error
         if result.failed:
-            raise RuntimeError(f"{len(result.failed)} files of {digest} could not be copied to the remote")
+            raise RuntimeError(f"the push failed: {len(result.failed)} files of {digest} could not be copied")
         return len(result.transferred)
 
     @property
