@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
+from atelier.tasks.bulk.inputs import kinds_text
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary
 
@@ -66,7 +67,7 @@ def describe(summary: StylizeSummary, destination: str) -> str:
         f"{summary.quarantined} in quarantine, {summary.pending} pending"
     ]
     if summary.skipped_kinds:
-        lines.append(f"skipped: {', '.join(f'{n:,} {kind}' for kind, n in summary.skipped_kinds.items())}")
+        lines.append(f"skipped: {kinds_text(summary.skipped_kinds)}")
     if summary.processed:
         lines.append(f"{summary.processed} in {summary.seconds:.1f} s, {summary.images_per_second:.1f} images/s")
     else:

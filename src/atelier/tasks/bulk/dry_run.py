@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from atelier.models.configs import config_class
 from atelier.models.controls import check_controls
-from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, list_inputs
+from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
@@ -57,7 +57,7 @@ class DryRun:
             f"{self.no_pictures:,} no pictures by their names, {self.unreadable:,} not readable"
         ]
         if self.skipped_kinds:
-            lines.append(f"no pictures: {', '.join(f'{n:,} {kind}' for kind, n in self.skipped_kinds.items())}")
+            lines.append(f"no pictures: {kinds_text(self.skipped_kinds)}")
         if self.plan is not None:
             plan = f"{self.plan.backend} in {self.plan.precision} on {self.plan.device}"
             lines.append(

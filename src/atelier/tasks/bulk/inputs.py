@@ -87,6 +87,11 @@ def count_by_kind(kinds: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
+def kinds_text(counts: dict[str, int]) -> str:
+    """Numbers of skipped files by kind, for people."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+
+
 def evenly_spaced(table: pa.Table, most: int) -> pa.Table:
     """Up to `most` rows at equal distances."""
     count = min(table.num_rows, most)

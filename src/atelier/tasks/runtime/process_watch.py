@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from atelier.tasks.runtime.child_environment import safe_environment
+
 _EVERY_S = 1.0
 _SLOTS = 64  # operations at the same time; further ones are not watched
 _TEXT_BYTES = 1000
@@ -51,7 +53,8 @@ class ProcessWatch:
             file.truncate(_BYTES)
             self._memory = mmap.mmap(file.fileno(), _BYTES)
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(file.fileno()), str(silence_s), *arguments],
+                [sys.executable, "-m", module, str(file.fileno()), str(silence_s), *arguments],
+                env=safe_environment(),
                 stdin=subprocess.PIPE,  # its end tells the watch that this process has ended
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
