@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from atelier.models.configs.architecture import Architecture
 from atelier.models.settings import Settings, setting
 
 Adversarial = Literal["hinge", "least_squares", "non_saturating", "wasserstein"]  # see `losses.adversarial`
@@ -32,6 +33,11 @@ class MethodConfig(Settings):
     name: ClassVar[str]  # of the method, in params.yaml and in model cards
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """That of the generator; None where it is one that no other method has."""
+        return None
 
 
 @dataclass(frozen=True)

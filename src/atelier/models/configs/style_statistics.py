@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.base import Adversarial, MethodConfig, OptimizerConfig
 from atelier.models.settings import setting, setting_of
 
@@ -61,6 +62,11 @@ class CpganConfig(MethodConfig):
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
 
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture("underpainted", self.filters, self.width, self.blocks)
+
 
 @dataclass(frozen=True)
 class FastConfig(MethodConfig):
@@ -76,6 +82,11 @@ class FastConfig(MethodConfig):
     style_memory: float = setting(0.9, "share of earlier batches in the mean Gram of what was painted", ge=0, lt=1)
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture("underpainted", self.filters, 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.base import (
     DIFFAUGMENT,
     DISCRIMINATORS,
@@ -41,6 +42,11 @@ class CutConfig(MethodConfig):
     optimizer: OptimizerConfig = setting_of(
         lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999), "how the weights are updated"
     )
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class CycleganConfig(MethodConfig):
         """Refuse what does not go together."""
         if self.generator == "skip" and self.dropout:
             raise ValueError("cyclegan.generator skip has no dropout: set cyclegan.dropout to 0")
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -135,3 +146,10 @@ class ImportedConfig(MethodConfig):
     filters: int = field(metadata={"description": "channels at full size", "ge": 1, "le": 256})
     blocks: int = field(metadata={"description": "residual blocks", "ge": 1, "le": 64})
     antialiased: bool  # whether sizes change as in CUT
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(
+            "antialiased" if self.antialiased else "residual", self.filters, 4 * self.filters, self.blocks
+        )

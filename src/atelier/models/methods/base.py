@@ -72,6 +72,7 @@ class Method(ABC):
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the trained modules, or "module.submodule" of them
     weights: dict[str, float]  # by loss; a value without a weight is only logged
+    network: ClassVar[str] = ""  # the submodule of the generator that has `Config.architecture`; "": the whole of it
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -98,6 +99,11 @@ class Method(ABC):
             ValueError: a control cannot be applied, such as a style that the model does not know.
         """
         return NetworkPainter(generator.eval(), controls.strength)
+
+    @classmethod
+    def plain_network(cls, config: Any, generator: nn.Module) -> nn.Module:
+        """The network of `config.architecture` that paints without controls: what other methods can start from."""
+        return generator.get_submodule(cls.network)
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ class Cut(Method):
     @staticmethod
     def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator | Generator:
         """The generator of this config."""
-        return new_generator(config.generator, config.filters, config.blocks)
+        return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Set the feature scales of the discriminator."""
