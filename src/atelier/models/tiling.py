@@ -21,11 +21,14 @@ from atelier.models.methods.base import autocast
 from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
+from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
 from atelier.models.pixels import as_given, mixed, pad, to_float
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
+
+Network = Generator | LightGenerator | ResnetGenerator  # of local layers and InstanceNorms
 
 Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
 
@@ -39,7 +42,7 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
     Returns:
         None if the painter is not one network of local layers and InstanceNorms.
     """
-    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Generator | ResnetGenerator):
+    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
         return TiledPainter(painter.network, painter.strength, side, dtype)
     return None
 
@@ -48,7 +51,7 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
 class TiledPainter:
     """The same as `NetworkPainter`, tile by tile."""
 
-    network: Generator | ResnetGenerator
+    network: Network
     strength: float  # 0…1
     side: int  # of the tiles, px
     dtype: torch.dtype  # that convolutions compute in
@@ -201,7 +204,7 @@ class LayerStack:
             tile.of(self.kept).copy_(y)
 
 
-def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor, strength: float, side: int) -> None:
+def _paint(network: Network, image: Tensor, painted: Tensor, strength: float, side: int) -> None:
     """Stylize one image (1, 3, H, W) into `painted`."""
     device = next(network.parameters()).device
     height, width = (max(-(-size // MULTIPLE) * MULTIPLE, MINIMUM) // MULTIPLE for size in image.shape[2:])

@@ -1,0 +1,147 @@
+"""cin: many styles in one network, by conditional instance normalisation.
+
+Dumoulin et al. 2017, "A Learned Representation for Artistic Style": every convolution is shared, and a style is the
+scales and shifts of the norms (equation 5). Losses are those of Johnson et al. 2016, "Perceptual Losses for Real-Time
+Style Transfer and Super-Resolution": content in equation 2, style in equations 3 and 4, total variation in section 3.2.
+Styles mix by mixing their parameters (Dumoulin et al., section 3.3).
+
+What differs: the parameters of a style are differences from common ones; losses are relative to their targets, so that
+their weights serve every encoder; the target of a style is the mean Gram matrix of its pictures, most often windows of
+one painting; the losses are computed on moving crops, see `window`; the network is a light one, see `networks.light`;
+the weights that stylize are averages (Karras et al. 2018).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from atelier.models.configs.style_statistics import CinConfig
+from atelier.models.controls import Controls, Style
+from atelier.models.distributed import all_reduce_together
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
+from atelier.models.methods.style_inputs import shares
+from atelier.models.methods.window import window
+from atelier.models.networks.conditional import Styled, network_of, style_size
+from atelier.models.networks.light import LightGenerator
+from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.pixels import to_float
+
+
+class ConditionalGenerator(nn.Module):
+    """A network and its named styles."""
+
+    def __init__(self, config: CinConfig) -> None:
+        super().__init__()
+        self.network = LightGenerator(config.filters, config.width, config.blocks)
+        self.styles = nn.Parameter(torch.zeros(len(config.styles), style_size(self.network)))  # (styles, P)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1], each in its mixture (B, styles) of the styles, to the same."""
+        return Styled(self.network, labels @ self.styles)(x)
+
+
+class StyleTargets(nn.Module):
+    """Gram matrices (styles, C, C) by layer; buffers, which checkpoints hold."""
+
+    def __init__(self, encoder: type[Encoder], styles: int) -> None:
+        super().__init__()
+        for layer, channels in encoder.style_channels().items():
+            self.register_buffer(layer, torch.zeros(styles, channels, channels))
+
+    @torch.no_grad()
+    def learn(self, encoder: Encoder, batches: Callable[[int], Batch], steps: int, names: tuple[str, ...]) -> None:
+        """Take the means over the pictures of each style in so many batches, over all ranks.
+
+        Raises:
+            ValueError: a style has no picture among them.
+        """
+        targets = dict(self.named_buffers())
+        device = next(iter(targets.values())).device
+        count = torch.zeros(len(names), device=device)
+        for step in range(steps):
+            batch = batches(step)
+            assert batch.style_labels is not None
+            labels = batch.style_labels.to(device)  # (B, styles)
+            features = encoder.encode(to_float(batch.style, device))
+            for layer, target in targets.items():
+                target += torch.einsum("bs,bij->sij", labels, gram(features[layer]))
+            count += labels.sum(0)
+        *sums, count = all_reduce_together([*targets.values(), count])
+        if not count.all():
+            missing = next(name for name, seen in zip(names, count.tolist(), strict=True) if not seen)
+            raise ValueError(
+                f"none of the first {steps} batches has a picture of the style {missing!r}: give it more pictures, or "
+                "raise train.cin.style_images"
+            )
+        for target, total in zip(targets.values(), sums, strict=True):
+            target.copy_(total / count[:, None, None])
+
+    def of(self, labels: Tensor) -> dict[str, Tensor]:
+        """The targets (B, C, C) by layer of pictures with these labels (B, styles)."""
+        return {layer: torch.einsum("bs,sij->bij", labels, target) for layer, target in self.named_buffers()}
+
+
+class Cin(Method):
+    """The training method; see the module."""
+
+    Config: ClassVar[type[CinConfig]] = CinConfig
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
+
+    def __init__(self, config: CinConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        encoder.end_at(encoder.style_layers[-1])
+        self.encoder = encoder.to(device)
+        self.generator = self.build_generator(config, type(encoder)).to(device)
+        self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
+        self.modules = {"generator": self.generator, "targets": self.targets}
+        self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
+
+    @staticmethod
+    def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> nn.Module:
+        """A new network, in which all styles are the same."""
+        return ConditionalGenerator(config)
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """Measure the Gram matrices of each style."""
+        with autocast(self.device, self.dtype):
+            self.targets.learn(self.encoder, batches, -(-self.config.style_images // batch_size), self.config.styles)
+
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
+        labels = batch.style_labels
+        assert labels is not None
+        view = window(batch.step, *batch.content.shape[2:])
+        with autocast(self.device, self.dtype):
+            painted = self.generator(batch.content, labels).float()[view]
+            features, layer = self.encoder.encode(painted), self.encoder.content_layer
+            with torch.no_grad():
+                given = self.encoder.encode(batch.content[view])[layer]
+        yield {
+            "content": content_loss(features[layer], given),
+            "style": style_loss(self._grams(features), self.targets.of(labels)),
+            "total_variation": total_variation(painted),
+        }
+
+    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: gram(features[layer]) for layer in self.encoder.style_layers}  # (B, C, C)
+
+    @classmethod
+    def painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
+        assert isinstance(generator, ConditionalGenerator)
+        style = torch.zeros_like(generator.styles[0])
+        given = controls.styles or (Style(config.styles[0]),)
+        for one, share in zip(given, shares(given), strict=True):
+            style += share * generator.styles[_place(config.styles, one)]
+        return NetworkPainter(network_of(generator.network, style).eval(), controls.strength)
+
+
+def _place(names: tuple[str, ...], style: Style) -> int:
+    """Where a style is among those that the model knows. Raises ValueError where it is not."""
+    if style.pixels is None and style.name in names:
+        return names.index(style.name)
+    raise ValueError(f"style {style.name!r} is none of those that the model knows: {', '.join(names)}")
