@@ -11,6 +11,7 @@ one painting; the losses are computed on moving crops, see `window`; the network
 the weights that stylize are averages (Karras et al. 2018).
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
@@ -95,6 +96,8 @@ class Cin(Method):
         self.config, self.device, self.dtype = config, device, dtype
         encoder.end_at(encoder.style_layers[-1])
         self.encoder = encoder.to(device)
+        self.content_encoder = copy.deepcopy(encoder)  # a part of it, for pictures of which no more is asked
+        self.content_encoder.end_at(encoder.content_layer)
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
         self.modules = {"generator": self.generator, "targets": self.targets}
@@ -119,7 +122,7 @@ class Cin(Method):
             painted = self.generator(batch.content, labels).float()[view]
             features, layer = self.encoder.encode(painted), self.encoder.content_layer
             with torch.no_grad():
-                given = self.encoder.encode(batch.content[view])[layer]
+                given = self.content_encoder.encode(batch.content[view])[layer]
         yield {
             "content": content_loss(features[layer], given),
             "style": style_loss(self._grams(features), self.targets.of(labels)),
