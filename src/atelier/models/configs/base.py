@@ -38,6 +38,11 @@ class MethodConfig(Settings):
         """Names of the labels that training needs with its pictures; None for most methods, which need none."""
         return None
 
+    @property
+    def embedded(self) -> str | None:
+        """Name of an encoder that is a part of the generator, besides that of the losses; None for most methods."""
+        return None
+
 
 @dataclass(frozen=True)
 class OptimizerConfig(Settings):

@@ -52,9 +52,14 @@ class CinConfig(MethodConfig):
             raise ValueError(f"cin.styles names one twice: {', '.join(self.styles)}")
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def labels(self) -> tuple[str, ...] | None:
         """See `MethodConfig.labels`."""
-        return self.styles
+        return self.styles or None
+
+    @property
+    def embedded(self) -> str | None:
+        """See `MethodConfig.embedded`."""
+        return None if self.styles else "efficientnet_lite0"
 
 
 @dataclass(frozen=True)

@@ -21,28 +21,50 @@ from torch import Tensor, nn
 from atelier.models.configs.style_statistics import CinConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.distributed import all_reduce_together
+from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
-from atelier.models.methods.style_inputs import shares
+from atelier.models.methods.style_inputs import TRAINED, domain_means, shares, style_pixels
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import Styled, network_of, style_size
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.style_predictor import StylePredictor
 from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.pixels import to_float
 
 
 class ConditionalGenerator(nn.Module):
-    """A network and its named styles."""
+    """A network, and its named styles or what predicts a style from a picture."""
 
     def __init__(self, config: CinConfig) -> None:
         super().__init__()
+        self.names = config.styles
         self.network = LightGenerator(config.filters, config.width, config.blocks)
-        self.styles = nn.Parameter(torch.zeros(len(config.styles), style_size(self.network)))  # (styles, P)
+        size = style_size(self.network)
+        if config.embedded:
+            self.predictor = StylePredictor(ENCODERS[config.embedded], size)
+        else:
+            self.styles = nn.Parameter(torch.zeros(len(config.styles), size))
 
-    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1], each in its mixture (B, styles) of the styles, to the same."""
-        return Styled(self.network, labels @ self.styles)(x)
+    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
+        return Styled(self.network, styles)(x)
+
+    @torch.no_grad()
+    def style(self, given: Style) -> Tensor:
+        """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
+
+        Raises:
+            ValueError: the model knows no style of that name, or takes no pictures as styles.
+        """
+        if self.names:
+            if given.pixels is not None or given.name not in self.names:
+                raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(self.names)}")
+            return self.styles[self.names.index(given.name)]
+        pixels = style_pixels(given, self.predictor.mean.device)
+        predicted: Tensor = self.predictor.common() if pixels is None else self.predictor(pixels)[0]
+        return predicted
 
 
 class StyleTargets(nn.Module):
@@ -99,35 +121,64 @@ class Cin(Method):
         self.content_encoder = copy.deepcopy(encoder)  # a part of it, for pictures of which no more is asked
         self.content_encoder.end_at(encoder.content_layer)
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
-        self.modules = {"generator": self.generator, "targets": self.targets}
+        self.modules = {"generator": self.generator}
+        if config.embedded:
+            # its encoder is frozen
+            self.turns = {"generator": ("generator.network", "generator.predictor.body")}  # type: ignore[misc]
+        else:
+            self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
+            self.modules["targets"] = self.targets
         self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
 
     @staticmethod
-    def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> nn.Module:
+    def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> ConditionalGenerator:
         """A new network, in which all styles are the same."""
         return ConditionalGenerator(config)
 
+    def embed(self, encoder: Encoder) -> None:
+        """See `Method.embed`."""
+        self.generator.predictor.encoder.load_state_dict(encoder.state_dict())
+
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
-        """Measure the Gram matrices of each style."""
+        """Measure the Gram matrices of each style, or the range of what styles are predicted from."""
+        images = self.config.style_images
         with autocast(self.device, self.dtype):
-            self.targets.learn(self.encoder, batches, -(-self.config.style_images // batch_size), self.config.styles)
+            if not self.config.embedded:
+                self.targets.learn(self.encoder, batches, -(-images // batch_size), self.config.styles)
+                return
+            predictor = self.generator.predictor
+
+            def measure(style: Tensor) -> dict[str, Tensor]:
+                seen = predictor.statistics(style)
+                return {"mean": seen.mean(0), "square": seen.square().mean(0)}
+
+            means = domain_means(measure, batches, batch_size, images, self.device)
+        predictor.mean.copy_(means["mean"])
+        predictor.deviation.copy_((means["square"] - means["mean"].square()).clamp(min=1e-6).sqrt())
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
-        labels = batch.style_labels
-        assert labels is not None
+        styles, targets = self._styles(batch)
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
-            painted = self.generator(batch.content, labels).float()[view]
+            painted = self.generator(batch.content, styles).float()[view]
             features, layer = self.encoder.encode(painted), self.encoder.content_layer
             with torch.no_grad():
                 given = self.content_encoder.encode(batch.content[view])[layer]
         yield {
             "content": content_loss(features[layer], given),
-            "style": style_loss(self._grams(features), self.targets.of(labels)),
+            "style": style_loss(self._grams(features), targets),
             "total_variation": total_variation(painted),
         }
+
+    def _styles(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The styles (B, P) of a batch, and the Gram matrices (B, C, C) by layer that the pictures shall have."""
+        if not self.config.embedded:
+            assert batch.style_labels is not None
+            return batch.style_labels @ self.generator.styles, self.targets.of(batch.style_labels)
+        with torch.no_grad(), autocast(self.device, self.dtype):
+            targets = self._grams(self.encoder.encode(batch.style))
+        return self.generator.predictor(batch.style), targets
 
     def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {layer: gram(features[layer]) for layer in self.encoder.style_layers}  # (B, C, C)
@@ -136,15 +187,7 @@ class Cin(Method):
     def painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
         assert isinstance(generator, ConditionalGenerator)
-        style = torch.zeros_like(generator.styles[0])
-        given = controls.styles or (Style(config.styles[0]),)
-        for one, share in zip(given, shares(given), strict=True):
-            style += share * generator.styles[_place(config.styles, one)]
-        return NetworkPainter(network_of(generator.network, style).eval(), controls.strength)
-
-
-def _place(names: tuple[str, ...], style: Style) -> int:
-    """Where a style is among those that the model knows. Raises ValueError where it is not."""
-    if style.pixels is None and style.name in names:
-        return names.index(style.name)
-    raise ValueError(f"style {style.name!r} is none of those that the model knows: {', '.join(names)}")
+        given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
+        parts = [share * generator.style(one) for one, share in zip(given, shares(given), strict=True)]
+        plain = network_of(generator.network, torch.stack(parts).sum(0)).eval()
+        return NetworkPainter(plain, controls.strength)
