@@ -25,12 +25,12 @@ from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
-from atelier.models.methods.style_inputs import TRAINED, domain_means, shares, style_pixels
+from atelier.models.methods.style_inputs import TRAINED, domain_means, mask_of, shares, style_pixels
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import Styled, network_of, style_size
 from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.style_predictor import StylePredictor
-from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.painter import MaskedPainter, NetworkPainter, Painter
 from atelier.models.pixels import to_float
 
 
@@ -103,9 +103,9 @@ class StyleTargets(nn.Module):
         for target, total in zip(targets.values(), sums, strict=True):
             target.copy_(total / count[:, None, None])
 
-    def of(self, labels: Tensor) -> dict[str, Tensor]:
-        """The targets (B, C, C) by layer of pictures with these labels (B, styles)."""
-        return {layer: torch.einsum("bs,sij->bij", labels, target) for layer, target in self.named_buffers()}
+    def of(self, mixture: Tensor) -> dict[str, Tensor]:
+        """The targets (B, C, C) by layer of pictures in mixtures (B, styles) of the styles."""
+        return {layer: torch.einsum("bs,sij->bij", mixture, target) for layer, target in self.named_buffers()}
 
 
 class Cin(Method):
@@ -175,7 +175,8 @@ class Cin(Method):
         """The styles (B, P) of a batch, and the Gram matrices (B, C, C) by layer that the pictures shall have."""
         if not self.config.embedded:
             assert batch.style_labels is not None
-            return batch.style_labels @ self.generator.styles, self.targets.of(batch.style_labels)
+            mixture = _mixture(batch.style_labels)
+            return mixture @ self.generator.styles, self.targets.of(mixture)
         with torch.no_grad(), autocast(self.device, self.dtype):
             targets = self._grams(self.encoder.encode(batch.style))
         return self.generator.predictor(batch.style), targets
@@ -188,6 +189,20 @@ class Cin(Method):
         """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
         assert isinstance(generator, ConditionalGenerator)
         given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
-        parts = [share * generator.style(one) for one, share in zip(given, shares(given), strict=True)]
-        plain = network_of(generator.network, torch.stack(parts).sum(0)).eval()
-        return NetworkPainter(plain, controls.strength)
+        parts = [generator.style(one) for one in given]
+
+        def painter(style: Tensor) -> NetworkPainter:
+            plain = network_of(generator.network, style).eval()
+            return NetworkPainter(plain, controls.strength, controls.preserve_color)
+
+        if any(one.mask is not None for one in given):
+            masks = [mask_of(one, style.device) for one, style in zip(given, parts, strict=True)]
+            return MaskedPainter([painter(style) for style in parts], shares(given), masks)
+        mixture = sum((share * style for share, style in zip(shares(given), parts, strict=True)), 0 * parts[0])
+        return painter(mixture)
+
+
+def _mixture(labels: Tensor) -> Tensor:
+    """Shares (B, styles) of the styles that pictures have by their labels (B, styles), of all where they have none."""
+    count = labels.sum(1, keepdim=True)
+    return torch.where(count > 0, labels / count.clamp(min=1), 1 / labels.shape[1])
