@@ -79,7 +79,7 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
     assert (seen - expected).abs().max() < max(6 * expected**0.5, 0.3 * expected)
 
 
-@pytest.mark.parametrize("kind", ["residual", "skip"])
+@pytest.mark.parametrize("kind", ["residual", "skip", "light"])
 def test_the_first_half_and_the_rest_are_the_whole(kind: GeneratorKind) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)

@@ -13,6 +13,7 @@ from atelier.models import artifact
 from atelier.models.card import ModelCard
 from atelier.models.checkpoint import load_checkpoint, save_checkpoint
 from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.style_statistics import CinConfig, FastConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics
@@ -20,6 +21,7 @@ from atelier.models.methods.window import window
 from atelier.models.training import Trainer
 from tests.models.tiny import (
     ADAIN,
+    CIN,
     CONFIG,
     CUT,
     DCGAN,
@@ -42,6 +44,7 @@ METHODS = {
     "cyclegan": REMEDIES,
     "cut": CUT,
     "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
+    "cin": CIN,
     "fast": FAST,
     # with its own weight of the style, what rounding moves flips a gate of the encoder within these few steps
     "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),
@@ -177,6 +180,14 @@ def test_start_from_a_model_of_another_method() -> None:
     assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
     with pytest.raises(ValueError, match="the model to start from has another generator"):
         trainer(CONFIG).start_from(trained(earlier))
+
+    styles = trainer(CinConfig(styles=("a", "b"), filters=4, width=8, blocks=1))
+    torch.nn.init.normal_(styles.generator_ema.styles, std=0.1)  # type: ignore[arg-type]
+    one = trainer(FastConfig(generator="light", filters=4, width=8, blocks=1))
+    others = trainer(CinConfig(styles=("c",), filters=4, width=8, blocks=1))
+    for later in (one, others):
+        later.start_from(trained(styles))
+        assert torch.equal(later.sample(pictures(1)), styles.sample(pictures(1))), "the first style"
 
 
 def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:

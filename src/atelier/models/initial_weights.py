@@ -8,6 +8,7 @@ from atelier.models.artifact import TrainedModel
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.initial_weights import fits
 from atelier.models.methods import method_of
+from atelier.models.painter import NetworkPainter
 
 
 def load_initial_weights(generator: nn.Module, config: MethodConfig, base: TrainedModel) -> None:
@@ -20,9 +21,9 @@ def load_initial_weights(generator: nn.Module, config: MethodConfig, base: Train
     """
     method, part, weights = method_of(config), generator, base.generator.state_dict()
     is_alike = base.method is method and _shapes(weights) == _shapes(generator.state_dict())
-    if not is_alike and fits(base.config, config):
-        part = generator.get_submodule(method.network)
-        weights = base.method.plain_network(base.config, base.generator).state_dict()
+    painter = base.painter() if not is_alike and fits(base.config, config) else None
+    if isinstance(painter, NetworkPainter):  # of a translation both ways that forth, of many styles the first
+        part, weights = generator.get_submodule(method.network), painter.network.state_dict()
     try:
         part.load_state_dict(weights)
     except RuntimeError as error:

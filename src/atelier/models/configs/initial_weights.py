@@ -24,7 +24,7 @@ def adapted(config: C, base: MethodConfig) -> C | None:
         return config
     if base.architecture is None or config.architecture is None:
         return None
-    changes = needed(config.architecture, base.architecture)
+    changes = _needed(config.architecture, base.architecture)
     if not changes.keys() <= {field.name for field in fields(config)}:
         return None
     try:
@@ -34,7 +34,7 @@ def adapted(config: C, base: MethodConfig) -> C | None:
     return changed if fits(base, changed) else None
 
 
-def needed(given: Architecture, wanted: Architecture) -> dict[str, str | int]:
+def _needed(given: Architecture, wanted: Architecture) -> dict[str, str | int]:
     """The choices of an architecture that differ from those given, by name."""
     known = asdict(given)
     return {name: value for name, value in asdict(wanted).items() if value != known[name]}

@@ -78,6 +78,9 @@ class Method(ABC):
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         """Make the networks; convolutions compute in `dtype`, weights stay float32."""
 
+    def embed(self, encoder: Encoder) -> None:  # noqa: B027  most have none
+        """Take the weights of the encoder that is a part of the generator: that of `Config.embedded`."""
+
     @staticmethod
     @abstractmethod
     def build_generator(config: Any, encoder: type[Encoder] | None) -> nn.Module:
@@ -99,11 +102,6 @@ class Method(ABC):
             ValueError: a control cannot be applied, such as a style that the model does not know.
         """
         return NetworkPainter(generator.eval(), controls.strength)
-
-    @classmethod
-    def plain_network(cls, config: Any, generator: nn.Module) -> nn.Module:
-        """The network of `config.architecture` that paints without controls: what other methods can start from."""
-        return generator.get_submodule(cls.network)
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
