@@ -154,10 +154,10 @@ def test_start_from_an_earlier_model() -> None:
     earlier = trainer(steps=2)
     earlier.run(batches(TRAINING), ignore, ignore, ignore)
     later = trainer(seed=5)
-    later.start_from(earlier.generator_ema.state_dict())
+    later.start_from(earlier.generator_ema, batches(TRAINING))
     assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
     with pytest.raises(ValueError, match="the model to start from has another generator"):
-        trainer(replace(CONFIG, width=12)).start_from(earlier.generator_ema.state_dict())
+        trainer(replace(CONFIG, width=12)).start_from(earlier.generator_ema, batches(TRAINING))
 
 
 def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:

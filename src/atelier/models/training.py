@@ -121,17 +121,14 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"the state does not fit this training: {str(error).splitlines()[0]}") from error
 
-    def start_from(self, generator: Mapping[str, Tensor]) -> None:
-        """Begin with the generator of an earlier model.
+    def start_from(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
+        """Begin with the generator of an earlier model; see `Method.adopt`.
 
         Raises:
-            ValueError: its networks have another shape.
+            ValueError: it does not fit.
         """
-        try:
-            for module in (self.method.modules["generator"], self.generator_ema):
-                module.load_state_dict(generator)
-        except RuntimeError as error:
-            raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[0]}") from error
+        self.method.adopt(base, batches)
+        self.generator_ema.load_state_dict(self.method.modules["generator"].state_dict())
 
     # ---- one step
 

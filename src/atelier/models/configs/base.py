@@ -10,10 +10,15 @@ Policy = Literal["color", "translation", "cutout"]  # see `diffaugment`
 DIFFAUGMENT = "what is augmented before the discriminator: color, translation, cutout"
 Precision = Literal["float32", "bfloat16", "auto"]
 
-GeneratorKind = Literal["residual", "antialiased", "skip"]
+GeneratorKind = Literal["residual", "antialiased", "skip", "light"]
 GENERATORS = (
-    "residual as in CycleGAN, antialiased as in CUT, or skip, which changes the picture instead of making it anew: for "
-    "short trainings"
+    "residual as in CycleGAN, antialiased as in CUT, skip, which changes the picture instead of making it anew: for "
+    "short trainings, or light, the quickest, for trainings that start from a base model"
+)
+PainterKind = Literal["underpainted", "light"]
+PAINTERS = (
+    "underpainted, which paints over the softened picture: for short trainings from nothing; or light, the quickest, "
+    "which paints anew: for trainings that start from a base model"
 )
 DiscriminatorKind = Literal["patchgan", "projected"]
 DISCRIMINATORS = (

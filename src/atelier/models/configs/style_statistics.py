@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from atelier.models.configs.base import Adversarial, MethodConfig, OptimizerConfig
+from atelier.models.configs.base import PAINTERS, Adversarial, MethodConfig, OptimizerConfig, PainterKind
 from atelier.models.settings import setting, setting_of
 
 
@@ -78,6 +78,7 @@ class CpganConfig(MethodConfig):
 
     name: ClassVar[str] = "cpgan"
 
+    generator: PainterKind = setting("underpainted", PAINTERS)
     filters: int = setting(16, "generator channels at full size", ge=4, le=256)
     width: int = setting(96, "generator channels at a quarter of the size", ge=8, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
@@ -103,7 +104,9 @@ class FastConfig(MethodConfig):
 
     name: ClassVar[str] = "fast"
 
-    filters: int = setting(24, "generator channels at full size; four times as many inside", ge=4, le=256)
+    generator: PainterKind = setting("underpainted", PAINTERS)
+    filters: int = setting(24, "generator channels at full size", ge=4, le=256)
+    width: int = setting(0, "generator channels at a quarter of the size; 0 is four times filters", ge=0, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
     content_weight: float = setting(0.75, "weight of the content loss", ge=0)
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)

@@ -24,47 +24,13 @@ from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, adopt_weights, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, mask_of, shares, style_pixels
 from atelier.models.methods.window import window
-from atelier.models.networks.conditional import Styled, network_of, style_size
+from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
-from atelier.models.networks.style_predictor import StylePredictor
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter
 from atelier.models.pixels import to_float
-
-
-class ConditionalGenerator(nn.Module):
-    """A network, and its named styles or what predicts a style from a picture."""
-
-    def __init__(self, config: CinConfig) -> None:
-        super().__init__()
-        self.names = config.styles
-        self.network = LightGenerator(config.filters, config.width, config.blocks)
-        size = style_size(self.network)
-        if config.embedded:
-            self.predictor = StylePredictor(ENCODERS[config.embedded], size)
-        else:
-            self.styles = nn.Parameter(torch.zeros(len(config.styles), size))
-
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
-        return Styled(self.network, styles)(x)
-
-    @torch.no_grad()
-    def style(self, given: Style) -> Tensor:
-        """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
-
-        Raises:
-            ValueError: the model knows no style of that name, or takes no pictures as styles.
-        """
-        if self.names:
-            if given.pixels is not None or given.name not in self.names:
-                raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(self.names)}")
-            return self.styles[self.names.index(given.name)]
-        pixels = style_pixels(given, self.predictor.mean.device)
-        predicted: Tensor = self.predictor.common() if pixels is None else self.predictor(pixels)[0]
-        return predicted
 
 
 class StyleTargets(nn.Module):
@@ -133,11 +99,43 @@ class Cin(Method):
     @staticmethod
     def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> ConditionalGenerator:
         """A new network, in which all styles are the same."""
-        return ConditionalGenerator(config)
+        kind = ENCODERS[config.embedded] if config.embedded else None
+        return ConditionalGenerator(LightGenerator(config.filters, config.width, config.blocks), config.styles, kind)
 
     def embed(self, encoder: Encoder) -> None:
         """See `Method.embed`."""
         self.generator.predictor.encoder.load_state_dict(encoder.state_dict())
+
+    def adopt(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
+        """See `Method.adopt`: also the network of another cin, or of one style.
+
+        New styles begin as a base that predicts styles sees their pictures, or as the mean of its named ones.
+        """
+        own = self.generator
+        if not isinstance(base, ConditionalGenerator):
+            adopt_weights(own.network, base)
+        elif base.names == own.names:
+            adopt_weights(own, base)
+        else:
+            adopt_weights(own.network, base.network)
+            if own.names:
+                self._begin_styles(base, batches)
+
+    @torch.no_grad()
+    def _begin_styles(self, base: ConditionalGenerator, batches: Callable[[int], Batch]) -> None:
+        styles = self.generator.styles
+        if base.names:
+            styles.copy_(base.styles.mean(0).expand_as(styles))
+            return
+        count, total = torch.zeros(len(styles), 1, device=self.device), torch.zeros_like(styles)
+        for step in range(-(-self.config.style_images // len(batches(0).style))):
+            batch = batches(step)
+            assert batch.style_labels is not None
+            labels = batch.style_labels.to(self.device)  # (B, styles)
+            total += labels.T @ base.predictor(to_float(batch.style, self.device))
+            count += labels.sum(0)[:, None]
+        total, count = all_reduce_together([total, count])
+        styles.copy_(total / count.clamp(min=1))
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Measure the Gram matrices of each style, or the range of what styles are predicted from."""
@@ -189,7 +187,7 @@ class Cin(Method):
         """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
         assert isinstance(generator, ConditionalGenerator)
         given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
-        parts = [generator.style(one) for one in given]
+        parts = [_style(generator, one) for one in given]
 
         def painter(style: Tensor) -> NetworkPainter:
             plain = network_of(generator.network, style).eval()
@@ -206,3 +204,19 @@ def _mixture(labels: Tensor) -> Tensor:
     """Shares (B, styles) of the styles that pictures have by their labels (B, styles), of all where they have none."""
     count = labels.sum(1, keepdim=True)
     return torch.where(count > 0, labels / count.clamp(min=1), 1 / labels.shape[1])
+
+
+@torch.no_grad()
+def _style(generator: ConditionalGenerator, given: Style) -> Tensor:
+    """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
+
+    Raises:
+        ValueError: the model knows no style of that name, or takes no pictures as styles.
+    """
+    if names := generator.names:
+        if given.pixels is not None or given.name not in names:
+            raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(names)}")
+        return generator.styles[names.index(given.name)]
+    pixels = style_pixels(given, generator.predictor.mean.device)
+    predicted: Tensor = generator.predictor.common() if pixels is None else generator.predictor(pixels)[0]
+    return predicted

@@ -21,15 +21,17 @@ from atelier.models.distributed import all_gather
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Batch, Method, MicroBatch, augmented, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, adopt_weights, augmented, autocast
 from atelier.models.methods.style_inputs import fit_units
 from atelier.models.methods.window import discriminator_view
+from atelier.models.networks.conditional import ConditionalGenerator
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.painter import Painter
+from atelier.models.pixels import to_float
 
 DOMAINS = ("content", "style")
 
@@ -86,6 +88,16 @@ class Cyclegan(Method):
     def build_generator(config: CycleganConfig, encoder: type[Encoder] | None) -> nn.Module:
         """Both generators of this config."""
         return BothWays(config)
+
+    def adopt(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
+        """See `Method.adopt`: a base of one direction begins both, since a picture is the most of its painting."""
+        if isinstance(base, BothWays):
+            adopt_weights(self.generator, base)
+            return
+        if isinstance(base, ConditionalGenerator):
+            base = base.network_for(to_float(batches(0).style, self.device))
+        for one_way in (self.generator.forth, self.generator.back):
+            adopt_weights(one_way, base)
 
     @classmethod
     def painter(cls, config: CycleganConfig, generator: nn.Module, controls: Controls) -> Painter:

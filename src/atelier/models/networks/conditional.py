@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.distributed import all_reduce, world_size
+from atelier.models.encoders.base import Encoder
 from atelier.models.networks.generator import Residual
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.style_predictor import StylePredictor
 
 # Each step moves one style of many, but the network's weights for all: a style's parameters are this many times what
 # is trained (an equalised learning rate: Karras et al. 2018, section 4.1).
@@ -71,3 +74,34 @@ def network_of(network: LightGenerator, style: Tensor) -> LightGenerator:
     for parameter, part in zip(parameters, torch.split(GAIN * style, [p.numel() for p in parameters]), strict=True):
         parameter.add_(part)
     return plain
+
+
+class ConditionalGenerator(nn.Module):
+    """A network, and its named styles or what predicts a style from a picture.
+
+    Args:
+        network: its norms' own parameters are those that all styles share.
+        names: of the styles; none, if they are predicted.
+        kind: of the encoder that styles are predicted with, if they are.
+    """
+
+    def __init__(self, network: LightGenerator, names: tuple[str, ...], kind: type[Encoder] | None) -> None:
+        super().__init__()
+        self.names, self.network = names, network
+        if kind is None:
+            self.styles = nn.Parameter(torch.zeros(len(names), style_size(network)))
+        else:
+            self.predictor = StylePredictor(kind, style_size(network))
+
+    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
+        return Styled(self.network, styles)(x)
+
+    @torch.no_grad()
+    def network_for(self, pictures: Tensor) -> LightGenerator:
+        """The plain network to begin with for pictures (B, 3, H, W) in [-1, 1] of a new style, of all ranks.
+
+        Its style is the mean of those predicted, or of the named ones.
+        """
+        styles = self.styles if self.names else self.predictor(pictures)  # (B, P)
+        return network_of(self.network, all_reduce(styles.mean(0)) / world_size())
