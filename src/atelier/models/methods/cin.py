@@ -163,9 +163,10 @@ class Cin(Method):
             features, layer = self.encoder.encode(painted), self.encoder.content_layer
             with torch.no_grad():
                 given = self.content_encoder.encode(batch.content[view])[layer]
+            grams = self._grams(features)
         yield {
             "content": content_loss(features[layer], given),
-            "style": style_loss(self._grams(features), targets),
+            "style": style_loss(grams, targets),
             "total_variation": total_variation(painted),
         }
 
