@@ -141,7 +141,7 @@ def test_unknown_styles_are_told_with_the_known_ones() -> None:
 def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     embedded = EfficientNetLite0()
     embedded.freeze()
-    t = Trainer(ANY, replace(TRAINING, steps=3), TinyEncoder(), embedded=embedded)
+    t = Trainer(ANY, replace(TRAINING, steps=6), TinyEncoder(), embedded=embedded)
     t.run(batches(TRAINING), ignore, ignore, ignore)
     for name, value in t.generator_ema.predictor.encoder.state_dict().items():
         assert torch.equal(value, embedded.state_dict()[name]), "the encoder is frozen"
