@@ -175,6 +175,7 @@ def test_a_base_begins_other_trainings() -> None:
     others.start_from(base, lambda step: replace(source(step), style_labels=source(step).style_labels[:, 1:]))
     assert torch.equal(others.generator_ema.styles[0], base.styles.mean(0)), "no style of the base is known to be near"
     predicting = Cin.build_generator(ANY, None)
+    torch.nn.init.normal_(predicting.predictor.body[-1].weight)
     others.start_from(predicting, lambda step: replace(source(step), style_labels=source(step).style_labels[:, 1:]))
     first, second = others.generator_ema.styles
     assert not torch.equal(first, second), "each as its own pictures are seen"
