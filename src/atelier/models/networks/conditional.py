@@ -19,7 +19,7 @@ from atelier.models.networks.style_predictor import StylePredictor
 
 # Each step moves one style of many, but the network's weights for all: a style's parameters are this many times what
 # is trained (an equalised learning rate: Karras et al. 2018, section 4.1).
-GAIN = 3.0
+GAIN = 5.0
 
 
 def _affine(network: nn.Module) -> list[nn.Parameter]:
