@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.configs.style_statistics import CinConfig, CpganConfig, FastConfig
+from atelier.models.configs.style_statistics import CinConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import EfficientNetLite0
 from atelier.models.losses.perceptual import gram
@@ -20,7 +20,6 @@ from atelier.models.pixels import luminance, to_float
 from atelier.models.training import Trainer
 from tests.models.tiny import (
     CIN,
-    CYCLEGAN,
     TRAINING,
     TinyEncoder,
     assert_precision_is_kept,
@@ -154,28 +153,3 @@ def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     assert not torch.equal(painted[0], painted[1])
     with pytest.raises(ValueError, match="it knows 'trained'"):
         model.painter(Controls(styles=(style("storm"),)))
-
-
-def test_a_base_begins_other_trainings() -> None:
-    light = {"filters": 4, "width": 8, "blocks": 1}
-    base, source = generator(), batches(TRAINING)
-    for config in (FastConfig(generator="light", **light), CpganConfig(generator="light", **light)):
-        t = trainer(config)
-        t.start_from(base, source)
-        for found in (t.method.modules["generator"], t.generator_ema):
-            wanted = network_of(base.network, base.styles.mean(0)).state_dict()
-            assert all(torch.equal(value, wanted[key]) for key, value in found.state_dict().items())
-    both = trainer(replace(CYCLEGAN, generator="light", filters=4, blocks=1))
-    twelve = Cin.build_generator(replace(CIN, width=12), None)
-    both.start_from(twelve, source)
-    assert torch.equal(both.generator_ema.forth.draw.weight, twelve.network.draw.weight)
-    with pytest.raises(ValueError, match="another generator"):
-        trainer(FastConfig(generator="light", **light)).start_from(twelve, source)
-    others = trainer(replace(CIN, styles=("light", "warm")))
-    others.start_from(base, lambda step: replace(source(step), style_labels=source(step).style_labels[:, 1:]))
-    assert torch.equal(others.generator_ema.styles[0], base.styles.mean(0)), "no style of the base is known to be near"
-    predicting = Cin.build_generator(ANY, None)
-    torch.nn.init.normal_(predicting.predictor.body[-1].weight)
-    others.start_from(predicting, lambda step: replace(source(step), style_labels=source(step).style_labels[:, 1:]))
-    first, second = others.generator_ema.styles
-    assert not torch.equal(first, second), "each as its own pictures are seen"

@@ -12,9 +12,7 @@ from atelier.models.configs.base import MethodConfig, Policy
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
-from atelier.models.networks.conditional import ConditionalGenerator
 from atelier.models.painter import NetworkPainter, Painter
-from atelier.models.pixels import to_float
 from atelier.models.random_draws import uniform
 
 
@@ -74,6 +72,7 @@ class Method(ABC):
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the trained modules, or "module.submodule" of them
     weights: dict[str, float]  # by loss; a value without a weight is only logged
+    network: ClassVar[str] = ""  # the submodule of the generator that has `Config.architecture`; "": the whole of it
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -113,20 +112,6 @@ class Method(ABC):
         """
         raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
 
-    def adopt(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
-        """Begin with the weights of a base generator, of a model of this method or one that fits it.
-
-        Args:
-            base: of the same architecture, or a cin's whose network has it: then in a style near the style domain's.
-            batches: this rank's batch of a step.
-
-        Raises:
-            ValueError: it does not fit.
-        """
-        if isinstance(base, ConditionalGenerator):
-            base = base.network_for(to_float(batches(0).style, next(base.parameters()).device))
-        adopt_weights(self.modules["generator"], base)
-
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Measure the data once, before the first step of a new training."""
 
@@ -140,14 +125,6 @@ class Method(ABC):
         nothing are yielded separately and need the memory of the larger only.
         """
         raise NotImplementedError
-
-
-def adopt_weights(generator: nn.Module, base: nn.Module) -> None:
-    """Copy the weights of a network of the same architecture. Raises ValueError where it is another one."""
-    try:
-        generator.load_state_dict(base.state_dict())
-    except RuntimeError as error:
-        raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[0]}") from error
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

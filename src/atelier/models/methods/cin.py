@@ -24,7 +24,7 @@ from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
-from atelier.models.methods.base import Batch, Method, MicroBatch, adopt_weights, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, mask_of, shares, style_pixels
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import ConditionalGenerator, network_of
@@ -78,6 +78,7 @@ class Cin(Method):
     """The training method; see the module."""
 
     Config: ClassVar[type[CinConfig]] = CinConfig
+    network: ClassVar[str] = "network"
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
 
     def __init__(self, config: CinConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
@@ -105,37 +106,6 @@ class Cin(Method):
     def embed(self, encoder: Encoder) -> None:
         """See `Method.embed`."""
         self.generator.predictor.encoder.load_state_dict(encoder.state_dict())
-
-    def adopt(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
-        """See `Method.adopt`: also the network of another cin, or of one style.
-
-        New styles begin as a base that predicts styles sees their pictures, or as the mean of its named ones.
-        """
-        own = self.generator
-        if not isinstance(base, ConditionalGenerator):
-            adopt_weights(own.network, base)
-        elif base.names == own.names:
-            adopt_weights(own, base)
-        else:
-            adopt_weights(own.network, base.network)
-            if own.names:
-                self._begin_styles(base, batches)
-
-    @torch.no_grad()
-    def _begin_styles(self, base: ConditionalGenerator, batches: Callable[[int], Batch]) -> None:
-        styles = self.generator.styles
-        if base.names:
-            styles.copy_(base.styles.mean(0).expand_as(styles))
-            return
-        count, total = torch.zeros(len(styles), 1, device=self.device), torch.zeros_like(styles)
-        for step in range(-(-self.config.style_images // len(batches(0).style))):
-            batch = batches(step)
-            assert batch.style_labels is not None
-            labels = batch.style_labels.to(self.device)  # (B, styles)
-            total += labels.T @ base.predictor(to_float(batch.style, self.device))
-            count += labels.sum(0)[:, None]
-        total, count = all_reduce_together([total, count])
-        styles.copy_(total / count.clamp(min=1))
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Measure the Gram matrices of each style, or the range of what styles are predicted from."""

@@ -21,17 +21,15 @@ from atelier.models.distributed import all_gather
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import accuracy, discriminator_loss, generator_loss
 from atelier.models.losses.penalties import gradient_penalty, r1_penalty
-from atelier.models.methods.base import Batch, Method, MicroBatch, adopt_weights, augmented, autocast
+from atelier.models.methods.base import Batch, Method, MicroBatch, augmented, autocast
 from atelier.models.methods.style_inputs import fit_units
 from atelier.models.methods.window import discriminator_view
-from atelier.models.networks.conditional import ConditionalGenerator
 from atelier.models.networks.dropout import draw_from
 from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.image_pool import ImagePool
 from atelier.models.networks.projected import new_discriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.painter import Painter
-from atelier.models.pixels import to_float
 
 DOMAINS = ("content", "style")
 
@@ -41,9 +39,7 @@ class BothWays(nn.Module):
 
     def __init__(self, config: CycleganConfig) -> None:
         super().__init__()
-        self.forth, self.back = (
-            new_generator(config.generator, config.filters, config.blocks, config.dropout) for _ in range(2)
-        )
+        self.forth, self.back = (new_generator(config.architecture, config.dropout) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) of the content domain in [-1, 1] to the style domain."""
@@ -55,6 +51,7 @@ class Cyclegan(Method):
     """The training method; see the module."""
 
     Config: ClassVar[type[CycleganConfig]] = CycleganConfig
+    network: ClassVar[str] = "forth"
     turns: ClassVar[dict[str, tuple[str, ...]]] = {
         "generator": ("generator",),
         "discriminator": ("discriminator_content", "discriminator_style"),
@@ -88,16 +85,6 @@ class Cyclegan(Method):
     def build_generator(config: CycleganConfig, encoder: type[Encoder] | None) -> nn.Module:
         """Both generators of this config."""
         return BothWays(config)
-
-    def adopt(self, base: nn.Module, batches: Callable[[int], Batch]) -> None:
-        """See `Method.adopt`: a base of one direction begins both, since a picture is the most of its painting."""
-        if isinstance(base, BothWays):
-            adopt_weights(self.generator, base)
-            return
-        if isinstance(base, ConditionalGenerator):
-            base = base.network_for(to_float(batches(0).style, self.device))
-        for one_way in (self.generator.forth, self.generator.back):
-            adopt_weights(one_way, base)
 
     @classmethod
     def painter(cls, config: CycleganConfig, generator: nn.Module, controls: Controls) -> Painter:

@@ -24,7 +24,7 @@ from atelier.models.losses.perceptual import content_loss, style_loss, total_var
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
-from atelier.models.networks.generator_choice import new_painter
+from atelier.models.networks.generator_choice import new_generator
 
 
 class Fast(Method):
@@ -43,8 +43,8 @@ class Fast(Method):
 
     @staticmethod
     def build_generator(config: FastConfig, encoder: type[Encoder] | None) -> nn.Module:
-        """A new generator; an underpainted one changes nothing at first."""
-        return new_painter(config.generator, config.filters, config.width or 4 * config.filters, config.blocks)
+        """A new generator, whose output is its input at first."""
+        return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Measure the mean Gram matrices of the style domain."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.distributed import all_reduce, world_size
 from atelier.models.encoders.base import Encoder
 from atelier.models.networks.generator import Residual
 from atelier.models.networks.light import LightGenerator
@@ -96,12 +95,3 @@ class ConditionalGenerator(nn.Module):
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
         return Styled(self.network, styles)(x)
-
-    @torch.no_grad()
-    def network_for(self, pictures: Tensor) -> LightGenerator:
-        """The plain network to begin with for pictures (B, 3, H, W) in [-1, 1] of a new style, of all ranks.
-
-        Its style is the mean of those predicted, or of the named ones.
-        """
-        styles = self.styles if self.names else self.predictor(pictures)  # (B, P)
-        return network_of(self.network, all_reduce(styles.mean(0)) / world_size())

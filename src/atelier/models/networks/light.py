@@ -27,7 +27,7 @@ class LightGenerator(nn.Module):
         super().__init__()
         f, w = filters, width
         self.before = blocks // 2 + 1  # residual blocks up to the middle one
-        self.channels = (3, w, w, w)[: 4 if self.before > 1 else 3]  # of the features
+        self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
         self.encode = nn.Sequential(
             *(convolution(3, 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),

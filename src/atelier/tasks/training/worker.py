@@ -42,11 +42,11 @@ def work(settings: dict[str, TrainingPlan]) -> None:
     embedded = _encoder(plan.method_config.embedded) if plan.method_config.embedded else None
     device = ray.train.torch.get_device()
     trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, embedded)
-    resumed = _resumed(trainer, plan.run)
+    if not _resumed(trainer, plan.run) and plan.initial:
+        trainer.start_from(artifact.load(plan.initial, device))
+
     given = plan.style if trainer.method_config.generates else plan.content
     with BatchLoader(plan, rank, world_size, device) as batches:
-        if plan.initial and not resumed:
-            trainer.start_from(artifact.load(plan.initial, device).generator, batches)
         if rank != 0:
             trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
             return
