@@ -68,6 +68,7 @@ class Controls:
     preserve_color: bool = False  # keep the colours of the input
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
+    palette: tuple[str, ...] = ()  # colours like "#20409a" that those of the outputs stay near; none: any colours
     stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
 
     def __post_init__(self) -> None:
@@ -105,7 +106,7 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
-    honoured = (*method.controls, *(["stroke"] if method.strokes else []))
+    honoured = (*method.controls, "palette", *(["stroke"] if method.strokes else []))
     for name in controls.changed():
         if name not in honoured:
             has = ", ".join(honoured).replace("_", "-")

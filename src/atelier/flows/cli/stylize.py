@@ -34,6 +34,10 @@ class PaintingOptions:
     preserve_color: Annotated[
         bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
     ] = None
+    palette: Annotated[
+        str | None,
+        typer.Option(help="A picture, or a folder of pictures, near whose colours those of the outputs stay."),
+    ] = None
     style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
     steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
     stroke: Annotated[

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
+from atelier.models.color_table import ColorTablePainter
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
@@ -21,6 +22,7 @@ from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
+from atelier.tasks.inference.palette_lock import lock_table
 
 SIDE = 256  # px, of the pictures for measuring
 ROUNDS = 5  # of a measurement; the median counts
@@ -127,6 +129,11 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
         plan: checked by `check_plan`.
         network: of its `Execution`.
     """
+    painter = _painter_in_any_colors(trained, controls, plan, network)
+    return ColorTablePainter(painter, lock_table(controls.palette)) if controls.palette else painter
+
+
+def _painter_in_any_colors(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
     painter = _painter_as_is(trained, controls, plan, network)
     if not plan.reference_px:
         return painter

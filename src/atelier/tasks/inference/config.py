@@ -22,6 +22,7 @@ class StylizeConfig(Settings):
         (), "a picture for each style, white where the style is applied; empty: everywhere"
     )
     preserve_color: bool = setting(False, "keep the colours of the picture")
+    palette: str = setting("", "picture, or folder of pictures, whose colours those of the outputs stay near")
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
     steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
     stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(

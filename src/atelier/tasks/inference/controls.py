@@ -7,6 +7,7 @@ from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, resize
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.palette import load_palette
 
 MAX_STYLE_PX = 1024  # longest side of a style picture: more pixels do not change the style
 
@@ -39,6 +40,7 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
         to=config.to,
         styles=tuple(styles),
         preserve_color=config.preserve_color,
+        palette=load_palette(_path(config.palette, base)) if config.palette else (),
         style_weight=config.style_weight,
         steps=config.steps,
         stroke=config.stroke,
@@ -52,7 +54,9 @@ def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
         name, weight = _split_weight(text)
         path = _path(name, base)
         styles.append(f"{path}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
-    return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
+    masks = tuple(str(_path(mask, base)) for mask in config.masks)
+    palette = str(_path(config.palette, base)) if config.palette else ""
+    return replace(config, styles=tuple(styles), masks=masks, palette=palette)
 
 
 def _split_weight(text: str) -> tuple[str, float]:
