@@ -18,6 +18,7 @@ from atelier.models.methods.window import window
 from atelier.models.training import Trainer
 from tests.models.tiny import (
     ADAIN,
+    CIN,
     CONFIG,
     CUT,
     DCGAN,
@@ -40,6 +41,7 @@ METHODS = {
     "cyclegan": REMEDIES,
     "cut": CUT,
     "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
+    "cin": CIN,
     "fast": FAST,
     # with its own weight of the style, what rounding moves flips a gate of the encoder within these few steps
     "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),

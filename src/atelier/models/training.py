@@ -41,6 +41,7 @@ class Trainer:
 
     Args:
         rank: of this process, of those that torch.distributed connects.
+        embedded: the encoder that is a part of the generator, where the method has one.
 
     Raises:
         ValueError: there are more ranks than pictures in a batch.
@@ -53,6 +54,7 @@ class Trainer:
         encoder: Encoder,
         device: torch.device | str = "cpu",
         rank: int = 0,
+        embedded: Encoder | None = None,
     ) -> None:
         self.training, self.device = training, torch.device(device)
         self.places = rank_places(rank, world_size(), training.batch_size)
@@ -62,6 +64,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.method: Method = method(method_config, encoder, self.device, dtype)
+        if embedded is not None:
+            self.method.embed(embedded)
         self.generator_ema = copy.deepcopy(self.method.modules["generator"]).requires_grad_(False).eval()
         whole = nn.ModuleDict(self.method.modules)
         self.parameters = {

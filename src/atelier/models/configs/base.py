@@ -33,6 +33,16 @@ class MethodConfig(Settings):
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the labels that training needs with its pictures; None for most methods, which need none."""
+        return None
+
+    @property
+    def embedded(self) -> str | None:
+        """Name of an encoder that is a part of the generator, besides that of the losses; None for most methods."""
+        return None
+
 
 @dataclass(frozen=True)
 class OptimizerConfig(Settings):

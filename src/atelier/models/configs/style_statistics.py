@@ -1,4 +1,4 @@
-"""Settings of the methods that take statistics of the style: adain, color, cpgan, fast and gatys."""
+"""Settings of the methods that take statistics of the style: adain, cin, color, cpgan, fast and gatys."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -25,6 +25,41 @@ class AdainConfig(MethodConfig):
     optimizer: OptimizerConfig = setting_of(
         lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999), "how the weights are updated"
     )
+
+
+@dataclass(frozen=True)
+class CinConfig(MethodConfig):
+    """Network, styles and loss weights of cin."""
+
+    name: ClassVar[str] = "cin"
+    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color")
+
+    styles: tuple[str, ...] = setting(
+        (), "styles to learn: labels of the style domain's pictures; the first is the default"
+    )
+    filters: int = setting(16, "generator channels at full size; twice as many at half the size", ge=4, le=256)
+    width: int = setting(48, "generator channels at a quarter of the size", ge=8, le=1024)
+    blocks: int = setting(5, "residual blocks of the generator", ge=1, le=32)
+    content_weight: float = setting(1.0, "weight of the content loss", ge=0)
+    style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
+    total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
+    style_images: int = setting(256, "paintings, of all styles together, that the targets are measured on", ge=1)
+    optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
+
+    def __post_init__(self) -> None:
+        """Refuse styles that are named twice."""
+        if len(set(self.styles)) < len(self.styles):
+            raise ValueError(f"cin.styles names one twice: {', '.join(self.styles)}")
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """See `MethodConfig.labels`."""
+        return self.styles or None
+
+    @property
+    def embedded(self) -> str | None:
+        """See `MethodConfig.embedded`."""
+        return None if self.styles else "efficientnet_lite0"
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,11 @@ class StarganConfig(MethodConfig):
         if unknown := [name for name in self.exclusive if name not in self.attributes]:
             raise ValueError(f"stargan.exclusive names {unknown[0]!r}, which is not in stargan.attributes")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """See `MethodConfig.labels`."""
+        return self.attributes
+
 
 @dataclass(frozen=True)
 class ImportedConfig(MethodConfig):

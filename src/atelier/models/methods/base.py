@@ -77,6 +77,9 @@ class Method(ABC):
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         """Make the networks; convolutions compute in `dtype`, weights stay float32."""
 
+    def embed(self, encoder: Encoder) -> None:  # noqa: B027  most have none
+        """Take the weights of the encoder that is a part of the generator: that of `Config.embedded`."""
+
     @staticmethod
     @abstractmethod
     def build_generator(config: Any, encoder: type[Encoder] | None) -> nn.Module:

@@ -10,7 +10,14 @@ from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
-from atelier.models.configs.style_statistics import AdainConfig, ColorConfig, CpganConfig, FastConfig, GatysConfig
+from atelier.models.configs.style_statistics import (
+    AdainConfig,
+    CinConfig,
+    ColorConfig,
+    CpganConfig,
+    FastConfig,
+    GatysConfig,
+)
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.settings import Settings, setting, setting_of
 
@@ -44,6 +51,7 @@ class TrainConfig(Settings):
     )
     loop: LoopConfig = setting_of(LoopConfig, "the training loop")
     adain: AdainConfig = setting_of(AdainConfig, "settings of adain")
+    cin: CinConfig = setting_of(CinConfig, "settings of cin")
     color: ColorConfig = setting_of(ColorConfig, "settings of color")
     cpgan: CpganConfig = setting_of(CpganConfig, "settings of cpgan")
     cut: CutConfig = setting_of(CutConfig, "settings of cut")

@@ -111,8 +111,8 @@ def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shar
         raise ValueError(f"train.loop.batch_size is {config.loop.batch_size}: too few for {config.workers} workers")
     if 0 < config.workers < config.min_workers:
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
-    if hasattr(config.method_config, "attributes"):
-        labels.check_labels(data, card, (config.content, config.style), config.method_config.attributes)
+    if (names := config.method_config.labels) is not None:
+        labels.check_labels(data, card, (config.content, config.style), names)
     if initial:
         artifact.load(initial)  # fails here where it is damaged, before anything starts
     return card
