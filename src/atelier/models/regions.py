@@ -9,15 +9,18 @@ Everything is computed on a copy of 256 px, with fixed random numbers: the same 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from atelier.models.controls import Style
 from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
 from atelier.models.methods.color import to_lab
-from atelier.models.pixels import pad
+from atelier.models.pixels import fitted, luminance, pad, to_float
+from atelier.models.placement import MASK_PX, Places, guided_filter
 
 REGIONS = 6  # of a picture at most; with 4 or 8, fewer pixels are matched to what they show
 LONGEST_PX = 256  # of the copy; deep features of larger ones tell less
@@ -27,6 +30,8 @@ WEIGHTS = (1.0, 0.7, 0.7)  # of features, colours and height, each with a varian
 LEAST = 0.02  # share of a picture that is a region
 OWN = 0.5  # share of the difference of two pictures' means that is their look, and not what they show
 ATTEMPTS, ITERATIONS = 3, 25  # of k-means
+RADIUS = 1 / 32  # of the windows that smooth borders, as a share of the longest side: a position of the features
+EPSILON = 4e-3  # of that filter, for luminance in [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Regions:
 
 @torch.no_grad()
 def find_regions(picture: Tensor, encoder: DeepEfficientNetLite0) -> Regions:
-    """The regions of a picture (1, 3, H, W) in [-1, 1], on the encoder's device; computed on the CPU where it is cheap."""
+    """The regions of a picture (1, 3, H, W) in [-1, 1], which is on the encoder's device."""
     longest = max(picture.shape[2:])
     height, width = (max(1, round(side * LONGEST_PX / longest)) for side in picture.shape[2:])
     copy = F.interpolate(picture, (height, width), mode="bilinear", antialias=True).clamp(-1, 1)
@@ -65,6 +70,47 @@ def match(content: Regions, styles: Sequence[Regions]) -> Tensor:
         look = OWN * (content.mean - style.mean)
         distances.append(torch.cdist(content.means - look, style.means))
     return torch.cat(distances, 1).argmin(1)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionPlaces:
+    """The places of styles that are regions of style pictures: see `placement.Placement`, and `styles_of_regions`."""
+
+    encoder: DeepEfficientNetLite0
+    styles: Sequence[Regions]
+
+    def __call__(self, images: Tensor, labels: Tensor | None) -> Places:
+        """The places in pictures (B, 3, H, W); labels play no part."""
+        return Places(torch.cat([self.masks(image[None]) for image in images]))
+
+    def masks(self, image: Tensor) -> Tensor:
+        """Masks (1, S, h, w) of a picture (1, 3, H, W), as `Painter` takes it, with its borders."""
+        device = next(self.encoder.parameters()).device
+        x = to_float(image, device)
+        longest = max(x.shape[2:])
+        if longest > MASK_PX:
+            size = [max(1, round(side * MASK_PX / longest)) for side in x.shape[2:]]
+            x = F.interpolate(x, size, mode="bilinear", antialias=True).clamp(-1, 1)
+        content = find_regions(x, self.encoder)
+        count = sum(len(style.means) for style in self.styles)
+        chosen = F.one_hot(match(content, self.styles)[content.labels], count)  # (h, w, S)
+        masks = fitted(chosen.permute(2, 0, 1)[None].float().to(device), *x.shape[2:])
+        masks = guided_filter(luminance(x), masks, max(1, round(RADIUS * max(x.shape[2:]))), EPSILON).clamp(0, 1)
+        return masks / masks.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def styles_of_regions(styles: Sequence[Style], encoder: DeepEfficientNetLite0) -> tuple[list[Style], list[Regions]]:
+    """Each region of style pictures as a style of its own, and these regions, in the same order."""
+    device = next(encoder.parameters()).device
+    found, parts = [], []
+    for style in styles:
+        assert style.pixels is not None, "controls with regions have style pictures only"
+        picture = to_float(torch.from_numpy(style.pixels.copy()).permute(2, 0, 1)[None], device)
+        found.append(find_regions(picture, encoder))
+        for number in range(len(found[-1].means)):
+            region = np.where(found[-1].labels.numpy() == number, np.uint8(255), np.uint8(0))
+            parts.append(replace(style, region=region))
+    return parts, found
 
 
 def cluster(points: Tensor, count: int) -> Tensor:

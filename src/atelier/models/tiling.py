@@ -9,7 +9,7 @@ recomputed from the image for each norm that needs them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
@@ -23,8 +23,9 @@ from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
-from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
+from atelier.models.painter import MINIMUM, MULTIPLE, MaskedPainter, NetworkPainter, Painter
 from atelier.models.pixels import as_given, mixed, pad, to_float
+from atelier.models.placement import PlacedPainter
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
 
@@ -40,10 +41,15 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
         side: of the tiles, px; a multiple of 8, and at least 32.
 
     Returns:
-        None if the painter is not one network of local layers and InstanceNorms.
+        None if the painter is not of networks of local layers and InstanceNorms.
     """
     if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
         return TiledPainter(painter.network, painter.strength, painter.preserve_color, side, dtype)
+    if isinstance(painter, PlacedPainter) and isinstance(painter.painter, MaskedPainter):
+        parts = [tiled(part, side, dtype) for part in painter.painter.painters]
+        painters = [part for part in parts if part is not None]
+        if len(painters) == len(parts):
+            return replace(painter, painter=replace(painter.painter, painters=painters))
     return None
 
 
