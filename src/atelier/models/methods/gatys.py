@@ -151,7 +151,7 @@ class Optimisation:
     steps: int  # at each size
     style_weight: float
 
-    def __call__(self, content: Tensor, masks: Tensor | None) -> Tensor:
+    def __call__(self, content: Tensor, masks: Tensor | None = None) -> Tensor:
         """One picture (1, 3, H, W) in [-1, 1] to its painting; coarse to fine. Masks (1, S, h, w) place the styles."""
         factors = [2**n for n in range(len(self.targets)) if n == 0 or min(content.shape[2:]) >= COARSEST_PX * 2**n]
         painted: Tensor | None = None

@@ -6,20 +6,24 @@ supports it. Large pictures are painted in tiles, in PyTorch.
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from atelier.models import artifact, tiling
+from atelier.models import artifact, encoders, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
+from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
 from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.regions import RegionPlaces, styles_of_regions
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
+from atelier.tasks.runtime.encoder_weights import resolve
 
 SIDE = 256  # px, of the pictures for measuring
 ROUNDS = 5  # of a measurement; the median counts
@@ -122,8 +126,14 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
         controls: of the model.
         plan: checked by `check_plan`.
         network: of its `Execution`.
+
+    Returns:
+        Where styles have labels, it takes label pictures (B, H, W) uint8 too.
     """
-    plain = trained.painter(controls)
+    placement = None
+    if controls.regions != "off":
+        controls, placement = placed_by_regions(controls, plan.device)
+    plain = trained.painter(controls, placement)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
@@ -138,10 +148,20 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "plans with tiles are made for models that can tile only"
 
-    def by_size(images: Tensor) -> Tensor:
-        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images)
+    def by_size(images: Tensor, *labels: Tensor) -> Tensor:
+        painter: Callable[..., Tensor] = whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled
+        return painter(images, *labels)
 
     return by_size
+
+
+def placed_by_regions(controls: Controls, device: str) -> tuple[Controls, RegionPlaces]:
+    """Controls whose styles are the regions of the style pictures, and what gives them their places in a picture."""
+    name = "efficientnet_lite0_deep"
+    encoder = encoders.load(name, resolve(name)).to(device)
+    assert isinstance(encoder, DeepEfficientNetLite0)
+    styles, regions = styles_of_regions(controls.styles, encoder)
+    return replace(controls, styles=tuple(styles)), RegionPlaces(encoder, regions)
 
 
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:

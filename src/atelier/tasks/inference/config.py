@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from atelier.models.controls import Controls, Direction
+from atelier.models.controls import Controls, Direction, Matching
 from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.inference.execution_plan import ExecutionConfig
 
@@ -15,9 +15,18 @@ class StylizeConfig(Settings):
     strength: float = setting(1.0, "strength of the style: 0 returns the picture, 1 is the full style", ge=0, le=1)
     direction: Direction = setting("a2b", "a2b: content to style; b2a: style to content (cyclegan)")
     to: tuple[str, ...] = setting((), "attributes or domains to add; -NAME removes one (stargan)")
-    styles: tuple[str, ...] = setting((), "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; empty: the trained style")
+    styles: tuple[str, ...] = setting(
+        (), "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT, with mask_from IMAGE@LABEL=WEIGHT; empty: the trained style"
+    )
     masks: tuple[str, ...] = setting(
         (), "a picture for each style, white where the style is applied; empty: everywhere"
+    )
+    mask_from: str = setting(
+        "",
+        "folder or URL of label pictures, which mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
+    )
+    regions: Matching = setting(
+        "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"
     )
     preserve_color: bool = setting(False, "keep the colours of the picture")
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
