@@ -26,10 +26,24 @@ class PaintingOptions:
         str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
     ] = None
     styles: Annotated[
-        list[str] | None, typer.Option("--style", help="NAME or IMAGE as the style, with =WEIGHT. Repeatable: a mix.")
+        list[str] | None,
+        typer.Option(
+            "--style", help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix."
+        ),
     ] = None
     masks: Annotated[
         list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
+    ] = None
+    mask_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Label pictures that mirror the inputs, grey or palette PNGs: a style IMAGE@2 is used where they are 2.",
+        ),
+    ] = None
+    regions: Annotated[
+        str | None,
+        typer.Option(help="auto: each region of a picture gets the style of the nearest region of the style pictures."),
     ] = None
     preserve_color: Annotated[
         bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
@@ -144,6 +158,9 @@ def stylize(
     output: OutputOptions,
     selection: SelectionOptions,
     rerun: RerunOptions,
+    show_regions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --regions, of one picture: a PNG that shows the regions.")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -161,6 +178,8 @@ def stylize(
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
+    if show_regions:
+        stylize_job.show_regions(job, show_regions)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
         result(expected, as_json, text=expected.summary)

@@ -23,7 +23,7 @@ class StylizeConfig(Settings):
     )
     mask_from: str = setting(
         "",
-        "folder or URL of label pictures, which mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
+        "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
     )
     regions: Matching = setting(
         "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"

@@ -59,11 +59,13 @@ def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits
             raise BadImage(f"{relative} has {shown[0]} × {shown[1]} pixels, and the picture has {width} × {height}")
     height, width = image.frames[0].pixels.shape[:2]
     if labels.shape != (height, width):  # values are no brightness: none is between two others
-        rows, columns = (
-            (np.arange(n) * 2 + 1) * m // (2 * n) for n, m in zip((height, width), labels.shape, strict=True)
-        )
-        labels = labels[rows[:, None], columns]
+        labels = labels[_nearest(labels.shape[0], height)[:, None], _nearest(labels.shape[1], width)]
     return LabelPicture(labels, hashlib.sha256(data).hexdigest())
+
+
+def _nearest(given: int, wanted: int) -> NDArray[np.int64]:
+    """Of so many given positions the nearest to each of those that are wanted."""
+    return (np.arange(wanted) * 2 + 1) * given // (2 * wanted)
 
 
 def _decoded(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:

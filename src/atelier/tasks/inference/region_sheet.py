@@ -1,8 +1,7 @@
-"""A picture that shows regions: those of a picture and of its style pictures side by side, equal colours belong together."""
+"""A picture that shows the regions of a picture and of its style pictures: equal colours are matched."""
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from atelier.models.controls import Controls
@@ -38,8 +37,7 @@ def _shown(picture: Pixels, masks: torch.Tensor, colours: torch.Tensor) -> Pixel
     height, width = picture.shape[:2]
     small = resize(picture, max(1, round(width * HEIGHT_PX / height)), HEIGHT_PX)
     painted = torch.einsum("bshw,sc->bhwc", fitted(masks, *small.shape[:2]), colours)[0].numpy()
-    mixed: NDArray[np.float32] = (1 - OPACITY) * small + OPACITY * painted
-    return mixed.round().clip(0, 255).astype(np.uint8)
+    return ((1 - OPACITY) * small + OPACITY * painted).round().clip(0, 255).astype(np.uint8)
 
 
 def _colours(count: int) -> torch.Tensor:
