@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models import tiling
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
@@ -20,10 +21,10 @@ SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "generator": lambda: Generator(8, 16, 2),
     "light": lambda: LightGenerator(4, 8, 2),
-    "skip": lambda: new_generator("skip", 4, 1),
-    "residual": lambda: new_generator("residual", 4, 2),
-    "antialiased": lambda: new_generator("antialiased", 4, 2),
-    "wide": lambda: new_generator("residual", 16, 1),
+    "skip": lambda: new_generator(Architecture("skip", 4, 16, 1)),
+    "residual": lambda: new_generator(Architecture("residual", 4, 16, 2)),
+    "antialiased": lambda: new_generator(Architecture("antialiased", 4, 16, 2)),
+    "wide": lambda: new_generator(Architecture("residual", 16, 64, 1)),
 }
 
 

@@ -153,7 +153,7 @@ def models_rollback(
 @commands.command("starters", epilog="Example: atelier models starters")
 def models_starters(as_json: JsonOption = False) -> None:
     """List the models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
-    from atelier.tasks.inference.starter_models import list_starters
+    from atelier.tasks.registry.starter_models import list_starters
 
     found = list_starters()
     result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))

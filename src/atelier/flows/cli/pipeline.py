@@ -70,7 +70,7 @@ def ingest(
         params = Params(found.params)
         summary = scan_sources(params.ingest, found.root, found.sources_lock)
         if not found.start_lock.exists():
-            pin_start(found, params.train.start_from)
+            pin_start(found, params.train)
         result(summary, as_json)
     else:
         _stage("ingest", workspace, as_json)
@@ -226,7 +226,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
     from atelier.tasks.dataset.shards import read_card
     from atelier.tasks.evaluation.compare import find
     from atelier.tasks.inference.model_lookup import find_model
-    from atelier.tasks.inference.starter_models import PREFIX
+    from atelier.tasks.training.config import STARTER
 
     workspace = Workspace.find(where)
 
@@ -234,7 +234,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         found = find_model(text, workspace.root)
         if found.version:
             return f"{found.name}@{found.version}", found.folder
-        return (text if text.startswith(PREFIX) else found.name), found.folder
+        return (text if text.startswith(STARTER) else found.name), found.folder
 
     models = find(names, called, Params(workspace.params).train.style, read_card(workspace.dataset).domains)
     with use(say):

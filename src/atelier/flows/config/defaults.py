@@ -15,6 +15,7 @@ from atelier.tasks.dataset.ingest import IngestConfig
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
+from atelier.tasks.registry.base_models import with_base
 from atelier.tasks.storage.open_source import list_entries, locate
 from atelier.tasks.training.config import TrainConfig
 
@@ -38,7 +39,7 @@ SHOWN = (
 
 def demo_params() -> str:
     """params.yaml for the embedded pictures, with so few training steps that one can watch."""
-    train = TrainConfig()
+    train = with_base(TrainConfig())
     return _text(train=replace(train, loop=replace(train.loop, steps=DEMO_STEPS)))
 
 
@@ -53,7 +54,7 @@ def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) 
         train.content: _found(content, base),
         train.style: _found(style, base),
     }
-    return _text(ingest=replace(IngestConfig(), domains=domains))
+    return _text(ingest=replace(IngestConfig(), domains=domains), train=with_base(train))
 
 
 def defaults() -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from atelier.models.configs.base import Adversarial, MethodConfig, OptimizerConfig
+from atelier.models.configs.architecture import Architecture
+from atelier.models.configs.base import PAINTERS, WIDTH, Adversarial, MethodConfig, OptimizerConfig, PainterKind
 from atelier.models.settings import setting, setting_of
 
 
@@ -57,6 +58,11 @@ class CinConfig(MethodConfig):
         return self.styles or None
 
     @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture("light", self.filters, self.width, self.blocks)
+
+    @property
     def embedded(self) -> str | None:
         """See `MethodConfig.embedded`."""
         return None if self.styles else "efficientnet_lite0"
@@ -78,6 +84,7 @@ class CpganConfig(MethodConfig):
 
     name: ClassVar[str] = "cpgan"
 
+    generator: PainterKind = setting("underpainted", PAINTERS)
     filters: int = setting(16, "generator channels at full size", ge=4, le=256)
     width: int = setting(96, "generator channels at a quarter of the size", ge=8, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
@@ -96,6 +103,11 @@ class CpganConfig(MethodConfig):
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
 
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width, self.blocks)
+
 
 @dataclass(frozen=True)
 class FastConfig(MethodConfig):
@@ -103,7 +115,9 @@ class FastConfig(MethodConfig):
 
     name: ClassVar[str] = "fast"
 
-    filters: int = setting(24, "generator channels at full size; four times as many inside", ge=4, le=256)
+    generator: PainterKind = setting("underpainted", PAINTERS)
+    filters: int = setting(24, "generator channels at full size", ge=4, le=256)
+    width: int = setting(0, WIDTH, ge=0, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
     content_weight: float = setting(0.75, "weight of the content loss", ge=0)
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
@@ -111,6 +125,11 @@ class FastConfig(MethodConfig):
     style_memory: float = setting(0.9, "share of earlier batches in the mean Gram of what was painted", ge=0, lt=1)
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width or 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class Cin(Method):
     """The training method; see the module."""
 
     Config: ClassVar[type[CinConfig]] = CinConfig
+    network: ClassVar[str] = "network"
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
 
     def __init__(self, config: CinConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:

@@ -7,9 +7,12 @@ are InstanceNorms (Ulyanov et al. 2016). The picture is made anew, without an un
 there.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from atelier.models.networks.generator import Residual, convolution, norm
+from atelier.models.networks.resnet import features
 
 
 class LightGenerator(nn.Module):
@@ -23,6 +26,8 @@ class LightGenerator(nn.Module):
     def __init__(self, filters: int, width: int, blocks: int) -> None:
         super().__init__()
         f, w = filters, width
+        self.before = blocks // 2 + 1  # residual blocks up to the middle one
+        self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
         self.encode = nn.Sequential(
             *(convolution(3, 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
@@ -43,3 +48,11 @@ class LightGenerator(nn.Module):
         """The picture that is made of what is decoded (B, f, H, W) for x (B, 3, H, W), of which nothing is kept."""
         picture: Tensor = self.draw(y)  # (B, 3, H, W)
         return picture.tanh().to(x.dtype)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What is seen on the first half of the way: as `ResnetGenerator.features`."""
+        return features(x, self.encode, list(self.transform)[: self.before])
+
+    def finished(self, seen: Sequence[Tensor]) -> Tensor:
+        """What `forward` makes of a picture with these `features`."""
+        return self.drawn(seen[0], self.decode(self.transform[self.before :](seen[-1])))

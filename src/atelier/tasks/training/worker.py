@@ -43,7 +43,7 @@ def work(settings: dict[str, TrainingPlan]) -> None:
     device = ray.train.torch.get_device()
     trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, embedded)
     if not _resumed(trainer, plan.run) and plan.initial:
-        trainer.start_from(artifact.load(plan.initial).generator.state_dict())
+        trainer.start_from(artifact.load(plan.initial, device))
 
     given = plan.style if trainer.method_config.generates else plan.content
     with BatchLoader(plan, rank, world_size, device) as batches:
