@@ -68,7 +68,9 @@ def test_the_loss_falls_at_every_further_step(model: artifact.TrainedModel, algo
         config = replace(CONFIG, algorithm=algorithm, content_weight=0.1)
         task = Optimisation(config, generator, [[target]], steps, config.style_weight)
         content = generator(given)[generator.encoder.content_layer]
-        losses += [task.loss(x, content, [(target, None)]).item() for x in ([given] if steps == 1 else []) + [task(given)]]
+        losses += [
+            task.loss(x, content, [(target, None)]).item() for x in ([given] if steps == 1 else []) + [task(given)]
+        ]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.3 * losses[0]
 

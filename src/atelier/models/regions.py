@@ -58,7 +58,7 @@ def find_regions(picture: Tensor, encoder: DeepEfficientNetLite0) -> Regions:
     level = torch.linspace(0, 1, rows)[:, None].expand(1, 1, rows, columns)
     parts = [_standardised(x[0].flatten(1).T) for x in (near, colours, level)]  # (N, C) each
     points = torch.cat([weight * part for weight, part in zip(WEIGHTS, parts, strict=True)], 1)
-    labels = _without_small(points, cluster(points, REGIONS))
+    labels = without_small(points, cluster(points, REGIONS))
     members = F.one_hot(labels).T.float()  # (regions, N)
     return Regions(labels.reshape(rows, columns), members @ deep / members.sum(1, keepdim=True), deep.mean(0))
 
@@ -141,7 +141,7 @@ def _begin(points: Tensor, count: int, random: torch.Generator) -> Tensor:
     return points[chosen]
 
 
-def _without_small(points: Tensor, labels: Tensor) -> Tensor:
+def without_small(points: Tensor, labels: Tensor) -> Tensor:
     """The labels (N) counted from 0, where points (N, C) of small regions belong to the nearest larger one."""
     sizes = labels.bincount()
     large = (sizes >= min(LEAST * len(labels), int(sizes.max()))).nonzero()[:, 0]

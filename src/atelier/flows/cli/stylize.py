@@ -38,7 +38,7 @@ class PaintingOptions:
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Label pictures that mirror the inputs, grey or palette PNGs: a style IMAGE@2 is used where they are 2.",
+            help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
         ),
     ] = None
     regions: Annotated[
@@ -80,6 +80,9 @@ class OutputOptions:
     ] = None
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None
     device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs if the cluster has any.")] = None
+    show_regions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --regions, of one picture: a PNG that shows the regions.")
+    ] = None
     stages: Annotated[
         str | None,
         typer.Option(help="Decode, paint and encode together in a worker, apart on suitable machines, or auto."),
@@ -158,9 +161,6 @@ def stylize(
     output: OutputOptions,
     selection: SelectionOptions,
     rerun: RerunOptions,
-    show_regions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --regions, of one picture: a PNG that shows the regions.")
-    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -173,13 +173,13 @@ def stylize(
     from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
-    model, to = chosen.pop("model"), painting.to
+    model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
-    if show_regions:
-        stylize_job.show_regions(job, show_regions)
+    if sheet:
+        stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
         result(expected, as_json, text=expected.summary)
