@@ -9,12 +9,13 @@ from pathlib import Path
 
 from atelier.models.card import ModelIdentity
 from atelier.models.configs import config_class
-from atelier.models.controls import check_controls
+from atelier.models.controls import Controls, check_controls
 from atelier.tasks.images import writer
-from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
+from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.images.reader import DecodedImage
+from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference import input_limits
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.controls import controls_from_config, labels_location
@@ -79,6 +80,21 @@ def stylize_image(
                 return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is another file: choose another name")
 
+    painted = _painted(picture, decoded, model, controls, config, labels)
+    xmp, strip = xmp_packet(provenance), config.metadata == "strip"
+    write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
+    return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+
+
+def _painted(
+    picture: Path,
+    decoded: DecodedImage,
+    model: Path,
+    controls: Controls,
+    config: StylizeConfig,
+    labels: LabelPicture | None,
+) -> list[Pixels | SixteenBit]:
+    """The frames of a picture as the model paints them. Raises ValueError where they are too large for it."""
     import torch
 
     from atelier.models import artifact
@@ -90,13 +106,11 @@ def stylize_image(
     check_pixels(pixels, input_limits.limits_for(config, plan), str(picture))
     paint: Callable[..., torch.Tensor] = backends.build_painter(trained, controls, plan, b"")
     places = [torch.from_numpy(labels.labels.copy())[None]] if labels else []  # (1, H, W)
-    painted = []
+    painted: list[Pixels | SixteenBit] = []
     for frame in decoded.frames:
         batch = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
         painted.append(paint(batch, *places)[0].permute(1, 2, 0).contiguous().numpy())
-    xmp, strip = xmp_packet(provenance), config.metadata == "strip"
-    write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
-    return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+    return painted
 
 
 def _labels(picture: Path, decoded: DecodedImage, config: StylizeConfig, base: Path) -> LabelPicture | None:
