@@ -13,13 +13,22 @@ from atelier.models.configs.style_statistics import CinConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import EfficientNetLite0
 from atelier.models.losses.perceptual import gram
-from atelier.models.methods.cin import Cin, ConditionalGenerator
-from atelier.models.networks.conditional import Styled, network_of
+from atelier.models.methods.cin import Cin
+from atelier.models.networks.conditional import ConditionalGenerator, Styled, network_of
 from atelier.models.painter import NetworkPainter
 from atelier.models.pixels import luminance, to_float
 from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.training import Trainer
-from tests.models.tiny import CIN, TRAINING, TinyEncoder, assert_precision_is_kept, batches, ignore, pictures, trainer
+from tests.models.tiny import (
+    CIN,
+    TRAINING,
+    TinyEncoder,
+    assert_precision_is_kept,
+    batches,
+    ignore,
+    pictures,
+    trainer,
+)
 
 ANY = replace(CIN, styles=())
 
@@ -134,7 +143,7 @@ def test_unknown_styles_are_told_with_the_known_ones() -> None:
 def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     embedded = EfficientNetLite0()
     embedded.freeze()
-    t = Trainer(ANY, replace(TRAINING, steps=3), TinyEncoder(), embedded=embedded)
+    t = Trainer(ANY, replace(TRAINING, steps=6), TinyEncoder(), embedded=embedded)
     t.run(batches(TRAINING), ignore, ignore, ignore)
     for name, value in t.generator_ema.predictor.encoder.state_dict().items():
         assert torch.equal(value, embedded.state_dict()[name]), "the encoder is frozen"
@@ -143,7 +152,7 @@ def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     x = pictures(1)[:1]
     first, second = (Style(str(n), 1.0, pictures(n)[0].permute(1, 2, 0).numpy()) for n in (2, 3))
     painted = [model.painter(Controls(styles=styles))(x) for styles in ((first,), (second,), ())]
-    assert torch.equal(painted[2], t.sample(x)), "without a style it is the mean one"
+    assert (painted[2].int() - t.sample(x).int()).abs().max() <= 1, "without a style it is the mean one"
     assert not torch.equal(painted[0], painted[1])
     with pytest.raises(ValueError, match="it knows 'trained'"):
         model.painter(Controls(styles=(style("storm"),)))

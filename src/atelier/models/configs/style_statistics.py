@@ -45,7 +45,9 @@ class CinConfig(MethodConfig):
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
     total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
     style_images: int = setting(256, "paintings, of all styles together, that the targets are measured on", ge=1)
-    optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
+    optimizer: OptimizerConfig = setting_of(
+        lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999), "how the weights are updated"
+    )
 
     def __post_init__(self) -> None:
         """Refuse styles that are named twice."""

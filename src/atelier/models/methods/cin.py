@@ -27,45 +27,10 @@ from atelier.models.losses.perceptual import content_loss, gram, style_loss, tot
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
 from atelier.models.methods.window import window
-from atelier.models.networks.conditional import Styled, network_of, style_size
+from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
-from atelier.models.networks.style_predictor import StylePredictor
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
-
-
-class ConditionalGenerator(nn.Module):
-    """A network, and its named styles or what predicts a style from a picture."""
-
-    def __init__(self, config: CinConfig) -> None:
-        super().__init__()
-        self.names = config.styles
-        self.network = LightGenerator(config.filters, config.width, config.blocks)
-        size = style_size(self.network)
-        if config.embedded:
-            self.predictor = StylePredictor(ENCODERS[config.embedded], size)
-        else:
-            self.styles = nn.Parameter(torch.zeros(len(config.styles), size))
-
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
-        return Styled(self.network, styles)(x)
-
-    @torch.no_grad()
-    def style(self, given: Style) -> Tensor:
-        """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
-
-        Raises:
-            ValueError: the model knows no style of that name, or takes no pictures as styles.
-        """
-        if self.names:
-            if given.pixels is not None or given.name not in self.names:
-                raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(self.names)}")
-            return self.styles[self.names.index(given.name)]
-        pixels = style_pixels(given, self.predictor.mean.device)
-        region = region_of(given, self.predictor.mean.device)
-        predicted: Tensor = self.predictor.common() if pixels is None else self.predictor(pixels, region)[0]
-        return predicted
 
 
 class StyleTargets(nn.Module):
@@ -135,7 +100,8 @@ class Cin(Method):
     @staticmethod
     def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> ConditionalGenerator:
         """A new network, in which all styles are the same."""
-        return ConditionalGenerator(config)
+        kind = ENCODERS[config.embedded] if config.embedded else None
+        return ConditionalGenerator(LightGenerator(config.filters, config.width, config.blocks), config.styles, kind)
 
     def embed(self, encoder: Encoder) -> None:
         """See `Method.embed`."""
@@ -167,9 +133,10 @@ class Cin(Method):
             features, layer = self.encoder.encode(painted), self.encoder.content_layer
             with torch.no_grad():
                 given = self.content_encoder.encode(batch.content[view])[layer]
+            grams = self._grams(features)
         yield {
             "content": content_loss(features[layer], given),
-            "style": style_loss(self._grams(features), targets),
+            "style": style_loss(grams, targets),
             "total_variation": total_variation(painted),
         }
 
@@ -204,7 +171,7 @@ def _styles(config: CinConfig, generator: nn.Module, controls: Controls) -> tupl
     """The styles that are asked for, or the model's own one, and the parameters (P) of each."""
     assert isinstance(generator, ConditionalGenerator)
     given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
-    return given, [generator.style(one) for one in given]
+    return given, [_style(generator, one) for one in given]
 
 
 def _painter(generator: nn.Module, style: Tensor, controls: Controls) -> NetworkPainter:
@@ -218,3 +185,21 @@ def _mixture(labels: Tensor) -> Tensor:
     """Shares (B, styles) of the styles that pictures have by their labels (B, styles), of all where they have none."""
     count = labels.sum(1, keepdim=True)
     return torch.where(count > 0, labels / count.clamp(min=1), 1 / labels.shape[1])
+
+
+@torch.no_grad()
+def _style(generator: ConditionalGenerator, given: Style) -> Tensor:
+    """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
+
+    Raises:
+        ValueError: the model knows no style of that name, or takes no pictures as styles.
+    """
+    if names := generator.names:
+        if given.pixels is not None or given.name not in names:
+            raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(names)}")
+        return generator.styles[names.index(given.name)]
+    device = generator.predictor.mean.device
+    if (pixels := style_pixels(given, device)) is None:
+        return generator.predictor.common()
+    predicted: Tensor = generator.predictor(pixels, region_of(given, device))[0]
+    return predicted

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.encoders.base import Encoder
 from atelier.models.networks.generator import Residual
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.style_predictor import StylePredictor
 
 # Each step moves one style of many, but the network's weights for all: a style's parameters are this many times what
 # is trained (an equalised learning rate: Karras et al. 2018, section 4.1).
-GAIN = 3.0
+GAIN = 5.0
 
 
 def _affine(network: nn.Module) -> list[nn.Parameter]:
@@ -71,3 +73,25 @@ def network_of(network: LightGenerator, style: Tensor) -> LightGenerator:
     for parameter, part in zip(parameters, torch.split(GAIN * style, [p.numel() for p in parameters]), strict=True):
         parameter.add_(part)
     return plain
+
+
+class ConditionalGenerator(nn.Module):
+    """A network, and its named styles or what predicts a style from a picture.
+
+    Args:
+        network: its norms' own parameters are those that all styles share.
+        names: of the styles; none, if they are predicted.
+        kind: of the encoder that styles are predicted with, if they are.
+    """
+
+    def __init__(self, network: LightGenerator, names: tuple[str, ...], kind: type[Encoder] | None) -> None:
+        super().__init__()
+        self.names, self.network = names, network
+        if kind is None:
+            self.styles = nn.Parameter(torch.zeros(len(names), style_size(network)))
+        else:
+            self.predictor = StylePredictor(kind, style_size(network))
+
+    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
+        return Styled(self.network, styles)(x)

@@ -6,8 +6,11 @@ encoder is a small frozen one, and what is taken of it are the means and correla
 what makes a style to the loss.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.moments import moments
@@ -15,6 +18,22 @@ from atelier.models.losses.perceptual import gram
 from atelier.models.pixels import fitted
 
 HIDDEN, BOTTLENECK = 256, 100  # channels; 100 are the paper's
+
+
+class EqualLinear(nn.Linear):
+    """A linear layer whose weights are scaled as they are used, so that wide ones do not move in leaps.
+
+    An equalised learning rate: Karras et al. 2018, "Progressive Growing of GANs", section 4.1.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out)
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels) to (B, out)."""
+        return F.linear(x, self.weight / math.sqrt(self.in_features), self.bias)
 
 
 class StylePredictor(nn.Module):
@@ -35,10 +54,9 @@ class StylePredictor(nn.Module):
         count = sum(channels * (channels + 3) // 2 for channels in kind.style_channels().values())
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
-        self.body = nn.Sequential(
-            *(nn.Linear(count, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, BOTTLENECK)),
-            nn.Linear(BOTTLENECK, size),
-        )
+        last = EqualLinear(BOTTLENECK, size)
+        nn.init.zeros_(last.weight)  # at first, every style is the common one
+        self.body = nn.Sequential(EqualLinear(count, HIDDEN), nn.ReLU(), EqualLinear(HIDDEN, BOTTLENECK), last)
 
     @torch.no_grad()
     def statistics(self, pictures: Tensor, region: Tensor | None = None) -> Tensor:
