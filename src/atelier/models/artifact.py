@@ -16,7 +16,7 @@ from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.painter import Painter
-from atelier.models.placement import PlacedPainter, Placement, StylePlaces
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.random_draws import noise
 from atelier.models.weights_file import TensorType, read_header
 
@@ -41,11 +41,8 @@ class TrainedModel:
     generator: nn.Module
     card: ModelCard
 
-    def painter(self, controls: Controls = Controls(), placement: Placement | None = None) -> Painter:  # noqa: B008
+    def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
         """A painter, see `models.painter`; by default of full strength in the trained style.
-
-        Args:
-            placement: of styles that are regions; masks and labels of styles have their own.
 
         Raises:
             ValueError: the method does not honour a control, or a control cannot be applied.
@@ -54,7 +51,7 @@ class TrainedModel:
         if not controls.placed:
             return self.method.painter(self.config, self.generator, controls)
         painter = self.method.styles_painter(self.config, self.generator, controls)
-        return PlacedPainter(painter, placement or StylePlaces(controls.styles))
+        return PlacedPainter(painter, StylePlaces(controls.styles))
 
     def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
         """Images from noise, uint8 (B, 3, H, W); see `random_draws.noise`.

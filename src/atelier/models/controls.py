@@ -15,6 +15,28 @@ from atelier.models.configs.base import MethodConfig
 
 Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
+Stroke = float | Literal["full"]
+FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 96 px
+
+
+def checked_stroke(stroke: object) -> Stroke:
+    """A stroke, from a number or a text of it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if stroke == "full":
+        return "full"
+    try:
+        number = float(stroke)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not FINEST <= number <= BROADEST:
+        raise ValueError(
+            f"stroke must be a number from {FINEST:g} to {BROADEST:g}, such as 2 for strokes that are twice as broad, "
+            f"or full to paint at full size, not {stroke!r}"
+        )
+    return number
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +72,7 @@ class Controls:
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
     regions: Matching = "off"  # "auto" gives each region of a picture the style of a region of the style images
+    stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -84,6 +107,7 @@ class Controls:
             raise ValueError("styles are placed by masks, by labels or by regions: use one of the three")
         if self.regions != "off" and not (self.styles and all(style.pixels is not None for style in self.styles)):
             raise ValueError("regions are matched to those of style pictures: name them with --style IMAGE")
+        checked_stroke(self.stroke)
 
     def changed(self) -> dict[str, Any]:
         """The controls that differ from their defaults, as JSON values; they are part of the provenance of outputs."""
@@ -104,9 +128,10 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
+    honoured = (*method.controls, *(["stroke"] if method.strokes else []))
     for name in controls.changed():
-        if name not in method.controls:
-            has = ", ".join(method.controls).replace("_", "-")
+        if name not in honoured:
+            has = ", ".join(honoured).replace("_", "-")
             raise ValueError(f"{method.name} has no control {name.replace('_', '-')!r}: it has {has}")
 
 

@@ -23,9 +23,8 @@ from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
-from atelier.models.painter import MINIMUM, MULTIPLE, MaskedPainter, NetworkPainter, Painter
+from atelier.models.painter import MINIMUM, MULTIPLE, MaskedPainter, NetworkPainter
 from atelier.models.pixels import as_given, mixed, pad, to_float
-from atelier.models.placement import PlacedPainter
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
 
@@ -34,7 +33,7 @@ Network = Generator | LightGenerator | ResnetGenerator  # of local layers and In
 Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
 
 
-def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
+def tiled(painter: Callable[..., Tensor], side: int, dtype: torch.dtype) -> Callable[..., Tensor] | None:
     """A tiled painter, which takes tens of bytes of memory a pixel.
 
     Args:
@@ -45,11 +44,10 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
     """
     if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
         return TiledPainter(painter.network, painter.strength, painter.preserve_color, side, dtype)
-    if isinstance(painter, PlacedPainter) and isinstance(painter.painter, MaskedPainter):
-        parts = [tiled(part, side, dtype) for part in painter.painter.painters]
+    if isinstance(painter, MaskedPainter):
+        parts = [tiled(part, side, dtype) for part in painter.painters]
         painters = [part for part in parts if part is not None]
-        if len(painters) == len(parts):
-            return replace(painter, painter=replace(painter.painter, painters=painters))
+        return replace(painter, painters=painters) if len(painters) == len(parts) else None
     return None
 
 

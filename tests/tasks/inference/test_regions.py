@@ -10,9 +10,8 @@ from PIL import Image
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import BadImage, ImageLimits, encode
 from atelier.tasks.images.reader import DecodedImage, read
-from atelier.tasks.inference.backends import placed_by_regions
 from atelier.tasks.inference.label_pictures import read_labels
-from atelier.tasks.inference.region_sheet import HEIGHT_PX, region_sheet
+from atelier.tasks.inference.regions import HEIGHT_PX, placed_by_regions, region_sheet
 
 LIMITS = ImageLimits()
 

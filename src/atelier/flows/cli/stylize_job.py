@@ -78,7 +78,7 @@ def show_regions(job: StylizeRequest, file: Path) -> None:
     """Write a PNG that shows the regions of a single picture and of its style pictures."""
     if job.config.regions == "off" or not (path := _picture(job)):
         raise ValueError("--show-regions is for one picture, with --regions auto")
-    from atelier.tasks.inference.region_sheet import region_sheet
+    from atelier.tasks.inference.regions import region_sheet
 
     sheet = region_sheet(load(path), controls_from_config(job.config, job.base))
     write(file, encode(sheet, "png"))

@@ -13,17 +13,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from atelier.models import artifact, encoders, tiling
+from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
-from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
 from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
-from atelier.models.regions import RegionPlaces, styles_of_regions
+from atelier.models.placement import PlacedPainter, StylePlaces
+from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
-from atelier.tasks.runtime.encoder_weights import resolve
+from atelier.tasks.inference.regions import placed_by_regions
 
 SIDE = 256  # px, of the pictures for measuring
 ROUNDS = 5  # of a measurement; the median counts
@@ -31,6 +31,7 @@ MAX_DIFFERENCE = 1.0  # of 255, mean difference from PyTorch in float32 up to wh
 GPU_BATCH_PIXELS = 2**20
 WHOLE_PIXELS = 2**22  # largest picture without tiles: 2.5 GB of memory with the default generator
 TILE_PX = 512
+REFERENCE_PX = 768  # longest side of pictures on which strokes have their usual share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -54,7 +55,9 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
         )
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = isinstance(trained.painter(controls), NetworkPainter)
-    possible = possible_plans(gpu, single, can_tile(trained, controls))
+    possible = [
+        with_stroke(plan, trained, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
+    ]
     fitting = [
         plan
         for plan in possible
@@ -133,7 +136,19 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     placement = None
     if controls.regions != "off":
         controls, placement = placed_by_regions(controls, plan.device)
-    plain = trained.painter(controls, placement)
+    painter = _painter_as_is(trained, controls, plan, network)
+    if plan.reference_px:
+        full = replace(controls, strength=1.0)
+        strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
+        painter = StrokePainter(strong, painter, controls, plan.working_size)
+    return PlacedPainter(painter, placement or StylePlaces(controls.styles)) if controls.placed else painter
+
+
+def _painter_as_is(
+    trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes
+) -> Callable[..., Tensor]:
+    """The painter of pictures at the size that they have: of placed styles a `StylesPainter`."""
+    plain = _unplaced(trained, controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
@@ -148,30 +163,34 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "plans with tiles are made for models that can tile only"
 
-    def by_size(images: Tensor, *labels: Tensor) -> Tensor:
-        painter: Callable[..., Tensor] = whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled
-        return painter(images, *labels)
+    def by_size(images: Tensor, *masks: Tensor) -> Tensor:
+        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images, *masks)
 
     return by_size
 
 
-def placed_by_regions(controls: Controls, device: str) -> tuple[Controls, RegionPlaces]:
-    """Controls whose styles are the regions of the style pictures, and what gives them their places in a picture."""
-    name = "efficientnet_lite0_deep"
-    encoder = encoders.load(name, resolve(name)).to(device)
-    assert isinstance(encoder, DeepEfficientNetLite0)
-    styles, regions = styles_of_regions(controls.styles, encoder)
-    return replace(controls, styles=tuple(styles)), RegionPlaces(encoder, regions)
+def _unplaced(trained: TrainedModel, controls: Controls) -> Callable[..., Tensor]:
+    """The model's painter, of placed styles a `StylesPainter`."""
+    painter = trained.painter(controls)
+    return painter.painter if isinstance(painter, PlacedPainter) else painter
 
 
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:
     """Whether a model can paint in tiles, with these controls."""
-    return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
+    return tiling.tiled(_unplaced(trained, controls), TILE_PX, torch.float32) is not None
 
 
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """The default plan: PyTorch in float32 on a CPU."""
-    return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
+    plan = possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
+    return with_stroke(plan, trained, controls)
+
+
+def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> ExecutionPlan:
+    """The plan that paints with strokes of the breadth that the controls ask for."""
+    if controls.stroke == "full" or not trained.config.strokes:
+        return plan
+    return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
 
 
 class AutocastGenerator(nn.Module):

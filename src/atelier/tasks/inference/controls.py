@@ -46,6 +46,7 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
         style_weight=config.style_weight,
         steps=config.steps,
         regions=config.regions,
+        stroke=config.stroke,
     )
 
 

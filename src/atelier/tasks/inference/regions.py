@@ -1,20 +1,34 @@
-"""A picture that shows the regions of a picture and of its style pictures: equal colours are matched."""
+"""Regions of style pictures as styles, and a picture that shows what is matched to what."""
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from atelier.models import encoders
 from atelier.models.controls import Controls
+from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
 from atelier.models.pixels import fitted
+from atelier.models.regions import RegionPlaces, styles_of_regions
 from atelier.tasks.images.codec import Pixels, resize
-from atelier.tasks.inference.backends import placed_by_regions
+from atelier.tasks.runtime.encoder_weights import resolve
 
+ENCODER = "efficientnet_lite0_deep"  # its weights are in the same package as the embedded encoder's
 HEIGHT_PX = 512
 OPACITY = 0.6  # of the colours over the pictures
 
 
+def placed_by_regions(controls: Controls, device: str) -> tuple[Controls, RegionPlaces]:
+    """Controls whose styles are the regions of the style pictures, and what gives them their places in a picture."""
+    encoder = encoders.load(ENCODER, resolve(ENCODER)).to(device)
+    assert isinstance(encoder, DeepEfficientNetLite0)
+    styles, regions = styles_of_regions(controls.styles, encoder)
+    return replace(controls, styles=tuple(styles)), RegionPlaces(encoder, regions)
+
+
 def region_sheet(picture: Pixels, controls: Controls) -> Pixels:
-    """The regions of a picture, and to the right those of each style picture that they are matched to.
+    """The regions of a picture, and to the right those of each style picture; what is matched has the same colour.
 
     Args:
         picture: (H, W, 3) sRGB.
