@@ -36,7 +36,7 @@ def repetition(before: Tensor, after: Tensor) -> Tensor:
         (B,): the largest autocorrelation at lags of at least 2 px, of all scales: about 0.1 where nothing
         repeats, 1 where nothing else is there. NaN of a picture without a plain area of `WINDOW` px.
     """
-    plain, painted = _plain(before), after - before
+    plain, painted = plain_areas(before), after - before
     scores: list[Tensor] = []
     while len(scores) < SCALES and min(plain.shape[1:]) >= WINDOW:
         scores.append(torch.stack([_peak(_spectrum(*one)) for one in zip(painted, plain, strict=True)]))
@@ -104,7 +104,7 @@ def _autocorrelation(power: Tensor) -> tuple[Tensor, Tensor]:
     return correlation[::2, ::2], correlation[halves[:, None], halves]
 
 
-def _plain(pictures: Tensor) -> Tensor:
+def plain_areas(pictures: Tensor) -> Tensor:
     """Where pictures (B, 3, H, W) are plain: (B, H, W), 1 or 0."""
     light = F.pad(luminance(pictures), (AROUND // 2,) * 4, mode="reflect")
     mean, square = (F.avg_pool2d(x, AROUND, 1) for x in (light, light.square()))
