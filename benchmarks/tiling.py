@@ -48,7 +48,7 @@ def paint(megapixels: int, number: int, tiles: bool, out: Path) -> dict[str, flo
     from atelier.models import artifact
     from atelier.models.tiling import tiled
     from atelier.tasks.inference.backends import TILE_PX
-    from atelier.tasks.inference.starter_models import find_starter
+    from atelier.tasks.registry.starter_models import find_starter
 
     folder = find_starter("starter/monet")
     assert folder is not None

@@ -29,6 +29,7 @@ SHRUNK = {
     "discriminator_layers": 1,
     "style_images": 4,
     "encoder": "efficientnet_lite0",
+    "start_from": "scratch",  # no base has so few filters
     "copies": 1,
     "pictures": 8,
     "resamples": 20,

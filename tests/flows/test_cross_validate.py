@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from atelier.tasks.dataset.shards import SCHEMA, Card, fold_of, read_card, write_card, write_shard
-from atelier.tasks.evaluation.cross_validation import METRIC_KEYS, CrossValidation, Spread, cross_validate
+from atelier.tasks.evaluation.cross_validation import METRIC_KEYS, CrossValidation, FoldInputs, Spread, cross_validate
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.runtime.processes import git
 from atelier.tasks.runtime.progress import silent
@@ -101,7 +101,8 @@ def test_what_cannot_be_cross_validated(tmp_path: Path) -> None:
 
     def attempt(folds: int, **changes: str) -> None:
         config = replace(TrainConfig(), **changes)  # type: ignore[arg-type]
-        cross_validate(config, EvaluateConfig(), folds, tmp_path, tmp_path, tmp_path, tmp_path / "out", silent)
+        inputs = FoldInputs(config, EvaluateConfig(), folds, tmp_path, tmp_path)
+        cross_validate(inputs, tmp_path, tmp_path / "out", silent)
 
     with pytest.raises(ValueError, match="'photos' has 5 groups of pictures to train with, fewer than --folds 40"):
         attempt(40)

@@ -79,9 +79,8 @@ def studio(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactor
     archive = draw(folder / "archive", 9, [1], 1)
     root, remote = folder / "studio", folder / "remote"
     assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
-    set_params(
-        root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0, start_from="prod"
-    )
+    set_params(root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0)
+    set_params(root, start_from="prod")
     set_params(root, subscriptions=f"[{{source: {archive}, destination: {folder / 'restyled'}}}]")
     dvc(root, "remote", "add", "--default", "vault", str(remote))
     git(root, "commit", "--quiet", "--all", "--message", "our remote, our parameters")

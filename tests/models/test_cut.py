@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atelier.models import artifact
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.base import GeneratorKind
 from atelier.models.configs.translation import CutConfig, FastcutConfig
 from atelier.models.controls import Controls
@@ -78,11 +79,11 @@ def test_places_differ_and_reach_everywhere(positions: int) -> None:
     assert (seen - expected).abs().max() < max(6 * expected**0.5, 0.3 * expected)
 
 
-@pytest.mark.parametrize("kind", ["residual", "skip"])
+@pytest.mark.parametrize("kind", ["residual", "skip", "light"])
 def test_the_first_half_and_the_rest_are_the_whole(kind: GeneratorKind) -> None:
     for blocks in (1, 2, 3, 9):
         torch.manual_seed(blocks)
-        generator, x = new_generator(kind, 4, blocks), torch.rand(2, 3, 32, 24) * 2 - 1
+        generator, x = new_generator(Architecture(kind, 4, 16, blocks)), torch.rand(2, 3, 32, 24) * 2 - 1
         nn.init.normal_(list(generator.parameters())[-2])  # of the skip it is zero
         features = generator.features(x)
         assert tuple(f.shape[1] for f in features) == generator.channels

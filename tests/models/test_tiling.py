@@ -7,21 +7,24 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models import tiling
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.methods.color import Color
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.generator_choice import new_generator
+from atelier.models.networks.light import LightGenerator
 from atelier.models.painter import NetworkPainter, Painter
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "generator": lambda: Generator(8, 16, 2),
-    "skip": lambda: new_generator("skip", 4, 1),
-    "residual": lambda: new_generator("residual", 4, 2),
-    "antialiased": lambda: new_generator("antialiased", 4, 2),
-    "wide": lambda: new_generator("residual", 16, 1),
+    "light": lambda: LightGenerator(4, 8, 2),
+    "skip": lambda: new_generator(Architecture("skip", 4, 16, 1)),
+    "residual": lambda: new_generator(Architecture("residual", 4, 16, 2)),
+    "antialiased": lambda: new_generator(Architecture("antialiased", 4, 16, 2)),
+    "wide": lambda: new_generator(Architecture("residual", 16, 64, 1)),
 }
 
 

@@ -1,7 +1,7 @@
 """The loop: resuming is exact, everything else is a function of the step."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.models import artifact
+from atelier.models.card import ModelCard
 from atelier.models.checkpoint import load_checkpoint, save_checkpoint
 from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.style_statistics import CinConfig, FastConfig
+from atelier.models.configs.translation import CutConfig, CycleganConfig
 from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
 from atelier.models.training import Trainer
 from tests.models.tiny import (
     ADAIN,
+    CIN,
     CONFIG,
     CUT,
     DCGAN,
@@ -40,6 +44,7 @@ METHODS = {
     "cyclegan": REMEDIES,
     "cut": CUT,
     "fastcut": replace(FASTCUT, discriminator="projected", adversarial="hinge"),
+    "cin": CIN,
     "fast": FAST,
     # with its own weight of the style, what rounding moves flips a gate of the encoder within these few steps
     "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),
@@ -148,14 +153,41 @@ def test_equal_training_gives_equal_bytes_and_another_seed_others(tmp_path: Path
     assert contents[0] != contents[2]
 
 
+def trained(done: Trainer) -> artifact.TrainedModel:
+    """What a training leaves."""
+    card = ModelCard(done.method_config.name, asdict(done.method_config))
+    return artifact.TrainedModel(type(done.method), done.method_config, done.generator_ema, card)
+
+
 def test_start_from_an_earlier_model() -> None:
     earlier = trainer(steps=2)
     earlier.run(batches(TRAINING), ignore, ignore, ignore)
     later = trainer(seed=5)
-    later.start_from(earlier.generator_ema.state_dict())
+    later.start_from(trained(earlier))
     assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
     with pytest.raises(ValueError, match="the model to start from has another generator"):
-        trainer(replace(CONFIG, width=12)).start_from(earlier.generator_ema.state_dict())
+        trainer(replace(CONFIG, width=12)).start_from(trained(earlier))
+
+
+def test_start_from_a_model_of_another_method() -> None:
+    """Methods that have one architecture start from each other; of a translation both ways it is the way forth."""
+    config = CycleganConfig(filters=4, blocks=1, generator="skip", discriminator_filters=4)
+    earlier = trainer(config, steps=1)
+    torch.nn.init.normal_(earlier.generator_ema.forth.draw.weight)  # type: ignore[union-attr, arg-type]
+    later = trainer(CutConfig(filters=4, blocks=1, generator="skip", discriminator_filters=4, patches=4))
+    assert not torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
+    later.start_from(trained(earlier))
+    assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
+    with pytest.raises(ValueError, match="the model to start from has another generator"):
+        trainer(CONFIG).start_from(trained(earlier))
+
+    styles = trainer(CinConfig(styles=("a", "b"), filters=4, width=8, blocks=1))
+    torch.nn.init.normal_(styles.generator_ema.styles, std=0.1)  # type: ignore[arg-type]
+    one = trainer(FastConfig(generator="light", filters=4, width=8, blocks=1))
+    others = trainer(CinConfig(styles=("c",), filters=4, width=8, blocks=1))
+    for later in (one, others):
+        later.start_from(trained(styles))
+        assert torch.equal(later.sample(pictures(1)), styles.sample(pictures(1))), "the first style"
 
 
 def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:

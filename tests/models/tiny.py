@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
-from atelier.models.configs.style_statistics import AdainConfig, CpganConfig, FastConfig
+from atelier.models.configs.style_statistics import AdainConfig, CinConfig, CpganConfig, FastConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.distributed import rank_places
 from atelier.models.encoders import Encoder
@@ -27,6 +27,7 @@ ADAIN = AdainConfig(filters=4, discriminator_filters=4, style_images=8, detail=0
 CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_size=6)
 CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projection=8)
 FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)
+CIN = CinConfig(styles=("dark", "light", "warm"), filters=4, width=8, blocks=1, style_images=8)
 FAST = FastConfig(filters=4, blocks=1, style_images=8)
 STARGAN = StarganConfig(
     attributes=("dark", "light", "warm"),

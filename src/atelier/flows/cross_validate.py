@@ -10,6 +10,7 @@ from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.update import update
 from atelier.tasks.evaluation import cross_validation as work
+from atelier.tasks.registry.warm_start import initial_model
 from atelier.tasks.runtime import cluster
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -27,7 +28,8 @@ def cross_validate(root: str, folds: int) -> work.CrossValidation:
     cluster.preflight(workspace.root)
     # the pipeline must not rewrite the training set meanwhile
     with lock(workspace, "pipeline"), tags(workspace.name), show_progress("folds") as report:
-        folders = workspace.dataset, workspace.augmented, workspace.fold_runs, workspace.folds
-        found = work.cross_validate(params.train, params.evaluate, folds, *folders, report)
+        given = workspace.dataset, workspace.augmented, initial_model(workspace, params.train)
+        inputs = work.FoldInputs(params.train, params.evaluate, folds, *given)
+        found = work.cross_validate(inputs, workspace.fold_runs, workspace.folds, report)
     create_table_artifact(found.table, key="folds", description=f"{folds} folds of {found.training_set[:12]}")
     return found

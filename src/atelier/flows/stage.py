@@ -70,14 +70,11 @@ def _augment(workspace: Workspace, params: Params, report: Report) -> None:
 
 def _train(workspace: Workspace, params: Params, report: Report) -> None:
     """Train on the cluster's workers; a killed run continues from its last checkpoint."""
-    from atelier.tasks.registry.resolve import resolve
-    from atelier.tasks.registry.tags import MODEL
-    from atelier.tasks.registry.warm_start import SCRATCH, pinned_start
+    from atelier.tasks.registry.warm_start import initial_model, pinned_start
     from atelier.tasks.training.train import train
 
-    start = pinned_start(workspace)
-    config = replace(params.train, start_from=start)  # the version that `start.lock` names
-    initial = None if start == SCRATCH else resolve(workspace.main, f"{MODEL}@{start}").path
+    config = replace(params.train, start_from=pinned_start(workspace))
+    initial = initial_model(workspace, config)
     outputs = workspace.model, workspace.checkpoints, workspace.training_logs
     train(config, workspace.augmented, *outputs, report, initial=initial)
     picture_artifact("training-samples", workspace.model / "samples.png", "Training pictures, before and after")

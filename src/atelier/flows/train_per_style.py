@@ -25,8 +25,7 @@ from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.registry import per_style as work
 from atelier.tasks.registry.release import ReleaseResult
-from atelier.tasks.registry.resolve import resolve
-from atelier.tasks.registry.tags import MODEL
+from atelier.tasks.registry.warm_start import initial_model
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.runtime.progress import Progress
@@ -91,8 +90,7 @@ def each_style(root: str) -> list[StyleResult]:
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.preflight(workspace.root)
     styles = work.list_styles(read_card(workspace.augmented), params.train)
-    start = params.train.start_from
-    initial = None if start == "scratch" else resolve(workspace, f"{MODEL}@{start}").path
+    initial = initial_model(workspace, params.train)
     placement = place(len(styles), 1, params.train.device)
     done: list[StyleResult] = []
     failed: dict[str, str] = {}

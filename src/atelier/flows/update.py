@@ -27,7 +27,7 @@ def reproduce(root: str, stage: str) -> str:
     """Run a stage with DVC if anything it depends on has changed."""
     workspace = Workspace(Path(root))
     if stage == "train":
-        warm_start.pin_start(workspace, Params(workspace.params).train.start_from)
+        warm_start.pin_start(workspace, Params(workspace.params).train)
     return pipeline.reproduce(workspace, stage)
 
 

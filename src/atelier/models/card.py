@@ -147,6 +147,11 @@ class ModelCard:
         return tuple(self.config.get("attributes", ()))
 
     @property
+    def styles(self) -> tuple[str, ...]:
+        """Styles that the model knows by name; none for most methods."""
+        return tuple(self.config.get("styles", ()))
+
+    @property
     def kind(self) -> str:
         """ "generates", "edits", or "" where it paints one domain in the style of another."""
         if config_class(self.method).generates:

@@ -36,9 +36,15 @@ def as_given(painted: Tensor, images: Tensor) -> Tensor:
     return kept.to(images.device)
 
 
-def mixed(x: Tensor, painted: Tensor, strength: float) -> Tensor:
-    """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB."""
+def mixed(x: Tensor, painted: Tensor, strength: float, preserve_color: bool = False) -> Tensor:
+    """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB.
+
+    Args:
+        preserve_color: first give it their colours, see `keep_color`.
+    """
     painted = finite(painted).float().clamp(-1, 1)
+    if preserve_color:
+        painted = keep_color(painted, x).clamp(-1, 1)
     return painted if strength == 1 else torch.lerp(x, painted, strength)
 
 

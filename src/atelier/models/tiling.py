@@ -21,11 +21,14 @@ from atelier.models.methods.base import autocast
 from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
+from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
 from atelier.models.pixels import as_given, mixed, pad, to_float
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
+
+Network = Generator | LightGenerator | ResnetGenerator  # of local layers and InstanceNorms
 
 Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
 
@@ -39,8 +42,8 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
     Returns:
         None if the painter is not one network of local layers and InstanceNorms.
     """
-    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Generator | ResnetGenerator):
-        return TiledPainter(painter.network, painter.strength, side, dtype)
+    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
+        return TiledPainter(painter.network, painter.strength, painter.preserve_color, side, dtype)
     return None
 
 
@@ -48,8 +51,9 @@ def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
 class TiledPainter:
     """The same as `NetworkPainter`, tile by tile."""
 
-    network: Generator | ResnetGenerator
+    network: Network
     strength: float  # 0…1
+    preserve_color: bool
     side: int  # of the tiles, px
     dtype: torch.dtype  # that convolutions compute in
 
@@ -60,7 +64,7 @@ class TiledPainter:
         painted = torch.empty_like(images)
         with torch.inference_mode(), autocast(next(self.network.parameters()).device, self.dtype):
             for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
-                _paint(self.network, image, into, self.strength, self.side)
+                _paint(self, image, into)
         return painted
 
 
@@ -201,11 +205,12 @@ class LayerStack:
             tile.of(self.kept).copy_(y)
 
 
-def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor, strength: float, side: int) -> None:
+def _paint(painter: TiledPainter, image: Tensor, painted: Tensor) -> None:
     """Stylize one image (1, 3, H, W) into `painted`."""
+    network = painter.network
     device = next(network.parameters()).device
     height, width = (max(-(-size // MULTIPLE) * MULTIPLE, MINIMUM) // MULTIPLE for size in image.shape[2:])
-    tiles = Tiles(height, width, side // MULTIPLE)
+    tiles = Tiles(height, width, painter.side // MULTIPLE)
 
     def picture(tile: Tile) -> Tensor:
         return pad(to_float(tile.of(image, MULTIPLE), device).contiguous(), MULTIPLE, MINIMUM)
@@ -226,4 +231,5 @@ def _paint(network: Generator | ResnetGenerator, image: Tensor, painted: Tensor,
         y = way.made(tile, lambda wide, y: network.drawn(picture(wide), y))
         given, own = tile.of(image, MULTIPLE), tile.of(painted, MULTIPLE)
         y = y[:, :, : given.shape[2], : given.shape[3]]
-        own.copy_(as_given(mixed(to_float(given, device), y, strength), image))
+        y = mixed(to_float(given, device), y, painter.strength, painter.preserve_color)
+        own.copy_(as_given(y, image))

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from atelier.models.artifact import TrainedModel
 from atelier.models.configs.base import Precision
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.controls import Controls
 from atelier.models.distributed import all_gather, all_reduce, rank_places, world_size
 from atelier.models.encoders.base import Encoder
+from atelier.models.initial_weights import load_initial_weights
 from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, Method, MicroBatch
 from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_factor, new_optimizer
@@ -41,6 +43,7 @@ class Trainer:
 
     Args:
         rank: of this process, of those that torch.distributed connects.
+        embedded: the encoder that is a part of the generator, where the method has one.
 
     Raises:
         ValueError: there are more ranks than pictures in a batch.
@@ -53,6 +56,7 @@ class Trainer:
         encoder: Encoder,
         device: torch.device | str = "cpu",
         rank: int = 0,
+        embedded: Encoder | None = None,
     ) -> None:
         self.training, self.device = training, torch.device(device)
         self.places = rank_places(rank, world_size(), training.batch_size)
@@ -62,6 +66,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.method: Method = method(method_config, encoder, self.device, dtype)
+        if embedded is not None:
+            self.method.embed(embedded)
         self.generator_ema = copy.deepcopy(self.method.modules["generator"]).requires_grad_(False).eval()
         whole = nn.ModuleDict(self.method.modules)
         self.parameters = {
@@ -117,17 +123,10 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"the state does not fit this training: {str(error).splitlines()[0]}") from error
 
-    def start_from(self, generator: Mapping[str, Tensor]) -> None:
-        """Begin with the generator of an earlier model.
-
-        Raises:
-            ValueError: its networks have another shape.
-        """
-        try:
-            for module in (self.method.modules["generator"], self.generator_ema):
-                module.load_state_dict(generator)
-        except RuntimeError as error:
-            raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[0]}") from error
+    def start_from(self, base: TrainedModel) -> None:
+        """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""
+        for generator in (self.method.modules["generator"], self.generator_ema):
+            load_initial_weights(generator, self.method_config, base)
 
     # ---- one step
 

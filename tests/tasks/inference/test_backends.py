@@ -20,7 +20,7 @@ from atelier.models.metrics.lpips import lpips
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
-from atelier.tasks.inference.starter_models import find_starter
+from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.storage.open_source import list_entries, read
 

@@ -153,10 +153,31 @@ def models_rollback(
 @commands.command("starters", epilog="Example: atelier models starters")
 def models_starters(as_json: JsonOption = False) -> None:
     """List the models that come with Atelier: `atelier stylize photo.jpg painted.jpg --model starter/NAME`."""
-    from atelier.tasks.inference.starter_models import list_starters
+    from atelier.tasks.registry.starter_models import list_starters
 
     found = list_starters()
     result(found, as_json, text="\n".join(f"{one.name:<20} {one.says}" for one in found))
+
+
+@commands.command("styles", epilog="Example: atelier models styles starter/paintings --sheet photo.jpg")
+def models_styles(
+    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0, starter/NAME or a model folder.")],
+    sheet: Annotated[Path | None, typer.Option(help="A picture to paint in every style.")] = None,
+    out: Annotated[Path, typer.Option(help="The PNG that --sheet writes.")] = Path("styles.png"),
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the styles that a model knows by name, for `atelier stylize … --style NAME`."""
+    from atelier.tasks.inference.model_lookup import find_model
+    from atelier.tasks.inference.style_sheet import style_names, write_style_sheet
+
+    found = find_model(model, workspace)
+    names = style_names(found.folder)
+    text = "\n".join(names) or f"{model} knows no style by name"
+    if sheet is not None:
+        write_style_sheet(found.folder, sheet, out)
+        text += f"\n{out}: {sheet.name} in each of them"
+    result({"styles": names, "sheet": None if sheet is None else str(out)}, as_json, text=text)
 
 
 @commands.command("promote", epilog='Example: atelier models promote v1.2.0 --reason "looks better on portraits"')

@@ -30,18 +30,25 @@ def init(
         list[str] | None, typer.Option(help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable.")
     ] = None,
     style: Annotated[list[str] | None, typer.Option(help="Source of pictures in the style. Repeatable.")] = None,
+    brand: Annotated[
+        str | None, typer.Option(help="Folder of 3 to 10 pictures in the style, instead of --style.")
+    ] = None,
 ) -> None:
     """Make a workspace: git, DVC, params.yaml and the pipeline."""
-    from atelier.flows.config.defaults import demo_params, folder_params
+    from atelier.flows.config.defaults import brand_params, demo_params, folder_params
     from atelier.tasks.workspace.create import init as make
 
     if start is Start.demo:
-        if content or style:
-            raise ValueError("--from demo brings its own pictures: leave out --content and --style")
+        if content or style or brand:
+            raise ValueError("--from demo brings its own pictures: leave out --content, --style and --brand")
         text = demo_params()
+    elif brand:
+        if style:
+            raise ValueError("--brand is a style of few pictures, --style one of many: give one of them")
+        text = brand_params(brand, tuple(content or ("sample://photos",)), base=Path.cwd())
     else:
         if not content or not style:
-            raise ValueError("name both --content and --style, or use --from demo for the embedded pictures")
+            raise ValueError("name --content and --style, or --brand, or use --from demo for the embedded pictures")
         text = folder_params(tuple(content), tuple(style), base=Path.cwd())
     workspace, made = make(directory, text)
     print(f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}")
@@ -70,7 +77,7 @@ def ingest(
         params = Params(found.params)
         summary = scan_sources(params.ingest, found.root, found.sources_lock)
         if not found.start_lock.exists():
-            pin_start(found, params.train.start_from)
+            pin_start(found, params.train)
         result(summary, as_json)
     else:
         _stage("ingest", workspace, as_json)
@@ -226,7 +233,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
     from atelier.tasks.dataset.shards import read_card
     from atelier.tasks.evaluation.compare import find
     from atelier.tasks.inference.model_lookup import find_model
-    from atelier.tasks.inference.starter_models import PREFIX
+    from atelier.tasks.training.config import STARTER
 
     workspace = Workspace.find(where)
 
@@ -234,7 +241,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         found = find_model(text, workspace.root)
         if found.version:
             return f"{found.name}@{found.version}", found.folder
-        return (text if text.startswith(PREFIX) else found.name), found.folder
+        return (text if text.startswith(STARTER) else found.name), found.folder
 
     models = find(names, called, Params(workspace.params).train.style, read_card(workspace.dataset).domains)
     with use(say):

@@ -9,15 +9,19 @@ from atelier.flows.config.notify import NotifyConfig
 from atelier.flows.config.render import render
 from atelier.flows.config.retrain import RetrainConfig
 from atelier.tasks.bulk.subscriptions import StylizeSection
-from atelier.tasks.dataset.augment_config import AugmentConfig
+from atelier.tasks.dataset.augment_config import AugmentConfig, DomainAugmentation
 from atelier.tasks.dataset.checks import ChecksConfig
 from atelier.tasks.dataset.ingest import IngestConfig
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
+from atelier.tasks.registry.base_models import with_base
 from atelier.tasks.storage.open_source import list_entries, locate
+from atelier.tasks.storage.windows import SCHEME as WINDOWS
 from atelier.tasks.training.config import TrainConfig
 
+BRAND = "brand"  # domain of a brand's pictures
+BRAND_PX, BRAND_STEPS = 256, 400  # strokes are as wide as the base learned them
 DEMO_STEPS = 700  # a little over three minutes on two cores
 HEADER = """\
 # The parameters that are changed most; one that is not here has its default. `atelier params` prints all of them.
@@ -26,7 +30,14 @@ HEADER = """\
 """
 # what a new params.yaml shows, beside the settings of its method
 SHOWN = (
-    *("ingest.size_px", "ingest.domains", "checks.max_quarantined_share", "checks.max_lost_share", "augment.size_px"),
+    *(
+        "ingest.size_px",
+        "ingest.min_px",
+        "ingest.domains",
+        "checks.max_quarantined_share",
+        "checks.max_lost_share",
+        "augment.size_px",
+    ),
     *("augment.copies", "augment.domains", "train.method", "train.content", "train.style", "train.encoder"),
     *("train.workers", "train.device", "train.start_from", "train.loop.steps", "train.loop.batch_size"),
     *("train.loop.seed", "train.loop.checkpoint_every", "evaluate.pictures", "gate.max_kid_ratio"),
@@ -38,7 +49,7 @@ SHOWN = (
 
 def demo_params() -> str:
     """params.yaml for the embedded pictures, with so few training steps that one can watch."""
-    train = TrainConfig()
+    train = with_base(TrainConfig())
     return _text(train=replace(train, loop=replace(train.loop, steps=DEMO_STEPS)))
 
 
@@ -53,7 +64,34 @@ def folder_params(content: tuple[str, ...], style: tuple[str, ...], base: Path) 
         train.content: _found(content, base),
         train.style: _found(style, base),
     }
-    return _text(ingest=replace(IngestConfig(), domains=domains))
+    return _text(ingest=replace(IngestConfig(), domains=domains), train=with_base(train))
+
+
+def brand_params(folder: str, content: tuple[str, ...], base: Path) -> str:
+    """params.yaml for a style that is known from three to ten pictures, see `storage.windows`.
+
+    Raises:
+        FileNotFoundError, ValueError: a source is missing, or holds too few pictures.
+    """
+    windows = WINDOWS + str(locate(folder, base))
+    next(iter(list_entries(windows, base)))
+    train = with_base(TrainConfig(method="fast", style=BRAND))
+    return _text(
+        ingest=replace(
+            IngestConfig(),
+            size_px=2 * BRAND_PX,
+            min_px=BRAND_PX // 2,  # smaller windows would be learned too soft
+            domains={train.content: _found(content, base), BRAND: (windows,)},
+        ),
+        # the windows have many sizes already, and letters are not mirrored
+        augment=replace(
+            AugmentConfig(),
+            size_px=BRAND_PX,
+            domains=AugmentConfig().domains
+            | {BRAND: DomainAugmentation(flip_horizontal=0.0, rotation_deg=0.0, crop_area=(0.5, 1.0))},
+        ),
+        train=replace(train, loop=replace(train.loop, steps=BRAND_STEPS, batch_size=2)),
+    )
 
 
 def defaults() -> dict[str, Any]:

@@ -125,8 +125,14 @@ class Params:
 
     def check(self) -> "Params":
         """Validate every section now."""
+        from atelier.tasks.registry.base_models import check_starter
+
         for name in SECTIONS:
             getattr(self, name)
+        try:
+            check_starter(self.train)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
         return self
 
     def _section(self, name: str, config: type[C]) -> C:

@@ -3,7 +3,14 @@
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
-from atelier.models.configs.style_statistics import AdainConfig, ColorConfig, CpganConfig, FastConfig, GatysConfig
+from atelier.models.configs.style_statistics import (
+    AdainConfig,
+    CinConfig,
+    ColorConfig,
+    CpganConfig,
+    FastConfig,
+    GatysConfig,
+)
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, ImportedConfig, StarganConfig
 
 __all__ = ["CONFIGS", "MethodConfig", "config_class"]
@@ -11,7 +18,17 @@ __all__ = ["CONFIGS", "MethodConfig", "config_class"]
 CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
-        *(AdainConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig, FastcutConfig),
+        *(
+            AdainConfig,
+            CinConfig,
+            ColorConfig,
+            CpganConfig,
+            CutConfig,
+            CycleganConfig,
+            DcganConfig,
+            FastConfig,
+            FastcutConfig,
+        ),
         *(GanConfig, GatysConfig, ImportedConfig, StarganConfig),
     )
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from atelier.models.configs.architecture import Architecture
 from atelier.models.settings import Settings, setting
 
 Adversarial = Literal["hinge", "least_squares", "non_saturating", "wasserstein"]  # see `losses.adversarial`
@@ -10,11 +11,14 @@ Policy = Literal["color", "translation", "cutout"]  # see `diffaugment`
 DIFFAUGMENT = "what is augmented before the discriminator: color, translation, cutout"
 Precision = Literal["float32", "bfloat16", "auto"]
 
-GeneratorKind = Literal["residual", "antialiased", "skip"]
+GeneratorKind = Literal["residual", "antialiased", "skip", "light"]
 GENERATORS = (
-    "residual as in CycleGAN, antialiased as in CUT, or skip, which changes the picture instead of making it anew: for "
-    "short trainings"
+    "residual as in CycleGAN, antialiased as in CUT, skip, which changes the picture instead of making it anew: for "
+    "short trainings, or light, as in cin"
 )
+WIDTH = "generator channels at a quarter of the size; 0 takes four times as many as at full size"
+PainterKind = Literal["underpainted", "light"]
+PAINTERS = "underpainted, which paints over the picture without its finest detail, or light, as in cin"
 DiscriminatorKind = Literal["patchgan", "projected"]
 DISCRIMINATORS = (
     "the 70×70 PatchGAN, or projected: the encoder's features are looked at as well, good for short trainings"
@@ -32,6 +36,21 @@ class MethodConfig(Settings):
     name: ClassVar[str]  # of the method, in params.yaml and in model cards
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the labels that training needs with its pictures; None for most methods, which need none."""
+        return None
+
+    @property
+    def embedded(self) -> str | None:
+        """Name of an encoder that is a part of the generator, besides that of the losses; None for most methods."""
+        return None
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """That of the generator; None where it is one that no other method has."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Settings of the methods that take statistics of the style: adain, color, cpgan, fast and gatys."""
+"""Settings of the methods that take statistics of the style: adain, cin, color, cpgan, fast and gatys."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from atelier.models.configs.base import Adversarial, MethodConfig, OptimizerConfig
+from atelier.models.configs.architecture import Architecture
+from atelier.models.configs.base import PAINTERS, WIDTH, Adversarial, MethodConfig, OptimizerConfig, PainterKind
 from atelier.models.settings import setting, setting_of
 
 
@@ -28,6 +29,48 @@ class AdainConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class CinConfig(MethodConfig):
+    """Network, styles and loss weights of cin."""
+
+    name: ClassVar[str] = "cin"
+    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color")
+
+    styles: tuple[str, ...] = setting(
+        (), "styles to learn: labels of the style domain's pictures; the first is the default"
+    )
+    filters: int = setting(16, "generator channels at full size; twice as many at half the size", ge=4, le=256)
+    width: int = setting(48, "generator channels at a quarter of the size", ge=8, le=1024)
+    blocks: int = setting(5, "residual blocks of the generator", ge=1, le=32)
+    content_weight: float = setting(1.0, "weight of the content loss", ge=0)
+    style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
+    total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
+    style_images: int = setting(256, "paintings, of all styles together, that the targets are measured on", ge=1)
+    optimizer: OptimizerConfig = setting_of(
+        lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999), "how the weights are updated"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse styles that are named twice."""
+        if len(set(self.styles)) < len(self.styles):
+            raise ValueError(f"cin.styles names one twice: {', '.join(self.styles)}")
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """See `MethodConfig.labels`."""
+        return self.styles or None
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture("light", self.filters, self.width, self.blocks)
+
+    @property
+    def embedded(self) -> str | None:
+        """See `MethodConfig.embedded`."""
+        return None if self.styles else "efficientnet_lite0"
+
+
+@dataclass(frozen=True)
 class ColorConfig(MethodConfig):
     """What is learned of the style."""
 
@@ -43,6 +86,7 @@ class CpganConfig(MethodConfig):
 
     name: ClassVar[str] = "cpgan"
 
+    generator: PainterKind = setting("underpainted", PAINTERS)
     filters: int = setting(16, "generator channels at full size", ge=4, le=256)
     width: int = setting(96, "generator channels at a quarter of the size", ge=8, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
@@ -61,6 +105,11 @@ class CpganConfig(MethodConfig):
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
 
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width, self.blocks)
+
 
 @dataclass(frozen=True)
 class FastConfig(MethodConfig):
@@ -68,7 +117,9 @@ class FastConfig(MethodConfig):
 
     name: ClassVar[str] = "fast"
 
-    filters: int = setting(24, "generator channels at full size; four times as many inside", ge=4, le=256)
+    generator: PainterKind = setting("underpainted", PAINTERS)
+    filters: int = setting(24, "generator channels at full size", ge=4, le=256)
+    width: int = setting(0, WIDTH, ge=0, le=1024)
     blocks: int = setting(4, "residual blocks of the generator", ge=1, le=32)
     content_weight: float = setting(0.75, "weight of the content loss", ge=0)
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
@@ -76,6 +127,11 @@ class FastConfig(MethodConfig):
     style_memory: float = setting(0.9, "share of earlier batches in the mean Gram of what was painted", ge=0, lt=1)
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width or 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)

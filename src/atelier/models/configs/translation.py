@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from atelier.models.configs.architecture import Architecture
 from atelier.models.configs.base import (
     DIFFAUGMENT,
     DISCRIMINATORS,
     GENERATORS,
+    WIDTH,
     Adversarial,
     DiscriminatorKind,
     GeneratorKind,
@@ -17,6 +19,12 @@ from atelier.models.configs.base import (
 from atelier.models.settings import setting, setting_of
 
 
+def check_width(method: str, generator: GeneratorKind, width: int) -> None:
+    """Refuse a width of its own for the published generators, whose is four times the filters. Raises ValueError."""
+    if width and generator not in ("skip", "light"):
+        raise ValueError(f"{method}.width is for generators skip and light: set it to 0 for {generator}")
+
+
 @dataclass(frozen=True)
 class CutConfig(MethodConfig):
     """Networks and loss weights of cut."""
@@ -24,6 +32,7 @@ class CutConfig(MethodConfig):
     name: ClassVar[str] = "cut"
 
     filters: int = setting(64, "generator channels at full size", ge=4, le=256)
+    width: int = setting(0, WIDTH, ge=0, le=1024)
     blocks: int = setting(9, "residual blocks of the generator", ge=1, le=32)
     generator: GeneratorKind = setting("antialiased", GENERATORS)
     discriminator: DiscriminatorKind = setting("patchgan", DISCRIMINATORS)
@@ -41,6 +50,15 @@ class CutConfig(MethodConfig):
     optimizer: OptimizerConfig = setting_of(
         lambda: OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, beta2=0.999), "how the weights are updated"
     )
+
+    def __post_init__(self) -> None:
+        """Refuse a width that the generator does not have."""
+        check_width(self.name, self.generator, self.width)
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width or 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class CycleganConfig(MethodConfig):
     controls: ClassVar[tuple[str, ...]] = ("strength", "direction")
 
     filters: int = setting(64, "generator channels at full size", ge=4, le=256)
+    width: int = setting(0, WIDTH, ge=0, le=1024)
     blocks: int = setting(9, "residual blocks of a generator", ge=1, le=32)
     generator: GeneratorKind = setting("residual", GENERATORS)
     discriminator: DiscriminatorKind = setting("patchgan", DISCRIMINATORS)
@@ -84,8 +103,14 @@ class CycleganConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
-        if self.generator == "skip" and self.dropout:
-            raise ValueError("cyclegan.generator skip has no dropout: set cyclegan.dropout to 0")
+        check_width(self.name, self.generator, self.width)
+        if self.generator in ("skip", "light") and self.dropout:
+            raise ValueError(f"cyclegan.generator {self.generator} has no dropout: set cyclegan.dropout to 0")
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(self.generator, self.filters, self.width or 4 * self.filters, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,11 @@ class StarganConfig(MethodConfig):
         if unknown := [name for name in self.exclusive if name not in self.attributes]:
             raise ValueError(f"stargan.exclusive names {unknown[0]!r}, which is not in stargan.attributes")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """See `MethodConfig.labels`."""
+        return self.attributes
+
 
 @dataclass(frozen=True)
 class ImportedConfig(MethodConfig):
@@ -135,3 +165,10 @@ class ImportedConfig(MethodConfig):
     filters: int = field(metadata={"description": "channels at full size", "ge": 1, "le": 256})
     blocks: int = field(metadata={"description": "residual blocks", "ge": 1, "le": 64})
     antialiased: bool  # whether sizes change as in CUT
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `MethodConfig.architecture`."""
+        return Architecture(
+            "antialiased" if self.antialiased else "residual", self.filters, 4 * self.filters, self.blocks
+        )

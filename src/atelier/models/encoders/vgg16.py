@@ -44,3 +44,9 @@ class Vgg16(Calibrated):
             if name in self.judged:
                 features[name] = x
         return features
+
+    def end_at(self, layer: str) -> None:
+        """See `Encoder.end_at`."""
+        names = list(self.convs)
+        for name in names[names.index(layer) + 1 :]:
+            del self.convs[name]

@@ -40,11 +40,16 @@ def style_loss(painted: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> T
     """Mean over layers of ‖G − A‖² / ‖A‖²: Gatys et al. 2016, equations 4 and 5, Johnson et al. 2016, equation 4.
 
     Args:
-        painted: by layer, the Gram matrix (C, C) of what was painted.
-        target: by layer, the Gram matrix (C, C) of the style.
+        painted: by layer, the Gram matrix (C, C) of what was painted; or of each picture (B, C, C), then it is their
+            mean too.
+        target: by layer, the Gram matrix of the style, of the same shape.
     """
-    losses = [(painted[layer] - wanted).square().sum() / wanted.square().sum() for layer, wanted in target.items()]
+    losses = [_relative(painted[layer], wanted) for layer, wanted in target.items()]
     return sum(losses[1:], losses[0]) / len(losses)
+
+
+def _relative(painted: Tensor, target: Tensor) -> Tensor:
+    return ((painted - target).square().sum((-2, -1)) / target.square().sum((-2, -1))).mean()
 
 
 def total_variation(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from atelier.models.configs import MethodConfig, config_class
 from atelier.models.configs.plugins import load_plugin
 from atelier.models.methods.adain import Adain
 from atelier.models.methods.base import Batch, Method
+from atelier.models.methods.cin import Cin
 from atelier.models.methods.color import Color
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cut import Cut, Fastcut
@@ -18,7 +19,7 @@ __all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
     method.Config.name: method
-    for method in (Adain, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Stargan)
+    for method in (Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Stargan)
 }
 
 

@@ -72,10 +72,14 @@ class Method(ABC):
     modules: dict[str, nn.Module]  # all that a checkpoint must hold; "generator" is the one that stylizes
     turns: ClassVar[dict[str, tuple[str, ...]]]  # by turn, the trained modules, or "module.submodule" of them
     weights: dict[str, float]  # by loss; a value without a weight is only logged
+    network: ClassVar[str] = ""  # the submodule of the generator that has `Config.architecture`; "": the whole of it
 
     @abstractmethod
     def __init__(self, config: Any, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         """Make the networks; convolutions compute in `dtype`, weights stay float32."""
+
+    def embed(self, encoder: Encoder) -> None:  # noqa: B027  most have none
+        """Take the weights of the encoder that is a part of the generator: that of `Config.embedded`."""
 
     @staticmethod
     @abstractmethod

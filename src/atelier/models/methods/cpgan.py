@@ -28,7 +28,7 @@ from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
 from atelier.models.networks.discriminator import Discriminator, in_units
-from atelier.models.networks.generator import Generator
+from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.spectral import advance
 
 
@@ -113,7 +113,7 @@ class Cpgan(Method):
     @staticmethod
     def build_generator(config: CpganConfig, encoder: type[Encoder] | None) -> nn.Module:
         """A new generator, whose output is its input at first."""
-        return Generator(config.filters, config.width, config.blocks)
+        return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Measure the mean Gram matrices of the style domain."""

@@ -25,10 +25,8 @@ from atelier.models.losses.adversarial import discriminator_losses, generator_lo
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import fit_units
 from atelier.models.methods.window import discriminator_view
-from atelier.models.networks.generator import Generator
-from atelier.models.networks.generator_choice import new_generator
+from atelier.models.networks.generator_choice import PlainGenerator, new_generator
 from atelier.models.networks.projected import new_discriminator
-from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.networks.spectral import advance
 
 GAIN = 0.02  # of the projector's initial weights, as in the authors' code
@@ -117,9 +115,9 @@ class Cut(Method):
         }
 
     @staticmethod
-    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> ResnetGenerator | Generator:
+    def build_generator(config: CutConfig, encoder: type[Encoder] | None) -> PlainGenerator:
         """The generator of this config."""
-        return new_generator(config.generator, config.filters, config.blocks)
+        return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Set the feature scales of the discriminator."""

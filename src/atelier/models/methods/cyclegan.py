@@ -39,9 +39,7 @@ class BothWays(nn.Module):
 
     def __init__(self, config: CycleganConfig) -> None:
         super().__init__()
-        self.forth, self.back = (
-            new_generator(config.generator, config.filters, config.blocks, config.dropout) for _ in range(2)
-        )
+        self.forth, self.back = (new_generator(config.architecture, config.dropout) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) of the content domain in [-1, 1] to the style domain."""
@@ -53,6 +51,7 @@ class Cyclegan(Method):
     """The training method; see the module."""
 
     Config: ClassVar[type[CycleganConfig]] = CycleganConfig
+    network: ClassVar[str] = "forth"
     turns: ClassVar[dict[str, tuple[str, ...]]] = {
         "generator": ("generator",),
         "discriminator": ("discriminator_content", "discriminator_style"),

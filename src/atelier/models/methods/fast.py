@@ -24,7 +24,7 @@ from atelier.models.losses.perceptual import content_loss, style_loss, total_var
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
-from atelier.models.networks.generator import Generator
+from atelier.models.networks.generator_choice import new_generator
 
 
 class Fast(Method):
@@ -44,7 +44,7 @@ class Fast(Method):
     @staticmethod
     def build_generator(config: FastConfig, encoder: type[Encoder] | None) -> nn.Module:
         """A new generator, whose output is its input at first."""
-        return Generator(config.filters, 4 * config.filters, config.blocks)
+        return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Measure the mean Gram matrices of the style domain."""

@@ -32,7 +32,7 @@ class Imported(Method):
     @staticmethod
     def build_generator(config: ImportedConfig, encoder: type[Encoder] | None) -> nn.Module:
         """The generator, without dropout, since that is for training."""
-        return new_generator("antialiased" if config.antialiased else "residual", config.filters, config.blocks)
+        return new_generator(config.architecture)
 
 
 def recognise(published: Mapping[str, Any]) -> tuple[ImportedConfig, dict[str, Tensor]]:

@@ -46,6 +46,13 @@ def style_pixels(style: Style, device: torch.device) -> Tensor | None:
     return pad(x, 1, SMALLEST_PX)
 
 
+def mask_of(style: Style, device: torch.device) -> Tensor:
+    """Where a style applies, (1, 1, h, w) in [0, 1]; everywhere without a mask."""
+    if style.mask is None:
+        return torch.ones(1, 1, 1, 1, device=device)
+    return torch.from_numpy(style.mask.copy())[None, None].to(device) / 255
+
+
 @torch.no_grad()
 def domain_means(
     measure: Callable[[Tensor], Mapping[str, Tensor]],

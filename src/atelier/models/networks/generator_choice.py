@@ -1,13 +1,19 @@
-"""The generators that methods of translation choose from."""
+"""The generators that methods choose from, by architecture."""
 
-from atelier.models.configs.base import GeneratorKind
+from atelier.models.configs.architecture import Architecture
 from atelier.models.networks.antialiased import AntialiasedGenerator
 from atelier.models.networks.generator import Generator
+from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
 
+PlainGenerator = ResnetGenerator | Generator | LightGenerator  # one picture in, one picture out
 
-def new_generator(kind: GeneratorKind, filters: int, blocks: int, dropout: float = 0.0) -> ResnetGenerator | Generator:
-    """A generator with new weights; `filters` and `dropout` as in `ResnetGenerator`, but "skip" has no dropout."""
-    if kind == "skip":
-        return Generator(filters, 4 * filters, blocks, underpainted=False)
-    return (AntialiasedGenerator if kind == "antialiased" else ResnetGenerator)(filters, blocks, dropout)
+
+def new_generator(architecture: Architecture, dropout: float = 0.0) -> PlainGenerator:
+    """A generator with new weights; only "residual" and "antialiased" have dropout."""
+    a = architecture
+    if a.generator == "light":
+        return LightGenerator(a.filters, a.width, a.blocks)
+    if a.generator in ("skip", "underpainted"):
+        return Generator(a.filters, a.width, a.blocks, underpainted=a.generator == "underpainted")
+    return (AntialiasedGenerator if a.generator == "antialiased" else ResnetGenerator)(a.filters, a.blocks, dropout)

@@ -77,8 +77,8 @@ class ResnetGenerator(nn.Module):
         """What is seen of (B, 3, H, W) on the first half of the way: Park et al. 2020, section 3.
 
         Returns:
-            (B, C, h, w) each: the picture itself, both 3×3 convolutions before their norms, the first residual
-            block and the middle one (of nine the fifth), which is the first where there is but one.
+            (B, C, h, w) each: the picture itself, the convolutions that halve it before their norms, the first
+            residual block and the middle one (of nine the fifth), which is the first where there is but one.
         """
         return features(x, self.encode, list(self.transform)[: self.before])
 
@@ -92,7 +92,7 @@ def features(x: Tensor, encode: nn.Sequential, blocks: Sequence[nn.Module]) -> l
     seen, y = [x], x
     for layer in encode:
         y = layer(y)
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+        if isinstance(layer, nn.Conv2d) and (layer.kernel_size == (3, 3) or layer.stride == (2, 2)):
             seen.append(y)
     y = channels_last(y)
     for index, block in enumerate(blocks):

@@ -43,7 +43,7 @@ class SourceConfig(Settings):
     path: str = field(
         metadata={
             "description": "folder, picture, .zip, .tar (.gz, .zst) or list of paths (.txt, .lst, .parquet), also at "
-            "s3:// URLs, or sample://NAME; relative to the workspace"
+            "s3:// URLs, sample://NAME, or windows://FOLDER of a few pictures; relative to the workspace"
         }
     )
     layout: Literal["auto", "folder", "imagefolder", "cifar", "coco"] = setting(

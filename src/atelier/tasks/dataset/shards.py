@@ -75,7 +75,13 @@ class Card:
 
 
 def split_of(group: str, holdout_share: float) -> str:
-    """The split of a group: a function of the group alone, so growth moves no row and parents are never divided."""
+    """The split of a group: a function of the group alone, so growth moves no row and parents are never divided.
+
+    A source may decide it: the group's name then begins with the split, as in "holdout:poster.png".
+    """
+    named, colon, _ = group.partition(":")
+    if colon and named in SPLITS:
+        return named
     position = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     return "holdout" if position < holdout_share else "train"
 

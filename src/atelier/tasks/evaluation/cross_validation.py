@@ -79,6 +79,18 @@ class CrossValidation:
         return "\n".join([*lines, f"{kid}, style distance in {style}", f"written to {self.path}"])
 
 
+@dataclass(frozen=True)
+class FoldInputs:
+    """What all folds have in common."""
+
+    config: TrainConfig
+    evaluate: EvaluateConfig
+    folds: int  # K, at least 2
+    dataset: Path  # of it only the training split is read
+    data: Path  # the training set
+    initial: Path | None = None  # the starter model that `config.start_from` names
+
+
 def check(config: TrainConfig, folds: int) -> None:
     """Check that a training can be cross-validated, before anything is started.
 
@@ -87,28 +99,17 @@ def check(config: TrainConfig, folds: int) -> None:
     """
     if folds < 2:
         raise ValueError(f"--folds is {folds}: at least 2 are needed, one to measure and one to train on")
-    if config.start_from != "scratch":
+    if config.start_from != "scratch" and not config.starts_from_starter:
         raise ValueError(
             f"train.start_from is {config.start_from}, whose weights have seen the pictures that folds leave out: "
-            "set it to scratch to cross-validate"
+            "set it to scratch or to a starter model to cross-validate"
         )
 
 
-def cross_validate(
-    config: TrainConfig,
-    evaluate: EvaluateConfig,
-    folds: int,
-    dataset: Path,
-    data: Path,
-    runs: Path,
-    out: Path,
-    report: Report,
-) -> CrossValidation:
+def cross_validate(inputs: FoldInputs, runs: Path, out: Path, report: Report) -> CrossValidation:
     """Train without each fold in turn and measure on it; Ray must be connected.
 
     Args:
-        folds: K, at least 2.
-        dataset: the dataset; of it only the training split is read.
         runs: keeps what is finished. All paths must be visible to every node of the cluster.
 
     Raises:
@@ -116,55 +117,43 @@ def cross_validate(
         ValueError: there are too few pictures for so many folds.
         RuntimeError: a training failed, or the training set changed meanwhile.
     """
-    check(config, folds)
-    source, card = read_card(dataset), read_card(data)
-    for domain in (config.content, config.style):
-        _check_domain(dataset, source, domain, folds)
-    inputs = _Inputs(config, evaluate, folds, dataset, data, card.id)
+    check(inputs.config, inputs.folds)
+    source, card = read_card(inputs.dataset), read_card(inputs.data)
+    for domain in (inputs.config.content, inputs.config.style):
+        _check_domain(inputs.dataset, source, domain, inputs.folds)
     run = runs / _run_name(inputs, card, source)
     for left in runs.glob("*/fold-*/"):
         if left.parent != run:
             shutil.rmtree(left)  # begun with other parameters: its checkpoints are large
     found: list[dict[str, Any]] = []
-    for k in range(folds):
+    for k in range(inputs.folds):
         kept, work = run / f"fold-{k}.json", run / f"fold-{k}"
         if not kept.is_file():
-            metrics = _measure_fold(inputs, k, work, _progress_of(inputs, k, report))
+            metrics = _measure_fold(inputs, card.id, k, work, _progress_of(inputs, k, report))
             write(kept, json.dumps(metrics, indent=2).encode() + b"\n")
         shutil.rmtree(work, ignore_errors=True)  # also of a run that was killed before it did
         found.append(json.loads(kept.read_text()))
     return _written(found, card.id, out)
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """What all folds have in common."""
-
-    config: TrainConfig
-    evaluate: EvaluateConfig
-    folds: int
-    dataset: Path
-    data: Path  # the training set
-    training_set: str  # its id
-
-
-def _run_name(inputs: _Inputs, card: Card, dataset: Card) -> str:
+def _run_name(inputs: FoldInputs, card: Card, dataset: Card) -> str:
     """A hash of all that decides the outcome; pictures that are only shown do not."""
-    facts = facts_of(inputs.config, card)
+    facts = facts_of(inputs.config, card, inputs.initial)
     decides = [facts, dataset.id, asdict(replace(inputs.evaluate, pairs=1)), EVALUATE, inputs.folds]
     decides.append(choose_encoder(facts["encoder"]).name)
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _measure_fold(inputs: _Inputs, k: int, work: Path, report: Report) -> dict[str, Any]:
+def _measure_fold(inputs: FoldInputs, training_set: str, k: int, work: Path, report: Report) -> dict[str, Any]:
     """Train without fold k, unless that is done, and measure on it; `work` keeps checkpoints and the model."""
     config, fold, model = inputs.config, (k, inputs.folds), work / "model"
     if not model.is_dir():  # it is placed when it is whole
         try:
-            made = train(config, inputs.data, model, work / "checkpoints", work / "logs", report, fold=fold)
+            folders = work / "checkpoints", work / "logs"
+            made = train(config, inputs.data, model, *folders, report, inputs.initial, fold)
         except RuntimeError as error:
             raise RuntimeError(f"fold {k + 1}/{inputs.folds}: {error}") from error
-        if made.training_set != inputs.training_set:
+        if made.training_set != training_set:
             raise RuntimeError(f"{inputs.data} changed while folds were trained on it: run the same command again")
     card, most = read_card(inputs.dataset), inputs.evaluate.pictures
     photos, paintings = (
@@ -175,7 +164,7 @@ def _measure_fold(inputs: _Inputs, k: int, work: Path, report: Report) -> dict[s
     return metrics
 
 
-def _progress_of(inputs: _Inputs, k: int, report: Report) -> Report:
+def _progress_of(inputs: FoldInputs, k: int, report: Report) -> Report:
     """Report a fold's training and measurement as steps of all folds."""
     steps, batch = inputs.config.loop.steps, inputs.config.loop.batch_size
 

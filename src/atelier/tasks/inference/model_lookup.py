@@ -7,8 +7,8 @@ from pathlib import Path
 from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_attributes, check_controls
-from atelier.tasks.inference.starter_models import find_starter
 from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.workspace.layout import Workspace
 

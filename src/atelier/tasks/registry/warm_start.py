@@ -1,39 +1,47 @@
-"""Warm start: `start.lock` pins the version that training starts from. It is a dependency of the train stage.
+"""Warm start: `start.lock` pins the model that training starts from. It is a dependency of the train stage.
 
 With `train.start_from: prod` each promotion changes the version, and every night would train again only because the
-night before did. The version is therefore pinned, and renewed only if the train stage has another change.
+night before did. The version is therefore pinned, and renewed only if the train stage has another change. A starter
+model is pinned by its weights: those of another version of the package are another start.
 """
 
 import json
+from pathlib import Path
 
+from atelier.models.card import weights_sha256
+from atelier.tasks.registry.base_models import check_fit
 from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime.files import write
+from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import dvc
 
 SCRATCH = "scratch"
 
 
-def pin_start(workspace: Workspace, start_from: str) -> str:
-    """Pin the version that training starts from. The stages before training must be up to date.
+def pin_start(workspace: Workspace, config: TrainConfig) -> str:
+    """Pin the model that training starts from. The stages before training must be up to date.
 
     Args:
         workspace: of the training.
-        start_from: value of `train.start_from`: "scratch", "prod" or a version; without a `prod` yet, "prod" means
+        config: its `start_from` is "scratch", "prod", a version or "starter/NAME"; without a `prod` yet, "prod" means
             scratch.
 
     Returns:
-        The version, or "scratch".
+        The version, "starter/NAME" or "scratch".
 
     Raises:
-        ValueError: the version is not registered.
+        ValueError: there is no such model.
     """
-    known = _read(workspace)
+    start_from, known = config.start_from, _read(workspace)
     if start_from == "prod" and known.get("start_from") == start_from and not _changed(workspace):
         return str(known["version"])
     version, bytes = SCRATCH, ""
-    if start_from != SCRATCH:
+    if starter := find_starter(start_from):
+        version, bytes = start_from, weights_sha256(starter)
+    elif start_from != SCRATCH:
         prod = find_prod(list_versions(workspace))
         if start_from != "prod" or prod:
             resolved = resolve(workspace.main, f"{MODEL}@{start_from}")
@@ -46,15 +54,35 @@ def pin_start(workspace: Workspace, start_from: str) -> str:
 
 
 def pinned_start(workspace: Workspace) -> str:
-    """The pinned version, or "scratch".
+    """The pinned version, "starter/NAME" or "scratch".
 
     Raises:
         FileNotFoundError: no version is pinned.
+        ValueError: the pinned starter model has other weights than the installed one.
     """
     known = _read(workspace)
     if "version" not in known:
         raise FileNotFoundError(f"{workspace.start_lock} is missing or damaged: `atelier train` writes it")
-    return str(known["version"])
+    version = str(known["version"])
+    if (starter := find_starter(version)) and weights_sha256(starter) != known.get("bytes"):
+        raise ValueError(
+            f"{workspace.start_lock} pins a {version} of other weights than this version of Atelier has: `atelier "
+            "train` pins the installed one and trains again"
+        )
+    return version
+
+
+def initial_model(workspace: Workspace, config: TrainConfig) -> Path | None:
+    """The folder of the model that `config.start_from` names, a pinned version or a starter; None for "scratch".
+
+    Raises:
+        ValueError: there is no such model, or its generator has another architecture than that of `config`.
+    """
+    if config.start_from == SCRATCH:
+        return None
+    folder = find_starter(config.start_from) or resolve(workspace.main, f"{MODEL}@{config.start_from}").path
+    check_fit(config, folder)
+    return folder
 
 
 def _changed(workspace: Workspace) -> bool:

@@ -1,4 +1,4 @@
-"""The source at a path or URL: a folder, one picture, an archive, a list, or `sample://NAME`."""
+"""The source at a path or URL: a folder, one picture, an archive, a list, `sample://NAME` or `windows://FOLDER`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,11 +17,13 @@ from atelier.tasks.storage.location import has_objects, is_url, url_info, url_pr
 from atelier.tasks.storage.sample_images import SampleImages, is_sample
 from atelier.tasks.storage.source import Source
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
+from atelier.tasks.storage.windows import SCHEME as WINDOWS
+from atelier.tasks.storage.windows import Windows
 
 ARCHIVES: tuple[type[Archive], ...] = (Zip, Tar, GzipTar, ZstdTar)
 ARCHIVE_SUFFIXES = tuple(suffix for archive in ARCHIVES for suffix in archive.suffixes)
 MAX_BATCH_BYTES = 2**30  # of a CIFAR batch
-_KINDS: tuple[type[Source], ...] = (SingleFile, SampleImages, *ARCHIVES)
+_KINDS: tuple[type[Source], ...] = (SingleFile, SampleImages, Windows, *ARCHIVES)
 _CLASSES = {source.kind: source for source in _KINDS}
 
 
@@ -31,7 +33,7 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
     Args:
         spec: a folder, a picture, a .zip, .tar, .tar.gz, .tgz, .tar.zst or .tzst archive, a list (.txt or .lst with a
             path a line, .parquet with a column `path`), each as a path (a relative one is below `base`) or a URL of a
-            scheme of `location.SCHEMES`; or `sample://NAME`.
+            scheme of `location.SCHEMES`; `sample://NAME`; or `windows://FOLDER`.
 
     Raises:
         FileNotFoundError: the source does not exist.
@@ -39,6 +41,8 @@ def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) ->
     """
     if is_sample(spec):
         return SampleImages(spec)
+    if spec.startswith(WINDOWS):
+        return Windows(spec, _folder(spec.removeprefix(WINDOWS), base))
     if is_url(spec):
         return _open_url(spec, base, limits)
     path = locate(spec, base)
@@ -94,6 +98,13 @@ def locate(spec: str, base: Path) -> Path:
     path = (base / Path(spec).expanduser()).resolve()
     if not path.exists():
         raise FileNotFoundError(f"source {spec} does not exist (looked for {path})")
+    return path
+
+
+def _folder(spec: str, base: Path) -> Path:
+    path = locate(spec, base)
+    if not path.is_dir():
+        raise ValueError(f"source {WINDOWS}{spec} is no folder: put the pictures of the style into one")
     return path
 
 

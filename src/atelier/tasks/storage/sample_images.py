@@ -19,7 +19,7 @@ from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import FileStat
 from atelier.tasks.storage.source import Source
 
-ETAG = "sample:1"  # another one when the pictures change
+ETAG = "sample:2"  # another one when the pictures change
 SCHEME = "sample://"
 SIZE_PX = 160  # of every picture
 SHORT_SIDES_PX = (330, 430)  # parents are scaled to these: windows show parts, not scenes

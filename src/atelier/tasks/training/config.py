@@ -10,11 +10,19 @@ from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
-from atelier.models.configs.style_statistics import AdainConfig, ColorConfig, CpganConfig, FastConfig, GatysConfig
+from atelier.models.configs.style_statistics import (
+    AdainConfig,
+    CinConfig,
+    ColorConfig,
+    CpganConfig,
+    FastConfig,
+    GatysConfig,
+)
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.settings import Settings, setting, setting_of
 
 _ASIDE = ("min_workers", "max_failures", "keep_checkpoints")  # may change while a training goes on
+STARTER = "starter/"  # begins the names of the models of the package
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,9 @@ class TrainConfig(Settings):
     )
     max_failures: int = setting(2, "restarts from the last checkpoint after a worker died", ge=0)
     keep_checkpoints: int = setting(2, "last checkpoints that are kept", ge=1)
-    start_from: str = setting("scratch", "scratch, or the version whose weights are the first, like v1.2.0 or prod")
+    start_from: str = setting(
+        "scratch", "the model whose weights are the first: starter/NAME, prod or a version like v1.2.0; or scratch"
+    )
     shuffle_rows: int = setting(
         4096,
         "pictures that are shuffled together; of each domain each worker has up to twice as many in "
@@ -44,6 +54,7 @@ class TrainConfig(Settings):
     )
     loop: LoopConfig = setting_of(LoopConfig, "the training loop")
     adain: AdainConfig = setting_of(AdainConfig, "settings of adain")
+    cin: CinConfig = setting_of(CinConfig, "settings of cin")
     color: ColorConfig = setting_of(ColorConfig, "settings of color")
     cpgan: CpganConfig = setting_of(CpganConfig, "settings of cpgan")
     cut: CutConfig = setting_of(CutConfig, "settings of cut")
@@ -65,6 +76,11 @@ class TrainConfig(Settings):
         """Pickle by name: a class with the settings of plugins is made anew where it is read."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return _restored, ([name for name in values if name not in TrainConfig.__dataclass_fields__], values)
+
+    @property
+    def starts_from_starter(self) -> bool:
+        """Whether training starts from a model of the package."""
+        return self.start_from.startswith(STARTER)
 
     @property
     def method_config(self) -> MethodConfig:

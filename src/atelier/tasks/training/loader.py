@@ -154,7 +154,7 @@ class BatchLoader:
         self.content, self.style = (
             Stream(groups, Order(plan.loop.seed, role, [len(group.rows) for group in groups], plan.shuffle_rows))
             for role, domain in (("content", plan.content), ("style", plan.style))
-            for groups in [row_groups(plan.data, card, domain, plan.fold, plan.attributes)]
+            for groups in [row_groups(plan.data, card, domain, plan.fold, plan.method_config.labels or ())]
         )
         self._pinned = torch.device(device).type == "cuda"
         # a training on CPUs needs them itself; one on a GPU leaves them idle

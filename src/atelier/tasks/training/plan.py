@@ -27,8 +27,3 @@ class TrainingPlan:
     shuffle_rows: int  # pictures of a domain that are shuffled, and in memory, together
     fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
     keep_checkpoints: int = 2  # the last ones
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of the labels that the method needs with its pictures."""
-        return tuple(getattr(self.method_config, "attributes", ()))

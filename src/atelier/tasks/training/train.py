@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from atelier.models import artifact
-from atelier.models.card import weights_sha256
+from atelier.models.card import MODEL_CARD, WEIGHTS, weights_sha256
 from atelier.models.checkpoint import is_whole
 from atelier.tasks.dataset import labels, shards
 from atelier.tasks.runtime import encoder_weights
+from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.journal import GRIDS, JournalReader, TrainingLogs
@@ -111,8 +112,8 @@ def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shar
         raise ValueError(f"train.loop.batch_size is {config.loop.batch_size}: too few for {config.workers} workers")
     if 0 < config.workers < config.min_workers:
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
-    if hasattr(config.method_config, "attributes"):
-        labels.check_labels(data, card, (config.content, config.style), config.method_config.attributes)
+    if (names := config.method_config.labels) is not None:
+        labels.check_labels(data, card, (config.content, config.style), names)
     if initial:
         artifact.load(initial)  # fails here where it is damaged, before anything starts
     return card
@@ -139,7 +140,7 @@ def _plan(
         data=data.resolve(),
         content=config.content,
         style=config.style,
-        initial=initial.resolve() if initial else None,
+        initial=_kept(initial, run) if initial else None,
         run=run,
         threads=placement.cpus if placement else None,
         facts=facts,
@@ -228,6 +229,14 @@ def _encoder(config: TrainConfig) -> str:
                 return "vgg19"
     encoder_weights.resolve(name)
     return name
+
+
+def _kept(initial: Path, run: Path) -> Path:
+    """A copy of the model to start from, in the run's folder, which every node sees."""
+    folder = run / "initial"
+    for name in (MODEL_CARD, WEIGHTS):
+        write(folder / name, (initial / name).read_bytes())
+    return folder
 
 
 def _prepare(run: Path, keep: int) -> None:

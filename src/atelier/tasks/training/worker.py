@@ -38,11 +38,12 @@ def work(settings: dict[str, TrainingPlan]) -> None:
     if plan.threads:
         logging.getLogger().setLevel(logging.WARNING)  # Ray would announce each checkpoint
         torch.set_num_threads(plan.threads)
-    encoder = networks.load(plan.encoder, encoder_weights.resolve(plan.encoder))
+    encoder = _encoder(plan.encoder)
+    embedded = _encoder(plan.method_config.embedded) if plan.method_config.embedded else None
     device = ray.train.torch.get_device()
-    trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank)
+    trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, embedded)
     if not _resumed(trainer, plan.run) and plan.initial:
-        trainer.start_from(artifact.load(plan.initial).generator.state_dict())
+        trainer.start_from(artifact.load(plan.initial, device))
 
     given = plan.style if trainer.method_config.generates else plan.content
     with BatchLoader(plan, rank, world_size, device) as batches:
@@ -75,6 +76,10 @@ def work(settings: dict[str, TrainingPlan]) -> None:
                 on_sample(begun)  # the kill came between the checkpoint and its grid
             trainer.run(batches, on_step, on_checkpoint, on_sample)
         _write_model(plan, trainer, batches)
+
+
+def _encoder(name: str) -> networks.Encoder:
+    return networks.load(name, encoder_weights.resolve(name))
 
 
 def _grid(step: int) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import MODEL_CARD
+from atelier.tasks.training.config import STARTER
 
-PREFIX = "starter/"
 FOLDER = Path(__file__).parents[2] / "starters"
 
 
@@ -23,7 +23,7 @@ def list_starters() -> list[StarterModel]:
     found = []
     for folder in sorted(path.parent for path in FOLDER.glob(f"*/{MODEL_CARD}")):
         title = (folder / "CARD.md").read_text(encoding="utf-8").splitlines()[0]
-        found.append(StarterModel(PREFIX + folder.name, folder, title.removeprefix("# ")))
+        found.append(StarterModel(STARTER + folder.name, folder, title.removeprefix("# ")))
     return found
 
 
@@ -33,7 +33,7 @@ def find_starter(name: str) -> Path | None:
     Raises:
         ValueError: there is no starter model of this name.
     """
-    if not name.startswith(PREFIX):
+    if not name.startswith(STARTER):
         return None
     known = {one.name: one.folder for one in list_starters()}
     if name not in known:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.tasks.inference.starter_models import FOLDER, find_starter, list_starters
+from atelier.tasks.registry.starter_models import FOLDER, find_starter, list_starters
 
 
 def test_there_are_some_and_all_are_whole() -> None:

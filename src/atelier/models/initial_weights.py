@@ -1,0 +1,34 @@
+"""The first weights of a generator, from a trained model."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from atelier.models.artifact import TrainedModel
+from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.initial_weights import fits
+from atelier.models.methods import method_of
+from atelier.models.painter import NetworkPainter
+
+
+def load_initial_weights(generator: nn.Module, config: MethodConfig, base: TrainedModel) -> None:
+    """Give a generator the weights of a base: all of them, or those of the network that both have in common.
+
+    The latter is what a model of another method shares with this one, or one that knows other styles.
+
+    Raises:
+        ValueError: the base's generator has another architecture.
+    """
+    method, part, weights = method_of(config), generator, base.generator.state_dict()
+    is_alike = base.method is method and _shapes(weights) == _shapes(generator.state_dict())
+    painter = base.painter() if not is_alike and fits(base.config, config) else None
+    if isinstance(painter, NetworkPainter):  # of a translation both ways that forth, of many styles the first
+        part, weights = generator.get_submodule(method.network), painter.network.state_dict()
+    try:
+        part.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[0]}") from error
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}

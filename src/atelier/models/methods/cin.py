@@ -1,0 +1,193 @@
+"""cin: many styles in one network, by conditional instance normalisation.
+
+Dumoulin et al. 2017, "A Learned Representation for Artistic Style": every convolution is shared, and a style is the
+scales and shifts of the norms (equation 5). Losses are those of Johnson et al. 2016, "Perceptual Losses for Real-Time
+Style Transfer and Super-Resolution": content in equation 2, style in equations 3 and 4, total variation in section 3.2.
+Styles mix by mixing their parameters (Dumoulin et al., section 3.3).
+
+What differs: the parameters of a style are differences from common ones; losses are relative to their targets, so that
+their weights serve every encoder; the target of a style is the mean Gram matrix of its pictures, most often windows of
+one painting; the losses are computed on moving crops, see `window`; the network is a light one, see `networks.light`;
+the weights that stylize are averages (Karras et al. 2018).
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from atelier.models.configs.style_statistics import CinConfig
+from atelier.models.controls import Controls, Style
+from atelier.models.distributed import all_reduce_together
+from atelier.models.encoders import ENCODERS
+from atelier.models.encoders.base import Encoder
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
+from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
+from atelier.models.methods.style_inputs import TRAINED, domain_means, mask_of, shares, style_pixels
+from atelier.models.methods.window import window
+from atelier.models.networks.conditional import ConditionalGenerator, network_of
+from atelier.models.networks.light import LightGenerator
+from atelier.models.painter import MaskedPainter, NetworkPainter, Painter
+from atelier.models.pixels import to_float
+
+
+class StyleTargets(nn.Module):
+    """Gram matrices (styles, C, C) by layer; buffers, which checkpoints hold."""
+
+    def __init__(self, encoder: type[Encoder], styles: int) -> None:
+        super().__init__()
+        for layer, channels in encoder.style_channels().items():
+            self.register_buffer(layer, torch.zeros(styles, channels, channels))
+
+    @torch.no_grad()
+    def learn(self, encoder: Encoder, batches: Callable[[int], Batch], steps: int, names: tuple[str, ...]) -> None:
+        """Take the means over the pictures of each style in so many batches, over all ranks.
+
+        Raises:
+            ValueError: a style has no picture among them.
+        """
+        targets = dict(self.named_buffers())
+        device = next(iter(targets.values())).device
+        count = torch.zeros(len(names), device=device)
+        for step in range(steps):
+            batch = batches(step)
+            assert batch.style_labels is not None
+            labels = batch.style_labels.to(device)  # (B, styles)
+            features = encoder.encode(to_float(batch.style, device))
+            for layer, target in targets.items():
+                target += torch.einsum("bs,bij->sij", labels, gram(features[layer]))
+            count += labels.sum(0)
+        *sums, count = all_reduce_together([*targets.values(), count])
+        if not count.all():
+            missing = next(name for name, seen in zip(names, count.tolist(), strict=True) if not seen)
+            raise ValueError(
+                f"none of the first {steps} batches has a picture of the style {missing!r}: give it more pictures, or "
+                "raise train.cin.style_images"
+            )
+        for target, total in zip(targets.values(), sums, strict=True):
+            target.copy_(total / count[:, None, None])
+
+    def of(self, mixture: Tensor) -> dict[str, Tensor]:
+        """The targets (B, C, C) by layer of pictures in mixtures (B, styles) of the styles."""
+        return {layer: torch.einsum("bs,sij->bij", mixture, target) for layer, target in self.named_buffers()}
+
+
+class Cin(Method):
+    """The training method; see the module."""
+
+    Config: ClassVar[type[CinConfig]] = CinConfig
+    network: ClassVar[str] = "network"
+    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
+
+    def __init__(self, config: CinConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.device, self.dtype = config, device, dtype
+        encoder.end_at(encoder.style_layers[-1])
+        self.encoder = encoder.to(device)
+        self.content_encoder = copy.deepcopy(encoder)  # a part of it, for pictures of which no more is asked
+        self.content_encoder.end_at(encoder.content_layer)
+        self.generator = self.build_generator(config, type(encoder)).to(device)
+        self.modules = {"generator": self.generator}
+        if config.embedded:
+            # its encoder is frozen
+            self.turns = {"generator": ("generator.network", "generator.predictor.body")}  # type: ignore[misc]
+        else:
+            self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
+            self.modules["targets"] = self.targets
+        self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
+
+    @staticmethod
+    def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> ConditionalGenerator:
+        """A new network, in which all styles are the same."""
+        kind = ENCODERS[config.embedded] if config.embedded else None
+        return ConditionalGenerator(LightGenerator(config.filters, config.width, config.blocks), config.styles, kind)
+
+    def embed(self, encoder: Encoder) -> None:
+        """See `Method.embed`."""
+        self.generator.predictor.encoder.load_state_dict(encoder.state_dict())
+
+    def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
+        """Measure the Gram matrices of each style, or the range of what styles are predicted from."""
+        images = self.config.style_images
+        with autocast(self.device, self.dtype):
+            if not self.config.embedded:
+                self.targets.learn(self.encoder, batches, -(-images // batch_size), self.config.styles)
+                return
+            predictor = self.generator.predictor
+
+            def measure(style: Tensor) -> dict[str, Tensor]:
+                seen = predictor.statistics(style)
+                return {"mean": seen.mean(0), "square": seen.square().mean(0)}
+
+            means = domain_means(measure, batches, batch_size, images, self.device)
+        predictor.mean.copy_(means["mean"])
+        predictor.deviation.copy_((means["square"] - means["mean"].square()).clamp(min=1e-6).sqrt())
+
+    def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
+        """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
+        styles, targets = self._styles(batch)
+        view = window(batch.step, *batch.content.shape[2:])
+        with autocast(self.device, self.dtype):
+            painted = self.generator(batch.content, styles).float()[view]
+            features, layer = self.encoder.encode(painted), self.encoder.content_layer
+            with torch.no_grad():
+                given = self.content_encoder.encode(batch.content[view])[layer]
+            grams = self._grams(features)
+        yield {
+            "content": content_loss(features[layer], given),
+            "style": style_loss(grams, targets),
+            "total_variation": total_variation(painted),
+        }
+
+    def _styles(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The styles (B, P) of a batch, and the Gram matrices (B, C, C) by layer that the pictures shall have."""
+        if not self.config.embedded:
+            assert batch.style_labels is not None
+            mixture = _mixture(batch.style_labels)
+            return mixture @ self.generator.styles, self.targets.of(mixture)
+        with torch.no_grad(), autocast(self.device, self.dtype):
+            targets = self._grams(self.encoder.encode(batch.style))
+        return self.generator.predictor(batch.style), targets
+
+    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: gram(features[layer]) for layer in self.encoder.style_layers}  # (B, C, C)
+
+    @classmethod
+    def painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> Painter:
+        """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
+        assert isinstance(generator, ConditionalGenerator)
+        given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
+        parts = [_style(generator, one) for one in given]
+
+        def painter(style: Tensor) -> NetworkPainter:
+            plain = network_of(generator.network, style).eval()
+            return NetworkPainter(plain, controls.strength, controls.preserve_color)
+
+        if any(one.mask is not None for one in given):
+            masks = [mask_of(one, style.device) for one, style in zip(given, parts, strict=True)]
+            return MaskedPainter([painter(style) for style in parts], shares(given), masks)
+        mixture = sum((share * style for share, style in zip(shares(given), parts, strict=True)), 0 * parts[0])
+        return painter(mixture)
+
+
+def _mixture(labels: Tensor) -> Tensor:
+    """Shares (B, styles) of the styles that pictures have by their labels (B, styles), of all where they have none."""
+    count = labels.sum(1, keepdim=True)
+    return torch.where(count > 0, labels / count.clamp(min=1), 1 / labels.shape[1])
+
+
+@torch.no_grad()
+def _style(generator: ConditionalGenerator, given: Style) -> Tensor:
+    """A style (P): a named one, that of a picture, or that of the mean statistics of the training's paintings.
+
+    Raises:
+        ValueError: the model knows no style of that name, or takes no pictures as styles.
+    """
+    if names := generator.names:
+        if given.pixels is not None or given.name not in names:
+            raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(names)}")
+        return generator.styles[names.index(given.name)]
+    pixels = style_pixels(given, generator.predictor.mean.device)
+    predicted: Tensor = generator.predictor.common() if pixels is None else generator.predictor(pixels)[0]
+    return predicted

@@ -1,0 +1,64 @@
+"""All styles that a model knows by name, on one picture."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from atelier.models import artifact
+from atelier.models.card import ModelCard
+from atelier.models.controls import Controls, Style
+from atelier.tasks.images import codec
+from atelier.tasks.images.codec import Pixels
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.inference.backends import build_painter, default_plan
+from atelier.tasks.runtime.files import write
+
+CELL_PX = 320  # long side of each painted picture
+COLUMNS = 5
+
+
+def style_names(model: Path) -> tuple[str, ...]:
+    """Names of the styles of a model, in their order; none where it knows none by name.
+
+    Raises:
+        FileNotFoundError, ValueError: as `ModelCard.read`.
+    """
+    return ModelCard.read(model).styles
+
+
+def write_style_sheet(model: Path, picture: Path, file: Path) -> None:
+    """Write a PNG of a picture, and of it in each named style of a model.
+
+    Args:
+        picture: shrunk to a long side of `CELL_PX`.
+
+    Raises:
+        FileExistsError: `file` exists.
+        FileNotFoundError, ValueError: the model or the picture cannot be read, or the model knows no style by name.
+    """
+    if file.exists():
+        raise FileExistsError(f"{file} exists: choose another name")
+    names = style_names(model)
+    if not names:
+        raise ValueError(f"{model.name} knows no style by name: give it a picture, `atelier stylize … --style IMAGE`")
+    pixels = codec.load(picture)
+    height, width = pixels.shape[:2]
+    scale = CELL_PX / max(height, width)
+    pixels = codec.resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
+    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    trained = artifact.load(model)
+    cells = [_labelled("photograph", pixels)]
+    for name in names:
+        controls = Controls(styles=(Style(name),))
+        painted = build_painter(trained, controls, default_plan(trained, controls), b"")(batch)
+        cells.append(_labelled(name, painted[0].permute(1, 2, 0).contiguous().numpy()))
+    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+    blank = np.full_like(cells[0], 255)
+    sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
+    write(file, codec.encode(sheet, "png"))
+
+
+def _labelled(name: str, pixels: Pixels) -> Pixels:
+    """A picture below its name."""
+    return contact_sheet([[pixels]], (), (name,), CELL_PX)
