@@ -6,6 +6,7 @@ supports it. Large pictures are painted in tiles, in PyTorch.
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from atelier.models.color_table import ColorTablePainter
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
 from atelier.tasks.inference.palette_lock import lock_table
+from atelier.tasks.inference.regions import placed_by_regions
 
 SIDE = 256  # px, of the pictures for measuring
 ROUNDS = 5  # of a measurement; the median counts
@@ -128,23 +131,28 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
         controls: of the model.
         plan: checked by `check_plan`.
         network: of its `Execution`.
+
+    Returns:
+        Where styles have labels, it takes label pictures (B, H, W) uint8 too.
     """
-    painter = _painter_in_any_colors(trained, controls, plan, network)
-    return ColorTablePainter(painter, lock_table(controls.palette)) if controls.palette else painter
-
-
-def _painter_in_any_colors(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
+    placement = None
+    if controls.regions != "off":
+        controls, placement = placed_by_regions(controls, plan.device)
     painter = _painter_as_is(trained, controls, plan, network)
-    if not plan.reference_px:
-        return painter
-    full = replace(controls, strength=1.0)
-    strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
-    return StrokePainter(strong, painter, controls, plan.working_size)
+    if plan.reference_px:
+        full = replace(controls, strength=1.0)
+        strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
+        painter = StrokePainter(strong, painter, controls, plan.working_size)
+    if controls.palette:
+        painter = ColorTablePainter(painter, lock_table(controls.palette))
+    return PlacedPainter(painter, placement or StylePlaces(controls.styles)) if controls.placed else painter
 
 
-def _painter_as_is(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
-    """The painter of pictures at the size that they have."""
-    plain = trained.painter(controls)
+def _painter_as_is(
+    trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes
+) -> Callable[..., Tensor]:
+    """The painter of pictures at the size that they have: of placed styles a `StylesPainter`."""
+    plain = _unplaced(trained, controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
@@ -159,15 +167,21 @@ def _painter_as_is(trained: TrainedModel, controls: Controls, plan: ExecutionPla
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "plans with tiles are made for models that can tile only"
 
-    def by_size(images: Tensor) -> Tensor:
-        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images)
+    def by_size(images: Tensor, *masks: Tensor) -> Tensor:
+        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images, *masks)
 
     return by_size
 
 
+def _unplaced(trained: TrainedModel, controls: Controls) -> Callable[..., Tensor]:
+    """The model's painter, of placed styles a `StylesPainter`."""
+    painter = trained.painter(controls)
+    return painter.painter if isinstance(painter, PlacedPainter) else painter
+
+
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:
     """Whether a model can paint in tiles, with these controls."""
-    return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
+    return tiling.tiled(_unplaced(trained, controls), TILE_PX, torch.float32) is not None
 
 
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
