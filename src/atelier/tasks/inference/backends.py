@@ -17,13 +17,13 @@ from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.color_table import ColorTablePainter
 from atelier.models.controls import Controls
-from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
+from atelier.tasks.inference.backend_networks import AutocastGenerator, OpenVinoGenerator
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
-from atelier.tasks.inference.onnx_export import INPUT, to_onnx
+from atelier.tasks.inference.onnx_export import to_onnx
 from atelier.tasks.inference.palette_lock import lock_table
 from atelier.tasks.inference.regions import placed_by_regions
 
@@ -195,52 +195,6 @@ def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) 
     if controls.stroke == "full" or not trained.config.strokes:
         return plan
     return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
-
-
-class AutocastGenerator(nn.Module):
-    """A generator whose convolutions run in a lower precision (autocast).
-
-    Args:
-        generator: pictures (B, 3, H, W) in [-1, 1] to the same.
-        dtype: of its convolutions.
-    """
-
-    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.generator, self.dtype = generator, dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
-        with autocast(x.device, self.dtype):
-            y: Tensor = self.generator(x)
-        return y
-
-
-class OpenVinoGenerator(nn.Module):
-    """A generator in OpenVINO.
-
-    Args:
-        network: ONNX of a network from pictures (B, 3, H, W) in [-1, 1] to the same.
-        plan: precision and threads.
-    """
-
-    def __init__(self, network: bytes, plan: ExecutionPlan) -> None:
-        super().__init__()
-        import openvino
-
-        core = openvino.Core()
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bfloat16" else "f32",
-            "INFERENCE_NUM_THREADS": plan.threads,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # otherwise all workers of a machine share its first cores
-        }
-        self.request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
-        self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
-        return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
 
 
 def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:
