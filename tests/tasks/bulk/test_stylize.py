@@ -532,6 +532,27 @@ def test_label_pictures_place_styles(tmp_path: Path, worker: StylizeWorker) -> N
         assert [style["label"] for style in said.parameters["styles"]] == [1, 2]
 
 
+def test_a_logo_stays_byte_for_byte(tmp_path: Path, worker: StylizeWorker) -> None:
+    logos = tmp_path / "logos"
+    with pytest.raises(FileNotFoundError, match="is no folder of pictures of what stays"):
+        controls_from_config(replace(CONFIG, keep_from=str(logos)), tmp_path)
+    logos.mkdir()
+    worker = StylizeWorker(replace(worker.spec, config=replace(CONFIG, keep_from=str(logos))))
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(2)]
+    logo = np.zeros((32, 40), np.uint8)
+    logo[5:9, 7:30] = 255
+    Image.fromarray(logo).save(logos / "0.png")
+    assert set(_ask(worker, *paths).values()) == {("done", "")}
+    for path, kept in zip(paths, (logo > 0, logo < 0), strict=True):
+        output = (tmp_path / "out" / path.name).read_bytes()
+        changed = (decode(output) != decode(path.read_bytes())).any(2)
+        assert not changed[kept].any()
+        assert changed[~kept].mean() > 0.9
+        said = provenance.read(output)
+        assert said is not None
+        assert ("kept" in said.parameters) == bool(kept.any())
+
+
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16")
 def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path, worker: StylizeWorker) -> None:
     deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(20, 24)

@@ -41,6 +41,13 @@ class PaintingOptions:
             help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
         ),
     ] = None
+    keep_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Pictures that mirror the inputs, grey PNGs: inputs stay where they are not 0, as on a logo.",
+        ),
+    ] = None
     regions: Annotated[
         str | None,
         typer.Option(help="auto: each region of a picture gets the style of the nearest region of the style pictures."),

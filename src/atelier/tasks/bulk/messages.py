@@ -52,8 +52,9 @@ class JobSpec:
 
     def provenance(self, decoded: "DecodedInput") -> Provenance:
         """The provenance of the output of one input."""
-        labels = {"labels": decoded.labels.sha256} if decoded.labels else {}
-        return Provenance(self.identity, self.parameters | labels, decoded.sha256, revision=self.revision)
+        given = {"labels": decoded.labels, "kept": decoded.kept}
+        pictures = {name: picture.sha256 for name, picture in given.items() if picture}
+        return Provenance(self.identity, self.parameters | pictures, decoded.sha256, revision=self.revision)
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
         """The row of an input that failed at a stage."""
@@ -93,6 +94,7 @@ class DecodedInput:
     sha256: str  # of the file
     seconds: float  # spent on it so far
     labels: LabelPicture | None = None  # where styles are placed by label pictures
+    kept: LabelPicture | None = None  # where the input stays as it is
 
     @property
     def input(self) -> str:

@@ -32,7 +32,7 @@ from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.input_limits import limits_for, read_image
-from atelier.tasks.inference.label_pictures import LabelPicture, read_labels
+from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
@@ -84,10 +84,13 @@ class Reader:
         format = output_format(task.input, config.format)
         try:
             with self.markers.step("decode", task.input, factor=factor):
-                image, labels = read_image(data, self.limits, format, config), None
+                image = read_image(data, self.limits, format, config)
+                given, labels, kept = (task.input, image, self.limits, config.size), None, None
                 if config.mask_from:
-                    labels = read_labels(config.mask_from, task.input, image, self.limits, config.size)
-            return DecodedInput(task, image, sha256, time.perf_counter() - begun, labels)
+                    labels = read_labels(config.mask_from, *given)
+                if config.keep_from:
+                    kept = read_kept(config.keep_from, *given)
+            return DecodedInput(task, image, sha256, time.perf_counter() - begun, labels, kept)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)
 
@@ -138,7 +141,10 @@ class Stylizer:
             return [self.spec.quarantined(decoded.task, "stylize", reason, decoded.sha256)]
         frames, each = iter(painted), (time.perf_counter() - begun) / len(inputs)
         return [
-            StylizedInput(replace(decoded, seconds=decoded.seconds + each), list(islice(frames, len(decoded.frames))))
+            StylizedInput(
+                replace(decoded, seconds=decoded.seconds + each),
+                [with_kept(next(frames), frame, decoded.kept) for frame in decoded.frames],
+            )
             for decoded in inputs
         ]
 

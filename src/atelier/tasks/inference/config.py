@@ -27,6 +27,11 @@ class StylizeConfig(Settings):
         "",
         "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
     )
+    keep_from: str = setting(
+        "",
+        "folder or URL of pictures that mirror the inputs, grey or palette PNGs: where one is not 0, such as on a "
+        "logo, the input stays as it is",
+    )
     regions: Matching = setting(
         "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"
     )

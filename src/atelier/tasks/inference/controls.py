@@ -27,6 +27,8 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
+    if config.keep_from and not is_url(config.keep_from) and not _path(config.keep_from, base).is_dir():
+        raise FileNotFoundError(f"{config.keep_from} is no folder of pictures of what stays: name one, or leave it out")
     given = [_split(text) for text in config.styles]
     if bool(config.mask_from) != any(label is not None for _, label, _ in given):
         raise ValueError("labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER")
@@ -62,7 +64,8 @@ def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
         styles.append(f"{path}{at}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
     masks = tuple(str(_path(mask, base)) for mask in config.masks)
     mask_from, palette = labels_location(config.mask_from, base), str(_path(config.palette, base))
-    changed = replace(config, styles=tuple(styles), masks=masks, mask_from=mask_from)
+    keep_from = labels_location(config.keep_from, base)
+    changed = replace(config, styles=tuple(styles), masks=masks, mask_from=mask_from, keep_from=keep_from)
     return replace(changed, palette=palette) if config.palette else changed
 
 

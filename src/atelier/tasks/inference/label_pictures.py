@@ -1,8 +1,9 @@
-"""Label pictures: PNG files whose values say which style goes where, in a folder that mirrors the inputs."""
+"""Label pictures: PNG files whose values say what goes where or what stays, in a folder that mirrors the inputs."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_source import read
 
 MODES = ("1", "L", "P")  # bilevel, grey and palette
+
+
+class NoLabelPicture(BadImage):
+    """An input has no label picture."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits
         data = read(Entry(name, folder, path=file), limits.max_bytes)
         labels = _decoded(data, limits)
     except BadImage as error:
-        missing = str(error) == "the file is gone"
-        raise BadImage(f"there is no {relative}" if missing else f"{relative}: {error}") from error
+        if str(error) == "the file is gone":
+            raise NoLabelPicture(f"there is no {relative}") from error
+        raise BadImage(f"{relative}: {error}") from error
     for frame in image.frames:
         height, width = frame.pixels.shape[:2]
         shown = labels.shape[1], labels.shape[0]
@@ -61,6 +67,25 @@ def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits
     if labels.shape != (height, width):  # values are no brightness: none is between two others
         labels = labels[_nearest(labels.shape[0], height)[:, None], _nearest(labels.shape[1], width)]
     return LabelPicture(labels, hashlib.sha256(data).hexdigest())
+
+
+def read_kept(
+    folder: str, name: str, image: DecodedImage, limits: ImageLimits, size: int | None
+) -> LabelPicture | None:
+    """Where an input stays as it is: its label picture, which is 0 elsewhere; None where it has none.
+
+    Raises:
+        BadImage: as `read_labels`, for one that cannot be used.
+    """
+    try:
+        return read_labels(folder, name, image, limits, size)
+    except NoLabelPicture:
+        return None
+
+
+def with_kept(painted: Any, given: Any, kept: LabelPicture | None) -> Any:
+    """A painted frame (H, W, 3), with the input's pixels where they stay, value by value."""
+    return painted if kept is None else np.where(kept.labels[..., None] > 0, given, painted)
 
 
 def _nearest(given: int, wanted: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference import input_limits
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.controls import controls_from_config, labels_location
-from atelier.tasks.inference.label_pictures import LabelPicture, read_labels
+from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import write
 
@@ -70,8 +70,9 @@ def stylize_image(
         decoded = input_limits.read_image(data, limits, format, config)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    labels = _labels(picture, decoded, config, base)
-    parameters = provenance_parameters(controls, config) | ({"labels": labels.sha256} if labels else {})
+    labels, kept = _label_pictures(picture, decoded, config, base)
+    shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found}
+    parameters = provenance_parameters(controls, config) | shown
     provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest())
     height, width = decoded.frames[0].pixels.shape[:2]
     if target.exists():
@@ -80,7 +81,12 @@ def stylize_image(
                 return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is another file: choose another name")
 
-    painted = _painted(picture, decoded, model, controls, config, labels)
+    painted = [
+        with_kept(paint, frame.pixels, kept)
+        for paint, frame in zip(
+            _painted(picture, decoded, model, controls, config, labels), decoded.frames, strict=True
+        )
+    ]
     xmp, strip = xmp_packet(provenance), config.metadata == "strip"
     write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
     return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
@@ -113,12 +119,14 @@ def _painted(
     return painted
 
 
-def _labels(picture: Path, decoded: DecodedImage, config: StylizeConfig, base: Path) -> LabelPicture | None:
-    """The labels of a picture where styles are placed by them. Raises BadImage where there are none, or other ones."""
-    if not config.mask_from:
-        return None
-    limits = ImageLimits(config.max_bytes, config.max_pixels)
+def _label_pictures(
+    picture: Path, decoded: DecodedImage, config: StylizeConfig, base: Path
+) -> tuple[LabelPicture | None, LabelPicture | None]:
+    """The labels that place styles, and those of what stays. Raises BadImage where they are missing, or other ones."""
+    labels_from, keep_from = (labels_location(folder, base) for folder in (config.mask_from, config.keep_from))
+    given = picture.name, decoded, ImageLimits(config.max_bytes, config.max_pixels), config.size
     try:
-        return read_labels(labels_location(config.mask_from, base), picture.name, decoded, limits, config.size)
+        labels = read_labels(labels_from, *given) if labels_from else None
+        return labels, read_kept(keep_from, *given) if keep_from else None
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
