@@ -63,7 +63,7 @@ def test_a_sheet_of_pairs_is_written_and_its_answers_are_counted(
     (tmp_path / "a.txt").write_text(f"sheet {key['sheet']}\n1 {side}\n")
     counted = atelier("evaluate", "--workspace", workspace, "--answers", tmp_path / "a.txt")
     assert "1 of 1 pairs were judged" in counted.stdout
-    assert "starter/storm: 0 wins" in counted.stdout or "starter/storm: 1 wins" in counted.stdout
+    assert f"{pictures}: 0 wins, 1 losses, 0 ties against starter/storm" in counted.stdout
     (tmp_path / "a.txt").write_text("1 maybe")
     assert_one_line(atelier("evaluate", "--workspace", workspace, "--answers", tmp_path / "a.txt"), 2, "'1 maybe'")
 

@@ -132,7 +132,7 @@ def train(
 
 
 @commands.command(
-    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 ~/other --sheet"
+    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 --sheet"
 )
 def evaluate(
     models: Annotated[
