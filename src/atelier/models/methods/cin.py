@@ -85,8 +85,13 @@ class Cin(Method):
         self.config, self.device, self.dtype = config, device, dtype
         encoder.end_at(encoder.style_layers[-1])
         self.encoder = encoder.to(device)
+        self.content_layer = config.content_layer or encoder.content_layer
+        if self.content_layer not in encoder.style_layers:
+            raise ValueError(
+                f"cin.content_layer is {self.content_layer!r}: choose one of {', '.join(encoder.style_layers)}"
+            )
         self.content_encoder = copy.deepcopy(encoder)  # a part of it, for pictures of which no more is asked
-        self.content_encoder.end_at(encoder.content_layer)
+        self.content_encoder.end_at(self.content_layer)
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.modules = {"generator": self.generator}
         if config.embedded:
@@ -130,12 +135,12 @@ class Cin(Method):
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
             painted = self.generator(batch.content, styles).float()[view]
-            features, layer = self.encoder.encode(painted), self.encoder.content_layer
+            features = self.encoder.encode(painted)
             with torch.no_grad():
-                given = self.content_encoder.encode(batch.content[view])[layer]
+                given = self.content_encoder.encode(batch.content[view])[self.content_layer]
             grams = self._grams(features)
         yield {
-            "content": content_loss(features[layer], given),
+            "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
             "total_variation": total_variation(painted),
         }
