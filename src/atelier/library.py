@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
-from atelier.models.controls import Controls, Direction, Style
+from atelier.models.controls import Controls, Direction, Stroke, Style
 from atelier.models.painter import Painter
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig
@@ -24,16 +24,23 @@ __all__ = ["ImagePainter", "Style", "load"]
 ImageT = TypeVar("ImageT", Image.Image, NDArray[Any], Tensor)
 
 
+class Options(TypedDict, total=False):
+    """Options of `load`, of which a method honours some."""
+
+    strength: float  # 0 leaves the image, 1 (the default) is the full style
+    to: Sequence[str]  # attributes or domains that the result has (stargan); "-NAME" takes one away
+    preserve_color: bool  # keep the colours of the input
+    direction: Direction  # "a2b" (the default) from content to style, or "b2a" back (cyclegan)
+    stroke: Stroke  # breadth of the strokes: 1 (the default) as on a picture of 768 px; "full" paints at full size
+
+
 def load(
     model: str | Path,
     *,
-    strength: float = 1.0,
     styles: Sequence[Style | Image.Image | NDArray[Any] | Tensor | str | Path] = (),
-    to: Sequence[str] = (),
-    preserve_color: bool = False,
-    direction: Direction = "a2b",
     device: torch.device | str = "cpu",
     workspace: Path | None = None,
+    **options: Unpack[Options],
 ) -> "ImagePainter":
     """Load a model that stylizes images.
 
@@ -41,14 +48,11 @@ def load(
 
     Args:
         model: `starter/NAME`, a model folder, or a version in a workspace such as `style-model@prod`.
-        strength: 0 leaves the image, 1 is the full style.
         styles: mixed in equal parts, or by the weight of each `Style`: images, image files, or styles that the model
             knows by name. None means the style of the training.
-        to: attributes or domains that the result has (stargan); "-NAME" takes one away.
-        preserve_color: keep the colours of the input.
-        direction: "a2b" from content to style, or "b2a" back (cyclegan).
         device: where to compute, such as "cuda".
         workspace: where to look for a workspace; None means from the current folder upwards.
+        options: strength, to, preserve_color, direction and stroke, see `Options`.
 
     Raises:
         FileNotFoundError: there is no such model, workspace or image file.
@@ -57,14 +61,9 @@ def load(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU: use device='cpu'")
     trained = artifact.load(find_model(str(model), workspace).folder, device)
-    controls = Controls(
-        strength=strength,
-        direction=direction,
-        to=tuple(to),
-        styles=tuple(_style(style) for style in styles),
-        preserve_color=preserve_color,
-    )
-    plan = backends.default_plan(trained, controls)  # large images are painted in tiles, as `atelier stylize` does
+    given: dict[str, Any] = {**options, "to": tuple(options.get("to", ()))}
+    controls = Controls(styles=tuple(_style(style) for style in styles), **given)
+    plan = backends.default_plan(trained, controls)  # large images are painted as `atelier stylize` does
     return ImagePainter(backends.build_painter(trained, controls, plan, b""), trained.card)
 
 

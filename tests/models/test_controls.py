@@ -60,6 +60,9 @@ def test_a_weight_is_above_nothing(weight: float) -> None:
         ({"style_weight": 0.0}, "style_weight must be above 0"),
         ({"style_weight": float("nan")}, "style_weight must be above 0"),
         ({"steps": 0}, "steps must be at least 1"),
+        ({"stroke": 0.1}, "stroke must be a number from 0.2 to 8, .* or full to paint at full size, not 0.1"),
+        ({"stroke": float("nan")}, "stroke must be a number"),
+        ({"stroke": "wide"}, "stroke must be a number .* not 'wide'"),
         ({"to": ("Young", "-Male", "-Young")}, "'Young' is asked for twice"),
     ],
 )
@@ -74,3 +77,6 @@ def test_what_a_method_lacks_is_refused_by_name() -> None:
         check_controls(CONFIGS["cpgan"], Controls(direction="b2a"))
     with pytest.raises(ValueError, match="cyclegan has no control 'preserve-color': it has strength, direction"):
         check_controls(CONFIGS["cyclegan"], Controls(preserve_color=True))
+    check_controls(CONFIGS["gatys"], Controls(stroke="full"))
+    with pytest.raises(ValueError, match="color has no control 'stroke': it has strength"):
+        check_controls(CONFIGS["color"], Controls(stroke=2.0))

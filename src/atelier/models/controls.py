@@ -14,6 +14,28 @@ from numpy.typing import NDArray
 from atelier.models.configs.base import MethodConfig
 
 Direction = Literal["a2b", "b2a"]
+Stroke = float | Literal["full"]
+FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 96 px
+
+
+def checked_stroke(stroke: object) -> Stroke:
+    """A stroke, from a number or a text of it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if stroke == "full":
+        return "full"
+    try:
+        number = float(stroke)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not FINEST <= number <= BROADEST:
+        raise ValueError(
+            f"stroke must be a number from {FINEST:g} to {BROADEST:g}, such as 2 for strokes that are twice as broad, "
+            f"or full to paint at full size, not {stroke!r}"
+        )
+    return number
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +68,7 @@ class Controls:
     preserve_color: bool = False  # keep the colours of the input
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
+    stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -61,6 +84,7 @@ class Controls:
             raise ValueError(f"style_weight must be above 0, not {self.style_weight}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
+        checked_stroke(self.stroke)
 
     def changed(self) -> dict[str, Any]:
         """The controls that differ from their defaults, as JSON values; they are part of the provenance of outputs."""
@@ -81,9 +105,10 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
+    honoured = (*method.controls, *(["stroke"] if method.strokes else []))
     for name in controls.changed():
-        if name not in method.controls:
-            has = ", ".join(method.controls).replace("_", "-")
+        if name not in honoured:
+            has = ", ".join(honoured).replace("_", "-")
             raise ValueError(f"{method.name} has no control {name.replace('_', '-')!r}: it has {has}")
 
 

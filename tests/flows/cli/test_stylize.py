@@ -47,6 +47,7 @@ def test_one_picture(atelier: Atelier, folder: Path) -> None:
     assert_one_line(atelier(*command, "--to", "Beard", cwd=folder), 2, "'Beard'", "dark, light, warm")
     assert_one_line(atelier(*command, "--style", "warm", cwd=folder), 2, "stargan has no control 'styles'")
     assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "less than or equal to 1")
+    assert_one_line(atelier(*command, "--stroke", "wide", cwd=folder), 2, "--stroke", "from 0.2 to 8", "not 'wide'")
     assert_one_line(atelier(*command, cwd=folder), 2, "out/painted.jpg exists")
 
 

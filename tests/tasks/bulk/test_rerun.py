@@ -1,6 +1,7 @@
 """A destination that is met again: more inputs, other parameters, what failed tried once more."""
 
 import csv
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -166,7 +167,7 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
     (tmp_path / "in/bad.png").write_bytes(b"bad")
     assert _counts(job()) == (4, 3, 0, 1, 0, 4)
     before = _outputs(tmp_path / "out")
-    other = replace(CONFIG, strength=0.5, format="webp")
+    other = replace(CONFIG, strength=0.5, stroke=2.0, format="webp")
     for options in ({"config": other}, {"version": "v2"}):
         with pytest.raises(ValueError, match="or --replace to make its outputs again"):
             job(**options, connect=_nothing)
@@ -184,6 +185,10 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
     job(other, out=tmp_path / "afresh")
     assert _outputs(tmp_path / "out") == _outputs(tmp_path / "afresh")
     assert set(_outputs(tmp_path / "out")) == {"a.webp", "b.png.webp", "b.jpg.webp"}
+    manifest = json.loads((tmp_path / "out/_atelier/job.json").read_text())
+    assert (manifest["plan"]["stroke"], manifest["parameters"]["stroke"]) == (2.0, 2.0)
+    with pytest.raises(ValueError, match=r"stroke 2\.0, not 1\.0"):
+        job(replace(other, stroke=1.0), connect=_nothing)
     assert _counts(job(other, connect=_nothing)) == (4, 3, 0, 1, 0, 0)
     _picture(tmp_path / "elsewhere/a.png", 1)
     (tmp_path / "in").rename(tmp_path / "gone")

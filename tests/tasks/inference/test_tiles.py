@@ -22,6 +22,7 @@ from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
 from atelier.tasks.bulk.pool import image_memory
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
+from atelier.tasks.images.provenance import read
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
@@ -32,6 +33,7 @@ from atelier.tasks.storage.open_destination import open_destination
 CONFIG = StylizeConfig(format="keep")
 WHOLE = ExecutionPlan(version=torch.__version__)
 TILES = replace(WHOLE, whole_pixels=10_000, tile_px=64)
+STROKES = replace(WHOLE, reference_px=128)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,47 @@ def test_a_worker_whose_plan_has_tiles_paints_what_another_paints(tmp_path: Path
     assert np.abs(whole[0] - np.asarray(Image.open(paths[0])).astype(int)).mean() > 5
     assert np.array_equal(tiled[1], whole[1])
     assert np.abs(tiled[2] - whole[2]).max() <= 3, "of 65535"
+
+
+def test_a_worker_whose_plan_has_strokes_paints_large_pictures_smaller(tmp_path: Path, tiny_model: Path) -> None:
+    Image.fromarray(photograph(150, 203)).save(tmp_path / "large.png")
+    Image.fromarray(photograph(97, 103)).save(tmp_path / "small.png")
+    alpha = np.full((150, 203, 1), 77, np.uint8)
+    Image.fromarray(np.concatenate([photograph(150, 203), alpha], 2)).save(tmp_path / "alpha.png")
+    Image.fromarray(photograph(150, 203)[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.tif")
+    paths = [tmp_path / name for name in ("large.png", "small.png", "alpha.png", "deep.tif")]
+    whole = painted(order(tmp_path / "whole", tiny_model, WHOLE), paths[:2])
+    large, small, alpha, deep = painted(order(tmp_path / "strokes", tiny_model, STROKES), paths)
+    assert np.array_equal(small, whole[1]), "a picture up to the reference is painted as it is"
+    assert large.shape == whole[0].shape
+    assert np.abs(large - whole[0]).mean() > 3
+    assert np.array_equal(alpha[..., :3], large)
+    assert (alpha[..., 3] == 77).all()
+    assert (deep % 257).any(), "16 bits have their precision"
+    made = read((tmp_path / "strokes/large.png").read_bytes())
+    assert made
+    assert made.parameters["plan"] == asdict(STROKES)
+
+
+def test_the_plan_has_the_strokes_and_an_older_one_none(tmp_path: Path, color: Path, tiny_model: Path) -> None:
+    trained = artifact.load(tiny_model)
+    plan = backends.default_plan(trained, Controls(stroke=2.0))
+    assert (plan.reference_px, plan.stroke, plan.exact.stroke) == (768, 2.0, 2.0)
+    sizes = [(4000, 3000), (768, 500), (76, 10)]
+    assert [plan.working_size(*size) for size in sizes] == [(384, 288), (384, 250), (38, 5)]
+    assert [plan.batch_size(*size) for size in sizes] == [1, 1, 16]
+    assert replace(plan, stroke=1.0).working_size(500, 400) == (500, 400)
+    assert replace(plan, stroke=0.5).working_size(500, 400) == (1000, 800)
+    assert replace(plan, stroke=8.0).batch_size(1000, 1000) == 4, "memory limits a batch of pictures painted small"
+    for model, stroke in ((tiny_model, "full"), (color, 1.0)):
+        unscaled = backends.default_plan(artifact.load(model), Controls(stroke=stroke))
+        assert (unscaled.reference_px, unscaled.working_size(4000, 3000)) == (0, (4000, 3000))
+    content = {key: value for key, value in asdict(TILES).items() if key not in ("reference_px", "stroke")}
+    assert ExecutionPlan(**content) == TILES, "a job that began before goes on at full size"
+    assert limits_for(CONFIG, replace(STROKES, tile_px=0)).max_pixels == CONFIG.max_pixels
+    wide = order(tmp_path, tiny_model, replace(plan, stroke=1.0))
+    assert image_memory(48 * 10**6, wide) == 600 * 768**2 + 60 * 48 * 10**6
+    assert image_memory(10**5, wide) == 660 * 10**5
 
 
 def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color: Path, tiny_model: Path) -> None:

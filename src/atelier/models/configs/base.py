@@ -35,6 +35,7 @@ class MethodConfig(Settings):
 
     name: ClassVar[str]  # of the method, in params.yaml and in model cards
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
+    strokes: ClassVar[bool] = True  # paints strokes of a size in px, so it honours `Controls.stroke`
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
 
     @property

@@ -76,6 +76,7 @@ class ColorConfig(MethodConfig):
     """What is learned of the style."""
 
     name: ClassVar[str] = "color"
+    strokes: ClassVar[bool] = False  # it changes colours and keeps every detail
 
     bands: int = setting(4, "of the pyramid; 1 transfers the colours as a whole", ge=1, le=10)
     style_images: int = setting(256, "paintings whose mean statistics are the style", ge=1)

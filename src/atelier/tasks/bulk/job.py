@@ -102,16 +102,16 @@ class JobFolder:
                 "know: continue it with the version that began it, or use another destination"
             ) from error
 
-    def match_manifest(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> int:
+    def match_manifest(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> tuple[int, bool]:
         """Check that the destination holds no other job. A job without any result is forgotten.
 
         Args:
             wanted: the manifest of the job.
-            defaults: values of parameters that an older manifest does not name.
+            defaults: values of parameters that a manifest does not name.
             replace: whether the job may replace one with another model or other parameters.
 
         Returns:
-            The first attempt whose ledger rows count.
+            The first attempt whose ledger rows count, and whether the job replaces another one.
 
         Raises:
             ValueError: the destination holds another job; the message names the differences and the remedy.
@@ -119,15 +119,16 @@ class JobFolder:
         existing = self.manifest()
         if not self.ledger.attempts and set(self.destination.names()) <= {RESERVED}:
             self.folder.remove(["job.json", "names.parquet"])
-            return 1
+            return 1, False
         if existing:
             existing["parameters"] = defaults | existing.get("parameters", {})
+            wanted = wanted | {"parameters": defaults | wanted["parameters"]}
         since = int(existing.get("since", 1))
         differences = [pair for pair in _differences(existing, wanted) if pair[1] != pair[2]]
         if not differences:
-            return since
+            return since, False
         if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in differences):
-            return self.ledger.attempts + 1
+            return self.ledger.attempts + 1, True
         listed = "; ".join(f"{key} {_short(old)}, not {_short(new)}" for key, old, new in differences)
         raise ValueError(
             f"{self.destination} holds a job with {listed}: use another destination, or the same model, source and "

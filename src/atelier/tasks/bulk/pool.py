@@ -29,6 +29,7 @@ GPU_ROWS = 16  # pictures of one call of a worker that only stylizes, on a GPU
 WORKER_BYTES = 500 * 10**6  # memory of an idle worker
 PIXEL_BYTES = 600  # memory of the default generator for each pixel of a picture painted in one piece
 TILED_PIXEL_BYTES = 100  # the same in tiles; includes the file, its pixels and prefetched files
+ENLARGED_PIXEL_BYTES = 60  # the same of a picture that is painted smaller and enlarged, beside what is painted
 FILTERS = 24  # channels at full resolution up to which these two numbers hold
 WORTH_MEASURING = 500  # pictures; with fewer, measuring all backends takes longer than it saves
 FILE_PIXELS = 8  # estimated pixels of one byte of a file; few large files are compressed more
@@ -201,8 +202,13 @@ def _memory(pixels: int, spec: JobSpec) -> int:
 
 def image_memory(pixels: int, spec: JobSpec) -> int:
     """Peak memory of stylizing a picture of so many pixels, in bytes."""
-    pixels, whole = min(pixels, limits_for(spec.config, spec.plan).max_pixels), spec.plan.whole_pixels
-    return int(_width(spec.model) * max(PIXEL_BYTES * min(pixels, whole), TILED_PIXEL_BYTES * pixels))
+    plan, painted = spec.plan, min(pixels, limits_for(spec.config, spec.plan).max_pixels)
+    enlarged = 0.0
+    if plan.reference_px:
+        enlarged = ENLARGED_PIXEL_BYTES * painted
+        painted = int(min(painted, plan.reference_px**2) / plan.stroke**2)
+    painting = max(PIXEL_BYTES * min(painted, plan.whole_pixels), TILED_PIXEL_BYTES * painted)
+    return int(_width(spec.model) * painting + enlarged)
 
 
 def _width(model: Path) -> float:

@@ -44,6 +44,9 @@ ROWS = 10_000  # ledger rows written together for inputs that need no work
 # parameters that do not change outputs; masks are identified by their content, in `Controls.said`
 NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
+# parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
+ADDED_PARAMETERS = ("stroke",)
+
 
 @dataclass(frozen=True)
 class StylizeSummary:
@@ -91,14 +94,20 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
     inputs = list_inputs(request.sources, request.base, request.selection)
     listed = inputs.select(["input", "stamp"])
     manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}
-    manifest |= {"model": asdict(identity), "parameters": _parameters(request.config) | controls.changed()}
+    defaults, parameters = _parameters(StylizeConfig()), _parameters(request.config)
+    parameters = {
+        key: value for key, value in parameters.items() if key not in ADDED_PARAMETERS or value != defaults[key]
+    }
+    manifest |= {"model": asdict(identity), "parameters": parameters | controls.changed()}
     with open_job(destination) as job:
         with _write_errors(destination):
-            since = job.match_manifest(manifest, _parameters(StylizeConfig()), replace=rerun.replace)
+            since, replaces = job.match_manifest(manifest, defaults, replace=rerun.replace)
             before = job.state(listed, since, retry=rerun.retry_quarantined)
         failure_limit.enforce(before.counts, rerun.max_quarantine, destination)
         if not before.counts["pending"] and job.has_summary:
             return _summary(before, before, identity, time.monotonic() - started, 0.0)
+        if (plan := job.manifest().get("plan")) and not replaces:
+            manifest["plan"] = plan  # as it was written: outputs depend on it
         run = _Run(request, job, controls, manifest, since, before)
         try:
             tasks, counts = run.prepare(inputs)
@@ -143,8 +152,7 @@ class _Run:
         job = self.job
         with _write_errors(job.destination):
             self.attempt = max(self.since, job.ledger.attempts + 1)
-            plan = job.manifest().get("plan")
-            self.manifest |= {"since": self.since} | ({"plan": plan} if plan else {})
+            self.manifest |= {"since": self.since}
             waiting = pc.equal(self.before.rows["state"], "pending")
             needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.equal(inputs["skipped"], ""))
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
@@ -179,7 +187,7 @@ class _Run:
             with connected_keeping_sigterm(connect), watch.watching():
                 execution = execution_for(model, self.controls, config.execution, job.plan(), tasks.num_rows)
                 with _write_errors(destination):
-                    job.write_manifest(self.manifest | {"plan": asdict(execution.plan)})
+                    job.write_manifest({"plan": asdict(execution.plan)} | self.manifest)
                 location, identity = destination.location, request.identity
                 spec = JobSpec(location, model, identity, config, self.controls, execution, self.attempt)
                 with contextlib.closing(run_tasks(tasks, spec)) as results:

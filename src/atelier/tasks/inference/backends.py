@@ -17,6 +17,7 @@ from atelier.models.artifact import TrainedModel
 from atelier.models.controls import Controls
 from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import INPUT, to_onnx
@@ -27,6 +28,7 @@ MAX_DIFFERENCE = 1.0  # of 255, mean difference from PyTorch in float32 up to wh
 GPU_BATCH_PIXELS = 2**20
 WHOLE_PIXELS = 2**22  # largest picture without tiles: 2.5 GB of memory with the default generator
 TILE_PX = 512
+REFERENCE_PX = 768  # longest side of pictures on which strokes have their usual share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -50,7 +52,9 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
         )
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = isinstance(trained.painter(controls), NetworkPainter)
-    possible = possible_plans(gpu, single, can_tile(trained, controls))
+    possible = [
+        with_stroke(plan, trained, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
+    ]
     fitting = [
         plan
         for plan in possible
@@ -123,6 +127,16 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
         plan: checked by `check_plan`.
         network: of its `Execution`.
     """
+    painter = _painter_as_is(trained, controls, plan, network)
+    if not plan.reference_px:
+        return painter
+    full = replace(controls, strength=1.0)
+    strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
+    return StrokePainter(strong, painter, controls, plan.working_size)
+
+
+def _painter_as_is(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
+    """The painter of pictures at the size that they have."""
     plain = trained.painter(controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
@@ -151,7 +165,15 @@ def can_tile(trained: TrainedModel, controls: Controls) -> bool:
 
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """The default plan: PyTorch in float32 on a CPU."""
-    return possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
+    plan = possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
+    return with_stroke(plan, trained, controls)
+
+
+def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> ExecutionPlan:
+    """The plan that paints with strokes of the breadth that the controls ask for."""
+    if controls.stroke == "full" or not trained.config.strokes:
+        return plan
+    return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
 
 
 class AutocastGenerator(nn.Module):

@@ -1,9 +1,11 @@
 """Parameters of stylization."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from atelier.models.controls import Controls, Direction
+from pydantic import BeforeValidator
+
+from atelier.models.controls import Controls, Direction, Stroke, checked_stroke
 from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.inference.execution_plan import ExecutionConfig
 
@@ -22,6 +24,11 @@ class StylizeConfig(Settings):
     preserve_color: bool = setting(False, "keep the colours of the picture")
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
     steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
+    stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(
+        1.0,
+        "breadth of the strokes, from 0.2 to 8: 1 is that of a picture of 768 px, 2 is twice as broad; larger pictures "
+        "are painted at the size that gives it, and enlarged. full: they are painted at full size",
+    )
     format: Literal["keep", "png", "jpeg", "webp", "avif"] = setting(
         "keep",
         "format of the outputs; keep: that of the input's suffix, with its mode, depth, alpha and "
@@ -50,7 +57,7 @@ class StylizeConfig(Settings):
     max_pixels: int = setting(
         160_000_000,
         "largest picture that is stylized, in pixels; larger ones are quarantined. The limit is at "
-        "most 16.7 million if the method cannot paint in tiles",
+        "most 16.7 million for what is painted at full size without tiles",
         ge=1,
     )
     max_frames: int = setting(
@@ -65,5 +72,5 @@ class StylizeConfig(Settings):
 
 def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
     """The parameters that are written into the provenance of an output."""
-    output = {"quality": config.quality, "size": config.size, "metadata": config.metadata}
+    output = {"stroke": config.stroke, "quality": config.quality, "size": config.size, "metadata": config.metadata}
     return {"strength": controls.strength, **controls.changed(), **output}

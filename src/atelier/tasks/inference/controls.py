@@ -41,6 +41,7 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
         preserve_color=config.preserve_color,
         style_weight=config.style_weight,
         steps=config.steps,
+        stroke=config.stroke,
     )
 
 

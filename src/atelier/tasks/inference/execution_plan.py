@@ -4,6 +4,7 @@ The last bits of the outputs depend on the plan. It is written into the job's ma
 it refuses to run.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,15 +40,26 @@ class ExecutionPlan:
     max_batch: int = 16  # pictures of a batch, at most
     whole_pixels: int = 2**24  # largest picture that is painted in one piece
     tile_px: int = 0  # side of the tiles of larger pictures; 0: larger pictures are refused
+    reference_px: int = 0  # longest side at which strokes have their usual share of a picture; 0: each is painted as is
+    stroke: float = 1.0  # breadth of the strokes, relative to the usual one
 
     @property
     def exact(self) -> "ExecutionPlan":
         """The plan for 16-bit pictures, for which bfloat16 is too coarse."""
         return replace(self, backend="torch", precision="float32")
 
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which a picture of this size is painted, px."""
+        if not self.reference_px:
+            return height, width
+        longest = max(height, width)
+        scale = min(longest, self.reference_px) / self.stroke / longest
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
     def batch_size(self, height: int, width: int) -> int:
         """Number of pictures of this size (px) in a batch; smaller batches are padded to it."""
-        return max(1, min(self.max_batch, self.batch_pixels // (height * width)))
+        painted, full = math.prod(self.working_size(height, width)), height * width
+        return max(1, min(self.max_batch, self.batch_pixels // painted, self.whole_pixels // full))
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ class InputLimits(ImageLimits):
     @property
     def pixel_limit(self) -> str:
         """The limit in words, with the remedy."""
-        why = " for a model that cannot paint in tiles" if self.whole else ""
+        why = " at full size for a model that cannot paint in tiles" if self.whole else ""
         return f"{super().pixel_limit}{why}: --size makes it smaller"
 
 
 def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
-    """The limits on inputs of a job. Without tiles, memory limits the pixels."""
-    if plan.tile_px or config.max_pixels <= plan.whole_pixels:
+    """The limits on inputs of a job. Memory limits the pixels of what is painted at full size without tiles."""
+    if plan.tile_px or plan.reference_px or config.max_pixels <= plan.whole_pixels:
         return InputLimits(config.max_bytes, config.max_pixels)
     return InputLimits(config.max_bytes, plan.whole_pixels, whole=True)
 
