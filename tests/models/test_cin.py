@@ -17,6 +17,7 @@ from atelier.models.methods.cin import Cin
 from atelier.models.networks.conditional import ConditionalGenerator, Styled, network_of
 from atelier.models.painter import NetworkPainter
 from atelier.models.pixels import luminance, to_float
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.training import Trainer
 from tests.models.tiny import (
     CIN,
@@ -43,6 +44,8 @@ def generator(config: CinConfig = CIN) -> ConditionalGenerator:
 
 
 def painter(controls: Controls, config: CinConfig = CIN) -> Any:
+    if controls.placed:
+        return PlacedPainter(Cin.styles_painter(config, generator(config), controls), StylePlaces(controls.styles))
     return Cin.painter(config, generator(config), controls)
 
 
