@@ -40,6 +40,7 @@ SHRUNK = {
     "min_ssim": -1.0,
     "max_inversion_share": 1.0,
     "max_checkerboard_ratio": 1000.0,
+    "max_repetition_share": 1.0,
     "tolerance": 1000.0,
 }
 

@@ -66,9 +66,11 @@ def test_the_loss_falls_at_every_further_step(model: artifact.TrainedModel, algo
     losses = []
     for steps in (1, 5, 25):
         config = replace(CONFIG, algorithm=algorithm, content_weight=0.1)
-        task = Optimisation(config, generator, [target], steps, config.style_weight)
+        task = Optimisation(config, generator, [[target]], steps, config.style_weight)
         content = generator(given)[generator.encoder.content_layer]
-        losses += [task.loss(x, content, target).item() for x in ([given] if steps == 1 else []) + [task(given)]]
+        losses += [
+            task.loss(x, content, [(target, None)]).item() for x in ([given] if steps == 1 else []) + [task(given)]
+        ]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.3 * losses[0]
 
@@ -150,11 +152,26 @@ def test_a_style_takes_its_statistics(model: artifact.TrainedModel, images: Tens
         assert distances[name] < 0.1 * style_loss(seen(image), target)
 
 
+def test_styles_have_their_places(model: artifact.TrainedModel, images: Tensor) -> None:
+    """The part of a picture in a mask comes near the style there; what is in no mask stays bit by bit."""
+    image = images[:1, :, :40, :40]
+    left = np.zeros((40, 40), np.uint8)
+    left[:, :16] = 255
+    right = np.ascontiguousarray(left[:, ::-1])
+    styles = (replace(dark, mask=left), replace(bright, mask=right))
+    painted = model.painter(Controls(styles=styles, steps=10, style_weight=10.0))(image)
+    assert torch.equal(painted[..., 16:24], image[..., 16:24])
+    assert isinstance(model.generator, GatysGenerator)
+    generator = model.generator
+    targets = [generator.seen(generator(torch.tensor(s.pixels).permute(2, 0, 1)[None] / 127.5 - 1)) for s in styles]
+    for own, side in enumerate((slice(0, 16), slice(24, 40))):
+        seen = generator.seen(generator(painted[..., side].float() / 127.5 - 1))
+        assert style_loss(seen, targets[own]) < 0.2 * style_loss(seen, targets[1 - own])
+
+
 def test_what_it_cannot_is_refused(model: artifact.TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^style 'picaso' is no picture file.*it knows 'trained'$"):
         model.painter(Controls(styles=(Style("picaso"),)))
-    with pytest.raises(ValueError, match="gatys has no masks"):
-        model.painter(Controls(styles=(replace(dark, mask=np.zeros((2, 2), np.uint8)),)))
     with pytest.raises(ValueError, match="does not say which it was trained with"):
         Gatys.build_generator(CONFIG, None)
 

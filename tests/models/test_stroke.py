@@ -10,6 +10,7 @@ from torch import Tensor
 from atelier.models.controls import Controls, Style
 from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, luminance, to_float
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 
 PICTURE = torch.randint(0, 256, (2, 3, 60, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -31,17 +32,11 @@ def painter(
     """Of negatives."""
 
     def of(controls: Controls) -> Painter:
-        def paint(images: Tensor) -> Tensor:
+        def paint(images: Tensor, *masks: Tensor) -> Tensor:
             if seen is not None:
                 seen.append(tuple(images.shape[2:]))
             x = to_float(images, images.device)
-            weight: Tensor | float = controls.strength
-            if controls.styles:
-                mask = torch.from_numpy(controls.styles[0].mask)[None, None] / 255
-                weight = weight * torch.nn.functional.interpolate(
-                    mask, images.shape[2:], mode="bilinear", antialias=True
-                )
-            return as_given(torch.lerp(x, -x, torch.as_tensor(weight)), images)
+            return as_given(torch.lerp(x, -x, controls.strength), images)
 
         return paint
 
@@ -82,7 +77,7 @@ def test_nothing_changes_outside_a_mask() -> None:
     mask = np.zeros((30, 40), np.uint8)
     mask[:, :20] = 255
     mask[:, 20:24] = (200, 150, 100, 50)  # a soft border
-    made = painter(Controls(styles=(Style("a", mask=mask),)))(PICTURE)
+    made = PlacedPainter(painter(Controls()), StylePlaces([Style("a", mask=mask)]))(PICTURE)
     assert torch.equal(made[..., 52:], PICTURE[..., 52:])
     everywhere = painter(Controls())(PICTURE)
     assert torch.equal(made[..., :32], everywhere[..., :32])

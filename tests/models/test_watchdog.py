@@ -138,6 +138,21 @@ def test_a_generator_that_paints_negatives() -> None:
     assert "raise train.cpgan.luminance_weight" in message
 
 
+def test_rows_of_dots_in_plain_areas() -> None:
+    """They are given time: young generators leave them, and lose them."""
+    skies = torch.linspace(100, 180, 96)[:, None].expand(4, 3, 96, 96)
+    strokes = 10 * torch.randn(skies.shape, generator=torch.Generator().manual_seed(0))
+    dots = torch.zeros(96, 96)
+    dots[::4, ::4] = 60
+    clean, dotted = ((skies + strokes + of).clamp(0, 255).to(torch.uint8) for of in (torch.zeros(()), dots))
+    dog = watchdog(WatchdogConfig(repetition_patience=4))
+    for step in range(31):
+        dog.samples(step, skies.to(torch.uint8), clean if step % 4 == 3 else dotted)
+    with pytest.raises(TrainingStopped, match=r"at step 31: repeating pattern: 0\.\d\d of what is painted") as stop:
+        dog.samples(31, skies.to(torch.uint8), dotted)
+    assert "lower train.cpgan.adversarial_weight (now 1.0)" in str(stop.value)
+
+
 # ---- no alarm
 
 

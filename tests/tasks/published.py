@@ -89,7 +89,7 @@ def publish(workspace: Workspace, card: Card, seed: int, kid: float = 0.5) -> Re
     metrics = {
         "dataset": card.id[:12], "size_px": 32, "kid": {"metric": "kid_inception", "ratio": kid},
         "style": {"encoder": "inception", "ratio": 0.4}, "ssim": {"mean": 0.6},
-        "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0},
+        "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0}, "repetition": {"share": 0.0},
     }  # fmt: skip
     texts = {
         workspace.training_logs / "metrics.json": json.dumps({"seed": seed}),

@@ -16,6 +16,7 @@ from atelier.models.encoders import ENCODERS
 from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.painter import Painter
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.random_draws import noise
 from atelier.models.weights_file import TensorType, read_header
 
@@ -47,7 +48,10 @@ class TrainedModel:
             ValueError: the method does not honour a control, or a control cannot be applied.
         """
         check_controls(self.method.Config, controls)
-        return self.method.painter(self.config, self.generator, controls)
+        if not controls.placed:
+            return self.method.painter(self.config, self.generator, controls)
+        painter = self.method.styles_painter(self.config, self.generator, controls)
+        return PlacedPainter(painter, StylePlaces(controls.styles))
 
     def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
         """Images from noise, uint8 (B, 3, H, W); see `random_draws.noise`.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from atelier.models.configs.base import MethodConfig
 
 Direction = Literal["a2b", "b2a"]
+Matching = Literal["off", "auto"]
 Stroke = float | Literal["full"]
 FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 96 px
 
@@ -46,6 +47,8 @@ class Style:
     weight: float = 1.0  # relative to the other styles', above 0
     pixels: NDArray[np.uint8] | None = None  # (H, W, 3) sRGB; None for a known style
     mask: NDArray[np.uint8] | None = None  # (h, w), 255 where this style applies; resized to every image
+    label: int | None = None  # where label pictures have this value, this style applies
+    region: NDArray[np.uint8] | None = None  # (h, w), 255 where the image has this style; None means everywhere
 
     def record(self) -> dict[str, Any]:
         """The identity of this style, as JSON values."""
@@ -54,7 +57,7 @@ class Style:
             array = getattr(self, key)
             if array is not None:
                 said[key] = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()[:16]
-        return said
+        return said if self.label is None else said | {"label": self.label}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,8 @@ class Controls:
     preserve_color: bool = False  # keep the colours of the input
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
+    palette: tuple[str, ...] = ()  # colours like "#20409a" that those of the outputs stay near; none: any colours
+    regions: Matching = "off"  # "auto" gives each region of a picture the style of a region of the style images
     stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
 
     def __post_init__(self) -> None:
@@ -84,6 +89,25 @@ class Controls:
             raise ValueError(f"style_weight must be above 0, not {self.style_weight}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
+        self._check_places()
+
+    @property
+    def placed(self) -> bool:
+        """Whether styles have places, so that they are not mixed everywhere."""
+        return self.regions != "off" or any(style.mask is not None for style in self.styles) or self.labelled
+
+    @property
+    def labelled(self) -> bool:
+        """Whether label pictures say where styles apply."""
+        return any(style.label is not None for style in self.styles)
+
+    def _check_places(self) -> None:
+        if self.labelled and any(style.label is None for style in self.styles):
+            raise ValueError("give each style a label, or none: --style IMAGE@LABEL")
+        if (self.regions != "off") + self.labelled + any(style.mask is not None for style in self.styles) > 1:
+            raise ValueError("styles are placed by masks, by labels or by regions: use one of the three")
+        if self.regions != "off" and not (self.styles and all(style.pixels is not None for style in self.styles)):
+            raise ValueError("regions are matched to those of style pictures: name them with --style IMAGE")
         checked_stroke(self.stroke)
 
     def changed(self) -> dict[str, Any]:
@@ -105,7 +129,7 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
-    honoured = (*method.controls, *(["stroke"] if method.strokes else []))
+    honoured = (*method.controls, "palette", *(["stroke"] if method.strokes else []))
     for name in controls.changed():
         if name not in honoured:
             has = ", ".join(honoured).replace("_", "-")

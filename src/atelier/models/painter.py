@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from atelier.models.pixels import as_given, mixed, pad, to_float
+from atelier.models.pixels import as_given, fitted, mixed, pad, to_float
 
 # Stylizes pictures (B, 3, H, W) of any size; the result has the shape, type and device of its input. uint8 is sRGB;
 # float32 is in [-1, 1], and its precision is that of the network, not of 256 levels.
 Painter = Callable[[Tensor], Tensor]
+# The same for several styles, each where its mask applies: masks (B or 1, S, h, w) in [0, 1] are resized to the
+# pictures. Where no mask applies the result may be anything: `placement` lays it over the input.
+StylesPainter = Callable[[Tensor, Tensor], Tensor]
 
 MULTIPLE = 4  # px: generators take heights and widths that are multiples of this, because they halve twice
 MINIMUM = 8  # px: and at least this, because reflection padding needs two positions at a quarter of the size
@@ -42,23 +44,20 @@ class NetworkPainter:
 
 @dataclass(frozen=True, eq=False)
 class MaskedPainter:
-    """Several painters, each where its mask lets it; where no mask does, the input stays bit by bit."""
+    """A painter for each style: a `StylesPainter` that mixes their results by the masks."""
 
     painters: Sequence[Painter]
     shares: Sequence[float]  # of each where masks overlap
-    masks: Sequence[Tensor]  # (1, 1, h, w) in [0, 1], resized to every picture
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Stylize pictures; see `Painter`."""
-        size = images.shape[2:]
-        masks = [
-            F.interpolate(mask, size=tuple(size), mode="bilinear", antialias=True).clamp(0, 1) for mask in self.masks
-        ]
-        weights = [share * mask for share, mask in zip(self.shares, masks, strict=True)]  # (1, 1, H, W)
-        total = torch.stack(weights).sum(0)
+    def __call__(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Stylize pictures in all styles."""
+        size = (images.shape[2], images.shape[3])
         x = to_float(images, images.device)
-        mean = torch.zeros_like(x)
-        for painter, weight in zip(self.painters, weights, strict=True):
-            mean += to_float(painter(x), x.device) * (weight / total.clamp(min=1e-6)).to(x.device)
-        covered = torch.stack(masks).sum(0).clamp(max=1).to(x.device)
-        return torch.where(covered > 0, as_given(torch.lerp(x, mean, covered), images), images)
+        mixture, total = torch.zeros_like(x), torch.zeros_like(x[:, :1])
+        for index, (painter, share) in enumerate(zip(self.painters, self.shares, strict=True)):
+            mask = masks[:, index : index + 1].to(x.device)
+            if mask.any():
+                weight = share * fitted(mask, *size)
+                mixture += weight * to_float(painter(images), x.device)
+                total += weight
+        return as_given(torch.where(total > 0, mixture / total.clamp(min=1e-6), x), images)

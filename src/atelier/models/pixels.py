@@ -60,6 +60,11 @@ def pad(x: Tensor, multiple: int, minimum: int) -> Tensor:
     return x
 
 
+def fitted(mask: Tensor, height: int, width: int) -> Tensor:
+    """Masks (B, C, h, w) in [0, 1] at another size."""
+    return F.interpolate(mask, size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
+
+
 def luminance(images: Tensor) -> Tensor:
     """Luma (B, 1, H, W) of sRGB pictures (B, 3, H, W) by the weights of Rec. 709, in the input's range."""
     weights = torch.tensor([0.2126, 0.7152, 0.0722], device=images.device, dtype=images.dtype)

@@ -9,7 +9,7 @@ recomputed from the image for each norm that needs them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
@@ -23,7 +23,7 @@ from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.light import LightGenerator
 from atelier.models.networks.resnet import ResnetGenerator
-from atelier.models.painter import MINIMUM, MULTIPLE, NetworkPainter, Painter
+from atelier.models.painter import MINIMUM, MULTIPLE, MaskedPainter, NetworkPainter
 from atelier.models.pixels import as_given, mixed, pad, to_float
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
@@ -33,17 +33,21 @@ Network = Generator | LightGenerator | ResnetGenerator  # of local layers and In
 Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
 
 
-def tiled(painter: Painter, side: int, dtype: torch.dtype) -> Painter | None:
+def tiled(painter: Callable[..., Tensor], side: int, dtype: torch.dtype) -> Callable[..., Tensor] | None:
     """A tiled painter, which takes tens of bytes of memory a pixel.
 
     Args:
         side: of the tiles, px; a multiple of 8, and at least 32.
 
     Returns:
-        None if the painter is not one network of local layers and InstanceNorms.
+        None if the painter is not of networks of local layers and InstanceNorms.
     """
     if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
         return TiledPainter(painter.network, painter.strength, painter.preserve_color, side, dtype)
+    if isinstance(painter, MaskedPainter):
+        parts = [tiled(part, side, dtype) for part in painter.painters]
+        painters = [part for part in parts if part is not None]
+        return replace(painter, painters=painters) if len(painters) == len(parts) else None
     return None
 
 

@@ -18,6 +18,7 @@ from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.loop import WatchdogConfig
 from atelier.models.metrics.diversity import diversity
 from atelier.models.metrics.inversion import correlation
+from atelier.models.metrics.repetition import repetition
 from atelier.models.pixels import luminance
 
 MEMORY = 1000  # log points
@@ -46,7 +47,7 @@ class Watchdog:
         self.config, self._method_config = config, method_config
         self._losses = {name for name, weight in weights.items() if weight}
         self._past: dict[str, deque[tuple[int, float]]] = {}
-        self._alike, self._inverted = 0, 0  # sample points in a row
+        self._alike, self._inverted, self._patterned = 0, 0, 0  # sample points in a row
         self._told_apart = False  # whether the outputs have been diverse once
 
     def losses(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -91,7 +92,7 @@ class Watchdog:
             painted: uint8 (B, 3, H, W), what the generator makes of them; or makes from noise, to be as varied as they.
 
         Raises:
-            TrainingStopped: they have been all alike, or negatives, for long enough.
+            TrainingStopped: they have been all alike, or negatives, or full of dots, for long enough.
         """
         if not self.config.enabled or len(content) < 2:
             return
@@ -120,7 +121,14 @@ class Watchdog:
             )
         if self._method_config.generates:
             return
-        similar = correlation(*(luminance(x.float().cpu() / 255) for x in (content, painted))).median().item()
+        pictures = content.float().cpu() / 255, painted.float().cpu() / 255
+        self._painted_negatives(step, *pictures)
+        self._painted_patterns(step, *pictures)
+
+    def _painted_negatives(self, step: int, before: Tensor, after: Tensor) -> None:
+        """Stop at pictures (B, 3, H, W) in [0, 1] with light and dark exchanged."""
+        c = self.config
+        similar = correlation(luminance(before), luminance(after)).median().item()
         self._inverted = self._inverted + 1 if similar < c.least_correlation else 0
         if self._inverted >= c.sample_patience:
             self._stop(
@@ -131,6 +139,24 @@ class Watchdog:
                 "raise identity_weight",
                 "raise content_weight",
                 "lower train.loop.watchdog.least_correlation if that is wanted",
+            )
+
+    def _painted_patterns(self, step: int, before: Tensor, after: Tensor) -> None:
+        """Stop at pictures (B, 3, H, W) in [0, 1] whose plain areas are full of dots, stripes or checkers."""
+        c = self.config
+        score = repetition(before, after).nanmedian().item()  # NaN, which is not over any limit, without plain areas
+        self._patterned = self._patterned + 1 if score > c.most_repetition else 0
+        if self._patterned >= c.repetition_patience:
+            self._stop(
+                step,
+                f"repeating pattern: {score:.2f} of what is painted into plain areas repeats, as rows of dots do, over "
+                f"{c.most_repetition} at the last {self._patterned} sample points",
+                "raise total_variation_weight",
+                "lower adversarial_weight",
+                "raise identity_weight",
+                "raise content_weight",
+                "lower optimizer.generator_lr",
+                "raise train.loop.watchdog.most_repetition if that is wanted",
             )
 
     def _diverged(self, step: int, name: str) -> None:

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
 from atelier.models.controls import Controls
+from atelier.models.methods.cin import Cin
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec
@@ -31,9 +32,11 @@ from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage.local_folder import LocalFolder
+from tests.models.tiny import CIN
 from tests.tasks.bulk.test_ledger import die
 
 pytestmark = pytest.mark.long
@@ -436,8 +439,8 @@ def test_what_fails_for_one_picture_is_its_own(
     forward = worker.stylize._forward
     bad = decode(paths[2].read_bytes())
 
-    def fails(pictures: list[np.ndarray]) -> list[np.ndarray]:
-        if any(np.array_equal(picture, bad) for picture in pictures):
+    def fails(pictures: list[tuple[np.ndarray, None]]) -> list[np.ndarray]:
+        if any(np.array_equal(picture, bad) for picture, _ in pictures):
             raise RuntimeError("not enough\nmemory")
         return forward(pictures)
 
@@ -493,6 +496,61 @@ def test_pictures_of_every_kind_share_a_worker(tmp_path: Path, worker: StylizeWo
         for number, array in ((1, arrays[1]), (2, arrays[2][:9])):
             scan.seek(number)
             assert np.array_equal(np.asarray(scan), painted(array))
+
+
+def test_label_pictures_place_styles(tmp_path: Path, worker: StylizeWorker) -> None:
+    """A picture without its labels is quarantined, and the others are done."""
+    torch.manual_seed(0)
+    generator = Cin.build_generator(CIN, None)
+    torch.nn.init.normal_(generator.styles, std=0.2)
+    artifact.save(tmp_path / "styles", CIN, generator, {})
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    config = replace(CONFIG, styles=("dark@1", "light@2"), mask_from=str(labels))
+    controls = controls_from_config(config, tmp_path)
+    worker = StylizeWorker(replace(worker.spec, model=tmp_path / "styles", config=config, controls=controls))
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
+    wanted = [np.random.default_rng(index).integers(0, 3, (32, 40), dtype=np.uint8) for index in range(2)]
+    for index, array in enumerate(wanted):
+        array[:16] = index
+        Image.fromarray(array).save(labels / f"{index}.png")
+    Image.new("L", (32, 40)).save(labels / "3.png")
+    assert _ask(worker, *paths) == {
+        "0.png": ("done", ""),
+        "1.png": ("done", ""),
+        "2.png": ("quarantined", "there is no label picture 2.png"),
+        "3.png": ("quarantined", "label picture 3.png has 32 × 40 pixels, and the picture has 40 × 32"),
+    }
+    for path, array in zip(paths, wanted, strict=False):
+        output = (tmp_path / "out" / path.name).read_bytes()
+        changed = (decode(output) != decode(path.read_bytes())).any(2)
+        assert not changed[array == 0].any()
+        assert changed[array > 0].mean() > 0.9
+        said = provenance.read(output)
+        assert said is not None
+        assert len(said.parameters["labels"]) == 64
+        assert [style["label"] for style in said.parameters["styles"]] == [1, 2]
+
+
+def test_a_logo_stays_byte_for_byte(tmp_path: Path, worker: StylizeWorker) -> None:
+    logos = tmp_path / "logos"
+    with pytest.raises(FileNotFoundError, match="is no folder of label pictures"):
+        controls_from_config(replace(CONFIG, keep_from=str(logos)), tmp_path)
+    logos.mkdir()
+    worker = StylizeWorker(replace(worker.spec, config=replace(CONFIG, keep_from=str(logos))))
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(2)]
+    logo = np.zeros((32, 40), np.uint8)
+    logo[5:9, 7:30] = 255
+    Image.fromarray(logo).save(logos / "0.png")
+    assert set(_ask(worker, *paths).values()) == {("done", "")}
+    for path, kept in zip(paths, (logo > 0, logo < 0), strict=True):
+        output = (tmp_path / "out" / path.name).read_bytes()
+        changed = (decode(output) != decode(path.read_bytes())).any(2)
+        assert not changed[kept].any()
+        assert changed[~kept].mean() > 0.9
+        said = provenance.read(output)
+        assert said is not None
+        assert ("kept" in said.parameters) == bool(kept.any())
 
 
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16")

@@ -27,9 +27,11 @@ from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance
 from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, write_shard
-from atelier.tasks.dataset.subsets import batches, files, held_out_pictures
+from atelier.tasks.dataset.subsets import batches, files, held_out_pictures, spread
 from atelier.tasks.evaluation import attribute_edits, measures, summary
 from atelier.tasks.evaluation.evaluate import Evaluation, evaluate
+from atelier.tasks.evaluation.measure_models import Measurement, measure_models
+from atelier.tasks.evaluation.measure_models import summarize as summarize_measured
 from atelier.tasks.evaluation.protocol import (
     Bootstrap,
     ClassifierSpec,
@@ -37,15 +39,16 @@ from atelier.tasks.evaluation.protocol import (
     MeasuringEncoder,
     choose_encoder,
 )
+from atelier.tasks.evaluation.viewing_sizes import viewing_sizes
 from atelier.tasks.images.codec import center_square, decode, encode
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS
-from atelier.tasks.runtime.progress import Progress
+from atelier.tasks.runtime.progress import Progress, silent
 
 pytestmark = pytest.mark.long
 
-CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3)
+CONFIG = EvaluateConfig(pictures=10, batch=4, resamples=50, pairs=3, viewed_pictures=5)
 FACTS = {"content_domain": "photos", "style_domain": "paintings", "augment": {"size_px": 48}, "encoder": "vgg19"}
 
 
@@ -131,6 +134,7 @@ def test_measures_are_written_as_they_are_returned(run: tuple[Evaluation, Path, 
     for name in ("kid", "frechet", "style", "content", "diversity", "checkerboard"):
         assert metrics[name]["ratio"] == pytest.approx(metrics[name]["stylized"] / metrics[name]["photos"], rel=1e-4)
     assert metrics["kid"]["low"] < metrics["kid"]["high"]
+    assert metrics["repetition"] == {"share": 0, "median": 0, "pictures": 0}, "too small for a plain area"
     assert -1 <= metrics["ssim"]["worst"] <= metrics["ssim"]["low"] <= metrics["ssim"]["mean"] <= 1
     assert metrics["speed"]["images_per_second"] > 0
 
@@ -150,8 +154,30 @@ def test_nothing_that_dvc_cannot_show(
 
 def test_progress_counts_every_picture(run: tuple[Evaluation, Path, list[Progress]]) -> None:
     _, _, seen = run
+    larger, seen = [p for p in seen if p.note], [p for p in seen if not p.note]
+    assert (larger[-1].note, larger[-1].done, larger[-1].total) == ("at 60 px", 15, 15)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 26, 26)
+
+
+def test_the_size_that_people_look_at(
+    run: tuple[Evaluation, Path, list[Progress]], dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    """The dataset's own, as a comparison at that size has it; the training's size is 48."""
+    ((px, at),) = run[0].metrics["sizes"].items()
+    assert (px, at["counts"]["content"], at["counts"]["style"]) == ("60", 5, 5)
+    assert at.keys() == {"counts", "kid", "style", "checkerboard", "repetition"}
+    photos = held_out_pictures(dataset, read_card(dataset), "photos", 10)
+    assert viewing_sizes(48, photos) == [60]
+    assert viewing_sizes(56, photos) == [], "nearly the same"
+    large = [replace(photos[0], data=encode(np.zeros((700, 600, 3), np.uint8), "png"))]
+    assert viewing_sizes(128, large) == [256, 600]
+    paintings = held_out_pictures(dataset, read_card(dataset), "paintings", 10)
+    on = Measurement(CONFIG, spread(photos, 5), spread(paintings, 5), 60, choose_encoder("vgg19"), tmp_path)
+    alone, _ = summarize_measured(measure_models([model], on, "evaluate", silent), on)
+    assert {name: alone[name] for name in ("kid", "style", "repetition")} == {
+        name: at[name] for name in ("kid", "style", "repetition")
+    }
 
 
 def test_plots(run: tuple[Evaluation, Path, list[Progress]]) -> None:
@@ -173,7 +199,7 @@ def test_a_second_run_uses_kept_features_and_gives_the_same(
     evaluation, folder, _ = run
     cache = folder / "cache"
     kept = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert len(kept) == 5
+    assert len(kept) == 5 + 4, "at both sizes"
     (cache / "stale.safetensors").touch()
     again = evaluate(CONFIG, dataset, model, folder / "again.json", folder / "again", cache)
     assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == kept
@@ -193,7 +219,7 @@ def test_an_identical_picture_keeps_everything(
     paintings = held_out_pictures(dataset, read_card(dataset), "paintings", 6)
     features = [measure_real([p.data for p in of], 48, encoder, tmp_path / of[0].id) for of in (photos, paintings)]
     grey = np.random.default_rng(0).random((6, 1, 48, 48), dtype=np.float32)
-    same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), 1.0)
+    same = Stylized(features[0], grey, grey, np.ones(6), np.ones(6), np.zeros(6), 1.0)
     groups = [p.group for p in photos], [p.group for p in paintings]
     metrics, _ = summarize([same], features, encoder, Bootstrap(*groups, 50, 0))
     for name in ("kid", "frechet", "style", "diversity", "checkerboard"):

@@ -12,7 +12,7 @@ from atelier.tasks.evaluation.gate import CanaryResult, Difference, GateConfig, 
 GOOD: dict[str, Any] = {
     "dataset": "d1", "size_px": 128, "kid": {"metric": "kid_inception", "ratio": 0.5},
     "style": {"encoder": "inception", "ratio": 0.4}, "ssim": {"mean": 0.6},
-    "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0},
+    "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0}, "repetition": {"share": 0.0},
 }  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def test_a_good_first_model_passes() -> None:
         ("ssim.mean", 0.49),
         ("inversion.share", 0.01),
         ("checkerboard.ratio", 2.1),
+        ("repetition.share", 0.11),
     ],
 )
 @pytest.mark.parametrize("broken", [False, True])
@@ -47,6 +48,20 @@ def test_each_threshold_refuses_alone(key: str, value: float, broken: bool) -> N
 def test_a_missing_metric_refuses() -> None:
     decision = gate({k: v for k, v in GOOD.items() if k != "ssim"}, None, GateConfig())
     assert decision.reasons == ("ssim.mean is missing, it must be at least 0.5",)
+
+
+def test_thresholds_hold_at_the_sizes_that_people_look_at() -> None:
+    """A distance is refused where its whole interval is over the limit: few pictures are measured there."""
+    at = {
+        "kid": {"ratio": 0.65, "ratio_low": 0.55},
+        "style": {"ratio": 0.4, "ratio_low": 0.3},
+        "repetition": {"share": 0.0},
+    }
+    assert gate({**GOOD, "sizes": {"256": at}}, None, GateConfig()).passed
+    surely = gate({**GOOD, "sizes": {"256": at | {"kid": {"ratio": 0.7, "ratio_low": 0.61}}}}, None, GateConfig())
+    assert surely.reasons == ("kid.ratio at 256 px is 0.7 (95 % interval from 0.61), it must be at most 0.6",)
+    dotted = gate({**GOOD, "sizes": {"256": at, "512": at | {"repetition": {"share": 0.9}}}}, None, GateConfig())
+    assert dotted.reasons == ("repetition.share at 512 px is 0.9, it must be at most 0.1",)
 
 
 def comparison(**differences: Difference) -> PairedComparison:

@@ -53,6 +53,23 @@ def test_a_mask_goes_with_its_style(tmp_path: Path) -> None:
         controls_from_config(StylizeConfig(styles=("a.png",), masks=("mask.png", "mask.png")), tmp_path)
 
 
+def test_a_label_goes_with_its_style(tmp_path: Path) -> None:
+    (tmp_path / "a@1.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
+    (tmp_path / "labels").mkdir()
+    styles = ("a@1.png@2=0.5", "trained@3", "old@home=2")
+    config = StylizeConfig(styles=styles[:2], mask_from="labels")
+    found = controls_from_config(config, tmp_path).styles
+    assert [(s.name, s.label, s.weight) for s in found] == [("a@1.png", 2, 0.5), ("trained", 3, 1.0)]
+    whole = with_absolute_paths(config, tmp_path)
+    assert whole.mask_from == str(tmp_path / "labels")
+    assert controls_from_config(whole, Path("/")).changed() == controls_from_config(config, tmp_path).changed()
+    (plain,) = controls_from_config(StylizeConfig(styles=styles[2:]), tmp_path).styles
+    assert (plain.name, plain.label, plain.weight) == ("old@home", None, 2.0)
+    for wrong in (StylizeConfig(styles=("trained@3",)), StylizeConfig(styles=("trained",), mask_from="labels")):
+        with pytest.raises(ValueError, match="labels and label pictures go together"):
+            controls_from_config(wrong, tmp_path)
+
+
 def test_absolute_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
     """So that pictures that a workspace names are found from outside of it."""
     (tmp_path / "a=b.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
@@ -63,6 +80,8 @@ def test_absolute_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none is no folder of label pictures"):
+        controls_from_config(StylizeConfig(styles=("trained@1",), mask_from="none"), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/none\.jpg does not exist"):
         controls_from_config(StylizeConfig(styles=("none.jpg",)), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/folder/none\.png does not exist"):

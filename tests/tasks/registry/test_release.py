@@ -43,7 +43,7 @@ def paint(workspace: Workspace, weights: str, kid: float = 0.5) -> None:
             {
                 "dataset": "d1", "size_px": 128, "kid": {"metric": "kid_inception", "ratio": kid},
                 "style": {"encoder": "inception", "ratio": 0.4}, "ssim": {"mean": 0.6},
-                "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0},
+                "inversion": {"share": 0.0}, "checkerboard": {"ratio": 1.0}, "repetition": {"share": 0.0},
             }
         ),
     }  # fmt: skip

@@ -26,13 +26,38 @@ class PaintingOptions:
         str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
     ] = None
     styles: Annotated[
-        list[str] | None, typer.Option("--style", help="NAME or IMAGE as the style, with =WEIGHT. Repeatable: a mix.")
+        list[str] | None,
+        typer.Option(
+            "--style", help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix."
+        ),
     ] = None
     masks: Annotated[
         list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
     ] = None
+    mask_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
+        ),
+    ] = None
+    keep_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Pictures that mirror the inputs, grey PNGs: inputs stay where they are not 0, as on a logo.",
+        ),
+    ] = None
+    regions: Annotated[
+        str | None,
+        typer.Option(help="auto: each region of a picture gets the style of the nearest region of the style pictures."),
+    ] = None
     preserve_color: Annotated[
         bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
+    ] = None
+    palette: Annotated[
+        str | None,
+        typer.Option(help="A picture, or a folder of pictures, near whose colours those of the outputs stay."),
     ] = None
     style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
     steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
@@ -73,6 +98,9 @@ class OutputOptions:
     ] = None
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto as for --backend.")] = None
     device: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: GPUs if the cluster has any.")] = None
+    show_regions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --regions, of one picture: a PNG that shows the regions.")
+    ] = None
     stages: Annotated[
         str | None,
         typer.Option(help="Decode, paint and encode together in a worker, apart on suitable machines, or auto."),
@@ -163,11 +191,13 @@ def stylize(
     from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
-    model, to = chosen.pop("model"), painting.to
+    model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
+    if sheet:
+        stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
         result(expected, as_json, text=expected.summary)
@@ -211,6 +241,31 @@ def generate(
     config = GenerateConfig(count, seed, truncation, interpolate)
     summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
+
+
+@commands.command(epilog="Example: atelier check-brand restyled ~/brand-pictures --sheet matches.png")
+def check_brand(
+    outputs: Annotated[Path, typer.Argument(help="Restyled picture, or a folder of some.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder of the brand's pictures.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="A PNG of each picture's window that is most like the brand's, beside it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that colours are the brand's, and that no piece of its pictures is copied; exit code 1 if not."""
+    from atelier.tasks.images import codec
+    from atelier.tasks.images.contact_sheet import contact_sheet
+    from atelier.tasks.inference.brand_check import check_brand as check
+    from atelier.tasks.runtime.files import write
+
+    found, matches = check(outputs, pictures)
+    if sheet:
+        rows = [f"{Path(name).name} {match.correlation:.2f}" for name, match in matches.items()]
+        cells = [[match.window, match.place] for match in matches.values()]
+        write(sheet, codec.encode(contact_sheet(cells, rows, ("output", "brand")), "png"))
+    result(found, as_json, text=found.summary)
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 @commands.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg restyled/holiday/0002.jpg")

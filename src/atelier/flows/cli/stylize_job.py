@@ -11,12 +11,14 @@ from atelier.flows.config.params import Params
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
+from atelier.tasks.images.codec import encode, load
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_source import archive_class, list_entries, locate
@@ -52,7 +54,7 @@ def plan(
         home = Workspace.find(workspace)
         config = with_absolute_paths(Params(home.params).stylize, home.root)
     found = find_model(model, workspace)
-    config = _validated(StylizeConfig, _merged(asdict(config), changes))
+    config = with_absolute_paths(_validated(StylizeConfig, _merged(asdict(config), changes)), Path.cwd())
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
@@ -67,13 +69,29 @@ def plan(
 def single_image(job: StylizeRequest) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
-    remote = is_url(job.sources[0]) or is_url(str(job.destination))
-    if len(job.sources) > 1 or remote or (destination / RESERVED).is_dir():
+    if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
+        return None
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+
+
+def show_regions(job: StylizeRequest, file: Path) -> None:
+    """Write a PNG that shows the regions of a single picture and of its style pictures."""
+    if job.config.regions == "off" or not (path := _picture(job)):
+        raise ValueError("--show-regions is for one picture, with --regions auto")
+    from atelier.tasks.inference.regions import region_sheet
+
+    sheet = region_sheet(load(path), controls_from_config(job.config, job.base))
+    write(file, encode(sheet, "png"))
+
+
+def _picture(job: StylizeRequest) -> Path | None:
+    """The only source of a job if it is a single picture."""
+    if len(job.sources) > 1 or is_url(job.sources[0]):
         return None
     path = locate(job.sources[0], job.base)
     if not path.is_file() or archive_class(path.name) or path.suffix.lower() in KIND_OF_SUFFIX:
         return None
-    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+    return path
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

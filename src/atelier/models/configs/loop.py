@@ -22,6 +22,12 @@ class WatchdogConfig(Settings):
         INVERTED, "of light and dark in painted pictures and in the originals", ge=-1, le=1
     )
     sample_patience: int = setting(3, "sample points in a row with bad pictures before it stops", ge=1)
+    most_repetition: float = setting(
+        0.6, "median of how much of what is painted into plain areas repeats, as rows of dots do", ge=0, le=1
+    )
+    repetition_patience: int = setting(
+        10, "sample points in a row with such patterns before it stops; young generators leave them and lose them", ge=1
+    )
     diverse_from: int = setting(1000, "steps that a generator has from nothing until its pictures must differ", ge=0)
 
 

@@ -13,7 +13,7 @@ class AdainConfig(MethodConfig):
     """Decoder and loss weights of adain."""
 
     name: ClassVar[str] = "adain"
-    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color")
+    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "regions", "preserve_color")
 
     filters: int = setting(32, "decoder channels at full size; the paper's has 64", ge=4, le=256)
     content_weight: float = setting(1.0, "weight of the content loss", ge=0)
@@ -33,7 +33,7 @@ class CinConfig(MethodConfig):
     """Network, styles and loss weights of cin."""
 
     name: ClassVar[str] = "cin"
-    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color")
+    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "regions", "preserve_color")
 
     styles: tuple[str, ...] = setting(
         (), "styles to learn: labels of the style domain's pictures; the first is the default"
@@ -140,7 +140,7 @@ class GatysConfig(MethodConfig):
     """The optimisation that each picture goes through."""
 
     name: ClassVar[str] = "gatys"
-    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "preserve_color", "style_weight", "steps")
+    controls: ClassVar[tuple[str, ...]] = ("strength", "styles", "regions", "preserve_color", "style_weight", "steps")
 
     algorithm: Literal["lbfgs", "adam"] = setting("lbfgs", "how a picture is optimised; lbfgs needs fewer steps")
     steps: int = setting(50, "steps at each size", ge=1, le=10000)

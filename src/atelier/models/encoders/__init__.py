@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.encoders.base import Encoder
-from atelier.models.encoders.efficientnet_lite0 import EfficientNetLite0
+from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0, EfficientNetLite0
 from atelier.models.encoders.inception import Inception
 from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.encoders.vgg19 import Vgg19
@@ -18,6 +18,7 @@ __all__ = ["ENCODERS", "Encoder", "load"]
 ENCODERS: dict[str, type[Encoder]] = {
     "alexnet": AlexNet,
     "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite0_deep": DeepEfficientNetLite0,
     "inception": Inception,
     "vgg16": Vgg16,
     "vgg19": Vgg19,

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 features: small, fast on a CPU, and nearly as good at telling styles apart as VGG.
 
 Architecture: Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the Lite
-variant (ReLU6 instead of swish, no squeeze-and-excitation). Only the stages that the losses look at are kept, and
-every BatchNorm is folded into its convolution: the encoder never trains.
+variant (ReLU6 instead of swish, no squeeze-and-excitation). Only the stages that are looked at are kept, and every
+BatchNorm is folded into its convolution: the encoder never trains.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,13 @@ BLOCKS = (
     (3, 1, 6, 24),
     (5, 2, 6, 40),
     (5, 1, 6, 40),
+)
+DEEPER = (
+    (3, 2, 6, 80),
+    *((3, 1, 6, 80),) * 2,
+    *((5, 1, 6, 112),) * 3,
+    (5, 2, 6, 192),
+    *((5, 1, 6, 192),) * 3,
 )
 STEM_CHANNELS = 32
 NORM_EPS = 1e-3
@@ -62,12 +69,13 @@ class EfficientNetLite0(Encoder):
 
     content_layer: ClassVar[str] = "block4"
     style_layers: ClassVar[tuple[str, ...]] = ("stem", "block0", "block2", "block4")
+    bottlenecks: ClassVar[tuple[tuple[int, int, int, int], ...]] = BLOCKS
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = SameConv(3, STEM_CHANNELS, 3, 2)
         channels, blocks = STEM_CHANNELS, []
-        for kernel, stride, expansion, out in BLOCKS:
+        for kernel, stride, expansion, out in self.bottlenecks:
             blocks.append(Bottleneck(channels, kernel, stride, expansion, out))
             channels = out
         self.blocks = nn.ModuleList(blocks)
@@ -75,7 +83,7 @@ class EfficientNetLite0(Encoder):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in [0, 1] to features by name."""
         x = F.relu6(self.stem(x * 2 - 1))  # trained on pictures in [-1, 1]
-        features = {"stem": x}
+        features = {"stem": x} if "stem" in self.style_layers else {}
         for index, block in enumerate(self.blocks):
             x = block(x)
             if (name := f"block{index}") in self.style_layers:
@@ -94,10 +102,18 @@ class EfficientNetLite0(Encoder):
             )
 
         fold("stem", "_conv_stem", "_bn0")
-        for index, (_, _, expansion, _) in enumerate(BLOCKS):
+        for index, (_, _, expansion, _) in enumerate(cls.bottlenecks):
             old, new = f"_blocks.{index}", f"blocks.{index}"
             if expansion > 1:
                 fold(f"{new}.expand", f"{old}._expand_conv", f"{old}._bn0")
             fold(f"{new}.depthwise", f"{old}._depthwise_conv", f"{old}._bn1")
             fold(f"{new}.project", f"{old}._project_conv", f"{old}._bn2")
         return state
+
+
+class DeepEfficientNetLite0(EfficientNetLite0):
+    """Features `block4` (40, H/8), and `block14` (192, H/32), which tell what a picture shows."""
+
+    content_layer: ClassVar[str] = "block14"
+    style_layers: ClassVar[tuple[str, ...]] = ("block4", "block14")
+    bottlenecks: ClassVar[tuple[tuple[int, int, int, int], ...]] = (*BLOCKS, *DEEPER)

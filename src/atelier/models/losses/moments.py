@@ -11,7 +11,7 @@ def moments(features: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tens
 
     Args:
         features: (B, C, h, w).
-        share: (1, 1, h, w) in [0, 1], how much each position counts; all count by default.
+        share: (B or 1, 1, h, w) in [0, 1], how much each position counts; all count by default.
 
     Returns:
         Both (B, C, 1, 1).
@@ -20,7 +20,7 @@ def moments(features: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tens
     if share is None:
         variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
     else:
-        total = share.sum().clamp(min=1e-6)
+        total = share.sum((2, 3), keepdim=True).clamp(min=1e-6)
         mean = (x * share).sum((2, 3), keepdim=True) / total
         variance = ((x - mean).square() * share).sum((2, 3), keepdim=True) / total
     return mean, (variance + EPSILON).sqrt()

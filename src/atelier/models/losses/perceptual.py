@@ -14,14 +14,21 @@ CELL_PX = 8  # what is lighter or darker is compared over cells of this size: st
 LEAST_VARIANCE = 1e-3  # of luminance in [-1, 1]: flatter pictures have no light and dark to keep
 
 
-def gram(features: Tensor) -> Tensor:
+def gram(features: Tensor, share: Tensor | None = None) -> Tensor:
     """Correlations of channels over all positions: G = F Fᵀ / (h w), (B, C, h, w) to (B, C, C), in float32.
 
     Gatys et al. 2016, equation 3; divided by the number of positions as in Johnson et al. 2016, equation 3, so that
-    pictures of any size compare.
+    pictures of any size compare. Of a region as in Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style
+    Transfer", equation 3.
+
+    Args:
+        share: (B or 1, 1, h, w) in [0, 1], how much each position counts; all count by default.
     """
     flat = features.float().flatten(2)  # (B, C, h w)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    if share is None:
+        return flat @ flat.transpose(1, 2) / flat.shape[2]
+    weights = share.float().flatten(2)  # (B, 1, h w)
+    return (flat * weights) @ flat.transpose(1, 2) / weights.sum(2, keepdim=True).clamp(min=1e-6)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

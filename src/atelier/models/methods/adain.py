@@ -35,7 +35,7 @@ from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
 from atelier.models.networks.adain_generator import AdainGenerator
 from atelier.models.networks.patchgan import PatchGan
-from atelier.models.painter import Painter
+from atelier.models.painter import Painter, StylesPainter
 
 
 class Adain(Method):
@@ -131,5 +131,11 @@ class Adain(Method):
     @classmethod
     def painter(cls, config: AdainConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `Method.painter`."""
+        assert isinstance(generator, AdainGenerator)
+        return adain_painter(config, generator, controls)
+
+    @classmethod
+    def styles_painter(cls, config: AdainConfig, generator: nn.Module, controls: Controls) -> StylesPainter:
+        """See `Method.styles_painter`."""
         assert isinstance(generator, AdainGenerator)
         return adain_painter(config, generator, controls)

@@ -12,7 +12,7 @@ from atelier.models.configs.base import MethodConfig, Policy
 from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
-from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.painter import NetworkPainter, Painter, StylesPainter
 from atelier.models.random_draws import uniform
 
 
@@ -102,6 +102,11 @@ class Method(ABC):
             ValueError: a control cannot be applied, such as a style that the model does not know.
         """
         return NetworkPainter(generator.eval(), controls.strength)
+
+    @classmethod
+    def styles_painter(cls, config: Any, generator: nn.Module, controls: Controls) -> StylesPainter:
+        """A painter of placed styles, in their order, of a method that has styles; arguments as of `painter`."""
+        raise ValueError(f"{cls.Config.name} has no styles to place")
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ the weights that stylize are averages (Karras et al. 2018).
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -25,11 +25,11 @@ from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
-from atelier.models.methods.style_inputs import TRAINED, domain_means, mask_of, shares, style_pixels
+from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
-from atelier.models.painter import MaskedPainter, NetworkPainter, Painter
+from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
 
 
@@ -156,19 +156,29 @@ class Cin(Method):
     @classmethod
     def painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `Method.painter`: the painter of the plain network of a style, or of a mixture."""
-        assert isinstance(generator, ConditionalGenerator)
-        given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
-        parts = [_style(generator, one) for one in given]
-
-        def painter(style: Tensor) -> NetworkPainter:
-            plain = network_of(generator.network, style).eval()
-            return NetworkPainter(plain, controls.strength, controls.preserve_color)
-
-        if any(one.mask is not None for one in given):
-            masks = [mask_of(one, style.device) for one, style in zip(given, parts, strict=True)]
-            return MaskedPainter([painter(style) for style in parts], shares(given), masks)
+        given, parts = _styles(config, generator, controls)
         mixture = sum((share * style for share, style in zip(shares(given), parts, strict=True)), 0 * parts[0])
-        return painter(mixture)
+        return _painter(generator, mixture, controls)
+
+    @classmethod
+    def styles_painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> StylesPainter:
+        """See `Method.styles_painter`: each style has its plain network."""
+        given, parts = _styles(config, generator, controls)
+        return MaskedPainter([_painter(generator, style, controls) for style in parts], shares(given))
+
+
+def _styles(config: CinConfig, generator: nn.Module, controls: Controls) -> tuple[Sequence[Style], list[Tensor]]:
+    """The styles that are asked for, or the model's own one, and the parameters (P) of each."""
+    assert isinstance(generator, ConditionalGenerator)
+    given = controls.styles or ((TRAINED,) if config.embedded else (Style(config.styles[0]),))
+    return given, [_style(generator, one) for one in given]
+
+
+def _painter(generator: nn.Module, style: Tensor, controls: Controls) -> NetworkPainter:
+    """The painter of one style (P)."""
+    assert isinstance(generator, ConditionalGenerator)
+    plain = network_of(generator.network, style).eval()
+    return NetworkPainter(plain, controls.strength, controls.preserve_color)
 
 
 def _mixture(labels: Tensor) -> Tensor:
@@ -188,6 +198,8 @@ def _style(generator: ConditionalGenerator, given: Style) -> Tensor:
         if given.pixels is not None or given.name not in names:
             raise ValueError(f"the model knows no style {given.name!r}: it knows {', '.join(names)}")
         return generator.styles[names.index(given.name)]
-    pixels = style_pixels(given, generator.predictor.mean.device)
-    predicted: Tensor = generator.predictor.common() if pixels is None else generator.predictor(pixels)[0]
+    device = generator.predictor.mean.device
+    if (pixels := style_pixels(given, device)) is None:
+        return generator.predictor.common()
+    predicted: Tensor = generator.predictor(pixels, region_of(given, device))[0]
     return predicted

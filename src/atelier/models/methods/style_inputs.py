@@ -46,11 +46,11 @@ def style_pixels(style: Style, device: torch.device) -> Tensor | None:
     return pad(x, 1, SMALLEST_PX)
 
 
-def mask_of(style: Style, device: torch.device) -> Tensor:
-    """Where a style applies, (1, 1, h, w) in [0, 1]; everywhere without a mask."""
-    if style.mask is None:
-        return torch.ones(1, 1, 1, 1, device=device)
-    return torch.from_numpy(style.mask.copy())[None, None].to(device) / 255
+def region_of(style: Style, device: torch.device) -> Tensor | None:
+    """Where the image has the style, (1, 1, h, w) in [0, 1]; None means everywhere."""
+    if style.region is None:
+        return None
+    return torch.from_numpy(style.region.copy())[None, None].to(device) / 255
 
 
 @torch.no_grad()

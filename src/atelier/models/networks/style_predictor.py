@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.encoders.base import Encoder
+from atelier.models.losses.moments import moments
 from atelier.models.losses.perceptual import gram
+from atelier.models.pixels import fitted
 
 HIDDEN, BOTTLENECK = 256, 100  # channels; 100 are the paper's
 
@@ -57,20 +59,25 @@ class StylePredictor(nn.Module):
         self.body = nn.Sequential(EqualLinear(count, HIDDEN), nn.ReLU(), EqualLinear(HIDDEN, BOTTLENECK), last)
 
     @torch.no_grad()
-    def statistics(self, pictures: Tensor) -> Tensor:
-        """(B, N): roots of the mean products of each two channels, and their means, of every style layer."""
+    def statistics(self, pictures: Tensor, region: Tensor | None = None) -> Tensor:
+        """(B, N): roots of the mean products of each two channels, and their means, of every style layer.
+
+        Args:
+            region: (1, 1, any height, any width) in [0, 1], of which they are taken; of all by default.
+        """
         features = self.encoder.encode(pictures)
         parts = []
         for layer in self.encoder.style_layers:
-            products = gram(features[layer])  # (B, C, C)
+            share = None if region is None else fitted(region, *features[layer].shape[2:])
+            products = gram(features[layer], share)  # (B, C, C)
             rows, columns = torch.triu_indices(*products.shape[1:], device=products.device)
             flat = products[:, rows, columns]
-            parts += [flat.sign() * flat.abs().sqrt(), features[layer].float().mean((2, 3))]
+            parts += [flat.sign() * flat.abs().sqrt(), moments(features[layer], share)[0].flatten(1)]
         return torch.cat(parts, 1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See the class."""
-        seen = (self.statistics(pictures) - self.mean) / self.deviation
+    def forward(self, pictures: Tensor, region: Tensor | None = None) -> Tensor:
+        """See the class, and `statistics` for the region."""
+        seen = (self.statistics(pictures, region) - self.mean) / self.deviation
         style: Tensor = self.body(seen)
         return style
 

@@ -16,6 +16,7 @@ from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.inference.label_pictures import LabelPicture
 from atelier.tasks.storage.entry import Entry
 
 Image = Pixels | SixteenBit
@@ -49,9 +50,11 @@ class JobSpec:
         """The parameters in the provenance of every output."""
         return provenance_parameters(self.controls, self.config) | {"plan": asdict(self.plan)}
 
-    def provenance(self, input_sha256: str) -> Provenance:
+    def provenance(self, decoded: "DecodedInput") -> Provenance:
         """The provenance of the output of one input."""
-        return Provenance(self.identity, self.parameters, input_sha256, revision=self.revision)
+        given = {"labels": decoded.labels, "kept": decoded.kept}
+        pictures = {name: picture.sha256 for name, picture in given.items() if picture}
+        return Provenance(self.identity, self.parameters | pictures, decoded.sha256, revision=self.revision)
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
         """The row of an input that failed at a stage."""
@@ -90,6 +93,8 @@ class DecodedInput:
     image: DecodedImage
     sha256: str  # of the file
     seconds: float  # spent on it so far
+    labels: LabelPicture | None = None  # where styles are placed by label pictures
+    kept: LabelPicture | None = None  # where the input stays as it is
 
     @property
     def input(self) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby, islice
 
@@ -32,11 +32,13 @@ from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.input_limits import limits_for, read_image
+from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.open_source import read, source_class
 
+Labelled = tuple[Image, LabelPicture | None]  # a frame, and the labels of its file
 BatchKey = tuple[int, int, str]  # height, width and sample type: equal for all images of a batch
 
 READ_CHUNK_BYTES = 2**20  # files of a chunk
@@ -83,7 +85,12 @@ class Reader:
         try:
             with self.markers.step("decode", task.input, factor=factor):
                 image = read_image(data, self.limits, format, config)
-            return DecodedInput(task, image, sha256, time.perf_counter() - begun)
+                given, labels, kept = (task.input, image, self.limits, config.size), None, None
+                if config.mask_from:
+                    labels = read_labels(config.mask_from, *given)
+                if config.keep_from:
+                    kept = read_kept(config.keep_from, *given)
+            return DecodedInput(task, image, sha256, time.perf_counter() - begun, labels, kept)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)
 
@@ -124,7 +131,8 @@ class Stylizer:
     def _results(self, inputs: list[DecodedInput]) -> list[StylizedInput | LedgerRow]:
         begun = time.perf_counter()
         try:
-            painted = self._stylized([frame for decoded in inputs for frame in decoded.frames])
+            labelled = [(frame, decoded.labels) for decoded in inputs for frame in decoded.frames]
+            painted = self._stylized(labelled)
         except (RuntimeError, ValueError) as error:  # torch raises these, also when memory is short
             if len(inputs) > 1:
                 return [result for decoded in inputs for result in self._results([decoded])]
@@ -133,28 +141,33 @@ class Stylizer:
             return [self.spec.quarantined(decoded.task, "stylize", reason, decoded.sha256)]
         frames, each = iter(painted), (time.perf_counter() - begun) / len(inputs)
         return [
-            StylizedInput(replace(decoded, seconds=decoded.seconds + each), list(islice(frames, len(decoded.frames))))
+            StylizedInput(
+                replace(decoded, seconds=decoded.seconds + each),
+                [with_kept(next(frames), frame, decoded.kept) for frame in decoded.frames],
+            )
             for decoded in inputs
         ]
 
-    def _stylized(self, frames: list[Image]) -> list[Image]:
+    def _stylized(self, frames: list[Labelled]) -> list[Image]:
         """Stylize frames of any size and depth, in batches of equal neighbours."""
         painted: list[Image] = []
-        for key, equal in groupby(frames, _batch_key):
+        for key, equal in groupby(frames, lambda labelled: _batch_key(labelled[0])):
             while batch := list(islice(equal, self.spec.plan.batch_size(*key[:2]))):
                 painted += self._forward(batch)
         return painted
 
-    def _forward(self, images: list[Image]) -> list[Image]:
-        """Stylize up to a batch of equal images, padded to the batch size of the plan."""
+    def _forward(self, frames: list[Labelled]) -> list[Image]:
+        """Stylize up to a batch of equal frames, padded to the batch size of the plan."""
         import torch
 
-        height, width = images[0].shape[:2]
-        padding = self.spec.plan.batch_size(height, width) - len(images)
-        batch = np.stack(images + [images[-1]] * padding)  # (B, H, W, 3)
+        height, width = frames[0][0].shape[:2]
+        padded = frames + [frames[-1]] * (self.spec.plan.batch_size(height, width) - len(frames))
+        batch = np.stack([image for image, _ in padded])  # (B, H, W, 3)
+        labels = [torch.from_numpy(np.stack([found.labels for _, found in padded if found]))] if padded[0][1] else []
         tensor = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.spec.plan.device)  # (B, 3, H, W)
-        painted = self.paint(tensor) if batch.dtype == np.uint8 else self.paint_16_bit(tensor)
-        return list(painted[: len(images)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
+        paint: Callable[..., torch.Tensor] = self.paint if batch.dtype == np.uint8 else self.paint_16_bit
+        painted = paint(tensor, *labels)
+        return list(painted[: len(frames)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
 
 class Writer:
@@ -184,7 +197,7 @@ class Writer:
         decoded, spec = stylized.decoded, self.spec
         task = decoded.task
         try:
-            xmp = xmp_packet(spec.provenance(decoded.sha256))
+            xmp = xmp_packet(spec.provenance(decoded))
             format, strip = output_format(task.input, spec.config.format), spec.config.metadata == "strip"
             quality = spec.config.quality
             data = writer.write(decoded.image, stylized.frames, format, quality=quality, xmp=xmp, strip=strip)

@@ -8,7 +8,8 @@ from atelier.tasks.evaluation.metric_catalogue import Metric, lookup
 
 ROWS = (
     *(metrics.KID, metrics.KID.ratio, metrics.FRECHET, metrics.ARTFID, metrics.STYLE, metrics.STYLE.ratio),
-    *(metrics.CONTENT.ratio, metrics.LPIPS, metrics.SSIM, metrics.DIVERSITY, metrics.CHECKERBOARD, metrics.INVERSION),
+    *(metrics.CONTENT.ratio, metrics.LPIPS, metrics.SSIM, metrics.DIVERSITY, metrics.CHECKERBOARD, metrics.REPETITION),
+    metrics.INVERSION,
     *(metrics.ATTRIBUTES, metrics.EDIT_LPIPS, metrics.SPEED, metrics.PARAMETERS, metrics.MEGABYTES),
 )
 

@@ -17,7 +17,16 @@ from typing import Any
 from atelier.tasks.dataset.shards import Card, fold_of, read_card, read_rows
 from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.evaluate import measure, measurement
-from atelier.tasks.evaluation.metric_catalogue import CHECKERBOARD, CORRELATION, INVERSION, KID, SSIM, STYLE, value
+from atelier.tasks.evaluation.metric_catalogue import (
+    CHECKERBOARD,
+    CORRELATION,
+    INVERSION,
+    KID,
+    REPETITION,
+    SSIM,
+    STYLE,
+    value,
+)
 from atelier.tasks.evaluation.protocol import EvaluateConfig, choose_encoder
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report
@@ -25,10 +34,8 @@ from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import facts_of, train
 from atelier.tasks.workspace.format_versions import EVALUATE
 
-METRIC_KEYS = tuple(
-    one.key
-    for one in (KID, KID.ratio, STYLE, STYLE.ratio, SSIM, INVERSION, CORRELATION, CHECKERBOARD, CHECKERBOARD.ratio)
-)
+_CHECKED = (KID, KID.ratio, STYLE, STYLE.ratio, SSIM, INVERSION, CORRELATION, CHECKERBOARD, CHECKERBOARD.ratio)
+METRIC_KEYS = tuple(one.key for one in (*_CHECKED, REPETITION))
 
 _LEAST = 2  # pictures of a domain in a fold: fewer have no distribution to measure
 

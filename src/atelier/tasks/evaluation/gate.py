@@ -62,6 +62,9 @@ class GateConfig(Settings):
     tolerance: float = setting(
         0.05, "how much worse than prod each of the first three may be, at the end of its 95 % interval", ge=0
     )
+    max_repetition_share: float = setting(
+        0.1, "largest share of pictures with rows of dots or a weave in plain areas", ge=0, le=1
+    )
     mode: Literal["auto", "manual", "dry"] = setting(
         "auto", "auto promotes what passes, manual waits for approval, dry only says what it would do"
     )
@@ -83,6 +86,7 @@ class GateConfig(Settings):
             metrics.SSIM.key: {"min": self.min_ssim},
             metrics.INVERSION.key: {"max": self.max_inversion_share},
             metrics.CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
+            metrics.REPETITION.key: {"max": self.max_repetition_share},
         }
 
 
@@ -108,6 +112,7 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig) 
     skipped = NOT_APPLICABLE.get(kind, ())
     gated = [one for one in metrics.GATED if one.compared_with not in skipped]
     verdicts = [_within(one, candidate, config.thresholds[one.key]) for one in gated]
+    verdicts += _at_sizes(candidate, config)
     if prod is not None:
         headline = [one for one in metrics.HEADLINE if one.compared_with not in skipped]
         verdicts += [_no_worse(one, prod, config.tolerance) for one in headline]
@@ -132,6 +137,25 @@ def _within(metric: Metric, candidate: Metrics, limit: dict[str, float], words: 
     shown = "missing" if math.isnan(number) else f"{number:.3g}"
     must = "" if passed else "it must be "
     return _Verdict(passed, f"{metric.key} is {shown}, {must}{_BOUNDS[bound]} {most:.3g}{words}")
+
+
+def _at_sizes(candidate: Metrics, config: GateConfig) -> list[_Verdict]:
+    """Whether the thresholds hold at the viewing sizes.
+
+    Fewer pictures are measured there than at the training's size, so a distance is refused only where the whole 95 %
+    interval of its ratio is over the limit.
+    """
+    found = []
+    for px, at in candidate.get("sizes", {}).items():
+        for metric in (metrics.KID.ratio, metrics.STYLE.ratio, metrics.REPETITION):
+            number, low = value(at, metric.key), value(at, metric.interval[0])
+            (most,) = config.thresholds[metric.key].values()
+            passed = (number if math.isnan(low) else low) <= most
+            interval = "" if math.isnan(low) else f" (95 % interval from {low:.3g})"
+            must = "" if passed else "it must be "
+            words = f"{metric.key} at {px} px is {number:.3g}{interval}, {must}at most {most:.3g}"
+            found.append(_Verdict(passed, words))
+    return found
 
 
 def _no_worse(metric: Metric, prod: PairedComparison, tolerance: float) -> _Verdict:

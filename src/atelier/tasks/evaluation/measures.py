@@ -22,6 +22,7 @@ from atelier.models.files import replacing
 from atelier.models.metrics.gram import gram_vectors
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.lpips import SMALLEST, embed
+from atelier.models.metrics.repetition import repetition
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance
 from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
@@ -58,6 +59,7 @@ class Stylized:
     photo_luminance: np.ndarray  # as luminance, of the photographs
     ssim: np.ndarray | None  # (B,); None of pictures that were made from noise
     correlation: np.ndarray | None  # (B,), the same
+    repetition: np.ndarray | None  # (B,), the same; NaN of a picture without plain areas
     seconds: float  # to stylize the batch
     lpips: LpipsBatch | None = None  # None without weights of LPIPS, or where pictures are too small for it
 
@@ -96,6 +98,7 @@ def measure_stylized(
         photo_luminance=before.numpy(),
         ssim=None if generates else ssim(before, after).numpy(),
         correlation=None if generates else correlation(before, after).numpy(),
+        repetition=None if generates else repetition(photos / 255, stylized / 255).numpy(),
         seconds=seconds,
         lpips=_measure_lpips(photos, stylized, encoder.lpips, not generates)
         if encoder.lpips and size >= SMALLEST

@@ -87,6 +87,10 @@ CHECKERBOARD = Metric(
     "models.metrics.checkerboard.checkerboard", "Odena et al. 2016; Zhang et al. 2019, arXiv:1907.06515",
     baseline=True,
 )  # fmt: skip
+REPETITION = Metric(
+    "repetition.share", "Repeating patterns", "lower", "share of pictures with rows of dots or a weave in plain areas",
+    "models.metrics.repetition.repetition", compared_with="photo",
+)  # fmt: skip
 SSIM = Metric(
     "ssim.mean", "SSIM", "higher", "structure kept, by luminance; 1 is the photograph itself",
     "models.metrics.ssim.ssim", "Wang et al. 2004", compared_with="photo",
@@ -124,11 +128,12 @@ MEGABYTES = Metric(
 )
 
 METRICS = (
-    KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, SSIM, LPIPS, INVERSION, CORRELATION, ATTRIBUTES,
-    EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+    KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, SSIM, LPIPS, INVERSION, CORRELATION,
+    ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`
-GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio)  # have a threshold in `gate`
+GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio, REPETITION)  # have a threshold in `gate`
+AT_SIZES = (KID, STYLE, CHECKERBOARD, REPETITION)  # measured at the viewing sizes too
 
 
 def lookup(metrics: Mapping[str, Any], key: str) -> Any:

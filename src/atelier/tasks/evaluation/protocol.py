@@ -25,6 +25,9 @@ class EvaluateConfig(Settings):
     """How a model is measured."""
 
     pictures: int = setting(120, "held-out pictures of each domain that are measured, at most", ge=2, le=50_000)
+    viewed_pictures: int = setting(
+        48, "of these, how many are also measured at 256 px and at the dataset's own size, at most; 0: none", ge=0
+    )
     batch: int = setting(16, "pictures in one task of a worker", ge=1, le=256)
     resamples: int = setting(1000, "bootstrap resamples of each interval", ge=20, le=100_000)
     pairs: int = setting(12, "pictures shown before and after in the report", ge=1, le=100)

@@ -16,6 +16,7 @@ from atelier.models.metrics.gram import style_kernel
 from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.mmd import compare, group_weights
+from atelier.models.metrics.repetition import VISIBLE
 from atelier.tasks.evaluation.measures import Features, LpipsBatch, Stylized
 from atelier.tasks.evaluation.protocol import LPIPS_IN, Bootstrap, MeasuringEncoder
 
@@ -56,6 +57,7 @@ def summarize(
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
     }
+    metrics |= _repetition([batch.repetition for batch in stylized if batch.repetition is not None])
     distances = [batch.lpips.distances for batch in stylized if batch.lpips and batch.lpips.distances is not None]
     if distances:
         inception_fid = fid if encoder.name == "inception" else None
@@ -98,6 +100,14 @@ def _of_sets(
         "speed": {"images_per_second": rate},
     }
     return metrics, fid
+
+
+def _repetition(batches: Sequence[np.ndarray]) -> dict[str, Any]:
+    """How many pictures with plain areas have a visible pattern there; without any such picture none has."""
+    scores = np.concatenate(batches)
+    scores = scores[np.isfinite(scores)]
+    share, middle = (float((scores > VISIBLE).mean()), float(np.median(scores))) if len(scores) else (0.0, 0.0)
+    return {"repetition": {"share": share, "median": middle, "pictures": len(scores)}}
 
 
 def _lpips_diversity(batches: Sequence[LpipsBatch], count: int) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class _Reading:
         for number in _seek_frames(image, self.max_frames) if several else (0,):
             self._check(image.width, image.height)
             if self.size is not None:  # JPEG is decoded at 1/2, 1/4 or 1/8; the filter does the rest
-                image.draft(None, _fit((image.width, image.height), 3 * self.size // 2))
+                image.draft(None, fit((image.width, image.height), 3 * self.size // 2))
             image.load()
             if number == 0:
                 self.metadata = read_metadata(image)
@@ -249,7 +249,7 @@ def _shrink(frame: Frame, size: int | None) -> Frame:
     height, width = frame.pixels.shape[:2]
     if size is None or max(height, width) <= size:
         return frame
-    wanted = _fit((width, height), size)
+    wanted = fit((width, height), size)
     if frame.alpha is None:
         return replace(frame, pixels=_resize(frame.pixels, wanted))
     # weighted by alpha: transparent pixels give their neighbours no colour
@@ -261,7 +261,7 @@ def _shrink(frame: Frame, size: int | None) -> Frame:
     return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=_resize(frame.alpha, wanted))
 
 
-def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """A width and height in proportion, the longer at most `longest`; never enlarged."""
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -6,6 +6,7 @@ supports it. Large pictures are painted in tiles, in PyTorch.
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from torch import Tensor, nn
 
 from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
+from atelier.models.color_table import ColorTablePainter
 from atelier.models.controls import Controls
-from atelier.models.methods.base import autocast
 from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
+from atelier.tasks.inference.backend_networks import AutocastGenerator, OpenVinoGenerator
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
-from atelier.tasks.inference.onnx_export import INPUT, to_onnx
+from atelier.tasks.inference.onnx_export import to_onnx
+from atelier.tasks.inference.palette_lock import lock_table
+from atelier.tasks.inference.regions import placed_by_regions
 
 SIDE = 256  # px, of the pictures for measuring
 ROUNDS = 5  # of a measurement; the median counts
@@ -126,18 +131,28 @@ def build_painter(trained: TrainedModel, controls: Controls, plan: ExecutionPlan
         controls: of the model.
         plan: checked by `check_plan`.
         network: of its `Execution`.
+
+    Returns:
+        Where styles have labels, it takes label pictures (B, H, W) uint8 too.
     """
+    placement = None
+    if controls.regions != "off":
+        controls, placement = placed_by_regions(controls, plan.device)
     painter = _painter_as_is(trained, controls, plan, network)
-    if not plan.reference_px:
-        return painter
-    full = replace(controls, strength=1.0)
-    strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
-    return StrokePainter(strong, painter, controls, plan.working_size)
+    if plan.reference_px:
+        full = replace(controls, strength=1.0)
+        strong = painter if controls.strength in (0, 1) else _painter_as_is(trained, full, plan, network)
+        painter = StrokePainter(strong, painter, controls, plan.working_size)
+    if controls.palette:
+        painter = ColorTablePainter(painter, lock_table(controls.palette))
+    return PlacedPainter(painter, placement or StylePlaces(controls.styles)) if controls.placed else painter
 
 
-def _painter_as_is(trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes) -> Painter:
-    """The painter of pictures at the size that they have."""
-    plain = trained.painter(controls)
+def _painter_as_is(
+    trained: TrainedModel, controls: Controls, plan: ExecutionPlan, network: bytes
+) -> Callable[..., Tensor]:
+    """The painter of pictures at the size that they have: of placed styles a `StylesPainter`."""
+    plain = _unplaced(trained, controls)
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
@@ -152,15 +167,21 @@ def _painter_as_is(trained: TrainedModel, controls: Controls, plan: ExecutionPla
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
     assert tiled is not None, "plans with tiles are made for models that can tile only"
 
-    def by_size(images: Tensor) -> Tensor:
-        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images)
+    def by_size(images: Tensor, *masks: Tensor) -> Tensor:
+        return (whole if images.shape[2] * images.shape[3] <= plan.whole_pixels else tiled)(images, *masks)
 
     return by_size
 
 
+def _unplaced(trained: TrainedModel, controls: Controls) -> Callable[..., Tensor]:
+    """The model's painter, of placed styles a `StylesPainter`."""
+    painter = trained.painter(controls)
+    return painter.painter if isinstance(painter, PlacedPainter) else painter
+
+
 def can_tile(trained: TrainedModel, controls: Controls) -> bool:
     """Whether a model can paint in tiles, with these controls."""
-    return tiling.tiled(trained.painter(controls), TILE_PX, torch.float32) is not None
+    return tiling.tiled(_unplaced(trained, controls), TILE_PX, torch.float32) is not None
 
 
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
@@ -174,52 +195,6 @@ def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) 
     if controls.stroke == "full" or not trained.config.strokes:
         return plan
     return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
-
-
-class AutocastGenerator(nn.Module):
-    """A generator whose convolutions run in a lower precision (autocast).
-
-    Args:
-        generator: pictures (B, 3, H, W) in [-1, 1] to the same.
-        dtype: of its convolutions.
-    """
-
-    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.generator, self.dtype = generator, dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
-        with autocast(x.device, self.dtype):
-            y: Tensor = self.generator(x)
-        return y
-
-
-class OpenVinoGenerator(nn.Module):
-    """A generator in OpenVINO.
-
-    Args:
-        network: ONNX of a network from pictures (B, 3, H, W) in [-1, 1] to the same.
-        plan: precision and threads.
-    """
-
-    def __init__(self, network: bytes, plan: ExecutionPlan) -> None:
-        super().__init__()
-        import openvino
-
-        core = openvino.Core()
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bfloat16" else "f32",
-            "INFERENCE_NUM_THREADS": plan.threads,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # otherwise all workers of a machine share its first cores
-        }
-        self.request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
-        self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
-        return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])
 
 
 def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from atelier.models.controls import Controls, Direction, Stroke, checked_stroke
+from atelier.models.controls import Controls, Direction, Matching, Stroke, checked_stroke
 from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.inference.execution_plan import ExecutionConfig
 
@@ -17,11 +17,26 @@ class StylizeConfig(Settings):
     strength: float = setting(1.0, "strength of the style: 0 returns the picture, 1 is the full style", ge=0, le=1)
     direction: Direction = setting("a2b", "a2b: content to style; b2a: style to content (cyclegan)")
     to: tuple[str, ...] = setting((), "attributes or domains to add; -NAME removes one (stargan)")
-    styles: tuple[str, ...] = setting((), "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT; empty: the trained style")
+    styles: tuple[str, ...] = setting(
+        (), "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT, with mask_from IMAGE@LABEL=WEIGHT; empty: the trained style"
+    )
     masks: tuple[str, ...] = setting(
         (), "a picture for each style, white where the style is applied; empty: everywhere"
     )
+    mask_from: str = setting(
+        "",
+        "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
+    )
+    keep_from: str = setting(
+        "",
+        "folder or URL of pictures that mirror the inputs, grey or palette PNGs: where one is not 0, such as on a "
+        "logo, the input stays as it is",
+    )
+    regions: Matching = setting(
+        "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"
+    )
     preserve_color: bool = setting(False, "keep the colours of the picture")
+    palette: str = setting("", "picture, or folder of pictures, whose colours those of the outputs stay near")
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
     steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
     stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(

