@@ -132,7 +132,7 @@ def train(
 
 
 @commands.command(
-    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 ~/other"
+    epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 --sheet"
 )
 def evaluate(
     models: Annotated[
@@ -143,12 +143,34 @@ def evaluate(
         ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Further models of --models.")] = None,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet",
+            help="Write pairs of what --models paint, in random order, for a person to judge, in reports/preference; "
+            "the names stand in another file. A folder of pictures that another program painted may stand for a model.",
+        ),
+    ] = False,
+    pictures: Annotated[
+        str | None, typer.Option(help="Source of the photographs of --sheet; by default held-out ones.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of --sheet, at most.")] = 30,
+    answers: Annotated[
+        Path | None, typer.Option(help="Count the answers to the last sheet: a file of lines like '7 left'.")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the model on held-out pictures. With --models: several models side by side, in reports/comparison."""
-    if models:
-        _compare([name for text in (*models, *(more or ())) for name in text.split(",") if name], workspace, as_json)
+    named = [name for text in (*(models or ()), *(more or ())) for name in text.split(",") if name]
+    if answers is not None or sheet:
+        from atelier.flows.cli.preference import count_answers, write_sheet
+
+        found = Workspace.find(workspace)
+        done = write_sheet(found, named, pictures, pairs) if answers is None else count_answers(found, answers)
+        result(done[0], as_json, text=done[1])
+    elif models:
+        _compare(named, workspace, as_json)
     elif more:
         raise ValueError(f"what is {more[0]}? To compare models write --models {' '.join(more)}")
     else:

@@ -243,6 +243,31 @@ def generate(
     result(summary, as_json, text=flow.describe(summary))
 
 
+@commands.command(epilog="Example: atelier check-brand restyled ~/brand-pictures --sheet matches.png")
+def check_brand(
+    outputs: Annotated[Path, typer.Argument(help="Restyled picture, or a folder of some.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder of the brand's pictures.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="A PNG of each picture's window that is most like the brand's, beside it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that colours are the brand's, and that no piece of its pictures is copied; exit code 1 if not."""
+    from atelier.tasks.images import codec
+    from atelier.tasks.images.contact_sheet import contact_sheet
+    from atelier.tasks.inference.brand_check import check_brand as check
+    from atelier.tasks.runtime.files import write
+
+    found, matches = check(outputs, pictures)
+    if sheet:
+        rows = [f"{Path(name).name} {match.correlation:.2f}" for name, match in matches.items()]
+        cells = [[match.window, match.place] for match in matches.values()]
+        write(sheet, codec.encode(contact_sheet(cells, rows, ("output", "brand")), "png"))
+    result(found, as_json, text=found.summary)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
 @commands.command(epilog="Example: atelier inspect restyled/holiday/0001.jpg restyled/holiday/0002.jpg")
 def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures that atelier made.")],

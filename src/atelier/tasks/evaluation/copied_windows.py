@@ -24,7 +24,7 @@ SCALES = (1.0, 0.71, 0.5)  # of the training pictures
 LONGEST_PX = 512  # pictures are shrunk to this longer side
 FINE_PX, COARSE_PX = 1.5, 6.0  # standard deviations of the two blurs
 PLAIN = 4.0  # contrast, in 8-bit steps, below which detail counts less
-COPIED = 0.72  # correlation above which a window is a copy, see docs/metrics.md
+COPIED = 0.72  # correlation above which a window is a copy, see docs/training.md
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,12 @@ def render(template: str, macro: str, **arguments: object) -> Markup:
     return html.strip()
 
 
-def data_uri(picture: Pixels, most_px: int) -> str:
+def data_uri(picture: Pixels, most_px: int, quality: int = 88) -> str:
     """A picture (H, W, 3) as part of a page, shrunk to a width."""
     height, width = picture.shape[:2]
     if width > most_px:
         picture = resize(picture, most_px, max(1, round(height * most_px / width)))
-    return "data:image/jpeg;base64," + base64.b64encode(encode(picture, "jpeg", quality=88)).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encode(picture, "jpeg", quality=quality)).decode()
 
 
 @lru_cache(maxsize=1)

@@ -41,6 +41,7 @@ class Workspace:
     evaluation = _Below("reports/evaluation.json")  # the metrics: evaluate's output
     evaluation_pictures = _Below("reports/evaluation")  # plots and pictures of the evaluation
     comparison = _Below("reports/comparison")  # the comparison of models
+    preference = _Below("reports/preference")  # the last sheet of blind pairs, and its key
     folds = _Below("reports/folds.json")  # metrics of cross-validation
     stylized = _Below("stylized")  # restyled pictures; never a DVC output
 
