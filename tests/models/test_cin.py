@@ -154,5 +154,14 @@ def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     painted = [model.painter(Controls(styles=styles))(x) for styles in ((first,), (second,), ())]
     assert (painted[2].int() - t.sample(x).int()).abs().max() <= 1, "without a style it is the mean one"
     assert not torch.equal(painted[0], painted[1])
+    both = torch.cat([pictures(2)[:1], pictures(3)[:1]], 3)  # beside each other
+    left = torch.tensor([1.0, 0.0])[None, None, None]
+    for own, other, region in ((2, 3, left), (3, 2, left.flip(3))):
+        found, *alone = (
+            model.generator.predictor.statistics(to_float(given, x.device), part)
+            for given, part in ((both, region), (pictures(own)[:1], None), (pictures(other)[:1], None))
+        )
+        near, far = ((found - statistics).norm() for statistics in alone)
+        assert near < 0.5 * far, "a region has the statistics of what it shows"
     with pytest.raises(ValueError, match="it knows 'trained'"):
         model.painter(Controls(styles=(style("storm"),)))

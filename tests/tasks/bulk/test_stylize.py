@@ -534,7 +534,7 @@ def test_label_pictures_place_styles(tmp_path: Path, worker: StylizeWorker) -> N
 
 def test_a_logo_stays_byte_for_byte(tmp_path: Path, worker: StylizeWorker) -> None:
     logos = tmp_path / "logos"
-    with pytest.raises(FileNotFoundError, match="is no folder of pictures of what stays"):
+    with pytest.raises(FileNotFoundError, match="is no folder of label pictures"):
         controls_from_config(replace(CONFIG, keep_from=str(logos)), tmp_path)
     logos.mkdir()
     worker = StylizeWorker(replace(worker.spec, config=replace(CONFIG, keep_from=str(logos))))

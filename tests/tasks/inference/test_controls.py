@@ -55,6 +55,7 @@ def test_a_mask_goes_with_its_style(tmp_path: Path) -> None:
 
 def test_a_label_goes_with_its_style(tmp_path: Path) -> None:
     (tmp_path / "a@1.png").write_bytes(encode(pixels(0, 9, 9, 3), "png"))
+    (tmp_path / "labels").mkdir()
     styles = ("a@1.png@2=0.5", "trained@3", "old@home=2")
     config = StylizeConfig(styles=styles[:2], mask_from="labels")
     found = controls_from_config(config, tmp_path).styles
@@ -79,6 +80,8 @@ def test_absolute_paths_mean_the_same_from_everywhere(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none is no folder of label pictures"):
+        controls_from_config(StylizeConfig(styles=("trained@1",), mask_from="none"), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/none\.jpg does not exist"):
         controls_from_config(StylizeConfig(styles=("none.jpg",)), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"style picture .*/folder/none\.png does not exist"):

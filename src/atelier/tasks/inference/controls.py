@@ -27,8 +27,9 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
-    if config.keep_from and not is_url(config.keep_from) and not _path(config.keep_from, base).is_dir():
-        raise FileNotFoundError(f"{config.keep_from} is no folder of pictures of what stays: name one, or leave it out")
+    for folder in filter(None, (config.mask_from, config.keep_from)):
+        if not is_url(folder) and not _path(folder, base).is_dir():
+            raise FileNotFoundError(f"{folder} is no folder of label pictures: name one, or leave it out")
     given = [_split(text) for text in config.styles]
     if bool(config.mask_from) != any(label is not None for _, label, _ in given):
         raise ValueError("labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER")
