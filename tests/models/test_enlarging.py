@@ -1,12 +1,15 @@
 """An enlarged painting has the edges of its original, sharp strokes, no grain, and none of the strips it is made in."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from atelier.models import enlarging
-from atelier.models.enlarging import enlarged, linear_rows, resized, step_sizes
+from atelier.models.enlarging import enlarged, linear_rows, resized, step_sizes, strips
 
 
 def noise(*shape: int) -> Tensor:
@@ -45,6 +48,32 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(whole(painted, picture))
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
+
+
+class LargestFloats(TorchDispatchMode):
+    """Records the size of the largest tensor of floats that is made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.is_floating_point():
+            self.largest = max(self.largest, made.numel())
+        return made
+
+
+def test_no_copy_of_a_large_picture_is_made_in_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enlarging, "STRIP_PIXELS", 40_000)
+    picture = torch.zeros(1, 3, 600, 800, dtype=torch.uint8)
+    with LargestFloats() as found:
+        small = resized(picture, (60, 80))
+        assert found.largest < picture.numel() / 5
+        sizes = step_sizes((60, 80), (600, 800))
+        last = enlarged(small, [resized(picture, size) for size in sizes])
+        for top, end in strips((600, 800)):
+            linear_rows(last, (600, 800), top, end)
+    assert sizes[-1] == (240, 320)
+    assert found.largest < picture.numel() / 2, "rows of the full height and the last step's width"
 
 
 def test_edges_are_those_of_the_original_and_sharp() -> None:

@@ -41,9 +41,11 @@ class CinConfig(MethodConfig):
     filters: int = setting(16, "generator channels at full size; twice as many at half the size", ge=4, le=256)
     width: int = setting(48, "generator channels at a quarter of the size", ge=8, le=1024)
     blocks: int = setting(5, "residual blocks of the generator", ge=1, le=32)
+    content_layer: str = setting("", "feature of the encoder that the content loss compares; empty: the encoder's own")
     content_weight: float = setting(1.0, "weight of the content loss", ge=0)
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
     total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
+    stability_weight: float = setting(20.0, "weight of painting alike what differs by faint noise", ge=0)
     style_images: int = setting(256, "paintings, of all styles together, that the targets are measured on", ge=1)
     optimizer: OptimizerConfig = setting_of(
         lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.999), "how the weights are updated"

@@ -8,7 +8,9 @@ Styles mix by mixing their parameters (Dumoulin et al., section 3.3).
 What differs: the parameters of a style are differences from common ones; losses are relative to their targets, so that
 their weights serve every encoder; the target of a style is the mean Gram matrix of its pictures, most often windows of
 one painting; the losses are computed on moving crops, see `window`; the network is a light one, see `networks.light`;
-the weights that stylize are averages (Karras et al. 2018).
+the weights that stylize are averages (Karras et al. 2018). A stability loss paints alike what differs by faint noise
+alone (Zheng et al. 2016, "Improving the Robustness of Deep Neural Networks via Stability Training", equation 3):
+without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged.
 """
 
 import copy
@@ -31,6 +33,9 @@ from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
+
+NOISE_SALT = 0  # of the random numbers
+FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
 
 
 class StyleTargets(nn.Module):
@@ -85,8 +90,13 @@ class Cin(Method):
         self.config, self.device, self.dtype = config, device, dtype
         encoder.end_at(encoder.style_layers[-1])
         self.encoder = encoder.to(device)
+        self.content_layer = config.content_layer or encoder.content_layer
+        if self.content_layer not in encoder.style_layers:
+            raise ValueError(
+                f"cin.content_layer is {self.content_layer!r}: choose one of {', '.join(encoder.style_layers)}"
+            )
         self.content_encoder = copy.deepcopy(encoder)  # a part of it, for pictures of which no more is asked
-        self.content_encoder.end_at(encoder.content_layer)
+        self.content_encoder.end_at(self.content_layer)
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.modules = {"generator": self.generator}
         if config.embedded:
@@ -95,7 +105,8 @@ class Cin(Method):
         else:
             self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
             self.modules["targets"] = self.targets
-        self.weights = {name: getattr(config, f"{name}_weight") for name in ("content", "style", "total_variation")}
+        names = ("content", "style", "total_variation", "stability")
+        self.weights = {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
     def build_generator(config: CinConfig, encoder: type[Encoder] | None) -> ConditionalGenerator:
@@ -129,16 +140,28 @@ class Cin(Method):
         styles, targets = self._styles(batch)
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
-            painted = self.generator(batch.content, styles).float()[view]
-            features, layer = self.encoder.encode(painted), self.encoder.content_layer
+            painted, again = self._painted_twice(batch, styles)
+            painted = painted[view]
+            features = self.encoder.encode(painted)
             with torch.no_grad():
-                given = self.content_encoder.encode(batch.content[view])[layer]
+                given = self.content_encoder.encode(batch.content[view])[self.content_layer]
             grams = self._grams(features)
         yield {
-            "content": content_loss(features[layer], given),
+            "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
             "total_variation": total_variation(painted),
+            "stability": (again[view] - painted).square().mean(),
         }
+
+    def _painted_twice(self, batch: MicroBatch, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """What is painted of the pictures, and of the same with faint noise, (B, 3, H, W) each."""
+        count, *shape = batch.content.shape
+        drawn = batch.uniform(batch.content[0].numel() + 1, NOISE_SALT).to(self.device)
+        most = FAINT * drawn[:, :1, None, None]  # another strength for each picture
+        noise = most * (2 * drawn[:, 1:].view(count, *shape) - 1)
+        both = torch.cat([batch.content, batch.content + noise])
+        painted, again = self.generator(both, torch.cat([styles, styles])).float().chunk(2)
+        return painted, again
 
     def _styles(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The styles (B, P) of a batch, and the Gram matrices (B, C, C) by layer that the pictures shall have."""

@@ -17,7 +17,7 @@ class InputLimits(ImageLimits):
     @property
     def pixel_limit(self) -> str:
         """The limit in words, with the remedy."""
-        why = " at full size for a model that cannot paint in tiles" if self.whole else ""
+        why = " for a model that cannot paint in tiles" if self.whole else ""
         return f"{super().pixel_limit}{why}: --size makes it smaller"
 
 
