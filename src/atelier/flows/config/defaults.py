@@ -87,10 +87,14 @@ def brand_params(folder: str, content: tuple[str, ...], base: Path) -> str:
         augment=replace(
             AugmentConfig(),
             size_px=BRAND_PX,
+            held_out=True,
             domains=AugmentConfig().domains
             | {BRAND: DomainAugmentation(flip_horizontal=0.0, rotation_deg=0.0, crop_area=(0.5, 1.0))},
         ),
-        train=replace(train, loop=replace(train.loop, steps=BRAND_STEPS, batch_size=2)),
+        train=replace(
+            train, patience=4, loop=replace(train.loop, steps=BRAND_STEPS, sample_every=BRAND_STEPS // 10, batch_size=2)
+        ),
+        stylize=replace(StylizeSection(), palette=str(locate(folder, base))),
     )
 
 

@@ -68,7 +68,9 @@ def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Repo
     dataset_folder, out = dataset_folder.resolve(), out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / CARD).unlink(missing_ok=True)
-    parts = [part for shard in select(card.shards, split=SPLIT) for part in _parts(shard)]
+    kept = card.shards if config.held_out else select(card.shards, split=SPLIT)
+    parts = [part for shard in kept for part in _parts(shard)]
+    total = sum(part.rows for part in parts)
     written: dict[int, Shard] = {}
     done = 0
     report(Progress("augment", 0, total, "images"))
@@ -87,7 +89,7 @@ def augment(config: AugmentConfig, dataset_folder: Path, out: Path, report: Repo
     return AugmentSummary(
         id=result.id,
         pictures={domain: card.rows(domain, SPLIT) for domain in result.domains},
-        variants={domain: result.rows(domain) for domain in result.domains},
+        variants={domain: result.rows(domain, SPLIT) for domain in result.domains},
         bytes=sum(shard.bytes for shard in shards),
     )
 
@@ -109,7 +111,7 @@ def _run(config: AugmentConfig, source: Path, out: Path, parts: list[_Part]) -> 
         torch.set_num_threads(1)
         part = parts[row["index"]]
         rows = [made for read in _read(source, part) for made in _variants(config, read)]
-        shard = write_shard(out, pa.Table.from_pylist(rows, SCHEMA), part.shard.domain, SPLIT)
+        shard = write_shard(out, pa.Table.from_pylist(rows, SCHEMA), part.shard.domain, part.shard.split)
         return {"index": row["index"], "shard": asdict(shard)}
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs every run to the console
@@ -142,7 +144,7 @@ def _variants(config: AugmentConfig, row: dict[str, Any]) -> Iterator[dict[str, 
 
     picture = codec.decode(row["image"]["bytes"])
     path = Path(row["image"]["path"] or row["id"])
-    for copy in range(config.copies):
+    for copy in range(config.copies if row["split"] == SPLIT else 1):
         content = codec.encode(variant(config, picture, row["domain"], row["id"], copy), "png")
         yield row | {
             "id": hashlib.sha256(content).hexdigest(),

@@ -44,6 +44,7 @@ class AugmentConfig(Settings):
 
     size_px: int = setting(128, "width and height of a training picture, in pixels", ge=16, le=2048)
     copies: int = setting(3, "variants of each picture", ge=1, le=1000)
+    held_out: bool = setting(False, "also keep a variant of each held-out picture, for train.patience")
     seed: int = setting(0, "seed of every random draw", ge=0)
     default: DomainAugmentation = setting_of(DomainAugmentation, "settings of every domain not named below")
     domains: dict[str, DomainAugmentation] = setting_of(

@@ -46,6 +46,12 @@ class TrainConfig(Settings):
     start_from: str = setting(
         "scratch", "the model whose weights are the first: starter/NAME, prod or a version like v1.2.0; or scratch"
     )
+    patience: int = setting(
+        0,
+        "early stop: grids of samples (loop.sample_every) that come no closer to the held-out style pictures, which "
+        "augment.held_out keeps, before training ends with its best weights; 0 takes all steps",
+        ge=0,
+    )
     shuffle_rows: int = setting(
         4096,
         "pictures that are shuffled together; of each domain each worker has up to twice as many in "

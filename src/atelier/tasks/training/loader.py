@@ -73,7 +73,12 @@ class RowGroup:
 
 
 def row_groups(
-    folder: Path, card: shards.Card, domain: str, fold: tuple[int, int] | None = None, names: tuple[str, ...] = ()
+    folder: Path,
+    card: shards.Card,
+    domain: str,
+    fold: tuple[int, int] | None = None,
+    names: tuple[str, ...] = (),
+    split: str = "train",
 ) -> list[RowGroup]:
     """The row groups of a domain, in the card's order, none without a picture.
 
@@ -85,7 +90,7 @@ def row_groups(
         ValueError: a shard is damaged, or no picture is left.
     """
     groups = []
-    for shard in shards.select(card.shards, domain):
+    for shard in shards.select(card.shards, domain, split):
         path = folder / shard.file
         for index, count in enumerate(_row_counts(path)):
             rows: Sequence[int] = range(count)
@@ -97,6 +102,7 @@ def row_groups(
                 groups.append(RowGroup(path, index, rows, domain, names))
     if not groups:
         left = f" outside fold {fold[0]} of {fold[1]}: use fewer folds" if fold else ""
+        left = left or ("" if split == "train" else ", held out: set augment.held_out to true")
         raise ValueError(f"{folder} has no pictures of {domain}{left}")
     return groups
 
@@ -188,12 +194,12 @@ class BatchLoader:
     @cached_property
     def examples(self) -> torch.Tensor:
         """Pictures from all over the content domain, always the same: uint8 (B, 3, H, W)."""
-        return _examples(self.content.groups)
+        return examples(self.content.groups)
 
     @cached_property
     def style_examples(self) -> torch.Tensor:
         """The same of the style domain."""
-        return _examples(self.style.groups)
+        return examples(self.style.groups)
 
     def _positions(self, step: int) -> range:
         """Of this rank's pictures in a step."""
@@ -219,11 +225,11 @@ class BatchLoader:
         self._decoders.shutdown(cancel_futures=True)
 
 
-def _examples(groups: Sequence[RowGroup]) -> torch.Tensor:
-    """A few pictures from all over their groups."""
+def examples(groups: Sequence[RowGroup], most: int = _EXAMPLES) -> torch.Tensor:
+    """A few pictures from all over their groups, always the same: uint8 (B, 3, H, W)."""
     sizes = np.array([len(group.rows) for group in groups])
     starts, total = np.cumsum(sizes) - sizes, int(sizes.sum())
-    count = min(_EXAMPLES, total)
+    count = min(most, total)
     chosen = np.arange(count) * total // count
     members = np.searchsorted(starts, chosen, "right") - 1
     found = zip(members.tolist(), (chosen - starts[members]).tolist(), strict=True)

@@ -27,3 +27,4 @@ class TrainingPlan:
     shuffle_rows: int  # pictures of a domain that are shuffled, and in memory, together
     fold: tuple[int, int] | None = None  # k and K: the groups of fold k of K are left out
     keep_checkpoints: int = 2  # the last ones
+    patience: int = 0  # of the early stop; 0 for none

@@ -147,6 +147,7 @@ def _plan(
         shuffle_rows=config.shuffle_rows,
         fold=fold,
         keep_checkpoints=config.keep_checkpoints,
+        patience=config.patience,
     )
     return plan, placement
 

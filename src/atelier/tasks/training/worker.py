@@ -1,8 +1,10 @@
 """One worker of a training: its pictures, the loop of `atelier.models.training`, checkpoints and the finished model."""
 
+import contextlib
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.runtime.files import write
+from atelier.tasks.training.early_stop import EarlyStop, Enough, until_enough
 from atelier.tasks.training.journal import GRIDS, JournalWriter
 from atelier.tasks.training.loader import BatchLoader
 from atelier.tasks.training.plan import CHECKPOINT, MODEL, TrainingPlan
@@ -47,8 +50,10 @@ def work(settings: dict[str, TrainingPlan]) -> None:
 
     given = plan.style if trainer.method_config.generates else plan.content
     with BatchLoader(plan, rank, world_size, device) as batches:
+        stop = EarlyStop(plan, trainer, encoder, batches.examples, rank == 0) if plan.patience else None
         if rank != 0:
-            trainer.run(batches, lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
+            silent = (lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
+            _run(trainer, batches, *silent, stop)
             return
         with closing(JournalWriter(plan.run)) as journal:
             started = {"workers": world_size, "device": device.type, "precision": trainer.precision}
@@ -74,8 +79,29 @@ def work(settings: dict[str, TrainingPlan]) -> None:
             due = begun and (begun % plan.loop.sample_every == 0 or begun == plan.loop.steps)
             if due and not (plan.run / GRIDS / _grid(begun)).exists():
                 on_sample(begun)  # the kill came between the checkpoint and its grid
-            trainer.run(batches, on_step, on_checkpoint, on_sample)
-        _write_model(plan, trainer, batches)
+            _run(trainer, batches, on_step, on_checkpoint, on_sample, stop)
+        _write_model(plan, trainer, batches, stop.restore() if stop else trainer.step)
+
+
+def _run(
+    trainer: Trainer,
+    batches: BatchLoader,
+    on_step: Callable[[int, dict[str, float]], None],
+    on_checkpoint: Callable[[int], None],
+    on_sample: Callable[[int], None],
+    stop: EarlyStop | None,
+) -> None:
+    """Train to the last step, or until it is enough."""
+    if stop is None:
+        trainer.run(batches, on_step, on_checkpoint, on_sample)
+        return
+    begun = trainer.step
+    due = begun and (begun % trainer.training.sample_every == 0 or begun == trainer.training.steps)
+    if due and begun not in stop.distances:
+        stop.measure(begun)  # the kill came between the checkpoint and its measurement
+    if not stop.enough:
+        with contextlib.suppress(Enough):
+            trainer.run(batches, on_step, on_checkpoint, until_enough(stop, on_sample))
 
 
 def _encoder(name: str) -> networks.Encoder:
@@ -124,12 +150,12 @@ def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str,
     return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
 
 
-def _write_model(plan: TrainingPlan, trainer: Trainer, batches: BatchLoader) -> None:
+def _write_model(plan: TrainingPlan, trainer: Trainer, batches: BatchLoader, steps: int) -> None:
     """Write the model folder into the run's folder, complete or not at all."""
     temporary, final = plan.run / f".{MODEL}.tmp", plan.run / MODEL
     for path in (temporary, final):
         shutil.rmtree(path, ignore_errors=True)
-    facts = plan.facts | {"precision": trainer.precision, "steps": trainer.step}
+    facts = plan.facts | {"precision": trainer.precision, "steps": steps}
     artifact.save(temporary, plan.method_config, trainer.generator_ema, facts)
     labels = (plan.style, "generated") if trainer.method_config.generates else ("before", "after")
     write(temporary / SAMPLES, _before_and_after(trainer, batches, labels))
