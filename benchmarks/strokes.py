@@ -2,7 +2,7 @@
 
     python benchmarks/strokes.py --megapixels 12 48 --full-up-to 12
 
-A photograph is enlarged, and restyled from a JPEG to a JPEG with `starter/storm` in a process of its own, by one
+A photograph is enlarged, and restyled from a JPEG to a JPEG with `starter/paintings` in a process of its own, by one
 thread. Seconds are of the processor and by the clock, with loading the model; memory is the most that the process held
 (RSS).
 """
@@ -21,7 +21,7 @@ from PIL import Image
 from tiling import photograph, status_mb
 
 RESULTS = Path(__file__).parent / "results" / "strokes.json"
-MODEL = "starter/storm"
+MODEL = "starter/paintings"
 
 
 def restyle(picture: Path, stroke: str) -> dict[str, float]:

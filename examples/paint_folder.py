@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--model", default="starter/storm", help="starter/NAME, a folder, or style-model@prod")
+    parser.add_argument("--model", default="starter/paintings", help="starter/NAME, a folder, or style-model@prod")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments = parser.parse_args()
 

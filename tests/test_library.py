@@ -21,7 +21,7 @@ TENSOR = torch.from_numpy(PIXELS).permute(2, 0, 1)
 
 @pytest.fixture(scope="module")
 def painter() -> ImagePainter:
-    return load("starter/storm")
+    return load("starter/paintings")
 
 
 def test_importing_the_package_is_light() -> None:
@@ -34,7 +34,7 @@ def test_importing_the_package_is_light() -> None:
 
 def test_the_pixels_are_those_of_the_command(painter: ImagePainter, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "in.png")
-    arguments = ["stylize", tmp_path / "in.png", tmp_path / "out.png", "--model", "starter/storm"]
+    arguments = ["stylize", tmp_path / "in.png", tmp_path / "out.png", "--model", "starter/paintings"]
     command = [sys.executable, "-c", "from atelier.flows.cli.app import main; main()", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -73,7 +73,7 @@ def test_modes_of_pil_images(painter: ImagePainter, mode: str) -> None:
 
 
 def test_options() -> None:
-    assert np.array_equal(load("starter/storm", strength=0.0)(PIXELS), PIXELS)
+    assert np.array_equal(load("starter/paintings", strength=0.0)(PIXELS), PIXELS)
     style = Image.fromarray(np.full((64, 64, 3), (200, 30, 30), np.uint8))
     plain, styled = load("starter/any-style"), load("starter/any-style", styles=[style])
     assert not np.array_equal(plain(PIXELS), styled(PIXELS))
@@ -118,12 +118,12 @@ def test_what_is_no_image_is_refused(painter: ImagePainter, image: Any, error: t
         ("starter/nothing", {}, ValueError, "there is no model 'starter/nothing'"),
         ("nowhere", {}, FileNotFoundError, "no model folder"),
         ("style-model@prod", {"workspace": Path("/")}, FileNotFoundError, "is in no workspace"),
-        ("starter/storm", {"strength": 2.0}, ValueError, "strength must be between 0 and 1"),
-        ("starter/storm", {"to": ["Smiling"]}, ValueError, "has no control 'to'"),
+        ("starter/paintings", {"strength": 2.0}, ValueError, "strength must be between 0 and 1"),
+        ("starter/paintings", {"to": ["Smiling"]}, ValueError, "has no control 'to'"),
         ("starter/any-style", {"styles": ["missing.png"]}, FileNotFoundError, "does not exist"),
         ("starter/any-style", {"styles": [np.zeros((4, 4))]}, ValueError, r"expected \(H, W, 3\)"),
         ("starter/any-style", {"styles": [torch.zeros(4, 4)]}, ValueError, "a style image has shape"),
-        *([] if torch.cuda.is_available() else [("starter/storm", {"device": "cuda"}, ValueError, "finds no GPU")]),
+        *([] if torch.cuda.is_available() else [("starter/paintings", {"device": "cuda"}, ValueError, "finds no GPU")]),
     ],
 )
 def test_what_cannot_be_loaded(model: str, options: dict[str, Any], error: type[Exception], message: str) -> None:

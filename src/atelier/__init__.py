@@ -5,7 +5,7 @@ Three floors, imports downwards only: `flows` (Prefect: when), `tasks` (Ray and 
 
     from atelier import load
 
-    painter = load("starter/storm")
+    painter = load("starter/paintings")
     image = painter(image)  # a PIL image, a NumPy array or a PyTorch tensor
 """
 

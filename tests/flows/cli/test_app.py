@@ -54,16 +54,16 @@ def test_a_sheet_of_pairs_is_written_and_its_answers_are_counted(
     atelier: Atelier, workspace: Path, pictures: Path, tmp_path: Path
 ) -> None:
     """A starter model against pictures of another program, named as the photographs."""
-    command = ("evaluate", "--workspace", workspace, "--models", "starter/storm", pictures, "--sheet")
+    command = ("evaluate", "--workspace", workspace, "--models", "starter/paintings", pictures, "--sheet")
     assert_one_line(atelier("evaluate", "--workspace", workspace, "--answers", tmp_path / "a.txt"), 2, "no sheet")
     done = atelier(*command, "--pictures", pictures)
     assert done.returncode == 0, done.stderr
     key = json.loads((workspace / "reports" / "preference" / "key.json").read_text())
-    side = "left" if key["pairs"][0]["left"] == "starter/storm" else "right"
+    side = "left" if key["pairs"][0]["left"] == "starter/paintings" else "right"
     (tmp_path / "a.txt").write_text(f"sheet {key['sheet']}\n1 {side}\n")
     counted = atelier("evaluate", "--workspace", workspace, "--answers", tmp_path / "a.txt")
     assert "1 of 1 pairs were judged" in counted.stdout
-    assert f"{pictures}: 0 wins, 1 losses, 0 ties against starter/storm" in counted.stdout
+    assert f"{pictures}: 0 wins, 1 losses, 0 ties against starter/paintings" in counted.stdout
     (tmp_path / "a.txt").write_text("1 maybe")
     assert_one_line(atelier("evaluate", "--workspace", workspace, "--answers", tmp_path / "a.txt"), 2, "'1 maybe'")
 

@@ -11,7 +11,7 @@ from atelier.tasks.registry.starter_models import FOLDER, find_starter, list_sta
 
 def test_there_are_some_and_all_are_whole() -> None:
     found = list_starters()
-    assert {"starter/any-style", "starter/monet", "starter/storm"} <= {one.name for one in found}
+    assert {"starter/any-style", "starter/monet", "starter/paintings"} <= {one.name for one in found}
     assert {one.folder for one in found} == {path for path in FOLDER.iterdir() if path.is_dir()}
 
 

@@ -60,5 +60,8 @@ def write_style_sheet(model: Path, picture: Path, file: Path) -> None:
 
 
 def _labelled(name: str, pixels: Pixels) -> Pixels:
-    """A picture below its name."""
-    return contact_sheet([[pixels]], (), (name,), CELL_PX)
+    """A picture below its name, without the rest of the square that a contact sheet has."""
+    sheet = contact_sheet([[pixels]], (), (name,), CELL_PX)
+    rest = CELL_PX - pixels.shape[0]
+    top = sheet.shape[0] - CELL_PX - rest % 2  # height of the name
+    return np.delete(sheet, np.r_[top : top + rest // 2, sheet.shape[0] - rest // 2 : sheet.shape[0]], 0)
