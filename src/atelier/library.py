@@ -62,7 +62,8 @@ def load(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU: use device='cpu'")
     trained = artifact.load(find_model(str(model), workspace).folder, device)
-    given: dict[str, Any] = {**options, **{name: tuple(options.get(name, ())) for name in ("to", "palette")}}
+    lists = {"to": tuple(options.get("to", ())), "palette": tuple(options.get("palette", ()))}
+    given: dict[str, Any] = {**options, **lists}
     controls = Controls(styles=tuple(_style(style) for style in styles), **given)
     plan = backends.default_plan(trained, controls)  # large images are painted as `atelier stylize` does
     return ImagePainter(backends.build_painter(trained, controls, plan, b""), trained.card)
