@@ -72,17 +72,16 @@ class StylePlaces:
     def _labelled(self, labels: Tensor) -> Places:
         """Places by labels (B, H, W); borders to what has no style are soft on the inner side only."""
         size = (labels.shape[1], labels.shape[2])
+        small = _small(size)
         inside = torch.zeros_like(labels, dtype=torch.bool)
         masks = []
         for style in self.styles:
             at = torch.eq(labels, style.label or 0)
             inside |= at
-            small = _small(size)
-            mask = fitted(at[:, None].float(), *small)
-            masks.append(box_mean(mask, _border(small)))
-        whole = inside[:, None].float()
+            masks.append(box_mean(fitted(at[:, None].float(), *small), max(1, round(SOFT * max(small)))))
+        soft = fitted(torch.stack(masks).sum(0).clamp(max=1), *size)
         # at a straight border a quarter of the painting, and all of it inside
-        return Places(torch.cat(masks, 1), whole * box_mean(whole, _border(size)).square())
+        return Places(torch.cat(masks, 1), soft.square_().mul_(inside[:, None]))
 
 
 def laid_over(images: Tensor, painted: Tensor, cover: Tensor) -> Tensor:
@@ -128,7 +127,3 @@ def _mask(style: Style, device: torch.device) -> Tensor:
 def _small(size: tuple[int, int]) -> tuple[int, int]:
     scale = min(1.0, MASK_PX / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _border(size: tuple[int, int]) -> int:
-    return max(1, round(SOFT * max(size)))

@@ -20,7 +20,7 @@ from atelier.models.controls import Style
 from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
 from atelier.models.methods.color import to_lab
 from atelier.models.pixels import fitted, luminance, pad, to_float
-from atelier.models.placement import MASK_PX, Places, guided_filter
+from atelier.models.placement import MASK_PX, Places, box_mean, guided_filter
 
 REGIONS = 6  # of a picture at most; with 4 or 8, fewer pixels are matched to what they show
 LONGEST_PX = 256  # of the copy; deep features of larger ones tell less
@@ -59,6 +59,7 @@ def find_regions(picture: Tensor, encoder: DeepEfficientNetLite0) -> Regions:
     parts = [_standardised(x[0].flatten(1).T) for x in (near, colours, level)]  # (N, C) each
     points = torch.cat([weight * part for weight, part in zip(WEIGHTS, parts, strict=True)], 1)
     labels = without_small(points, cluster(points, REGIONS))
+    labels = without_small(points, _majority(labels.reshape(rows, columns)).flatten())
     members = F.one_hot(labels).T.float()  # (regions, N)
     return Regions(labels.reshape(rows, columns), members @ deep / members.sum(1, keepdim=True), deep.mean(0))
 
@@ -149,6 +150,12 @@ def without_small(points: Tensor, labels: Tensor) -> Tensor:
     nearest = large[torch.cdist(points, centres).argmin(1)]
     kept = torch.isin(labels, large)
     return torch.searchsorted(large, torch.where(kept, labels, nearest))
+
+
+def _majority(labels: Tensor) -> Tensor:
+    """Labels (h, w), each the most frequent of 3 × 3: single positions are no regions."""
+    members = F.one_hot(labels).permute(2, 0, 1)[None].float()
+    return box_mean(members, 1)[0].argmax(0)
 
 
 def _standardised(x: Tensor) -> Tensor:

@@ -109,8 +109,9 @@ def test_same_seed_same_bytes_with_one_and_two_workers(folder: Path, tmp_path: P
     assert sets[1][CARD]
 
     # a run over an older set replaces it: another seed, other bytes, and nothing of the old set left
-    other = augment(replace(config, seed=1), folder, tmp_path / "2", silent)
+    other = augment(replace(config, seed=1, held_out=True), folder, tmp_path / "2", silent)
     card = read_card(tmp_path / "2")
+    assert (card.rows("photos", "train"), card.rows("photos", "holdout")) == (46, 4), "held-out pictures are kept once"
     assert card.id == other.id != json.loads(sets[1][CARD])["id"]
     assert {p.name for p in (tmp_path / "2").glob("*.parquet")} == {shard.file for shard in card.shards}
 

@@ -30,7 +30,7 @@ from atelier.tasks.images.codec import decode
 from atelier.tasks.runtime.progress import Progress
 from tests.tasks.evaluation.test_evaluate import make_editor, make_faces, make_shard
 
-CONFIG = EvaluateConfig(pictures=8, batch=4, resamples=30, pairs=3)
+CONFIG = EvaluateConfig(pictures=8, batch=4, resamples=30, pairs=3, viewed_pictures=3)
 DOMAINS = ["photos", "inks", "oils"]
 
 
@@ -97,7 +97,7 @@ def test_pictures_and_size_are_the_same_for_all(measured: list[Measured], spec: 
     assert first.metrics["size"]["parameters"] < third.metrics["size"]["parameters"]
     file = measured[0].candidate.folder / artifact.WEIGHTS
     assert first.metrics["size"]["megabytes"] == pytest.approx(file.stat().st_size / 1e6, rel=1e-4)
-    assert len(list(spec.cache.iterdir())) == 6, "the features of three domains in batches of four"
+    assert len(list(spec.cache.iterdir())) == 6 + 9, "three domains in batches of four; three pictures of each at 60 px"
 
 
 def test_a_model_is_measured_as_it_is_alone(
@@ -125,6 +125,9 @@ def test_what_is_written(published: Comparison, measured: list[Measured]) -> Non
     value, interval = kid.split("|")[2].split(maxsplit=1)
     assert float(value.replace(",", "")) == pytest.approx(1000 * measured[0].metrics["kid"]["stylized"], rel=0.01)
     assert interval.startswith("[")
+    larger = next(line for line in lines if "KID at 60 px × 1000" in line)
+    at = 1000 * measured[0].metrics["sizes"]["60"]["kid"]["stylized"]
+    assert float(larger.split("|")[2].split()[0].replace(",", "")) == pytest.approx(at, rel=0.01)
     assert "- fourth could not be measured: it is broken" in lines
     assert not any("LPIPS" in line for line in lines), "nobody has it"
 

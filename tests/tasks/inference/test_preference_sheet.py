@@ -12,7 +12,7 @@ from atelier.models import artifact
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.evaluation.preference import read_key
-from atelier.tasks.images.codec import Pixels, decode, encode, resize
+from atelier.tasks.images.codec import BadImage, Pixels, decode, encode, resize
 from atelier.tasks.inference.preference_sheet import pictures_of, write_sheet
 
 COUNT = 6
@@ -84,6 +84,9 @@ def test_what_cannot_be_judged_is_refused(model: Path, photos: Path, painted: Pa
         write_sheet(tmp_path / "sheet", [str(model), str(model)], pictures, 3, 0)
     with pytest.raises(FileNotFoundError, match="no-such-model"):
         write_sheet(tmp_path / "sheet", [str(model), str(tmp_path / "no-such-model")], pictures, 3, 0)
+    (painted / "4.jpg").write_bytes(b"no picture")
+    with pytest.raises(BadImage, match=r"4\.png of .*secret-program cannot be read"):
+        write_sheet(tmp_path / "sheet", [str(model), str(painted)], pictures, COUNT, 0)
     for file in painted.iterdir():
         file.rename(painted / f"other-{file.name}")
     with pytest.raises(FileNotFoundError, match=r"has no picture named as \d\.png"):

@@ -14,6 +14,7 @@ from atelier.tasks.dataset.shards import Card, Shard, write_card
 from atelier.tasks.images.codec import encode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import curve, number, ratio_bar
+from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace.run_record import CANARY_SHEET, DATA_SHEET, RunRecord
 
@@ -195,6 +196,17 @@ def test_damaged_files_are_left_out(tmp_path: Path) -> None:
     assert page.titles == ["Before and after", "Training", "The pictures"]
     assert sum(a.get("alt") == "before" for _, a in page.tags) == 3  # the stage and two of the three pairs
     assert "is damaged" in page.text
+
+
+def test_viewing_sizes_are_columns_where_they_were_measured() -> None:
+    at = {"counts": {"content": 48}, "kid": {"stylized": 0.0345, "photos": 0.05, "ratio": 0.69}}
+    at |= {"style": {"stylized": 0.7, "photos": 1.4, "ratio": 0.5}, "repetition": {"share": 0.875}}
+    metrics = METRICS | {"size_px": 128, "sizes": {"256": at, "512": at | {"repetition": {"share": 0.125}}}}
+    html = metrics_table(metrics, {}, {}, None)
+    for words in ("128 px", "256 px", "512 px", "34.5", "0.875", "0.125"):
+        assert words in html
+    for old in (METRICS, METRICS | {"sizes": {}}, METRICS | {"sizes": 3}):  # written before there were any, and damaged
+        assert "people look at" not in metrics_table(old, {}, {}, None)
 
 
 def test_an_encoder_of_the_loss_is_owned_up_to(tmp_path: Path) -> None:

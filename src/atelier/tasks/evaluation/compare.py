@@ -33,6 +33,7 @@ from atelier.tasks.evaluation.protocol import (
     choose_encoder,
     remove_stale,
 )
+from atelier.tasks.evaluation.viewing_sizes import at_viewing_sizes, measure_sizes
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import cluster
@@ -143,8 +144,10 @@ def prepare(
         found = held_out_pictures(dataset, card, domain, config.pictures)
         pictures[domain] = len(found)
         kept += Measurement(config, found, (), size_px, encoder, cache).kept(found)
+    spec = ComparisonSpec(config, dataset, card.id, content, size_px, encoder, cache, pictures, classifier)
+    kept += [file for on in _larger(spec) for file in on.kept_files]
     remove_stale(cache, kept)
-    return ComparisonSpec(config, dataset, card.id, content, size_px, encoder, cache, pictures, classifier)
+    return spec
 
 
 def measure_untouched(spec: ComparisonSpec) -> int:
@@ -155,6 +158,8 @@ def measure_untouched(spec: ComparisonSpec) -> int:
     """
     for domain in spec.pictures:
         measure_models((), _measurement(spec, _pictures(spec, domain), ()), "compare", silent)
+    for on in _larger(spec):
+        measure_models((), on, "compare", silent)
     if spec.classifier:
         train_classifier(spec.classifier)
     return sum(spec.pictures.values())
@@ -173,6 +178,8 @@ def measure(spec: ComparisonSpec, candidate: Candidate, report: Report = silent)
     shown, size = show(spread(photos, spec.config.pairs), candidate.folder, SHOWN_PX), size_of(candidate.folder)
     metrics, _ = summarize(measure_models([candidate.folder], on, "compare", report), on)
     metrics |= {"counts": on.counts, "size": rounded(cluster.get_result(size))}
+    if not candidate.attributes:  # it paints
+        metrics |= measure_sizes(candidate.folder, at_viewing_sizes(on), silent)
     if candidate.attributes and spec.classifier:
         known = {spec.content: photos, candidate.style: paintings}
         held = {domain: known.get(domain) or _pictures(spec, domain) for domain in spec.classifier.domains}
@@ -225,6 +232,13 @@ def _pictures(spec: ComparisonSpec, domain: str) -> list[Picture]:
     if card.id != spec.id:
         raise RuntimeError(f"{spec.dataset} changed while models were compared on it: run the same command again")
     return held_out_pictures(spec.dataset, card, domain, spec.config.pictures)
+
+
+def _larger(spec: ComparisonSpec) -> list[Measurement]:
+    """The measurements at the viewing sizes, of each style."""
+    photos, styles = _pictures(spec, spec.content), spec.pictures.keys() - {spec.content}
+    of = [_measurement(spec, photos, _pictures(spec, style)) for style in sorted(styles)]
+    return [larger for on in of for larger in at_viewing_sizes(on)]
 
 
 def _measurement(spec: ComparisonSpec, photos: Sequence[Picture], paintings: Sequence[Picture]) -> Measurement:

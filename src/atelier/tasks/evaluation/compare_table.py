@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atelier.tasks.evaluation import metric_catalogue as metrics
-from atelier.tasks.evaluation.metric_catalogue import Metric, lookup
+from atelier.tasks.evaluation.metric_catalogue import AT_SIZES, Metric, lookup
 
 ROWS = (
     *(metrics.KID, metrics.KID.ratio, metrics.FRECHET, metrics.ARTFID, metrics.STYLE, metrics.STYLE.ratio),
@@ -21,7 +21,9 @@ def cells(models: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     table.append(["Method", *([""] if same else []), *(str(model["method"]) for model in models)])
     if not same:
         table.append(["Style", *(str(model["style_domain"]) for model in models)])
-    for row in ROWS:
+    sizes = dict.fromkeys(px for model in models for px in model.get("sizes", {}))
+    at_sizes = [one.at_size(px) for px in sizes for one in AT_SIZES]
+    for row in (*ROWS, *at_sizes):
         values = [_value(model, row) for model in models]
         if any(values):
             table.append([row.title, *([_number(models[0], row.photos, row.scale)] if same else []), *values])

@@ -18,7 +18,7 @@ from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, 
 from atelier.tasks.evaluation.metric_catalogue import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
 from atelier.tasks.evaluation.protocol import SHOWN_PX, ClassifierSpec, EvaluateConfig, choose_encoder, remove_stale
-from atelier.tasks.evaluation.viewing_sizes import measure_sizes
+from atelier.tasks.evaluation.viewing_sizes import at_viewing_sizes, measure_sizes
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Report, silent
@@ -54,11 +54,9 @@ def evaluate(
     shown = sorted(spread(photos, config.pairs), key=lambda photo: len(photo.data), reverse=True)
     pairs = show(shown, model, SHOWN_PX)
     measured, each = measure(model, on, report)
-    kept = on.kept(photos) + on.kept(paintings)
-    if not facts.kind:  # it paints
-        sizes, larger = measure_sizes(model, on, report)
-        measured |= sizes
-        kept += larger
+    sizes = [] if facts.kind else at_viewing_sizes(on)  # of what paints
+    measured |= measure_sizes(model, sizes, report)
+    kept = [file for one in (on, *sizes) for file in one.kept_files]
     if facts.attributes:
         domains = {facts.content_domain: photos, facts.style_domain: paintings}  # one where both domains are
         spec = ClassifierSpec(dataset.resolve(), tuple(domains), facts.attributes, on.size_px, cache.resolve())

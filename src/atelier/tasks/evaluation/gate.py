@@ -63,7 +63,7 @@ class GateConfig(Settings):
         0.05, "how much worse than prod each of the first three may be, at the end of its 95 % interval", ge=0
     )
     max_repetition_share: float = setting(
-        0.1, "largest share of pictures with rows of dots or a weave in plain areas", ge=0, le=1
+        0.25, "largest share of pictures with rows of dots or a weave in plain areas", ge=0, le=1
     )
     mode: Literal["auto", "manual", "dry"] = setting(
         "auto", "auto promotes what passes, manual waits for approval, dry only says what it would do"

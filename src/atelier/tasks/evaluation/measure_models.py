@@ -63,6 +63,11 @@ class Measurement:
         """Encoded pictures, a list for each task."""
         return [files(batch) for batch in batches(pictures, self.config.batch)]
 
+    @property
+    def kept_files(self) -> list[Path]:
+        """The files that keep the features of both domains."""
+        return self.kept(self.photos) + self.kept(self.paintings)
+
     def kept(self, pictures: Sequence[Picture]) -> list[Path]:
         """The files that keep the features of untouched pictures, one for each batch."""
         found = batches(pictures, self.config.batch)

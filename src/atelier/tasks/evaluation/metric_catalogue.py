@@ -39,6 +39,10 @@ class Metric:
         key, label = f"{self.section}.ratio", f"{self.label} ratio"
         return replace(self, key=key, label=label, baseline=False, scale=1.0, unit="")
 
+    def at_size(self, px: str) -> "Metric":
+        """The same at a viewing size, see `viewing_sizes`."""
+        return replace(self, key=f"sizes.{px}.{self.key}", label=f"{self.label} at {px} px")
+
     @property
     def photos(self) -> str:
         """The key of the baseline, "" where there is none."""

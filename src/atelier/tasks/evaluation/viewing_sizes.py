@@ -30,29 +30,31 @@ def viewing_sizes(trained_px: int, photos: Sequence[Picture]) -> list[int]:
     return sorted({px for px in (min(VIEWED_PX, own), min(MOST_PX, own)) if px > LEAST_LARGER * trained_px})
 
 
-def measure_sizes(model: Path, on: Measurement, report: Report) -> tuple[dict[str, Any], list[Path]]:
+def at_viewing_sizes(on: Measurement) -> list[Measurement]:
+    """The measurements at the viewing sizes that go with one at the training's size, of some of its pictures."""
+    photos, paintings = (spread(of, on.config.viewed_pictures) for of in (on.photos, on.paintings))
+    found = []
+    for px in viewing_sizes(on.size_px, photos) if min(len(photos), len(paintings)) >= 2 else ():
+        batch = max(1, round(on.config.batch * (on.size_px / px) ** 2))  # the memory is that of the training's size
+        config = replace(on.config, batch=batch)
+        found.append(replace(on, config=config, photos=photos, paintings=paintings, size_px=px))
+    return found
+
+
+def measure_sizes(model: Path, sizes: Sequence[Measurement], report: Report) -> dict[str, Any]:
     """Measure a model that paints at each viewing size; Ray must be connected.
 
-    Args:
-        on: the measurement at the training's size.
-
     Returns:
-        "sizes" as `reports/evaluation.json` holds it: by side in px, the metrics of `AT_SIZES` and the pictures of each
-        domain; nothing where there is no such size. And the files that keep the features of the untouched pictures.
+        "sizes" as `reports/evaluation.json` holds it: by side in px, the metrics of `AT_SIZES` and the counts of
+        pictures; nothing where there is no such size.
     """
-    photos, paintings = (spread(of, on.config.viewed_pictures) for of in (on.photos, on.paintings))
-    sizes = viewing_sizes(on.size_px, photos) if min(len(photos), len(paintings)) >= 2 else []
     found: dict[str, Any] = {}
-    kept: list[Path] = []
-    for px in sizes:
+    sections = {one.section for one in AT_SIZES}
+    for on in sizes:
 
-        def tell(progress: Progress, px: int = px) -> None:
+        def tell(progress: Progress, px: int = on.size_px) -> None:
             report(replace(progress, note=f"at {px} px"))
 
-        batch = max(1, round(on.config.batch * (on.size_px / px) ** 2))  # the memory is that of the training's size
-        larger = replace(on, config=replace(on.config, batch=batch), photos=photos, paintings=paintings, size_px=px)
-        metrics, _ = summarize(measure_models([model], larger, "evaluate", tell), larger)
-        sections = {one.section for one in AT_SIZES}
-        found[str(px)] = {"counts": larger.counts, **{name: metrics[name] for name in metrics if name in sections}}
-        kept += larger.kept(photos) + larger.kept(paintings)
-    return ({"sizes": found} if found else {}), kept
+        metrics, _ = summarize(measure_models([model], on, "evaluate", tell), on)
+        found[str(on.size_px)] = {"counts": on.counts, **{name: metrics[name] for name in metrics if name in sections}}
+    return {"sizes": found} if found else {}

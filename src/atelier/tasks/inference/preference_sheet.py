@@ -14,7 +14,7 @@ from atelier.models.card import MODEL_CARD
 from atelier.models.controls import Controls
 from atelier.tasks.evaluation.preference import Pair, arrange, write_key
 from atelier.tasks.images import codec
-from atelier.tasks.images.codec import Pixels
+from atelier.tasks.images.codec import BadImage, Pixels
 from atelier.tasks.inference.backends import build_painter, default_plan
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.reports.preference_page import preference_page, shown_pair
@@ -79,7 +79,7 @@ def write_sheet(
 
 def _painted(pair: Pair, pictures: Mapping[str, Callable[[], bytes]], paints: Mapping[str, Paint]) -> Iterator[Pixels]:
     """The photograph, and both paintings of it in its size."""
-    photo = codec.decode(pictures[pair.picture]())
+    photo = _decoded(pair.picture, pictures[pair.picture])
     height, width = photo.shape[:2]
     yield photo
     for painter in (pair.left, pair.right):
@@ -108,7 +108,15 @@ def _painter(text: str, workspace: Path | None) -> Paint:
 def _look_up(files: Mapping[str, Callable[[], bytes]], folder: str, name: str, photo: Pixels) -> Pixels:
     if _stem(name) not in files:
         raise FileNotFoundError(f"{folder} has no picture named as {name}, whatever the suffix: paint all of them")
-    return codec.decode(files[_stem(name)]())
+    return _decoded(f"{name} of {folder}", files[_stem(name)])
+
+
+def _decoded(name: str, data: Callable[[], bytes]) -> Pixels:
+    """The pixels of a picture; an error names it."""
+    try:
+        return codec.decode(data())
+    except BadImage as error:
+        raise BadImage(f"{name} cannot be read: {error}") from error
 
 
 def _stem(name: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import ModelCard
+from atelier.models.card import WEIGHTS, ModelCard
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.initial_weights import adapted, fits
 from atelier.tasks.registry.starter_models import find_starter, list_starters
@@ -27,9 +27,12 @@ class BaseModel:
 
 
 def list_bases(config: MethodConfig) -> list[BaseModel]:
-    """The starter models that a method can start from; those that need the fewest changes of its settings first."""
+    """The starter models that a method can start from.
+
+    Those that need the fewest changes of its settings come first, and of these the smallest.
+    """
     found = []
-    for starter in list_starters():
+    for starter in sorted(list_starters(), key=lambda one: (one.folder / WEIGHTS).stat().st_size):
         if changed := adapted(config, ModelCard.read(starter.folder).settings):
             values = {field.name: getattr(changed, field.name) for field in fields(changed)}
             changes = {name: value for name, value in values.items() if value != getattr(config, name)}
