@@ -108,6 +108,8 @@ class Controls:
             raise ValueError("styles are placed by masks, by labels or by regions: use one of the three")
         if self.regions != "off" and not (self.styles and all(style.pixels is not None for style in self.styles)):
             raise ValueError("regions are matched to those of style pictures: name them with --style IMAGE")
+        if self.regions != "off" and any(style.weight != self.styles[0].weight for style in self.styles):
+            raise ValueError("with regions the styles have no weights: each region has one style, the nearest")
         checked_stroke(self.stroke)
 
     def changed(self) -> dict[str, Any]:
