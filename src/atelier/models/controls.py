@@ -16,7 +16,7 @@ from atelier.models.configs.base import MethodConfig
 Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
 Stroke = float | Literal["full"]
-FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 96 px
+FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 80 px
 
 
 def checked_stroke(stroke: object) -> Stroke:
