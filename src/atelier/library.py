@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
-from atelier.models.controls import Controls, Direction, Stroke, Style
+from atelier.models.controls import Controls, Direction, Matching, Stroke, Style
 from atelier.models.painter import Painter
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig
@@ -30,8 +30,10 @@ class Options(TypedDict, total=False):
     strength: float  # 0 leaves the image, 1 (the default) is the full style
     to: Sequence[str]  # attributes or domains that the result has (stargan); "-NAME" takes one away
     preserve_color: bool  # keep the colours of the input
+    palette: Sequence[str]  # colours like "#20409a" that those of the result stay near
     direction: Direction  # "a2b" (the default) from content to style, or "b2a" back (cyclegan)
-    stroke: Stroke  # breadth of the strokes: 1 (the default) as on a picture of 768 px; "full" paints at full size
+    stroke: Stroke  # breadth of the strokes: 1 (the default) as on a picture of 640 px; "full" paints at full size
+    regions: Matching  # "auto" gives each region the style of the nearest region of the style images
 
 
 def load(
@@ -52,7 +54,7 @@ def load(
             knows by name. None means the style of the training.
         device: where to compute, such as "cuda".
         workspace: where to look for a workspace; None means from the current folder upwards.
-        options: strength, to, preserve_color, direction and stroke, see `Options`.
+        options: strength, to, preserve_color, palette, direction and stroke, see `Options`.
 
     Raises:
         FileNotFoundError: there is no such model, workspace or image file.
@@ -61,7 +63,8 @@ def load(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU: use device='cpu'")
     trained = artifact.load(find_model(str(model), workspace).folder, device)
-    given: dict[str, Any] = {**options, "to": tuple(options.get("to", ()))}
+    lists = {"to": tuple(options.get("to", ())), "palette": tuple(options.get("palette", ()))}
+    given: dict[str, Any] = {**options, **lists}
     controls = Controls(styles=tuple(_style(style) for style in styles), **given)
     plan = backends.default_plan(trained, controls)  # large images are painted as `atelier stylize` does
     return ImagePainter(backends.build_painter(trained, controls, plan, b""), trained.card)

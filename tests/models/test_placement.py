@@ -58,6 +58,8 @@ def test_places_of_styles_are_of_one_kind() -> None:
             Controls(styles=styles)
     with pytest.raises(ValueError, match="name them with --style IMAGE"):
         Controls(styles=(Style("storm"),), regions="auto")
+    with pytest.raises(ValueError, match="have no weights"):
+        Controls(styles=(Style("a", 1.0, PICTURE), Style("b", 2.0, PICTURE)), regions="auto")
     controls = Controls(styles=(Style("a", pixels=PICTURE),), regions="auto")
     assert controls.placed
     assert controls.changed()["regions"] == "auto"

@@ -16,7 +16,7 @@ from atelier.models.configs.base import MethodConfig
 Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
 Stroke = float | Literal["full"]
-FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 96 px
+FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 80 px
 
 
 def checked_stroke(stroke: object) -> Stroke:
@@ -108,6 +108,8 @@ class Controls:
             raise ValueError("styles are placed by masks, by labels or by regions: use one of the three")
         if self.regions != "off" and not (self.styles and all(style.pixels is not None for style in self.styles)):
             raise ValueError("regions are matched to those of style pictures: name them with --style IMAGE")
+        if self.regions != "off" and any(style.weight != self.styles[0].weight for style in self.styles):
+            raise ValueError("with regions the styles have no weights: each region has one style, the nearest")
         checked_stroke(self.stroke)
 
     def changed(self) -> dict[str, Any]:

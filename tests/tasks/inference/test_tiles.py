@@ -106,9 +106,9 @@ def test_a_worker_whose_plan_has_strokes_paints_large_pictures_smaller(tmp_path:
 def test_the_plan_has_the_strokes_and_an_older_one_none(tmp_path: Path, color: Path, tiny_model: Path) -> None:
     trained = artifact.load(tiny_model)
     plan = backends.default_plan(trained, Controls(stroke=2.0))
-    assert (plan.reference_px, plan.stroke, plan.exact.stroke) == (768, 2.0, 2.0)
-    sizes = [(4000, 3000), (768, 500), (76, 10)]
-    assert [plan.working_size(*size) for size in sizes] == [(384, 288), (384, 250), (38, 5)]
+    assert (plan.reference_px, plan.stroke, plan.exact.stroke) == (640, 2.0, 2.0)
+    sizes = [(4000, 3000), (640, 500), (76, 10)]
+    assert [plan.working_size(*size) for size in sizes] == [(320, 240), (320, 250), (38, 5)]
     assert [plan.batch_size(*size) for size in sizes] == [1, 1, 16]
     assert replace(plan, stroke=1.0).working_size(500, 400) == (500, 400)
     assert replace(plan, stroke=0.5).working_size(500, 400) == (1000, 800)
@@ -120,7 +120,7 @@ def test_the_plan_has_the_strokes_and_an_older_one_none(tmp_path: Path, color: P
     assert ExecutionPlan(**content) == TILES, "a job that began before goes on at full size"
     assert limits_for(CONFIG, replace(STROKES, tile_px=0)).max_pixels == CONFIG.max_pixels
     wide = order(tmp_path, tiny_model, replace(plan, stroke=1.0))
-    assert image_memory(48 * 10**6, wide) == 600 * 768**2 + 60 * 48 * 10**6
+    assert image_memory(48 * 10**6, wide) == 600 * 640**2 + 60 * 48 * 10**6
     assert image_memory(10**5, wide) == 660 * 10**5
 
 

@@ -64,7 +64,7 @@ class PaintingOptions:
     stroke: Annotated[
         str | None,
         typer.Option(
-            help="Breadth of the strokes: 1 (the default) as on a picture of 768 px, 2 twice as broad, 0.5 half as "
+            help="Breadth of the strokes: 1 (the default) as on a picture of 640 px, 2 twice as broad, 0.5 half as "
             "broad; or full, to paint at full size."
         ),
     ] = None

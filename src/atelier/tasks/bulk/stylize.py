@@ -45,7 +45,7 @@ ROWS = 10_000  # ledger rows written together for inputs that need no work
 NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 # parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
-ADDED_PARAMETERS = ("stroke",)
+ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "regions", "palette")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ MAX_DIFFERENCE = 1.0  # of 255, mean difference from PyTorch in float32 up to wh
 GPU_BATCH_PIXELS = 2**20
 WHOLE_PIXELS = 2**22  # largest picture without tiles: 2.5 GB of memory with the default generator
 TILE_PX = 512
-REFERENCE_PX = 768  # longest side of pictures on which strokes have their usual share
+REFERENCE_PX = 640  # longest side of pictures on which strokes have their usual share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -41,7 +41,7 @@ class StylizeConfig(Settings):
     steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
     stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(
         1.0,
-        "breadth of the strokes, from 0.2 to 8: 1 is that of a picture of 768 px, 2 is twice as broad; larger pictures "
+        "breadth of the strokes, from 0.2 to 8: 1 is that of a picture of 640 px, 2 is twice as broad; larger pictures "
         "are painted at the size that gives it, and enlarged. full: they are painted at full size",
     )
     format: Literal["keep", "png", "jpeg", "webp", "avif"] = setting(
