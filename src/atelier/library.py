@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
-from atelier.models.controls import Controls, Direction, Stroke, Style
+from atelier.models.controls import Controls, Direction, Matching, Stroke, Style
 from atelier.models.painter import Painter
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig
@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     palette: Sequence[str]  # colours like "#20409a" that those of the result stay near
     direction: Direction  # "a2b" (the default) from content to style, or "b2a" back (cyclegan)
     stroke: Stroke  # breadth of the strokes: 1 (the default) as on a picture of 640 px; "full" paints at full size
+    regions: Matching  # "auto" gives each region the style of the nearest region of the style images
 
 
 def load(
