@@ -7,11 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from atelier.models.configs.style_statistics import GatysConfig
 from atelier.models.controls import Controls, Style
+from atelier.models.methods.gatys import Gatys, GatysGenerator
 from atelier.models.painter import Painter
 from atelier.models.pixels import as_given, luminance, to_float
 from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
+from tests.models.tiny import TinyEncoder
 
 PICTURE = torch.randint(0, 256, (2, 3, 60, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 Sizes = list[tuple[int, ...]]
@@ -89,3 +92,12 @@ def test_colours_are_kept_at_full_size() -> None:
     made = painter(Controls(preserve_color=True))(x)
     assert torch.allclose(made - luminance(made), x - luminance(x), atol=1e-5)
     assert torch.allclose(luminance(made), luminance(painter(Controls())(x)), atol=1e-5)
+
+
+def test_a_painter_that_optimises_has_its_gradients() -> None:
+    generator = GatysGenerator(TinyEncoder).eval()
+    for target in generator.grams.buffers():
+        target.fill_(0.1)
+    paint = Gatys.painter(GatysConfig(steps=1, scales=1), generator, Controls())
+    made = StrokePainter(paint, paint, Controls(), lambda height, width: (height // 2, width // 2))(PICTURE)
+    assert (made != PICTURE).float().mean() > 0.5
