@@ -7,8 +7,8 @@ PHOTOGRAPHS is a folder of photographs that no model was trained on, PACKAGE the
 
 - named: `starter/paintings` in the style "starry-night" and that one of the package's 26 styles that is nearest to it.
 - any: `starter/any-style` and the package's network for any style, on the paintings of FOLDER, which none has seen.
-- speed: a bulk job of 600 photographs of 481 × 321 with `starter/paintings`, and the package's engine in a loop over the same
-  files, in turns; pictures a second from the first picture on, decoding and encoding included.
+- speed: a bulk job of 600 photographs of 481 × 321 with `starter/paintings`, and the package's engine in a loop over the
+  same files, in turns; pictures a second from the first picture on, decoding and encoding included.
 
 Measured in VGG-19, which is in no loss: the Gram distance to the painting as a share of the photograph's own, and the
 change of relu4_1 as a share of its size; the checkerboard score of the set, and the repetition in plain areas. Medians
