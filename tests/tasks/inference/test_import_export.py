@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from atelier.models import artifact
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.configs.translation import CycleganConfig
-from atelier.models.controls import Controls
+from atelier.models.controls import Controls, Style
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cyclegan import Cyclegan
 from atelier.models.methods.imported import recognise
 from atelier.tasks.inference.import_export import export_model, import_model
+from atelier.tasks.registry.starter_models import FOLDER
 
 pytestmark = pytest.mark.long
 
@@ -156,3 +157,13 @@ def test_a_wrong_control_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.onnx"):
         export_model(tmp_path / "model", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_mixture_of_styles_is_exported(tmp_path: Path) -> None:
+    folder, styles = FOLDER / "paintings", (Style("great-wave", 3.0), Style("scream"))
+    exported = export_model(folder, tmp_path / "mix.onnx", Controls(styles=styles))
+    assert exported.largest_difference < 1e-4
+    x = np.random.default_rng(0).random((1, 3, 32, 48), np.float32) * 2 - 1
+    (mixed,) = onnxruntime.InferenceSession(exported.file).run(None, {"pictures": x})
+    painter = artifact.load(folder).painter(Controls(styles=styles))
+    assert np.abs(mixed - painter(torch.from_numpy(x)).numpy()).max() < 1e-3

@@ -217,18 +217,28 @@ def models_export(
     to: Annotated[
         str | None, typer.Option(help="Attributes to add (stargan), like Blond_Hair,Young; -NAME removes one.")
     ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(help="A style of the model, or a picture, as NAME=WEIGHT; repeat for a mix (cin)."),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
-    from atelier.models.controls import Controls
+    from atelier.tasks.inference.config import StylizeConfig
+    from atelier.tasks.inference.controls import controls_from_config
     from atelier.tasks.inference.import_export import export_model
     from atelier.tasks.inference.model_lookup import find_model
 
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
     found = find_model(model, workspace)
-    controls = Controls(direction=direction, to=tuple(to.split(",")) if to else ())  # type: ignore[arg-type]
+    asked = StylizeConfig(
+        direction=direction,  # type: ignore[arg-type]  # checked above
+        to=tuple(to.split(",")) if to else (),
+        styles=tuple(style or ()),
+    )
+    controls = controls_from_config(asked, Path.cwd())
     found.check(controls)
     made = export_model(found.folder, file, controls)
     text = (
