@@ -219,7 +219,7 @@ def models_export(
     ] = None,
     style: Annotated[
         list[str] | None,
-        typer.Option(help="A style of the model, or a picture, as NAME=WEIGHT; repeat for a mix (cin)."),
+        typer.Option(help="A style (cin), NAME or IMAGE, with or without =WEIGHT; repeat for a mix."),
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
