@@ -64,14 +64,16 @@ class Round:
     loop: dict[str, Any] = field(default_factory=dict)
 
 
-BEFORE = {"optimizer": {"beta1": 0.5, "beta2": 0.99}}
+FIRST = {"optimizer": {"beta1": 0.5, "beta2": 0.99}, "stability_weight": 0.0}
 DEEP = {"content_layer": "relu3_3", "content_weight": 2.0, "total_variation_weight": 2.0}
-LONG = {"decay_from": 0.7, "ema_half_life_steps": 100.0}
-ROUNDS = {
+SMOOTH = {"ema_half_life_steps": 100.0}
+ROUNDS = {  # the first four were stopped when pictures showed what was wrong
     "paintings": (
-        Round(256, 3, 2, 1500, {"style_images": 330} | BEFORE, {"decay_from": 1.0}),
-        Round(160, 6, 4, 1250, {"style_images": 800}, LONG | {"decay_from": 1.0}),
-        Round(160, 6, 4, 8000, {"style_images": 800} | DEEP, LONG),
+        Round(256, 3, 2, 1500, {"style_images": 330} | FIRST, {"decay_from": 1.0}),
+        Round(160, 6, 4, 1250, {"style_images": 800, "stability_weight": 0.0}, SMOOTH | {"decay_from": 1.0}),
+        Round(160, 6, 4, 2000, {"style_images": 800, "stability_weight": 0.0} | DEEP, SMOOTH | {"decay_from": 1.0}),
+        Round(160, 6, 4, 750, {"style_images": 800, "stability_weight": 20.0} | DEEP, SMOOTH | {"decay_from": 1.0}),
+        Round(160, 6, 4, 4500, {"style_images": 800, "stability_weight": 200.0} | DEEP, SMOOTH),
     ),
 }
 
