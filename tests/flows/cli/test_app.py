@@ -105,7 +105,10 @@ def test_a_scan_writes_what_the_stages_depend_on(atelier: Atelier, workspace: Pa
     done = atelier("ingest", "--scan", "--workspace", workspace, "--json")
     assert json.loads(done.stdout)["domains"] == {"photos": 288, "paintings": 494}
     assert (workspace / "sources.lock").is_file()
-    assert json.loads((workspace / "start.lock").read_text())["version"] == "scratch"
+    lock = json.loads((workspace / "start.lock").read_text())
+    assert lock["version"] == lock["start_from"], "the base model of a new workspace, by its weights"
+    assert lock["version"].startswith("starter/")
+    assert lock["bytes"]
 
 
 def test_no_workspace(atelier: Atelier, tmp_path: Path) -> None:
