@@ -53,6 +53,16 @@ class Residual(nn.Module):
         return x + y
 
 
+def decoder(width: int, filters: int) -> nn.Sequential:
+    """Features (B, width, H, W) to (B, filters, 4 H, 4 W), with twice as many channels between."""
+    return nn.Sequential(
+        *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(width, 2 * filters, 3)),
+        *(norm(2 * filters), nn.ReLU()),
+        *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(2 * filters, filters, 3)),
+        *(norm(filters), nn.ReLU()),
+    )
+
+
 def underpainting(x: Tensor) -> Tensor:
     """(B, 3, H, W) averaged over 2×2 pixels and smoothly enlarged again."""
     return F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
@@ -79,10 +89,7 @@ class Generator(nn.Module):
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
-        self.decode = nn.Sequential(
-            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(w, 2 * f, 3), norm(2 * f), nn.ReLU()),
-            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
-        )
+        self.decode = decoder(w, f)
         self.draw = convolution(f, 3, 5, bias=True)
         nn.init.zeros_(self.draw.weight)
         assert self.draw.bias is not None

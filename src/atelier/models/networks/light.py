@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from atelier.models.networks.generator import Residual, convolution, norm
+from atelier.models.networks.generator import Residual, convolution, decoder, norm
 from atelier.models.networks.resnet import features
 
 
@@ -33,10 +33,7 @@ class LightGenerator(nn.Module):
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
-        self.decode = nn.Sequential(
-            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(w, 2 * f, 3), norm(2 * f), nn.ReLU()),
-            *(nn.Upsample(scale_factor=2, mode="bilinear"), convolution(2 * f, f, 3), norm(f), nn.ReLU()),
-        )
+        self.decode = decoder(w, f)
         self.draw = convolution(f, 3, 5, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
