@@ -23,7 +23,8 @@ from atelier.tasks.training.config import TrainConfig
 BRAND = "brand"  # domain of a brand's pictures
 BRAND_PX, BRAND_STEPS = 256, 400  # strokes are as wide as the base learned them
 # thresholds of styles that cover most detail: the embedded painter's own pictures have an SSIM of 0.23
-BOLD = GateConfig(max_kid_ratio=0.9, max_style_ratio=0.7, min_ssim=0.2)
+# and photographs as soft as the embedded ones have a grid score of 0.7, where nobody sees one of 2
+BOLD = GateConfig(max_kid_ratio=0.9, max_style_ratio=0.7, min_ssim=0.2, max_checkerboard_ratio=4.0)
 DEMO_STEPS = 700  # a little over three minutes on two cores
 HEADER = """\
 # The parameters that are changed most; one that is not here has its default. `atelier params` prints all of them.
