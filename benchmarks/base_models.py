@@ -26,10 +26,8 @@ from atelier.tasks.storage import sample_images
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import train
 from methods import workspace
+from starters import COLOURFUL
 
-COLOURFUL = (
-    *("astronaut", "shuttle and helmet", "motorbike", "rocket", "coffee-cup", "pagoda", "lake", "dahlia", "chelsea"),
-)
 CONTENT_PX, STYLE_PX = 320, 288  # sides of the windows
 PAINTINGS = {  # by the name of the style, how the file's name begins
     "starry-night": "van-gogh",
@@ -82,8 +80,7 @@ def scaled(path: Path, short: int = 0, long: int = 0) -> Pixels:
     """A picture whose short or long side has so many pixels."""
     pixels = codec.decode(path.read_bytes())
     height, width = pixels.shape[:2]
-    scale = short / min(height, width) if short else long / max(height, width)
-    return codec.resize(pixels, round(width * scale), round(height * scale))
+    return codec.scaled(pixels, short / min(height, width) if short else long / max(height, width))
 
 
 def write_windows(pixels: Pixels, side: int, places: tuple[Sequence[int], Sequence[int]], stem: Path) -> None:

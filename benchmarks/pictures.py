@@ -43,6 +43,7 @@ from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
+from styles import tensor
 from stylize import side, spread
 from training import RESULTS, hardware
 
@@ -62,7 +63,7 @@ def ours(model: str, style: Style) -> Paint:
     painter = artifact.load(find_starter(model) or Path(model)).painter(Controls(styles=(style,)))
 
     def paint(pixels: Pixels) -> Pixels:
-        painted = painter(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+        painted = painter(tensor(pixels))
         return np.asarray(painted[0].permute(1, 2, 0).contiguous())
 
     return paint
@@ -88,15 +89,15 @@ def painted(paint: Paint, photos: dict[str, Pixels], folder: Path) -> dict[str, 
     return found
 
 
-def tensor(pixels: Pixels) -> Tensor:
+def unit(pixels: Pixels) -> Tensor:
     """(1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    return tensor(pixels).float() / 255
 
 
 @torch.no_grad()
 def seen(ruler: Encoder, pixels: Pixels) -> tuple[dict[str, Tensor], Tensor]:
     """Gram matrices by layer, and the content features."""
-    features = ruler(tensor(pixels))
+    features = ruler(unit(pixels))
     return {layer: gram(features[layer])[0] for layer in ruler.style_layers}, features[ruler.content_layer]
 
 
@@ -120,8 +121,8 @@ def measured(
         (before, content), (after, changed) = (seen(ruler, each) for each in (pixels, made[name]))
         distances.append(float(style_loss(after, style) / style_loss(before, style)))
         changes.append(float(content_loss(changed, content)))
-        repeated.append(float(repetition(tensor(pixels), tensor(made[name]))[0]))
-    squares = torch.cat([luminance(tensor(one))[:, :, :256, :256] for one in made.values()])
+        repeated.append(float(repetition(unit(pixels), unit(made[name]))[0]))
+    squares = torch.cat([luminance(unit(one))[:, :, :256, :256] for one in made.values()])
     return {
         "gram_distance": median(distances), "content_change": median(changes), "repetition": median(repeated),
         "checkerboard": round(checkerboard(squares), 2), "distances": [round(one, 3) for one in distances],
@@ -131,9 +132,7 @@ def measured(
 def style_picture(path: Path) -> Pixels:
     """A painting at the size of the literature."""
     pixels = codec.decode(path.read_bytes())
-    height, width = pixels.shape[:2]
-    scale = STYLE_PX / max(height, width)
-    return codec.resize(pixels, round(width * scale), round(height * scale)) if scale < 1 else pixels
+    return codec.scaled(pixels, min(1.0, STYLE_PX / max(pixels.shape[:2])))
 
 
 def named(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixels]) -> dict[str, Any]:

@@ -1,26 +1,22 @@
-"""How the models that come with the package were trained, and anew: `starter/monet`, `storm` and `any-style`.
+"""How the models that come with the package were trained, and anew: `starter/monet` and `starter/any-style`.
 
     python benchmarks/starters.py FOLDER --keep WORK --minutes 10
 
 FOLDER holds the paintings by Claude Monet, which are in the public domain, of the "monet2photo" set of Zhu et al. 2017.
-The pictures to paint are windows of the free photographs inside scikit-image and scikit-learn; a model that has one
-painting as its style paints the other paintings too. All are cut small, so that strokes are as broad on a picture of
-some 400 pixels as the painter's. WORK keeps the workspaces and models; copy a model's `generator.safetensors` and
-`model.json` to `src/atelier/starters/NAME/`.
+The pictures to paint are windows of the free photographs inside scikit-image and scikit-learn. All are cut small, so
+that strokes are as broad on a picture of some 400 pixels as the painter's. WORK keeps the workspaces and models; copy a
+model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
 
 import argparse
 import json
-import shutil
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 from adain import pictures_in
 from atelier.tasks.images import codec
 from atelier.tasks.storage import sample_images
 from methods import Contender, in_processes, workspace
-from styles import write_windows
 
 SIZES = (256, 384)  # shorter side that a photograph is scaled to before windows are cut, px
 WINDOW, STRIDE = 224, 112
@@ -38,16 +34,7 @@ COLOURFUL = (
 
 STARTERS = {
     "monet": Contender("cpgan", {}, batch=4),
-    "storm": Contender("fast", {"filters": 24, "blocks": 3, "content_weight": 0.5}, batch=4),
     "any-style": Contender("adain", {}, batch=4),
-}
-# what has one painting as its style, and the beginning of that one's SHA-256; the others have all
-PAINTING = {"storm": "bf56a45300f6"}
-WINDOWS_PX = (96, 128, 160, 224)  # sides of the windows of one painting
-# the pictures that it paints: so that also colours which nine photographs lack, as of skin, come into its palette
-VARIOUS = {
-    f"augment.domains.photos.{what}": amount
-    for what, amount in {"hue_deg": 60, "saturation": 0.5, "brightness": 0.15, "contrast": 0.2}.items()
 }
 
 
@@ -66,21 +53,6 @@ def write_content(folder: Path) -> None:
                     (folder / name).write_bytes(codec.encode(window, "png"))
 
 
-def sources(name: str, paintings: list[Path], keep: Path) -> list[str]:
-    """Folders of the pictures to paint and of the style, made if need be, as `atelier init` is told them."""
-    write_content(keep / "content")
-    if name not in PAINTING:
-        return ["--content", str(keep / "content"), "--style", str(paintings[0].parent)]
-    one = next(path for path in paintings if sha256(path.read_bytes()).hexdigest().startswith(PAINTING[name]))
-    write_windows(one, keep / "styles" / name, WINDOWS_PX)
-    others = keep / "paintings"
-    others.mkdir(parents=True, exist_ok=True)
-    for path in paintings:
-        if path != one:
-            shutil.copy(path, others)
-    return ["--content", str(keep / "content"), "--content", str(others), "--style", str(keep / "styles" / name)]
-
-
 def main() -> None:
     """Train all, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,8 +67,9 @@ def main() -> None:
     for name in arguments.only:
         root = keep / "workspaces" / name
         small = {f"augment.{which}.crop_area": [0.15, 0.4] for which in ("default", "domains.photos")}
-        one = {"augment.default.crop_area": [0.8, 1.0]} | VARIOUS if name in PAINTING else {}
-        workspace(root, sources(name, found, keep), {"ingest.holdout_share": 0.05} | small | one)
+        write_content(keep / "content")
+        sources = ["--content", str(keep / "content"), "--style", str(found[0].parent)]
+        workspace(root, sources, {"ingest.holdout_share": 0.05} | small)
         contender = replace(STARTERS[name], settings=STARTERS[name].settings | arguments.settings)
         in_processes([name], {name: contender}, root / "data" / "augmented", keep / "models", arguments.minutes)
 

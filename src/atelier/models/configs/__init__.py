@@ -18,18 +18,8 @@ __all__ = ["CONFIGS", "MethodConfig", "config_class"]
 CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
-        *(
-            AdainConfig,
-            CinConfig,
-            ColorConfig,
-            CpganConfig,
-            CutConfig,
-            CycleganConfig,
-            DcganConfig,
-            FastConfig,
-            FastcutConfig,
-        ),
-        *(GanConfig, GatysConfig, ImportedConfig, StarganConfig),
+        *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
+        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, StarganConfig),
     )
 }
 

@@ -112,7 +112,7 @@ class Cpgan(Method):
 
     @staticmethod
     def build_generator(config: CpganConfig, encoder: type[Encoder] | None) -> nn.Module:
-        """A new generator, whose output is its input at first."""
+        """A new generator; the output of an underpainted one is its input at first."""
         return new_generator(config.architecture)
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:

@@ -126,8 +126,4 @@ class DuplicateIndex:
 
 
 def _shrink(picture: Pixels, short_side: int) -> Pixels:
-    height, width = picture.shape[:2]
-    scale = short_side / min(width, height)
-    if scale >= 1:
-        return picture
-    return codec.resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+    return codec.scaled(picture, min(1.0, short_side / min(picture.shape[:2])))

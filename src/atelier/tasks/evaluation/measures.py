@@ -26,7 +26,7 @@ from atelier.models.metrics.repetition import repetition
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance
 from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
-from atelier.tasks.images.codec import Pixels, center_square, decode, resize
+from atelier.tasks.images.codec import Pixels, center_square, decode, scaled
 
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see objects move, small enough to keep
 
@@ -116,9 +116,7 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
     pairs = []
     for data in files:
         picture = decode(data)
-        height, width = picture.shape[:2]
-        scale = min(1.0, longest / max(height, width))
-        picture = resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = scaled(picture, min(1.0, longest / max(picture.shape[:2])))
         batch = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
         pairs.append((picture, paint(batch)[0].permute(1, 2, 0).numpy()))
     return pairs

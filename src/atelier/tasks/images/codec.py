@@ -232,6 +232,12 @@ def resize(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
+def scaled(image: Pixels, scale: float) -> Pixels:
+    """`resize` both sides by one factor, to a pixel at least."""
+    height, width = image.shape[:2]
+    return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
 def read_xmp(data: bytes) -> bytes | None:
     """The XMP packet of an image file, `None` when it carries none. Raises BadImage where this is no image file."""
     try:

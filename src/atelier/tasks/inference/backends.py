@@ -21,6 +21,7 @@ from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
+from atelier.tasks.images.codec import Pixels
 from atelier.tasks.inference.backend_networks import AutocastGenerator, OpenVinoGenerator
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
 from atelier.tasks.inference.onnx_export import to_onnx
@@ -188,6 +189,17 @@ def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """The default plan: PyTorch in float32 on a CPU."""
     plan = possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
     return with_stroke(plan, trained, controls)
+
+
+def pixels_painter(trained: TrainedModel, controls: Controls) -> Callable[[Pixels], Pixels]:
+    """The painter of the default plan for one picture (H, W, 3) at a time, for styles without labels."""
+    paint = build_painter(trained, controls, default_plan(trained, controls), b"")
+
+    def painted(pixels: Pixels) -> Pixels:
+        batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+        return paint(batch)[0].permute(1, 2, 0).contiguous().numpy()
+
+    return painted
 
 
 def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> ExecutionPlan:

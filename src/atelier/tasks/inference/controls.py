@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atelier.models.controls import Controls, Style
-from atelier.tasks.images.codec import Pixels, load, resize
+from atelier.tasks.images.codec import Pixels, load, scaled
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.palette import load_palette
@@ -95,6 +95,4 @@ def _path(name: str, base: Path) -> Path:
 
 def _picture(name: str, base: Path) -> Pixels:
     pixels = load(_path(name, base))
-    height, width = pixels.shape[:2]
-    scale = min(1.0, MAX_STYLE_PX / max(height, width))
-    return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else pixels
+    return scaled(pixels, min(1.0, MAX_STYLE_PX / max(pixels.shape[:2])))

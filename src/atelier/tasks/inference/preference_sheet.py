@@ -7,15 +7,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-import torch
-
 from atelier.models import artifact
 from atelier.models.card import MODEL_CARD
 from atelier.models.controls import Controls
 from atelier.tasks.evaluation.preference import Pair, arrange, write_key
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import BadImage, Pixels
-from atelier.tasks.inference.backends import build_painter, default_plan
+from atelier.tasks.inference.backends import pixels_painter
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.reports.preference_page import preference_page, shown_pair
 from atelier.tasks.runtime.files import write
@@ -95,14 +93,8 @@ def _painter(text: str, workspace: Path | None) -> Paint:
     trained = artifact.load(find_model(text, workspace).folder)
     if trained.config.generates:
         raise ValueError(f"{text} makes pictures from noise and paints none: it cannot be judged beside others")
-    controls = Controls()
-    paint = build_painter(trained, controls, default_plan(trained, controls), b"")
-
-    def painted(name: str, photo: Pixels) -> Pixels:
-        batch = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
-        return paint(batch)[0].permute(1, 2, 0).contiguous().numpy()
-
-    return painted
+    paint = pixels_painter(trained, Controls())
+    return lambda name, photo: paint(photo)
 
 
 def _look_up(files: Mapping[str, Callable[[], bytes]], folder: str, name: str, photo: Pixels) -> Pixels:

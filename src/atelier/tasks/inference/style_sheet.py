@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard
@@ -11,7 +10,7 @@ from atelier.models.controls import Controls, Style
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.inference.backends import build_painter, default_plan
+from atelier.tasks.inference.backends import pixels_painter
 from atelier.tasks.runtime.files import write
 
 CELL_PX = 320  # long side of each painted picture
@@ -43,16 +42,11 @@ def write_style_sheet(model: Path, picture: Path, file: Path) -> None:
     if not names:
         raise ValueError(f"{model.name} knows no style by name: give it a picture, `atelier stylize … --style IMAGE`")
     pixels = codec.load(picture)
-    height, width = pixels.shape[:2]
-    scale = CELL_PX / max(height, width)
-    pixels = codec.resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
-    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    pixels = codec.scaled(pixels, CELL_PX / max(pixels.shape[:2]))
     trained = artifact.load(model)
     cells = [_labelled("photograph", pixels)]
     for name in names:
-        controls = Controls(styles=(Style(name),))
-        painted = build_painter(trained, controls, default_plan(trained, controls), b"")(batch)
-        cells.append(_labelled(name, painted[0].permute(1, 2, 0).contiguous().numpy()))
+        cells.append(_labelled(name, pixels_painter(trained, Controls(styles=(Style(name),)))(pixels)))
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     blank = np.full_like(cells[0], 255)
     sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
