@@ -31,10 +31,11 @@ from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.noise_plane import PERIOD
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
 
-NOISE_SALT = 0  # of the random numbers
+NOISE_SALT, PLACE_SALT = 0, 1  # of the random numbers
 FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
 
 
@@ -161,7 +162,8 @@ class Cin(Method):
         noise = most * (2 * drawn[:, 1:].view(count, *shape) - 1)
         # in one pass: InstanceNorm sees one picture at a time
         both = torch.cat([batch.content, batch.content + noise])
-        painted, again = self.generator(both, torch.cat([styles, styles])).float().chunk(2)
+        top, left = (int(PERIOD * share) for share in batch.uniform_at(range(1), 2, PLACE_SALT)[0])
+        painted, again = self.generator(both, torch.cat([styles, styles]), top, left).float().chunk(2)
         return painted, again
 
     def _styles(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:

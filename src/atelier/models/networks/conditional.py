@@ -44,9 +44,12 @@ class Styled:
         sizes = [parameter.numel() for parameter in _affine(network)]
         self.parts: Iterator[Tensor] = iter(torch.split(GAIN * styles, sizes, 1))  # (B, C) each
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] to pictures of the same shape and range; to be called once."""
-        y = self._through(self.network.encode, x)
+    def __call__(self, x: Tensor, top: int, left: int) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] to pictures of the same shape and range; to be called once.
+
+        They are regions that begin at row `top` and column `left`: the noise is that of the place.
+        """
+        y = self._through(self.network.encode, self.network.given(x, top, left))
         for block in self.network.transform:
             assert isinstance(block, Residual)
             y = y + self._through(block.body, y)
@@ -92,6 +95,6 @@ class ConditionalGenerator(nn.Module):
         else:
             self.predictor = StylePredictor(kind, style_size(network))
 
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same."""
-        return Styled(self.network, styles)(x)
+    def forward(self, x: Tensor, styles: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1], each in its style (B, P), to the same; see `Styled`."""
+        return Styled(self.network, styles)(x, top, left)

@@ -1,17 +1,19 @@
 """A light generator: Johnson et al. 2016's layout without features at full size on the way in.
 
-Three changes to "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", supplement: the first
+Four changes to "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", supplement: the first
 convolution halves the picture already, since features at full size cost most and strokes need few of them; bilinear
 upsampling and a convolution take the place of a transposed one, which leaves a checkerboard (Odena et al. 2016); norms
-are InstanceNorms (Ulyanov et al. 2016). The picture is made anew, without an underpainting: a stroke covers what was
-there.
+are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given noise, see `noise_plane`. The picture is made
+anew, without an underpainting: a stroke covers what was there.
 """
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from atelier.models.networks.generator import Residual, convolution, decoder, norm
+from atelier.models.networks.noise_plane import NoisePlane
 from atelier.models.networks.resnet import features
 
 
@@ -28,8 +30,9 @@ class LightGenerator(nn.Module):
         f, w = filters, width
         self.before = blocks // 2 + 1  # residual blocks up to the middle one
         self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
+        self.noise = NoisePlane()
         self.encode = nn.Sequential(
-            *(convolution(3, 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
+            *(convolution(4, 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
@@ -38,8 +41,13 @@ class LightGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
-        y: Tensor = self.encode(x)  # (B, w, H/4, W/4)
+        y: Tensor = self.encode(self.given(x))  # (B, w, H/4, W/4)
         return self.drawn(x, self.decode(self.transform(y)))
+
+    def given(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """Pictures (B, 3, H, W) and the noise (B, 4, H, W), which is that of a region from row `top`, column `left`."""
+        noise = self.noise(x.shape[2], x.shape[3], top, left)
+        return torch.cat([x, noise.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
 
     def drawn(self, x: Tensor, y: Tensor) -> Tensor:
         """The picture that is made of what is decoded (B, f, H, W) for x (B, 3, H, W), of which nothing is kept."""
@@ -48,7 +56,7 @@ class LightGenerator(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What is seen on the first half of the way: as `ResnetGenerator.features`."""
-        return features(x, self.encode, list(self.transform)[: self.before])
+        return [x, *features(self.given(x), self.encode, list(self.transform)[: self.before])[1:]]
 
     def finished(self, seen: Sequence[Tensor]) -> Tensor:
         """What `forward` makes of a picture with these `features`."""
