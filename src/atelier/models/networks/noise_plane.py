@@ -25,7 +25,7 @@ class NoisePlane(nn.Module):
         random = torch.Generator().manual_seed(0)
         for period in PERIODS:
             signs = torch.randint(2, (period, period), generator=random) * 2.0 - 1
-            self.register_buffer(f"plane_{period}", signs, persistent=False)
+            self.register_buffer(f"plane_{period}", signs)
 
     def forward(self, height: int, width: int, top: int = 0, left: int = 0) -> Tensor:
         """The noise of a region that begins at row `top` and column `left`, px."""
