@@ -31,7 +31,7 @@ from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
-from atelier.models.networks.noise_plane import PERIOD
+from atelier.models.networks.noise_planes import PERIOD
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
 

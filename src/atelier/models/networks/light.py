@@ -3,7 +3,7 @@
 Four changes to "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", supplement: the first
 convolution halves the picture already, since features at full size cost most and strokes need few of them; bilinear
 upsampling and a convolution take the place of a transposed one, which leaves a checkerboard (Odena et al. 2016); norms
-are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given noise, see `noise_plane`. The picture is made
+are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given noise, see `noise_planes`. The picture is made
 anew, without an underpainting: a stroke covers what was there.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.models.networks.generator import Residual, convolution, decoder, norm
-from atelier.models.networks.noise_plane import NoisePlane
+from atelier.models.networks.noise_planes import CELLS, NoisePlanes
 from atelier.models.networks.resnet import features
 
 
@@ -30,9 +30,9 @@ class LightGenerator(nn.Module):
         f, w = filters, width
         self.before = blocks // 2 + 1  # residual blocks up to the middle one
         self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
-        self.noise = NoisePlane()
+        self.noise = NoisePlanes()
         self.encode = nn.Sequential(
-            *(convolution(4, 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
+            *(convolution(3 + len(CELLS), 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
@@ -45,7 +45,7 @@ class LightGenerator(nn.Module):
         return self.drawn(x, self.decode(self.transform(y)))
 
     def given(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
-        """Pictures (B, 3, H, W) and the noise (B, 4, H, W), which is that of a region from row `top`, column `left`."""
+        """Pictures (B, 3, H, W) and the noise (B, 5, H, W), which is that of a region from row `top`, column `left`."""
         noise = self.noise(x.shape[2], x.shape[3], top, left)
         return torch.cat([x, noise.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
 

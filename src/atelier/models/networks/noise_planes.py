@@ -1,0 +1,44 @@
+"""Planes of noise beside the picture: what strokes hold on to where a picture is plain.
+
+Ulyanov et al. 2016, "Texture Networks", section 3: a network that is given noise at several scales paints textures from
+it. Without it a network finds the noise of the camera, and enlarges that, or leaves a sky bare; with noise of one scale
+it fills a sky with one pattern. Here the noise is a function of the place alone, so that pictures are painted alike
+whenever, wherever and in whatever tiles.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CELLS = 4, 16  # px, of a plane each: a position at a quarter of the size, and a stroke
+PERIODS = 61, 64  # cells, of the two factors of a plane
+PERIOD = max(CELLS) * math.prod(PERIODS)  # px, since they have no common divisor
+
+
+class NoisePlanes(nn.Module):
+    """Noise (1, planes, H, W) of -1 and 1, in square cells; a plane is the product of two periodic ones.
+
+    The product is white: where one factor repeats, the other one does not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(0)
+        for period in PERIODS:
+            signs = torch.randint(2, (len(CELLS), period, period), generator=random) * 2.0 - 1
+            self.register_buffer(f"period_{period}", signs)  # (planes, period, period)
+
+    def forward(self, height: int, width: int, top: int = 0, left: int = 0) -> Tensor:
+        """The noise of a region that begins at row `top` and column `left`, px."""
+        planes = []
+        for index, cell in enumerate(CELLS):
+            noise: Tensor | float = 1.0
+            for factor in self.buffers():
+                rows, columns = (
+                    torch.div(torch.arange(size, device=factor.device) + first, cell, rounding_mode="floor")
+                    for size, first in ((height, top), (width, left))
+                )
+                noise = noise * factor[index, rows % factor.shape[1]][:, columns % factor.shape[1]]
+            planes.append(noise)
+        return torch.stack(planes)[None]  # type: ignore[arg-type]  # each is a tensor by now
