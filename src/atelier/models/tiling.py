@@ -219,12 +219,12 @@ def _paint(painter: TiledPainter, image: Tensor, painted: Tensor) -> None:
     def picture(tile: Tile) -> Tensor:
         return pad(to_float(tile.of(image, MULTIPLE), device).contiguous(), MULTIPLE, MINIMUM)
 
-    def given(tile: Tile) -> Tensor:
+    def seen(tile: Tile) -> Tensor:
         x = picture(tile)
         at = MULTIPLE * tile.top, MULTIPLE * tile.left
         return network.given(x, *at) if isinstance(network, LightGenerator) else x
 
-    way = LayerStack(tiles, given, FAR)
+    way = LayerStack(tiles, seen, FAR)
     way.follow(network.encode)
     for block in network.transform:
         if way.layers:

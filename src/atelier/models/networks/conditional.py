@@ -44,7 +44,7 @@ class Styled:
         sizes = [parameter.numel() for parameter in _affine(network)]
         self.parts: Iterator[Tensor] = iter(torch.split(GAIN * styles, sizes, 1))  # (B, C) each
 
-    def __call__(self, x: Tensor, top: int, left: int) -> Tensor:
+    def __call__(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] to pictures of the same shape and range; to be called once.
 
         They are regions that begin at row `top` and column `left`: the noise is that of the place.

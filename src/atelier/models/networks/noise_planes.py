@@ -33,12 +33,12 @@ class NoisePlanes(nn.Module):
         """The noise of a region that begins at row `top` and column `left`, px."""
         planes = []
         for index, cell in enumerate(CELLS):
-            noise: Tensor | float = 1.0
-            for factor in self.buffers():
+            factors = []
+            for factor in self.buffers():  # (planes, period, period)
                 rows, columns = (
                     torch.div(torch.arange(size, device=factor.device) + first, cell, rounding_mode="floor")
                     for size, first in ((height, top), (width, left))
                 )
-                noise = noise * factor[index, rows % factor.shape[1]][:, columns % factor.shape[1]]
-            planes.append(noise)
-        return torch.stack(planes)[None]  # type: ignore[arg-type]  # each is a tensor by now
+                factors.append(factor[index, rows % factor.shape[1]][:, columns % factor.shape[1]])
+            planes.append(factors[0] * factors[1])  # (H, W)
+        return torch.stack(planes)[None]
