@@ -10,7 +10,8 @@ their weights serve every encoder; the target of a style is the mean Gram matrix
 one painting; the losses are computed on moving crops, see `window`; the network is a light one, see `networks.light`;
 the weights that stylize are averages (Karras et al. 2018). A stability loss paints alike what differs by faint noise
 alone (Zheng et al. 2016, "Improving the Robustness of Deep Neural Networks via Stability Training", equation 3):
-without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged.
+without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged. Noise that it is
+given instead, see `networks.noise_planes`, and a loss on what repeats keep strokes there, but not in rows.
 """
 
 import copy
@@ -26,6 +27,7 @@ from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import content_loss, gram, style_loss, total_variation
+from atelier.models.losses.repetition import repetition_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
 from atelier.models.methods.window import window
@@ -106,7 +108,7 @@ class Cin(Method):
         else:
             self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
             self.modules["targets"] = self.targets
-        names = ("content", "style", "total_variation", "stability")
+        names = ("content", "style", "total_variation", "stability", "repetition")
         self.weights = {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
@@ -152,6 +154,7 @@ class Cin(Method):
             "style": style_loss(grams, targets),
             "total_variation": total_variation(painted),
             "stability": (again[view] - painted).square().mean(),
+            "repetition": repetition_loss(painted, batch.content[view]),
         }
 
     def _painted_twice(self, batch: MicroBatch, styles: Tensor) -> tuple[Tensor, Tensor]:
