@@ -14,6 +14,7 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
+from atelier.models.losses.repetition import repetition_loss
 
 
 def test_gram_is_gatys_equation_3() -> None:
@@ -83,3 +84,14 @@ def test_luminance_loss_forbids_the_negative_and_leaves_brightness_and_contrast_
     assert luminance_loss(0.5 * content + 0.3, content) < 0.2
     assert luminance_loss(-content, content) > 1.8
     torch.testing.assert_close(luminance_loss(torch.full_like(content, 0.4), content), torch.tensor(1.0))
+
+
+def test_repetition_loss_tells_rows_of_dots_from_dots_that_lie_anywhere() -> None:
+    random = torch.Generator().manual_seed(0)
+    plain, rows = torch.zeros(1, 3, 96, 128), torch.zeros(1, 3, 96, 128)
+    rows[:, :, ::8, ::8] = 1
+    anywhere = (torch.rand(1, 1, 96, 128, generator=random) < 1 / 64).float().expand_as(rows)
+    noisy = anywhere + 0.1 * torch.rand(rows.shape, generator=random)
+    assert repetition_loss(rows, plain) > 100 * repetition_loss(noisy, plain)
+    assert repetition_loss(rows, rows) == 0  # the picture's own
+    assert repetition_loss(rows[..., :32], plain[..., :32]) == 0  # too small to tell

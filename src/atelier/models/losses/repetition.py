@@ -10,7 +10,7 @@ ALLOWED = 0.05  # of the autocorrelation, which any texture has
 
 
 def repetition_loss(painted: Tensor, content: Tensor) -> Tensor:
-    """Squares of the peaks of the autocorrelation, summed over lags, mean over pictures; peaks of the content count not.
+    """Squares of the peaks of the autocorrelation, summed over lags, mean over pictures; those of the content are free.
 
     Ours; the autocorrelation is that of Sendik & Cohen-Or 2017, "Deep Correlations for Texture Synthesis", equation 3,
     of pixels instead of features, and to be avoided instead of to be met. Gram matrices do not see whether marks lie in
@@ -41,11 +41,11 @@ def _peaks(pictures: Tensor) -> Tensor:
     power = power * (torch.hypot(axis[:, None], axis) >= 1 / LONGEST)
     power = (power / power.sum((2, 3), keepdim=True).clamp_min(1e-8)).mean(1)  # (B, WINDOW, WINDOW)
     correlation = WINDOW**2 * torch.fft.ifft2(power).real
-    places = torch.arange(WINDOW // 2, device=pictures.device)
-    downs = torch.cat([places, -places[1:]])
-    down, right = (each.flatten() for each in torch.meshgrid(downs, places, indexing="ij"))  # half of the lags
-    lag = torch.hypot(down.float(), right.float())
-    even = (down % 2 == 0) & (right % 2 == 0) & (lag >= LAGS[0]) & (lag <= LAGS[1])
-    down, right = down[even], right[even]
+    even = torch.arange(2 - WINDOW // 2, WINDOW // 2, 2, device=pictures.device)  # half of a lag is a place, too
+    down, right = (lags.flatten() for lags in torch.meshgrid(even, even[even >= 0], indexing="ij"))
+    far = torch.hypot(down.float(), right.float())
+    inside = (far >= LAGS[0]) & (far <= LAGS[1])
+    down, right = down[inside], right[inside]
     halfway = correlation[:, down // 2, right // 2].clamp_min(0)
-    return correlation[:, down, right] - halfway
+    peaks: Tensor = correlation[:, down, right] - halfway
+    return peaks
