@@ -1,6 +1,7 @@
-"""Progress of long work, reported through a callback or a file."""
+"""Progress of long work, reported through a callback, a file or a stream."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from atelier.tasks.runtime.files import write
 
+RECORDS = "ATELIER_PROGRESS_RECORDS"  # set for a child whose parent reads its progress from standard output
+_RECORD = "\x1e"  # begins a line with JSON (RFC 7464)
 _EVERY_S = 0.5
 
 
@@ -58,3 +61,17 @@ def clear_file(run: Path) -> None:
 
 def _file(run: Path) -> Path:
     return run / "progress.json"
+
+
+def to_parent(progress: Progress) -> None:
+    """A callback that writes progress on standard output, for `read_record` in the parent process."""
+    sys.stdout.write(f"{_RECORD}{json.dumps(asdict(progress))}\n")
+    sys.stdout.flush()
+
+
+def read_record(line: str) -> Progress | None:
+    """The progress in a line of a child's output; None where it has none."""
+    try:
+        return Progress(**json.loads(line.removeprefix(_RECORD))) if line.startswith(_RECORD) else None
+    except (ValueError, TypeError):
+        return None
