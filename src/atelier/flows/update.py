@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import tag_with_process
 from atelier.flows.runs.progress import display
+from atelier.flows.runs.terminal import say
 from atelier.tasks.dataset import ingest as ingestion
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.registry import warm_start
@@ -31,7 +32,7 @@ def reproduce(root: str, stage: str) -> str:
     if stage == "train":
         warm_start.pin_start(workspace, Params(workspace.params).train)
     with display(stage) as report:
-        became = pipeline.reproduce(workspace, stage, report)
+        became = pipeline.reproduce(workspace, stage, report, say)
         if became != "ran":
             report(Progress(stage, 0, 0, became))
     return became

@@ -9,6 +9,7 @@ import rich
 from rich.console import Console
 
 from atelier.flows.runs.progress import NO_PROMISE_S, ProgressRate, show_progress
+from atelier.flows.runs.terminal import say
 from atelier.tasks.runtime.progress import RECORDS, Progress, read_record
 
 
@@ -91,6 +92,8 @@ def test_a_child_passes_its_progress_on(monkeypatch: pytest.MonkeyPatch, capsys:
         report(sent)
     shown = capsys.readouterr()
     assert read_record(shown.out) == sent
+    say("few pictures")
+    assert read_record(capsys.readouterr().out) == "few pictures"
     assert shown.err == ""
     assert read_record("\x1enonsense") is read_record('{"stage": "train"}') is None
 

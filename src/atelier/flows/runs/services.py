@@ -1,10 +1,12 @@
 """The Prefect server and the Ray cluster of a command, with its log."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from atelier.flows.control_plane.session import use
 from atelier.flows.runs.terminal import library_log, say, waiting
+from atelier.tasks.runtime.progress import RECORDS
 from atelier.tasks.workspace.layout import Workspace
 
 
@@ -18,5 +20,5 @@ def services(workspace: Workspace | None, name: str) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(library_log(workspace, name))
         with waiting("looking for the Prefect server and the Ray cluster, or starting them"):
-            stack.enter_context(use(say))
+            stack.enter_context(use(None if RECORDS in os.environ else say))  # the command itself has said it
         yield

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from atelier.flows.runs.logs import logs_folder, new_log
 from atelier.tasks.runtime.errors import USER_ERRORS
-from atelier.tasks.runtime.progress import RECORDS
+from atelier.tasks.runtime.progress import RECORDS, to_parent
 from atelier.tasks.workspace.layout import Workspace
 
 LOG = "ATELIER_LOG"  # name of the log of this process and its children
@@ -49,8 +49,11 @@ def console() -> Console:
 
 
 def say(sentence: str) -> None:
-    """Write a line beside the result."""
-    console().print(sentence, markup=False, soft_wrap=True)
+    """Write a line beside the result; a stage that a command runs passes it on."""
+    if RECORDS in os.environ:
+        to_parent(sentence)
+    else:
+        console().print(sentence, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atelier.tasks.runtime.files import write
 
-RECORDS = "ATELIER_PROGRESS_RECORDS"  # set for a child whose parent reads its progress from standard output
+RECORDS = "ATELIER_RECORDS"  # set for a child whose parent reads progress and lines from its standard output
 _RECORD = "\x1e"  # begins a line with JSON (RFC 7464)
 _EVERY_S = 0.5
 
@@ -63,15 +63,17 @@ def _file(run: Path) -> Path:
     return run / "progress.json"
 
 
-def to_parent(progress: Progress) -> None:
-    """A callback that writes progress on standard output, for `read_record` in the parent process."""
-    sys.stdout.write(f"{_RECORD}{json.dumps(asdict(progress))}\n")
+def to_parent(message: Progress | str) -> None:
+    """Write progress, or a line for the user, on standard output, for `read_record` in the parent process."""
+    content = asdict(message) if isinstance(message, Progress) else message
+    sys.stdout.write(f"{_RECORD}{json.dumps(content)}\n")
     sys.stdout.flush()
 
 
-def read_record(line: str) -> Progress | None:
-    """The progress in a line of a child's output; None where it has none."""
+def read_record(line: str) -> Progress | str | None:
+    """The progress, or the line for the user, in a line of a child's output; None where it has none."""
     try:
-        return Progress(**json.loads(line.removeprefix(_RECORD))) if line.startswith(_RECORD) else None
+        content = json.loads(line.removeprefix(_RECORD)) if line.startswith(_RECORD) else None
+        return Progress(**content) if isinstance(content, dict) else content if isinstance(content, str) else None
     except (ValueError, TypeError):
         return None

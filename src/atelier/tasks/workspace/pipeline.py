@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,11 +71,13 @@ def track_folder(workspace: Workspace, folder: Path) -> None:
     dvc(workspace.root, "add", folder.relative_to(workspace.root).as_posix())
 
 
-def reproduce(workspace: Workspace, stage: str, report: Report = silent) -> Literal["ran", "restored", "unchanged"]:
+def reproduce(
+    workspace: Workspace, stage: str, report: Report = silent, say: Callable[[str], object] = print
+) -> Literal["ran", "restored", "unchanged"]:
     """Run a stage with DVC if a dependency has changed.
 
-    What DVC and the stage write goes to standard error as it comes, and the stage's progress to `report`. Both end with
-    this process, even if it is killed.
+    The stage's progress goes to `report`, its lines for the user to `say`; what else it and DVC write goes to standard
+    error as it comes. Both end with this process, even if it is killed.
 
     Returns:
         "ran"; "restored", where DVC had the outputs of an earlier run with the same inputs; or "unchanged".
@@ -109,8 +112,11 @@ def reproduce(workspace: Workspace, stage: str, report: Report = silent) -> Lite
                 for line in lines:
                     ran = ran or line.startswith(f"Running stage '{stage}'")
                     restored = restored or line.startswith(f"Stage '{stage}' is cached")
-                    if progress := read_record(line):
-                        report(progress)
+                    message = read_record(line)
+                    if isinstance(message, str):
+                        say(message)
+                    elif message:
+                        report(message)
                     else:
                         sys.stderr.write(line)
                         sys.stderr.flush()
