@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
-
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The text of a table, whose head is in capitals; an empty head leaves that line out.
 
     Widths are those on a terminal, where a Chinese character has two cells.
     """
+    from rich.cells import cell_len
+
     lines = [*([[name.upper() for name in head]] if any(head) else []), *rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
