@@ -1,5 +1,6 @@
 """The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.options import grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 
 commands = typer.Typer()
 
@@ -150,6 +151,7 @@ class RerunOptions:
         bool,
         typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
     ] = False
+    yes: YesOption = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
@@ -199,14 +201,16 @@ def stylize(
     if sheet:
         stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
-        expected = flow.estimate(job, say=say)
+        expected = flow.estimate(job)
         result(expected, as_json, text=expected.summary)
         return
+    if rerun.replace and asks(rerun.yes):
+        confirm(f"--replace deletes what another model or other parameters made in {destination}")
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
-    summary = flow.run(job, say=say, quiet=as_json)
+    summary = flow.run(job, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary, destination))
     if summary.pending:
         raise typer.Exit(1)
@@ -239,7 +243,7 @@ def generate(
     from atelier.tasks.inference.generate import GenerateConfig
 
     config = GenerateConfig(count, seed, truncation, interpolate)
-    summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
+    summary = flow.run(destination, model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 
@@ -284,6 +288,6 @@ def inspect(
         result(found, as_json, text="\n\n".join(one.summary for one in found if one.lineage))
     silent = [one.problem for one in found if one.problem]
     for problem in silent:
-        say(f"atelier: {problem}")
+        print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)
