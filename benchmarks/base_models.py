@@ -1,11 +1,12 @@
-"""How the base models that come with the package were trained, and anew: `starter/paintings`.
+"""The base models that come with the package, anew: `starter/paintings` and `starter/any-style`.
 
     nice python benchmarks/base_models.py DATA --keep WORK
 
 DATA holds `paintings/` (nine paintings in the public domain), `monet/` (those by Claude Monet of the "monet2photo" set
 of Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windows of these photographs and of those
-inside scikit-image and scikit-learn, at several scales. A style is eight windows of one painting. A model is trained in
-rounds: each goes on from the model of the one before. It takes hours; what is stopped goes on exactly where it was.
+inside scikit-image and scikit-learn, at two scales. A named style is eight windows of one painting; any style is learned
+from windows of all in all colours. A model is trained in rounds: each goes on from the model of the one before. It takes
+hours; what is stopped goes on exactly where it was.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
@@ -13,7 +14,7 @@ Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/s
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,32 +48,29 @@ MONETS = {
     "monet-snow": "a885da7b52",
     "monet-garden": "a619072f82",
 }
-PHOTOGRAPHS = {"hue_deg": 30, "saturation": 0.3, "brightness": 0.15, "contrast": 0.2}  # colours of any camera
+ANY_SCALES = (480, 100), (640, 130), (900, 250)  # px: long side of a painting, distance of its windows
+ANY_COLOURS = {
+    "rotation_deg": 10.0, "hue_deg": 90, "saturation": 0.4, "brightness": 0.1, "contrast": 0.3, "flip_vertical": 0.5,
+}  # fmt: skip
+PHOTOGRAPHS = {"hue_deg": 30, "saturation": 0.3, "brightness": 0.15, "contrast": 0.2, "rotation_deg": 3.0}  # any camera
 
 
 @dataclass(frozen=True)
 class Round:
-    """One training."""
+    """One training, which goes on from the model of the round before."""
 
-    size_px: int
-    copies: int  # variants of each window
-    batch: int
     steps: int
-    settings: dict[str, Any] = field(default_factory=dict)  # of the method
-    loop: dict[str, Any] = field(default_factory=dict)
+    content_weight: float
+    repetition_weight: float
+    styles: tuple[str, ...] = (*PAINTINGS, *MONETS)  # none: any
+    crop_area: tuple[float, float] = (0.25, 0.95)  # of a window of a photograph, smallest and largest share
 
 
-FIRST = {"optimizer": {"beta1": 0.5, "beta2": 0.99}, "stability_weight": 0.0}
-DEEP = {"content_layer": "relu3_3", "content_weight": 2.0, "total_variation_weight": 2.0}
-SMOOTH = {"ema_half_life_steps": 100.0}
-ROUNDS = {  # the first four were stopped when pictures showed what was wrong
-    "paintings": (
-        Round(256, 3, 2, 1500, {"style_images": 330} | FIRST, {"decay_from": 1.0}),
-        Round(160, 6, 4, 1250, {"style_images": 800, "stability_weight": 0.0}, SMOOTH | {"decay_from": 1.0}),
-        Round(160, 6, 4, 2000, {"style_images": 800, "stability_weight": 0.0} | DEEP, SMOOTH | {"decay_from": 1.0}),
-        Round(160, 6, 4, 750, {"style_images": 800, "stability_weight": 20.0} | DEEP, SMOOTH | {"decay_from": 1.0}),
-        Round(160, 6, 4, 4500, {"style_images": 800, "stability_weight": 200.0} | DEEP, SMOOTH),
-    ),
+SIZE_PX, BATCH = 160, 4
+BEGUN = Round(1500, 4.0, 0.0, ("starry-night",), (0.23, 0.39))  # a network that paints strokes, for both
+ROUNDS = {
+    "paintings": (BEGUN, Round(1250, 3.0, 0.0), Round(2800, 2.5, 20.0)),
+    "any-style": (BEGUN, Round(1000, 3.0, 0.0, ()), Round(1800, 2.5, 20.0, ())),
 }
 
 
@@ -93,7 +91,7 @@ def write_windows(pixels: Pixels, side: int, places: tuple[Sequence[int], Sequen
 
 
 def write_content(free: Path, folder: Path) -> None:
-    """Windows of all photographs, a few of each at two or three scales."""
+    """Windows of all photographs, a few of each at two scales."""
 
     def write(pixels: Pixels, stride: int, name: str) -> None:
         places = tuple(range(0, max(1, size - CONTENT_PX + 1), stride) for size in pixels.shape[:2])
@@ -104,7 +102,7 @@ def write_content(free: Path, folder: Path) -> None:
         for side in (320, 420):
             write(sample_images.photograph(parent, side), 160, f"{parent.name.replace(' ', '-')}-{side}")
     for path in sorted(free.glob("*.jpg")):
-        for side in (340, 520, 780):
+        for side in (340, 520):
             write(scaled(path, short=side), 200, f"{path.stem}-{side}")
 
 
@@ -123,22 +121,38 @@ def write_styles(data: Path, folder: Path) -> None:
         write_windows(pixels, STYLE_PX, (rows, columns), folder / name / "window")
 
 
-def training_set(keep: Path, size_px: int, copies: int) -> Path:
+def write_any(data: Path, folder: Path) -> None:
+    """Windows of the nine paintings at three scales, and of all Monets at one."""
+    scales = [(path, long, stride) for path in data.glob("paintings/*.jpg") for long, stride in ANY_SCALES]
+    scales += [(path, STYLE_PX + 8, 300) for path in data.glob("monet/*.jpg")]
+    for path, long, stride in scales:
+        pixels = scaled(path, long=long)
+        places = tuple(range(0, max(1, size - STYLE_PX + 1), stride) for size in pixels.shape[:2])
+        write_windows(pixels, STYLE_PX, (places[0], places[1]), folder / f"{path.stem}-{long}")
+
+
+def training_set(keep: Path, each: Round) -> Path:
     """The training set of a round, by the product's own commands."""
-    share = (size_px / 256) ** 2  # of a window that a square of a round shows: objects are as large in all rounds
-    root = keep / f"workspace-{size_px}"
+    styles = keep / ("styles" if each.styles else "any")
+    root = keep / f"workspace-{styles.name}-{each.crop_area[1]}"
     changes: dict[str, Any] = {
         "ingest.size_px": 400,
-        "ingest.holdout_share": 0.02,
-        "ingest.domains.paintings": [{"path": str(keep / "styles"), "layout": "imagefolder"}],
-        "augment.size_px": size_px,
-        "augment.copies": copies,
-        "augment.default.crop_area": [round(0.78 * share, 2), round(share, 2)],
-        "augment.default.rotation_deg": 0.0,
-        "augment.domains.photos.crop_area": [round(0.6 * share, 2), round(share, 2)],
+        "ingest.holdout_share": 0.05,
+        "augment.size_px": SIZE_PX,
+        "augment.domains.photos.crop_area": list(each.crop_area),
     }
     changes |= {f"augment.domains.photos.{name}": value for name, value in PHOTOGRAPHS.items()}
-    workspace(root, ["--content", str(keep / "content"), "--style", str(keep / "styles")], changes)
+    if each.styles:
+        changes["ingest.domains.paintings"] = [{"path": str(styles), "layout": "imagefolder"}]
+        changes |= {
+            "augment.copies": 10,
+            "augment.default.rotation_deg": 0.0,
+            "augment.default.crop_area": [0.31, 0.39],
+        }
+    else:
+        changes |= {f"augment.default.{name}": value for name, value in ANY_COLOURS.items()}
+        changes |= {"augment.copies": 6, "augment.default.crop_area": [0.25, 0.39]}
+    workspace(root, ["--content", str(keep / "content"), "--style", str(styles)], changes)
     return root / "data" / "augmented"
 
 
@@ -150,15 +164,22 @@ def run(name: str, keep: Path) -> None:
 
     before: Path | None = None
     for number, each in enumerate(ROUNDS[name], 1):
-        out = keep / name / f"round-{number}"
+        out = keep / ("begun" if each is BEGUN else f"{name}-{number}")
         if not (out / "model").is_dir():
-            loop = {"batch_size": each.batch, "steps": each.steps, "checkpoint_every": 250, "sample_every": 1000}
+            loop = {
+                "batch_size": BATCH, "steps": each.steps, "checkpoint_every": 200, "sample_every": 1000,
+                "decay_from": 0.5, "ema_half_life_steps": 100,
+            }  # fmt: skip
+            method = {
+                "styles": list(each.styles), "style_images": 560, "content_layer": "relu3_3",
+                "content_weight": each.content_weight, "repetition_weight": each.repetition_weight,
+            }  # fmt: skip
             given = {
-                "method": "cin", "cin": each.settings | {"styles": [*PAINTINGS, *MONETS]}, "encoder": "vgg16",
-                "workers": 0, "start_from": "the round before" if before else "scratch", "loop": loop | each.loop,
+                "method": "cin", "cin": method, "encoder": "vgg16", "workers": 0, "loop": loop,
+                "start_from": "the round before" if before else "scratch",
             }  # fmt: skip
             config = TypeAdapter(TrainConfig).validate_python(given)
-            data = training_set(keep, each.size_px, each.copies)
+            data = training_set(keep, each)
             train(config, data, out / "model", out / "checkpoints", out / "logs", tell, before)
         before = out / "model"
     print(f"{name}: {before}")
@@ -174,6 +195,7 @@ def main() -> None:
     keep = arguments.keep.resolve()
     write_content(arguments.data / "free", keep / "content")
     write_styles(arguments.data, keep / "styles")
+    write_any(arguments.data, keep / "any")
     for name in arguments.only:
         run(name, keep)
 
