@@ -4,9 +4,9 @@
 
 DATA holds `paintings/` (nine paintings in the public domain), `monet/` (those by Claude Monet of the "monet2photo" set
 of Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windows of these photographs and of those
-inside scikit-image and scikit-learn, at two scales. A named style is eight windows of one painting; any style is learned
-from windows of all in all colours. A model is trained in rounds: each goes on from the model of the one before. It takes
-hours; what is stopped goes on exactly where it was.
+inside scikit-image and scikit-learn, at two scales. A named style is eight windows of one painting; any style is
+learned from windows of all in all colours. A model is trained in rounds: each goes on from the model of the one before.
+It takes hours; what is stopped goes on exactly where it was.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
