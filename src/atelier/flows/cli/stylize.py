@@ -8,66 +8,9 @@ import typer
 
 from atelier.flows.cli.options import grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
 
 commands = typer.Typer()
-
-
-@dataclass(frozen=True)
-class PaintingOptions:
-    """The model, and how it paints."""
-
-    model: Annotated[
-        str,
-        typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder."),
-    ] = "style-model@prod"
-    strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None
-    direction: Annotated[str | None, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = None
-    to: Annotated[
-        str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
-    ] = None
-    styles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--style", help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix."
-        ),
-    ] = None
-    masks: Annotated[
-        list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
-    ] = None
-    mask_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
-        ),
-    ] = None
-    keep_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Pictures that mirror the inputs, grey PNGs: inputs stay where they are not 0, as on a logo.",
-        ),
-    ] = None
-    regions: Annotated[
-        str | None,
-        typer.Option(help="auto: each region of a picture gets the style of the nearest region of the style pictures."),
-    ] = None
-    preserve_color: Annotated[
-        bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
-    ] = None
-    palette: Annotated[
-        str | None,
-        typer.Option(help="A picture, or a folder of pictures, near whose colours those of the outputs stay."),
-    ] = None
-    style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
-    stroke: Annotated[
-        str | None,
-        typer.Option(
-            help="Breadth of the strokes: 1 (the default) as on a picture of 640 px, 2 twice as broad, 0.5 half as "
-            "broad; or full, to paint at full size."
-        ),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +81,7 @@ class SelectionOptions:
 
 @dataclass(frozen=True)
 class RerunOptions:
-    """What a run does with the results of earlier runs, and when it fails."""
+    """What a run does with the results of earlier runs, when it fails, and what is done instead of a run."""
 
     max_quarantine: Annotated[
         str, typer.Option(help="Fail when more inputs are quarantined: a count like 100, a share like 0.05 or 5%.")
@@ -153,6 +96,20 @@ class RerunOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Only paint N pictures from all parts, small, for a page and a contact sheet in --preview-to; without "
+            "DEST, or beside it.",
+        ),
+    ] = None
+    preview_to: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of --preview.")] = Path("preview")
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Look for new pictures again and again, like 30s, 1m or 2h, until Ctrl-C."),
+    ] = None
 
 
 @commands.command(
@@ -161,18 +118,13 @@ class RerunOptions:
 )
 @grouped
 def stylize(
-    sources: Annotated[
+    paths: Annotated[
         list[str],
         typer.Argument(
-            help="Folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or at "
-            "s3:// URLs; or one picture."
-        ),
-    ],
-    destination: Annotated[
-        str,
-        typer.Argument(
-            help="Folder or s3:// URL for the restyled pictures, which keep the source's paths; several sources get a "
-            "folder each. For one picture also a file."
+            metavar="SOURCE... DEST",
+            help="SOURCE: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or "
+            "at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, which keep the "
+            "source's paths; several sources get a folder each. For one picture also a file.",
         ),
     ],
     painting: PaintingOptions,
@@ -191,16 +143,34 @@ def stylize(
     from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
-    model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
+    models, strengths = chosen.pop("models") or [DEFAULT_MODEL], (chosen.pop("strength") or "").split(",")
+    sheet, to = chosen.pop("show_regions"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
-    job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
+    sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
+    jobs = [
+        stylize_job.plan(
+            sources, destination, model, changes | {"strength": strength or None}, workspace, asdict(selection), again
+        )
+        for model in models
+        for strength in strengths
+    ]
+    stylize_job.check_sources(jobs[0], may_be_empty=bool(rerun.every))
+    if rerun.preview:
+        stylize_job.show_preview(jobs, rerun.preview, rerun.preview_to, as_json)
+        return
+    if len(jobs) > 1:
+        raise ValueError("several models or strengths are for --preview N: name one")
+    job = jobs[0]
+    if rerun.every:
+        stylize_job.watch(job, rerun.every, as_json)
+        return
     if sheet:
         stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
-        result(expected, as_json, text=expected.summary)
+        result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
         return
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"

@@ -138,7 +138,7 @@ class _Run:
     before: JobState
     attempt: int = 1
     rate: float = 0.0  # images/s
-    pairs: list[tuple[str, str]] = field(default_factory=list)  # pictures before and after, for the report
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)  # as `job_report.pairs`
 
     def prepare(self, inputs: pa.Table) -> tuple[pa.Table, dict[str, int]]:
         """Write the manifest, plan names and record inputs that need no work.
