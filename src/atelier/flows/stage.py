@@ -12,7 +12,7 @@ from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.processes import die_with_parent
-from atelier.tasks.runtime.progress import Report
+from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -54,10 +54,10 @@ def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
 
     summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
-    left_out = f"; not taken: {', '.join(summary.notes)}" if summary.notes else ""
-    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}{left_out}")
-    if left_out:
-        print(f"ingest{left_out}", flush=True)
+    left_out = f"not taken: {', '.join(summary.notes)}" if summary.notes else ""
+    report(Progress("ingest", summary.files, summary.files, "images", left_out))
+    described = "; ".join([f"dataset {summary.dataset_id[:12]}", *([left_out] if left_out else [])])
+    create_table_artifact(rows, key="dataset", description=described)
 
 
 def _augment(workspace: Workspace, params: Params, report: Report) -> None:

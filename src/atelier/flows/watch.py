@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from atelier.flows import stylize
+from atelier.flows.runs.terminal import say
 from atelier.tasks.bulk.dry_run import pending_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.request import StylizeRequest
@@ -32,7 +33,6 @@ def watch(
     job: StylizeRequest,
     every_s: float,
     *,
-    say: Callable[[str], None],
     done: Callable[[str, StylizeSummary], None],
 ) -> None:
     """Run a job whenever its sources have pictures that no run has finished; ends by an interruption only.
@@ -52,7 +52,7 @@ def watch(
     while True:
         try:
             if _has_work(job):
-                summary = stylize.run(job, say=say, quiet=True)
+                summary = stylize.run(job, quiet=True)
                 done(stylize.describe(summary, str(job.destination)), summary)
             trouble = ""
         except (RuntimeError, OSError) as error:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +11,6 @@ WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-
-
-def say(sentence: str) -> None:
-    """Print a line on standard error, beside the result."""
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def result(value: Any, as_json: bool, text: str | None = None) -> None:

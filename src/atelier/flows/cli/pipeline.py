@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer()
@@ -110,7 +110,7 @@ def train(
         return
 
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
 
     found = Workspace.find(workspace)
     params = Params(found.params).check()
@@ -118,7 +118,7 @@ def train(
         from atelier.tasks.evaluation.cross_validation import check
 
         check(params.train, folds)
-    with use(say):
+    with services(found, "train"):
         if folds is not None:
             from atelier.flows.cross_validate import cross_validate
 
@@ -195,7 +195,7 @@ def retrain(
     The new model is compared with prod. If it passes the gate, it is promoted and restyles the subscribed archives.
     """
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
     from atelier.tasks.workspace.trust import VARIABLE as TRUST
 
     found = Workspace.find(workspace)
@@ -203,11 +203,11 @@ def retrain(
     if trust:
         os.environ[TRUST] = "1"  # for this command and its children
     os.environ["ATELIER_WORKSPACE"] = str(found.root)
-    with use(say):
+    with services(found, "serve" if cron else "retrain"):
         if cron:
             from atelier.flows.schedule import serve_schedule
 
-            serve_schedule(found.root, cron, timezone, say)
+            serve_schedule(found.root, cron, timezone)
         else:
             from atelier.flows.retrain import retrain as flow
             from atelier.tasks.workspace.run_record import RunRecord
@@ -230,18 +230,18 @@ def report(workspace: WorkspaceOption = None) -> None:
 def _stage(name: str, where: Path | None, as_json: bool) -> None:
     """A stage: called by DVC its work alone, called by a person the pipeline up to it, through DVC."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
 
     workspace = Workspace.find(where)
     params = Params(workspace.params)
     if os.environ.get("DVC_STAGE") == name:
-        with use(say):
+        with services(workspace, name):
             from atelier.flows.stage import run
 
             run(name, workspace)
         return
     params.check()
-    with use(say):
+    with services(workspace, name):
         from atelier.flows.update import update
 
         named = update.with_options(flow_run_name=f"update {workspace.name} through {name}")
@@ -251,7 +251,7 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
 def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
     """Several models on the present dataset; a wrong name is reported before anything starts."""
     from atelier.flows.config.params import Params
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
     from atelier.tasks.dataset.shards import read_card
     from atelier.tasks.evaluation.compare import find
     from atelier.tasks.inference.model_lookup import find_model
@@ -266,7 +266,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         return (text if text.startswith(STARTER) else found.name), found.folder
 
     models = find(names, called, Params(workspace.params).train.style, read_card(workspace.dataset).domains)
-    with use(say):
+    with services(workspace, "evaluate"):
         from atelier.flows.compare import run
 
         found = run(workspace, models)

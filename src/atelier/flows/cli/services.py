@@ -120,6 +120,26 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     result(found, as_json, text=found.summary)
 
 
+@commands.command(epilog="Example: atelier logs, or atelier logs retrain -f")
+def logs(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="Name of a log, its beginning, or a command; the newest by default.")
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the run has ended.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the logs: a name is its start and its command.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Print what Prefect, DVC, Ray and other libraries wrote during a command; outside workspaces: during `stylize`."""
+    from atelier.flows.runs.logs import find_log, list_logs, logs_folder, read_log
+
+    folder = logs_folder(Workspace.find_or_none(workspace))
+    if listed:
+        print("\n".join(log.stem for log in list_logs(folder)) or f"no log in {folder}")
+        return
+    for text in read_log(find_log(folder, run), follow):
+        print(text, end="", flush=True)
+
+
 @commands.command(epilog="Example: atelier doctor")
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Check this machine and suggest remedies.

@@ -141,7 +141,7 @@ class Status:
 def collect(start: Path | None) -> Status:
     """Ask for everything, within a few seconds; `start` is where to look for a workspace, None the current folder."""
     plane = recorded()
-    workspace = _workspace(start)
+    workspace = Workspace.find_or_none(start)
     problems: list[str] = []
     pool = ThreadPoolExecutor(4)
     try:
@@ -173,15 +173,6 @@ def _answer(asked: "Future[T]", part: str, problems: list[str]) -> T | None:
         return asked.result()
     except Exception as error:  # noqa: BLE001 - the other parts are shown
         problems.append(f"{part}: {one_line(error)}")
-        return None
-
-
-def _workspace(start: Path | None) -> Workspace | None:
-    try:
-        return Workspace.find(start)
-    except FileNotFoundError:
-        if start is not None:
-            raise
         return None
 
 

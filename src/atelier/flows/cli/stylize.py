@@ -1,5 +1,6 @@
 """The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.options import grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
 
 commands = typer.Typer()
@@ -169,14 +170,14 @@ def stylize(
     if sheet:
         stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
-        expected = flow.estimate(job, say=say)
+        expected = flow.estimate(job)
         result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
         return
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
-    summary = flow.run(job, say=say, quiet=as_json)
+    summary = flow.run(job, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary, destination))
     if summary.pending:
         raise typer.Exit(1)
@@ -209,7 +210,7 @@ def generate(
     from atelier.tasks.inference.generate import GenerateConfig
 
     config = GenerateConfig(count, seed, truncation, interpolate)
-    summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
+    summary = flow.run(destination, model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 
@@ -254,6 +255,6 @@ def inspect(
         result(found, as_json, text="\n\n".join(one.summary for one in found if one.lineage))
     silent = [one.problem for one in found if one.problem]
     for problem in silent:
-        say(f"atelier: {problem}")
+        print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)

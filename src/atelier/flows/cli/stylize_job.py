@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.flows.cli.output import result, say
+from atelier.flows.cli.output import result
 from atelier.flows.config.params import Params
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
@@ -112,7 +112,7 @@ def watch(job: StylizeRequest, every: str, as_json: bool) -> None:
     """Restyle what is new in the sources, again and again, and print the result of each run."""
     from atelier.flows import watch as flow
 
-    flow.watch(job, flow.seconds(every), say=say, done=lambda text, found: result(found, as_json, text=text))
+    flow.watch(job, flow.seconds(every), done=lambda text, found: result(found, as_json, text=text))
 
 
 def show_regions(job: StylizeRequest, file: Path) -> None:
