@@ -1,15 +1,18 @@
 """The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atelier.flows.cli.options import grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
+
+if TYPE_CHECKING:
+    from atelier.tasks.bulk.request import StylizeRequest
 
 commands = typer.Typer()
 
@@ -177,12 +180,18 @@ def stylize(
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
-    summary = flow.run(job, quiet=as_json)
-    result(summary, as_json, text=flow.describe(summary, destination))
-    if summary.pending:
-        raise typer.Exit(1)
-    if summary.quarantined:
-        raise typer.Exit(3)
+    _run(job, as_json)
+
+
+@commands.command(epilog="Example: atelier retry ~/restyled")
+def retry(
+    destination: Annotated[str, typer.Argument(help="Folder or URL of a bulk job.")], as_json: JsonOption = False
+) -> None:
+    """Continue a bulk job as it was begun, and try its quarantined pictures again."""
+    from atelier.tasks.bulk.request import Rerun, read_request
+
+    place = destination if "://" in destination else str(Path(destination).absolute())
+    _run(replace(read_request(place), rerun=Rerun(retry_quarantined=True)), as_json)
 
 
 @commands.command(
@@ -258,3 +267,15 @@ def inspect(
         print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)
+
+
+def _run(job: "StylizeRequest", as_json: bool) -> None:
+    """Run a bulk job, print its counts, and exit as they say."""
+    from atelier.flows import stylize as flow
+
+    summary = flow.run(job, quiet=as_json)
+    result(summary, as_json, text=flow.describe(summary, str(job.destination)))
+    if summary.pending:
+        raise typer.Exit(1)
+    if summary.quarantined:
+        raise typer.Exit(3)
