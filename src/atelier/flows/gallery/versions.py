@@ -126,10 +126,11 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
     prod = find_prod(others)
     wanted = request.query_params.get("beside") or (prod.version if prod else PHOTOGRAPH)
     beside = next((one for one in others if one.version == wanted), None)
+    shown_beside = beside.version if beside else PHOTOGRAPH
     number = page_number(request.query_params.get("page"))
     here = path("versions", version.name)
     besides = [(PHOTOGRAPH, PHOTOGRAPH), *((f"{one.version} {one.stage or ''}".strip(), one.version) for one in others)]
-    left = f"{beside.version} {beside.stage or ''}".strip() if beside else PHOTOGRAPH
+    left = f"{shown_beside} {beside.stage or ''}".strip() if beside else PHOTOGRAPH
     right = version.version if version.stage else f"{version.version} candidate"
     tabs = [(f"beside {label}", f"{here}?beside={name}", label == left) for label, name in besides]
     state = _state(gallery, version)
@@ -149,7 +150,7 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
                 (*(path("versions", version.name, "pictures", one, f"{key}.jpg") for one in by), names[key])
                 for key in spread_over(list(names), number)
             ]
-            links = pages_links(f"{here}?beside={wanted}&page=", number, len(names))
+            links = pages_links(f"{here}?beside={shown_beside}&page=", number, len(names))
             caption = f"{len(names)} pictures, {PAGE_SIZE} on a page. Drag the line."
             sections[title] = Markup() if not shown else render(
                 PARTS, "compared", pairs=shown, caption=caption, left=left, right=right, beside=tabs, pages=links
