@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atelier.flows.cli.options import grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
 
 if TYPE_CHECKING:
     from atelier.tasks.bulk.request import StylizeRequest
 
 commands = typer.Typer()
+
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE... DEST",
+        help="SOURCE: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or "
+        "at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, which keep the "
+        "source's paths; several sources get a folder each. For one picture also a file.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class RerunOptions:
         bool,
         typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
     ] = False
+    yes: YesOption = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
@@ -122,15 +133,7 @@ class RerunOptions:
 )
 @grouped
 def stylize(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE... DEST",
-            help="SOURCE: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or "
-            "at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, which keep the "
-            "source's paths; several sources get a folder each. For one picture also a file.",
-        ),
-    ],
+    paths: PathsArgument,
     painting: PaintingOptions,
     output: OutputOptions,
     selection: SelectionOptions,
@@ -153,12 +156,11 @@ def stylize(
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
+    changed = [changes | {"strength": strength or None} for strength in strengths]
     jobs = [
-        stylize_job.plan(
-            sources, destination, model, changes | {"strength": strength or None}, workspace, asdict(selection), again
-        )
+        stylize_job.plan(sources, destination, model, change, workspace, asdict(selection), again)
         for model in models
-        for strength in strengths
+        for change in changed
     ]
     stylize_job.check_sources(jobs[0], may_be_empty=bool(rerun.every))
     if rerun.preview:
@@ -176,6 +178,8 @@ def stylize(
         expected = flow.estimate(job)
         result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
         return
+    if rerun.replace and asks(rerun.yes):
+        confirm(f"--replace deletes what another model or other parameters made in {destination}")
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
