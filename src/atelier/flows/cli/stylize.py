@@ -19,10 +19,9 @@ commands = typer.Typer()
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE... DEST",
-        help="SOURCE: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or "
-        "at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, which keep the "
-        "source's paths; several sources get a folder each. For one picture also a file.",
+        help="The sources, then DEST. Sources: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a "
+        "column path), local or at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, "
+        "which keep the source's paths; several sources get a folder each. For one picture also a file.",
     ),
 ]
 

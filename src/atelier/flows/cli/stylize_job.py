@@ -38,7 +38,7 @@ def sources_and_destination(paths: Sequence[str], *, needed: bool) -> tuple[Sequ
     if len(paths) > 1:
         return paths[:-1], paths[-1]
     if needed:
-        raise ValueError(f"DEST is missing: write where the restyled pictures of {paths[0]} shall go")
+        raise ValueError(f"where do the restyled pictures go? Name a destination: atelier stylize {paths[0]} RESTYLED")
     return paths, ""
 
 
