@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,18 @@ import typer
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Delete without a question, which only a terminal asks.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def asks(yes: bool) -> bool:
+    """Whether a person is asked before something is deleted: on a terminal, without --yes."""
+    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(what: str) -> None:
+    """Ask whether to go on; the command ends where the answer is not yes. `what` says what will be done."""
+    typer.confirm(f"{what}\nGo on?", abort=True, err=True)
 
 
 def result(value: Any, as_json: bool, text: str | None = None) -> None:

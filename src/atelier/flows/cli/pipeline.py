@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.options import ParameterOptions, SetOption, change_parameters, grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
@@ -33,6 +34,8 @@ def init(
     brand: Annotated[
         str | None, typer.Option(help="Folder of 3 to 10 pictures in the style, instead of --style.")
     ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: git, DVC, params.yaml and the pipeline."""
     from atelier.flows.config.defaults import brand_params, demo_params, folder_params
@@ -51,10 +54,14 @@ def init(
             raise ValueError("name --content and --style, or --brand, or use --from demo for the embedded pictures")
         text = folder_params(tuple(content), tuple(style), base=Path.cwd())
     workspace, made = make(directory, text)
-    print(f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}")
+    change_parameters(workspace, changes)
+    facts = {"workspace": str(workspace.root), "parameters": str(workspace.params), "made": made}
+    text = f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}"
+    result(facts, as_json, text=text)
 
 
 @commands.command(epilog="Example: atelier ingest --scan")
+@grouped
 def ingest(
     scan: Annotated[
         bool,
@@ -64,8 +71,8 @@ def ingest(
             "version that training starts from, if it is missing.",
         ),
     ] = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: ParameterOptions,
 ) -> None:
     """Read the pictures of the sources into the dataset."""
     if scan:
@@ -73,25 +80,27 @@ def ingest(
         from atelier.tasks.dataset.ingest import scan as scan_sources
         from atelier.tasks.registry.warm_start import pin_start
 
-        found = Workspace.find(workspace)
+        found = common.find()
         params = Params(found.params)
         summary = scan_sources(params.ingest, found.root, found.sources_lock)
         if not found.start_lock.exists():
             pin_start(found, params.train)
-        result(summary, as_json)
+        result(summary, common.as_json)
     else:
-        _stage("ingest", workspace, as_json)
+        _stage("ingest", common)
 
 
 @commands.command(epilog="Example: atelier augment --workspace demo")
-def augment(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@grouped
+def augment(common: ParameterOptions) -> None:
     """Write the augmented training set. A contact sheet shows it."""
-    _stage("augment", workspace, as_json)
+    _stage("augment", common)
 
 
 @commands.command(
     epilog="Example: atelier train --workspace demo, or atelier train --folds 5, or atelier train --each-style"
 )
+@grouped
 def train(
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate: train and measure once for each of this many folds.")
@@ -99,20 +108,20 @@ def train(
     each_style: Annotated[
         bool, typer.Option("--each-style", help="Train a model for every domain but train.content, in parallel.")
     ] = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: ParameterOptions,
 ) -> None:
     """Train the model. A killed training continues from its last checkpoint."""
     if folds is not None and each_style:
         raise ValueError("--folds and --each-style are two jobs: give one of them")
     if folds is None and not each_style:
-        _stage("train", workspace, as_json)
+        _stage("train", common)
         return
 
     from atelier.flows.config.params import Params
     from atelier.flows.runs.services import services
 
-    found = Workspace.find(workspace)
+    found = common.find()
     params = Params(found.params).check()
     if folds is not None:
         from atelier.tasks.evaluation.cross_validation import check
@@ -123,17 +132,18 @@ def train(
             from atelier.flows.cross_validate import cross_validate
 
             made = cross_validate.with_options(flow_run_name=f"folds {found.name}")(str(found.root), folds)
-            result(made, as_json, text=made.summary)
+            result(made, common.as_json, text=made.summary)
         else:
             from atelier.flows.train_per_style import run
 
             styles = run(found)
-            result(styles, as_json, text="\n".join(style.summary for style in styles))
+            result(styles, common.as_json, text="\n".join(style.summary for style in styles))
 
 
 @commands.command(
     epilog="Example: atelier evaluate --json, or atelier evaluate --models style-model@prod style-model@v1.2.0 --sheet"
 )
+@grouped
 def evaluate(
     models: Annotated[
         list[str] | None,
@@ -158,26 +168,27 @@ def evaluate(
     answers: Annotated[
         Path | None, typer.Option(help="Count the answers to the last sheet: a file of lines like '7 left'.")
     ] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: ParameterOptions,
 ) -> None:
     """Measure the model on held-out pictures. With --models: several models side by side, in reports/comparison."""
     named = [name for text in (*(models or ()), *(more or ())) for name in text.split(",") if name]
     if answers is not None or sheet:
         from atelier.flows.cli.preference import count_answers, write_sheet
 
-        found = Workspace.find(workspace)
+        found = common.find()
         done = write_sheet(found, named, pictures, pairs) if answers is None else count_answers(found, answers)
-        result(done[0], as_json, text=done[1])
+        result(done[0], common.as_json, text=done[1])
     elif models:
-        _compare(named, workspace, as_json)
+        _compare(named, common)
     elif more:
         raise ValueError(f"what is {more[0]}? To compare models write --models {' '.join(more)}")
     else:
-        _stage("evaluate", workspace, as_json)
+        _stage("evaluate", common)
 
 
 @commands.command(epilog='Example: atelier retrain --cron "0 2 * * *" --timezone Europe/Berlin')
+@grouped
 def retrain(
     cron: Annotated[str | None, typer.Option(help="Serve a schedule instead of running once.")] = None,
     timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
@@ -187,8 +198,8 @@ def retrain(
     dry: Annotated[
         bool, typer.Option("--dry", help="Only show the decision: nothing is registered, promoted or restyled.")
     ] = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: ParameterOptions,
 ) -> None:
     """Run the pipeline, once or on a schedule.
 
@@ -198,7 +209,7 @@ def retrain(
     from atelier.flows.runs.services import services
     from atelier.tasks.workspace.trust import VARIABLE as TRUST
 
-    found = Workspace.find(workspace)
+    found = common.find()
     Params(found.params).check()
     if trust:
         os.environ[TRUST] = "1"  # for this command and its children
@@ -214,25 +225,25 @@ def retrain(
 
             night = flow(dry=dry)
             assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
-            result(night, as_json, text=night.summary)
+            result(night, common.as_json, text=night.summary)
 
 
 @commands.command(epilog="Example: atelier report --workspace demo")
-def report(workspace: WorkspaceOption = None) -> None:
+def report(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Write the HTML report and print a summary."""
     from atelier.flows.report import summarize, write
 
     found = Workspace.find(workspace)
-    write(found)
-    print(summarize(found))
+    content = {"report": str(write(found)), "summary": summarize(found)}
+    result(content, as_json, text=content["summary"])
 
 
-def _stage(name: str, where: Path | None, as_json: bool) -> None:
+def _stage(name: str, common: ParameterOptions) -> None:
     """A stage: called by DVC its work alone, called by a person the pipeline up to it, through DVC."""
     from atelier.flows.config.params import Params
     from atelier.flows.runs.services import services
 
-    workspace = Workspace.find(where)
+    workspace = common.find()
     params = Params(workspace.params)
     if os.environ.get("DVC_STAGE") == name:
         with services(workspace, name):
@@ -245,10 +256,10 @@ def _stage(name: str, where: Path | None, as_json: bool) -> None:
         from atelier.flows.update import update
 
         named = update.with_options(flow_run_name=f"update {workspace.name} through {name}")
-        result(named(str(workspace.root), until=name), as_json)
+        result(named(str(workspace.root), until=name), common.as_json)
 
 
-def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
+def _compare(names: list[str], common: ParameterOptions) -> None:
     """Several models on the present dataset; a wrong name is reported before anything starts."""
     from atelier.flows.config.params import Params
     from atelier.flows.runs.services import services
@@ -257,7 +268,7 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
     from atelier.tasks.inference.model_lookup import find_model
     from atelier.tasks.training.config import STARTER
 
-    workspace = Workspace.find(where)
+    workspace = common.find()
 
     def called(text: str) -> tuple[str, Path]:
         found = find_model(text, workspace.root)
@@ -270,6 +281,6 @@ def _compare(names: list[str], where: Path | None, as_json: bool) -> None:
         from atelier.flows.compare import run
 
         found = run(workspace, models)
-        result(found.content if as_json else found, as_json, text=found.summary)
+        result(found.content if common.as_json else found, common.as_json, text=found.summary)
         if found.failed:
             raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.options import grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 
 commands = typer.Typer()
 
@@ -151,6 +151,7 @@ class RerunOptions:
         bool,
         typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
     ] = False
+    yes: YesOption = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
@@ -203,6 +204,8 @@ def stylize(
         expected = flow.estimate(job)
         result(expected, as_json, text=expected.summary)
         return
+    if rerun.replace and asks(rerun.yes):
+        confirm(f"--replace deletes what another model or other parameters made in {destination}")
     if painted := stylize_job.single_image(job):
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
