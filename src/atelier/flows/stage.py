@@ -50,7 +50,9 @@ def run(name: str, workspace: Workspace) -> None:
 
 def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     """Read, screen and store the pictures that `sources.lock` names."""
+    from atelier.tasks.dataset.held_out import few_held_out, held_out_groups
     from atelier.tasks.dataset.ingest import ingest
+    from atelier.tasks.dataset.shards import read_card
 
     summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
@@ -58,6 +60,9 @@ def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}{left_out}")
     if left_out:
         print(f"ingest{left_out}", flush=True)
+    groups = held_out_groups(workspace.dataset, read_card(workspace.dataset))
+    if few := few_held_out(groups, params.ingest.holdout_share):
+        print(f"note: {few}", flush=True)
 
 
 def _augment(workspace: Workspace, params: Params, report: Report) -> None:

@@ -1,6 +1,7 @@
 """The command `atelier`: every subcommand, and what all of them have in common.
 
-Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine.
+Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine;
+4 finished, but the gate refused the model.
 """
 
 import gc

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.time_zone import check_time_zone
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer()
+REFUSED_CODE = 4  # exit code: the gate refused the model
 
 
 class Start(StrEnum):
@@ -35,7 +37,9 @@ def init(
     ] = None,
 ) -> None:
     """Make a workspace: git, DVC, params.yaml and the pipeline."""
-    from atelier.flows.config.defaults import brand_params, demo_params, folder_params
+    from atelier.flows.config.defaults import brand_params, check_same_sources, demo_params, folder_params
+    from atelier.flows.config.params import Params
+    from atelier.tasks.dataset.held_out import expected_groups, few_held_out
     from atelier.tasks.workspace.create import init as make
 
     if start is Start.demo:
@@ -51,7 +55,13 @@ def init(
             raise ValueError("name --content and --style, or --brand, or use --from demo for the embedded pictures")
         text = folder_params(tuple(content), tuple(style), base=Path.cwd())
     workspace, made = make(directory, text)
+    if not made:
+        check_same_sources(workspace.params, text)
     print(f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}")
+    if made and start is Start.folders and not brand:
+        ingest = Params(workspace.params).ingest
+        if few := few_held_out(expected_groups(ingest, workspace.root), ingest.holdout_share):
+            say(f"note: {few}")
 
 
 @commands.command(epilog="Example: atelier ingest --scan")
@@ -129,6 +139,8 @@ def train(
 
             styles = run(found)
             result(styles, as_json, text="\n".join(style.summary for style in styles))
+            if any(style.next_steps for style in styles):
+                raise typer.Exit(REFUSED_CODE)
 
 
 @commands.command(
@@ -198,6 +210,8 @@ def retrain(
     from atelier.flows.control_plane.session import use
     from atelier.tasks.workspace.trust import VARIABLE as TRUST
 
+    if cron:
+        check_time_zone(timezone)
     found = Workspace.find(workspace)
     Params(found.params).check()
     if trust:
@@ -215,6 +229,8 @@ def retrain(
             night = flow(dry=dry)
             assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
             result(night, as_json, text=night.summary)
+            if night.refused:
+                raise typer.Exit(REFUSED_CODE)
 
 
 @commands.command(epilog="Example: atelier report --workspace demo")

@@ -164,15 +164,18 @@ def stylize(
     sources: Annotated[
         list[str],
         typer.Argument(
+            metavar="SOURCE",
+            default_factory=list,
+            show_default=False,
             help="Folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or at "
-            "s3:// URLs; or one picture."
+            "s3:// URLs; or one picture.",
         ),
     ],
     destination: Annotated[
         str,
         typer.Argument(
             help="Folder or s3:// URL for the restyled pictures, which keep the source's paths; several sources get a "
-            "folder each. For one picture also a file."
+            "folder each. For one picture also a file.",
         ),
     ],
     painting: PaintingOptions,
@@ -190,6 +193,10 @@ def stylize(
     from atelier.flows.cli import stylize_job
     from atelier.tasks.bulk.request import Rerun
 
+    if not sources:
+        raise ValueError(
+            f"where do the restyled pictures go? Name a destination: atelier stylize {destination} RESTYLED"
+        )
     chosen = asdict(painting) | asdict(output)
     model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
@@ -198,13 +205,12 @@ def stylize(
     job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
     if sheet:
         stylize_job.show_regions(job, sheet)
+    if painted := stylize_job.single_image(job, dry_run=rerun.dry_run):
+        result(painted, as_json, text=painted.summary)
+        return
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
         result(expected, as_json, text=expected.summary)
-        return
-    if painted := stylize_job.single_image(job):
-        done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
-        result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
     summary = flow.run(job, say=say, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary, destination))

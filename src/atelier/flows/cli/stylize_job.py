@@ -66,12 +66,12 @@ def plan(
     return StylizeRequest(tuple(sources), place, found.folder, config, found.identity, Path.cwd(), selection, rerun)
 
 
-def single_image(job: StylizeRequest) -> SingleImageResult | None:
+def single_image(job: StylizeRequest, *, dry_run: bool = False) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
     if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
         return None
-    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base, dry_run=dry_run)
 
 
 def show_regions(job: StylizeRequest, file: Path) -> None:

@@ -32,11 +32,27 @@ class SingleImageResult:
     width: int
     height: int
     seconds: float  # with loading the model
-    painted: bool  # False if the same result existed already
+    painted: bool  # False if the same result existed already, and after a dry run
+
+    @property
+    def summary(self) -> str:
+        """The result in a line."""
+        if self.painted:
+            return f"{self.file}: {self.width} × {self.height}, {self.seconds} s"
+        if self.file.exists():
+            return f"{self.file} exists already: it is this very result"
+        return f"{self.file}: {self.width} × {self.height} would be made; nothing was written"
 
 
 def stylize_image(
-    picture: Path, out: Path, model: Path, config: StylizeConfig, identity: ModelIdentity, base: Path = Path()
+    picture: Path,
+    out: Path,
+    model: Path,
+    config: StylizeConfig,
+    identity: ModelIdentity,
+    base: Path = Path(),
+    *,
+    dry_run: bool = False,
 ) -> SingleImageResult:
     """Stylize one picture into a file or folder. A file that is exactly this result already is kept.
 
@@ -47,6 +63,7 @@ def stylize_image(
         config: parameters.
         identity: of the model, see `card.identify`.
         base: folder of relative style pictures.
+        dry_run: only check: nothing is painted or written.
 
     Raises:
         ValueError: the picture cannot be read or written, the method does not support a control, or `out` is in the
@@ -80,6 +97,8 @@ def stylize_image(
             if target.is_file() and read(target.read_bytes()) == provenance:
                 return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is another file: choose another name")
+    if dry_run:
+        return SingleImageResult(target, width, height, 0.0, painted=False)
 
     painted = [
         with_kept(paint, frame.pixels, kept)
