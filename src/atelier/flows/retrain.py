@@ -100,7 +100,10 @@ def approve(version: str = "", reason: str = "approved") -> RunRecord | State[Ru
     def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
         if not found:
-            raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
+            raise ValueError(
+                f"{f'{version} does not await' if version else 'no version awaits'} approval in {workspace.root}: "
+                "`atelier models list` shows the state of each"
+            )
         prod = find_prod(list_versions(workspace))
         recorder.update(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with recorder.step("promote"):

@@ -191,6 +191,7 @@ def stylize(
     """
     from atelier.flows import stylize as flow
     from atelier.flows.cli import stylize_job
+    from atelier.tasks.bulk.admission import check_job
     from atelier.tasks.bulk.request import Rerun
 
     if not sources:
@@ -208,6 +209,7 @@ def stylize(
     if painted := stylize_job.single_image(job, dry_run=rerun.dry_run):
         result(painted, as_json, text=painted.summary)
         return
+    check_job(job)  # before any server is started
     if rerun.dry_run:
         expected = flow.estimate(job, say=say)
         result(expected, as_json, text=expected.summary)

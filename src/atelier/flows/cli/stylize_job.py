@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.flows.config.params import Params
+from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
@@ -103,7 +103,7 @@ def _validated(config: type[C], values: Mapping[str, Any]) -> C:
         return TypeAdapter(config).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
+        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}{reason_of(first)}") from error
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

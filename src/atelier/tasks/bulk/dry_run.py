@@ -13,13 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.configs import config_class
-from atelier.models.controls import check_controls
 from atelier.tasks.bulk import failure_limit
+from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
-from atelier.tasks.bulk.job import JobFolder, check_own
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.manifest import check_space, manifest_of
+from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
 from atelier.tasks.bulk.pool import execution_for, run_on_worker, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
@@ -28,7 +26,6 @@ from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
-from atelier.tasks.storage.open_destination import open_destination
 
 WARM_UP, SAMPLE = 2, 24  # pictures: the first are not timed
 
@@ -84,14 +81,10 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         FileNotFoundError: a source does not exist.
         ValueError, RuntimeError: as `stylize`.
     """
-    config, destination, rerun = request.config, open_destination(request.destination), request.rerun
-    controls = controls_from_config(config, request.base)
-    check_controls(config_class(request.identity.method), controls)
-    manifest, defaults = manifest_of(request, controls, destination)
-    check_own(destination)
+    config, rerun = request.config, request.rerun
+    job, since = check_job(request)
+    destination, controls = job.destination, controls_from_config(config, request.base)
     inputs = list_inputs(request.sources, request.base, request.selection)
-    job = JobFolder(destination)
-    since, _ = job.match_manifest(manifest, defaults, replace=rerun.replace)
     state = job.state(inputs, since, retry=rerun.retry_quarantined)
     failure_limit.enforce(state.counts, rerun.max_quarantine, destination)
     waiting = inputs.filter(pc.equal(state.rows["state"], "pending"))

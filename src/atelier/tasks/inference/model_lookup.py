@@ -9,8 +9,10 @@ from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_attributes, check_controls
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.starter_models import find_starter
-from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.registry.tags import MODEL, PROD, VERSION, parse_name
 from atelier.tasks.workspace.layout import Workspace
+
+_OTHERS = "--model starter/paintings, which comes with Atelier, or --model FOLDER"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,14 @@ def find_model(text: str, workspace: Path | None) -> FoundModel:
         FileNotFoundError, ValueError: there is no such model. A folder's content is not checked.
     """
     if parse_name(text):
-        resolved = resolve(Workspace.find(workspace), text)
+        try:
+            home = Workspace.find(workspace)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{text} is a model of a workspace, and {error}; or use {_OTHERS}") from error
+        resolved = resolve(home, text)
         return FoundModel(resolved.path, resolved.model, resolved.version)
     folder = find_starter(text) or Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        meant = f"{MODEL}@{text}: name it so" if text == PROD or VERSION.match(text) else f"a version, {_OTHERS}"
+        raise FileNotFoundError(f"there is no model {text!r} (no folder {folder}): it may be {meant}")
     return FoundModel(folder, folder.name, "")
