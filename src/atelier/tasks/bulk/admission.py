@@ -2,7 +2,8 @@
 
 from atelier.models.configs import config_class
 from atelier.models.controls import check_controls
-from atelier.tasks.bulk.job import JobFolder, check_own
+from atelier.tasks.bulk.destination_errors import check_own
+from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.manifest import manifest_of
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.inference.controls import controls_from_config

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.destination_errors import check_own, destination_errors
 from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
 from atelier.tasks.bulk.manifest import differences, in_words
@@ -253,18 +254,6 @@ class JobFolder:
         self.folder.write(name, text.encode("utf-8", "backslashreplace"))
 
 
-def check_own(destination: Destination) -> None:
-    """Check that a destination holds nothing but a job's outputs; it need not exist.
-
-    Raises:
-        NotADirectoryError, ValueError: it does not; the message says what to do.
-        RuntimeError: it cannot be read.
-    """
-    with _destination_errors(destination):
-        if not (destination / RESERVED).names() and destination.names():
-            raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
-
-
 @contextmanager
 def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
     """Open the job folder of a destination, which is created if needed, and hold its lock.
@@ -277,26 +266,10 @@ def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
     destination = open_destination(where)
     check_own(destination)
     with ExitStack() as stack:
-        with _destination_errors(destination):
+        with destination_errors(destination):
             destination.create()
             lock_held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
         yield JobFolder(destination, lock_held)
-
-
-@contextmanager
-def _destination_errors(destination: Destination) -> Iterator[None]:
-    """Turn an OSError of the destination into an error with a message for the user."""
-    try:
-        yield
-    except NotADirectoryError as error:
-        raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
-    except BlockingIOError as error:
-        since = f" ({error})" if error.errno is None else ""  # details of the destination
-        raise RuntimeError(
-            f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
-        ) from error
-    except OSError as error:
-        raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
 
 
 def _values(column: pa.ChunkedArray) -> Iterator[Any]:
