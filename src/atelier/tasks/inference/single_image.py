@@ -73,14 +73,7 @@ def stylize_image(
     started = time.monotonic()
     controls = controls_from_config(config, base)
     check_controls(config_class(identity.method), controls)
-    suffix = "" if out.is_dir() else out.suffix.lower()
-    if suffix in FORMAT_OF_SUFFIX:
-        target, format = out, FORMAT_OF_SUFFIX[suffix]
-    else:
-        target = out / plan_outputs([picture.name], config.format, {})[picture.name]
-        format = output_format(picture.name, config.format)
-    if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
-        raise ValueError(f"{target} is in {job}, which is the destination of a bulk job: choose another place")
+    target, format = _target(picture, out, config)
     limits = ImageLimits(config.max_bytes, config.max_pixels)
     data = read_file(picture, limits)
     try:
@@ -109,6 +102,19 @@ def stylize_image(
     xmp, strip = xmp_packet(provenance), config.metadata == "strip"
     write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
     return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+
+
+def _target(picture: Path, out: Path, config: StylizeConfig) -> tuple[Path, str]:
+    """The output file and its format. Raises ValueError where it would lie in the destination of a bulk job."""
+    suffix = "" if out.is_dir() else out.suffix.lower()
+    if suffix in FORMAT_OF_SUFFIX:
+        target, format = out, FORMAT_OF_SUFFIX[suffix]
+    else:
+        target = out / plan_outputs([picture.name], config.format, {})[picture.name]
+        format = output_format(picture.name, config.format)
+    if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
+        raise ValueError(f"{target} is in {job}, which is the destination of a bulk job: choose another place")
+    return target, format
 
 
 def _painted(
