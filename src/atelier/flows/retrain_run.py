@@ -22,6 +22,7 @@ from atelier.flows.runs import notification
 from atelier.flows.runs.cancellation import Cancelled, cancellable
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.terminal import library_log
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
 from atelier.tasks.registry.data_validation import DataValidation
@@ -151,7 +152,8 @@ def record_run(
     context = FlowRunContext.get()
     recorder = RunRecorder(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
     end_orphans()
-    with lock(workspace, "night", wait_s), tags(workspace.name):
+    name = context.flow.name if context and context.flow else "retrain"
+    with library_log(workspace, name), lock(workspace, "night", wait_s), tags(workspace.name):
         try:
             with cancellable():
                 work(recorder, Params(workspace.params).check())

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from atelier.flows.retrain import WORKSPACE, approve, retrain
+from atelier.flows.runs.terminal import LOG, say
 
 
-def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], None]) -> None:
+def serve_schedule(root: Path, cron: str, timezone: str) -> None:
     """Serve `retrain` on a schedule, and `approve` on demand, until interrupted.
 
     Their runs work in this workspace: no parameter of theirs names another.
@@ -39,6 +39,7 @@ def serve_schedule(root: Path, cron: str, timezone: str, say: Callable[[str], No
     name = _free_name(root)
     common["description"] = _description(root)
     os.environ[WORKSPACE] = str(root)  # each run is a process that has it from this one
+    os.environ.pop(LOG, None)  # and has a log of its own
     nightly = retrain.to_deployment(name, schedule=schedule, parameters={}, **common)
     approval = approve.to_deployment(name, parameters={}, **common)
     # outside of a flow Prefect returns no coroutine

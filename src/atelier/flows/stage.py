@@ -10,9 +10,10 @@ from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.terminal import say
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.processes import die_with_parent
-from atelier.tasks.runtime.progress import Report
+from atelier.tasks.runtime.progress import Progress, Report
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -50,19 +51,17 @@ def run(name: str, workspace: Workspace) -> None:
 
 def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     """Read, screen and store the pictures that `sources.lock` names."""
-    from atelier.tasks.dataset.held_out import few_held_out, held_out_groups
+    from atelier.tasks.dataset.held_out import few_held_out
     from atelier.tasks.dataset.ingest import ingest
-    from atelier.tasks.dataset.shards import read_card
 
     summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
     rows = [{"domain": domain, **splits} for domain, splits in summary.rows.items()]
-    left_out = f"; not taken: {', '.join(summary.notes)}" if summary.notes else ""
-    create_table_artifact(rows, key="dataset", description=f"dataset {summary.dataset_id[:12]}{left_out}")
-    if left_out:
-        print(f"ingest{left_out}", flush=True)
-    groups = held_out_groups(workspace.dataset, read_card(workspace.dataset))
-    if few := few_held_out(groups, params.ingest.holdout_share):
-        print(f"note: {few}", flush=True)
+    left_out = f"not taken: {', '.join(summary.notes)}" if summary.notes else ""
+    report(Progress("ingest", summary.files, summary.files, "images", left_out))
+    described = "; ".join([f"dataset {summary.dataset_id[:12]}", *([left_out] if left_out else [])])
+    create_table_artifact(rows, key="dataset", description=described)
+    for note in few_held_out(workspace.dataset, params.ingest):
+        say(note)
 
 
 def _augment(workspace: Workspace, params: Params, report: Report) -> None:

@@ -1,6 +1,5 @@
 """The flow `stylize`: restyle an archive of pictures, each picture once."""
 
-from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
@@ -11,21 +10,21 @@ from atelier.tasks.bulk.stylize import StylizeSummary
 CONTINUE = "run the same command again to continue"
 
 
-def estimate(job: StylizeRequest, *, say: Callable[[str], None]) -> DryRun:
+def estimate(job: StylizeRequest) -> DryRun:
     """Work, time and size of a job, estimated from a sample; writes nothing."""
-    from atelier.flows.control_plane.session import use
+    from atelier.flows.runs.services import services
 
-    with use(say):
+    with services(None, "stylize"):
         from atelier.tasks.runtime import cluster
 
         return dry_run(job, connect=cluster.connect)
 
 
-def run(job: StylizeRequest, *, say: Callable[[str], None], quiet: bool = False) -> StylizeSummary:
-    """Run a job as a Prefect flow; `say` gets lines about the control plane, `quiet` shows no progress."""
-    from atelier.flows.control_plane.session import use
+def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
+    """Run a job as a Prefect flow; `quiet` shows no progress."""
+    from atelier.flows.runs.services import services
 
-    with use(say):
+    with services(None, "stylize"):
         from prefect import flow, states
         from prefect.artifacts import create_table_artifact
         from prefect.client.schemas.objects import State

@@ -7,9 +7,12 @@ from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import tag_with_process
+from atelier.flows.runs.progress import display
+from atelier.flows.runs.terminal import say
 from atelier.tasks.dataset import ingest as ingestion
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.registry import warm_start
+from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.workspace import pipeline
 from atelier.tasks.workspace.layout import Workspace
 
@@ -28,7 +31,11 @@ def reproduce(root: str, stage: str) -> str:
     workspace = Workspace(Path(root))
     if stage == "train":
         warm_start.pin_start(workspace, Params(workspace.params).train)
-    return pipeline.reproduce(workspace, stage)
+    with display(stage) as report:
+        became = pipeline.reproduce(workspace, stage, report, say)
+        if became != "ran":
+            report(Progress(stage, 0, 0, became))
+    return became
 
 
 @flow(name="update")

@@ -40,7 +40,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
 
 COMMANDS = ("init", "ingest", "augment", "train", "evaluate", "retrain", "stylize", "generate", "inspect", "report")
 COMMANDS += ("params", "models list", "models promote", "models import", "models export", "datasets show")
-COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "doctor", "gc")
+COMMANDS += ("encoders list", "encoders pull", "up", "down", "status", "logs", "doctor", "gc")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -48,6 +48,7 @@ def test_every_command_has_help_with_an_example(atelier: Atelier, command: str) 
     done = atelier(*command.split(), "--help")
     assert done.returncode == 0
     assert f"Example: atelier {command}" in done.stdout
+    assert "-h, --help" in done.stdout
 
 
 def test_a_sheet_of_pairs_is_written_and_its_answers_are_counted(
@@ -176,4 +177,6 @@ def test_a_picture_that_is_not_ours(atelier: Atelier, pictures: Path) -> None:
 
 def test_the_traceback_only_with_debug(atelier: Atelier, tmp_path: Path) -> None:
     assert "Traceback" not in atelier("retrain", cwd=tmp_path).stderr
-    assert "Traceback" in atelier("--debug", "retrain", cwd=tmp_path).stderr
+    for arguments in (("--debug", "retrain"), ("retrain", "--debug"), ("models", "--debug", "list")):
+        assert "Traceback" in atelier(*arguments, cwd=tmp_path).stderr
+    assert "Traceback" not in atelier("inspect", "--", "--debug", cwd=tmp_path).stderr, "the name of a file"

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli import datasets, encoders, models, pipeline, services, stylize
+from atelier.flows.cli import create, datasets, encoders, models, pipeline, services, stylize
 from atelier.tasks.runtime.child_environment import safe_environment
-from atelier.tasks.runtime.errors import user_message
+from atelier.tasks.runtime.errors import USER_ERRORS, user_message
 from atelier.version import __version__
 
 app = typer.Typer(
@@ -25,15 +25,16 @@ app = typer.Typer(
     epilog="Start with: atelier init my-style --content PHOTOS --style PAINTINGS && cd my-style && atelier retrain",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (pipeline, stylize, services):
+for part in (create, pipeline, stylize, services):
     app.add_typer(part.commands)
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")
 app.add_typer(encoders.commands, name="encoders")
 
+VERBOSITIES = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--debug": "debug"}
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
 TERMINATED = 128 + signal.SIGTERM
 # objects between collections: commands import many objects and none is garbage; with Python's own thresholds a tenth of
@@ -43,31 +44,41 @@ GC_THRESHOLDS = (50_000, 20, 20)
 
 def main() -> None:
     """Run the command; an error is one line, and its traceback is shown with --debug only."""
-    debug = "--debug" in sys.argv[1:]
+    arguments = _without_verbosity(sys.argv[1:])
     gc.set_threshold(*GC_THRESHOLDS)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # closes what is open, as Ctrl-C does
     os.environ.update(safe_environment())
-    # Prefect's database has every log line; the terminal shows progress and one line for an error
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if debug else "CRITICAL")
     try:
-        app(prog_name="atelier")
+        app(arguments, prog_name="atelier")
     except SystemExit as end:
         if end.code in (INTERRUPTED, TERMINATED):
             print("atelier: interrupted; the same command again continues", file=sys.stderr)
         raise
     except Exception as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
-        if debug:
+        if os.environ.get("ATELIER_VERBOSITY") == "debug":
             traceback.print_exc()
         print(f"atelier: {user_message(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | FileExistsError) else 1)
+        sys.exit(2 if isinstance(error, USER_ERRORS) else 1)
+
+
+def _without_verbosity(arguments: list[str]) -> list[str]:
+    """The arguments without the options of verbosity, which may stand anywhere and are passed on in the environment."""
+    taken = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if given := [VERBOSITIES[one] for one in taken if one in VERBOSITIES]:
+        os.environ["ATELIER_VERBOSITY"] = given[-1]
+    return [one for one in taken if one not in VERBOSITIES] + arguments[len(taken) :]
 
 
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors and the result only. Anywhere.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show also what Prefect, DVC and Ray write. Anywhere.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show also the traceback of an error. Anywhere.")] = False,
 ) -> None:
-    """Options that stand before the subcommand."""
+    """Options of every command; `main` takes those of verbosity, wherever they stand."""
     if version:
         print(f"atelier {__version__}")
         raise typer.Exit

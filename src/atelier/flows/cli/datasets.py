@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.table import table
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer(help="Versions of the dataset.", no_args_is_help=True)
@@ -23,13 +24,14 @@ def datasets_list(workspace: WorkspaceOption = None, as_json: JsonOption = False
     found = Workspace.find(workspace)
     with open_objects(found) as kept:
         versions = list_datasets(found, kept)
-    lines = []
+    rows = []
     for one in versions:
         counts = ", ".join(f"{domain} {s['train']}+{s['holdout']}" for domain, s in one.rows.items())
-        size = one.problem or f"{counts}, {one.bytes / 1e6:.1f} MB"
-        models = ", ".join(one.models) or "no model yet"
-        lines.append(f"{one.id[:12]} {one.date[:10]} {'now' if one.now else '':<4}{size}; {models}")
-    result(versions, as_json, text="\n".join(lines) or "there is no dataset yet: run `atelier ingest`")
+        facts = (one.id[:12], one.date[:10], "now" if one.now else "", f"{one.bytes / 1e6:.1f} MB")
+        rows.append((*facts, one.problem or counts, ", ".join(one.models) or "none yet"))
+    head = ("dataset", "date", "", "size", "pictures (training+held out)", "models")
+    text = table(head, rows) if rows else "there is no dataset yet: run `atelier ingest`"
+    result(versions, as_json, text=text)
 
 
 @commands.command("show", epilog="Example: atelier datasets show prod")

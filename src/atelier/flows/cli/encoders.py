@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.output import JsonOption, result
+from atelier.flows.cli.table import table
 
 commands = typer.Typer(help="Weights of the perceptual encoders.", no_args_is_help=True)
 
@@ -15,11 +16,8 @@ def encoders_list(as_json: JsonOption = False) -> None:
     from atelier.tasks.runtime.encoder_weights import status
 
     rows = status()
-    lines = [
-        f"{row.name:<18} {'ready' if row.ready else 'missing':<8} {f'{row.megabytes} MB':>6}  {row.used_for}"
-        for row in rows
-    ]
-    result(rows, as_json, text="\n".join(lines))
+    lines = [(row.name, "ready" if row.ready else "missing", f"{row.megabytes} MB", row.used_for) for row in rows]
+    result(rows, as_json, text=table(("encoder", "state", "size", "use"), lines))
 
 
 @commands.command("pull", epilog="Example: atelier encoders pull inception")
@@ -28,16 +26,19 @@ def encoders_pull(
     optional: Annotated[
         bool, typer.Option("--optional", help="If the download fails, say so and exit with code 0.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Download an encoder's weights, check their sha256 and convert them once."""
     from atelier.flows.runs.progress import show_progress
     from atelier.tasks.runtime.encoder_download import pull
+    from atelier.tasks.runtime.errors import one_line
 
     try:
-        with show_progress("pull") as report:
+        with show_progress("pull", quiet=as_json) as report:
             path = pull(name, report)
-        print(f"{name} is ready: {path}")
+        result({"name": name, "path": str(path)}, as_json, text=f"{name} is ready: {path}")
     except (OSError, RuntimeError) as error:
         if not optional:
             raise
-        print(f"{name} could not be downloaded, evaluation works without it: {error}")
+        text = f"{name} could not be downloaded, evaluation works without it: {error}"
+        result({"name": name, "path": None, "problem": one_line(error)}, as_json, text=text)

@@ -188,6 +188,7 @@ def models_promote(
     version: Annotated[str, typer.Argument(help="A registered version; v1.2.0 means style-model's.")],
     reason: Annotated[str, typer.Option(help="The reason, which the registry keeps.")],
     workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a registered version `prod`."""
     from atelier.tasks.registry.promotion import promote
@@ -195,7 +196,8 @@ def models_promote(
 
     model, version = parse_name(version) or (MODEL, version)
     promote(Workspace.find(workspace), version, reason=reason, model=model)
-    print(f"{model}@prod is now {version}")
+    content = {"model": model, "version": version, "reason": reason}
+    result(content, as_json, text=f"{model}@prod is now {version}")
 
 
 @commands.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")

@@ -1,10 +1,49 @@
-"""Options of a command as dataclasses: each field becomes an option."""
+"""Options of a command as dataclasses: each field becomes an option. Those that several commands have are here."""
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from atelier.flows.cli.output import JsonOption, WorkspaceOption
+from atelier.tasks.workspace.layout import Workspace
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a parameter in params.yaml first, like train.loop.steps=500. It stays set. Repeatable.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ParameterOptions:
+    """The options of commands that read params.yaml."""
+
+    workspace: WorkspaceOption = None
+    changes: SetOption = None
+    as_json: JsonOption = False
+
+    def find(self) -> Workspace:
+        """The workspace, with its parameters changed. Raises as `Workspace.find` and `set_parameters`."""
+        found = Workspace.find(self.workspace)
+        change_parameters(found, self.changes)
+        return found
+
+
+def change_parameters(workspace: Workspace, changes: Sequence[str] | None) -> None:
+    """Set parameters in params.yaml, and say which have changed. Raises as `set_parameters`."""
+    if changes:
+        from atelier.flows.config.changes import set_parameters
+        from atelier.flows.runs.terminal import say
+
+        for line in set_parameters(workspace.params, changes):
+            say(line)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

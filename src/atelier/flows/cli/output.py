@@ -11,12 +11,18 @@ import typer
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Delete without a question, which only a terminal asks.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def say(sentence: str) -> None:
-    """Print a line on standard error, beside the result."""
-    print(sentence, file=sys.stderr, flush=True)
+def asks(yes: bool) -> bool:
+    """Whether a person is asked before something is deleted: on a terminal, without --yes."""
+    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(what: str) -> None:
+    """Ask whether to go on; the command ends where the answer is not yes. `what` says what will be done."""
+    typer.confirm(f"{what}\nGo on?", abort=True, err=True)
 
 
 def result(value: Any, as_json: bool, text: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer()
@@ -18,8 +18,11 @@ def params(
     key: Annotated[
         str | None, typer.Argument(metavar="[SECTION]", help="A section, like train, or a part of it, like train.loop.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print all parameters, with their defaults. Comments give their meaning."""
+    from ruamel.yaml import YAML
+
     from atelier.flows.config.defaults import defaults
     from atelier.flows.config.params import SECTIONS, nearest
     from atelier.flows.config.render import render
@@ -27,17 +30,17 @@ def params(
 
     configs = defaults()
     if key is None:
-        print(render(configs), end="")
-        return
-    section, part = (*key.split("."), "")[:2]
-    if section not in configs:
-        raise ValueError(f"unknown section {section!r}{nearest(section, SECTIONS)}")
-    if section == "train":
-        configs["train"] = train_config_class({part: {}})()  # it may be a plugin's
-    text = render({section: configs[section]}, None if key == section else [key])
-    if not text:
-        raise ValueError(f"unknown parameter {key!r}: `atelier params {section}` prints all of {section}")
-    print(text, end="")
+        text = render(configs)
+    else:
+        section, part = (*key.split("."), "")[:2]
+        if section not in configs:
+            raise ValueError(f"unknown section {section!r}{nearest(section, SECTIONS)}")
+        if section == "train":
+            configs["train"] = train_config_class({part: {}})()  # it may be a plugin's
+        text = render({section: configs[section]}, None if key == section else [key])
+        if not text:
+            raise ValueError(f"unknown parameter {key!r}: `atelier params {section}` prints all of {section}")
+    result(YAML(typ="safe", pure=True).load(text) if as_json else None, as_json, text=text.rstrip())
 
 
 @commands.command(epilog="Example: atelier up, or ATELIER_DATABASE=postgresql://… atelier up")
@@ -49,6 +52,10 @@ def up(
             "users of the machine see the command line: ATELIER_DATABASE is safer."
         ),
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Also start Ray's dashboard, which takes jobs of `ray job submit`.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Start Prefect server and Ray cluster.
 
@@ -56,17 +63,24 @@ def up(
     the same when nothing is up. Where RAY_ADDRESS names a cluster, that one is used, and never stopped.
     """
     from atelier.flows.control_plane.plane import up as start
+    from atelier.flows.runs.terminal import waiting
 
-    print(start(database=database).sentence)
+    with waiting("starting the Prefect server and the Ray cluster"):
+        plane = start(database=database, dashboard=dashboard)
+    facts = {"prefect": plane.ui_url, "ray": plane.ray_address, "dashboard": plane.dashboard, "started": plane.started}
+    result(facts, as_json, text=plane.sentence)
 
 
 @commands.command(epilog="Example: atelier down")
-def down() -> None:
+def down(as_json: JsonOption = False) -> None:
     """Stop what `atelier up` started. A command that found nothing up may have started it instead."""
     from atelier.flows.control_plane.plane import down as stop
+    from atelier.flows.runs.terminal import waiting
 
-    stopped = stop()
-    print(f"stopped the {' and the '.join(stopped)}" if stopped else "nothing of atelier's is up")
+    with waiting("stopping the Prefect server and the Ray cluster"):
+        stopped = stop()
+    text = f"stopped the {' and the '.join(stopped)}" if stopped else "nothing of atelier's is up"
+    result({"stopped": stopped}, as_json, text=text)
 
 
 @commands.command(epilog="Example: atelier ui")
@@ -77,10 +91,11 @@ def ui() -> None:
     """
     import webbrowser
 
+    from atelier.flows.cli.environment import prefect_api
     from atelier.flows.control_plane import api_password
     from atelier.flows.control_plane.prefect_server import home
 
-    url = _prefect_variables()["PREFECT_API_URL"]
+    url = prefect_api()["PREFECT_API_URL"]
     pages, password = url.removesuffix("/api"), api_password.find(home(), url)
     opens = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     target = api_password.sign_in_page(home(), url).as_uri() if password else pages
@@ -90,22 +105,17 @@ def ui() -> None:
         print(f"open {pages}" + (f" and paste this password: {password}" if password else ""))
 
 
-@commands.command(epilog='Example: eval "$(atelier env)" && prefect flow-run ls')
-def env() -> None:
-    """Print the variables for the command `prefect`: the server's address and password."""
-    for name, value in _prefect_variables().items():
-        print(f"export {name}={shlex.quote(value)}")
+@commands.command(epilog='Example: eval "$(atelier env)" && prefect flow-run ls && ray status')
+def env(as_json: JsonOption = False) -> None:
+    """Print the variables by which `prefect`, `ray`, `dvc` and `gto` work by hand.
 
+    They name the servers that are up, with password and token, and the programs beside `atelier`.
+    """
+    from atelier.flows.cli.environment import by_hand
 
-def _prefect_variables() -> dict[str, str]:
-    """The variables of the server that commands use, which must be up."""
-    from atelier.flows.control_plane.plane import status as running
-
-    if named := os.environ.get("PREFECT_API_URL"):
-        return {"PREFECT_API_URL": named}
-    if plane := running():
-        return plane.prefect_variables
-    raise ConnectionError("nothing of atelier's is up: `atelier up` starts it")
+    variables = by_hand()
+    text = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    result(variables, as_json, text=text)
 
 
 @commands.command(epilog="Example: atelier status")
@@ -118,6 +128,26 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
     found = collect(workspace)
     result(found, as_json, text=found.summary)
+
+
+@commands.command(epilog="Example: atelier logs, or atelier logs retrain -f")
+def logs(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="Name of a log, its beginning, or a command; the newest by default.")
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the run has ended.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the logs: a name is its start and its command.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Print what Prefect, DVC, Ray and other libraries wrote during a command; outside workspaces: during `stylize`."""
+    from atelier.flows.runs.logs import find_log, list_logs, logs_folder, read_log
+
+    folder = logs_folder(Workspace.find_or_none(workspace))
+    if listed:
+        print("\n".join(log.stem for log in list_logs(folder)) or f"no log in {folder}")
+        return
+    for text in read_log(find_log(folder, run), follow):
+        print(text, end="", flush=True)
 
 
 @commands.command(epilog="Example: atelier doctor")
@@ -139,6 +169,7 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 def gc(
     keep: Annotated[int, typer.Option(help="Promotions, and newest versions, of each model to keep.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: YesOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -151,5 +182,8 @@ def gc(
     """
     from atelier.tasks.registry.garbage_collection import collect_garbage
 
-    collected = collect_garbage(Workspace.find(workspace), keep, dry_run)
+    found = Workspace.find(workspace)
+    if not dry_run and asks(yes):
+        confirm(collect_garbage(found, keep, dry_run=True).summary)
+    collected = collect_garbage(found, keep, dry_run)
     result(collected, as_json, text=collected.summary)

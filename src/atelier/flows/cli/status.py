@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atelier.flows.cli.running import Running, running_flows
+from atelier.flows.cli.table import table
 from atelier.flows.control_plane.plane import ControlPlane, recorded
 from atelier.flows.control_plane.prefect_server import ask, home
 from atelier.tasks.registry.tags import list_models, list_versions
@@ -123,25 +124,24 @@ class Status:
     @property
     def summary(self) -> str:
         """A line for each part."""
-        lines = []
-        if self.prefect is None and self.ray is None:
-            lines.append("nothing of atelier's is up: start it with `atelier up`")
-        lines += [f"prefect     {self.prefect.summary}"] if self.prefect else []
-        lines += [f"ray         {self.ray.summary}"] if self.ray else []
-        lines += [f"schedule    {schedule.summary}" for schedule in self.schedules]
-        lines += [f"running     {run.summary}" for run in self.running]
-        lines += [f"last night  {self.last_night.summary}"] if self.last_night else []
-        lines += [f"result      {self.last_result}"] if self.last_result else []
-        lines += [f"prod        {model} {version or 'has none'}" for model, version in (self.prod or {}).items()]
-        lines += [f"disk        {disk.free_gb:.1f} GB free for {', '.join(disk.what)}" for disk in self.disks]
-        lines += [f"problem     {problem}" for problem in self.problems]
-        return "\n".join(lines)
+        rows = [("prefect", self.prefect.summary)] if self.prefect else []
+        rows += [("ray", self.ray.summary)] if self.ray else []
+        rows += [("schedule", schedule.summary) for schedule in self.schedules]
+        rows += [("running", run.summary) for run in self.running]
+        rows += [("last night", self.last_night.summary)] if self.last_night else []
+        rows += [("result", self.last_result)] if self.last_result else []
+        rows += [("prod", f"{model} {version or 'has none'}") for model, version in (self.prod or {}).items()]
+        rows += [("disk", f"{disk.free_gb:.1f} GB free for {', '.join(disk.what)}") for disk in self.disks]
+        rows += [("problem", problem) for problem in self.problems]
+        down = self.prefect is None and self.ray is None
+        first = ["nothing of atelier's is up: start it with `atelier up`"] if down else []
+        return "\n".join([*first, table(("", ""), rows)])
 
 
 def collect(start: Path | None) -> Status:
     """Ask for everything, within a few seconds; `start` is where to look for a workspace, None the current folder."""
     plane = recorded()
-    workspace = _workspace(start)
+    workspace = Workspace.find_or_none(start)
     problems: list[str] = []
     pool = ThreadPoolExecutor(4)
     try:
@@ -173,15 +173,6 @@ def _answer(asked: "Future[T]", part: str, problems: list[str]) -> T | None:
         return asked.result()
     except Exception as error:  # noqa: BLE001 - the other parts are shown
         problems.append(f"{part}: {one_line(error)}")
-        return None
-
-
-def _workspace(start: Path | None) -> Workspace | None:
-    try:
-        return Workspace.find(start)
-    except FileNotFoundError:
-        if start is not None:
-            raise
         return None
 
 

@@ -1,5 +1,6 @@
 """The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.options import grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, result, say
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 
 commands = typer.Typer()
 
@@ -150,6 +151,7 @@ class RerunOptions:
         bool,
         typer.Option("--replace", help="Delete outputs of another model or other parameters, and make them again."),
     ] = False
+    yes: YesOption = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
@@ -195,9 +197,7 @@ def stylize(
     from atelier.tasks.bulk.request import Rerun
 
     if not sources:
-        raise ValueError(
-            f"where do the restyled pictures go? Name a destination: atelier stylize {destination} RESTYLED"
-        )
+        raise ValueError(f"where do the pictures go? Name a destination: atelier stylize {destination} RESTYLED")
     chosen = asdict(painting) | asdict(output)
     model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
@@ -211,10 +211,12 @@ def stylize(
         return
     check_job(job)  # before any server is started
     if rerun.dry_run:
-        expected = flow.estimate(job, say=say)
+        expected = flow.estimate(job)
         result(expected, as_json, text=expected.summary)
         return
-    summary = flow.run(job, say=say, quiet=as_json)
+    if rerun.replace and asks(rerun.yes):
+        confirm(f"--replace deletes what another model or other parameters made in {destination}")
+    summary = flow.run(job, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary, destination))
     if summary.pending:
         raise typer.Exit(1)
@@ -247,7 +249,7 @@ def generate(
     from atelier.tasks.inference.generate import GenerateConfig
 
     config = GenerateConfig(count, seed, truncation, interpolate)
-    summary = flow.run(destination, model, config, workspace, say=say, quiet=as_json)
+    summary = flow.run(destination, model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 
@@ -292,6 +294,6 @@ def inspect(
         result(found, as_json, text="\n\n".join(one.summary for one in found if one.lineage))
     silent = [one.problem for one in found if one.problem]
     for problem in silent:
-        say(f"atelier: {problem}")
+        print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)

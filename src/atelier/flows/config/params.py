@@ -47,17 +47,21 @@ _WORDS = {  # pydantic's, and ours
 class Params:
     """The parameters of a workspace.
 
+    Args:
+        path: params.yaml.
+        text: what it will have; None reads the file.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not YAML, or has an unknown key or a bad value; the message names the key.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
-        if not path.is_file():
+        if text is None and not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: `atelier init DIR` makes a workspace with one")
         try:
-            content = YAML(typ="safe", pure=True).load(path.read_text())
+            content = YAML(typ="safe", pure=True).load(path.read_text() if text is None else text)
         except (YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
         if not isinstance(content, dict):

@@ -60,9 +60,15 @@ class ControlPlane:
         return self.ray.address
 
     @property
+    def dashboard(self) -> str:
+        """The address of Ray's dashboard, "" where `up` started none."""
+        return self.ray.dashboard if isinstance(self.ray, RayHead) else ""
+
+    @property
     def sentence(self) -> str:
         """What is up, in a line."""
         note = f"token in {self.ray.token}" if isinstance(self.ray, RayHead) else "yours: `atelier down` leaves it"
+        note += f", dashboard {self.dashboard}" if self.dashboard else ""
         parts = {
             "Prefect server": f"Prefect server {self.ui_url} ({self.prefect.database})",
             "Ray cluster": f"Ray cluster {self.ray.address} ({note})",
@@ -72,7 +78,7 @@ class ControlPlane:
         return "; ".join(f"{state}: {', '.join(texts)}" for state, texts in (("started", new), ("up", kept)) if texts)
 
 
-def up(database: str | None = None) -> ControlPlane:
+def up(database: str | None = None, *, dashboard: bool = False) -> ControlPlane:
     """Start a Prefect server and a Ray cluster where they are not up, for every later command to use.
 
     What is up stays as it is. What has ended, or does not answer for half a minute, starts again, with its database, on
@@ -81,11 +87,12 @@ def up(database: str | None = None) -> ControlPlane:
     Args:
         database: URL of a PostgreSQL database for a server that is started. When None, the URL in the environment;
             without one that of the server that has ended; else SQLite.
+        dashboard: start Ray's dashboard too, which also takes jobs.
 
     Raises:
         ConnectionError: the database or the cluster that is named does not answer.
         RuntimeError: one of them did not start, and what this call started has been stopped; or another database or
-            cluster is in use.
+            cluster is in use, or one without the dashboard that is asked for.
         ValueError: the URL of the database is not valid.
     """
     wanted = databases.wanted(database)
@@ -96,6 +103,9 @@ def up(database: str | None = None) -> ControlPlane:
             _check_same(before, wanted, theirs)
         server = before.prefect if before and _answers(before.prefect, _BUSY_S) else None
         ray = before.ray if before and _answers(before.ray, _BUSY_S) else None
+        if dashboard and (theirs or (before and ray and not before.dashboard)):
+            what = "the Ray cluster is yours" if theirs else "the Ray head is up without one: `atelier down` first"
+            raise RuntimeError(f"--dashboard: {what}")
         if before and server and ray:
             return before
         if theirs and not ray:
@@ -104,7 +114,7 @@ def up(database: str | None = None) -> ControlPlane:
             ray = theirs
         elif before and not ray and isinstance(before.ray, ExternalCluster):
             cluster.probe(before.ray.address)  # not ours to start
-        return _start_missing(before, server, ray, wanted)
+        return _start_missing(before, server, ray, wanted, dashboard)
 
 
 def _start_missing(
@@ -112,6 +122,7 @@ def _start_missing(
     server: PrefectServer | None,
     ray: RayHead | ExternalCluster | None,
     wanted: Database | None,
+    dashboard: bool,
 ) -> ControlPlane:
     """Start what is not up, server and head at the same time; if one of them does not start, stop the other."""
     folder, new_server, new_head = None, None, None
@@ -125,8 +136,9 @@ def _start_missing(
             gone = before.ray if before and isinstance(before.ray, RayHead) else None
             given = tempfile.gettempdir()  # a longer path leaves no room for the names of Ray's sockets
             folder = Path(tempfile.mkdtemp(prefix=_UP, dir=given if len(given) <= 16 else "/tmp"))
+            shown = dashboard or bool(gone and gone.dashboard)
             ray = new_head = ray_head.start_head(
-                home(), folder / "ray", first_port=ray_head.FIRST_PORT, instead_of=gone
+                home(), folder / "ray", first_port=ray_head.FIRST_PORT, dashboard=shown, instead_of=gone
             )
             if gone:
                 shutil.rmtree(Path(gone.temp).parent, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Progress of a stage: a bar on a terminal, plain lines elsewhere, and a progress artifact in Prefect's UI."""
 
-import sys
+import math
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -12,42 +13,56 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from atelier.tasks.runtime.progress import Progress, Report
+from atelier.flows.runs.terminal import Verbosity, console, say, verbosity
+from atelier.tasks.runtime.progress import RECORDS, Progress, Report, to_parent
 
 LINE_EVERY_S = 5.0
 ARTIFACT_EVERY_S = 2.0
 RATE_WINDOW_S = 30.0
+NO_PROMISE_S = 5.0  # without a time left, at the beginning
+SMOOTHING_S = 10.0  # in which the time left follows a change of the rate
 
 
 class ProgressRate:
-    """The rate over the last half minute, which leaves the start-up out and follows changes of speed."""
+    """The rate over the last half minute, which leaves the start-up out and follows changes of speed.
+
+    The time left is the distance to an end that is averaged exponentially over SMOOTHING_S.
+    """
 
     def __init__(self) -> None:
         self._observed: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
+        self._end: float | None = None  # seconds of the same clock
 
-    def observe(self, seconds: float, done: int, images: int) -> None:
-        """Add an observation: seconds of a monotonic clock, units of work done, images processed."""
-        self._observed.append((seconds, done, images))
+    def observe(self, seconds: float, progress: Progress) -> None:
+        """Add an observation: seconds of a monotonic clock, and what has been done."""
+        if self._observed and progress.done < self._observed[-1][1]:  # another count has begun
+            self._observed.clear()
+            self._end = None
+        self._observed.append((seconds, progress.done, progress.images))
         while len(self._observed) > 2 and seconds - self._observed[0][0] > RATE_WINDOW_S:
             self._observed.popleft()
+        (t0, done0, _), (t1, done1, _) = self._observed[0], self._observed[-1]
+        if t1 - t0 < NO_PROMISE_S or done1 <= done0 or progress.total <= progress.done:
+            return
+        end = t1 + (progress.total - done1) * (t1 - t0) / (done1 - done0)
+        weight = 1 - math.exp(-(t1 - self._observed[-2][0]) / SMOOTHING_S)
+        self._end = end if self._end is None else self._end + weight * (end - self._end)
 
     def describe(self, progress: Progress) -> str:
         """Text like "40/600 steps · 12.3 images/s · 1:23 left", as far as it is known."""
         parts = [f"{progress.done}/{progress.total} {progress.unit}" if progress.total else f"{progress.unit}"]
         (t0, done0, images0), (t1, done1, images1) = self._observed[0], self._observed[-1]
         if t1 > t0 and done1 > done0:
-            rate = (done1 - done0) / (t1 - t0)
             if images1 > images0:
                 parts.append(f"{(images1 - images0) / (t1 - t0):.1f} images/s")
             else:
-                parts.append(f"{rate:.1f} {progress.unit}/s")
-            if progress.total > progress.done:
-                left = (progress.total - progress.done) / rate
-                parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+                parts.append(f"{(done1 - done0) / (t1 - t0):.1f} {progress.unit}/s")
+        if self._end is not None and progress.total > progress.done:
+            left = max(1, round(self._end - t1))
+            parts.append(f"{left // 60}:{left % 60:02d} left")
         if progress.note:
             parts.append(progress.note)
         return " · ".join(parts)
@@ -77,33 +92,76 @@ class _Artifact:
 @contextmanager
 def show_progress(stage: str, *, quiet: bool = False) -> Iterator[Report]:
     """A callback that shows the progress of a stage until the block ends; `quiet` shows nothing on the terminal."""
-    console = Console(stderr=True)
     rate, artifact = ProgressRate(), _Artifact(stage)
-    last_line, last_done = 0.0, -1
-    live = console.is_terminal and not quiet
-    bar = Bar(TextColumn("{task.fields[stage]:<9}"), BarColumn(), TextColumn("{task.description}"), console=console)
-    row = bar.add_task("starting", stage=stage, total=None)
+    with display(stage, quiet=quiet) as show:
+
+        def report(progress: Progress) -> None:
+            now = time.monotonic()
+            rate.observe(now, progress)
+            final = bool(progress.total) and progress.done >= progress.total
+            artifact.show(progress, rate.describe(progress), now=now, final=final)
+            show(progress)
+
+        yield report
+
+
+@contextmanager
+def display(stage: str, *, quiet: bool = False) -> Iterator[Report]:
+    """As `show_progress`, without the artifact. The stage of a parent that reads its progress passes it on."""
+    if RECORDS in os.environ:
+        yield to_parent
+    elif quiet or verbosity() is Verbosity.quiet:
+        yield lambda progress: None
+    elif console().is_terminal and verbosity() is Verbosity.normal:
+        with _bar(stage) as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar(stage: str) -> Iterator[Report]:
+    """A bar, which stays on the terminal; a stage that had nothing to count leaves a line."""
+    rate, last = ProgressRate(), Progress(stage, 0, 0, "starting")
+    columns = TextColumn("{task.fields[stage]:<9}"), BarColumn(), TextColumn("{task.description}")
+    # what is not ours leaves by descriptor 2, not by the display
+    bar = Bar(*columns, console=console(), redirect_stdout=False, redirect_stderr=False)
+    row = bar.add_task(last.unit, stage=stage, total=None)
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        last = progress
+        rate.observe(time.monotonic(), progress)
+        bar.update(
+            row,
+            completed=progress.done,
+            total=progress.total or None,
+            description=rate.describe(progress),
+            stage=progress.stage,
+        )
+
+    with bar:
+        try:
+            yield report
+        finally:
+            bar.update(row, visible=bool(last.total))
+    if not last.total and last.unit != "starting":
+        say(f"{last.stage:<9} {last.unit}")
+
+
+def _lines() -> Report:
+    """A line for the first and the last progress, and every LINE_EVERY_S between."""
+    rate, last_line, last_done = ProgressRate(), 0.0, -1
 
     def report(progress: Progress) -> None:
         nonlocal last_line, last_done
         now = time.monotonic()
-        rate.observe(now, progress.done, progress.images)
-        text = rate.describe(progress)
+        rate.observe(now, progress)
         final = bool(progress.total) and progress.done >= progress.total
-        always = final or last_done <= 0  # the first and the last line are always shown
-        artifact.show(progress, text, now=now, final=final)
-        if live:
-            total = progress.total or None
-            bar.update(row, completed=progress.done, total=total, description=text, stage=progress.stage)
-        elif not quiet and (now - last_line >= LINE_EVERY_S or (always and last_done != progress.done)):
+        always = final or last_done <= 0
+        if now - last_line >= LINE_EVERY_S or (always and last_done != progress.done):
             last_line = now
-            print(f"{progress.stage:<9} {text}", file=sys.stderr, flush=True)
+            say(f"{progress.stage:<9} {rate.describe(progress)}")
         last_done = progress.done
 
-    if live:
-        bar.start()
-    try:
-        yield report
-    finally:
-        if live:
-            bar.stop()
+    return report

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from atelier.tasks.dataset.ingest import IngestConfig
-from atelier.tasks.dataset.shards import Card, read_rows
+from atelier.tasks.dataset.shards import read_card, read_rows
 from atelier.tasks.dataset.subsets import MANY_GROUPS
 from atelier.tasks.storage.open_source import list_entries
 
 
-def expected_groups(config: IngestConfig, base: Path) -> dict[str, int]:
-    """About how many parents of each domain will be held out; of large sources only the first files are listed."""
+def few_expected(config: IngestConfig, base: Path) -> list[str]:
+    """A note where too few pictures will be held out; of large sources only the first files are listed."""
     needed = _needed(config.holdout_share)
     found = {}
     for domain, sources in config.sources.items():
@@ -21,25 +21,26 @@ def expected_groups(config: IngestConfig, base: Path) -> dict[str, int]:
             entries = islice(list_entries(source.path, base), needed)
             groups.update(entry.group or f"{source.path}/{entry.name}" for entry in entries)
         found[domain] = round(len(groups) * config.holdout_share)
-    return found
+    return _notes(found, config.holdout_share)
 
 
-def held_out_groups(folder: Path, card: Card) -> dict[str, int]:
-    """How many parents of each domain are held out in a dataset."""
+def few_held_out(folder: Path, config: IngestConfig) -> list[str]:
+    """A note where too few pictures of a dataset are held out."""
+    card = read_card(folder)
     rows = {domain: read_rows(folder, card, domain, "holdout", ["group"]) for domain in card.domains}
-    return {domain: len(set(of["group"].to_pylist())) for domain, of in rows.items()}
+    groups = {domain: len(set(of["group"].to_pylist())) for domain, of in rows.items()}
+    return _notes(groups, config.holdout_share)
 
 
-def few_held_out(groups: Mapping[str, int], holdout_share: float) -> str:
-    """A note about domains of which too few are held out, "" where there is none."""
+def _notes(groups: Mapping[str, int], holdout_share: float) -> list[str]:
     few = [f"{count} of {domain}" for domain, count in groups.items() if count < MANY_GROUPS]
     if not few:
-        return ""
-    return (
-        f"few pictures to measure with: about {' and '.join(few)} are held out. From {MANY_GROUPS} of each the gate "
-        f"can tell good models from bad ones: that takes about {_needed(holdout_share)} originals of each, or a larger "
+        return []
+    return [
+        f"note: few pictures to measure with: about {' and '.join(few)} are held out. From {MANY_GROUPS} of each the "
+        f"gate can tell good models from bad ones: that takes about {_needed(holdout_share)} originals of each, or a larger "
         "ingest.holdout_share"
-    )
+    ]
 
 
 def _needed(holdout_share: float) -> int:

@@ -1,5 +1,7 @@
 """Errors in one line, for messages and reports."""
 
+USER_ERRORS = (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError)  # wrong usage or bad input
+
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line; its class name where it is empty."""
@@ -18,7 +20,8 @@ def first_line(error: BaseException) -> str:
 
 
 def user_message(error: Exception) -> str:
-    """The message of an error on one line, without Python's prefix of a system error."""
+    """The message of an error on one line, without Python's prefix of a system error, and with its notes."""
+    text = one_line(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return one_line(error)
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return "; ".join([text, *getattr(error, "__notes__", ())])

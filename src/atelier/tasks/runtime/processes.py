@@ -17,7 +17,7 @@ import psutil
 from atelier.tasks.runtime.child_environment import safe_environment
 
 _CLOCK_S = 10.0  # tolerance of start times: a clock that is set moves them
-_START_S = 90.0
+_START_S = 300.0  # on a machine that other work fills; one that ends is noticed at once
 _PR_SET_PDEATHSIG = 1
 # set by git for its hooks: they would select another repository
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")

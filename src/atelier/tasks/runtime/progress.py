@@ -1,6 +1,7 @@
-"""Progress of long work, reported through a callback or a file."""
+"""Progress of long work, reported through a callback, a file or a stream."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from atelier.tasks.runtime.files import write
 
+RECORDS = "ATELIER_RECORDS"  # set for a child whose parent reads progress and lines from its standard output
+_RECORD = "\x1e"  # begins a line with JSON (RFC 7464)
 _EVERY_S = 0.5
 
 
@@ -58,3 +61,19 @@ def clear_file(run: Path) -> None:
 
 def _file(run: Path) -> Path:
     return run / "progress.json"
+
+
+def to_parent(message: Progress | str) -> None:
+    """Write progress, or a line for the user, on standard output, for `read_record` in the parent process."""
+    content = asdict(message) if isinstance(message, Progress) else message
+    sys.stdout.write(f"{_RECORD}{json.dumps(content)}\n")
+    sys.stdout.flush()
+
+
+def read_record(line: str) -> Progress | str | None:
+    """The progress, or the line for the user, in a line of a child's output; None where it has none."""
+    try:
+        content = json.loads(line.removeprefix(_RECORD)) if line.startswith(_RECORD) else None
+        return Progress(**content) if isinstance(content, dict) else content if isinstance(content, str) else None
+    except (ValueError, TypeError):
+        return None

@@ -40,6 +40,7 @@ class RayHead:
     temp: str  # Ray's folder: sockets, logs
     pid: int  # of `ray start`, which leads the session of all of the head's processes
     created: float  # start of that process, seconds since the epoch: a pid alone may be reused
+    dashboard: str = ""  # URL of Ray's dashboard, which also takes jobs; "" without one
 
     @property
     def alive(self) -> bool:
@@ -49,7 +50,8 @@ class RayHead:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which a process and its children find it; set them before ray is imported."""
-        return ray_environment(self.address, self.token)
+        jobs = {"RAY_API_SERVER_ADDRESS": self.dashboard} if self.dashboard else {}
+        return ray_environment(self.address, self.token, metrics=bool(self.dashboard)) | jobs
 
 
 def start_head(
@@ -58,6 +60,7 @@ def start_head(
     *,
     cpus: int | None = None,
     first_port: int = FIRST_PORT,
+    dashboard: bool = False,
     instead_of: RayHead | None = None,
 ) -> RayHead:
     """Start a Ray head on the loopback interface; `await_head` waits until it is ready.
@@ -67,6 +70,7 @@ def start_head(
         temp: Ray's own folder, not there yet; of at most 40 characters, since names of sockets have at most 107.
         cpus: logical CPUs; None means all of the machine.
         first_port: the lowest.
+        dashboard: also serve Ray's dashboard and take its jobs, on the loopback interface and with the same token.
         instead_of: a head that ended: its other processes are stopped; its token, and its port if that is free, are
             used again, so that its programs find the new head.
 
@@ -85,17 +89,20 @@ def start_head(
     token = folder / "ray.token"
     write_secret(token, secret or secrets.token_hex(32))
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-    variables = inherited | ray_environment("", str(token))
+    variables = inherited | ray_environment("", str(token), metrics=dashboard)
     del variables["RAY_ADDRESS"]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--include-dashboard", "false", "--no-monitor"]
+    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--no-monitor"]
+    command += ["--include-dashboard", str(dashboard).lower(), "--dashboard-host", "127.0.0.1"]
     command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
-    with reserve("0.0.0.0", first_port, 2, preferred=preferred) as ports:
-        port, client_port = ports.numbers
+    with reserve("0.0.0.0", first_port, 3, preferred=preferred) as ports:
+        port, client_port, http_port = ports.numbers
         command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
+        command += ["--dashboard-port", str(http_port)]
         pid, created = start_detached(command, variables, temp / _LOG, ports.held)
-    return RayHead(f"127.0.0.1:{port}", str(token), str(temp), pid, created)
+    url = f"http://127.0.0.1:{http_port}" if dashboard else ""
+    return RayHead(f"127.0.0.1:{port}", str(token), str(temp), pid, created, url)
 
 
 def await_head(head: RayHead) -> None:

@@ -3,7 +3,7 @@
 # a head listens on the loopback interface and asks for a token: who reaches an open Ray port runs code as its owner.
 # Without the second variable Ray takes 127.0.0.1 for the outer address and listens on every interface
 _LOOPBACK = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-# statistics for a dashboard that our head does not have: they cost each process a hundredth of a core
+# statistics for a dashboard: without one they cost each process a hundredth of a core for nothing
 NO_METRICS = {
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
@@ -22,12 +22,13 @@ RAY_SETTINGS = {
 CLUSTER_SETTINGS = tuple(_LOOPBACK)  # must be equal in a driver and its cluster
 
 
-def ray_environment(address: str, token: str | None = None) -> dict[str, str]:
+def ray_environment(address: str, token: str | None = None, *, metrics: bool = False) -> dict[str, str]:
     """The variables by which a process and its children find a cluster (host:port); set them before ray is imported.
 
-    `token` is the path of the token file of our own head; None for a user's cluster, whose settings stay.
+    `token` is the path of the token file of our own head, which has a dashboard where there are `metrics`; None for a
+    user's cluster, whose settings stay.
     """
-    ours = {**_LOOPBACK, **NO_METRICS, "RAY_AUTH_TOKEN_PATH": token} if token else {}
+    ours = {**_LOOPBACK, **({} if metrics else NO_METRICS), "RAY_AUTH_TOKEN_PATH": token} if token else {}
     return {"RAY_ADDRESS": address, **RAY_SETTINGS, **ours}
 
 

@@ -52,6 +52,7 @@ class Workspace:
     evaluation_cache = _Below(f"{_PRIVATE}/evaluation", shared=True)  # features of real pictures, by dataset
     comparison_cache = _Below(f"{_PRIVATE}/comparison", shared=True)  # the same, for the last comparison
     models = _Below(f"{_PRIVATE}/models", shared=True)  # folders of registered versions, which never change
+    logs = _Below(f"{_PRIVATE}/logs", shared=True)  # what libraries wrote during commands, see `flows.runs.logs`
     locks = _Below(f"{_PRIVATE}/locks", shared=True)  # locks of running work
 
     @property
@@ -92,6 +93,16 @@ class Workspace:
         raise FileNotFoundError(
             f"{begin} is in no workspace: go into one, name one with --workspace, or make one with `atelier init DIR`"
         )
+
+    @classmethod
+    def find_or_none(cls, start: Path | None = None) -> "Workspace | None":
+        """As `find`; None where nobody named a folder and the current one is in no workspace."""
+        try:
+            return cls.find(start)
+        except FileNotFoundError:
+            if start is not None:
+                raise
+            return None
 
     def model_folder(self, name: str) -> Path:
         """The folder of a model by its name in the registry; that of the pipeline is `model`."""

@@ -6,16 +6,17 @@ DVC decides whether a stage has anything to do. It does not supervise processes:
 import graphlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
 from atelier.tasks.runtime.processes import environment, parent_death_signal
+from atelier.tasks.runtime.progress import RECORDS, Report, read_record, silent
 from atelier.tasks.workspace import stage_errors
 from atelier.tasks.workspace.format_versions import write_formats
 from atelier.tasks.workspace.layout import Workspace
@@ -29,11 +30,6 @@ _OWNED = (
     *(".gitignore", "data/.gitignore", "artifacts/.gitignore", "reports/.gitignore"),  # DVC adds outputs to them
 )
 _STOP_S = 15.0
-_DVC_MESSAGES = re.compile(
-    r"^(Running stage '.*|> .*|(Updating|Generating) lock file.*|Stage '.*|Use `dvc push`.*|To track the changes.*"
-    r"|To enable auto staging.*|\tgit add.*|\tdvc config.*|Data and pipelines are up to date\."
-    r"|Verifying outputs in .*|)$"
-)
 
 
 def stages(workspace: Workspace) -> list[str]:
@@ -75,10 +71,13 @@ def track_folder(workspace: Workspace, folder: Path) -> None:
     dvc(workspace.root, "add", folder.relative_to(workspace.root).as_posix())
 
 
-def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "unchanged"]:
-    """Run a stage with DVC if a dependency has changed; its output is printed as it comes.
+def reproduce(
+    workspace: Workspace, stage: str, report: Report = silent, say: Callable[[str], object] = print
+) -> Literal["ran", "restored", "unchanged"]:
+    """Run a stage with DVC if a dependency has changed.
 
-    DVC and the stage end with this process, even if it is killed.
+    The stage's progress goes to `report`, its lines for the user to `say`; what else it and DVC write goes to standard
+    error as it comes. Both end with this process, even if it is killed.
 
     Returns:
         "ran"; "restored", where DVC had the outputs of an earlier run with the same inputs; or "unchanged".
@@ -96,10 +95,12 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
         process = subprocess.Popen(
             command,
             cwd=workspace.root,
-            env=environment() | {"SHELL": "/bin/sh"},
+            env=environment() | {"SHELL": "/bin/sh", RECORDS: "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             bufsize=1,
             process_group=0,  # signals come from here, not from the terminal: to the stage first, then to DVC
             preexec_fn=parent_death_signal(),
@@ -111,9 +112,14 @@ def reproduce(workspace: Workspace, stage: str) -> Literal["ran", "restored", "u
                 for line in lines:
                     ran = ran or line.startswith(f"Running stage '{stage}'")
                     restored = restored or line.startswith(f"Stage '{stage}' is cached")
-                    if not _DVC_MESSAGES.match(line.rstrip("\n")):
-                        sys.stdout.write(line)
-                        sys.stdout.flush()
+                    message = read_record(line)
+                    if isinstance(message, str):
+                        say(message)
+                    elif message:
+                        report(message)
+                    else:
+                        sys.stderr.write(line)
+                        sys.stderr.flush()
             code = process.wait()
         except BaseException:
             _stop(process)
