@@ -36,10 +36,10 @@ def _notes(groups: Mapping[str, int], holdout_share: float) -> list[str]:
     few = [f"{count} of {domain}" for domain, count in groups.items() if count < MANY_GROUPS]
     if not few:
         return []
+    counts, needed = " and ".join(few), _needed(holdout_share)
     return [
-        f"note: few pictures to measure with: about {' and '.join(few)} are held out. From {MANY_GROUPS} of each the "
-        f"gate can tell good models from bad ones: that takes about {_needed(holdout_share)} originals of each, or a larger "
-        "ingest.holdout_share"
+        f"note: few pictures to measure with: about {counts} are held out. From {MANY_GROUPS} of each, of about {needed} "
+        "originals or with a larger ingest.holdout_share, the gate can tell good models from bad ones"
     ]
 
 

@@ -33,7 +33,6 @@ class RunRecord:
     version: str = ""  # of the model that was evaluated, "" where there is none
     previous: str | None = None  # the version that was prod before
     reasons: tuple[str, ...] = ()  # of the decision, in sentences; after a failure, what to do
-    next_steps: tuple[str, ...] = ()  # what to do about a refusal, the most useful first
     stages: dict[str, str] = field(default_factory=dict)  # "ran", "restored" (from what DVC keeps) or "unchanged"
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     cpus: int = 0  # of the cluster
@@ -46,6 +45,7 @@ class RunRecord:
     restyled: dict[str, str] = field(default_factory=dict)  # result by subscribed destination
     problems: tuple[str, ...] = ()  # failures that did not change the decision
     report: str = ""  # path of the HTML report
+    next_steps: tuple[str, ...] = ()  # what to do about a refusal, the most useful first
 
     @property
     def summary(self) -> str:
