@@ -38,7 +38,7 @@ def _notes(groups: Mapping[str, int], holdout_share: float) -> list[str]:
         return []
     counts, needed = " and ".join(few), _needed(holdout_share)
     return [
-        f"note: few pictures to measure with: about {counts} are held out. From {MANY_GROUPS} of each, of about {needed} "
+        f"note: few pictures to measure with: about {counts} are held out. From {MANY_GROUPS} of each, out of {needed} "
         "originals or with a larger ingest.holdout_share, the gate can tell good models from bad ones"
     ]
 
