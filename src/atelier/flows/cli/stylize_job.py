@@ -17,7 +17,6 @@ from atelier.tasks.inference.controls import controls_from_config, with_absolute
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
-from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import is_url
@@ -49,11 +48,10 @@ def plan(
     Raises:
         FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
     """
-    config = StylizeConfig()
-    if parse_name(model):
+    config, found = StylizeConfig(), find_model(model, workspace)
+    if found.version:
         home = Workspace.find(workspace)
         config = with_absolute_paths(Params(home.params).stylize, home.root)
-    found = find_model(model, workspace)
     config = with_absolute_paths(_validated(StylizeConfig, _merged(asdict(config), changes)), Path.cwd())
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
