@@ -55,8 +55,8 @@ def find_model(text: str, workspace: Path | None) -> FoundModel:
             home = Workspace.find(workspace)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{text} is a model of a workspace, and {(workspace or Path.cwd()).absolute()} is in none: go into one, "
-                "name one with --workspace, or use --model starter/paintings, which comes with Atelier"
+                f"{text} is a model of a workspace, and {(workspace or Path.cwd()).absolute()} is in none: go into "
+                "one, name one with --workspace, or use --model starter/paintings, which comes with Atelier"
             ) from error
         resolved = resolve(home, text)
         return FoundModel(resolved.path, resolved.model, resolved.version)
