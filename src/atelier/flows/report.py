@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.flows.config.params import Params
-from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.dataset.shards import CARD, read_card
 from atelier.tasks.evaluation.metric_catalogue import ATTRIBUTES, KID, SSIM, STYLE
 from atelier.tasks.registry.tags import MODEL, PROD, Version, find_prod, list_versions
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
@@ -51,10 +51,13 @@ def summarize(workspace: Workspace) -> str:
     A candidate that did not become `prod` is shown as the report shows it.
 
     Raises:
-        FileNotFoundError: there is no dataset yet.
+        ValueError: the dataset is damaged.
     """
     night = run_record.read_record(workspace)
     shown = _shown(workspace, night)
+    if not (shown.dataset / CARD).is_file():
+        last = f"the last run: {night.decision}, {'; '.join(night.reasons)}" if night else "run `atelier retrain`"
+        return f"{workspace.name}: no dataset and no model yet; {last}\nreport:  {workspace.report}"
     card = read_card(shown.dataset)
     lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
     known = list_versions(workspace)

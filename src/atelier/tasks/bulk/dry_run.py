@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
+from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
@@ -81,13 +82,9 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         FileNotFoundError: a source does not exist.
         ValueError, RuntimeError: as `stylize`.
     """
-    config, rerun = request.config, request.rerun
-    job, since = check_job(request)
-    destination, controls = job.destination, controls_from_config(config, request.base)
-    inputs = list_inputs(request.sources, request.base, request.selection)
-    state = job.state(inputs, since, retry=rerun.retry_quarantined)
-    failure_limit.enforce(state.counts, rerun.max_quarantine, destination)
-    waiting = inputs.filter(pc.equal(state.rows["state"], "pending"))
+    job, inputs, waiting = pending_inputs(request)
+    config, destination = request.config, job.destination
+    controls = controls_from_config(config, request.base)
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
     check_space(destination, todo)
@@ -121,6 +118,20 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         gigabytes=round(sum(sizes) / len(states) * todo.num_rows / 1e9, 4),
         plan=execution.plan,
     )
+
+
+def pending_inputs(request: StylizeRequest) -> tuple[JobFolder, pa.Table, pa.Table]:
+    """The job folder of a request, all its inputs, and those that no earlier run has finished; schema `INPUT_SCHEMA`.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, ValueError, RuntimeError: as `check_job` and `list_inputs`, the job's
+            state is damaged, or too many inputs are quarantined.
+    """
+    job, since = check_job(request)
+    inputs = list_inputs(request.sources, request.base, request.selection)
+    state = job.state(inputs, since, retry=request.rerun.retry_quarantined)
+    failure_limit.enforce(state.counts, request.rerun.max_quarantine, job.destination)
+    return job, inputs, inputs.filter(pc.equal(state.rows["state"], "pending"))
 
 
 def _sample(todo: pa.Table) -> pa.Table:
