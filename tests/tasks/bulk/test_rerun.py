@@ -179,7 +179,7 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
     with pytest.raises(ConnectionError, match="killed"):
         job(other, replace=True, connect=_killed)
     assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left
-    with pytest.raises(ValueError, match=r"strength 0\.5, not 1\.0"):
+    with pytest.raises(ValueError, match=r"strength is 0\.5, you ask for 1\.0"):
         job(connect=_nothing)
     assert _counts(job(other)) == (4, 3, 0, 1, 0, 4)
     job(other, out=tmp_path / "afresh")

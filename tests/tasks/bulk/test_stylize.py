@@ -316,9 +316,9 @@ def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: P
     for config in (replace(CONFIG, format="webp"), CONFIG):  # a job that never began does not count
         assert _agreed((source,), out, model, config, identity)
     (out / "a.png").write_bytes(b"from a run that was killed")
-    with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
+    with pytest.raises(ValueError, match="made by style-model@v1, you ask for style-model@v2"):
         stylize(StylizeRequest((source,), out, model, CONFIG, replace(identity, version="v2")), connect=_no_connection)
-    with pytest.raises(ValueError, match=r"parameters strength 1.0, not 0.5"):
+    with pytest.raises(ValueError, match=r"its strength is 1.0, you ask for 0.5"):
         stylize(StylizeRequest((source,), out, model, replace(CONFIG, strength=0.5), identity), connect=_no_connection)
     with pytest.raises(ValueError, match="source"):
         stylize(
