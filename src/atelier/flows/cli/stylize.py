@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_model
 from atelier.flows.cli.options import grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 
@@ -19,7 +20,10 @@ class PaintingOptions:
 
     model: Annotated[
         str,
-        typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder."),
+        typer.Option(
+            help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder.",
+            autocompletion=complete_model,
+        ),
     ] = "style-model@prod"
     strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = None
