@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_version
 from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
@@ -14,12 +15,15 @@ from atelier.tasks.workspace.layout import Workspace
 commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
-VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
+VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=complete_version)]
 
 
 @commands.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the versions of all models, with stage and metrics."""
+    """List the versions of all models, with state and metrics.
+
+    States: prod; awaiting approval; refused by the gate; replaced by a newer prod; rolled back.
+    """
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.model_details import list_all_versions
 
@@ -28,7 +32,7 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
         versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
-        f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
+        f"{v.name:<{width}} {one.state:<11} {v.style:<12} {v.dataset[:12]}  {v.headline}"
         f"{'' if one.here else '  (its bytes are not on this machine)'}"
         for one in versions
         for v in [one.version]
