@@ -54,7 +54,8 @@ def test_every_type_comes_back_as_it_was(painter: ImagePainter) -> None:
         assert np.abs(found * 255 - wanted).max() <= 0.51, "a float image has the precision of the network"
     batch = torch.stack([TENSOR, TENSOR.flip(2)])
     assert painter(batch).shape == batch.shape
-    assert torch.equal(painter(batch)[0], painter(TENSOR))
+    together, alone = painter(batch)[0].int(), painter(TENSOR).int()
+    assert (together - alone).abs().max() <= 1  # convolutions add in another order in a batch
     half = painter((TENSOR / 255).to(torch.float16))
     assert (half.dtype, half.shape) == (torch.float16, TENSOR.shape)
     assert 0 <= half.min() <= half.max() <= 1
@@ -116,8 +117,8 @@ def test_what_is_no_image_is_refused(painter: ImagePainter, image: Any, error: t
     ("model", "options", "error", "message"),
     [
         ("starter/nothing", {}, ValueError, "there is no model 'starter/nothing'"),
-        ("nowhere", {}, FileNotFoundError, "no model folder"),
-        ("style-model@prod", {"workspace": Path("/")}, FileNotFoundError, "is in no workspace"),
+        ("nowhere", {}, FileNotFoundError, "no folder"),
+        ("style-model@prod", {"workspace": Path("/")}, FileNotFoundError, "is in none"),
         ("starter/paintings", {"strength": 2.0}, ValueError, "strength must be between 0 and 1"),
         ("starter/paintings", {"to": ["Smiling"]}, ValueError, "has no control 'to'"),
         ("starter/any-style", {"styles": ["missing.png"]}, FileNotFoundError, "does not exist"),

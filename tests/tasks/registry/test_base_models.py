@@ -32,9 +32,9 @@ def test_a_training_starts_from_a_base_where_one_fits() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_what_does() -> None:
-    (card,) = (ModelCard.read(one.folder) for one in list_starters() if one.name == "starter/any-style")
-    assert adapted(TrainConfig().cut, card.settings) is None
-    with pytest.raises(ValueError, match=r"What fits cpgan: .*starter/paintings with generator light.*; scratch"):
-        check_starter(TrainConfig(start_from="starter/any-style"))
+    (card,) = (ModelCard.read(one.folder) for one in list_starters() if one.name == "starter/paintings")
+    assert adapted(TrainConfig().adain, card.settings) is None
+    with pytest.raises(ValueError, match=r"What fits adain: no starter model; scratch"):
+        check_starter(TrainConfig(method="adain", start_from="starter/any-style"))
     with pytest.raises(ValueError, match="there is no model 'starter/none'"):
         check_starter(TrainConfig(start_from="starter/none"))

@@ -17,7 +17,7 @@ def test_there_are_some_and_all_are_whole() -> None:
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in FOLDER.glob("*/model.json")), ids=lambda f: f.name)
 def test_a_starter_paints_is_small_and_has_a_card(folder: Path) -> None:
-    assert (folder / "generator.safetensors").stat().st_size < 3_100_000
+    assert (folder / "generator.safetensors").stat().st_size < 4_000_000
     card = (folder / "CARD.md").read_text(encoding="utf-8")
     assert card.startswith("# ")
     for heading in ("## Trained on", "## Measured", "## Limits"):
