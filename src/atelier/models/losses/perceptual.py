@@ -85,6 +85,25 @@ def luminance_loss(painted: Tensor, content: Tensor) -> Tensor:
     return (1 - (a * b).mean(1) / spread).mean()
 
 
+def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
+    """Error of the coarse luminance, relative to the style's variance: the content's, with the style's mean and contrast.
+
+    The target is Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", section 5, luminance-only
+    transfer: L' = σ_style / σ_content (L − μ_content) + μ_style. Gram matrices are as content with light and dark in
+    every stroke and the same grey everywhere.
+
+    Args:
+        painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
+        content: (B, 3, H, W), the pictures they were painted from.
+        style: (B, 3, any height, any width), a painting in the style of each.
+    """
+    a, b, given = (F.avg_pool2d(_luminance(x), CELL_PX).flatten(1) for x in (painted, content, style))  # (B, cells)
+    wanted = given.var(1, correction=0) + LEAST_VARIANCE
+    scale = (wanted / (b.var(1, correction=0) + LEAST_VARIANCE)).sqrt()
+    target = (b - b.mean(1, keepdim=True)) * scale[:, None] + given.mean(1, keepdim=True)
+    return ((a - target).square().mean(1) / wanted).mean()
+
+
 def _luminance(x: Tensor) -> Tensor:
     """(B, 3, H, W) to (B, 1, H, W), weights of ITU-R BT.601."""
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)

@@ -26,7 +26,7 @@ from atelier.models.controls import Controls, Style
 from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.perceptual import content_loss, gram, luminance_loss, style_loss, total_variation
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, tone_loss, total_variation
 from atelier.models.losses.repetition import repetition_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
@@ -108,7 +108,7 @@ class Cin(Method):
         else:
             self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
             self.modules["targets"] = self.targets
-        names = ("content", "style", "luminance", "total_variation", "stability", "repetition")
+        names = ("content", "style", "tone", "total_variation", "stability", "repetition")
         self.weights = {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
@@ -152,7 +152,7 @@ class Cin(Method):
         yield {
             "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
-            "luminance": luminance_loss(painted, batch.content[view]),
+            "tone": tone_loss(painted, batch.content[view], batch.style),
             "total_variation": total_variation(painted),
             "stability": (again[view] - painted).square().mean(),
             "repetition": repetition_loss(painted, batch.content[view]),
