@@ -12,6 +12,7 @@ from atelier.models.losses.perceptual import (
     identity_loss,
     luminance_loss,
     style_loss,
+    tone_loss,
     total_variation,
 )
 from atelier.models.losses.repetition import repetition_loss
@@ -95,3 +96,16 @@ def test_repetition_loss_tells_rows_of_dots_from_dots_that_lie_anywhere() -> Non
     assert repetition_loss(rows, plain) > 100 * repetition_loss(noisy, plain)
     assert repetition_loss(rows, rows) == 0  # the picture's own
     assert repetition_loss(rows[..., :32], plain[..., :32]) == 0  # too small to tell
+
+
+def test_tone_loss_wants_the_contents_light_and_dark_in_the_contrast_of_the_style() -> None:
+    random = torch.Generator().manual_seed(0)
+    cells = torch.rand(2, 3, 8, 8, generator=random)
+    content = torch.nn.functional.interpolate(cells, scale_factor=8) * 0.4
+    style = torch.rand(2, 3, 64, 64, generator=random).round() * 1.6 - 1
+    style[..., :32] = -1  # the half of it is dark
+    light = content.mean((1, 2, 3), keepdim=True)
+    wanted = style.mean((1, 2, 3), keepdim=True) + (content - light) * 3
+    assert tone_loss(wanted, content, style) < 0.5 < tone_loss(content, content, style)
+    assert tone_loss(2 * style.mean((1, 2, 3), keepdim=True) - wanted, content, style) > 2  # the negative
+    assert tone_loss(style, style, style) < 1e-3

@@ -86,7 +86,7 @@ def luminance_loss(painted: Tensor, content: Tensor) -> Tensor:
 
 
 def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
-    """Error of the coarse luminance, relative to the style's variance: the content's, with the style's mean and contrast.
+    """Error of the coarse luminance: the content's light and dark, with the mean and contrast of the style, is right.
 
     The target is Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", section 5, luminance-only
     transfer: L' = σ_style / σ_content (L − μ_content) + μ_style. Gram matrices are as content with light and dark in
@@ -96,6 +96,9 @@ def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
         painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
         content: (B, 3, H, W), the pictures they were painted from.
         style: (B, 3, any height, any width), a painting in the style of each.
+
+    Returns:
+        Mean square, as a share of the style's variance.
     """
     a, b, given = (F.avg_pool2d(_luminance(x), CELL_PX).flatten(1) for x in (painted, content, style))  # (B, cells)
     wanted = given.var(1, correction=0) + LEAST_VARIANCE
