@@ -70,7 +70,7 @@ def serve(application: Access, listening: socket.socket) -> None:
 
 
 def listen(port: int | None = None) -> socket.socket:
-    """A socket on the loopback interface, at a port or the first free one from `FIRST_PORT` on.
+    """A listening socket on the loopback interface, at a port or the first free one from `FIRST_PORT` on.
 
     Raises:
         OSError: the port is taken.
@@ -80,6 +80,7 @@ def listen(port: int | None = None) -> socket.socket:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind((HOSTS[0], number))
+            one.listen()  # a browser that comes before the server waits
             return one
         except OSError:
             one.close()

@@ -24,7 +24,16 @@ from atelier.flows.gallery.site import (
 from atelier.tasks.registry.dvc_objects import open_objects
 from atelier.tasks.registry.model_details import ListedVersion, list_all_versions
 from atelier.tasks.registry.promotion import rollback_targets
-from atelier.tasks.registry.tags import MODEL, PROD, Version, find_prod, list_versions, stage_history
+from atelier.tasks.registry.tags import (
+    MODEL,
+    PROD,
+    REJECTED,
+    Version,
+    find_prod,
+    list_versions,
+    stage_history,
+    was_assigned,
+)
 from atelier.tasks.registry.version_state import AWAITING, REPLACED, version_state
 from atelier.tasks.reports.html_page import render
 from atelier.tasks.reports.metrics_table import metrics_table
@@ -91,8 +100,7 @@ def _decide(gallery: Gallery, what: str, name: str, reason: str) -> Response:
 
 def _choices(gallery: Gallery, version: Version) -> Sequence[str]:
     """What a person may decide about a version, of `LABELS`."""
-    history = stage_history(gallery.workspace, version.model)
-    state = version_state(version, history)
+    state, history = _state(gallery, version), stage_history(gallery.workspace, version.model)
     if state == PROD:
         return ()
     if state == AWAITING:
@@ -166,7 +174,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
 
 
 def _state(gallery: Gallery, version: Version) -> str:
-    return version_state(version, stage_history(gallery.workspace, version.model))
+    state = version_state(version, stage_history(gallery.workspace, version.model))
+    return REJECTED if state == AWAITING and was_assigned(gallery.workspace, version, REJECTED) else state
 
 
 def _named(gallery: Gallery, request: Request) -> Version:
