@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli import model_exchange
+from atelier.flows.cli.completion import complete_version
 from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
@@ -16,7 +17,7 @@ commands = typer.Typer(help="Versions of models; import and export.", no_args_is
 commands.add_typer(model_exchange.commands)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
-VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
+VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=complete_version)]
 
 
 @commands.command("list", epilog="Example: atelier models list --json")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_model
+
 DEFAULT_MODEL = "style-model@prod"
 
 
@@ -18,6 +20,7 @@ class PaintingOptions:
             "--model",
             help=f"{DEFAULT_MODEL} (the default), style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a "
             "folder. Repeatable with --preview.",
+            autocompletion=complete_model,
         ),
     ] = None
     strength: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_log
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.tasks.workspace.layout import Workspace
 
@@ -133,7 +134,12 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 @commands.command(epilog="Example: atelier logs, or atelier logs retrain -f")
 def logs(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Name of a log, its beginning, or a command; the newest by default.")
+        str,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Name of a log, its beginning, or a command; the newest by default.",
+            autocompletion=complete_log,
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the run has ended.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the logs: a name is its start and its command.")] = False,

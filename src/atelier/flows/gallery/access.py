@@ -91,7 +91,9 @@ class Access:
             return PlainTextResponse("no such method", 405)
         if request.method == "POST" and request.headers.get("origin") != f"http://{hosts[0]}":
             return PlainTextResponse("only the gallery's own pages may ask for this", 403)
-        if request.scope["path"].startswith(PUBLIC) or same(request.cookies.get(self.keys.cookie, ""), self.keys.session):
+        if request.scope["path"].startswith(PUBLIC) or same(
+            request.cookies.get(self.keys.cookie, ""), self.keys.session
+        ):
             return None
         if request.method == "POST":
             return PlainTextResponse("sign in first", 403)
