@@ -49,7 +49,7 @@ def test_a_candidate_beside_prod(served: Served, person: Browser) -> None:
     assert "v1.1.0 prod" in person.text()
     person.wait(f"document.querySelector('{SHOWN}').naturalWidth > 0")
     pairs = person.value("document.querySelectorAll('.strip button').length")
-    assert pairs == 4, "all that is held out"
+    assert pairs == 8, "all that is held out"
     person.click(".compare", at=(0.25, 0.5))
     assert person.wait("document.querySelector('.compare').style.getPropertyValue('--at')") in ("24%", "25%", "26%")
     first = person.value(f"document.querySelector('{SHOWN}').src")

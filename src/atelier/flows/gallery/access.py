@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost")
 SIGN_IN = "/sign-in"
-PUBLIC = (SIGN_IN, "/static/")  # what is shown before somebody has signed in
+PUBLIC = (SIGN_IN, "/static/", "/favicon.ico")  # what is shown before somebody has signed in
 MAX_FORM_BYTES = 16_384
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; "

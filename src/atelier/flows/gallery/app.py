@@ -42,6 +42,7 @@ def application(workspace: Workspace, keys: Keys, destinations: Sequence[str] = 
         Route(SIGN_IN, lambda request: _sign_in(failed=False)),
         Route(SIGN_IN, signed_in, methods=["POST"]),
         Route("/static/{name}", _static),
+        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers ask for one
         Route("/report", lambda request: _report(workspace)),
         Route("/commands", lambda request: _commands(gallery)),
         Route("/commands/{number:int}", lambda request: _command(gallery, request)),
