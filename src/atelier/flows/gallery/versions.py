@@ -32,7 +32,6 @@ from atelier.tasks.registry.tags import (
     find_prod,
     list_versions,
     stage_history,
-    was_assigned,
 )
 from atelier.tasks.registry.version_state import AWAITING, REPLACED, version_state
 from atelier.tasks.reports.html_page import render
@@ -111,7 +110,7 @@ def _choices(gallery: Gallery, version: Version) -> Sequence[str]:
 def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     cards = []
     for one in listed:
-        version, state = one.version, _state(gallery, one.version)
+        version, state = one.version, one.state
         lines = [f"{version.headline}; dataset {version.dataset[:12]}; {version.registered[:10]}"]
         lines += [f"prod since {at.when[:16].replace('T', ' ')}: {at.reason}" for at in one.history]
         cards.append((version.name, path("versions", version.name), state, COLOURS.get(state, "bad"), lines))
@@ -121,7 +120,7 @@ def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     sections = {"History": render(PARTS, "cards", found=cards) if cards else Markup()}
     for model, versions in by_model.items():
         sections[f"{model}, version by version"] = history_charts(versions)
-    waiting = [one.version.name for one in listed if _state(gallery, one.version) == AWAITING]
+    waiting = [one.version.name for one in listed if one.state == AWAITING]
     lead = f"Awaiting approval: {', '.join(waiting)}." if waiting else "No version awaits approval."
     if not listed:
         lead = "No version is registered yet: atelier retrain makes one."
@@ -174,8 +173,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
 
 
 def _state(gallery: Gallery, version: Version) -> str:
-    state = version_state(version, stage_history(gallery.workspace, version.model))
-    return REJECTED if state == AWAITING and was_assigned(gallery.workspace, version, REJECTED) else state
+    history = [stage_history(gallery.workspace, version.model, stage) for stage in (PROD, REJECTED)]
+    return version_state(version, *history)
 
 
 def _named(gallery: Gallery, request: Request) -> Version:
