@@ -24,7 +24,8 @@ VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=co
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the versions of all models, with state and metrics.
 
-    States: prod; awaiting approval; refused by the gate; replaced by a newer prod; rolled back.
+    States: prod; awaiting approval; refused by the gate; rejected by a person; replaced by a newer prod;
+    rolled back.
     """
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.model_details import list_all_versions
