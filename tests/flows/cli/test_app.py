@@ -77,9 +77,44 @@ def test_parameters_are_printed_with_default_and_meaning(atelier: Atelier) -> No
     assert_one_line(atelier("params", "train.lop"), 2, "unknown parameter 'train.lop'", "`atelier params train`")
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("datasets l", ["list"]),
+        ("stylize --model starter/m", ["starter/monet"]),
+        ("train --set train.loop.st", ["train.loop.steps="]),
+        ("models show v", []),
+    ],
+)
+def test_the_shell_completes(atelier: Atelier, workspace: Path, words: str, found: list[str]) -> None:
+    asked = {
+        "COMP_WORDS": f"atelier {words}",
+        "COMP_CWORD": str(len(words.split())),
+        "_ATELIER_COMPLETE": "complete_bash",
+    }
+    assert atelier(cwd=workspace, **asked).stdout.split() == found
+
+
 def test_wrong_usage_is_two(atelier: Atelier) -> None:
     assert atelier("stylize").returncode == 2
     assert atelier("stylise").returncode == 2
+
+
+def test_what_is_missing_or_wrong_is_named(atelier: Atelier, workspace: Path, pictures: Path) -> None:
+    assert_one_line(atelier("stylize", pictures), 2, "Name a destination: atelier stylize", "RESTYLED")
+    done = atelier("retrain", "--workspace", workspace, "--cron", "0 2 * * *", "--timezone", "Berlin")
+    assert_one_line(done, 2, "no time zone 'Berlin': did you mean Europe/Berlin?")
+
+
+def test_an_existing_workspace_keeps_its_sources(atelier: Atelier, workspace: Path, pictures: Path) -> None:
+    assert atelier("init", workspace, "--from", "demo").stdout.startswith("kept the workspace")
+    done = atelier("init", workspace, "--content", pictures, "--style", pictures)
+    assert_one_line(done, 2, "is a workspace already", "sample://photos", "ingest.domains in params.yaml")
+
+
+def test_few_pictures_are_told_before_anything_is_trained(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    done = atelier("init", tmp_path / "w", "--content", pictures, "--style", pictures)
+    assert "note: few pictures to measure with: about 0 of photos and 0 of paintings are held out." in done.stderr
 
 
 def test_a_missing_source(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
