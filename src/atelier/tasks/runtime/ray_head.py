@@ -92,8 +92,9 @@ def start_head(
     variables = inherited | ray_environment("", str(token), metrics=dashboard)
     del variables["RAY_ADDRESS"]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--no-monitor"]
-    command += ["--include-dashboard", str(dashboard).lower(), "--dashboard-host", "127.0.0.1"]
+    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--dashboard-host", "127.0.0.1"]
+    # without the monitor `ray status` has nothing to say
+    command += ["--include-dashboard", "true"] if dashboard else ["--include-dashboard", "false", "--no-monitor"]
     command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
     with reserve("0.0.0.0", first_port, 3, preferred=preferred) as ports:
