@@ -55,7 +55,8 @@ def test_every_command_has_help_with_an_example(app: typer.Typer, command: str) 
 def test_datasets(app: typer.Typer, made: Workspace, tmp_path: Path) -> None:
     now, second, first = ask(app, made, "datasets", "list")
     assert (now["now"], first["models"]) == (True, ["style-model@v1.0.0", "style-model@v1.1.0"])
-    lines = tell(app, made, "datasets", "list").splitlines()
+    head, *lines = tell(app, made, "datasets", "list").splitlines()
+    assert head.startswith("DATASET  ")
     assert "now" in lines[0]
     assert lines[2].endswith("style-model@v1.0.0, style-model@v1.1.0")
     shown = ask(app, made, "datasets", "show")
