@@ -20,7 +20,10 @@ VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=co
 
 @commands.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the versions of all models, with stage and metrics."""
+    """List the versions of all models, with state and metrics.
+
+    States: prod; awaiting approval; refused by the gate; replaced by a newer prod; rolled back.
+    """
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.model_details import list_all_versions
 
@@ -29,7 +32,7 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
         versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
-        f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
+        f"{v.name:<{width}} {one.state:<11} {v.style:<12} {v.dataset[:12]}  {v.headline}"
         f"{'' if one.here else '  (its bytes are not on this machine)'}"
         for one in versions
         for v in [one.version]

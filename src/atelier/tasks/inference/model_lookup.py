@@ -9,8 +9,10 @@ from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_attributes, check_controls
 from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.registry.starter_models import find_starter
-from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.registry.tags import MODEL, PROD, VERSION, parse_name
 from atelier.tasks.workspace.layout import Workspace
+
+_OTHERS = "a model of the package like starter/paintings, or a model folder"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,18 @@ def find_model(text: str, workspace: Path | None) -> FoundModel:
         FileNotFoundError, ValueError: there is no such model. A folder's content is not checked.
     """
     if parse_name(text):
-        resolved = resolve(Workspace.find(workspace), text)
+        try:
+            home = Workspace.find(workspace)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{text} is a model of a workspace, and {(workspace or Path.cwd()).absolute()} is in none: go into "
+                "one, name one with --workspace, or use --model starter/paintings, which comes with Atelier"
+            ) from error
+        resolved = resolve(home, text)
         return FoundModel(resolved.path, resolved.model, resolved.version)
     folder = find_starter(text) or Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        is_version = text == PROD or VERSION.match(text)
+        do = f"do you mean {MODEL}@{text}?" if is_version else f"name a version like {MODEL}@prod, {_OTHERS}"
+        raise FileNotFoundError(f"there is no model {text!r} (no folder {folder}): {do}")
     return FoundModel(folder, folder.name, "")
