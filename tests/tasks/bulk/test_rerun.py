@@ -277,7 +277,8 @@ def test_a_job_that_an_earlier_version_began_continues(tmp_path: Path, tiny_mode
         tmp_path / "in",
     )
     assert sorted(path.name for path in state.iterdir()) == [
-        *("inflight", "job.json", "ledger", "lock", "names.parquet", "quarantine.csv", "report.html", "summary.json")
+        *("inflight", "job.json", "ledger", "lock", "names.parquet", "quarantine.csv", "report.html", "request.json"),
+        "summary.json",
     ]
     with open_job(tmp_path / "out") as folder:
         rows = folder.ledger.read().to_pylist()

@@ -7,7 +7,8 @@ from pathlib import Path
 from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_attributes, check_controls
-from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.evaluation.metric_catalogue import Metrics
+from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.registry.tags import MODEL, PROD, VERSION, parse_name
 from atelier.tasks.workspace.layout import Workspace
@@ -27,6 +28,15 @@ class FoundModel:
     def identity(self) -> ModelIdentity:
         """Identity of the model, see `card.identify`."""
         return identify(self.folder, self.name, self.version)
+
+    @property
+    def label(self) -> str:
+        """Name and version: style-model@v1.2.0."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+    def metrics(self, workspace: Path | None) -> Metrics:
+        """Its metrics in the registry of a workspace; empty for a model that is in no registry."""
+        return find_version(Workspace.find(workspace), self.label).metrics if self.version else {}
 
     def check(self, controls: Controls) -> None:
         """Check that the model supports controls, before anything starts.

@@ -6,7 +6,7 @@ from typing import Any
 from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.evaluation.metric_catalogue import GATED, flat
 from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
-from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
+from atelier.tasks.registry.tags import REJECTED, StageAssignment, Version, list_models, list_versions, stage_history
 from atelier.tasks.registry.version_state import version_state
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
@@ -86,7 +86,9 @@ def listed_version(
         bool(version.bytes) and objects.is_cached(version.bytes)
     )
     own = tuple(one for one in assignments if one.version == version.version)
-    return ListedVersion(version, version_state(version, assignments), here, own)
+    return ListedVersion(
+        version, version_state(version, assignments, stage_history(workspace, version.model, REJECTED)), here, own
+    )
 
 
 def version_details(workspace: Workspace, objects: DvcObjects, version: Version) -> VersionDetails:
