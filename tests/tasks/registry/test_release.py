@@ -202,9 +202,8 @@ def test_what_passed_by_itself_waits_too_where_the_gate_is_manual_by_now(workspa
 def test_dry_registers_nothing(workspace: Workspace) -> None:
     paint(workspace, "one")
     assert release.release_model(workspace, GateConfig(mode="dry"), None).decision == "would be promoted"
-    assert (
-        release.release_model(workspace, GateConfig(mode="dry", max_kid_ratio=0.1), None).decision == "would be refused"
-    )
+    strict = GateConfig(mode="dry", max_kid_ratio=0.1, first_leniency=0)
+    assert release.release_model(workspace, strict, None).decision == "would be refused"
     assert tags.list_versions(workspace) == []
 
 
