@@ -62,16 +62,19 @@ class Round:
     steps: int
     content_weight: float
     repetition_weight: float
+    tone_weight: float
     styles: tuple[str, ...] = (*PAINTINGS, *MONETS)  # none: any
     crop_area: tuple[float, float] = (0.25, 0.95)  # of a window of a photograph, smallest and largest share
 
 
 SIZE_PX, BATCH = 160, 4
-BEGUN = Round(1500, 4.0, 0.0, ("starry-night",), (0.23, 0.39))  # a network that paints strokes, for both
+BEGUN = Round(1500, 4.0, 0.0, 0.0, ("starry-night",), (0.23, 0.39))  # a network that paints strokes, for both
 ROUNDS = {
-    "paintings": (BEGUN, Round(1250, 3.0, 0.0), Round(2800, 2.5, 20.0)),
-    "any-style": (BEGUN, Round(1000, 3.0, 0.0, ()), Round(1800, 2.5, 20.0, ())),
-}
+    "paintings": (BEGUN, Round(1250, 3.0, 0.0, 0.0), Round(2800, 2.5, 20.0, 0.0), Round(1000, 2.5, 20.0, 1.0)),
+    "any-style": (
+        BEGUN, Round(1000, 3.0, 0.0, 0.0, ()), Round(1800, 2.5, 20.0, 0.0, ()), Round(900, 2.0, 20.0, 1.0, ()),
+    ),
+}  # fmt: skip
 
 
 def scaled(path: Path, short: int = 0, long: int = 0) -> Pixels:
@@ -173,6 +176,7 @@ def run(name: str, keep: Path) -> None:
             method = {
                 "styles": list(each.styles), "style_images": 560, "content_layer": "relu3_3",
                 "content_weight": each.content_weight, "repetition_weight": each.repetition_weight,
+                "tone_weight": each.tone_weight,
             }  # fmt: skip
             given = {
                 "method": "cin", "cin": method, "encoder": "vgg16", "workers": 0, "loop": loop,
