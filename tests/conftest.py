@@ -1,6 +1,7 @@
 """Real parts that every test shares: one Ray cluster for the session."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,13 @@ def _one_thread() -> None:
     """Networks of tests are too small to share: threads, of commands and of workers too, would wait for each other."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sigint_interrupts() -> None:
+    """A shell starts commands in the background with SIGINT ignored, and what the tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
