@@ -1,4 +1,4 @@
-"""Real parts that every test shares: one Ray cluster for the session."""
+"""Real parts that every test shares: one Ray cluster and one workspace with versions for the session."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from atelier.tasks.runtime.ray_settings import NO_METRICS
+from atelier.tasks.workspace.layout import Workspace
+from tests.tasks.published import studio
 
 SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
 
@@ -44,3 +46,9 @@ def ray_cluster() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with versions, to be read only; see `published.studio`."""
+    return studio(tmp_path_factory.mktemp("published") / "studio")
