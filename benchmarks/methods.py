@@ -42,6 +42,7 @@ class Contender:
     encoder: str = "efficientnet_lite0"
     content: str = "photos"
     style: str = "paintings"
+    start: str = ""  # starter/NAME, or the folder of the model to go on from
 
 
 # 0.7 to 0.8 million weights in every generator
@@ -105,6 +106,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     """
     from pydantic import TypeAdapter
 
+    from atelier.tasks.registry.starter_models import find_starter
     from atelier.tasks.runtime.progress import Progress
     from atelier.tasks.training.config import TrainConfig
     from atelier.tasks.training.train import train as run
@@ -119,6 +121,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
         given = {
             "method": contender.method, contender.method: contender.settings, "encoder": contender.encoder,
             "content": contender.content, "style": contender.style, "workers": 0, "loop": loop | {"steps": steps},
+            "start_from": "a model" if contender.start else "scratch",
         }  # fmt: skip
         return TypeAdapter(TrainConfig).validate_python(given)
 
@@ -132,7 +135,8 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     loop["checkpoint_every"] = max(1, planned["steps"] // 4)
     loop["log_every"] = max(1, planned["steps"] // 40)
     used, begin = cpu_seconds(), time.perf_counter()
-    summary = run(config(planned["steps"]), data, out / "model", out / "checkpoints", out / "logs", tell)
+    initial = (find_starter(contender.start) or Path(contender.start)) if contender.start else None
+    summary = run(config(planned["steps"]), data, out / "model", out / "checkpoints", out / "logs", tell, initial)
     print(file=sys.stderr)
     result = {
         "steps": summary.steps, "images": summary.steps * contender.batch, "precision": summary.precision,

@@ -17,8 +17,7 @@ change of relu4_1 as a share of its size; the checkerboard score of the set, and
 over pictures, with the 95 % interval of the median, from 2,000 bootstrap resamples. Of any style, the median over
 paintings of these medians. What is painted and measured is kept in WORK: the same command goes on.
 
-The first two parts also write blind sheets of thirty pairs into `WORK/preference`, ours beside each of the others. Who
-judges one saves the answers beside its key as `answers.txt`; the same command then counts them.
+The first two parts also write blind sheets of thirty pairs into `WORK/preference`, see `blind.py`.
 """
 
 import argparse
@@ -27,7 +26,6 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +40,11 @@ from atelier.models.losses.perceptual import content_loss, gram, style_loss
 from atelier.models.metrics.checkerboard import checkerboard
 from atelier.models.metrics.repetition import repetition
 from atelier.models.pixels import luminance
-from atelier.tasks.evaluation.preference import count, read_answers, read_key
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.inference.preference_sheet import write_sheet
 from atelier.tasks.runtime import encoder_weights
+from blind import link_pairs, preferences
 from painters import Painter, adain_painter, folder_of, our_painters, package_engine, package_painter, painted
 from protocol import protocol
 from styles import tensor
@@ -59,7 +56,6 @@ PACKAGE_STYLES = 26
 STYLE_PX = 512  # long side of a painting, as in the literature
 SHOWN = 7  # photographs on a sheet
 FEW = 10  # photographs that are painted in every style
-PAIRS = 30  # of a blind sheet
 RESAMPLES = 2000
 PARTS = ("named", "any", "protocol", "speed")
 JOB, WINDOWS, ROUNDS = 600, 10, 2  # pictures of a job, parts of the loop that are timed, runs of each
@@ -139,7 +135,7 @@ def named(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
     sheet = contact_sheet(rows, ("photograph", *(one.name for one in painters)), (), 320)
     (arguments.keep / "named.png").write_bytes(codec.encode(sheet, "png"))
     found = {one.name: ruler.measured(ones, style, room / one.folder) for one, ones in made.items()}
-    return found | preferences(painters, room, ruler.photos, arguments.keep / "preference")
+    return found | preferences(painters, room, ruler.photos, arguments.keep / "preference" / "named")
 
 
 def nearest(engine: Any, ruler: Ruler, style: Pixels, room: Path) -> Painter:
@@ -180,50 +176,8 @@ def unseen(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
         } | {"by_painting": by_painting}
         for name, by_painting in found.items()
     }  # fmt: skip
-    shown = pairs_of(painters, {path.stem: style_picture(path) for path in paintings}, few, room)
-    return result | preferences(painters, room / "pairs", shown, arguments.keep / "preference")
-
-
-def pairs_of(
-    painters: list[Painter], paintings: Mapping[str, Pixels], photos: Mapping[str, Pixels], room: Path
-) -> dict[str, Pixels]:
-    """Photographs with a painting in the corner, by the names of both; as painted, they are linked in `room/pairs`."""
-    shown: dict[str, Pixels] = {}
-    for number in range(min(PAIRS, len(photos) * len(paintings))):
-        photo = list(photos)[number % len(photos)]
-        painting = list(paintings)[(number + number // len(photos)) % len(paintings)]
-        name = f"{photo} as {painting}"
-        before, corner = photos[photo].copy(), paintings[painting]
-        corner = codec.scaled(corner, 0.4 * min(before.shape[:2]) / max(corner.shape[:2]))
-        before[-corner.shape[0] :, -corner.shape[1] :] = corner
-        shown[name] = before
-        for painter in painters:
-            link = room / "pairs" / painter.folder / f"{name}.png"
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.exists():
-                os.link(room / painting / painter.folder / f"{photo}.png", link)
-    return shown
-
-
-def preferences(painters: list[Painter], room: Path, photos: Mapping[str, Pixels], folder: Path) -> dict[str, Any]:
-    """Blind sheets of ours beside each other painter, written once; and the counts of the answers."""
-    (ours, *others), counts = painters, dict[str, Any]()
-    for other in others:
-        sheet = folder / f"{room.relative_to(folder.parent).parts[0]}-{ours.folder}-{other.folder}"
-        names = [str(room / painter.folder) for painter in (ours, other)]
-        if not (sheet / "key.json").is_file():
-            files = {name: codec.encode(pixels, "png") for name, pixels in photos.items()}
-            write_sheet(sheet, names, {name: data.__bytes__ for name, data in files.items()}, PAIRS, 0)
-        if (sheet / "answers.txt").is_file():
-            pairs = read_key((sheet / "key.json").read_bytes())
-            (result,) = count(pairs, read_answers((sheet / "answers.txt").read_text(), pairs))
-            painter_of = dict(zip(names, ("ours", other.name), strict=True))
-            counts[other.name] = asdict(result) | {
-                "first": painter_of[result.first], "second": painter_of[result.second]
-            }  # fmt: skip
-        else:
-            print(f"{sheet / 'sheet.html'} waits for its answers")
-    return {"preference": counts} if counts else {}
+    shown = link_pairs(painters, {path.stem: style_picture(path) for path in paintings}, few, room)
+    return result | preferences(painters, room / "pairs", shown, arguments.keep / "preference" / "any")
 
 
 def any_style_protocol(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,26 @@ def test_commands_and_their_options_are_there(page: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         for word in words:
             assert not word.startswith("--") or word in known, f"{page.name}: atelier {line}"
+
+
+def test_every_variable_is_listed() -> None:
+    named = {
+        name for file in (ROOT / "src").rglob("*.py") for name in re.findall(r"ATELIER_[A-Z_]+\b", file.read_text())
+    }
+    listed = set(re.findall(r"`(ATELIER_[A-Z_]+)`", (ROOT / "docs" / "environment.md").read_text()))
+    assert {name.removesuffix("_") for name in named} <= {name.removesuffix("_NAME") for name in listed}
+
+
+def test_every_command_with_a_result_prints_it_as_json() -> None:
+    def leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for key, below in getattr(command, "commands", {}).items():
+            yield from leaves(below, f"{name} {key}".strip())
+        if not hasattr(command, "commands"):
+            yield name, command
+
+    found = list(leaves(typer.main.get_command(app), ""))
+    without = {name for name, command in found if not any("--json" in one.opts for one in command.params)}
+    assert without == {"logs", "ui"}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ ROOMS = {  # of each floor, in order: each may import those before it
         *("runtime", "workspace", "images", "storage", "dataset", "training", "evaluation", "registry", "reports"),
         *("inference", "bulk"),
     ),
-    "flows": ("config", "control_plane", "runs", "", "cli"),  # "" are the flows themselves
+    "flows": ("config", "control_plane", "runs", "", "gallery", "cli"),  # "" are the flows themselves
 }
 MOST_FILES = 25  # in a room
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from atelier.flows.control_plane.prefect_server import ask
+from atelier.flows.watch import seconds
 from atelier.tasks.images.codec import encode
 from tests.flows.conftest import Atelier
 
@@ -75,3 +77,43 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
     done = atelier(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["done"] == PICTURES
+
+
+def draw(file: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file.write_bytes(encode(pixels, "png"))
+
+
+@pytest.mark.usefixtures("plane")
+def test_watched_pictures_are_restyled_once(tmp_path: Path, environment: dict[str, str]) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()  # it may be empty
+    command = [Path(sys.executable).with_name("atelier"), "stylize", source, out, "--model", "starter/monet"]
+    with (tmp_path / "said").open("w") as said:
+        watching = subprocess.Popen([*command, "--every", "1s"], env=environment, stdout=said, stderr=said)
+    try:
+        painted: dict[str, int] = {}
+        for number in (1, 2):
+            draw(source / f"{number}.png", number)
+            end = time.monotonic() + 120
+            while not (out / f"{number}.png").exists() or (out / "_atelier/running").exists():
+                assert watching.poll() is None, (tmp_path / "said").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            painted |= {file.name: file.stat().st_mtime_ns for file in out.glob("*.png") if file.name not in painted}
+        assert {file.name: file.stat().st_mtime_ns for file in out.glob("*.png")} == painted
+    finally:
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    assert "looking into" in (tmp_path / "said").read_text()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("1m", 60), ("1.5h", 5400), ("2", 2)])
+def test_a_time_is_read(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0s", "-1m", "1d"])
+def test_another_text_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match="write it like 30s, 1m or 2h"):
+        seconds(text)

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from atelier.flows.config.params import Params
 from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.terminal import waiting
 from atelier.tasks.bulk.subscriptions import restyle
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
@@ -27,7 +28,8 @@ from atelier.tasks.workspace.layout import Workspace
 @task(task_run_name="open the worktree", cache_policy=NO_CACHE)
 def open_worktree(root: str) -> str:
     """Open the git worktree in which the run works; its path."""
-    return str(worktree.open_worktree(Workspace(Path(root))).root)
+    with waiting("opening the worktree of the run"):
+        return str(worktree.open_worktree(Workspace(Path(root))).root)
 
 
 @task(task_run_name="check the data", cache_policy=NO_CACHE)
@@ -79,7 +81,8 @@ def gate_and_register(root: str, prod: PairedComparison | None, dry: bool) -> Re
 @task(task_run_name="push", cache_policy=NO_CACHE)
 def push(root: str) -> str:
     """Push data and model to DVC's remote, before anything depends on them."""
-    return pushing.push_workspace(Workspace(Path(root)))
+    with waiting("pushing data and model to DVC's remote"):
+        return pushing.push_workspace(Workspace(Path(root)))
 
 
 @task(task_run_name="promote {version}", cache_policy=NO_CACHE)

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import tag_with_process
 from atelier.flows.runs.progress import display
-from atelier.flows.runs.terminal import say
+from atelier.flows.runs.terminal import say, waiting
 from atelier.tasks.dataset import ingest as ingestion
 from atelier.tasks.dataset.source_lock import ScanSummary
 from atelier.tasks.registry import warm_start
@@ -22,7 +22,8 @@ def scan(root: str, lock: Path | None = None) -> ScanSummary:
     """List the files of the sources in the workspace's `sources.lock`, or in another file."""
     workspace = Workspace(Path(root))
     config = Params(workspace.params).ingest
-    return ingestion.scan(config, workspace.main.root, lock or workspace.sources_lock)
+    with waiting("listing the files of the sources"):
+        return ingestion.scan(config, workspace.main.root, lock or workspace.sources_lock)
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)

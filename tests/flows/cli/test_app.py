@@ -79,6 +79,24 @@ def test_parameters_are_printed_with_default_and_meaning(atelier: Atelier) -> No
     assert_one_line(atelier("params", "train.lop"), 2, "unknown parameter 'train.lop'", "`atelier params train`")
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("datasets l", ["list"]),
+        ("stylize --model starter/m", ["starter/monet"]),
+        ("train --set train.loop.st", ["train.loop.steps="]),
+        ("models show v", []),
+    ],
+)
+def test_the_shell_completes(atelier: Atelier, workspace: Path, words: str, found: list[str]) -> None:
+    asked = {
+        "COMP_WORDS": f"atelier {words}",
+        "COMP_CWORD": str(len(words.split())),
+        "_ATELIER_COMPLETE": "complete_bash",
+    }
+    assert atelier(cwd=workspace, **asked).stdout.split() == found
+
+
 def test_wrong_usage_is_two(atelier: Atelier) -> None:
     assert atelier("stylize").returncode == 2
     assert atelier("stylise").returncode == 2

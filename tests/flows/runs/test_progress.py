@@ -25,6 +25,7 @@ def steps(done: int, total: int, images: int = 0) -> Progress:
 
 def test_pace_tells_count_rate_and_time_left() -> None:
     pace = ProgressRate()
+    pace.observe(0.0, steps(98, 300, 392))  # a start-up of ten seconds for two steps
     pace.observe(10.0, steps(100, 300, 400))
     pace.observe(20.0, steps(120, 300, 480))
     text = pace.describe(Progress("train", 120, 300, "steps", note="style 0.5", images=480))
@@ -33,15 +34,16 @@ def test_pace_tells_count_rate_and_time_left() -> None:
 
 def test_pace_forgets_what_lies_more_than_half_a_minute_back() -> None:
     pace = ProgressRate()
-    for second, done in [(0.0, 0), (60.0, 60), (61.0, 70), (62.0, 80)]:
+    for second, done in [(0.0, 0), (1.0, 1), (60.0, 60), (61.0, 70), (62.0, 80)]:
         pace.observe(second, Progress("stylize", done, 80, "images"))
     assert "10.0 images/s" in pace.describe(Progress("stylize", 80, 80, "images"))
 
 
-def test_pace_of_a_single_observation_promises_nothing() -> None:
+def test_the_start_up_and_a_moment_promise_nothing() -> None:
     pace = ProgressRate()
-    pace.observe(0.0, Progress("ingest", 5, 10, "images", images=5))
-    assert pace.describe(Progress("ingest", 5, 10, "images")) == "5/10 images"
+    for second, done in [(0.0, 0), (150.0, 5), (150.1, 6)]:
+        pace.observe(second, Progress("ingest", done, 10, "images", images=done))
+    assert pace.describe(Progress("ingest", 6, 10, "images")) == "6/10 images"
 
 
 def test_the_time_left_waits_and_is_smooth() -> None:

@@ -194,7 +194,7 @@ def test_damaged_files_are_left_out(tmp_path: Path) -> None:
     (root / "artifacts/style-model/model.json").write_text("[]")
     page = Page(write_report(root, tmp_path / "index.html"))
     assert page.titles == ["Before and after", "Training", "The pictures"]
-    assert sum(a.get("alt") == "before" for _, a in page.tags) == 3  # the stage and two of the three pairs
+    assert sum(a.get("alt") == "photograph" for _, a in page.tags) == 3  # the stage and two of the three pairs
     assert "is damaged" in page.text
 
 

@@ -1,11 +1,13 @@
 """The subcommands about models and their versions."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_version
 from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
@@ -13,7 +15,7 @@ from atelier.tasks.workspace.layout import Workspace
 commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
-VersionArgument = Annotated[str, typer.Argument(help=_VERSION)]
+VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=complete_version)]
 
 
 @commands.command("list", epilog="Example: atelier models list --json")
@@ -195,6 +197,42 @@ def models_promote(
     promote(Workspace.find(workspace), version, reason=reason, model=model)
     content = {"model": model, "version": version, "reason": reason}
     result(content, as_json, text=f"{model}@prod is now {version}")
+
+
+@commands.command("approve", epilog='Example: atelier models approve v1.2.0 --reason "looks better on portraits"')
+def models_approve(
+    reason: Annotated[str, typer.Option(help="The reason, which the registry keeps.")],
+    version: Annotated[str, typer.Argument(help="A version that awaits approval; by default the newest.")] = "",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version that awaits approval `prod` by the flow `approve`, which restyles subscribed archives with it."""
+    from atelier.flows.runs.services import services
+    from atelier.tasks.workspace.run_record import RunRecord
+
+    found = Workspace.find(workspace)
+    os.environ["ATELIER_WORKSPACE"] = str(found.root)
+    with services(found, "approve"):
+        from atelier.flows.retrain import approve
+
+        record = approve(version, reason)
+        assert isinstance(record, RunRecord)  # the call unwraps a state that the flow returns
+        result(record, as_json, text=record.summary)
+
+
+@commands.command("reject", epilog='Example: atelier models reject v1.2.0 --reason "skies are green"')
+def models_reject(
+    version: Annotated[str, typer.Argument(help="A version that awaits approval; v1.2.0 means style-model's.")],
+    reason: Annotated[str, typer.Option(help="The reason, which the registry keeps.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Do not approve a version; nothing promotes it by itself later."""
+    from atelier.tasks.registry.promotion import reject
+    from atelier.tasks.registry.tags import MODEL, parse_name
+
+    model, version = parse_name(version) or (MODEL, version)
+    reject(Workspace.find(workspace), version, reason, model)
+    print(f"{model}@{version} is rejected")
 
 
 @commands.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")

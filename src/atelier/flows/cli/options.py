@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from atelier.flows.cli.completion import complete_change
 from atelier.flows.cli.output import JsonOption, WorkspaceOption
 from atelier.tasks.workspace.layout import Workspace
 
@@ -16,6 +17,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=complete_change,
         help="Set a parameter in params.yaml first, like train.loop.steps=500. It stays set. Repeatable.",
     ),
 ]

@@ -1,12 +1,11 @@
 """The subcommand `params`, and those about this machine: the services that commands use, its state, and its disk."""
 
-import os
 import shlex
-import sys
 from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.completion import complete_log
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.tasks.workspace.layout import Workspace
 
@@ -83,26 +82,28 @@ def down(as_json: JsonOption = False) -> None:
     result({"stopped": stopped}, as_json, text=text)
 
 
-@commands.command(epilog="Example: atelier ui")
-def ui() -> None:
-    """Open Prefect's pages in a browser, signed in.
+@commands.command(epilog="Example: atelier ui, or atelier ui --job ~/restyled, or atelier ui --prefect")
+def ui(
+    job: Annotated[
+        list[str] | None, typer.Option(help="Destination of a bulk job that lies elsewhere. Repeatable.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the gallery; by default the first free one.")] = None,
+    prefect: Annotated[bool, typer.Option("--prefect", help="Open Prefect's pages instead, and end.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Serve the gallery of a workspace until Ctrl-C, and open it in a browser, signed in.
 
-    Where there is no browser, print the address and the password to paste there.
+    It shows versions beside prod, bulk jobs and datasets. Where there is no browser, print the address and the password
+    to paste there.
     """
-    import webbrowser
+    from atelier.flows.cli import gallery
 
-    from atelier.flows.cli.environment import prefect_api
-    from atelier.flows.control_plane import api_password
-    from atelier.flows.control_plane.prefect_server import home
+    if prefect:
+        from atelier.flows.cli.environment import prefect_api
 
-    url = prefect_api()["PREFECT_API_URL"]
-    pages, password = url.removesuffix("/api"), api_password.find(home(), url)
-    opens = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    target = api_password.sign_in_page(home(), url).as_uri() if password else pages
-    if opens and webbrowser.open(target):
-        print(f"opened {pages}")
+        gallery.open_prefect(prefect_api()["PREFECT_API_URL"])
     else:
-        print(f"open {pages}" + (f" and paste this password: {password}" if password else ""))
+        gallery.serve(Workspace.find(workspace), job or [], port)
 
 
 @commands.command(epilog='Example: eval "$(atelier env)" && prefect flow-run ls && ray status')
@@ -133,7 +134,12 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 @commands.command(epilog="Example: atelier logs, or atelier logs retrain -f")
 def logs(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Name of a log, its beginning, or a command; the newest by default.")
+        str,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Name of a log, its beginning, or a command; the newest by default.",
+            autocompletion=complete_log,
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the run has ended.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the logs: a name is its start and its command.")] = False,

@@ -1,74 +1,29 @@
 """The subcommands that use a model, and `inspect`, which reads the origin of their outputs."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atelier.flows.cli.options import grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
+from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
+
+if TYPE_CHECKING:
+    from atelier.tasks.bulk.request import StylizeRequest
 
 commands = typer.Typer()
 
-
-@dataclass(frozen=True)
-class PaintingOptions:
-    """The model, and how it paints."""
-
-    model: Annotated[
-        str,
-        typer.Option(help="style-model@prod, style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a folder."),
-    ] = "style-model@prod"
-    strength: Annotated[float | None, typer.Option(help="0 leaves pictures as they are, 1 is the full style.")] = None
-    direction: Annotated[str | None, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = None
-    to: Annotated[
-        str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
-    ] = None
-    styles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--style", help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix."
-        ),
-    ] = None
-    masks: Annotated[
-        list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
-    ] = None
-    mask_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
-        ),
-    ] = None
-    keep_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Pictures that mirror the inputs, grey PNGs: inputs stay where they are not 0, as on a logo.",
-        ),
-    ] = None
-    regions: Annotated[
-        str | None,
-        typer.Option(help="auto: each region of a picture gets the style of the nearest region of the style pictures."),
-    ] = None
-    preserve_color: Annotated[
-        bool | None, typer.Option("--preserve-color", help="Keep the colours of the pictures.")
-    ] = None
-    palette: Annotated[
-        str | None,
-        typer.Option(help="A picture, or a folder of pictures, near whose colours those of the outputs stay."),
-    ] = None
-    style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
-    stroke: Annotated[
-        str | None,
-        typer.Option(
-            help="Breadth of the strokes: 1 (the default) as on a picture of 640 px, 2 twice as broad, 0.5 half as "
-            "broad; or full, to paint at full size."
-        ),
-    ] = None
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="The sources, then DEST. Sources: folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a "
+        "column path), local or at s3:// URLs; or one picture. DEST: folder or s3:// URL for the restyled pictures, "
+        "which keep the source's paths; several sources get a folder each. For one picture also a file.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -139,7 +94,7 @@ class SelectionOptions:
 
 @dataclass(frozen=True)
 class RerunOptions:
-    """What a run does with the results of earlier runs, and when it fails."""
+    """What a run does with the results of earlier runs, when it fails, and what is done instead of a run."""
 
     max_quarantine: Annotated[
         str, typer.Option(help="Fail when more inputs are quarantined: a count like 100, a share like 0.05 or 5%.")
@@ -155,6 +110,20 @@ class RerunOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate work, time and size from a sample; writes nothing.")
     ] = False
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Only paint N pictures from all parts, small, for a page and a contact sheet in --preview-to; without "
+            "DEST, or beside it.",
+        ),
+    ] = None
+    preview_to: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of --preview.")] = Path("preview")
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Look for new pictures again and again, like 30s, 1m or 2h, until Ctrl-C."),
+    ] = None
 
 
 @commands.command(
@@ -163,20 +132,7 @@ class RerunOptions:
 )
 @grouped
 def stylize(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders, zips, tars (.gz, .zst) or lists (.txt, .lst, .parquet with a column path), local or at "
-            "s3:// URLs; or one picture."
-        ),
-    ],
-    destination: Annotated[
-        str,
-        typer.Argument(
-            help="Folder or s3:// URL for the restyled pictures, which keep the source's paths; several sources get a "
-            "folder each. For one picture also a file."
-        ),
-    ],
+    paths: PathsArgument,
     painting: PaintingOptions,
     output: OutputOptions,
     selection: SelectionOptions,
@@ -193,16 +149,33 @@ def stylize(
     from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
-    model, to, sheet = chosen.pop("model"), painting.to, chosen.pop("show_regions")
+    models, strengths = chosen.pop("models") or [DEFAULT_MODEL], (chosen.pop("strength") or "").split(",")
+    sheet, to = chosen.pop("show_regions"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
-    job = stylize_job.plan(sources, destination, model, changes, workspace, asdict(selection), again)
+    sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
+    changed = [changes | {"strength": strength or None} for strength in strengths]
+    jobs = [
+        stylize_job.plan(sources, destination, model, change, workspace, asdict(selection), again)
+        for model in models
+        for change in changed
+    ]
+    stylize_job.check_sources(jobs[0], may_be_empty=bool(rerun.every))
+    if rerun.preview:
+        stylize_job.show_preview(jobs, rerun.preview, rerun.preview_to, as_json)
+        return
+    if len(jobs) > 1:
+        raise ValueError("several models or strengths are for --preview N: name one")
+    job = jobs[0]
+    if rerun.every:
+        stylize_job.watch(job, rerun.every, as_json)
+        return
     if sheet:
         stylize_job.show_regions(job, sheet)
     if rerun.dry_run:
         expected = flow.estimate(job)
-        result(expected, as_json, text=expected.summary)
+        result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
         return
     if rerun.replace and asks(rerun.yes):
         confirm(f"--replace deletes what another model or other parameters made in {destination}")
@@ -210,12 +183,18 @@ def stylize(
         done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
         result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
         return
-    summary = flow.run(job, quiet=as_json)
-    result(summary, as_json, text=flow.describe(summary, destination))
-    if summary.pending:
-        raise typer.Exit(1)
-    if summary.quarantined:
-        raise typer.Exit(3)
+    _run(job, as_json)
+
+
+@commands.command(epilog="Example: atelier retry ~/restyled")
+def retry(
+    destination: Annotated[str, typer.Argument(help="Folder or URL of a bulk job.")], as_json: JsonOption = False
+) -> None:
+    """Continue a bulk job as it was begun, and try its quarantined pictures again."""
+    from atelier.tasks.bulk.request import Rerun, read_request
+
+    place = destination if "://" in destination else str(Path(destination).absolute())
+    _run(replace(read_request(place), rerun=Rerun(retry_quarantined=True)), as_json)
 
 
 @commands.command(
@@ -291,3 +270,15 @@ def inspect(
         print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)
+
+
+def _run(job: "StylizeRequest", as_json: bool) -> None:
+    """Run a bulk job, print its counts, and exit as they say."""
+    from atelier.flows import stylize as flow
+
+    summary = flow.run(job, quiet=as_json)
+    result(summary, as_json, text=flow.describe(summary, str(job.destination)))
+    if summary.pending:
+        raise typer.Exit(1)
+    if summary.quarantined:
+        raise typer.Exit(3)

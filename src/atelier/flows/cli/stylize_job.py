@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from atelier.flows.cli.output import result
 from atelier.flows.config.params import Params
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
@@ -21,11 +22,24 @@ from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_source import archive_class, list_entries, locate
+from atelier.tasks.storage.open_source import NoPictures, archive_class, list_entries, locate
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
 C = TypeVar("C")
+
+
+def sources_and_destination(paths: Sequence[str], *, needed: bool) -> tuple[Sequence[str], str]:
+    """The paths of a command line: the last of several is the destination, a single one is a source.
+
+    Raises:
+        ValueError: there is no destination, and it is needed.
+    """
+    if len(paths) > 1:
+        return paths[:-1], paths[-1]
+    if needed:
+        raise ValueError(f"where do the restyled pictures go? Name a destination: atelier stylize {paths[0]} RESTYLED")
+    return paths, ""
 
 
 def plan(
@@ -37,7 +51,7 @@ def plan(
     selected: Mapping[str, Any],
     rerun: Rerun,
 ) -> StylizeRequest:
-    """Find the model and the sources before anything starts, so that a wrong name is reported at once.
+    """Find the model before anything starts, so that a wrong name is reported at once.
 
     Args:
         sources: folders, archives or lists, local or at URLs, or one picture.
@@ -60,10 +74,22 @@ def plan(
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
     found.check(controls_from_config(config, Path.cwd()))
-    for source in sources:
-        next(iter(list_entries(source, Path.cwd(), selection.bounds)))
     place = destination if is_url(destination) else str(Path(destination).absolute())
     return StylizeRequest(tuple(sources), place, found.folder, config, found.identity, Path.cwd(), selection, rerun)
+
+
+def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:
+    """Check that the sources exist, and hold pictures unless they may be empty.
+
+    Raises:
+        FileNotFoundError, ValueError: one does not, or is of no supported kind.
+    """
+    for source in job.sources:
+        try:
+            next(iter(list_entries(source, job.base, job.selection.bounds)))
+        except NoPictures:
+            if not may_be_empty:
+                raise
 
 
 def single_image(job: StylizeRequest) -> SingleImageResult | None:
@@ -72,6 +98,21 @@ def single_image(job: StylizeRequest) -> SingleImageResult | None:
     if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
         return None
     return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+
+
+def show_preview(jobs: Sequence[StylizeRequest], count: int, folder: Path, as_json: bool) -> None:
+    """Write and print a preview."""
+    from atelier.tasks.bulk.preview import preview
+
+    shown = preview(jobs, count, folder)
+    result(shown, as_json, text=shown.summary)
+
+
+def watch(job: StylizeRequest, every: str, as_json: bool) -> None:
+    """Restyle what is new in the sources, again and again, and print the result of each run."""
+    from atelier.flows import watch as flow
+
+    flow.watch(job, flow.seconds(every), done=lambda text, found: result(found, as_json, text=text))
 
 
 def show_regions(job: StylizeRequest, file: Path) -> None:

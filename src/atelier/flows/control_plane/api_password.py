@@ -13,7 +13,7 @@ from atelier.flows.control_plane.server_program import HOSTS, SIGN_IN
 from atelier.tasks.runtime.files import write_secret
 
 VARIABLE = "PREFECT_API_AUTH_STRING"  # of Prefect's clients
-_FILE, _PAGE = "prefect.password", "prefect.html"
+_FILE, _PAGE, _GALLERY = "prefect.password", "prefect.html", "gallery.html"
 
 
 def make(home: Path, url: str) -> str:
@@ -38,7 +38,7 @@ def find(home: Path, url: str) -> str | None:
 
 def clear(home: Path) -> None:
     """Delete the password, when the server is stopped for good."""
-    for name in (_FILE, _PAGE):
+    for name in (_FILE, _PAGE, _GALLERY):
         (home / name).unlink(missing_ok=True)
 
 
@@ -49,14 +49,21 @@ def variables(home: Path, url: str) -> dict[str, str]:
 
 
 def sign_in_page(home: Path, url: str) -> Path:
-    """Write a page that opens Prefect's pages signed in, readable for its owner alone.
+    """Write a page that opens Prefect's pages signed in, readable for its owner alone."""
+    words = base64.b64encode((find(home, url) or "").encode()).decode()
+    return _page(home / _PAGE, f"{url.removesuffix('/api')}{SIGN_IN}", words)
 
-    A browser gets the path of this file on its command line, and not the password.
-    """
-    words = find(home, url) or ""
-    target = f"{url.removesuffix('/api')}{SIGN_IN}#{base64.b64encode(words.encode()).decode()}"
-    write_secret(home / _PAGE, f'<!doctype html><title>Prefect</title><script>location.replace("{target}")</script>\n')
-    return home / _PAGE
+
+def gallery_page(home: Path, address: str, words: str) -> Path:
+    """Write a page that opens the gallery's page for signing in with a password, readable for its owner alone."""
+    return _page(home / _GALLERY, address, words)
+
+
+def _page(file: Path, address: str, words: str) -> Path:
+    """A browser gets the path of this file on its command line, and not the password."""
+    target = f"{address}#{words}"
+    write_secret(file, f'<!doctype html><title>Atelier</title><script>location.replace("{target}")</script>\n')
+    return file
 
 
 def authorization(home: Path, url: str) -> dict[str, str]:

@@ -22,25 +22,31 @@ from atelier.tasks.runtime.progress import RECORDS, Progress, Report, to_parent
 LINE_EVERY_S = 5.0
 ARTIFACT_EVERY_S = 2.0
 RATE_WINDOW_S = 30.0
-NO_PROMISE_S = 5.0  # without a time left, at the beginning
+NO_RATE_S = 1.0  # at the beginning, without a rate
+NO_PROMISE_S = 5.0  # and without a time left
 SMOOTHING_S = 10.0  # in which the time left follows a change of the rate
 
 
 class ProgressRate:
-    """The rate over the last half minute, which leaves the start-up out and follows changes of speed.
+    """The rate over the last half minute, which follows changes of speed.
 
-    The time left is the distance to an end that is averaged exponentially over SMOOTHING_S.
+    The start-up is left out, with the first units. The time left is the distance to an end that is averaged
+    exponentially over SMOOTHING_S.
     """
 
     def __init__(self) -> None:
         self._observed: deque[tuple[float, int, int]] = deque()  # (seconds, units, images)
+        self._begun = False  # whether first units are done
         self._end: float | None = None  # seconds of the same clock
 
     def observe(self, seconds: float, progress: Progress) -> None:
         """Add an observation: seconds of a monotonic clock, and what has been done."""
-        if self._observed and progress.done < self._observed[-1][1]:  # another count has begun
+        if self._observed and progress.done < self._observed[-1][1]:  # another count begins
             self._observed.clear()
-            self._end = None
+            self._begun, self._end = False, None
+        elif self._observed and progress.done > self._observed[-1][1] and not self._begun:
+            self._observed.clear()
+            self._begun = True
         self._observed.append((seconds, progress.done, progress.images))
         while len(self._observed) > 2 and seconds - self._observed[0][0] > RATE_WINDOW_S:
             self._observed.popleft()
@@ -55,7 +61,7 @@ class ProgressRate:
         """Text like "40/600 steps · 12.3 images/s · 1:23 left", as far as it is known."""
         parts = [f"{progress.done}/{progress.total} {progress.unit}" if progress.total else f"{progress.unit}"]
         (t0, done0, images0), (t1, done1, images1) = self._observed[0], self._observed[-1]
-        if t1 > t0 and done1 > done0:
+        if t1 - t0 >= NO_RATE_S and done1 > done0:
             if images1 > images0:
                 parts.append(f"{(images1 - images0) / (t1 - t0):.1f} images/s")
             else:

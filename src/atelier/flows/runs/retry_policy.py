@@ -7,6 +7,8 @@ from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
 from atelier.flows.config.retrain import RetrainConfig
+from atelier.flows.runs.terminal import say
+from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.runtime.ray_driver import ClusterLost
 from atelier.tasks.workspace.stage_errors import StageFailed
 
@@ -31,4 +33,7 @@ class RetryPolicy:
 def _is_retryable(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a second try may succeed: not with bad parameters, a diverged training, or a lost cluster."""
     error = state.result(raise_on_failure=False)
-    return error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError | ClusterLost)
+    again = error.retryable if isinstance(error, StageFailed) else not isinstance(error, ValueError | ClusterLost)
+    if again:
+        say(f"{run.name}: {short_line(error)}; it is tried again soon")
+    return again

@@ -84,10 +84,8 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     config, destination = request.config, open_destination(request.destination)
     controls = controls_from_config(config, request.base)
     check_controls(config_class(request.identity.method), controls)
-    inputs = list_inputs(request.sources, request.base, request.selection)
     job = JobFolder(destination)
-    since = job.manifest().get("since", 1)
-    waiting = inputs.filter(pc.equal(job.state(inputs, since).rows["state"], "pending"))
+    inputs, waiting = pending_inputs(request, job)
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
     found = DryRun(
@@ -120,6 +118,17 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         gigabytes=round(sum(sizes) / len(states) * todo.num_rows / 1e9, 4),
         plan=execution.plan,
     )
+
+
+def pending_inputs(request: StylizeRequest, job: JobFolder) -> tuple[pa.Table, pa.Table]:
+    """All inputs of a request, and those that no earlier run has finished; schema `INPUT_SCHEMA`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `list_inputs`, or the job's state is damaged.
+    """
+    inputs = list_inputs(request.sources, request.base, request.selection)
+    since = job.manifest().get("since", 1)
+    return inputs, inputs.filter(pc.equal(job.state(inputs, since).rows["state"], "pending"))
 
 
 def _sample(todo: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.storage.companion_files import kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LIST_SUFFIXES
-from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, list_files
+from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, NoPictures, list_files
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 
 INPUT_SCHEMA = pa.schema({"input": pa.string(), "stamp": pa.string(), "skipped": pa.string(), **ENTRY_FIELDS})
@@ -55,7 +55,7 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a source is damaged or of no supported kind, or no selected file is a picture.
+        ValueError: a source is damaged or of no supported kind, or (NoPictures) no selected file is a picture.
     """
     folders = _folders(sources) if len(sources) > 1 else [""]
     entries = (
@@ -75,7 +75,7 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
         table = _first(table, selection.limit)
     if not pc.any(pc.equal(table["skipped"], "")).as_py():
         matching = " that match the globs" if selection.include or selection.exclude else ""
-        raise ValueError(
+        raise NoPictures(
             f"source {', '.join(sources)} holds no pictures{matching}: put pictures there or name another source"
         )
     return _unique(table)

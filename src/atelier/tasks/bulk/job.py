@@ -1,6 +1,7 @@
 """On-disk state of a bulk job, in `DEST/_atelier/`: manifest, output names, ledger and reports.
 
 job.json          model, parameters, source and execution plan; a run of another job is refused
+request.json      how the last run was asked for, to run or to show it again
 names.parquet     input and output names, planned before the first picture is read
 ledger/           final state of each input
 running           exists during a run, and after a run that was killed

@@ -21,8 +21,8 @@ SLOWEST = 10
 MAX_QUARANTINED = 200  # rows shown; quarantine.csv has them all
 
 
-def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
-    """Inputs and their outputs as data URIs; failed ones are left out. Runs on a worker node.
+def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str, str]]:
+    """Inputs and their outputs as data URIs, and their names; failed ones are left out. Runs on a worker node.
 
     Args:
         tasks: rows of `TASK_SCHEMA`, done or not.
@@ -36,11 +36,11 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
             after = decode(open_destination(destination).read(task["output"]))
         except (BadImage, OSError):
             continue
-        found.append((data_uri(before, SHOWN_PX), data_uri(after, SHOWN_PX)))
+        found.append((data_uri(before, SHOWN_PX), data_uri(after, SHOWN_PX), task["input"]))
     return found
 
 
-def report(destination: str, summary: dict[str, Any], state: JobState, shown: Sequence[tuple[str, str]]) -> bytes:
+def report(destination: str, summary: dict[str, Any], state: JobState, shown: Sequence[tuple[str, str, str]]) -> bytes:
     """The page, HTML.
 
     Args:

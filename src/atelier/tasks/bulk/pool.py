@@ -102,7 +102,7 @@ def _resume(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
     return backends.resume_execution(model, controls, plan)
 
 
-def report_pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str]]:
+def report_pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str, str]]:
     """Pairs of pictures for the report, see `job_report.pairs`; none if the process that reads them dies."""
     from ray.exceptions import RayError
 

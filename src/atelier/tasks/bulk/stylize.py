@@ -27,7 +27,7 @@ from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
 from atelier.tasks.bulk.pool import execution_for, report_pairs, run_tasks
-from atelier.tasks.bulk.request import StylizeRequest
+from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
@@ -138,7 +138,7 @@ class _Run:
     before: JobState
     attempt: int = 1
     rate: float = 0.0  # images/s
-    pairs: list[tuple[str, str]] = field(default_factory=list)  # pictures before and after, for the report
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)  # as `job_report.pairs`
 
     def prepare(self, inputs: pa.Table) -> tuple[pa.Table, dict[str, int]]:
         """Write the manifest, plan names and record inputs that need no work.
@@ -158,6 +158,7 @@ class _Run:
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
             _check_space(job.destination, todo)
             job.write_manifest(self.manifest)
+            job.folder.write(REQUEST, self.request.to_json())
             outputs = job.plan_names(todo["input"], self.request.config.format)
             job.start_run(self.before)
             counts = self.before.counts

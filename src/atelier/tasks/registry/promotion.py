@@ -7,6 +7,7 @@ from atelier.tasks.registry.tags import (
     MODEL,
     PROD,
     REGISTRY_WAIT_S,
+    REJECTED,
     StageAssignment,
     Version,
     assign_stage,
@@ -67,6 +68,19 @@ def promote(
             apply()
         if instead_of is None or now != version:
             assign_stage(workspace, model, version, PROD, reason)
+
+
+def reject(workspace: Workspace, version: str, reason: str, model: str = MODEL) -> None:
+    """Assign a version that awaits approval to the stage `rejected`: nobody is asked about it again.
+
+    Raises:
+        ValueError: the version does not await approval.
+    """
+    with lock(workspace, "registry", REGISTRY_WAIT_S):
+        waiting = [one.version for one in list_awaiting_approval(workspace, model)]
+        if version not in waiting:
+            raise ValueError(f"{model}@{version} does not await approval: {', '.join(waiting) or 'no version'} does")
+        assign_stage(workspace, model, version, REJECTED, reason)
 
 
 def rollback(workspace: Workspace, reason: str, model: str = MODEL, to: str | None = None) -> str:

@@ -127,7 +127,8 @@ def _decision(workspace: Workspace, version: Version, manual: bool) -> tuple[str
     name = version.version if version.model == MODEL else f"{version.model}@{version.version}"
     again = f"`atelier models promote {name}`"
     if was_assigned(workspace, version):
-        return "registered", (f"{version.version} was prod once: {again} makes it prod again",)
+        once = "was prod once" if was_assigned(workspace, version, PROD) else "was rejected by a person"
+        return "registered", (f"{version.version} {once}: {again} makes it prod all the same",)
     if manual or version.manual:
         return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
     return "passed", version.reasons  # new, or the process that registered it was killed before the promotion

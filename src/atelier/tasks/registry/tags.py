@@ -19,6 +19,7 @@ from atelier.tasks.workspace.repository import git
 
 MODEL = "style-model"  # artifact of the pipeline; of one of several styles, MODEL-STYLE
 PROD = "prod"
+REJECTED = "rejected"  # stage of versions that passed the gate, and that a person did not approve
 REGISTRY_WAIT_S = 60.0  # timeout of the registry's lock
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)$")
@@ -173,9 +174,9 @@ def _version_in_stage(workspace: Workspace, model: str, stage: str) -> str | Non
     return assignments[-1].version if assignments else None
 
 
-def was_assigned(workspace: Workspace, version: Version) -> bool:
-    """Whether a version is or was in any stage."""
-    tags = _tags(workspace, f"{version.model}#*")
+def was_assigned(workspace: Workspace, version: Version, stage: str = "*") -> bool:
+    """Whether a version is or was in a stage; "*" means any."""
+    tags = _tags(workspace, f"{version.model}#{stage}*")
     return any(_entry(message).get("version") == version.version for _, _, message in tags)
 
 

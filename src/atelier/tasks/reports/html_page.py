@@ -15,11 +15,19 @@ from atelier.tasks.reports.charts import number
 from atelier.version import __version__
 
 MACROS = "macros.html.j2"  # what several reports show
+BASE = "base.html.j2"  # the page of one file
+ASSETS = ("gallery.css", "page.js", "sign-in.js")  # what served pages name
 
 
-def page(name: str, version: str, lead: Markup, sections: Mapping[str, Markup]) -> bytes:
-    """The page of sections, contents by title. Those without content are left out, and its last lines say so."""
-    template = _environment().get_template("base.html.j2")
+def page(
+    name: str, version: str, lead: Markup, sections: Mapping[str, Markup], template_name: str = BASE, **more: object
+) -> bytes:
+    """The page of sections, contents by title. Those without content are left out, and its last lines say so.
+
+    Args:
+        template_name: `BASE`, or a template that extends it and takes `more`.
+    """
+    template = _environment().get_template(template_name)
     text = template.render(
         title=f"{name} {version}".strip(),
         name=name,
@@ -28,6 +36,7 @@ def page(name: str, version: str, lead: Markup, sections: Mapping[str, Markup]) 
         sections=sections,
         missing=[title.lower() for title, content in sections.items() if not content],
         atelier=__version__,
+        **more,
     )
     return text.encode()
 
@@ -40,6 +49,11 @@ def render(template: str, macro: str, **arguments: object) -> Markup:
     """
     html: Markup = getattr(_environment().get_template(template).module, macro)(**arguments)
     return html.strip()
+
+
+def asset(name: str) -> bytes:
+    """The style or script of `ASSETS` with this name."""
+    return _environment().get_template(f"{name}.j2").render().encode()
 
 
 def data_uri(picture: Pixels, most_px: int, quality: int = 88) -> str:

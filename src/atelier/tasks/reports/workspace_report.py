@@ -136,7 +136,7 @@ def _before_and_after(folder: Path) -> Markup:
         after = before.with_name(before.name.replace("-before.", "-after."))
         sides = _picture(before, 640), _picture(after, 640)
         if sides[0] and sides[1]:
-            pairs.append((sides[0], sides[1]))
+            pairs.append((sides[0], sides[1], ""))
     sheet = _picture(folder / "grid.png", SHEET_PX)
     return render(TEMPLATE, "evaluated_pairs", pairs=pairs, sheet=sheet) if pairs else Markup()
 

@@ -27,6 +27,10 @@ _KINDS: tuple[type[Source], ...] = (SingleFile, SampleImages, Windows, *ARCHIVES
 _CLASSES = {source.kind: source for source in _KINDS}
 
 
+class NoPictures(ValueError):  # noqa: N818 (it names what is the case)
+    """A source has no pictures."""
+
+
 def open_source(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -> Source:
     """The source that a user names.
 
@@ -80,7 +84,7 @@ def list_entries(spec: str, base: Path, limits: SourceLimits = DEFAULT_LIMITS) -
 
 
 def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
-    """Those of a source's files that may be pictures. Raises ValueError where there is none."""
+    """Those of a source's files that may be pictures. Raises NoPictures where there is none."""
     found, others = 0, 0
     for entry in files:
         if entry.skipped:
@@ -90,7 +94,7 @@ def select_pictures(spec: str, files: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
     if not found:
         rest = f" ({others} files of other kinds)" if others else ""
-        raise ValueError(f"source {spec} holds no pictures{rest}: put pictures there or name another source")
+        raise NoPictures(f"source {spec} holds no pictures{rest}: put pictures there or name another source")
 
 
 def locate(spec: str, base: Path) -> Path:
