@@ -177,6 +177,7 @@ def unseen(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
         for name, by_painting in found.items()
     }  # fmt: skip
     shown = link_pairs(painters, {path.stem: style_picture(path) for path in paintings}, few, room)
+    result["paintings"] = arguments.paintings.name
     return result | preferences(painters, room / "pairs", shown, arguments.keep / "preference" / "any")
 
 

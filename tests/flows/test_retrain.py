@@ -122,7 +122,7 @@ def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio)
     with lock(Workspace(studio.root), "night"):
         second = studio.atelier("retrain", "--workspace", studio.root)
     assert second.returncode == 1
-    assert "night is already running" in second.stderr
+    assert "`atelier retrain` is already running" in second.stderr
     assert studio.night()["decision"] == "nothing changed"
 
 

@@ -69,6 +69,20 @@ class TestCompare:
         assert result.low < result.stylized < result.high
         assert result.ratio_low < result.ratio < result.ratio_high
 
+    @pytest.mark.parametrize("shift", [0.0, 0.02])
+    def test_a_ratio_to_nothing_has_no_interval_and_no_huge_numbers(
+        self, random: np.random.Generator, shift: float
+    ) -> None:
+        s, p, y = (random.standard_normal((8, 30)) + by for by in (0.0, shift, 0.0))
+        rows = np.concatenate([s, p, y])
+        groups = [str(i) for i in range(8)]
+        result = compare(polynomial_kernel(rows, rows), groups, groups, 200, 0)
+        assert result.photos_low < 0 < result.photos_high
+        assert (result.ratio_low, result.ratio_high) == (None, None)
+        assert (result.ratio is None) == (result.photos <= 0)
+        assert result.difference_low < result.difference_high
+        assert all(abs(number) < 1e3 for number in result.as_dict().values())
+
     def test_same_seed_same_interval(self, random: np.random.Generator) -> None:
         rows = random.standard_normal((12, 3))
         kernel, groups = polynomial_kernel(rows, rows), list("abcd")

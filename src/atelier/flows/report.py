@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from atelier.flows.config.params import Params
-from atelier.tasks.dataset.shards import read_card
+from atelier.tasks.dataset.shards import CARD, read_card
 from atelier.tasks.evaluation.metric_catalogue import ATTRIBUTES, KID, SSIM, STYLE
-from atelier.tasks.registry.tags import MODEL, Version, list_versions
+from atelier.tasks.registry.tags import MODEL, PROD, Version, find_prod, list_versions
 from atelier.tasks.reports.workspace_report import RegistryInfo, write_report
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
@@ -23,8 +23,7 @@ def write(workspace: Workspace) -> Path:
     """
     known = list_versions(workspace)
     night = run_record.read_record(workspace)
-    left = night is not None and night.has_candidate and workspace.worktree.evaluation.is_file()
-    shown = workspace.worktree if left else workspace
+    shown = _shown(workspace, night)
     newest = known[0] if known else None
     if night is not None and night.version:
         newest = next((one for one in known if one.version == night.version), newest)
@@ -47,29 +46,46 @@ def write(workspace: Workspace) -> Path:
 
 
 def summarize(workspace: Workspace) -> str:
-    """Dataset, model and metrics of a workspace in a few lines, and commands to try next.
+    """Dataset, model and metrics of a workspace in a few lines, and what to do next.
+
+    A candidate that did not become `prod` is shown as the report shows it.
 
     Raises:
-        FileNotFoundError: there is no dataset yet.
+        ValueError: the dataset is damaged.
     """
-    card = read_card(workspace.dataset)
+    night = run_record.read_record(workspace)
+    shown = _shown(workspace, night)
+    if not (shown.dataset / CARD).is_file():
+        last = f"the last run: {night.decision}, {'; '.join(night.reasons)}" if night else "run `atelier retrain`"
+        return f"{workspace.name}: no dataset and no model yet; {last}\nreport:  {workspace.report}"
+    card = read_card(shown.dataset)
     lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
     known = list_versions(workspace)
-    if workspace.evaluation.is_file() and known:
-        newest = known[0]
-        lines.append(f"{MODEL} {newest.version}: {_decision(newest)}")
-        lines += [f"  {line}" for line in _measures(json.loads(workspace.evaluation.read_text()))]
-        lines.append(f"report:  {workspace.report}")
-        here = f"--workspace {workspace.root}"
-        lines += [
-            "next:",
-            f"  atelier stylize YOUR_PICTURES RESTYLED --model {MODEL}@prod {here}",
-            f"  atelier stylize YOUR_PICTURES SOFTER --model {MODEL}@prod --strength 0.6 {here}",
-            "  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS",
-        ]
-    else:
-        lines.append("no model yet: run `atelier retrain`")
+    if not shown.evaluation.is_file() or not known:
+        return "\n".join([*lines, "no model yet: run `atelier retrain`"])
+    newest = known[0]
+    lines.append(f"{MODEL} {newest.version}: {_decision(newest)}")
+    lines += [f"  {line}" for line in _measures(json.loads(shown.evaluation.read_text()))]
+    if not newest.passed and newest.stage != PROD:
+        lines += [f"  {reason}" for reason in newest.reasons]
+    lines.append(f"report:  {workspace.report}")
+    if find_prod(known) is None:
+        steps = night.next_steps if night else ()
+        return "\n".join([*lines, *(["next, the most useful first:"] if steps else []), *(f"  {s}" for s in steps)])
+    here = f"--workspace {workspace.root}"
+    lines += [
+        "next:",
+        f"  atelier stylize YOUR_PICTURES RESTYLED --model {MODEL}@prod {here}",
+        f"  atelier stylize YOUR_PICTURES SOFTER --model {MODEL}@prod --strength 0.6 {here}",
+        "  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS",
+    ]
     return "\n".join(lines)
+
+
+def _shown(workspace: Workspace, night: run_record.RunRecord | None) -> Workspace:
+    """Where the results lie that are reported: the worktree, if the last run left a candidate there."""
+    left = night is not None and night.has_candidate and workspace.worktree.evaluation.is_file()
+    return workspace.worktree if left else workspace
 
 
 def _decision(entry: Version) -> str:
@@ -82,11 +98,12 @@ def _measures(metrics: dict[str, Any]) -> list[str]:
     attributes = metrics.get("attributes")
     indicative = " (indicative: few parents are held out)" if metrics["indicative"] else ""
     distance = f"{KID.scale * kid['stylized']:.1f}"
-    if "ratio" in kid:  # a model that makes pictures from noise has none
-        distance += f", photographs {KID.scale * kid['photos']:.1f} (ratio {kid['ratio']:.2f})"
+    if "photos" in kid:  # a model that makes pictures from noise has none
+        ratio = f"ratio {kid['ratio']:.2f}" if "ratio" in kid else "too near for a ratio"
+        distance += f", photographs {KID.scale * kid['photos']:.1f} ({ratio})"
     lines = [
         f"on {metrics['counts']['content']} held-out pictures{indicative}:",
-        f"{KID.title} to the {'paintings' if 'ratio' in kid else 'real pictures'} ({kid['metric']}): {distance}",
+        f"{KID.title} to the {'paintings' if 'photos' in kid else 'real pictures'} ({kid['metric']}): {distance}",
     ]
     if "ratio" in style:
         lines.append(f"{STYLE.ratio.label} ({style['encoder']}): {style['ratio']:.2f}")

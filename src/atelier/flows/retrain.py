@@ -28,6 +28,7 @@ from atelier.flows.retrain_tasks import (
 from atelier.flows.runs.retry_policy import RetryPolicy
 from atelier.flows.update import reproduce, scan
 from atelier.tasks.registry import promotion, resolve
+from atelier.tasks.registry.refusal_advice import next_steps
 from atelier.tasks.registry.release import find_registered
 from atelier.tasks.registry.tags import MODEL, find_prod, list_versions
 from atelier.tasks.runtime import cluster
@@ -99,7 +100,10 @@ def approve(version: str = "", reason: str = "approved") -> RunRecord | State[Ru
     def work(recorder: RunRecorder, params: Params) -> None:
         found = [one for one in promotion.list_awaiting_approval(workspace) if version in ("", one.version)]
         if not found:
-            raise ValueError(f"{version or 'no version'} of {workspace.root} waits for approval")
+            raise ValueError(
+                f"{f'{version} does not await' if version else 'no version awaits'} approval in {workspace.root}: "
+                "`atelier models list` shows the state of each"
+            )
         prod = find_prod(list_versions(workspace))
         recorder.update(version=found[0].version, previous=prod.version if prod else None, reasons=(reason,))
         with recorder.step("promote"):
@@ -148,6 +152,7 @@ def _work(workspace: Workspace, recorder: RunRecorder, params: Params, dry: bool
             comparison = with_retries(compare_with_prod)(str(night.root))
             release = gate_and_register(str(night.root), comparison, dry)
         recorder.add_decision(release, comparison)
+        recorder.update(next_steps=next_steps(release, night.evaluation, params.train))
         if dry or params.gate.mode == "dry":
             return
         if release.decision in (PASSED, ALREADY_PROD, AWAITING) and params.retrain.push:

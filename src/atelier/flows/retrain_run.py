@@ -37,6 +37,7 @@ from atelier.tasks.workspace.run_record import (
     FAILED,
     PROD_CHANGED,
     PROMOTED,
+    REFUSED,
     STOPPED,
     UNCHANGED,
     RunRecord,
@@ -44,7 +45,7 @@ from atelier.tasks.workspace.run_record import (
 
 # the notification of each decision; a dry run has none: its user reads the terminal
 KINDS: dict[str, Kind] = {
-    PROMOTED: "success", ALREADY_PROD: "noop", UNCHANGED: "noop", "registered": "noop", "refused": "refused",
+    PROMOTED: "success", ALREADY_PROD: "noop", UNCHANGED: "noop", "registered": "noop", REFUSED: "refused",
     AWAITING: "awaiting", PROD_CHANGED: "awaiting", STOPPED: "stopped", FAILED: "failed",
 }  # fmt: skip
 
@@ -191,6 +192,6 @@ def notify(root: str, record: RunRecord, link: str) -> list[str]:
     pictures = (run_record.folder(workspace) / run_record.CANARY_SHEET, evaluated.evaluation_pictures / "grid.png")
     picture = next((one for one in pictures if one.is_file()), None)
     title = f"{record.version} {record.decision}".strip()
-    sentences = (*record.reasons, *record.problems, f"report: {record.report}")
+    sentences = (*record.reasons, *record.next_steps, *record.problems, f"report: {record.report}")
     event = notification.Event(kind, workspace.name, title, sentences, link, picture)
     return notification.notify(Params(workspace.params).notify, event)

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
-from prefect.schedules import Cron
+from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from atelier.flows.retrain import WORKSPACE, approve, retrain
@@ -30,14 +30,9 @@ def serve_schedule(root: Path, cron: str, timezone: str) -> None:
         timezone: an IANA name, such as "Europe/Berlin".
 
     Raises:
-        ValueError: the cron expression or the time zone is not valid.
+        ValueError: the cron expression is not valid.
     """
-    try:
-        schedule = Cron(cron, timezone=timezone)
-    except ValueError as error:
-        raise ValueError(
-            f"not a schedule: {cron!r} in {timezone!r}; write it like '0 2 * * *' in Europe/Berlin"
-        ) from error
+    schedule = _checked(cron, timezone)
     # a run that would overlap the previous one is cancelled, so that a server that was down leaves no queue of runs
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     common: dict[str, Any] = {"concurrency_limit": alone, "entrypoint_type": EntrypointType.MODULE_PATH}
@@ -57,6 +52,17 @@ def serve_schedule(root: Path, cron: str, timezone: str) -> None:
     # each run is a process that reads Prefect's settings in its current folder
     with contextlib.suppress(KeyboardInterrupt), contextlib.chdir("/"):
         asyncio.run(runner.start())
+
+
+def _checked(cron: str, timezone: str) -> Schedule:
+    """The schedule. Raises ValueError with a message for people."""
+    try:
+        return Cron(cron, timezone=timezone)
+    except ValueError as error:
+        raise ValueError(
+            f"--cron: {cron!r} is no schedule: give five fields, minute hour day month weekday, like '0 2 * * *' for "
+            "every night at two"
+        ) from error
 
 
 class _Runner(Runner):

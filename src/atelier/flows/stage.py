@@ -10,6 +10,7 @@ from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
 from atelier.flows.runs.prefect_artifacts import picture_artifact
 from atelier.flows.runs.progress import show_progress
+from atelier.flows.runs.terminal import say
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.processes import die_with_parent
 from atelier.tasks.runtime.progress import Progress, Report
@@ -50,6 +51,7 @@ def run(name: str, workspace: Workspace) -> None:
 
 def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     """Read, screen and store the pictures that `sources.lock` names."""
+    from atelier.tasks.dataset.held_out import few_held_out
     from atelier.tasks.dataset.ingest import ingest
 
     summary = ingest(params.ingest, workspace.main.root, workspace.sources_lock, workspace.dataset, report)
@@ -58,6 +60,8 @@ def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     report(Progress("ingest", summary.files, summary.files, "images", left_out))
     described = "; ".join([f"dataset {summary.dataset_id[:12]}", *([left_out] if left_out else [])])
     create_table_artifact(rows, key="dataset", description=described)
+    for note in few_held_out(workspace.dataset, params.ingest):
+        say(note)
 
 
 def _augment(workspace: Workspace, params: Params, report: Report) -> None:

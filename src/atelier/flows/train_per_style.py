@@ -24,6 +24,7 @@ from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.evaluation.protocol import EvaluateConfig
 from atelier.tasks.registry import per_style as work
+from atelier.tasks.registry.refusal_advice import next_steps
 from atelier.tasks.registry.release import ReleaseResult
 from atelier.tasks.registry.warm_start import initial_model
 from atelier.tasks.runtime import cluster
@@ -42,13 +43,15 @@ class StyleResult:
     style: str
     trained: bool  # False if its model is up to date
     release: ReleaseResult
+    next_steps: tuple[str, ...]  # what to do about a refusal, the most useful first
 
     @property
     def summary(self) -> str:
         """The result in a few lines."""
         done = "trained" if self.trained else "unchanged"
         head = f"{self.style}: {done}, {self.release.model}@{self.release.version} {self.release.decision}"
-        return "\n".join([head, *(f"  {reason}" for reason in self.release.reasons)])
+        lines = [head, *(f"  {reason}" for reason in self.release.reasons)]
+        return "\n".join([*lines, *(f"  next: {step}" for step in self.next_steps)])
 
 
 @task(task_run_name="train {style}", cache_policy=NO_CACHE)
@@ -112,7 +115,9 @@ def each_style(root: str) -> list[StyleResult]:
                 try:
                     if isinstance(found, Exception):
                         raise found
-                    done.append(StyleResult(style, found, release(root, style, params.evaluate, params.gate)))
+                    released = release(root, style, params.evaluate, params.gate)
+                    evaluation = workspace.style_reports(released.model) / "evaluation.json"
+                    done.append(StyleResult(style, found, released, next_steps(released, evaluation, params.train)))
                 except Exception as error:  # noqa: BLE001 (the others go on; the flow fails at its end)
                     failed[style] = one_line(error)
     columns = ("style", "model", "version", "decision")

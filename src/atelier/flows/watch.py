@@ -7,11 +7,9 @@ from collections.abc import Callable
 from atelier.flows import stylize
 from atelier.flows.runs.terminal import say
 from atelier.tasks.bulk.dry_run import pending_inputs
-from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary
 from atelier.tasks.runtime.errors import user_message
-from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.storage.open_source import NoPictures
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -65,7 +63,7 @@ def watch(
 def _has_work(job: StylizeRequest) -> bool:
     """Whether an input waits; sources without pictures have none."""
     try:
-        _, waiting = pending_inputs(job, JobFolder(open_destination(job.destination)))
+        _, _, waiting = pending_inputs(job)
     except NoPictures:
         return False
     return bool(waiting.num_rows)

@@ -102,6 +102,23 @@ def test_wrong_usage_is_two(atelier: Atelier) -> None:
     assert atelier("stylise").returncode == 2
 
 
+def test_what_is_missing_or_wrong_is_named(atelier: Atelier, workspace: Path, pictures: Path) -> None:
+    assert_one_line(atelier("stylize", pictures), 2, "Name a destination: atelier stylize", "RESTYLED")
+    done = atelier("retrain", "--workspace", workspace, "--cron", "0 2 * * *", "--timezone", "Berlin")
+    assert_one_line(done, 2, "no time zone 'Berlin': did you mean Europe/Berlin?")
+
+
+def test_an_existing_workspace_keeps_its_sources(atelier: Atelier, workspace: Path, pictures: Path) -> None:
+    assert atelier("init", workspace, "--from", "demo").stdout.startswith("kept the workspace")
+    done = atelier("init", workspace, "--content", pictures, "--style", pictures)
+    assert_one_line(done, 2, "is a workspace already", "sample://photos", "ingest.domains in params.yaml")
+
+
+def test_few_pictures_are_told_before_anything_is_trained(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
+    done = atelier("init", tmp_path / "w", "--content", pictures, "--style", pictures)
+    assert "note: few pictures to measure with: about 0 of photos and 0 of paintings are held out." in done.stderr
+
+
 def test_a_missing_source(atelier: Atelier, tmp_path: Path, pictures: Path) -> None:
     done = atelier("init", tmp_path / "w", "--content", tmp_path / "nowhere", "--style", pictures)
     assert_one_line(done, 2, "nowhere")

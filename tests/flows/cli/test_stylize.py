@@ -58,6 +58,12 @@ def test_in_from_and_out_to_other_programs(atelier: Atelier, folder: Path) -> No
     done = atelier("models", "export", "imported", "monet.onnx", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["largest_difference"] < 1e-3
+    done = atelier("models", "export", "imported", "hub", "--format", "hf", "--json", cwd=folder)
+    assert json.loads(done.stdout)["files"] == ["README.md", "generator.safetensors", "model.json", "model.onnx"]
+    card = (folder / "hub/README.md").read_text()
+    assert card.startswith("---\nlibrary_name:")
+    assert "| style | monet |" in card
+    assert_one_line(atelier("models", "export", "imported", "hub", "--format", "hf", cwd=folder), 2, "hub", "not empty")
     wrong = ("models", "export", "imported", "other.onnx")
     assert_one_line(atelier(*wrong, "--to", "warm", cwd=folder), 2, "imported has no control 'to'")
     assert_one_line(atelier("models", "export", "nowhere", "x.onnx", cwd=folder), 2, "nowhere", "no model folder")

@@ -80,6 +80,10 @@ def test_models(app: typer.Typer, made: Workspace) -> None:
     shown = ask(app, made, "models", "show", "prod")
     assert (shown["version"], shown["facts"]["train"]["steps"]) == ("v1.1.0", 102)
     assert "train.steps: 102" in tell(app, made, "models", "show", "style-model@v1.1.0")
+    assert [line.split()[1] for line in tell(app, made, "models", "list").splitlines()] == [
+        one["state"] for one in listed
+    ]
+    assert [one["state"] for one in listed] == ["refused", "prod", "replaced"]
     found = ask(app, made, "models", "diff", "v1.0.0", "v1.2.0")
     assert found["picture"] == str(made.reports / "models" / "v1.0.0-v1.2.0.png")
     assert Path(found["picture"]).is_file()

@@ -61,8 +61,8 @@ def test_what_a_new_file_shows_are_parameters() -> None:
     [
         ("copies:", "coppies:", "augment", "unknown key augment.coppies: did you mean 'copies'?"),
         ("    saturation:", "    satturation:", "augment", "unknown key augment.default.satturation: did you mean"),
-        ("strength: 1.0", "strength: 3", "stylize", "stylize.strength: Input should be less than or equal to 1"),
-        ("format: keep", "format: tiff", "stylize", "stylize.format: Input should be 'keep', 'png'"),
+        ("strength: 1.0", "strength: 3", "stylize", "stylize.strength must be at most 1 (it is 3)"),
+        ("format: keep", "format: tiff", "stylize", "stylize.format must be 'keep', 'png'"),
         ("stylize:", "stylise:", "stylize", "unknown section 'stylise': did you mean 'stylize'?"),
         ("stylize:", "stylize: [", "stylize", "is not valid YAML"),
     ],

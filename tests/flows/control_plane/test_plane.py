@@ -131,7 +131,8 @@ def assert_strangers_are_refused(plane: ControlPlane, home: Path) -> None:
     assert {c.laddr.ip for c in everywhere} == {"127.0.0.1"}
 
     atelier = [str(Path(sys.executable).with_name("atelier"))]
-    shown = subprocess.run([*atelier, "ui"], capture_output=True, text=True, check=True, env=without_display())
+    command = [*atelier, "ui", "--prefect"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=without_display())
     assert shown.stdout == f"open {plane.ui_url} and paste this password: {words}\n"
     page = (home / "prefect.html").read_text()
     assert (home / "prefect.html").stat().st_mode & 0o777 == 0o600

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT_S = 60.0  # for a page, on a busy machine
+ANSWER_S = 15.0  # for a message: one that is asked between two pages may have no answer
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
@@ -33,7 +34,7 @@ class Browser:
         self._number += 1
         self.connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self.connection.recv(timeout=WAIT_S))
+            message = json.loads(self.connection.recv(timeout=ANSWER_S))
             if message.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
                 self.logged.append(json.dumps(message["params"]))
             if message.get("id") == self._number:
@@ -42,7 +43,7 @@ class Browser:
 
     def value(self, script: str) -> Any:
         """The value of an expression on the page."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -50,7 +51,7 @@ class Browser:
         """The value of an expression as soon as it is true."""
         end = time.monotonic() + WAIT_S
         while True:
-            with contextlib.suppress(AssertionError):  # between two pages there is none
+            with contextlib.suppress(AssertionError, TimeoutError):  # between two pages there is none
                 if found := self.value(script):
                     return found
             assert time.monotonic() < end, f"{script} did not come true on {self.value('document.body.innerText')}"

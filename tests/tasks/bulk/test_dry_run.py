@@ -1,5 +1,6 @@
 """The dry run of a job."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from atelier.models.card import identify
 from atelier.tasks.bulk.dry_run import SAMPLE, DryRun, dry_run
 from atelier.tasks.bulk.inputs import ALL_INPUTS
-from atelier.tasks.bulk.request import StylizeRequest
+from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -49,3 +50,16 @@ def test_a_sample_tells_what_a_job_would_take_and_writes_nothing(tmp_path: Path,
     assert "not a picture in a supported format" in page
     again = estimate()
     assert (again.settled, again.pictures, again.plan) == (PICTURES + 2, 0, None)
+    storm = replace(identity, name="storm", version="")
+    request = StylizeRequest((str(source),), out, tiny_model, config, storm, base=tmp_path)
+    for wrong, reason in (
+        (request, r"it was made by style-model@v1, you ask for storm\."),
+        (replace(request, identity=replace(identity, weights_sha256="0" * 64)), "with the weights 000000000000"),
+        (replace(request, destination=source / "out"), "lie in each other"),
+        (replace(request, destination=tmp_path), "lie in each other"),
+        (replace(request, destination=source.parent / "in/00.png"), "lie in each other|not a folder"),
+        (replace(request, identity=identity, rerun=Rerun(max_quarantine="1")), "more than the limit of 1"),
+    ):
+        for refuses in (dry_run, stylize):
+            with pytest.raises((ValueError, NotADirectoryError, RuntimeError), match=reason):
+                refuses(wrong, connect=lambda: None)

@@ -179,7 +179,7 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
     with pytest.raises(ConnectionError, match="killed"):
         job(other, replace=True, connect=_killed)
     assert _outputs(tmp_path / "out") == {}  # nothing of the job that was replaced is left
-    with pytest.raises(ValueError, match=r"strength 0\.5, not 1\.0"):
+    with pytest.raises(ValueError, match=r"strength is 0\.5, you ask for 1\.0"):
         job(connect=_nothing)
     assert _counts(job(other)) == (4, 3, 0, 1, 0, 4)
     job(other, out=tmp_path / "afresh")
@@ -187,13 +187,13 @@ def test_other_parameters_replace_a_job_only_when_that_is_meant(tmp_path: Path, 
     assert set(_outputs(tmp_path / "out")) == {"a.webp", "b.png.webp", "b.jpg.webp"}
     manifest = json.loads((tmp_path / "out/_atelier/job.json").read_text())
     assert (manifest["plan"]["stroke"], manifest["parameters"]["stroke"]) == (2.0, 2.0)
-    with pytest.raises(ValueError, match=r"stroke 2\.0, not 1\.0"):
+    with pytest.raises(ValueError, match=r"stroke is 2\.0, you ask for 1\.0"):
         job(replace(other, stroke=1.0), connect=_nothing)
     assert _counts(job(other, connect=_nothing)) == (4, 3, 0, 1, 0, 0)
     _picture(tmp_path / "elsewhere/a.png", 1)
     (tmp_path / "in").rename(tmp_path / "gone")
     (tmp_path / "in").symlink_to("elsewhere")
-    with pytest.raises(ValueError, match="holds a job with source"):
+    with pytest.raises(ValueError, match="holds another job: its source is"):
         job(other, replace=True, connect=_nothing)
 
 
@@ -277,7 +277,8 @@ def test_a_job_that_an_earlier_version_began_continues(tmp_path: Path, tiny_mode
         tmp_path / "in",
     )
     assert sorted(path.name for path in state.iterdir()) == [
-        *("inflight", "job.json", "ledger", "lock", "names.parquet", "quarantine.csv", "report.html", "summary.json")
+        *("inflight", "job.json", "ledger", "lock", "names.parquet", "quarantine.csv", "report.html", "request.json"),
+        "summary.json",
     ]
     with open_job(tmp_path / "out") as folder:
         rows = folder.ledger.read().to_pylist()

@@ -282,15 +282,15 @@ def test_styles_and_masks_make_the_job_by_what_they_show(tmp_path: Path, model: 
     assert _agreed(*arguments, elsewhere, painter, base=tmp_path / "in")
 
     def refused(config: StylizeConfig, reason: str) -> None:
-        with pytest.raises(ValueError, match=f"holds a job with parameters {reason}"):
+        with pytest.raises(ValueError, match=f"holds another job: its {reason}"):
             stylize(StylizeRequest(*arguments, config, painter, base=tmp_path), connect=_no_connection)
 
-    refused(replace(begun, styles=("oil.png=2", "ink.png=3")), 'styles 2 .*"weight": 1.0}, not .*"weight": 3.0}:')
+    refused(replace(begun, styles=("oil.png=2", "ink.png=3")), 'styles 2 is .*"weight": 1.0}, you .*"weight": 3.0}')
     refused(replace(begun, styles=("oil.png=2",), masks=("mask.png",)), "styles ")
-    refused(replace(begun, masks=()), "styles 1 .*; parameters styles 2 ")
-    refused(replace(begun, preserve_color=True), "preserve_color false, not true:")
+    refused(replace(begun, masks=()), "styles 1 .*; its styles 2 ")
+    refused(replace(begun, preserve_color=True), "preserve_color is false, you ask for true")
     _picture(mask, 5)
-    refused(begun, "styles 1 .*; parameters styles 2 ")
+    refused(begun, "styles 1 .*; its styles 2 ")
 
 
 def test_a_job_from_before_a_parameter_was_there_goes_on(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
@@ -303,7 +303,7 @@ def test_a_job_from_before_a_parameter_was_there_goes_on(tmp_path: Path, model: 
     manifest["parameters"] = {name: manifest["parameters"][name] for name in ("strength", "format", "quality")}
     painter = replace(identity, method="cyclegan")
     path.write_text(json.dumps(manifest | {"model": asdict(painter)}))
-    with pytest.raises(ValueError, match='holds a job with parameters direction "a2b", not "b2a":'):
+    with pytest.raises(ValueError, match='its direction is "a2b", you ask for "b2a"'):
         stylize(StylizeRequest(*arguments, replace(CONFIG, direction="b2a"), painter), connect=_no_connection)
     path.write_text(json.dumps(manifest))
     assert _agreed(*arguments, CONFIG, identity)
@@ -316,9 +316,9 @@ def test_another_job_on_the_same_destination_is_refused(tmp_path: Path, model: P
     for config in (replace(CONFIG, format="webp"), CONFIG):  # a job that never began does not count
         assert _agreed((source,), out, model, config, identity)
     (out / "a.png").write_bytes(b"from a run that was killed")
-    with pytest.raises(ValueError, match=r'model version "v1", not "v2"'):
+    with pytest.raises(ValueError, match="made by style-model@v1, you ask for style-model@v2"):
         stylize(StylizeRequest((source,), out, model, CONFIG, replace(identity, version="v2")), connect=_no_connection)
-    with pytest.raises(ValueError, match=r"parameters strength 1.0, not 0.5"):
+    with pytest.raises(ValueError, match=r"its strength is 1.0, you ask for 0.5"):
         stylize(StylizeRequest((source,), out, model, replace(CONFIG, strength=0.5), identity), connect=_no_connection)
     with pytest.raises(ValueError, match="source"):
         stylize(

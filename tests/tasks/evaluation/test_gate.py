@@ -64,6 +64,57 @@ def test_thresholds_hold_at_the_sizes_that_people_look_at() -> None:
     assert dotted.reasons == ("repetition.share at 512 px is 0.9, it must be at most 0.25",)
 
 
+@pytest.mark.parametrize(
+    ("key", "gentle", "over", "words"),
+    [
+        ("kid.ratio", 0.8, 0.81, "at most 0.8 (a first model; 0.6 once a version is prod)"),
+        ("style.ratio", 0.75, 0.76, "at most 0.75 (a first model; 0.5 once a version is prod)"),
+        ("ssim.mean", 0.25, 0.24, "at least 0.25 (a first model; 0.5 once a version is prod)"),
+    ],
+)
+def test_the_first_model_is_judged_more_gently_and_told_so(key: str, gentle: float, over: float, words: str) -> None:
+    passed = gate(with_value(key, gentle), None, GateConfig(), first=True)
+    assert any(reason == f"{key} is {gentle:.3g}, {words}" for reason in passed.reasons)
+    refused = gate(with_value(key, over), None, GateConfig(), first=True)
+    assert refused.reasons == (f"{key} is {over:.3g}, it must be {words}",)
+    assert not gate(with_value(key, gentle), None, GateConfig(first_leniency=0), first=True).passed
+
+
+def test_faults_that_are_seen_refuse_a_first_model_too() -> None:
+    for key, value in (("inversion.share", 0.01), ("checkerboard.ratio", 2.1), ("repetition.share", 0.26)):
+        assert not gate(with_value(key, value), None, GateConfig(), first=True).passed
+
+
+def test_what_is_better_than_a_prod_beyond_a_limit_may_replace_it() -> None:
+    """Never more gently than a first model is judged, so that no series of nights goes downhill."""
+    alike = {"kid_ratio": Difference(0.7, 0.75, -0.06, -0.04)}
+    prod = replace(comparison(**alike), metrics=with_value("kid.ratio", 0.75))
+    better = gate(with_value("kid.ratio", 0.7), prod, GateConfig())
+    assert "kid.ratio is 0.7, at most 0.75 (0.6 once prod keeps it: v1.0.0 has 0.75)" in better.reasons
+    assert not gate(with_value("kid.ratio", 0.76), prod, GateConfig()).passed
+    bad = replace(prod, metrics=with_value("kid.ratio", 1.4))
+    assert not gate(with_value("kid.ratio", 0.9), bad, GateConfig()).passed
+
+
+COUNTS = {"content_groups": 5, "style_groups": 8}
+NEAR_ZERO = {"photos": 0.01, "photos_low": -0.02, "photos_high": 0.04, "stylized": 0.005, "ratio": 0.5}
+
+
+def test_a_ratio_to_a_distance_near_zero_says_how_many_pictures_would_do() -> None:
+    found = gate(with_value("kid", NEAR_ZERO) | {"counts": COUNTS}, None, GateConfig())
+    assert found.passed
+    assert found.reasons[0].endswith("too few held-out pictures for an interval, about 50 of each would do")
+
+
+@pytest.mark.parametrize(("difference", "passed"), [(-0.01, True), (0.01, False)])
+def test_where_photographs_are_as_near_as_paintings_the_difference_decides(difference: float, passed: bool) -> None:
+    kid = {**NEAR_ZERO, "photos": -0.01, "difference_low": difference}
+    del kid["ratio"]
+    found = gate(with_value("kid", kid) | {"counts": COUNTS}, None, GateConfig())
+    assert found.passed == passed
+    assert "kid.ratio cannot be told: the distance of the photographs themselves is -0.01" in found.reasons[0]
+
+
 def comparison(**differences: Difference) -> PairedComparison:
     """A comparison in which both are alike but for what is said."""
     alike = {
@@ -89,9 +140,10 @@ def test_no_worse_than_prod_even_at_the_worse_bound_of_the_interval() -> None:
 
 
 def test_luck_does_not_promote() -> None:
-    lucky = gate(GOOD, comparison(kid_ratio=Difference(0.3, 0.4, -0.4, 0.2)), GateConfig())
+    lucky = gate(GOOD | {"counts": COUNTS}, comparison(kid_ratio=Difference(0.3, 0.4, -0.4, 0.2)), GateConfig())
     assert not lucky.passed
-    assert "too few held-out pictures" in lucky.reasons[0]
+    assert "too few held-out pictures (5 of a domain)" in lucky.reasons[0]
+    assert lucky.reasons[0].endswith("about 20 would do")
 
 
 def test_a_metric_that_the_comparison_lacks_refuses() -> None:

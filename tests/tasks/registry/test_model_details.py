@@ -14,8 +14,9 @@ from atelier.tasks.registry.model_diff import CELL_PX, diff_models, write_compar
 from atelier.tasks.registry.promotion import rollback, rollback_targets
 from atelier.tasks.registry.release import register_model
 from atelier.tasks.registry.resolve import find_version, resolve
-from atelier.tasks.registry.tags import StageAssignment, assign_stage, list_versions
+from atelier.tasks.registry.tags import PROD, StageAssignment, Version, assign_stage, list_versions
 from atelier.tasks.registry.verify import VerifiedVersion, verify_versions
+from atelier.tasks.registry.version_state import version_state
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.pipeline import track_folder
 
@@ -40,6 +41,7 @@ def test_details_of_a_version(published: Workspace) -> None:
         assert word in shown.summary
     assert refused.listed.history == ()
     assert "kid.ratio is 0.9, it must be at most 0.6" in refused.summary
+    assert "style-model@v1.2.0, refused" in refused.summary
     assert "never was prod" in refused.summary
     plain = shown.as_dict
     assert (plain["version"], plain["stage"], plain["here"], len(plain["history"])) == ("v1.1.0", "prod", True, 1)
@@ -81,6 +83,18 @@ def test_rollbacks_go_to_earlier_versions_only(own: Workspace) -> None:
     with open_objects(own) as kept:
         listed = {one.version.version: [s.reason for s in one.history] for one in list_all_versions(own, kept)}
     assert (listed["v1.1.0"][-1], listed["v1.0.0"][-1]) == ("it was the lamp", "green skies")
+
+
+def test_states_of_versions() -> None:
+    def of(name: str, *history: str, passed: bool = True) -> str:
+        stage = PROD if history and history[-1] == name else None
+        version = Version(MODEL, name, stage, "", "", "", passed, False, (), {}, "")
+        return version_state(version, [StageAssignment(one, "", "") for one in history])
+
+    assert (of("1"), of("1", passed=False)) == ("awaiting", "refused")
+    assert of("1", "1", passed=False) == "prod", "a person may overrule the gate"
+    assert (of("1", "1", "2"), of("2", "1", "2"), of("3", "1", "2")) == ("replaced", "prod", "awaiting")
+    assert (of("2", "1", "2", "1"), of("1", "1", "2", "1")) == ("rolled back", "prod")
 
 
 def test_rollback_targets() -> None:

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from atelier.models.configs.loop import LoopConfig
 from atelier.tasks.evaluation.gate import GateConfig
 from atelier.tasks.registry import promotion, release, resolve, tags
+from atelier.tasks.registry.refusal_advice import next_steps
+from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.workspace.create import init
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import dvc, git
@@ -112,6 +116,30 @@ def test_a_choice_of_a_person_after_the_comparison_stays(workspace: Workspace, c
     )
     promotion.promote(workspace, found.version, reason="a person may")
     assert resolve.resolve(workspace, "style-model@prod").version == found.version
+
+
+def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
+    paint(workspace, "one", kid=1.43)
+    refused = release.release_model(workspace, GateConfig(), None)
+    reason = "kid.ratio is 1.43, it must be at most 0.8 (a first model; 0.6 once a version is prod)"
+    assert (refused.decision, refused.reasons) == ("refused", (reason,))
+    train = TrainConfig(loop=LoopConfig(steps=60))
+    steps = next_steps(refused, workspace.evaluation, train)
+    assert [step.split(":")[0] for step in steps] == [
+        "more pictures", "more steps", "a base model instead of scratch", "another limit for the models to come",
+        "its pictures, to judge by eye", "your own decision",
+    ]  # fmt: skip
+    assert "train.loop.steps is 60 in params.yaml, try 500" in steps[1]
+    assert "gate.max_kid_ratio" in steps[3]
+    with pytest.raises(ValueError, match=r"the gate refused v1\.0\.0 \(kid\.ratio is 1\.43.*models promote v1\.0\.0"):
+        resolve.resolve(workspace, "style-model@prod")
+    again = release.release_model(workspace, GateConfig(), None)
+    assert next_steps(again, workspace.evaluation, train)[0].startswith("a change of pictures or of params.yaml")
+    paint(workspace, "two", kid=0.7)
+    assert release.release_model(workspace, GateConfig(), None).decision == "promoted"
+    assert next_steps(again, workspace.evaluation, replace(train, start_from="starter/paintings"))[2] == (
+        "more steps: train.loop.steps is 60 in params.yaml, try 500"
+    )
 
 
 def test_a_refused_version_does_not_become_prod_by_itself(workspace: Workspace) -> None:

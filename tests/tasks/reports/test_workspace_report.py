@@ -122,6 +122,7 @@ def last_night(name: str = "plain") -> RunRecord:
         data={name: {"added": 12, "removed": 0, "pictures": 120}},
         findings=({"name": name, "domain": name, "value": 1.0, "limit": 2.0, "passed": True, "sentence": name},),
         differences={"kid.ratio": difference}, restyled={name: name}, problems=("the remote is down", name),
+        next_steps=("try more steps", name),
     )  # fmt: skip
 
 
@@ -142,7 +143,8 @@ def test_everything_is_there(page: Page) -> None:
         "Training", "What the model saw", "The pictures", "The model", "Made with",
     ]  # fmt: skip
     for text in ("lakeside", "71.3", "31.2", "0.437", "0.31 – 0.58", "0.491", "the file is empty", "promoted", "310",
-                 "12.0 s", "0.10 CPU hours", "the remote is down", "+0.0400", "−0.0100 … +0.0900"):  # fmt: skip
+                 "12.0 s", "0.10 CPU hours", "the remote is down", "+0.0400", "−0.0100 … +0.0900",
+                 "try more steps"):  # fmt: skip
         assert text in page.text
     assert "Indicative only" in page.text
     assert "left out" not in page.text

@@ -293,6 +293,7 @@ def test_a_whole_job_from_and_to_an_object_store(bucket: Any, tmp_path: Path, ti
         "names.parquet",
         "quarantine.csv",
         "report.html",
+        "request.json",
         "summary.json",
     }
 

@@ -1,6 +1,7 @@
 """The command `atelier`: every subcommand, and what all of them have in common.
 
-Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine.
+Exit codes: 0 done; 1 the job failed; 2 wrong usage or bad input; 3 finished, but some inputs are in quarantine;
+4 finished, but the gate refused the model.
 """
 
 import gc
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli import datasets, encoders, models, pipeline, services, stylize
+from atelier.flows.cli import create, datasets, encoders, models, pipeline, services, stylize
 from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.errors import USER_ERRORS, user_message
 from atelier.version import __version__
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (pipeline, stylize, services):
+for part in (create, pipeline, stylize, services):
     app.add_typer(part.commands)
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")

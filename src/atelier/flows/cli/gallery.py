@@ -33,7 +33,6 @@ def serve(workspace: Workspace, jobs: Sequence[str], port: int | None) -> None:
         url = os.environ["PREFECT_API_URL"]
         number = listening.getsockname()[1]
         keys = Keys(api_password.find(home(), url) or secrets.token_urlsafe(32), number)
-        listening.listen()  # a browser that comes early waits
         _open(f"http://127.0.0.1:{number}", SIGN_IN, keys.password)
         run(application(workspace, keys, places, url.removesuffix("/api")), listening)
 

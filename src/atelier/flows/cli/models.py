@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from atelier.flows.cli import model_exchange
 from atelier.flows.cli.completion import complete_version
 from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
+commands.add_typer(model_exchange.commands)
 
 _VERSION = "prod or v1.2.0 of style-model; style-model-STYLE@prod of a style's own model."
 VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=complete_version)]
@@ -20,7 +22,11 @@ VersionArgument = Annotated[str, typer.Argument(help=_VERSION, autocompletion=co
 
 @commands.command("list", epilog="Example: atelier models list --json")
 def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the versions of all models, with stage and metrics."""
+    """List the versions of all models, with state and metrics.
+
+    States: prod; awaiting approval; refused by the gate; rejected by a person; replaced by a newer prod;
+    rolled back.
+    """
     from atelier.tasks.registry.dvc_objects import open_objects
     from atelier.tasks.registry.model_details import list_all_versions
 
@@ -29,7 +35,7 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
         versions = list_all_versions(found, kept)
     width = max((len(one.version.name) for one in versions), default=0)
     lines = [
-        f"{v.name:<{width}} {v.stage or '':<6} {v.style:<12} {v.dataset[:12]}  {v.headline}"
+        f"{v.name:<{width}} {one.state:<11} {v.style:<12} {v.dataset[:12]}  {v.headline}"
         f"{'' if one.here else '  (its bytes are not on this machine)'}"
         for one in versions
         for v in [one.version]
@@ -233,55 +239,3 @@ def models_reject(
     model, version = parse_name(version) or (MODEL, version)
     reject(Workspace.find(workspace), version, reason, model)
     print(f"{model}@{version} is rejected")
-
-
-@commands.command("import", epilog="Example: atelier models import latest_net_G_A.pth monet --style monet")
-def models_import(
-    file: Annotated[Path, typer.Argument(help="A generator saved by the reference code of CycleGAN or CUT.")],
-    model: Annotated[Path, typer.Argument(help="The model folder to make.")],
-    style: Annotated[str, typer.Option(help="Name of its style.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Convert a model that was trained elsewhere, for `atelier stylize … --model FOLDER`."""
-    from atelier.tasks.inference.import_export import import_model
-
-    made = import_model(file, model, style)
-    result(made, as_json, text=f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
-
-
-@commands.command("export", epilog="Example: atelier models export style-model@prod monet.onnx")
-def models_export(
-    model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0, starter/NAME or a model folder.")],
-    file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
-    direction: Annotated[str, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = "a2b",
-    to: Annotated[
-        str | None, typer.Option(help="Attributes to add (stargan), like Blond_Hair,Young; -NAME removes one.")
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(help="A style (cin), NAME or IMAGE, with or without =WEIGHT; repeat for a mix."),
-    ] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
-    from atelier.tasks.inference.config import StylizeConfig
-    from atelier.tasks.inference.controls import controls_from_config
-    from atelier.tasks.inference.import_export import export_model
-    from atelier.tasks.inference.model_lookup import find_model
-
-    if direction not in ("a2b", "b2a"):
-        raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
-    found = find_model(model, workspace)
-    asked = StylizeConfig(
-        direction=direction,  # type: ignore[arg-type]  # checked above
-        to=tuple(to.split(",")) if to else (),
-        styles=tuple(style or ()),
-    )
-    controls = controls_from_config(asked, Path.cwd())
-    found.check(controls)
-    made = export_model(found.folder, file, controls)
-    text = (
-        f"{made.file}: {made.megabytes} MB; differs from the model by at most {made.largest_difference:.1e} of a colour"
-    )
-    result(made, as_json, text=text)

@@ -1,63 +1,18 @@
 """The subcommands of the pipeline, from a new workspace to a released model and its report."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from atelier.flows.cli.options import ParameterOptions, SetOption, change_parameters, grouped
+from atelier.flows.cli.options import ParameterOptions, grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.time_zone import check_time_zone
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer()
-
-
-class Start(StrEnum):
-    """What a new workspace begins with."""
-
-    demo = "demo"
-    folders = "folders"
-
-
-@commands.command(epilog="Example: atelier init my-style --content ~/photos --style ~/paintings")
-def init(
-    directory: Annotated[Path, typer.Argument(help="The folder to make.")],
-    start: Annotated[
-        Start, typer.Option("--from", help="demo: the embedded pictures; folders: your own, see --content and --style.")
-    ] = Start.folders,
-    content: Annotated[
-        list[str] | None, typer.Option(help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable.")
-    ] = None,
-    style: Annotated[list[str] | None, typer.Option(help="Source of pictures in the style. Repeatable.")] = None,
-    brand: Annotated[
-        str | None, typer.Option(help="Folder of 3 to 10 pictures in the style, instead of --style.")
-    ] = None,
-    changes: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a workspace: git, DVC, params.yaml and the pipeline."""
-    from atelier.flows.config.defaults import brand_params, demo_params, folder_params
-    from atelier.tasks.workspace.create import init as make
-
-    if start is Start.demo:
-        if content or style or brand:
-            raise ValueError("--from demo brings its own pictures: leave out --content, --style and --brand")
-        text = demo_params()
-    elif brand:
-        if style:
-            raise ValueError("--brand is a style of few pictures, --style one of many: give one of them")
-        text = brand_params(brand, tuple(content or ("sample://photos",)), base=Path.cwd())
-    else:
-        if not content or not style:
-            raise ValueError("name --content and --style, or --brand, or use --from demo for the embedded pictures")
-        text = folder_params(tuple(content), tuple(style), base=Path.cwd())
-    workspace, made = make(directory, text)
-    change_parameters(workspace, changes)
-    facts = {"workspace": str(workspace.root), "parameters": str(workspace.params), "made": made}
-    text = f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}"
-    result(facts, as_json, text=text)
+REFUSED_CODE = 4  # exit code: the gate refused the model
 
 
 @commands.command(epilog="Example: atelier ingest --scan")
@@ -138,6 +93,8 @@ def train(
 
             styles = run(found)
             result(styles, common.as_json, text="\n".join(style.summary for style in styles))
+            if any(style.next_steps for style in styles):
+                raise typer.Exit(REFUSED_CODE)
 
 
 @commands.command(
@@ -209,6 +166,8 @@ def retrain(
     from atelier.flows.runs.services import services
     from atelier.tasks.workspace.trust import VARIABLE as TRUST
 
+    if cron:
+        check_time_zone(timezone)
     found = common.find()
     Params(found.params).check()
     if trust:
@@ -226,6 +185,8 @@ def retrain(
             night = flow(dry=dry)
             assert isinstance(night, RunRecord)  # the call unwraps a state that the flow returns
             result(night, common.as_json, text=night.summary)
+            if night.refused:
+                raise typer.Exit(REFUSED_CODE)
 
 
 @commands.command(epilog="Example: atelier report --workspace demo")

@@ -23,7 +23,7 @@ from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.runtime.ray_head import RayHead
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.run_record import FAILED, PROD_CHANGED, STOPPED
+from atelier.tasks.workspace.run_record import FAILED, PROD_CHANGED, REFUSED, STOPPED
 
 _ASK_S = 2.0
 _OF_RETRAIN = {"flows": {"name": {"any_": ["retrain"]}}}
@@ -180,7 +180,7 @@ def _last_result(workspace: Workspace | None) -> str:
     night = run_record.read_record(workspace) if workspace else None
     if night is None:
         return ""
-    with_reason = night.reasons and night.decision in (FAILED, STOPPED, PROD_CHANGED, "refused")
+    with_reason = night.reasons and night.decision in (FAILED, STOPPED, PROD_CHANGED, REFUSED)
     why = f": {night.reasons[0]}" if with_reason else ""
     return f"{night.decision} {night.version}".strip() + f"{why} ({_local(night.started)})"
 

@@ -146,6 +146,7 @@ def stylize(
     """
     from atelier.flows import stylize as flow
     from atelier.flows.cli import stylize_job
+    from atelier.tasks.bulk.admission import check_job
     from atelier.tasks.bulk.request import Rerun
 
     chosen = asdict(painting) | asdict(output)
@@ -173,16 +174,16 @@ def stylize(
         return
     if sheet:
         stylize_job.show_regions(job, sheet)
+    if painted := stylize_job.single_image(job, dry_run=rerun.dry_run):
+        result(painted, as_json, text=painted.summary)
+        return
+    check_job(job)  # before any server is started
     if rerun.dry_run:
         expected = flow.estimate(job)
         result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
         return
     if rerun.replace and asks(rerun.yes):
         confirm(f"--replace deletes what another model or other parameters made in {destination}")
-    if painted := stylize_job.single_image(job):
-        done = f"{painted.file}: {painted.width} × {painted.height}, {painted.seconds} s"
-        result(painted, as_json, text=done if painted.painted else f"{painted.file} exists already")
-        return
     _run(job, as_json)
 
 

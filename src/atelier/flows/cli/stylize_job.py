@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.cli.output import result
-from atelier.flows.config.params import Params
+from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
@@ -18,7 +18,6 @@ from atelier.tasks.inference.controls import controls_from_config, with_absolute
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
-from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import is_url
@@ -63,11 +62,10 @@ def plan(
     Raises:
         FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
     """
-    config = StylizeConfig()
-    if parse_name(model):
+    config, found = StylizeConfig(), find_model(model, workspace)
+    if found.version:
         home = Workspace.find(workspace)
         config = with_absolute_paths(Params(home.params).stylize, home.root)
-    found = find_model(model, workspace)
     config = with_absolute_paths(_validated(StylizeConfig, _merged(asdict(config), changes)), Path.cwd())
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
@@ -92,12 +90,12 @@ def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:
                 raise
 
 
-def single_image(job: StylizeRequest) -> SingleImageResult | None:
+def single_image(job: StylizeRequest, *, dry_run: bool = False) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
     if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
         return None
-    return stylize_image(path, destination, job.model, job.config, job.identity, job.base)
+    return stylize_image(path, destination, job.model, job.config, job.identity, job.base, dry_run=dry_run)
 
 
 def show_preview(jobs: Sequence[StylizeRequest], count: int, folder: Path, as_json: bool) -> None:
@@ -144,7 +142,7 @@ def _validated(config: type[C], values: Mapping[str, Any]) -> C:
         return TypeAdapter(config).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}: {first['msg']}") from error
+        raise ValueError(f"--{str(first['loc'][-1]).replace('_', '-')}{reason_of(first)}") from error
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

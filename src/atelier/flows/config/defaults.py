@@ -1,9 +1,12 @@
 """The params.yaml of a new workspace: the parameters that are changed most, and those without their default value."""
 
 import dataclasses
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from atelier.flows.config.notify import NotifyConfig
 from atelier.flows.config.render import render
@@ -100,6 +103,25 @@ def brand_params(folder: str, content: tuple[str, ...], base: Path) -> str:
         gate=BOLD,
         stylize=replace(StylizeSection(), palette=str(locate(folder, base))),
     )
+
+
+def check_same_sources(params: Path, text: str) -> None:
+    """Check that a workspace has the sources that a new params.yaml would name.
+
+    Args:
+        params: the workspace's params.yaml.
+        text: the new one's text.
+
+    Raises:
+        FileExistsError: it has others, which stay.
+    """
+    there, asked = (YAML(typ="safe", pure=True).load(of) or {} for of in (params.read_text(), text))
+    domains = (there.get("ingest") or {}).get("domains")
+    if domains != asked["ingest"]["domains"]:
+        raise FileExistsError(
+            f"{params.parent} is a workspace already, with the sources {json.dumps(domains, ensure_ascii=False)}: "
+            f"change ingest.domains in {params.name} there, or name another folder for a new workspace"
+        )
 
 
 def defaults() -> dict[str, Any]:

@@ -33,6 +33,16 @@ if TYPE_CHECKING:  # these import more, and a command imports only what it runs
 C = TypeVar("C")
 SECTIONS = ("ingest", "checks", "augment", "train", "evaluate", "gate", "retrain", "stylize", "notify")
 
+_WORDS = {  # pydantic's, and ours
+    "Input should be less than or equal to": "must be at most",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than": "must be below",
+    "Input should be greater than": "must be above",
+    "Input should be": "must be",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
+
 
 class Params:
     """The parameters of a workspace.
@@ -159,9 +169,16 @@ def _explain(error: ErrorDetails, section: str, config: type) -> str:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         siblings = _fields_at(config, [str(part) for part in error["loc"][:-1]])
         return f"unknown key {'.'.join(where)}{nearest(where[-1], siblings)}"
-    given = error["input"]
+    return f"{'.'.join(where)}{reason_of(error)}"
+
+
+def reason_of(error: ErrorDetails) -> str:
+    """What pydantic found wrong with a value, to stand behind its name: " must be at most 1 (it is 2)"."""
+    given, said = error["input"], error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, dict | list) or dataclasses.is_dataclass(given) else f" (it is {given!r})"
-    return f"{'.'.join(where)}: {error['msg'].removeprefix('Value error, ')}{shown}"
+    for theirs, ours in _WORDS.items():
+        said = said.replace(theirs, ours)
+    return f"{' ' if said.startswith('must') else ': '}{said}{shown}"
 
 
 def _fields_at(config: Any, path: list[str]) -> list[str]:

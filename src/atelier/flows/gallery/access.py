@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost")
 SIGN_IN = "/sign-in"
-PUBLIC = (SIGN_IN, "/static/")  # what is shown before somebody has signed in
+PUBLIC = (SIGN_IN, "/static/", "/favicon.ico")  # what is shown before somebody has signed in
 MAX_FORM_BYTES = 16_384
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -91,7 +91,9 @@ class Access:
             return PlainTextResponse("no such method", 405)
         if request.method == "POST" and request.headers.get("origin") != f"http://{hosts[0]}":
             return PlainTextResponse("only the gallery's own pages may ask for this", 403)
-        if request.url.path.startswith(PUBLIC) or same(request.cookies.get(self.keys.cookie, ""), self.keys.session):
+        if request.scope["path"].startswith(PUBLIC) or same(
+            request.cookies.get(self.keys.cookie, ""), self.keys.session
+        ):
             return None
         if request.method == "POST":
             return PlainTextResponse("sign in first", 403)

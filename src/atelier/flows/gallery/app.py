@@ -42,6 +42,7 @@ def application(workspace: Workspace, keys: Keys, destinations: Sequence[str] = 
         Route(SIGN_IN, lambda request: _sign_in(failed=False)),
         Route(SIGN_IN, signed_in, methods=["POST"]),
         Route("/static/{name}", _static),
+        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers ask for one
         Route("/report", lambda request: _report(workspace)),
         Route("/commands", lambda request: _commands(gallery)),
         Route("/commands/{number:int}", lambda request: _command(gallery, request)),
@@ -70,7 +71,7 @@ def serve(application: Access, listening: socket.socket) -> None:
 
 
 def listen(port: int | None = None) -> socket.socket:
-    """A socket on the loopback interface, at a port or the first free one from `FIRST_PORT` on.
+    """A listening socket on the loopback interface, at a port or the first free one from `FIRST_PORT` on.
 
     Raises:
         OSError: the port is taken.
@@ -80,6 +81,7 @@ def listen(port: int | None = None) -> socket.socket:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind((HOSTS[0], number))
+            one.listen()  # a browser that comes before the server waits
             return one
         except OSError:
             one.close()

@@ -53,7 +53,8 @@ class Paintings:
         places = (self.workspace, self.workspace.worktree)
         cards = {read_card(at.dataset).id: at for at in reversed(places) if (at.dataset / CARD).is_file()}
         at = cards.get(version.dataset, self.workspace)
-        content = ModelCard.read_trained(resolve(self.workspace, version.name).path).content_domain
+        card = ModelCard.read(resolve(self.workspace, version.name).path)
+        content = card.content_domain or Params(self.workspace.params).train.content
         with self._lock:
             return self._pictures(self.workspace, at.dataset, read_card(at.dataset).id, content)
 

@@ -24,7 +24,15 @@ from atelier.flows.gallery.site import (
 from atelier.tasks.registry.dvc_objects import open_objects
 from atelier.tasks.registry.model_details import ListedVersion, list_all_versions
 from atelier.tasks.registry.promotion import rollback_targets
-from atelier.tasks.registry.tags import MODEL, PROD, Version, find_prod, list_versions, stage_history
+from atelier.tasks.registry.tags import (
+    MODEL,
+    PROD,
+    REJECTED,
+    Version,
+    find_prod,
+    list_versions,
+    stage_history,
+)
 from atelier.tasks.registry.version_state import AWAITING, REPLACED, version_state
 from atelier.tasks.reports.html_page import render
 from atelier.tasks.reports.metrics_table import metrics_table
@@ -91,8 +99,7 @@ def _decide(gallery: Gallery, what: str, name: str, reason: str) -> Response:
 
 def _choices(gallery: Gallery, version: Version) -> Sequence[str]:
     """What a person may decide about a version, of `LABELS`."""
-    history = stage_history(gallery.workspace, version.model)
-    state = version_state(version, history)
+    state, history = _state(gallery, version), stage_history(gallery.workspace, version.model)
     if state == PROD:
         return ()
     if state == AWAITING:
@@ -103,7 +110,7 @@ def _choices(gallery: Gallery, version: Version) -> Sequence[str]:
 def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     cards = []
     for one in listed:
-        version, state = one.version, _state(gallery, one.version)
+        version, state = one.version, one.state
         lines = [f"{version.headline}; dataset {version.dataset[:12]}; {version.registered[:10]}"]
         lines += [f"prod since {at.when[:16].replace('T', ' ')}: {at.reason}" for at in one.history]
         cards.append((version.name, path("versions", version.name), state, COLOURS.get(state, "bad"), lines))
@@ -113,7 +120,7 @@ def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     sections = {"History": render(PARTS, "cards", found=cards) if cards else Markup()}
     for model, versions in by_model.items():
         sections[f"{model}, version by version"] = history_charts(versions)
-    waiting = [one.version.name for one in listed if _state(gallery, one.version) == AWAITING]
+    waiting = [one.version.name for one in listed if one.state == AWAITING]
     lead = f"Awaiting approval: {', '.join(waiting)}." if waiting else "No version awaits approval."
     if not listed:
         lead = "No version is registered yet: atelier retrain makes one."
@@ -166,7 +173,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
 
 
 def _state(gallery: Gallery, version: Version) -> str:
-    return version_state(version, stage_history(gallery.workspace, version.model))
+    history = [stage_history(gallery.workspace, version.model, stage) for stage in (PROD, REJECTED)]
+    return version_state(version, *history)
 
 
 def _named(gallery: Gallery, request: Request) -> Version:

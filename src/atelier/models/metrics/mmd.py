@@ -4,12 +4,13 @@ Gretton et al. 2012, "A Kernel Two-Sample Test". Everything is computed from one
 resample costs a matrix product and no features are evaluated again.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_LEAST = 1e-9  # a distance that is not zero
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,19 @@ class Comparison:
     photos: float
     low: float  # 2.5 % … 97.5 % of `stylized` over resampled groups
     high: float
-    ratio: float  # stylized / photos: 0 is the style itself, 1 is no better than doing nothing
-    ratio_low: float
-    ratio_high: float
+    photos_low: float  # the same of `photos`
+    photos_high: float
+    difference_low: float  # the same of stylized - photos: below 0 it is surely nearer to the style
+    difference_high: float
+    ratio: (
+        float | None
+    )  # stylized / photos: 0 is the style itself, 1 is no better than doing nothing; None: photos <= 0
+    ratio_low: float | None  # None where `photos` is not surely above 0: a ratio to it may be anything (Fieller 1954)
+    ratio_high: float | None
+
+    def as_dict(self) -> dict[str, float]:
+        """The fields that have a value."""
+        return {name: number for name, number in asdict(self).items() if number is not None}
 
 
 def group_weights(groups: list[str], resamples: int, generator: np.random.Generator) -> Array:
@@ -99,19 +110,43 @@ def resampled(kernel: Array, photos: list[str], paintings: list[str], resamples:
     return stylized, mmd(kernel[p, p], kernel[y, y], kernel[p, y], wx, wy)
 
 
-def ratio_of(stylized: Array, untouched: Array) -> Array:
-    """Distances as shares of the photographs' own.
+def baseline(untouched: Array) -> float:
+    """The photographs' distance that differences are shown as shares of: above zero, the same in all resamples.
 
-    A baseline of zero or below means photographs that are paintings already: no ratio can look good then.
+    Args:
+        untouched: (R + 1,) of `resampled`.
+
+    Returns:
+        The distance of the sample, or the upper end of its 95 % interval where that is not surely above zero.
     """
-    return stylized / np.maximum(untouched, 1e-9)
+    low, high = _interval(untouched)
+    return float(untouched[0] if low > 0 else max(high, _LEAST))
 
 
 def compare(kernel: Array, photos: list[str], paintings: list[str], resamples: int, seed: int) -> Comparison:
     """Compare stylized photographs and the photographs themselves with paintings; arguments as `resampled`."""
     stylized, untouched = resampled(kernel, photos, paintings, resamples, seed)
-    ratio = ratio_of(stylized, untouched)
-    low, high = np.nanquantile(stylized[1:], (0.025, 0.975))
-    ratio_low, ratio_high = np.nanquantile(ratio[1:], (0.025, 0.975))
-    values = (stylized[0], untouched[0], low, high, ratio[0], ratio_low, ratio_high)
-    return Comparison(*(float(value) for value in values))
+    low, high = _interval(stylized)
+    photos_low, photos_high = _interval(untouched)
+    difference_low, difference_high = _interval(stylized - untouched)
+    sure = photos_low > _LEAST
+    ends = _interval(stylized / np.maximum(untouched, _LEAST)) if sure else (None, None)
+    return Comparison(
+        stylized=float(stylized[0]),
+        photos=float(untouched[0]),
+        low=low,
+        high=high,
+        photos_low=photos_low,
+        photos_high=photos_high,
+        difference_low=difference_low,
+        difference_high=difference_high,
+        ratio=float(stylized[0] / untouched[0]) if untouched[0] > _LEAST else None,
+        ratio_low=ends[0],
+        ratio_high=ends[1],
+    )
+
+
+def _interval(estimates: Array) -> tuple[float, float]:
+    """The 95 % interval of resampled estimates (R + 1,), of which the first is that of the sample."""
+    low, high = np.nanquantile(estimates[1:], (0.025, 0.975))
+    return float(low), float(high)

@@ -1,6 +1,8 @@
-"""The dry run of a bulk job: work, duration and size of the outputs, estimated from a sample that is thrown away."""
+"""The dry run of a bulk job: work, duration and size of the outputs, estimated from a sample that is thrown away.
 
-import shutil
+What a run would refuse at its start is refused here with the same message.
+"""
+
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.configs import config_class
-from atelier.models.controls import check_controls
+from atelier.tasks.bulk import failure_limit
+from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
+from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
 from atelier.tasks.bulk.pool import execution_for, run_on_worker, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
@@ -24,8 +27,6 @@ from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
-from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.open_destination import open_destination
 
 WARM_UP, SAMPLE = 2, 24  # pictures: the first are not timed
 
@@ -81,13 +82,12 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         FileNotFoundError: a source does not exist.
         ValueError, RuntimeError: as `stylize`.
     """
-    config, destination = request.config, open_destination(request.destination)
+    job, inputs, waiting = pending_inputs(request)
+    config, destination = request.config, job.destination
     controls = controls_from_config(config, request.base)
-    check_controls(config_class(request.identity.method), controls)
-    job = JobFolder(destination)
-    inputs, waiting = pending_inputs(request, job)
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
+    check_space(destination, todo)
     found = DryRun(
         total=inputs.num_rows,
         settled=inputs.num_rows - waiting.num_rows,
@@ -96,7 +96,7 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         skipped_kinds=count_by_kind(waiting["skipped"]),
         pictures=todo.num_rows,
         sampled=0, failed=0, workers=0, images_per_second=0.0, minutes=0.0, gigabytes=0.0,
-        free_gigabytes=_free_gigabytes(destination), plan=None,
+        free_gigabytes=None if (free := destination.free_bytes()) is None else round(free / 1e9, 2), plan=None,
     )  # fmt: skip
     if not todo.num_rows:
         return found
@@ -120,15 +120,18 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     )
 
 
-def pending_inputs(request: StylizeRequest, job: JobFolder) -> tuple[pa.Table, pa.Table]:
-    """All inputs of a request, and those that no earlier run has finished; schema `INPUT_SCHEMA`.
+def pending_inputs(request: StylizeRequest) -> tuple[JobFolder, pa.Table, pa.Table]:
+    """The job folder of a request, all its inputs, and those that no earlier run has finished; schema `INPUT_SCHEMA`.
 
     Raises:
-        FileNotFoundError, ValueError: as `list_inputs`, or the job's state is damaged.
+        FileNotFoundError, NotADirectoryError, ValueError, RuntimeError: as `check_job` and `list_inputs`, the job's
+            state is damaged, or too many inputs are quarantined.
     """
+    job, since = check_job(request)
     inputs = list_inputs(request.sources, request.base, request.selection)
-    since = job.manifest().get("since", 1)
-    return inputs, inputs.filter(pc.equal(job.state(inputs, since).rows["state"], "pending"))
+    state = job.state(inputs, since, retry=request.rerun.retry_quarantined)
+    failure_limit.enforce(state.counts, request.rerun.max_quarantine, job.destination)
+    return job, inputs, inputs.filter(pc.equal(state.rows["state"], "pending"))
 
 
 def _sample(todo: pa.Table) -> pa.Table:
@@ -153,12 +156,3 @@ def _stylize_sample(tasks: pa.Table, spec: JobSpec) -> tuple[float, list[str], l
         rows = Ledger(Path(folder) / RESERVED / "ledger").read()
         sizes = rows.filter(pc.and_(pc.equal(rows["state"], "done"), pc.is_in(rows["input"], timed["input"])))["bytes"]
     return seconds, results["state"].to_pylist(), sizes.to_pylist()
-
-
-def _free_gigabytes(destination: Destination) -> float | None:
-    """Free space at a destination, or at the nearest folder above it that exists; None where unknown."""
-    try:
-        return None if (free := destination.free_bytes()) is None else round(free / 1e9, 2)
-    except FileNotFoundError:
-        parent = next(folder for folder in Path(destination.location).parents if folder.exists())
-        return round(shutil.disk_usage(parent).free / 1e9, 2)

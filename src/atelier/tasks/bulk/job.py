@@ -13,7 +13,7 @@ report.html       report with pictures
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.destination_errors import check_own, destination_errors
 from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
+from atelier.tasks.bulk.manifest import differences, in_words
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
 from atelier.tasks.storage.destination import OUTSIDE, Destination
 from atelier.tasks.storage.open_destination import open_destination
 
-FORMAT = 2  # of job.json
 RUNNING = "running"
 NAMES = pa.schema([("input", pa.string()), ("output", pa.string())])
 STATE_COLUMNS = ("input", "output", "state", "stage", "reason", "stamp", "bytes", "seconds", "attempt")  # of the ledger
@@ -104,7 +105,7 @@ class JobFolder:
             ) from error
 
     def match_manifest(self, wanted: dict[str, Any], defaults: dict[str, Any], *, replace: bool) -> tuple[int, bool]:
-        """Check that the destination holds no other job. A job without any result is forgotten.
+        """Check that the destination holds no other job; a job without any result is none. Changes nothing.
 
         Args:
             wanted: the manifest of the job.
@@ -117,24 +118,32 @@ class JobFolder:
         Raises:
             ValueError: the destination holds another job; the message names the differences and the remedy.
         """
-        existing = self.manifest()
-        if not self.ledger.attempts and set(self.destination.names()) <= {RESERVED}:
-            self.folder.remove(["job.json", "names.parquet"])
+        if self._is_blank:
             return 1, False
-        if existing:
+        if existing := self.manifest():
             existing["parameters"] = defaults | existing.get("parameters", {})
             wanted = wanted | {"parameters": defaults | wanted["parameters"]}
         since = int(existing.get("since", 1))
-        differences = [pair for pair in _differences(existing, wanted) if pair[1] != pair[2]]
-        if not differences:
+        changed = [pair for pair in differences(existing, wanted) if pair[1] != pair[2]]
+        if not changed:
             return since, False
-        if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in differences):
+        if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in changed):
             return self.ledger.attempts + 1, True
-        listed = "; ".join(f"{key} {_short(old)}, not {_short(new)}" for key, old, new in differences)
         raise ValueError(
-            f"{self.destination} holds a job with {listed}: use another destination, or the same model, source and "
-            "parameters to continue that job, or --replace to make its outputs again with another model or parameters"
+            f"{self.destination} holds another job: {'; '.join(in_words(existing, wanted, changed))}. Use another "
+            "destination, or ask for what it was made with to continue it, or --replace to make its outputs again with "
+            "another model or parameters"
         )
+
+    @property
+    def _is_blank(self) -> bool:
+        """Whether there is no result of a job, nor any other file."""
+        return not self.ledger.attempts and set(self.destination.names()) <= {RESERVED}
+
+    def forget_blank(self) -> None:
+        """Remove the manifest of a job without any result."""
+        if self._is_blank:
+            self.folder.remove(["job.json", "names.parquet"])
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write job.json if it differs."""
@@ -256,21 +265,11 @@ def open_job(where: str | Path | Destination) -> Iterator[JobFolder]:
         RuntimeError: it cannot be written, or another job runs on it.
     """
     destination = open_destination(where)
+    check_own(destination)
     with ExitStack() as stack:
-        try:
-            if not (destination / RESERVED).names() and destination.names():
-                raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
+        with destination_errors(destination):
             destination.create()
             lock_held = stack.enter_context(destination.lock(f"{RESERVED}/lock"))
-        except NotADirectoryError as error:
-            raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
-        except BlockingIOError as error:
-            since = f" ({error})" if error.errno is None else ""  # details of the destination
-            raise RuntimeError(
-                f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
-            ) from error
-        except OSError as error:
-            raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
         yield JobFolder(destination, lock_held)
 
 
@@ -278,20 +277,3 @@ def _values(column: pa.ChunkedArray) -> Iterator[Any]:
     """The values of a column, converted a chunk at a time to save memory."""
     for batch in pa.table({"": column}).to_batches(10_000):
         yield from batch.column(0).to_pylist()
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
-    """Leaves of the new manifest: name, old value, new value."""
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, dict) and isinstance(before, dict):
-            yield from _differences(before, value, f"{prefix}{key} ")
-        elif isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
-            yield from ((f"{prefix}{key} {n}", *pair) for n, pair in enumerate(zip(before, value, strict=True), 1))
-        else:
-            yield prefix + key, before, value
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)  # as the manifest has it
-    return text if len(text) <= 100 else text[:99] + "…"

@@ -7,11 +7,9 @@ write, is the truth: a task that Ray runs twice is recorded once, and a task tha
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,30 +20,22 @@ from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_controls
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
-from atelier.tasks.bulk.job import FORMAT, JobFolder, JobState, open_job
+from atelier.tasks.bulk.job import JobFolder, JobState, open_job
 from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.manifest import check_space, manifest_of
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
 from atelier.tasks.bulk.pool import execution_for, report_pairs, run_tasks
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.storage.destination import Destination
-from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.open_source import locate
 
-MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 ROWS = 10_000  # ledger rows written together for inputs that need no work
-# parameters that do not change outputs; masks are identified by their content, in `Controls.said`
-NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
-
-# parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
-ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "regions", "palette")
 
 
 @dataclass(frozen=True)
@@ -88,19 +78,14 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
     rerun, identity = request.rerun, request.identity
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
     destination = open_destination(request.destination)
-    sources = [_manifest_source(source, request.base, destination) for source in request.sources]
     controls = controls_from_config(request.config, request.base)
     check_controls(config_class(identity.method), controls)
+    manifest, defaults = manifest_of(request, controls, destination)
     inputs = list_inputs(request.sources, request.base, request.selection)
     listed = inputs.select(["input", "stamp"])
-    manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}
-    defaults, parameters = _parameters(StylizeConfig()), _parameters(request.config)
-    parameters = {
-        key: value for key, value in parameters.items() if key not in ADDED_PARAMETERS or value != defaults[key]
-    }
-    manifest |= {"model": asdict(identity), "parameters": parameters | controls.changed()}
     with open_job(destination) as job:
         with _write_errors(destination):
+            job.forget_blank()
             since, replaces = job.match_manifest(manifest, defaults, replace=rerun.replace)
             before = job.state(listed, since, retry=rerun.retry_quarantined)
         failure_limit.enforce(before.counts, rerun.max_quarantine, destination)
@@ -156,7 +141,7 @@ class _Run:
             waiting = pc.equal(self.before.rows["state"], "pending")
             needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.equal(inputs["skipped"], ""))
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
-            _check_space(job.destination, todo)
+            check_space(job.destination, todo)
             job.write_manifest(self.manifest)
             job.folder.write(REQUEST, self.request.to_json())
             outputs = job.plan_names(todo["input"], self.request.config.format)
@@ -206,37 +191,6 @@ def _write_errors(destination: Destination) -> Iterator[None]:
         yield
     except OSError as error:
         raise RuntimeError(write_error_text(destination, error)) from error
-
-
-def _parameters(config: StylizeConfig) -> dict[str, Any]:
-    """The parameters that outputs depend on, as JSON values."""
-    found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return {name: value for name, value in found.items() if name not in NO_PARAMETERS}
-
-
-def _manifest_source(source: str, base: Path, destination: Destination) -> str:
-    """A source as the manifest names it.
-
-    Raises:
-        ValueError: the source contains the destination, so that outputs would become inputs, or the reverse.
-    """
-    place = source.rstrip("/") if is_url(source) else str(locate(source, base))
-    location = destination.location
-    target = location if is_url(location) else str(Path(location).resolve())
-    is_folder = is_url(place) or Path(place).is_dir()
-    if is_folder and (f"{target}/".startswith(f"{place}/") or f"{place}/".startswith(f"{target}/")):
-        raise ValueError(f"source {source} and destination {destination} lie in each other: choose another destination")
-    return place
-
-
-def _check_space(destination: Destination, todo: pa.Table) -> None:
-    """Refuse to start where the outputs, estimated at half the size of the inputs, do not fit."""
-    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, destination.free_bytes()
-    if todo.num_rows and free is not None and free < max(needed, MIN_FREE_BYTES):
-        raise RuntimeError(
-            f"{destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
-            f"{max(needed, MIN_FREE_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
-        )
 
 
 def _filtered(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:

@@ -11,6 +11,8 @@ import pyarrow.dataset as pads
 
 from atelier.tasks.dataset.shards import Card, Shard, fold_of, read_rows, select
 
+MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -12,7 +12,7 @@ from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import Picture, held_out_pictures, spread
+from atelier.tasks.dataset.subsets import MANY_GROUPS, Picture, held_out_pictures, spread
 from atelier.tasks.evaluation.compare_table import cells, markdown
 from atelier.tasks.evaluation.measure_models import (
     Measurement,
@@ -25,7 +25,6 @@ from atelier.tasks.evaluation.measure_models import (
 )
 from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import (
-    MANY_GROUPS,
     SHOWN_PX,
     ClassifierSpec,
     EvaluateConfig,

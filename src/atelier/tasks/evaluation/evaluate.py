@@ -98,6 +98,8 @@ def measure(model: Path, on: Measurement, report: Report) -> tuple[dict[str, Any
     if facts.content_domain == facts.style_domain:
         # what is in the style already is no baseline
         for name in metrics.keys() & {one.section for one in METRICS if one.compared_with == "style"}:
-            metrics[name] = {k: v for k, v in metrics[name].items() if k != "photos" and not k.startswith("ratio")}
+            metrics[name] = {
+                k: v for k, v in metrics[name].items() if not k.startswith(("photos", "ratio", "difference"))
+            }
     kind = {"kind": facts.kind} if facts.kind else {}
     return {**kind, "indicative": on.indicative, "size_px": on.size_px, "counts": on.counts, **metrics}, each

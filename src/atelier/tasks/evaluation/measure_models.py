@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.tasks.dataset.subsets import Picture, batches, files
+from atelier.tasks.dataset.subsets import MANY_GROUPS, Picture, batches, files
 from atelier.tasks.evaluation.metric_catalogue import rounded
 from atelier.tasks.evaluation.protocol import (
-    MANY_GROUPS,
     Bootstrap,
     ClassifierSpec,
     EvaluateConfig,

@@ -10,7 +10,7 @@ import numpy as np
 from atelier.models.metrics.gram import style_kernel
 from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
-from atelier.models.metrics.mmd import ratio_of, resampled
+from atelier.models.metrics.mmd import baseline, resampled
 from atelier.tasks.evaluation.gate import CanaryResult, Difference
 from atelier.tasks.evaluation.measures import Features, Stylized, measure_stylized, show
 from atelier.tasks.evaluation.metric_catalogue import KID, SSIM, STYLE
@@ -40,7 +40,7 @@ def compare(
     metrics, _ = summarize(prod, untouched, encoder, bootstrap)
     if SSIM.section not in metrics:  # what is made from noise has no picture before it
         return {}, metrics
-    ours, theirs = (_ratios([*(batch.features for batch in of), *untouched], bootstrap) for of in both)
+    ours, theirs = (_shares([*(batch.features for batch in of), *untouched], bootstrap) for of in both)
     differences = {key: _difference(ours[key], theirs[key]) for key in ours}
     weights = np.concatenate([np.ones((1, len(bootstrap.photo_groups))), group_draws(bootstrap)])
     similarity = [np.concatenate([batch.ssim for batch in of if batch.ssim is not None]) for of in both]
@@ -67,8 +67,12 @@ def compare_canaries(
     return results, [[before, old, new] for (before, new), (_, old) in zip(candidate.shown, prod.shown, strict=True)]
 
 
-def _ratios(features: Sequence[Features], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
-    """The distances to the style as shares of the photographs' own: of the sample, then of each resample (R + 1,)."""
+def _shares(features: Sequence[Features], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
+    """The distances to the style as shares of the photographs' own: of the sample, then of each resample (R + 1,).
+
+    The baseline is that of the sample in all of them: in some resamples of few pictures it is near zero, and a ratio to
+    it could be anything.
+    """
     groups = bootstrap.photo_groups, bootstrap.painting_groups
     deep = np.concatenate([part.deep for part in features]).astype(np.float64)  # (2n + m, D)
     grams = [np.concatenate(layer) for layer in zip(*(part.grams for part in features), strict=True)]
@@ -76,10 +80,11 @@ def _ratios(features: Sequence[Features], bootstrap: Bootstrap) -> dict[str, np.
         KID.ratio.key: polynomial_kernel(deep, deep),
         STYLE.ratio.key: style_kernel(grams, slice(2 * len(bootstrap.photo_groups), None)),
     }
-    return {
-        key: ratio_of(*resampled(kernel, *groups, bootstrap.resamples, bootstrap.seed))
-        for key, kernel in kernels.items()
-    }
+    found = {}
+    for key, kernel in kernels.items():
+        stylized, untouched = resampled(kernel, *groups, bootstrap.resamples, bootstrap.seed)
+        found[key] = stylized / baseline(untouched)
+    return found
 
 
 def _difference(candidate: np.ndarray, prod: np.ndarray) -> Difference:

@@ -17,7 +17,6 @@ LPIPS_IN = "alexnet"  # as in published scores
 MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
 CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures in reports
-MANY_GROUPS = 20  # with fewer held-out parents the numbers are called indicative
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The metrics of a model, from its measured batches: distances of sets, means over pictures, and their intervals."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -92,9 +91,9 @@ def _of_sets(
     # a whole batch in its median pass: the first one also pays for warming up
     rate = float(np.median([len(batch.luminance) / batch.seconds for batch in stylized]))
     metrics = {
-        "kid": {"metric": f"kid_{encoder.name}", **asdict(kid)},
+        "kid": {"metric": f"kid_{encoder.name}", **kid.as_dict()},
         "frechet": {"metric": fid_name, **_beside(*fid)},
-        "style": {"encoder": encoder.name, "independent": encoder.independent, **asdict(style)},
+        "style": {"encoder": encoder.name, "independent": encoder.independent, **style.as_dict()},
         "diversity": _lpips_diversity(lpips, n) if len(lpips) == len(stylized) else varied,
         "checkerboard": _beside(*grids),
         "speed": {"images_per_second": rate},

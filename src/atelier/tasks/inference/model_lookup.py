@@ -7,10 +7,13 @@ from pathlib import Path
 from atelier.models.card import ModelCard, ModelIdentity, identify
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_attributes, check_controls
-from atelier.tasks.registry.resolve import resolve
+from atelier.tasks.evaluation.metric_catalogue import Metrics
+from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.starter_models import find_starter
-from atelier.tasks.registry.tags import parse_name
+from atelier.tasks.registry.tags import MODEL, PROD, VERSION, parse_name
 from atelier.tasks.workspace.layout import Workspace
+
+_OTHERS = "a model of the package like starter/paintings, or a model folder"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,15 @@ class FoundModel:
     def identity(self) -> ModelIdentity:
         """Identity of the model, see `card.identify`."""
         return identify(self.folder, self.name, self.version)
+
+    @property
+    def label(self) -> str:
+        """Name and version: style-model@v1.2.0."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+    def metrics(self, workspace: Path | None) -> Metrics:
+        """Its metrics in the registry of a workspace; empty for a model that is in no registry."""
+        return find_version(Workspace.find(workspace), self.label).metrics if self.version else {}
 
     def check(self, controls: Controls) -> None:
         """Check that the model supports controls, before anything starts.
@@ -49,7 +61,18 @@ def find_model(text: str, workspace: Path | None) -> FoundModel:
         FileNotFoundError, ValueError: there is no such model. A folder's content is not checked.
     """
     if parse_name(text):
-        resolved = resolve(Workspace.find(workspace), text)
+        try:
+            home = Workspace.find(workspace)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{text} is a model of a workspace, and {(workspace or Path.cwd()).absolute()} is in none: go into "
+                "one, name one with --workspace, or use --model starter/paintings, which comes with Atelier"
+            ) from error
+        resolved = resolve(home, text)
         return FoundModel(resolved.path, resolved.model, resolved.version)
     folder = find_starter(text) or Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        is_version = text == PROD or VERSION.match(text)
+        do = f"do you mean {MODEL}@{text}?" if is_version else f"name a version like {MODEL}@prod, {_OTHERS}"
+        raise FileNotFoundError(f"there is no model {text!r} (no folder {folder}): {do}")
     return FoundModel(folder, folder.name, "")

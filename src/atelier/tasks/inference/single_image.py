@@ -32,11 +32,27 @@ class SingleImageResult:
     width: int
     height: int
     seconds: float  # with loading the model
-    painted: bool  # False if the same result existed already
+    painted: bool  # False if the same result existed already, and after a dry run
+
+    @property
+    def summary(self) -> str:
+        """The result in a line."""
+        if self.painted:
+            return f"{self.file}: {self.width} × {self.height}, {self.seconds} s"
+        if self.file.exists():
+            return f"{self.file} exists already: it is this very result"
+        return f"{self.file}: {self.width} × {self.height} would be made; nothing was written"
 
 
 def stylize_image(
-    picture: Path, out: Path, model: Path, config: StylizeConfig, identity: ModelIdentity, base: Path = Path()
+    picture: Path,
+    out: Path,
+    model: Path,
+    config: StylizeConfig,
+    identity: ModelIdentity,
+    base: Path = Path(),
+    *,
+    dry_run: bool = False,
 ) -> SingleImageResult:
     """Stylize one picture into a file or folder. A file that is exactly this result already is kept.
 
@@ -47,6 +63,7 @@ def stylize_image(
         config: parameters.
         identity: of the model, see `card.identify`.
         base: folder of relative style pictures.
+        dry_run: only check: nothing is painted or written.
 
     Raises:
         ValueError: the picture cannot be read or written, the method does not support a control, or `out` is in the
@@ -56,14 +73,7 @@ def stylize_image(
     started = time.monotonic()
     controls = controls_from_config(config, base)
     check_controls(config_class(identity.method), controls)
-    suffix = "" if out.is_dir() else out.suffix.lower()
-    if suffix in FORMAT_OF_SUFFIX:
-        target, format = out, FORMAT_OF_SUFFIX[suffix]
-    else:
-        target = out / plan_outputs([picture.name], config.format, {})[picture.name]
-        format = output_format(picture.name, config.format)
-    if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
-        raise ValueError(f"{target} is in {job}, which is the destination of a bulk job: choose another place")
+    target, format = _target(picture, out, config)
     limits = ImageLimits(config.max_bytes, config.max_pixels)
     data = read_file(picture, limits)
     try:
@@ -80,6 +90,8 @@ def stylize_image(
             if target.is_file() and read(target.read_bytes()) == provenance:
                 return SingleImageResult(target, width, height, 0.0, painted=False)
         raise FileExistsError(f"{target} exists and is another file: choose another name")
+    if dry_run:
+        return SingleImageResult(target, width, height, 0.0, painted=False)
 
     painted = [
         with_kept(paint, frame.pixels, kept)
@@ -90,6 +102,19 @@ def stylize_image(
     xmp, strip = xmp_packet(provenance), config.metadata == "strip"
     write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
     return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
+
+
+def _target(picture: Path, out: Path, config: StylizeConfig) -> tuple[Path, str]:
+    """The output file and its format. Raises ValueError where it would lie in the destination of a bulk job."""
+    suffix = "" if out.is_dir() else out.suffix.lower()
+    if suffix in FORMAT_OF_SUFFIX:
+        target, format = out, FORMAT_OF_SUFFIX[suffix]
+    else:
+        target = out / plan_outputs([picture.name], config.format, {})[picture.name]
+        format = output_format(picture.name, config.format)
+    if job := next((folder for folder in target.absolute().parents if (folder / RESERVED).is_dir()), None):
+        raise ValueError(f"{target} is in {job}, which is the destination of a bulk job: choose another place")
+    return target, format
 
 
 def _painted(

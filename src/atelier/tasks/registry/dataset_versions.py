@@ -13,7 +13,7 @@ from typing import BinaryIO
 from atelier.tasks.dataset.shards import CARD, SPLITS, Card, parse_card, read_card
 from atelier.tasks.registry.dvc_objects import DvcObjects, MissingObject, tracked_outputs
 from atelier.tasks.registry.resolve import find_version
-from atelier.tasks.registry.tags import Version, list_models, list_versions
+from atelier.tasks.registry.tags import PROD, VERSION, Version, list_models, list_versions
 from atelier.tasks.workspace.layout import Workspace
 
 NOW = "now"  # name of the version in the workspace
@@ -84,16 +84,16 @@ def find_dataset(workspace: Workspace, objects: DvcObjects, name: str) -> Datase
         if not any(one.now for one in known):
             read_card(workspace.dataset)  # raises the error with the remedy
         matching = [one for one in known if one.now]
-    elif "@" in name or not _is_hex(name):
+    elif "@" in name or name == PROD or VERSION.match(name):
         id = find_version(workspace, name).dataset
         matching = [one for one in known if one.id == id]
     else:
-        matching = [one for one in known if one.id.startswith(name)]
+        matching = [one for one in known if _is_hex(name) and one.id.startswith(name)]
     if len(matching) == 1:
         return matching[0]
     ids = ", ".join(one.id[:12] for one in (matching or known)) or "none"
     problem = "is the beginning of several datasets" if matching else "is no dataset"
-    raise ValueError(f"{name!r} {problem}: there are {ids}; `{NOW}` and versions of models name one too")
+    raise ValueError(f"{name!r} {problem}: there are {ids}; `{NOW}`, prod and v1.2.0 name one too")
 
 
 def read_version_card(workspace: Workspace, objects: DvcObjects, version: DatasetVersion) -> Card:

@@ -6,7 +6,8 @@ from typing import Any
 from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.evaluation.metric_catalogue import GATED, flat
 from atelier.tasks.registry.dvc_objects import DvcObjects, read_committed
-from atelier.tasks.registry.tags import StageAssignment, Version, list_models, list_versions, stage_history
+from atelier.tasks.registry.tags import REJECTED, StageAssignment, Version, list_models, list_versions, stage_history
+from atelier.tasks.registry.version_state import version_state
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
 
@@ -18,13 +19,18 @@ class ListedVersion:
     """A version as the list of models shows it."""
 
     version: Version
+    state: str  # of `version_state.STATES`
     here: bool  # whether its bytes are on this machine
     history: tuple[StageAssignment, ...]  # its assignments to prod
 
     @property
     def as_dict(self) -> dict[str, Any]:
         """JSON object: the registry entry and the fields above."""
-        return asdict(self.version) | {"here": self.here, "history": [asdict(one) for one in self.history]}
+        return asdict(self.version) | {
+            "state": self.state,
+            "here": self.here,
+            "history": [asdict(one) for one in self.history],
+        }
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class VersionDetails:
         one = self.listed.version
         steps = ", ".join(f"{step} {number}" for step, number in self.formats.items())
         passed = "passed" if one.passed else "refused"
-        lines = [f"{one.name}{f', {one.stage}' if one.stage else ''}"]
+        lines = [f"{one.name}, {self.listed.state}"]
         lines += [] if self.facts else ["  its bytes are missing: `atelier models verify` tells more"]
         lines += [f"  registered   {one.registered}{f' by {one.software}' if one.software else ''}"]
         lines += [f"  style        {one.style or 'unknown'}", f"  dataset      {one.dataset[:12] or 'unknown'}"]
@@ -79,7 +85,10 @@ def listed_version(
     here = (workspace.models / version.model / version.version).is_dir() or (
         bool(version.bytes) and objects.is_cached(version.bytes)
     )
-    return ListedVersion(version, here, tuple(one for one in assignments if one.version == version.version))
+    own = tuple(one for one in assignments if one.version == version.version)
+    return ListedVersion(
+        version, version_state(version, assignments, stage_history(workspace, version.model, REJECTED)), here, own
+    )
 
 
 def version_details(workspace: Workspace, objects: DvcObjects, version: Version) -> VersionDetails:

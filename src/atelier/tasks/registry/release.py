@@ -27,7 +27,7 @@ from atelier.tasks.registry.tags import (
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.pipeline import commit
-from atelier.tasks.workspace.run_record import PROD_CHANGED
+from atelier.tasks.workspace.run_record import PROD_CHANGED, REFUSED, WOULD_BE_REFUSED
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def register_model(
         new, manual = version is None, config.mode == "manual"
         compared = prod.against if prod else previous or ""
         if version is None:
-            decision = gate(_metrics(made, model), prod, config)
+            decision = gate(_metrics(made, model), prod, config, first=prod_now is None)
             if config.mode == "dry":
-                word = "would be promoted" if decision.passed else "would be refused"
+                word = "would be promoted" if decision.passed else WOULD_BE_REFUSED
                 style = ModelCard.read(made.model_folder(model)).style_domain
                 return ReleaseResult(model, "", style, previous, word, decision.reasons, False)
             version = _register(workspace, made, model, decision, {"manual": manual, "compared": compared})
@@ -123,7 +123,7 @@ def _decision(workspace: Workspace, version: Version, manual: bool) -> tuple[str
     if version.stage == PROD:
         return "prod already", version.reasons
     if not version.passed:
-        return "refused", version.reasons
+        return REFUSED, version.reasons
     name = version.version if version.model == MODEL else f"{version.model}@{version.version}"
     again = f"`atelier models promote {name}`"
     if was_assigned(workspace, version):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,21 @@ def find_version(workspace: Workspace, name: str) -> Version:
         return get_version(versions, model, wanted)
     prod = find_prod(versions)
     if prod is None:
-        raise ValueError(
-            f"no version of {model} is prod yet in {workspace.root}: `{training_command(model)}` makes one"
-        )
+        raise ValueError(f"no version of {model} is prod yet in {workspace.root}: {_way_to_prod(model, versions)}")
     return prod
+
+
+def _way_to_prod(model: str, versions: Sequence[Version]) -> str:
+    """What its user can do about a model of which no version is `prod`."""
+    if not versions:
+        return f"`{training_command(model)}` makes one"
+    newest = versions[0]
+    number = newest.version if model == MODEL else newest.name
+    promote = f'`atelier models promote {number} --reason "…"` makes it prod'
+    if newest.passed:
+        return f"{newest.version} passed the gate and waits for approval, {promote}"
+    why = newest.reasons[0] if newest.reasons else "no reason is recorded"
+    return f"the gate refused {newest.version} ({why}); name {newest.name} to use it as it is, or {promote}"
 
 
 def resolve(workspace: Workspace, name: str) -> ResolvedModel:

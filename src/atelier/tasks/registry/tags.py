@@ -22,7 +22,7 @@ PROD = "prod"
 REJECTED = "rejected"  # stage of versions that passed the gate, and that a person did not approve
 REGISTRY_WAIT_S = 60.0  # timeout of the registry's lock
 
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)$")
+VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def parse_name(name: str) -> tuple[str, str] | None:
 def list_models(workspace: Workspace) -> list[str]:
     """Artifacts that have versions, the pipeline's first."""
     tags = (name.partition("@") for name, _, _ in _tags(workspace, f"{MODEL}*@v*"))
-    return sorted({model for model, _, version in tags if _VERSION.match(version) and parse_name(f"{model}@{version}")})
+    return sorted({model for model, _, version in tags if VERSION.match(version) and parse_name(f"{model}@{version}")})
 
 
 def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
@@ -94,7 +94,7 @@ def list_versions(workspace: Workspace, model: str = MODEL) -> list[Version]:
     found = []
     for name, date, message in _tags(workspace, f"{model}@*"):
         version = name.removeprefix(f"{model}@")
-        if not _VERSION.match(version):
+        if not VERSION.match(version):
             continue
         entry = _entry(message)
         found.append(
@@ -131,13 +131,14 @@ def get_version(versions: list[Version], model: str, version: str) -> Version:
     for one in versions:
         if one.version == version:
             return one
-    known = ", ".join(v.version for v in versions) or "none"
-    raise ValueError(f"there is no version {version!r} of {model}: there are {known}")
+    newest = ", ".join(v.version for v in versions[:5]) or "none yet"
+    rest = f" and {len(versions) - 5} older ones" if len(versions) > 5 else ""
+    raise ValueError(f"there is no version {version!r} of {model}: there are {newest}{rest}")
 
 
 def version_key(version: str) -> tuple[int, int, int]:
     """Sort key of a version: major, minor, patch."""
-    match = _VERSION.match(version)
+    match = VERSION.match(version)
     assert match is not None
     return int(match[1]), int(match[2]), int(match[3])
 

@@ -9,7 +9,7 @@ from atelier.tasks.evaluation.metric_catalogue import HEADLINE, value
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports.charts import history, number
 from atelier.tasks.reports.html_page import MACROS, render
-from atelier.tasks.workspace.run_record import FAILED, PROMOTED, STOPPED, UNCHANGED, RunRecord
+from atelier.tasks.workspace.run_record import FAILED, PROMOTED, REFUSED, STOPPED, UNCHANGED, RunRecord
 
 LABELS = {one.key: one.label for one in HEADLINE}
 SHOWN = 40  # versions in the history
@@ -18,7 +18,7 @@ TEMPLATE = "nightly_section.html.j2"
 
 def decision_class(decision: str) -> str:
     """CSS class of a decision: its colour."""
-    return {PROMOTED: "good", "refused": "bad", STOPPED: "bad", FAILED: "bad"}.get(decision, "calm")
+    return {PROMOTED: "good", REFUSED: "bad", STOPPED: "bad", FAILED: "bad"}.get(decision, "calm")
 
 
 def night(run: RunRecord) -> Markup:

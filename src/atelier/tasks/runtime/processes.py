@@ -77,12 +77,23 @@ def start_detached(
 
 
 def await_started(name: str, ready: Callable[[], bool], alive: Callable[[], bool], log: Path) -> None:
-    """Wait for a started program. Raises RuntimeError, with its log's last line, where it ended or takes too long."""
+    """Wait for a started program.
+
+    Raises:
+        RuntimeError: it ended or takes too long; the message has its log's last line, and what to do.
+    """
     deadline = time.monotonic() + _START_S
     while not ready():
-        if not alive() or time.monotonic() > deadline:
+        late = time.monotonic() > deadline
+        if late or not alive():
             lines = log.read_text(errors="replace").strip().splitlines()
-            raise RuntimeError(f"the {name} did not start: {lines[-1] if lines else 'its log is empty'}")
+            said = f": {lines[-1]}" if lines else ""
+            if late:
+                raise RuntimeError(
+                    f"the {name} did not start within {_START_S:.0f} s{said}. The machine may be busy: try again with "
+                    f"`atelier up`, or read {log}"
+                )
+            raise RuntimeError(f"the {name} ended while it started{said or ', without a word'}: read {log}")
         time.sleep(0.05)
 
 

@@ -108,8 +108,8 @@ class LocalFolder(Destination):
         return count
 
     def free_bytes(self) -> int | None:
-        """Space of the file system."""
-        return shutil.disk_usage(self.root).free
+        """Space of the file system that it is on, or will be on."""
+        return shutil.disk_usage(next(path for path in (self.root, *self.root.parents) if path.exists())).free
 
     @contextmanager
     def lock(self, name: str) -> Iterator[Callable[[], bool]]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from atelier.tasks.workspace.layout import Workspace
 
+_WORK = {"night": "`atelier retrain`", "pipeline": "the pipeline", "registry": "a change of the registry"}  # by lock
+
 
 @contextmanager
 def lock(workspace: Workspace, name: str, wait_s: float = 0.0) -> Iterator[None]:
@@ -30,7 +32,8 @@ def lock(workspace: Workspace, name: str, wait_s: float = 0.0) -> Iterator[None]
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise RuntimeError(
-                    f"{name} is already running in {workspace.root} (process {holder}): wait for it, or stop it"
+                    f"{_WORK.get(name, name)} is already running in {workspace.root} (process {holder}): wait for it, "
+                    "or end it"
                 ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

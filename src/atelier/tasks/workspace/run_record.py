@@ -14,6 +14,8 @@ ALREADY_PROD = "prod already"  # the same model, measured again
 AWAITING = "awaiting approval"
 PROD_CHANGED = "prod changed meanwhile"  # it passed, but a person promoted or rolled back after the comparison
 UNCHANGED = "nothing changed"
+REFUSED = "refused"
+WOULD_BE_REFUSED = "would be refused"  # of a dry run
 STOPPED = "stopped before training"
 FAILED = "failed"
 CANARY_SHEET = "canaries.png"  # of canary pictures, by prod and by the candidate
@@ -26,8 +28,7 @@ class RunRecord:
     """The result of one run of the pipeline."""
 
     started: str  # ISO 8601, with the time zone
-    # "promoted", "refused", "awaiting approval", "registered" (was prod once), "would be promoted", "would be refused",
-    # or one of the above
+    # "registered" (was prod once), "would be promoted", or one of the above
     decision: str = FAILED
     version: str = ""  # of the model that was evaluated, "" where there is none
     previous: str | None = None  # the version that was prod before
@@ -44,6 +45,7 @@ class RunRecord:
     restyled: dict[str, str] = field(default_factory=dict)  # result by subscribed destination
     problems: tuple[str, ...] = ()  # failures that did not change the decision
     report: str = ""  # path of the HTML report
+    next_steps: tuple[str, ...] = ()  # what to do about a refusal, the most useful first
 
     @property
     def summary(self) -> str:
@@ -52,9 +54,16 @@ class RunRecord:
         lines = [f"{state} {', '.join(names)}" for state, names in by_state.items() if names]
         lines = lines or ["no stage had anything to do"]
         lines += [f"model {self.version or 'not registered'}: {self.decision}", *(f"  {r}" for r in self.reasons)]
+        lines += ["what to do next, the most useful first:"] if self.next_steps else []
+        lines += [f"  {number}. {step}" for number, step in enumerate(self.next_steps, 1)]
         lines += [f"{destination}: {became}" for destination, became in self.restyled.items()]
         lines += [f"problem: {problem}" for problem in self.problems]
         return "\n".join([*lines, f"report: {self.report}"])
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate refused the model."""
+        return self.decision in (REFUSED, WOULD_BE_REFUSED)
 
     @property
     def has_candidate(self) -> bool:

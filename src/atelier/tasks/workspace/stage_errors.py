@@ -35,13 +35,14 @@ def clear_error(workspace: Workspace, stage: str) -> None:
 
 def read_error(workspace: Workspace, stage: str) -> StageFailed:
     """The recorded error of a stage. A killed stage recorded none: it may be retried."""
-    reason, retryable = "it ended without a word, which a kill or a full disk does", True
+    reason, retryable = "it ended without a message, as after a kill, or with a full disk or memory", True
     try:
         content = json.loads(_file(workspace, stage).read_bytes())
         reason, retryable = content["reason"], bool(content["retryable"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    return StageFailed(f"stage {stage} failed: {reason} (the same command again continues)", retryable=retryable)
+    again = " (the same command again continues)" if retryable else ""
+    return StageFailed(f"stage {stage} failed: {reason}{again}", retryable=retryable)
 
 
 def _file(workspace: Workspace, stage: str) -> Path:

@@ -1,0 +1,113 @@
+"""What a job is, as its manifest says: source, model and parameters; and what it needs of its destination.
+
+A run and a dry run check the same.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atelier.models.controls import Controls
+from atelier.tasks.bulk.request import StylizeRequest
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.storage.destination import Destination
+from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.open_source import locate
+
+FORMAT = 2  # of job.json
+MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
+# parameters that do not change outputs; masks are identified by their content, in `Controls.said`
+NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
+
+# parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
+ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "regions", "palette")
+
+
+def manifest_of(
+    request: StylizeRequest, controls: Controls, destination: Destination
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest of a job, and the default of each parameter.
+
+    Raises:
+        ValueError: a source contains the destination, or the reverse.
+    """
+    sources = [_manifest_source(source, request.base, destination) for source in request.sources]
+    defaults, parameters = _parameters(StylizeConfig()), _parameters(request.config)
+    changed = {key: value for key, value in parameters.items() if key not in ADDED_PARAMETERS or value != defaults[key]}
+    manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}
+    return manifest | {"model": asdict(request.identity), "parameters": changed | controls.changed()}, defaults
+
+
+def check_space(destination: Destination, todo: pa.Table) -> None:
+    """Refuse to start where the outputs, estimated at half the size of the inputs, do not fit."""
+    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, destination.free_bytes()
+    if todo.num_rows and free is not None and free < max(needed, MIN_FREE_BYTES):
+        raise RuntimeError(
+            f"{destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
+            f"{max(needed, MIN_FREE_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
+        )
+
+
+def _parameters(config: StylizeConfig) -> dict[str, Any]:
+    """The parameters that outputs depend on, as JSON values."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return {name: value for name, value in found.items() if name not in NO_PARAMETERS}
+
+
+def _manifest_source(source: str, base: Path, destination: Destination) -> str:
+    """A source as the manifest names it.
+
+    Raises:
+        ValueError: the source contains the destination, so that outputs would become inputs, or the reverse.
+    """
+    place = source.rstrip("/") if is_url(source) else str(locate(source, base))
+    location = destination.location
+    target = location if is_url(location) else str(Path(location).resolve())
+    is_folder = is_url(place) or Path(place).is_dir()
+    if is_folder and (f"{target}/".startswith(f"{place}/") or f"{place}/".startswith(f"{target}/")):
+        raise ValueError(f"source {source} and destination {destination} lie in each other: choose another destination")
+    return place
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+    """Leaves of the new manifest: name, old value, new value."""
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            yield from differences(before, value, f"{prefix}{key} ")
+        elif isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+            yield from ((f"{prefix}{key} {n}", *pair) for n, pair in enumerate(zip(before, value, strict=True), 1))
+        else:
+            yield prefix + key, before, value
+
+
+def in_words(
+    existing: dict[str, Any], wanted: dict[str, Any], changed: Iterable[tuple[str, Any, Any]]
+) -> Iterator[str]:
+    """The differences of two manifests, in words."""
+    models = [of.get("model", {}) for of in (existing, wanted)]
+    if models[0] != models[1]:
+        yield f"it was made by {_model(models[0], models[1])}, you ask for {_model(models[1], models[0])}"
+    for key, old, new in changed:
+        if not key.startswith("model"):
+            yield f"its {key.removeprefix('parameters ')} is {_short(old)}, you ask for {_short(new)}"
+
+
+def _model(model: dict[str, Any], other: dict[str, Any]) -> str:
+    """A model in a manifest as people call it; by its weights where another has the same name."""
+    name, version = (str(model.get(key, "")) for key in ("name", "version"))
+    called = f"{name}@{version}" if version else name or "no model"
+    same = (other.get("name", ""), other.get("version", "")) == (name, version)
+    return f"{called} with the weights {str(model.get('weights_sha256', ''))[:12]}" if same else called
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)  # as the manifest has it
+    text = re.sub(r"[0-9a-f]{64}", lambda sha256: sha256[0][:12], text)
+    return text if len(text) <= 100 else text[:99] + "…"
