@@ -192,7 +192,7 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
 ) -> None:
     before = studio.snapshot()
     set_params(studio.root, max_kid_ratio=0.0, urls="[TEAM_CHAT]")
-    night = studio.night(chat=f"json://127.0.0.1:{service.server_port}/take")
+    night = studio.night(code=4, chat=f"json://127.0.0.1:{service.server_port}/take")
     ((_, body),) = Service.messages
     message = json.loads(body)
     assert message["title"] == "studio: v1.1.0 refused"
@@ -206,7 +206,7 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
     assert len(night["canaries"]) == 3
     assert studio.snapshot() == before
     set_params(studio.root, max_kid_ratio=1000.0)
-    again = studio.night()
+    again = studio.night(code=4)
     assert (again["decision"], again["version"]) == ("refused", "v1.1.0")  # not "nothing changed", and not promoted
     assert set(again["stages"].values()) == {"unchanged"}
     assert studio.snapshot() == before

@@ -43,7 +43,11 @@ def shell(
     root = folder / "my-style"
     assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
     set_params(root, **SHRUNK, size_px=32, workers=0)
-    here = environment | {"ATELIER_HOME": home, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    here = environment | {
+        "ATELIER_HOME": home,
+        "COLUMNS": "200",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
     night = atelier("retrain", "--workspace", root, ATELIER_HOME=home)
     assert night.returncode == 0, night.stderr
     (root / "program.py").write_text("import ray\nray.init()\nprint('CPUs', ray.cluster_resources()['CPU'])\n")

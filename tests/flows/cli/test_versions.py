@@ -58,7 +58,8 @@ def test_every_command_has_help_with_an_example(app: typer.Typer, command: str) 
 def test_datasets(app: typer.Typer, made: Workspace, tmp_path: Path) -> None:
     now, second, first = ask(app, made, "datasets", "list")
     assert (now["now"], first["models"]) == (True, ["style-model@v1.0.0", "style-model@v1.1.0"])
-    lines = tell(app, made, "datasets", "list").splitlines()
+    head, *lines = tell(app, made, "datasets", "list").splitlines()
+    assert head.startswith("DATASET  ")
     assert "now" in lines[0]
     assert lines[2].endswith("style-model@v1.0.0, style-model@v1.1.0")
     shown = ask(app, made, "datasets", "show")
@@ -81,7 +82,8 @@ def test_models(app: typer.Typer, made: Workspace) -> None:
     assert (shown["version"], shown["facts"]["train"]["steps"]) == ("v1.1.0", 102)
     assert "train.steps: 102" in tell(app, made, "models", "show", "style-model@v1.1.0")
     assert [line.split()[1] for line in tell(app, made, "models", "list").splitlines()] == [
-        one["state"] for one in listed
+        "STATE",
+        *(one["state"] for one in listed),
     ]
     assert [one["state"] for one in listed] == ["refused", "prod", "replaced"]
     found = ask(app, made, "models", "diff", "v1.0.0", "v1.2.0")

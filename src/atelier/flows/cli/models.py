@@ -11,6 +11,7 @@ from atelier.flows.cli import model_exchange
 from atelier.flows.cli.completion import complete_version
 from atelier.flows.cli.datasets import OutOption
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
+from atelier.flows.cli.table import table
 from atelier.tasks.workspace.layout import Workspace
 
 commands = typer.Typer(help="Versions of models; import and export.", no_args_is_help=True)
@@ -33,14 +34,13 @@ def models_list(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
     found = Workspace.find(workspace)
     with open_objects(found) as kept:
         versions = list_all_versions(found, kept)
-    width = max((len(one.version.name) for one in versions), default=0)
-    lines = [
-        f"{v.name:<{width}} {one.state:<11} {v.style:<12} {v.dataset[:12]}  {v.headline}"
-        f"{'' if one.here else '  (its bytes are not on this machine)'}"
-        for one in versions
-        for v in [one.version]
-    ]
-    text = "\n".join(lines) or "no version is registered yet: run `atelier retrain`"
+    rows = []
+    for one in versions:
+        place = "" if one.here else "its bytes are not on this machine"
+        v = one.version
+        rows.append((v.name, one.state, v.style, v.dataset[:12], v.headline, place))
+    head = ("version", "state", "style", "dataset", "metrics", "")
+    text = table(head, rows) if rows else "no version is registered yet: run `atelier retrain`"
     result([one.as_dict for one in versions], as_json, text=text)
 
 

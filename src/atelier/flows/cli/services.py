@@ -52,7 +52,7 @@ def up(
         ),
     ] = None,
     dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Also start Ray's dashboard, which takes jobs of `ray job submit`.")
+        bool, typer.Option("--dashboard", help="Also start Ray's dashboard, for `ray status` and `ray job submit` too.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

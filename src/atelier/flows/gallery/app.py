@@ -32,7 +32,7 @@ def application(workspace: Workspace, keys: Keys, destinations: Sequence[str] = 
         destinations: of bulk jobs that lie elsewhere.
         prefect: address of Prefect's pages, "" for no link.
     """
-    paintings, commands = Paintings(workspace), Commands(workspace.root)
+    paintings, commands = Paintings(workspace), Commands(workspace.root, workspace.private / "gallery")
     gallery = Gallery(workspace, keys, paintings, commands, tuple(destinations), prefect)
 
     async def signed_in(request: Request) -> Response:

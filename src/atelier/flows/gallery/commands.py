@@ -2,12 +2,10 @@
 
 import shlex
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from atelier.tasks.runtime import processes
 
@@ -20,7 +18,7 @@ class Command:
 
     words: tuple[str, ...]
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
+    log: Path
 
     @property
     def line(self) -> str:
@@ -29,14 +27,14 @@ class Command:
 
     @property
     def ended(self) -> str:
-        """ "running", "done", or how it ended else."""
+        """How far it is: "running", "done", or its exit code."""
         code = self.process.poll()
         return "running" if code is None else "done" if code == 0 else f"exit code {code}"
 
     @property
     def output(self) -> str:
         """The end of what it wrote."""
-        with Path(self.log.name).open("rb") as file:
+        with self.log.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - SHOWN_BYTES))
             return file.read().decode("utf-8", "replace")
 
@@ -46,20 +44,24 @@ class Commands:
     """The commands that were started here."""
 
     folder: Path  # in which they run: the workspace
+    logs: Path  # folder of their output
     started: list[Command] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, *arguments: str) -> int:
         """Start `atelier` with arguments; the command's number in `started`."""
-        log = tempfile.NamedTemporaryFile(prefix="atelier-gallery-")  # noqa: SIM115 (open as long as it is shown)
         words = ("atelier", *arguments)
-        process = subprocess.Popen(
-            words, cwd=self.folder, env=processes.environment(), stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
         with self._lock:
+            number = len(self.started)
+            log = self.logs / f"{number}.log"  # of an earlier gallery: written anew
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    words, cwd=self.folder, env=processes.environment(), stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
             self.started.append(Command(words, process, log))
-            return len(self.started) - 1
+            return number
 
     @property
     def recent(self) -> Sequence[tuple[int, Command]]:

@@ -92,14 +92,16 @@ def start_head(
     variables = inherited | ray_environment("", str(token), metrics=dashboard)
     del variables["RAY_ADDRESS"]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--no-monitor"]
-    command += ["--include-dashboard", str(dashboard).lower(), "--dashboard-host", "127.0.0.1"]
+    command += ["--min-worker-port", "0", "--max-worker-port", "0", "--dashboard-host", "127.0.0.1"]
+    # without the monitor `ray status` has nothing to say
+    command += ["--include-dashboard", "true"] if dashboard else ["--include-dashboard", "false", "--no-monitor"]
     command += ["--include-log-monitor", "false"]  # our drivers do not print what workers print
     command += ["--temp-dir", str(temp), *(["--num-cpus", str(cpus)] if cpus else [])]
-    with reserve("0.0.0.0", first_port, 3, preferred=preferred) as ports:
-        port, client_port, http_port = ports.numbers
+    with reserve("0.0.0.0", first_port, 4, preferred=preferred) as ports:
+        port, client_port, http_port, agent_port = ports.numbers
         command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--ray-client-server-port", str(client_port)]
-        command += ["--dashboard-port", str(http_port)]
+        # Ray's own default for the agent, which takes the jobs, is the same for every head of a machine
+        command += ["--dashboard-port", str(http_port), "--dashboard-agent-listen-port", str(agent_port)]
         pid, created = start_detached(command, variables, temp / _LOG, ports.held)
     url = f"http://127.0.0.1:{http_port}" if dashboard else ""
     return RayHead(f"127.0.0.1:{port}", str(token), str(temp), pid, created, url)
