@@ -230,7 +230,7 @@ def test_side_by_side(atelier: Atelier, plane: str, studio: Path, tmp_path: Path
 
     wrong = atelier("evaluate", "--models", "style-model-inks@prod", "style-model@v9.0.0", "--workspace", studio)
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.strip() == "atelier: there is no version 'v9.0.0' of style-model: there are none"
+    assert wrong.stderr.strip() == "atelier: there is no version 'v9.0.0' of style-model: there are none yet"
 
 
 def test_the_pipeline_is_left_as_it_is(studio: Path) -> None:
