@@ -81,13 +81,11 @@ import ray
 
 task = ray.remote(max_retries=0)(lambda: time.sleep(600)).remote()
 Path(sys.argv[3]).touch()
-begun = time.monotonic()
 try:
     with cluster.disconnect_after():
         time.sleep(600) if sys.argv[4] == "elsewhere" else cluster.get_result(task)
 except cluster.ClusterLost as error:
     print(error)
-    assert time.monotonic() - begun < 40
 """
 
 
@@ -108,7 +106,9 @@ def test_the_end_of_a_cluster_is_one_sentence(tmp_path: Path) -> None:
                 time.sleep(0.05)
             time.sleep(1.0)  # until both wait
             os.killpg(started.pid, signal.SIGKILL)
+            begun = time.monotonic()
             said = [driver.communicate(timeout=120) for driver in drivers]
+            assert time.monotonic() - begun < 40
         finally:
             for driver in drivers:
                 driver.kill()
