@@ -1,12 +1,15 @@
-"""Real parts that every test shares: one Ray cluster for the session."""
+"""Real parts that every test shares: one Ray cluster and one workspace with versions for the session."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from atelier.tasks.runtime.ray_settings import NO_METRICS
+from atelier.tasks.workspace.layout import Workspace
+from tests.tasks.published import studio
 
 SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
 
@@ -25,6 +28,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sigint_interrupts() -> None:
+    """A shell starts commands in the background with SIGINT ignored, and what the tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A real Ray cluster with two CPUs on this machine."""
@@ -36,3 +46,9 @@ def ray_cluster() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with versions, to be read only; see `published.studio`."""
+    return studio(tmp_path_factory.mktemp("published") / "studio")

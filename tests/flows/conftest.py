@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from atelier.flows.control_plane import api_password, prefect_server
 from atelier.flows.control_plane.api_password import VARIABLE
 from tests.flows.receiver import Service
-from tests.flows.small import SHRUNK, draw, set_params
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -90,23 +88,6 @@ def api(new_home: Callable[[], Path]) -> Iterator[str]:
             yield server.url
         finally:
             prefect_server.stop(server)
-
-
-@pytest.fixture(scope="package")
-def studio(atelier: Atelier, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with photographs and two styles, `oils` and `inks`, of which nothing is made yet."""
-    folder = tmp_path_factory.mktemp("studio")
-    photos = draw(folder / "photos", 4, [4, 3], 2)
-    oils, inks = draw(folder / "oils", 16, [3, 3], 2), draw(folder / "inks", 9, [3, 3], 2)
-    root = folder / "studio"
-    assert atelier("init", root, "--content", photos, "--style", oils).returncode == 0
-    set_params(root, **SHRUNK, size_px=32, workers=0, style="oils")
-    params = root / "params.yaml"
-    styles = f"    oils: [{oils}]\n    inks: [{inks}]\n"
-    text, count = re.subn(r"(?m)^    paintings: .*\n", styles, params.read_text())
-    assert count == 1
-    params.write_text(text)
-    return root
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.nodes import Nodes, nodes_started
-from tests.tasks.published import studio
 
 
 @pytest.fixture
@@ -34,12 +33,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(parameter, std=0.3)
     artifact.save(folder, config, generator, {"dataset": "d" * 64})
     return folder
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with versions, to be read only; see `published.studio`."""
-    return studio(tmp_path_factory.mktemp("published") / "studio")
 
 
 @pytest.fixture

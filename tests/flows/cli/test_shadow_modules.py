@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.flows.conftest import Atelier
-from tests.flows.small import SHRUNK, set_params
+from tests.flows.small import SHRUNK, draw, set_params
 
 # each with its exit code: 2 where it has to refuse what it is given
 _COMMANDS = {
@@ -29,9 +29,10 @@ _BEHIND_A_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "htt
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory, atelier: Atelier) -> Path:
     """A workspace full of modules with the names of others, each of which leaves its name in the file `ran`."""
-    folder = tmp_path_factory.mktemp("foreign")
-    assert atelier("init", folder, "--from", "demo").returncode == 0
-    set_params(folder, **SHRUNK)
+    folder, sources = tmp_path_factory.mktemp("foreign"), tmp_path_factory.mktemp("sources")
+    photos, paintings = draw(sources / "photos", 4, [4], 2), draw(sources / "paintings", 16, [4], 2)
+    assert atelier("init", folder, "--content", photos, "--style", paintings).returncode == 0
+    set_params(folder, **SHRUNK, size_px=32)
     installed = {name for name in importlib.metadata.packages_distributions() if name.isidentifier()}
     names = sorted({*sys.stdlib_module_names, *installed, "atelier", "sitecustomize", "usercustomize"})
     mark = folder / "ran"

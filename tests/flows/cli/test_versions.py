@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from atelier.flows.cli import datasets, models, services
 from atelier.tasks.images.codec import decode
 from atelier.tasks.workspace.layout import Workspace
-from tests.tasks.published import forget, studio
+from tests.tasks.published import forget
 
 pytestmark = pytest.mark.long
 
@@ -21,8 +21,11 @@ COMMANDS += ["models verify", "models push", "models rollback"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return studio(tmp_path_factory.mktemp("versions") / "studio")
+def made(published: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of it, where the commands leave their reports."""
+    return Workspace(
+        Path(shutil.copytree(published.root, tmp_path_factory.mktemp("versions") / "studio", symlinks=True))
+    )
 
 
 @pytest.fixture

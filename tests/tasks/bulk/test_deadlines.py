@@ -60,14 +60,14 @@ def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
                 found[0].suspend()
                 stopped.append(found[0])
 
-    config = replace(CONFIG, picture_timeout_s=8.0, stages=stages)  # type: ignore[arg-type]
+    config = replace(CONFIG, picture_timeout_s=5.0, stages=stages)  # type: ignore[arg-type]
     request = StylizeRequest((str(tmp_path / "in"), str(archive)), out, model, config, identity)
     begun = time.monotonic()
     summary = stylize(request, connect=connect)
     assert (summary.done, summary.quarantined, summary.pending) == (PICTURES, 1, 0)
     assert time.monotonic() - begun < 150
     assert set(_tree(out)) == {f"in/{index}.png" for index in range(PICTURES)}
-    why = "took longer than 8 s, twice: stylize.picture_timeout_s is the limit"
+    why = "took longer than 5 s, twice: stylize.picture_timeout_s is the limit"
     assert _quarantine(out) == [{"path": "dead/hangs.png", "stage": "read", "reason": why}]
     assert not psutil.pid_exists(stopped[0].pid) or stopped[0].status() == psutil.STATUS_ZOMBIE
     assert not any((out / "_atelier/inflight").iterdir())

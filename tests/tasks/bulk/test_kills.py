@@ -86,27 +86,25 @@ def _kill_in_a_write(out: Path, driver: "subprocess.Popen[bytes]") -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize(
-    ("deed", "runs", "stages"),
+    ("deeds", "stages"),
     [
-        (_kill_a_worker, 5, "together"),
-        (_kill_in_a_write, 5, "together"),
-        pytest.param(_kill_a_worker, 25, "together", marks=pytest.mark.slow),
-        pytest.param(_kill_in_a_write, 25, "together", marks=pytest.mark.slow),
-        pytest.param(_kill_a_worker, 25, "apart", marks=pytest.mark.slow),
+        pytest.param([_kill_a_worker, _kill_in_a_write], "together", id="each once"),
+        pytest.param([_kill_a_worker] * 25, "together", marks=pytest.mark.slow, id="workers"),
+        pytest.param([_kill_in_a_write] * 25, "together", marks=pytest.mark.slow, id="writes"),
+        pytest.param([_kill_a_worker] * 25, "apart", marks=pytest.mark.slow, id="workers apart"),
     ],
 )
 def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
     tmp_path: Path,
     model: Path,  # noqa: F811
     identity: ModelIdentity,  # noqa: F811
-    deed: Callable[[Path, "subprocess.Popen[bytes]"], None],
-    runs: int,
+    deeds: list[Callable[[Path, "subprocess.Popen[bytes]"], None]],
     stages: str,
 ) -> None:
     """Each run loses a worker at its moment, and then the driver at another."""
     import ray
 
-    pictures = PICTURES * runs
+    pictures = PICTURES * len(deeds)
     for index in range(pictures):
         _picture(tmp_path / f"in/{index % 3}/{index}.png", index, (90, 80))
     (tmp_path / "in/broken.png").write_bytes(b"broken")
@@ -114,8 +112,8 @@ def test_deaths_at_any_moment_leave_the_bytes_of_a_job_that_was_never_disturbed(
     assert stylize(StylizeRequest((source,), calm, model, CONFIG, identity), connect=_already).done == pictures
 
     address = ray.get_runtime_context().gcs_address
-    random = np.random.default_rng(runs)
-    for _ in range(runs):
+    random = np.random.default_rng(len(deeds))
+    for deed in deeds:
         begun = time.time_ns()
         driver = _driver(source, out, model, address, stages=stages)
         first, last = np.sort(random.integers(0, 8, 2)).tolist()
