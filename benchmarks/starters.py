@@ -1,11 +1,11 @@
-"""How the models that come with the package were trained, and anew: `starter/monet` and `starter/any-style`.
+"""How `starter/monet` was trained, and anew; the other starter models: `base_models.py`.
 
     python benchmarks/starters.py FOLDER --keep WORK --minutes 10
 
 FOLDER holds the paintings by Claude Monet, which are in the public domain, of the "monet2photo" set of Zhu et al. 2017.
 The pictures to paint are windows of the free photographs inside scikit-image and scikit-learn. All are cut small, so
 that strokes are as broad on a picture of some 400 pixels as the painter's. WORK keeps the workspaces and models; copy a
-model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
+model's `generator.safetensors` and `model.json` to `src/atelier/starters/monet/`.
 """
 
 import argparse
@@ -32,10 +32,7 @@ COLOURFUL = (
     "chelsea",
 )
 
-STARTERS = {
-    "monet": Contender("cpgan", {}, batch=4),
-    "any-style": Contender("adain", {}, batch=4),
-}
+MONET = Contender("cpgan", {}, batch=4)
 
 
 def write_content(folder: Path) -> None:
@@ -54,24 +51,22 @@ def write_content(folder: Path) -> None:
 
 
 def main() -> None:
-    """Train all, or those that are named."""
+    """Train it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paintings", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=30, help="of processor time for each")
-    parser.add_argument("--only", nargs="+", choices=list(STARTERS), default=list(STARTERS))
-    parser.add_argument("--settings", type=json.loads, default={}, help="other than in STARTERS, as JSON")
+    parser.add_argument("--minutes", type=float, default=30, help="of processor time")
+    parser.add_argument("--settings", type=json.loads, default={}, help="other than the method's defaults, as JSON")
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
     found = pictures_in(arguments.paintings.resolve())
-    for name in arguments.only:
-        root = keep / "workspaces" / name
-        small = {f"augment.{which}.crop_area": [0.15, 0.4] for which in ("default", "domains.photos")}
-        write_content(keep / "content")
-        sources = ["--content", str(keep / "content"), "--style", str(found[0].parent)]
-        workspace(root, sources, {"ingest.holdout_share": 0.05} | small)
-        contender = replace(STARTERS[name], settings=STARTERS[name].settings | arguments.settings)
-        in_processes([name], {name: contender}, root / "data" / "augmented", keep / "models", arguments.minutes)
+    root = keep / "workspaces" / "monet"
+    small = {f"augment.{which}.crop_area": [0.15, 0.4] for which in ("default", "domains.photos")}
+    write_content(keep / "content")
+    sources = ["--content", str(keep / "content"), "--style", str(found[0].parent)]
+    workspace(root, sources, {"ingest.holdout_share": 0.05} | small)
+    contender = replace(MONET, settings=MONET.settings | arguments.settings)
+    in_processes(["monet"], {"monet": contender}, root / "data" / "augmented", keep / "models", arguments.minutes)
 
 
 if __name__ == "__main__":
