@@ -86,7 +86,7 @@ class TestErrors:
             ("{method: tin}", "there is no method 'tin' to train: choose one of adain, .*, stargan"),
             ("{method: imported}", "there is no method 'imported' to train"),
             ("{method: tint, tint: {mean: 1}}", "unknown key train.tint.mean: did you mean 'mean_weight'"),
-            ("{method: tint, tint: {mean_weight: -1}}", r"train\.tint\.mean_weight: .*greater than or equal to 0"),
+            ("{method: tint, tint: {mean_weight: -1}}", r"train\.tint\.mean_weight must be at least 0 .it is -1."),
             ("{tynt: {mean_weight: 1}}", "unknown key train.tynt"),
         ],
     )

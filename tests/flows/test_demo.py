@@ -25,7 +25,7 @@ def workspace(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFac
     done = atelier("retrain", "--workspace", root)
     assert done.returncode == 0, done.stderr + done.stdout
     for stage in ("ingest", "augment", "train", "evaluate"):
-        assert re.search(rf"(?m)^{stage} .* images/s", done.stderr), f"{stage} showed no progress"
+        assert re.search(rf"(?m)^{stage} +\d+/\d+ ", done.stderr), f"{stage} showed no progress"
     return root
 
 

@@ -46,7 +46,7 @@ def test_one_picture(atelier: Atelier, folder: Path) -> None:
         assert word in both.stdout
     assert_one_line(atelier(*command, "--to", "Beard", cwd=folder), 2, "'Beard'", "dark, light, warm")
     assert_one_line(atelier(*command, "--style", "warm", cwd=folder), 2, "stargan has no control 'styles'")
-    assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "less than or equal to 1")
+    assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "at most 1")
     assert_one_line(atelier(*command, "--stroke", "wide", cwd=folder), 2, "--stroke", "from 0.2 to 8", "not 'wide'")
     assert_one_line(atelier(*command, cwd=folder), 2, "out/painted.jpg exists")
 
@@ -66,7 +66,7 @@ def test_in_from_and_out_to_other_programs(atelier: Atelier, folder: Path) -> No
     assert_one_line(atelier("models", "export", "imported", "hub", "--format", "hf", cwd=folder), 2, "hub", "not empty")
     wrong = ("models", "export", "imported", "other.onnx")
     assert_one_line(atelier(*wrong, "--to", "warm", cwd=folder), 2, "imported has no control 'to'")
-    assert_one_line(atelier("models", "export", "nowhere", "x.onnx", cwd=folder), 2, "nowhere", "no model folder")
+    assert_one_line(atelier("models", "export", "nowhere", "x.onnx", cwd=folder), 2, "nowhere", "no folder")
 
 
 @pytest.mark.usefixtures("plane")
