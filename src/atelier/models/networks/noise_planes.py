@@ -33,12 +33,16 @@ class NoisePlanes(nn.Module):
         """The noise of a region that begins at row `top` and column `left`, px."""
         planes = []
         for index, cell in enumerate(CELLS):
+            down, right = top % cell, left % cell  # of the region's origin in its first cell
+            counts = (down + height + cell - 1) // cell, (right + width + cell - 1) // cell
             factors = []
             for factor in self.buffers():  # (planes, period, period)
                 rows, columns = (
-                    torch.div(torch.arange(size, device=factor.device) + first, cell, rounding_mode="floor")
-                    for size, first in ((height, top), (width, left))
+                    (torch.arange(count, device=factor.device) + first // cell) % factor.shape[1]
+                    for count, first in zip(counts, (top, left), strict=True)
                 )
-                factors.append(factor[index, rows % factor.shape[1]][:, columns % factor.shape[1]])
-            planes.append(factors[0] * factors[1])  # (H, W)
+                factors.append(factor[index, rows][:, columns])
+            cells = (factors[0] * factors[1])[:, None, :, None].expand(-1, cell, -1, cell)
+            noise = cells.reshape(counts[0] * cell, counts[1] * cell)
+            planes.append(noise[down : down + height, right : right + width])
         return torch.stack(planes)[None]
