@@ -25,9 +25,7 @@ class Comparison:
     photos_high: float
     difference_low: float  # the same of stylized - photos: below 0 it is surely nearer to the style
     difference_high: float
-    ratio: (
-        float | None
-    )  # stylized / photos: 0 is the style itself, 1 is no better than doing nothing; None: photos <= 0
+    ratio: float | None  # stylized / photos: 0 is the style, 1 no better than doing nothing; None where photos <= 0
     ratio_low: float | None  # None where `photos` is not surely above 0: a ratio to it may be anything (Fieller 1954)
     ratio_high: float | None
 

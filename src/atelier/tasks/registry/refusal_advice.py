@@ -29,7 +29,6 @@ LIMITS = {
     CHECKERBOARD.ratio.key: "max_checkerboard_ratio",
     REPETITION.key: "max_repetition_share",
 }  # fields of `GateConfig` by the metric that begins a reason
-UNTRAINED = ("color", "gatys")  # methods that more steps do not change
 
 
 def next_steps(release: ReleaseResult, evaluation: Path, train: TrainConfig) -> tuple[str, ...]:
@@ -58,7 +57,7 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         yield f"more pictures: {counts}; from {MANY_GROUPS} of each, of as many originals, the numbers are dependable"
     if missed and missed <= {SSIM.key, INVERSION.key}:
         yield f"a weaker style: raise train.{train.method}.content_weight, or lower the style's weight beside it"
-    elif missed and train.method not in UNTRAINED:
+    elif missed and _takes_steps(train.method):
         steps = max(2 * train.loop.steps, 500)
         yield f"more steps: train.loop.steps is {train.loop.steps:,} in params.yaml, try {steps:,}"
     if train.start_from == "scratch" and (bases := list_bases(train.method_config)):
@@ -71,3 +70,10 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         name = release.version if release.model == MODEL else f"{release.model}@{release.version}"
         yield f"its pictures, to judge by eye: --model {release.model}@{release.version} paints with it as it is"
         yield f'your own decision: `atelier models promote {name} --reason "…"` makes it prod all the same'
+
+
+def _takes_steps(method: str) -> bool:
+    """Whether a method is trained in steps; a method without turns learns all there is before the first."""
+    from atelier.models.methods import method_class  # PyTorch, which takes seconds to load
+
+    return bool(method_class(method).turns)
