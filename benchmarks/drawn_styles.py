@@ -6,6 +6,7 @@ Gram matrices see, so that the predictor of styles learns all directions and not
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from atelier.tasks.images.codec import Pixels
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 def drawn(photo: Pixels, kind: str, seed: int) -> Pixels:
@@ -47,7 +48,8 @@ def flat(picture: Floats, random: np.random.Generator) -> Floats:
             if (mine := nearest == index).any():
                 centres[index] = pixels[mine].mean(0)
     labels = cv2.medianBlur(nearest.reshape(smooth.shape[:2]).astype(np.uint8), 5)
-    return cv2.GaussianBlur(centres[labels], (0, 0), 0.6)
+    made: Floats = cv2.GaussianBlur(centres[labels], (0, 0), 0.6)
+    return made
 
 
 def outlines(picture: Floats, random: np.random.Generator) -> Floats:
@@ -58,7 +60,8 @@ def outlines(picture: Floats, random: np.random.Generator) -> Floats:
     line = 1 / (1 + np.exp(-(edge - random.uniform(0, 1.5)) * 2))[..., None]
     ink = random.uniform(0, 70, 3) if random.random() < 0.8 else random.uniform(190, 255, 3)
     ground = flat(picture, random) if random.random() < 0.7 else np.full_like(picture, random.uniform(170, 250, 3))
-    return ground * line + ink * (1 - line)
+    made: Floats = ground * line + ink * (1 - line)
+    return made
 
 
 def _cells(picture: Floats, centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
@@ -98,7 +101,8 @@ def tiles(picture: Floats, random: np.random.Generator) -> Floats:
     colours = _means(picture, labels) + random.normal(0, 12, (labels.max() + 1, 3)).astype(np.float32)
     joint = np.clip(far / random.uniform(1, 3), 0, 1)[..., None]
     grout = random.uniform(0, 60, 3) if random.random() < 0.6 else random.uniform(180, 250, 3)
-    return colours[labels] * joint + grout * (1 - joint)
+    made: Floats = colours[labels] * joint + grout * (1 - joint)
+    return made
 
 
 def dots(picture: Floats, random: np.random.Generator) -> Floats:
@@ -126,7 +130,10 @@ def hatching(picture: Floats, random: np.random.Generator) -> Floats:
         dark = np.clip((0.9 - 0.25 * layer - light) * 2, 0, 1)
         shown *= 1 - dark * np.clip(0.5 + 1.2 * np.sin(phase), 0, 1)
     tint = random.choice([0.0, 0.5])  # coloured pencils
-    return (1 - tint) * (paper * shown[..., None] + ink * (1 - shown[..., None])) + tint * picture * shown[..., None]
+    made: Floats = (1 - tint) * (paper * shown[..., None] + ink * (1 - shown[..., None])) + tint * picture * shown[
+        ..., None
+    ]
+    return made
 
 
 def woodcut(picture: Floats, random: np.random.Generator) -> Floats:
@@ -139,7 +146,8 @@ def woodcut(picture: Floats, random: np.random.Generator) -> Floats:
     phase = (np.cos(angle) * rows + np.sin(angle) * columns + bend * smooth) * 2 * np.pi / random.uniform(5, 12)
     cut = 1 / (1 + np.exp(-(light + 0.35 * np.sin(phase) - 0.5) * 18))[..., None]
     ground = flat(picture, random) if random.random() < 0.5 else np.full_like(picture, random.uniform(150, 250, 3))
-    return ground * cut + random.uniform(0, 80, 3) * (1 - cut)
+    made: Floats = ground * cut + random.uniform(0, 80, 3) * (1 - cut)
+    return made
 
 
 def wash(picture: Floats, random: np.random.Generator) -> Floats:
@@ -152,7 +160,8 @@ def wash(picture: Floats, random: np.random.Generator) -> Floats:
     edge = cv2.GaussianBlur(cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, np.ones((3, 3))), (0, 0), 0.8)
     grain = cv2.GaussianBlur(random.normal(0, 1, picture.shape[:2]).astype(np.float32), (0, 0), 1.2)[..., None]
     lift = random.uniform(0, 0.6)
-    return (1 - lift) * ground + lift * 250 - random.uniform(0.3, 1.2) * edge + random.uniform(4, 20) * grain
+    made: Floats = (1 - lift) * ground + lift * 250 - random.uniform(0.3, 1.2) * edge + random.uniform(4, 20) * grain
+    return made
 
 
 def streaks(picture: Floats, random: np.random.Generator) -> Floats:
@@ -176,7 +185,10 @@ def streaks(picture: Floats, random: np.random.Generator) -> Floats:
             y += sign * cv2.remap(step[1], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             total += cv2.remap(rough, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mean = total / (2 * length + 1)
-    return cv2.GaussianBlur(picture, (0, 0), 3) + random.uniform(1.2, 2.5) * (mean - cv2.GaussianBlur(mean, (0, 0), 12))
+    made: Floats = cv2.GaussianBlur(picture, (0, 0), 3) + random.uniform(1.2, 2.5) * (
+        mean - cv2.GaussianBlur(mean, (0, 0), 12)
+    )
+    return made
 
 
 def shapes(picture: Floats, random: np.random.Generator) -> Floats:
