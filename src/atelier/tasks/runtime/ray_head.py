@@ -27,7 +27,7 @@ _NOT_INHERITED = (
     RECONNECT,  # of drivers: what belongs to a head ends with it
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
-# of a worker, until it takes work: on a busy machine that takes longer than Ray's minute, after which it is started anew
+# of a worker, until it takes work: on a busy machine that takes longer than Ray's minute, and it would be started anew
 _STARTS_WITHIN = {"RAY_worker_register_timeout_seconds": "600"}
 _LOG = "head.log"
 _STOP_S = 10.0
