@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.flows.runs.prefect_artifacts import artifact_key
 from atelier.tasks.workspace.repository import dvc
 from tests.flows.small import SHRUNK, asked, set_params
 
@@ -64,8 +65,10 @@ def test_every_stage_is_a_flow_run_with_a_readable_name(plane: str, workspace: P
     assert workspace_tag == "demo"
     assert process_tag.startswith("process:")
     artifacts = {artifact["key"]: artifact["data"] for artifact in asked(plane, "artifacts") if artifact["key"]}
-    assert "data:image/png;base64," in artifacts["before-after"]
-    assert "v1.0.0" in artifacts["decision"]
+    shown = artifacts[artifact_key(workspace, "before-after")]
+    assert "data:image/jpeg;base64," in shown
+    assert len(shown) < 100_000
+    assert "v1.0.0" in artifacts[artifact_key(workspace, "decision")]
 
 
 def test_nothing_changed_runs_nothing(atelier: Atelier, workspace: Path) -> None:

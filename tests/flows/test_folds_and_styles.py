@@ -23,6 +23,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from atelier.flows.cli.stylize_job import plan
+from atelier.flows.runs.prefect_artifacts import artifact_key
 from atelier.tasks.bulk.request import Rerun
 from atelier.tasks.dataset.shards import SCHEMA, Card, Shard, fold_of, read_card, write_card, write_shard
 from atelier.tasks.evaluation.cross_validation import METRIC_KEYS, CrossValidation, FoldInputs, Spread, cross_validate
@@ -100,7 +101,8 @@ def test_killed_after_a_fold_it_continues_with_those_that_are_left(
     assert found["measures"]["ssim.mean"]["each"] == [metrics["ssim"]["mean"] for metrics in each]
     assert each[0]["ssim"]["mean"] != each[1]["ssim"]["mean"], "two folds are two trainings on other pictures"
 
-    (table,) = [artifact for artifact in asked(plane, "artifacts") if artifact["key"] == "folds"]
+    key = artifact_key(studio, "folds")
+    (table,) = [artifact for artifact in asked(plane, "artifacts") if artifact["key"] == key]
     assert [row["measure"] for row in json.loads(table["data"])] == list(METRIC_KEYS)
     assert (studio / "reports" / "folds.json").is_file()
     assert not [tag for tag in git(studio, "tag").split() if tag.startswith("style-model@")], "a fold's is no version"

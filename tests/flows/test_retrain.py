@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
+from atelier.flows.runs.prefect_artifacts import artifact_key
 from atelier.tasks.registry.tags import find_prod, list_versions
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
@@ -99,7 +100,7 @@ def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
     shutil.rmtree(studio.root / ".dvc" / "cache")
     dvc(studio.root, "pull", "--quiet")  # all that the workspace names is in the remote
     artifacts = {artifact["key"] for artifact in asked(plane, "artifacts")}
-    assert {"decision", "night", "before-after"} <= artifacts
+    assert {artifact_key(studio.root, name) for name in ("decision", "night", "before-after")} <= artifacts
 
 
 def test_nothing_changed_is_told_and_new_pictures_of_the_archive_are_added(studio: Studio) -> None:
@@ -198,7 +199,8 @@ def test_a_refused_candidate_stays_refused_and_leaves_everything(
     assert message["title"] == "studio: v1.1.0 refused"
     assert "kid.ratio is" in message["message"]
     assert plane.removesuffix("/api") in message["message"], "a link into Prefect"
-    assert base64.b64decode(message["attachments"][0]["base64"]).startswith(b"\x89PNG")
+    assert base64.b64decode(message["attachments"][0]["base64"]).startswith(b"\xff\xd8"), "a JPEG"
+    assert len(body) < 100_000
     set_params(studio.root, urls="[]")
     assert (night["decision"], night["version"], night["previous"]) == ("refused", "v1.1.0", "v1.0.0")
     assert night["stages"]["train"] == "restored", "the dry night before has trained it"

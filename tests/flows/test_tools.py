@@ -62,7 +62,7 @@ def shell(
     server = subprocess.Popen(serve, env=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 180
-        while "approve/my-style" not in run("prefect deployment ls"):
+        while "approve/my-style-approval" not in run("prefect deployment ls"):
             assert time.monotonic() < deadline, "nothing is served"
         yield run
     finally:

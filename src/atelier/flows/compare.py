@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
-from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact, text_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.ray_tasks import take_ended
 from atelier.tasks.evaluation import compare as work
@@ -72,8 +71,8 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
         raise RuntimeError("; ".join(f"{name} could not be measured: {reason}" for name, reason in failed.items()))
     order = [measured[one.name] for one in candidates if one.name in measured]
     result = work.publish(workspace.comparison, spec, order, failed)
-    create_markdown_artifact(result.table.read_text(encoding="utf-8"), key="comparison")
-    picture_artifact("compared-pictures", result.grid, "The same pictures by every model")
+    text_artifact(root, "comparison", result.table.read_text(encoding="utf-8"))
+    picture_artifact(root, "compared-pictures", result.grid, "The same pictures by every model")
     return result
 
 

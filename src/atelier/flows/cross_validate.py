@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from prefect import flow, tags
-from prefect.artifacts import create_table_artifact
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
+from atelier.flows.runs.prefect_artifacts import table_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.update import update
 from atelier.tasks.evaluation import cross_validation as work
@@ -31,5 +31,5 @@ def cross_validate(root: str, folds: int) -> work.CrossValidation:
         given = workspace.dataset, workspace.augmented, initial_model(workspace, params.train)
         inputs = work.FoldInputs(params.train, params.evaluate, folds, *given)
         found = work.cross_validate(inputs, workspace.fold_runs, workspace.folds, report)
-    create_table_artifact(found.table, key="folds", description=f"{folds} folds of {found.training_set[:12]}")
+    table_artifact(root, "folds", found.table, f"{folds} folds of {found.training_set[:12]}")
     return found

@@ -40,7 +40,7 @@ def run(
             tag_with_process()
             with show_progress("generate", quiet=quiet) as report:
                 summary = generate(config, folder, found.folder, found.identity, report, connect=cluster.connect)
-            picture_artifact("generated", summary.grid, f"{found.identity.label}, seed {config.seed}")
+            picture_artifact(folder, "generated", summary.grid, f"{found.identity.label}, seed {config.seed}")
             return summary
 
         end_orphans()

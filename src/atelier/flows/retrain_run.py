@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import states, tags, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -21,12 +20,15 @@ from atelier.flows.report import write
 from atelier.flows.runs import notification
 from atelier.flows.runs.cancellation import Cancelled, cancellable
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
-from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifact
 from atelier.flows.runs.terminal import library_log
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
+from atelier.tasks.images.codec import load
+from atelier.tasks.images.thumbnail import thumbnail
 from atelier.tasks.registry.data_validation import DataValidation
 from atelier.tasks.registry.release import ReleaseResult
+from atelier.tasks.runtime import files
 from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace import run_record
 from atelier.tasks.workspace.layout import Workspace
@@ -126,7 +128,7 @@ class RunRecorder:
         root = str(self.workspace.root)
         self._write()
         with self.tolerate("the report"):
-            publish(root)
+            publish(root, self.record)
         with self.tolerate("the notification"):
             problems = notify(root, self.record, self.link)
             self.update(problems=(*self.record.problems, *problems))
@@ -136,7 +138,7 @@ class RunRecorder:
             for name, seconds in self.record.seconds.items()
         ]
         with self.tolerate("the table in Prefect"):
-            create_table_artifact(steps, key="night", description=f"{self.record.decision} {self.record.version}")
+            table_artifact(self.workspace.root, "night", steps, f"{self.record.decision} {self.record.version}")
         return self.record
 
     def _write(self) -> None:
@@ -153,7 +155,11 @@ def record_run(
     recorder = RunRecorder(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
     end_orphans()
     name = context.flow.name if context and context.flow else "retrain"
-    with library_log(workspace, name), lock(workspace, "night", wait_s), tags(workspace.name):
+    with library_log(workspace, name), contextlib.ExitStack() as held, tags(workspace.name):
+        try:
+            held.enter_context(lock(workspace, "night", wait_s))
+        except RuntimeError as running:
+            return states.Cancelled(message=one_line(running))
         try:
             with cancellable():
                 work(recorder, Params(workspace.params).check())
@@ -171,13 +177,13 @@ def record_run(
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE)
-def publish(root: str) -> str:
+def publish(root: str, record: RunRecord) -> str:
     """Write the report, and show the held-out and the canary pictures in Prefect."""
     workspace = Workspace(Path(root))
     page = write(workspace)
-    picture_artifact("before-after", workspace.evaluation_pictures / "grid.png", "Held-out pictures, before and after")
+    picture_artifact(root, "before-after", _held_out_grid(workspace, record), "Held-out pictures, before and after")
     sheet = run_record.folder(workspace) / run_record.CANARY_SHEET
-    picture_artifact("canaries", sheet, "Canary pictures, by prod and candidate")
+    picture_artifact(root, "canaries", sheet, "Canary pictures, by prod and candidate")
     return str(page)
 
 
@@ -188,10 +194,22 @@ def notify(root: str, record: RunRecord, link: str) -> list[str]:
     if kind is None:
         return []
     workspace = Workspace(Path(root))
-    evaluated = workspace.worktree if record.has_candidate else workspace
-    pictures = (run_record.folder(workspace) / run_record.CANARY_SHEET, evaluated.evaluation_pictures / "grid.png")
-    picture = next((one for one in pictures if one.is_file()), None)
     title = f"{record.version} {record.decision}".strip()
     sentences = (*record.reasons, *record.next_steps, *record.problems, f"report: {record.report}")
-    event = notification.Event(kind, workspace.name, title, sentences, link, picture)
+    event = notification.Event(kind, workspace.name, title, sentences, link, _write_picture(workspace, record))
     return notification.notify(Params(workspace.params).notify, event)
+
+
+def _write_picture(workspace: Workspace, record: RunRecord) -> Path | None:
+    """Write the picture of a notification: a thumbnail of the canary or the held-out pictures, None without them."""
+    folder = run_record.folder(workspace)
+    pictures = (folder / run_record.CANARY_SHEET, _held_out_grid(workspace, record))
+    if not (found := next((one for one in pictures if one.is_file()), None)):
+        return None
+    files.write(folder / "picture.jpg", thumbnail(load(found)))
+    return folder / "picture.jpg"
+
+
+def _held_out_grid(workspace: Workspace, record: RunRecord) -> Path:
+    """The held-out pictures, before and after, by the model that a run evaluated."""
+    return (workspace.worktree if record.has_candidate else workspace).evaluation_pictures / "grid.png"

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.config.params import Params
-from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifact, text_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.terminal import waiting
 from atelier.tasks.bulk.subscriptions import restyle
@@ -40,8 +39,8 @@ def check_data(root: str) -> DataValidation:
     with show_progress("check") as report:
         sheet = run_record.folder(night) / run_record.DATA_SHEET
         found = validate_data(night.main, night, prod, Params(night.params).checks, sheet, report)
-    picture_artifact("data", sheet, "Pictures added and removed")
-    create_markdown_artifact(checks.markdown(found.findings), key="data-checks")
+    picture_artifact(night.main.root, "data", sheet, "Pictures added and removed")
+    text_artifact(night.main.root, "data-checks", checks.markdown(found.findings))
     return found
 
 
@@ -62,7 +61,7 @@ def gate_and_register(root: str, prod: PairedComparison | None, dry: bool) -> Re
     config = Params(night.params).gate
     release = register_model(night.main, night, replace(config, mode="dry") if dry else config, prod)
     reasons = "\n".join(f"- {reason}" for reason in release.reasons)
-    create_markdown_artifact(f"## {release.version or 'model'}: {release.decision}\n\n{reasons}", key="decision")
+    text_artifact(night.main.root, "decision", f"## {release.version or 'model'}: {release.decision}\n\n{reasons}")
     if prod and prod.differences:
         labels = {one.key: one.label for one in HEADLINE}
         rows = [
@@ -74,7 +73,8 @@ def gate_and_register(root: str, prod: PairedComparison | None, dry: bool) -> Re
             }
             for key, one in prod.differences.items()
         ]
-        create_table_artifact(rows, key="candidate-and-prod", description=f"{release.version}: {release.decision}")
+        described = f"{release.version}: {release.decision}"
+        table_artifact(night.main.root, "candidate-and-prod", rows, described)
     return release
 
 

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow, tags
-from prefect.artifacts import create_table_artifact
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
-from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.terminal import say
 from atelier.tasks.runtime import cluster
@@ -59,7 +58,7 @@ def _ingest(workspace: Workspace, params: Params, report: Report) -> None:
     left_out = f"not taken: {', '.join(summary.notes)}" if summary.notes else ""
     report(Progress("ingest", summary.files, summary.files, "images", left_out))
     described = "; ".join([f"dataset {summary.dataset_id[:12]}", *([left_out] if left_out else [])])
-    create_table_artifact(rows, key="dataset", description=described)
+    table_artifact(workspace.main.root, "dataset", rows, described)
     for note in few_held_out(workspace.dataset, params.ingest):
         say(note)
 
@@ -69,7 +68,8 @@ def _augment(workspace: Workspace, params: Params, report: Report) -> None:
     from atelier.tasks.dataset.augment import augment
 
     augment(params.augment, workspace.dataset, workspace.augmented, report)
-    picture_artifact("contact-sheet", workspace.augmented / "contact_sheet.png", "Pictures of the training set")
+    sheet = workspace.augmented / "contact_sheet.png"
+    picture_artifact(workspace.main.root, "contact-sheet", sheet, "Pictures of the training set")
 
 
 def _train(workspace: Workspace, params: Params, report: Report) -> None:
@@ -81,7 +81,8 @@ def _train(workspace: Workspace, params: Params, report: Report) -> None:
     initial = initial_model(workspace, config)
     outputs = workspace.model, workspace.checkpoints, workspace.training_logs
     train(config, workspace.augmented, *outputs, report, initial=initial)
-    picture_artifact("training-samples", workspace.model / "samples.png", "Training pictures, before and after")
+    samples = workspace.model / "samples.png"
+    picture_artifact(workspace.main.root, "training-samples", samples, "Training pictures, before and after")
 
 
 def _evaluate(workspace: Workspace, params: Params, report: Report) -> None:
@@ -91,4 +92,4 @@ def _evaluate(workspace: Workspace, params: Params, report: Report) -> None:
     pictures = workspace.evaluation_pictures
     outputs = workspace.evaluation, pictures, workspace.evaluation_cache
     evaluate(params.evaluate, workspace.dataset, workspace.model, *outputs, report)
-    picture_artifact("before-after", pictures / "grid.png", "Held-out pictures, before and after")
+    picture_artifact(workspace.main.root, "before-after", pictures / "grid.png", "Held-out pictures, before and after")

@@ -26,12 +26,12 @@ def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
 
     with services(None, "stylize"):
         from prefect import flow, states
-        from prefect.artifacts import create_table_artifact
         from prefect.client.schemas.objects import State
         from prefect.exceptions import CancelledRun
 
         from atelier.flows.runs.cancellation import Cancelled, cancellable
         from atelier.flows.runs.orphans import end_orphans, tag_with_process
+        from atelier.flows.runs.prefect_artifacts import table_artifact
         from atelier.flows.runs.progress import show_progress
         from atelier.tasks.bulk.stylize import stylize
         from atelier.tasks.runtime import cluster
@@ -47,7 +47,7 @@ def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
             except Cancelled:
                 return states.Cancelled(message=CONTINUE)
             counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
-            create_table_artifact([counts], key="stylized", description=f"{job.identity.name} {job.identity.version}")
+            table_artifact(job.destination, "stylized", [counts], f"{job.identity.name} {job.identity.version}")
             return summary
 
         end_orphans()

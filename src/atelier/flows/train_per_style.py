@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
-from atelier.flows.runs.prefect_artifacts import picture_artifact
+from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifact, text_artifact
 from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.ray_tasks import take_ended
 from atelier.flows.update import update
@@ -74,9 +73,9 @@ def release(root: str, style: str, config: EvaluateConfig, gate: GateConfig) -> 
     result = work.release_style(workspace, config, gate, style)
     reasons = "\n".join(f"- {reason}" for reason in result.reasons)
     head = f"## {result.model} {result.version} (style {result.style}): {result.decision}"
-    create_markdown_artifact(f"{head}\n\n{reasons}", key="decision")
+    text_artifact(root, f"{style}-decision", f"{head}\n\n{reasons}")
     grid = workspace.style_reports(result.model) / "evaluation" / "grid.png"
-    picture_artifact("before-after", grid, f"{style}: held-out pictures, before and after")
+    picture_artifact(root, f"{style}-before-after", grid, f"{style}: held-out pictures, before and after")
     return result
 
 
@@ -125,7 +124,7 @@ def each_style(root: str) -> list[StyleResult]:
         {name: getattr(one.release, name) for name in columns} | {"reasons": "; ".join(one.release.reasons)}
         for one in done
     ]
-    create_table_artifact(rows, key="styles", description=f"{len(done)} of {len(styles)} styles")
+    table_artifact(root, "styles", rows, f"{len(done)} of {len(styles)} styles")
     if failed:
         reasons = "; ".join(f"{style} ({reason})" for style, reason in failed.items())
         rest = f", {len(done)} registered" if done else ""

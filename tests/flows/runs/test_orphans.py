@@ -45,6 +45,32 @@ with get_client(sync_client=True) as client:
     client.create_flow_run(elsewhere, name="elsewhere", tags=tags, state=Running())
 """
 
+# nobody may wait for the slot of a run that was killed
+SLOT = """
+import socket
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Pending, Running
+from atelier.flows.runs.orphans import end_orphans
+
+@flow
+def night(): ...
+
+with get_client(sync_client=True) as client:
+    alone = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+    nightly = client.create_deployment(client.create_flow(night), "nightly", **alone)
+
+    def start():
+        run = client.create_flow_run_from_deployment(nightly, tags=[f"process:{socket.gethostname()}:1:0.00"])
+        began = client.set_flow_run_state(run.id, Pending()).state.name
+        if began == "Pending":
+            client.set_flow_run_state(run.id, Running())
+        return began
+
+    print(start(), start(), bool(end_orphans()), start())
+    end_orphans()
+"""
+
 
 def states(api: str) -> dict[str, str]:
     return {run["name"]: run["state_type"] for run in asked(api, "flow_runs")}
@@ -75,6 +101,12 @@ def test_what_was_killed_has_crashed_and_what_lives_goes_on(api: str, tmp_path: 
         for process in running.values():
             process.kill()
             process.wait()
+
+
+@pytest.mark.usefixtures("api")
+def test_a_killed_night_does_not_keep_the_next_one_waiting() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Pending", "Cancelled", "True", "Pending"], done.stderr
 
 
 @pytest.mark.usefixtures("api")

@@ -85,7 +85,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LastNight:
-    """The latest run of `retrain`."""
+    """The latest run of `retrain` that was not cancelled."""
 
     name: str
     state: str
@@ -238,7 +238,9 @@ def _first_run(url: str, query: dict[str, Any]) -> dict[str, Any] | None:
 def _last_night(url: str | None) -> LastNight | None:
     if url is None:
         return None
-    run = _first_run(url, {**_OF_RETRAIN, "flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC"})
+    # one that was dropped, because another one ran, is cancelled
+    wanted = {"start_time": {"is_null_": False}, "state": {"type": {"not_any_": ["CANCELLED"]}}}
+    run = _first_run(url, {**_OF_RETRAIN, "flow_runs": wanted, "sort": "START_TIME_DESC"})
     if run is None:
         return None
     return LastNight(run["name"], run["state_name"], run["start_time"], round(run["estimated_run_time"], 1))

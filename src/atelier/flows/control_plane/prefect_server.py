@@ -36,6 +36,8 @@ _PREFECT = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",
     "PREFECT__SERVER_FINAL": "1",
+    # runs go after Prefect's 90 days, with their logs and artifacts
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
 }
 
 

@@ -130,7 +130,11 @@ def _decision(workspace: Workspace, version: Version, manual: bool) -> tuple[str
         once = "was prod once" if was_assigned(workspace, version, PROD) else "was rejected by a person"
         return "registered", (f"{version.version} {once}: {again} makes it prod all the same",)
     if manual or version.manual:
-        return "awaiting approval", (*version.reasons, f"{again} or the deployment `approve` makes it prod")
+        approve = "`atelier models approve --reason …`" if version.model == MODEL else again
+        return "awaiting approval", (
+            *version.reasons,
+            f"`atelier ui` shows it beside prod, to approve it or not; or {approve}",
+        )
     return "passed", version.reasons  # new, or the process that registered it was killed before the promotion
 
 

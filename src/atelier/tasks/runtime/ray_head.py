@@ -27,6 +27,8 @@ _NOT_INHERITED = (
     RECONNECT,  # of drivers: what belongs to a head ends with it
     *("ATELIER_DATABASE", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
 )
+# of a worker, until it takes work: on a busy machine that takes longer than Ray's minute, and it would be started anew
+_STARTS_WITHIN = {"RAY_worker_register_timeout_seconds": "600"}
 _LOG = "head.log"
 _STOP_S = 10.0
 
@@ -89,7 +91,7 @@ def start_head(
     token = folder / "ray.token"
     write_secret(token, secret or secrets.token_hex(32))
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-    variables = inherited | ray_environment("", str(token), metrics=dashboard)
+    variables = inherited | ray_environment("", str(token), metrics=dashboard) | _STARTS_WITHIN
     del variables["RAY_ADDRESS"]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--min-worker-port", "0", "--max-worker-port", "0", "--dashboard-host", "127.0.0.1"]
