@@ -1,34 +1,44 @@
-"""The base models that come with the package, anew: `starter/paintings` and `starter/any-style`.
+"""The base models that come with the package, anew: `starter/paintings`, `starter/any-style` and `starter/monet`.
 
     nice python benchmarks/base_models.py DATA --keep WORK
 
-DATA holds `paintings/` (nine paintings in the public domain), `monet/` (those by Claude Monet of the "monet2photo" set
-of Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windows of these photographs and of those
+DATA holds `paintings/` (nine paintings in the public domain), `monet2photo/monet/` (those by Claude Monet of the set of
+Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windows of these photographs and of those
 inside scikit-image and scikit-learn, at two scales. A named style is eight windows of one painting; any style is
-learned from windows of all in all colours. A model is trained in rounds: each goes on from the model of the one before.
-It takes hours; what is stopped goes on exactly where it was.
+learned from windows of all in all colours, and from what `drawn_styles.py` draws; Monet's from his paintings, of which
+a fifth is held out. A model is trained in rounds: each goes on from the model of the one before. It takes hours; what
+is stopped goes on exactly where it was.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
 
 import argparse
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from atelier.models import artifact
+from atelier.models.configs.style_statistics import CinConfig
+from atelier.models.methods.cin import Cin
+from atelier.models.networks.conditional import ConditionalGenerator
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage import sample_images
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import train
+from drawn_styles import KINDS, drawn
 from methods import workspace
-from starters import COLOURFUL
 
+COLOURFUL = (
+    *("astronaut", "shuttle and helmet", "motorbike", "rocket", "coffee-cup"),
+    *("pagoda", "lake", "dahlia", "chelsea"),
+)
 CONTENT_PX, STYLE_PX = 320, 288  # sides of the windows
 PAINTINGS = {  # by the name of the style, how the file's name begins
     "starry-night": "van-gogh",
@@ -52,7 +62,27 @@ ANY_SCALES = (480, 100), (640, 130), (900, 250)  # px: long side of a painting, 
 ANY_COLOURS = {
     "rotation_deg": 10.0, "hue_deg": 90, "saturation": 0.4, "brightness": 0.1, "contrast": 0.3, "flip_vertical": 0.5,
 }  # fmt: skip
+DRAWN = 38  # pictures of each kind
 PHOTOGRAPHS = {"hue_deg": 30, "saturation": 0.3, "brightness": 0.15, "contrast": 0.2, "rotation_deg": 3.0}  # any camera
+CLEAR = {"hue_deg": 8, "saturation": 0.15, "brightness": 0.1, "contrast": 0.1, "rotation_deg": 3.0}  # colours are told
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A training set: the pictures of its style, and the parameters of its workspace."""
+
+    folder: str
+    copies: int
+    style: Mapping[str, Any]  # augmentation of the style's pictures
+    photographs: Mapping[str, Any] = field(default_factory=lambda: PHOTOGRAPHS)
+    size_px: int = 160
+    holdout: float = 0.05
+
+
+ONE_SCALE = {"rotation_deg": 0.0, "crop_area": [0.31, 0.39]}
+NAMED, ANY = Kind("styles", 10, ONE_SCALE), Kind("any", 6, ANY_COLOURS | {"crop_area": [0.25, 0.39]})
+MANY = Kind("many", 5, ANY_COLOURS | {"crop_area": [0.3, 0.95]}, size_px=192)
+MONET = Kind("monet", 4, {"rotation_deg": 0.0, "crop_area": [0.35, 1.0]}, CLEAR, holdout=0.2)
 
 
 @dataclass(frozen=True)
@@ -60,21 +90,59 @@ class Round:
     """One training, which goes on from the model of the round before."""
 
     steps: int
-    content_weight: float
-    repetition_weight: float
-    tone_weight: float
-    styles: tuple[str, ...] = (*PAINTINGS, *MONETS)  # none: any
+    kind: Kind
+    settings: Mapping[str, Any]  # of the method
+    styles: tuple[str, ...] = ()  # of cin; none: any
+    method: str = "cin"
     crop_area: tuple[float, float] = (0.25, 0.95)  # of a window of a photograph, smallest and largest share
+    decay_from: float = 0.5
+    begin_with: str = ""  # the style, of those that the model before knows
 
 
-SIZE_PX, BATCH = 160, 4
-BEGUN = Round(1500, 4.0, 0.0, 0.0, ("starry-night",), (0.23, 0.39))  # a network that paints strokes, for both
-ROUNDS = {
-    "paintings": (BEGUN, Round(1250, 3.0, 0.0, 0.0), Round(2800, 2.5, 20.0, 0.0), Round(1000, 2.5, 20.0, 1.0)),
-    "any-style": (
-        BEGUN, Round(1000, 3.0, 0.0, 0.0, ()), Round(1800, 2.5, 20.0, 0.0, ()), Round(900, 2.0, 20.0, 1.0, ()),
-    ),
+def painted(content: float, repetition: float, tone: float) -> dict[str, Any]:
+    """The settings of a round of cin."""
+    return {
+        "content_layer": "relu3_3", "style_images": 560, "content_weight": content, "repetition_weight": repetition,
+        "tone_weight": tone,
+    }  # fmt: skip
+
+
+BATCH = 4
+ALL = (*PAINTINGS, *MONETS)
+BEGUN = Round(1500, NAMED, painted(4.0, 0.0, 0.0), ("starry-night",), crop_area=(0.23, 0.39))  # strokes, for all
+NAMED_ROUNDS = (
+    BEGUN,
+    Round(1250, NAMED, painted(3.0, 0.0, 0.0), ALL),
+    Round(2800, NAMED, painted(2.5, 20.0, 0.0), ALL),
+    Round(1000, NAMED, painted(2.5, 20.0, 1.0), ALL),
+)
+TO_MONET = {
+    "generator": "light", "filters": 16, "width": 48, "blocks": 5, "total_variation_weight": 0.3,
+    "repetition_weight": 20.0,
 }  # fmt: skip
+ROUNDS = {
+    "paintings": NAMED_ROUNDS,
+    "any-style": (
+        BEGUN,
+        Round(1000, ANY, painted(3.0, 0.0, 0.0)),
+        Round(1800, ANY, painted(2.5, 20.0, 0.0)),
+        Round(900, ANY, painted(2.0, 20.0, 1.0)),
+    ),
+    "monet": (
+        *NAMED_ROUNDS,
+        Round(
+            1600,
+            MONET,
+            TO_MONET | {"content_weight": 1.0, "style_weight": 10.0},
+            (),
+            "cpgan",
+            begin_with="monet-garden",
+        ),
+        Round(
+            1500, MONET, TO_MONET | {"content_weight": 3.0, "style_weight": 5.0, "identity_weight": 3.0}, (), "cpgan"
+        ),
+    ),
+}
 
 
 def scaled(path: Path, short: int = 0, long: int = 0) -> Pixels:
@@ -112,7 +180,7 @@ def write_content(free: Path, folder: Path) -> None:
 def write_styles(data: Path, folder: Path) -> None:
     """Eight windows of each painting, two times four, so that every style is met as often."""
     found = {name: (next((data / "paintings").glob(f"{stem}*")), 576) for name, stem in PAINTINGS.items()}
-    found |= {name: (next((data / "monet").glob(f"{stem}*")), 340) for name, stem in MONETS.items()}
+    found |= {name: (next((data / "monet2photo" / "monet").glob(f"{stem}*")), 340) for name, stem in MONETS.items()}
     for name, (path, long) in found.items():
         pixels = scaled(path, long=long)
         height, width = pixels.shape[:2]
@@ -127,39 +195,57 @@ def write_styles(data: Path, folder: Path) -> None:
 def write_any(data: Path, folder: Path) -> None:
     """Windows of the nine paintings at three scales, and of all Monets at one."""
     scales = [(path, long, stride) for path in data.glob("paintings/*.jpg") for long, stride in ANY_SCALES]
-    scales += [(path, STYLE_PX + 8, 300) for path in data.glob("monet/*.jpg")]
+    scales += [(path, STYLE_PX + 8, 300) for path in data.glob("monet2photo/monet/*.jpg")]
     for path, long, stride in scales:
         pixels = scaled(path, long=long)
         places = tuple(range(0, max(1, size - STYLE_PX + 1), stride) for size in pixels.shape[:2])
         write_windows(pixels, STYLE_PX, (places[0], places[1]), folder / f"{path.stem}-{long}")
 
 
-def training_set(keep: Path, each: Round) -> Path:
+def write_drawn(keep: Path) -> None:
+    """The windows of any style, and as many pictures that a program draws of the photographs."""
+    folder, photographs = keep / MANY.folder, sorted((keep / "content").glob("*.png"))
+    shutil.copytree(keep / ANY.folder, folder, dirs_exist_ok=True)
+    for number, kind in enumerate(KINDS):
+        for count in range(DRAWN):
+            seed = 1000 * number + count
+            photo = codec.decode(photographs[37 * seed % len(photographs)].read_bytes())[:STYLE_PX, :STYLE_PX]
+            (folder / f"{kind}-{count}.png").write_bytes(codec.encode(drawn(photo, kind, seed), "png"))
+
+
+def training_set(keep: Path, data: Path, kind: Kind, crop_area: tuple[float, float]) -> Path:
     """The training set of a round, by the product's own commands."""
-    styles = keep / ("styles" if each.styles else "any")
-    root = keep / f"workspace-{styles.name}-{each.crop_area[1]}"
+    styles = data / "monet2photo" / "monet" if kind is MONET else keep / kind.folder
+    root = keep / f"workspace-{kind.folder}-{crop_area[1]}"
     changes: dict[str, Any] = {
         "ingest.size_px": 400,
-        "ingest.holdout_share": 0.05,
-        "augment.size_px": SIZE_PX,
-        "augment.domains.photos.crop_area": list(each.crop_area),
+        "ingest.holdout_share": kind.holdout,
+        "augment.copies": kind.copies,
+        "augment.size_px": kind.size_px,
+        "augment.domains.photos.crop_area": list(crop_area),
     }
-    changes |= {f"augment.domains.photos.{name}": value for name, value in PHOTOGRAPHS.items()}
-    if each.styles:
+    changes |= {f"augment.domains.photos.{name}": value for name, value in kind.photographs.items()}
+    changes |= {f"augment.default.{name}": value for name, value in kind.style.items()}
+    if kind is NAMED:
         changes["ingest.domains.paintings"] = [{"path": str(styles), "layout": "imagefolder"}]
-        changes |= {
-            "augment.copies": 10,
-            "augment.default.rotation_deg": 0.0,
-            "augment.default.crop_area": [0.31, 0.39],
-        }
-    else:
-        changes |= {f"augment.default.{name}": value for name, value in ANY_COLOURS.items()}
-        changes |= {"augment.copies": 6, "augment.default.crop_area": [0.25, 0.39]}
     workspace(root, ["--content", str(keep / "content"), "--style", str(styles)], changes)
     return root / "data" / "augmented"
 
 
-def run(name: str, keep: Path) -> None:
+def one_style(model: Path, name: str, out: Path) -> Path:
+    """A model of one of the styles that a model knows."""
+    generator = artifact.load(model).generator
+    assert isinstance(generator, ConditionalGenerator)
+    config = CinConfig(styles=(name,))
+    weights = generator.state_dict()
+    weights["styles"] = weights["styles"][[generator.names.index(name)]]
+    alone = Cin.build_generator(config, None)
+    alone.load_state_dict(weights)
+    artifact.save(out, config, alone, {"encoder": "vgg16", "content_domain": "photos", "style_domain": "paintings"})
+    return out
+
+
+def run(name: str, keep: Path, data: Path) -> None:
     """All rounds of a model, from where they stopped."""
 
     def tell(progress: Progress) -> None:
@@ -167,24 +253,25 @@ def run(name: str, keep: Path) -> None:
 
     before: Path | None = None
     for number, each in enumerate(ROUNDS[name], 1):
-        out = keep / ("begun" if each is BEGUN else f"{name}-{number}")
+        # what several models begin with is trained once
+        out = keep / next(
+            f"{one}-{number}" for one, rounds in ROUNDS.items() if rounds[:number] == ROUNDS[name][:number]
+        )
         if not (out / "model").is_dir():
             loop = {
                 "batch_size": BATCH, "steps": each.steps, "checkpoint_every": 200, "sample_every": 1000,
-                "decay_from": 0.5, "ema_half_life_steps": 100,
+                "decay_from": each.decay_from, "ema_half_life_steps": 100,
             }  # fmt: skip
-            method = {
-                "styles": list(each.styles), "style_images": 560, "content_layer": "relu3_3",
-                "content_weight": each.content_weight, "repetition_weight": each.repetition_weight,
-                "tone_weight": each.tone_weight,
-            }  # fmt: skip
+            settings = dict(each.settings) | ({"styles": list(each.styles)} if each.method == "cin" else {})
             given = {
-                "method": "cin", "cin": method, "encoder": "vgg16", "workers": 0, "loop": loop,
-                "start_from": "the round before" if before else "scratch",
+                "method": each.method, each.method: settings, "encoder": "vgg16", "workers": 0,
+                "loop": loop, "start_from": "the round before" if before else "scratch",
             }  # fmt: skip
             config = TypeAdapter(TrainConfig).validate_python(given)
-            data = training_set(keep, each)
-            train(config, data, out / "model", out / "checkpoints", out / "logs", tell, before)
+            examples = training_set(keep, data, each.kind, each.crop_area)
+            if before and each.begin_with:
+                before = one_style(before, each.begin_with, keep / each.begin_with)
+            train(config, examples, out / "model", out / "checkpoints", out / "logs", tell, before)
         before = out / "model"
     print(f"{name}: {before}")
 
@@ -196,12 +283,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="where workspaces and models are made and kept")
     parser.add_argument("--only", nargs="+", choices=list(ROUNDS), default=list(ROUNDS))
     arguments = parser.parse_args()
-    keep = arguments.keep.resolve()
-    write_content(arguments.data / "free", keep / "content")
-    write_styles(arguments.data, keep / "styles")
-    write_any(arguments.data, keep / "any")
+    keep, data = arguments.keep.resolve(), arguments.data.resolve()
+    write_content(data / "free", keep / "content")
+    write_styles(data, keep / "styles")
+    write_any(data, keep / "any")
+    write_drawn(keep)
     for name in arguments.only:
-        run(name, keep)
+        run(name, keep, data)
 
 
 if __name__ == "__main__":
