@@ -116,9 +116,10 @@ NAMED_ROUNDS = (
     Round(2800, NAMED, painted(2.5, 20.0, 0.0), ALL),
     Round(1000, NAMED, painted(2.5, 20.0, 1.0), ALL),
 )
-TO_MONET = {
-    "generator": "light", "filters": 16, "width": 48, "blocks": 5, "total_variation_weight": 0.3,
-    "repetition_weight": 20.0,
+TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
+MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
+MORE_CONTENT = TO_MONET | {
+    "content_weight": 3.0, "style_weight": 5.0, "identity_weight": 3.0, "total_variation_weight": 0.5,
 }  # fmt: skip
 ROUNDS = {
     "paintings": NAMED_ROUNDS,
@@ -127,20 +128,13 @@ ROUNDS = {
         Round(1000, ANY, painted(3.0, 0.0, 0.0)),
         Round(1800, ANY, painted(2.5, 20.0, 0.0)),
         Round(900, ANY, painted(2.0, 20.0, 1.0)),
+        Round(2400, MANY, painted(1.2, 10.0, 1.0), decay_from=1.0),
+        Round(1200, MANY, painted(0.8, 10.0, 1.0), decay_from=0.15),
     ),
     "monet": (
         *NAMED_ROUNDS,
-        Round(
-            1600,
-            MONET,
-            TO_MONET | {"content_weight": 1.0, "style_weight": 10.0},
-            (),
-            "cpgan",
-            begin_with="monet-garden",
-        ),
-        Round(
-            1500, MONET, TO_MONET | {"content_weight": 3.0, "style_weight": 5.0, "identity_weight": 3.0}, (), "cpgan"
-        ),
+        Round(1600, MONET, MORE_PAINT, (), "cpgan", decay_from=1.0, begin_with="monet-garden"),
+        Round(900, MONET, MORE_CONTENT, (), "cpgan", decay_from=0.7),
     ),
 }
 

@@ -7,6 +7,7 @@ import pytest
 
 from atelier.models.card import weights_sha256
 from atelier.models.configs.style_statistics import CpganConfig
+from atelier.tasks.registry.base_models import with_base
 from atelier.tasks.registry.promotion import promote
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.registry.warm_start import initial_model, pin_start, pinned_start
@@ -38,7 +39,7 @@ def test_an_unknown_version_is_refused(own: Workspace) -> None:
 
 
 def test_a_starter_is_pinned_by_its_weights(own: Workspace) -> None:
-    config = TrainConfig(start_from="starter/monet")
+    config = with_base(TrainConfig())
     assert pin_start(own, config) == pinned_start(own) == "starter/monet"
     folder = find_starter("starter/monet")
     assert folder is not None
