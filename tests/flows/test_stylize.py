@@ -103,8 +103,12 @@ def test_watched_pictures_are_restyled_once(tmp_path: Path, environment: dict[st
             painted |= {file.name: file.stat().st_mtime_ns for file in out.glob("*.png") if file.name not in painted}
         assert {file.name: file.stat().st_mtime_ns for file in out.glob("*.png")} == painted
     finally:
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(30) == 130
+        watching.send_signal(signal.SIGINT)  # the run is ending, or has ended
+        try:
+            assert watching.wait(60) == 130
+        finally:
+            watching.kill()
+            watching.wait()
     assert "looking into" in (tmp_path / "said").read_text()
 
 

@@ -1,8 +1,11 @@
 """Watching sources: pictures that are new or changed are restyled, again and again."""
 
 import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from atelier.flows import stylize
 from atelier.flows.runs.terminal import say
@@ -47,17 +50,40 @@ def watch(
     """
     say(f"looking into {', '.join(job.sources)} every {every_s:g} s until Ctrl-C")
     trouble = ""
-    while True:
-        try:
-            if _has_work(job):
-                summary = stylize.run(job, quiet=True)
-                done(stylize.describe(summary, str(job.destination)), summary)
-            trouble = ""
-        except (RuntimeError, OSError) as error:
-            if (now := user_message(error)) != trouble:
-                say(f"{now}; trying again every {every_s:g} s")
-            trouble = now
-        time.sleep(every_s)
+    with _interruptions() as raise_pending:
+        while True:
+            try:
+                if _has_work(job):
+                    summary = stylize.run(job, quiet=True)
+                    done(stylize.describe(summary, str(job.destination)), summary)
+                trouble = ""
+            except (RuntimeError, OSError) as error:
+                if (now := user_message(error)) != trouble:
+                    say(f"{now}; trying again every {every_s:g} s")
+                trouble = now
+            raise_pending()
+            time.sleep(every_s)
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], None]]:
+    """Remembers Ctrl-C, since Prefect ignores it while a flow run ends; gives what raises it once more."""
+    interrupted = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    def raise_pending() -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield raise_pending
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _has_work(job: StylizeRequest) -> bool:

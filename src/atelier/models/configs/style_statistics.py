@@ -106,6 +106,7 @@ class CpganConfig(MethodConfig):
         0.0, "weight of the identity loss; above 0 the style pictures are painted too", ge=0
     )
     total_variation_weight: float = setting(0.0, "weight of total variation", ge=0)
+    repetition_weight: float = setting(0.0, "weight of marks that lie in rows", ge=0)
     style_memory: float = setting(0.9, "share of earlier batches in the mean Gram of what was painted", ge=0, lt=1)
     style_images: int = setting(256, "paintings whose mean Gram matrices are the style target", ge=1)
     optimizer: OptimizerConfig = setting_of(OptimizerConfig, "how the weights are updated")

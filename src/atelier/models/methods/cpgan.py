@@ -2,8 +2,8 @@
 
 The generator is trained with content and Gram style losses in an encoder's features (Johnson et al. 2016), an
 adversarial loss on the style domain (Miyato et al. 2018), a luminance loss against negatives, identity on pictures of
-the style (Zhu et al. 2017) and a total-variation term. The style target is the mean Gram matrix of the style domain,
-taken once before the first step.
+the style (Zhu et al. 2017), a total-variation term and a loss on what repeats. The style target is the mean Gram
+matrix of the style domain, taken once before the first step.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ from atelier.models.losses.perceptual import (
     style_loss,
     total_variation,
 )
+from atelier.models.losses.repetition import repetition_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import domain_means
 from atelier.models.methods.window import window
@@ -107,7 +108,7 @@ class Cpgan(Method):
         self.discriminator = Discriminator(channels, config.discriminator_filters, config.discriminator_layers)
         self.discriminator.to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator, "style": self.style}
-        names = ("adversarial", "content", "style", "luminance", "identity", "total_variation")
+        names = ("adversarial", "content", "style", "luminance", "identity", "total_variation", "repetition")
         self.weights = {"discriminator": 1.0} | {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
@@ -170,6 +171,8 @@ class Cpgan(Method):
         }
         if c.identity_weight:
             losses["identity"] = identity_loss(outputs[n:], batch.style)
+        if c.repetition_weight:
+            losses["repetition"] = repetition_loss(painted, content)
         return losses
 
     def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
