@@ -84,7 +84,7 @@ def test_their_words_are_of_this_workspace(shell: Shell) -> None:
     assert "v1.0.0" in shell("gto show")
     assert "retrain my-style" in shell("prefect flow-run ls")
     assert "CPU" in shell("ray status")
-    assert "CPUs" in shell("ray job submit -- python program.py")
+    assert "CPUs" in shell("ray job submit -- python $PWD/program.py")
 
 
 def test_a_dashboard_without_the_token_is_closed(shell: Shell) -> None:
