@@ -20,7 +20,8 @@ COMMANDS = [
     for command in re.findall(r"`((?:prefect|dvc|gto|ray) [^`]+)`", row)
 ]
 
-pytestmark = pytest.mark.slow  # two minutes: each of these programs takes seconds to start
+# two minutes on an idle machine: each of these programs takes seconds to start
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
