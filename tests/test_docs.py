@@ -58,6 +58,20 @@ def test_named_files_are_there(page: Path) -> None:
 
 
 @each_page
+def test_named_tests_are_there(page: Path) -> None:
+    for file, name in re.findall(r"`(tests/[\w./-]+\.py)::(\w+)`", prose(page)):
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), f"{page.name} names {file}::{name}"
+
+
+def test_whatever_others_are_asked_for_has_a_thread_and_a_test() -> None:
+    rows = re.findall(r"^\| (?!asked for).*\|$", (ROOT / "docs" / "trackers.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 20
+    for row in rows:
+        assert re.search(r"\(https://github\.com/[\w./-]+/(issues|pull)/\d+\)", row), row
+        assert re.search(r"`tests/[\w./-]+\.py::test_\w+` \|$", row), row
+
+
+@each_page
 def test_commands_and_their_options_are_there(page: Path) -> None:
     lines = re.findall(r"^\$ (?:\.venv/bin/)?atelier (.*?)(?: +#.*| && .*)?$", page.read_text(), re.MULTILINE)
     for line in [*lines, *re.findall(r"`atelier ([a-z][^`]*)`", page.read_text())]:

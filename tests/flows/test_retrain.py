@@ -124,6 +124,8 @@ def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio)
         second = studio.atelier("retrain", "--workspace", studio.root)
     assert second.returncode == 1
     assert "`atelier retrain` is already running" in second.stderr
+    last = json.loads(studio.atelier("status", "--json").stdout)["last_night"]
+    assert last["state"] == "Failed", "the one before: what was dropped was no night"
     assert studio.night()["decision"] == "nothing changed"
 
 

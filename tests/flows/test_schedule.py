@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from atelier.flows.control_plane.prefect_server import ask
+
 pytestmark = pytest.mark.long
 
 SERVED = """
@@ -27,6 +29,15 @@ if __name__ == "__main__":
                print_starting_message=False)
 """
 
+# as in a script's background, where SIGINT is ignored
+SERVING = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from atelier.flows.schedule import serve_schedule
+serve_schedule(Path(sys.argv[1]), "0 2 1 1 *", "UTC")
+"""
+
 
 @pytest.mark.usefixtures("api")
 def test_a_served_cron_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +51,24 @@ def test_a_served_cron_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         finally:
             server.terminate()
             server.wait(30)
+
+
+def test_sigterm_ends_what_serves(api: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SERVING, tmp_path / "studio"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr
+        try:
+            assert "serving retrain/studio" in serving.stderr.readline()
+            end = time.monotonic() + 60
+            while not any(one["status"] == "READY" for one in ask(api, "/deployments/filter", {}, timeout_s=20)):
+                assert time.monotonic() < end, "nobody asks for runs"
+                time.sleep(0.2)
+            serving.terminate()
+            assert serving.wait(60) == 0
+        finally:
+            serving.kill()
+    names = {one["name"] for one in ask(api, "/deployments/filter", {}, timeout_s=20)}
+    assert names >= {"studio", "studio-approval"}, "no two are called alike"
 
 
 def _appears(path: Path, seconds: int) -> bool:

@@ -24,7 +24,7 @@ from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifac
 from atelier.flows.runs.terminal import library_log
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.images.codec import load
+from atelier.tasks.images.codec import BadImage, load
 from atelier.tasks.images.thumbnail import thumbnail
 from atelier.tasks.registry.data_validation import DataValidation
 from atelier.tasks.registry.release import ReleaseResult
@@ -203,11 +203,11 @@ def notify(root: str, record: RunRecord, link: str) -> list[str]:
 def _write_picture(workspace: Workspace, record: RunRecord) -> Path | None:
     """Write the picture of a notification: a thumbnail of the canary or the held-out pictures, None without them."""
     folder = run_record.folder(workspace)
-    pictures = (folder / run_record.CANARY_SHEET, _held_out_grid(workspace, record))
-    if not (found := next((one for one in pictures if one.is_file()), None)):
-        return None
-    files.write(folder / "picture.jpg", thumbnail(load(found)))
-    return folder / "picture.jpg"
+    for picture in (folder / run_record.CANARY_SHEET, _held_out_grid(workspace, record)):
+        with contextlib.suppress(OSError, BadImage):  # a message goes without what cannot be read
+            files.write(folder / "picture.jpg", thumbnail(load(picture)))
+            return folder / "picture.jpg"
+    return None
 
 
 def _held_out_grid(workspace: Workspace, record: RunRecord) -> Path:

@@ -82,9 +82,8 @@ class _Runner(Runner):
 
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
         """End it, also where SIGINT is ignored, as in a process that a script started in the background."""
-        assert self._loop is not None
         assert self._serving is not None
-        self._loop.call_soon_threadsafe(self._serving.cancel)
+        self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
 
 def _description(root: Path) -> str:

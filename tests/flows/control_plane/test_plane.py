@@ -168,6 +168,8 @@ def test_up_once_used_by_commands_mended_and_down_without_a_trace(state: Path) -
     assert connected == f"{plane.ray_address} {plane.prefect_url}"
     assert answer == "42"
 
+    settings = prefect_server.ask(plane.prefect_url, "/admin/settings", timeout_s=20)
+    assert "flow_runs" in settings["server"]["services"]["db_vacuum"]["enabled"], "old runs go"
     assert_strangers_are_refused(plane, state)
 
     kill(plane.ray)

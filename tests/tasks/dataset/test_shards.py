@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from ruamel.yaml import YAML
 
+from atelier.tasks.dataset.hub_card import HUB_CARD, write_hub_card
 from atelier.tasks.dataset.shards import CARD, SCHEMA, Card, read_card, read_rows, split_of, write_card, write_shard
 
 
@@ -84,3 +86,19 @@ def test_a_missing_or_damaged_card_says_so(tmp_path: Path) -> None:
         (tmp_path / CARD).write_text(text)
         with pytest.raises(ValueError, match="damaged"):
             read_card(tmp_path)
+
+
+def test_hugging_face_datasets_are_told_splits_and_features(tmp_path: Path) -> None:
+    shards = [write_shard(tmp_path, rows(name), "photos", split) for name, split in (("a", "train"), ("b", "holdout"))]
+    write_hub_card(tmp_path, Card(1, tuple(shards)))
+    _, head, text = (tmp_path / HUB_CARD).read_text().split("---\n")
+    told = YAML(typ="safe").load(head)
+    (config,) = told["configs"]
+    assert {one["split"]: one["path"] for one in config["data_files"]} == {
+        "train": [shards[0].file],
+        "test": [shards[1].file],
+    }
+    features = {one["name"]: one["dtype"] for one in told["dataset_info"]["features"]}
+    assert list(features) == SCHEMA.names
+    assert (features["image"], features["width"], features["id"]) == ("image", "int32", "string")
+    assert "photos: 1 training pictures, 1 held out" in text

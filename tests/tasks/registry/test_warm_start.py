@@ -13,7 +13,7 @@ from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.registry.warm_start import initial_model, pin_start, pinned_start
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.workspace.layout import Workspace
-from atelier.tasks.workspace.repository import dvc
+from atelier.tasks.workspace.repository import dvc, git
 
 
 def test_a_version_is_pinned_until_training_has_another_change(own: Workspace) -> None:
@@ -50,6 +50,13 @@ def test_a_starter_is_pinned_by_its_weights(own: Workspace) -> None:
     with pytest.raises(ValueError, match="other weights than this version of Atelier has: `atelier train` pins"):
         pinned_start(own)
     assert pin_start(own, config) == pinned_start(own) == "starter/monet"
+
+
+def test_an_experiment_of_dvcs_queue_starts_from_a_version_too(own: Workspace) -> None:
+    clone = own.root / ".dvc" / "tmp" / "exps" / "tmpx"
+    git(own.root, "clone", "--quiet", "--no-tags", str(own.root), str(clone))  # as DVC does
+    config = TrainConfig(start_from="v1.0.0", cpgan=CpganConfig(filters=4, blocks=1))
+    assert initial_model(Workspace(clone), config) == initial_model(own, config)
 
 
 def test_a_version_of_another_architecture_is_refused(own: Workspace) -> None:

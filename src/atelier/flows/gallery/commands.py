@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atelier.flows.runs.terminal import LOG
 from atelier.tasks.runtime import processes
 
 SHOWN_BYTES = 20_000  # of the output, its end
@@ -51,13 +52,14 @@ class Commands:
     def start(self, *arguments: str) -> int:
         """Start `atelier` with arguments; the command's number in `started`."""
         words = ("atelier", *arguments)
+        variables = {name: value for name, value in processes.environment().items() if name != LOG}  # it has its own
         with self._lock:
             number = len(self.started)
             log = self.logs / f"{number}.log"  # of an earlier gallery: written anew
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    words, cwd=self.folder, env=processes.environment(), stdin=subprocess.DEVNULL, stdout=output,
+                    words, cwd=self.folder, env=variables, stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, start_new_session=True,
                 )  # fmt: skip
             self.started.append(Command(words, process, log))

@@ -112,7 +112,7 @@ def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     for one in listed:
         version, state = one.version, one.state
         lines = [f"{version.headline}; dataset {version.dataset[:12]}; {version.registered[:10]}"]
-        lines += [f"prod since {at.when[:16].replace('T', ' ')}: {at.reason}" for at in one.history]
+        lines += [f"made prod {at.when[:16].replace('T', ' ')}: {at.reason}" for at in one.history]
         cards.append((version.name, path("versions", version.name), state, COLOURS.get(state, "bad"), lines))
     by_model: dict[str, list[Version]] = {}
     for one in listed:
@@ -144,11 +144,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
     choices = _choices(gallery, version)
     buttons = [(f"/decide/{what}", LABELS[what], "bad" if what == "reject" else "good") for what in choices]
     form = gallery.actions(buttons, {"version": version.name}) if buttons else Markup()
-    sections = {
-        "Decision": render(
-            PARTS, "version", state=state, css_class=COLOURS.get(state, "bad"), reasons=version.reasons, form=form
-        )
-    }
+    # buttons and pictures are in sight at the same time
+    sections = {"Decision": render(PARTS, "version", state=state, css_class=COLOURS.get(state, "bad"), form=form)}
     try:
         pictures = gallery.paintings.pictures(version)
         for title, names in (("Canary pictures", pictures.canaries), ("Held-out pictures", pictures.held_out)):
@@ -164,6 +161,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:  # the rest of the page is useful without pictures
         sections["Pictures"] = render(PARTS, "paragraph", text=str(error))
+    if version.reasons:
+        sections["Reasons"] = render(PARTS, "reasons", reasons=version.reasons)
     thresholds = Params(gallery.workspace.params).gate.thresholds
     previous = beside.metrics if beside else {}
     sections["How good it is"] = metrics_table(

@@ -13,6 +13,7 @@ from typing import Any
 from atelier.models.settings import setting, setting_of
 from atelier.tasks.dataset import source_lock
 from atelier.tasks.dataset.file_index import FileRecord, IngestState, RowWriter, read_state, write_index
+from atelier.tasks.dataset.hub_card import write_hub_card
 from atelier.tasks.dataset.layouts import SourceConfig
 from atelier.tasks.dataset.screening import UNREADABLE, DuplicateIndex, ScreenConfig
 from atelier.tasks.dataset.screening_pool import prepare_all
@@ -116,6 +117,7 @@ def ingest(config: IngestConfig, base: Path, lock: Path, out: Path, report: Repo
         card = Card(INGEST, tuple(shards), _facts(config, seen))
         _check_domains(config, card, seen)
         _write_lists(out, seen)
+        write_hub_card(out, card)
         index = write_index(out, seen)
         write_card(out, Card(card.format, card.shards, card.facts | {"index": index}))
     except BaseException:

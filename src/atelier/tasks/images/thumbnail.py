@@ -4,7 +4,7 @@ from atelier.tasks.images.codec import Pixels, encode, scaled
 
 MAX_BYTES = 70_000  # below 100 kB in base64
 _LONGEST_PX = 1280
-_QUALITY = 80
+_QUALITY = 65
 _SMALLER = 0.85
 
 

@@ -19,6 +19,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import dvc
 
 SCRATCH = "scratch"
+_EXPERIMENTS = (".dvc", "tmp", "exps")  # DVC's folder of experiments
 
 
 def pin_start(workspace: Workspace, config: TrainConfig) -> str:
@@ -80,9 +81,15 @@ def initial_model(workspace: Workspace, config: TrainConfig) -> Path | None:
     """
     if config.start_from == SCRATCH:
         return None
-    folder = find_starter(config.start_from) or resolve(workspace.main, f"{MODEL}@{config.start_from}").path
+    folder = find_starter(config.start_from) or resolve(_registry(workspace), f"{MODEL}@{config.start_from}").path
     check_fit(config, folder)
     return folder
+
+
+def _registry(workspace: Workspace) -> Workspace:
+    """The workspace with the registry: an experiment of DVC's queue runs in a clone below it, which has no tags."""
+    below = (folder for folder in workspace.root.parents if folder.parts[-3:] == _EXPERIMENTS)
+    return next((Workspace(folder.parents[2]) for folder in below), workspace.main)
 
 
 def _changed(workspace: Workspace) -> bool:

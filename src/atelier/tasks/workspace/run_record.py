@@ -52,7 +52,7 @@ class RunRecord:
         """A summary in a few lines."""
         by_state = {state: [n for n, s in self.stages.items() if s == state] for state in ("ran", "restored")}
         lines = [f"{state} {', '.join(names)}" for state, names in by_state.items() if names]
-        lines = lines or ["no stage had anything to do"]
+        lines = lines or (["no stage had anything to do"] if self.stages else [])
         lines += [f"model {self.version or 'not registered'}: {self.decision}", *(f"  {r}" for r in self.reasons)]
         lines += ["what to do next, the most useful first:"] if self.next_steps else []
         lines += [f"  {number}. {step}" for number, step in enumerate(self.next_steps, 1)]
