@@ -245,7 +245,10 @@ def test_what_the_environment_names_must_answer(state: Path, monkeypatch: pytest
     ],
 )
 def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path, number: signal.Signals) -> None:
-    """Both begin at the same moment; the killed one's children and Ray workers end, the plane answers."""
+    """Both begin at the same moment; the killed one's children and Ray workers end, the plane answers.
+
+    A Ray head that ends while it starts is started once more.
+    """
     assert recorded() is None
     body = (
         "    import subprocess\n    from atelier.tasks.runtime import cluster\n"
@@ -258,6 +261,9 @@ def test_two_commands_start_one_plane_and_a_killed_one_leaves_it_up(state: Path,
     command = [sys.executable, "-c", USE + body]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "ab"]
     try:
+        while (begun_with := recorded()) is None:
+            time.sleep(0.05)
+        kill(begun_with.ray)
         said: list[list[str]] = [[], []]
         for process, lines in zip(running, said, strict=True):
             assert process.stdout is not None

@@ -148,11 +148,15 @@ def _start_missing(
                 home() / "prefect", prefect_server.FIRST_PORT, database=wanted, instead_of=stale
             )
         # before they are ready: a call that is killed while it waits leaves a record for `down`
-        record = {"prefect": asdict(server), "ray": asdict(ray)}
-        write_secret(_record(), json.dumps(record, indent=2) + "\n")
+        _write_record(server, ray)
         if new_server:
             prefect_server.await_ready(new_server)
-        if new_head:
+        if new_head and not _is_ready(new_head):
+            shown, temp = bool(new_head.dashboard), Path(new_head.temp)
+            ray = new_head = ray_head.start_head(
+                home(), temp, first_port=ray_head.FIRST_PORT, dashboard=shown, instead_of=new_head
+            )
+            _write_record(server, ray)
             ray_head.await_head(new_head)
     except BaseException:
         if new_server:
@@ -166,6 +170,22 @@ def _start_missing(
         raise
     started = {"Prefect server": new_server, "Ray cluster": new_head}
     return ControlPlane(server, ray, tuple(name for name, new in started.items() if new))
+
+
+def _write_record(server: PrefectServer, ray: RayHead | ExternalCluster) -> None:
+    record = {"prefect": asdict(server), "ray": asdict(ray)}
+    write_secret(_record(), json.dumps(record, indent=2) + "\n")
+
+
+def _is_ready(head: RayHead) -> bool:
+    """Wait for a head; False if it ended. Ray gives itself half a minute, which on a busy machine is too short."""
+    try:
+        ray_head.await_head(head)
+    except RuntimeError:
+        if head.alive:
+            raise
+        return False
+    return True
 
 
 def _check_same(before: ControlPlane, wanted: Database | None, theirs: ExternalCluster | None) -> None:
