@@ -60,7 +60,9 @@ def test_sigterm_ends_what_serves(api: str, tmp_path: Path) -> None:
         try:
             assert "serving retrain/studio" in serving.stderr.readline()
             end = time.monotonic() + 60
-            while not any(one["status"] == "READY" for one in ask(api, "/deployments/filter", {}, timeout_s=20)):
+            while ("studio", "READY") not in {
+                (one["name"], one["status"]) for one in ask(api, "/deployments/filter", {}, timeout_s=20)
+            }:
                 assert time.monotonic() < end, "nobody asks for runs"
                 time.sleep(0.2)
             serving.terminate()
