@@ -50,24 +50,23 @@ def watch(
     """
     say(f"looking into {', '.join(job.sources)} every {every_s:g} s until Ctrl-C")
     trouble = ""
-    with _interruptions() as raise_pending:
-        while True:
-            try:
-                if _has_work(job):
+    while True:
+        try:
+            if _has_work(job):
+                with _interruptible():
                     summary = stylize.run(job, quiet=True)
                     done(stylize.describe(summary, str(job.destination)), summary)
-                trouble = ""
-            except (RuntimeError, OSError) as error:
-                if (now := user_message(error)) != trouble:
-                    say(f"{now}; trying again every {every_s:g} s")
-                trouble = now
-            raise_pending()
-            time.sleep(every_s)
+            trouble = ""
+        except (RuntimeError, OSError) as error:
+            if (now := user_message(error)) != trouble:
+                say(f"{now}; trying again every {every_s:g} s")
+            trouble = now
+        time.sleep(every_s)
 
 
 @contextmanager
-def _interruptions() -> Iterator[Callable[[], None]]:
-    """Remembers Ctrl-C, since Prefect ignores it while a flow run ends; gives what raises it once more."""
+def _interruptible() -> Iterator[None]:
+    """A block that Ctrl-C ends, though Prefect ignores it while a flow run ends."""
     interrupted = False
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -75,15 +74,13 @@ def _interruptions() -> Iterator[Callable[[], None]]:
         interrupted = True
         signal.default_int_handler(number, frame)
 
-    def raise_pending() -> None:
-        if interrupted:
-            raise KeyboardInterrupt
-
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield raise_pending
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _has_work(job: StylizeRequest) -> bool:
