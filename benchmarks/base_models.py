@@ -155,12 +155,17 @@ def write_windows(pixels: Pixels, side: int, places: tuple[Sequence[int], Sequen
             stem.with_name(f"{stem.name}-{top}-{left}.png").write_bytes(codec.encode(part, "png"))
 
 
+def lattice(pixels: Pixels, side: int, stride: int) -> tuple[range, range]:
+    """Distances of windows from the top and the left of a picture; one window where there is no room for more."""
+    height, width = pixels.shape[:2]
+    return range(0, max(1, height - side + 1), stride), range(0, max(1, width - side + 1), stride)
+
+
 def write_content(free: Path, folder: Path) -> None:
     """Windows of all photographs, a few of each at two scales."""
 
     def write(pixels: Pixels, stride: int, name: str) -> None:
-        places = tuple(range(0, max(1, size - CONTENT_PX + 1), stride) for size in pixels.shape[:2])
-        write_windows(pixels, CONTENT_PX, (places[0], places[1]), folder / name)
+        write_windows(pixels, CONTENT_PX, lattice(pixels, CONTENT_PX, stride), folder / name)
 
     parents = [parent for domain in sample_images.PARENTS.values() for parent in domain if parent.name in COLOURFUL]
     for parent in parents:
@@ -192,8 +197,7 @@ def write_any(data: Path, folder: Path) -> None:
     scales += [(path, STYLE_PX + 8, 300) for path in data.glob("monet2photo/monet/*.jpg")]
     for path, long, stride in scales:
         pixels = scaled(path, long=long)
-        places = tuple(range(0, max(1, size - STYLE_PX + 1), stride) for size in pixels.shape[:2])
-        write_windows(pixels, STYLE_PX, (places[0], places[1]), folder / f"{path.stem}-{long}")
+        write_windows(pixels, STYLE_PX, lattice(pixels, STYLE_PX, stride), folder / f"{path.stem}-{long}")
 
 
 def write_drawn(keep: Path) -> None:

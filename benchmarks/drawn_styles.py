@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier.tasks.images.codec import Pixels
+from atelier.tasks.storage.sample_painter import along_edges
 
 Floats = NDArray[np.floating[Any]]
 
@@ -26,7 +27,7 @@ def drawn(photo: Pixels, kind: str, seed: int) -> Pixels:
 
 def recoloured(photo: Pixels, random: np.random.Generator) -> Pixels:
     """The photograph in three to seven colours of random hue, from dark to light, and all between."""
-    light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    light = _light(photo)
     ranks = np.searchsorted(np.sort(light.ravel()), light) / light.size  # the contrast of each is full
     count = int(random.integers(3, 8))
     hues = (random.uniform(0, 180) + random.normal(0, random.choice([12, 60]), count)) % 180
@@ -35,6 +36,12 @@ def recoloured(photo: Pixels, random: np.random.Generator) -> Pixels:
     rgb = cv2.cvtColor(colours[None], cv2.COLOR_HSV2RGB)[0]
     at = np.linspace(0, 1, count)
     return np.stack([np.interp(ranks, at, rgb[:, channel]) for channel in range(3)], -1).astype(np.uint8)
+
+
+def _light(picture: Floats | Pixels) -> Floats:
+    """Luminance (H, W), 0 to 255."""
+    light: Floats = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return light
 
 
 def flat(picture: Floats, random: np.random.Generator) -> Floats:
@@ -54,7 +61,7 @@ def flat(picture: Floats, random: np.random.Generator) -> Floats:
 
 def outlines(picture: Floats, random: np.random.Generator) -> Floats:
     """Flat colours, and lines of one colour around them: differences of Gaussians (Winnemöller 2011)."""
-    light = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    light = _light(picture)
     sigma = random.uniform(1.0, 2.5)
     edge = cv2.GaussianBlur(light, (0, 0), sigma) - 0.98 * cv2.GaussianBlur(light, (0, 0), 1.6 * sigma)
     line = 1 / (1 + np.exp(-(edge - random.uniform(0, 1.5)) * 2))[..., None]
@@ -120,7 +127,7 @@ def dots(picture: Floats, random: np.random.Generator) -> Floats:
 
 def hatching(picture: Floats, random: np.random.Generator) -> Floats:
     """Pencil: layers of lines at angles, more of them where it is dark."""
-    light = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    light = _light(picture) / 255
     rows, columns = np.indices(light.shape, np.float32)
     paper, ink = random.uniform(190, 255, 3), random.uniform(0, 110, 3)
     shown = np.ones_like(light)
@@ -138,7 +145,7 @@ def hatching(picture: Floats, random: np.random.Generator) -> Floats:
 
 def woodcut(picture: Floats, random: np.random.Generator) -> Floats:
     """Lines that follow the light and are cut as wide as it: two colours, or a colour over flat ones."""
-    light = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    light = _light(picture) / 255
     smooth = cv2.GaussianBlur(light, (0, 0), 6)
     angle = random.uniform(0, np.pi)
     rows, columns = np.indices(light.shape, np.float32)
@@ -166,12 +173,9 @@ def wash(picture: Floats, random: np.random.Generator) -> Floats:
 
 def streaks(picture: Floats, random: np.random.Generator) -> Floats:
     """Long strokes along the contours: noise that is averaged along them (Cabral & Leedom 1993)."""
-    light = cv2.GaussianBlur(cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 2)
-    right, down = cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)
-    flow = random.uniform(4, 14)
-    xx, yy, xy = (cv2.GaussianBlur(a, (0, 0), flow) for a in (right**2, down**2, right * down))
-    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
-    step = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    light = cv2.GaussianBlur(_light(picture), (0, 0), 2)
+    flow = along_edges(light, random.uniform(4, 14)).astype(np.float32)
+    step = np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1])
     grain = random.uniform(1.2, 4)
     noise = cv2.GaussianBlur(random.normal(0, 1, picture.shape).astype(np.float32), (0, 0), grain)
     noise *= random.uniform(12, 40) / noise.std()

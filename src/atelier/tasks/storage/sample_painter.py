@@ -52,7 +52,7 @@ def paint(photo: Pixels, seed: int) -> Pixels:
     random = np.random.default_rng(seed)
     wanted = _graded(photo)  # (H, W, 3) CIELAB
     palette = _palette()
-    flow = _flow(cv2.GaussianBlur(wanted[..., 0], (0, 0), 1.0))
+    flow = along_edges(cv2.GaussianBlur(wanted[..., 0], (0, 0), 1.0))
     canvas = np.empty((*photo.shape[:2], 4), np.uint8)  # sRGB, and the height of the paint
     canvas[:] = (*_rgb(palette[None, _nearest(palette, wanted.reshape(-1, 3).mean(0)[None])])[0, 0], 128)
     for radius in RADII_PX:
@@ -101,10 +101,15 @@ def _nearest(palette: Floats, colors: Floats) -> NDArray[np.intp]:
     return np.asarray(np.square(apart).sum(2).argmin(1))
 
 
-def _flow(light: Floats) -> Floats:
-    """Unit vectors along the edges (H, W, 2): the weaker eigenvector of the smoothed structure tensor."""
+def along_edges(light: Floats, spread_px: float = FLOW_PX) -> Floats:
+    """Unit vectors along the edges (H, W, 2): the weaker eigenvector of the smoothed structure tensor.
+
+    Args:
+        light: (H, W), in any unit.
+        spread_px: standard deviation of the average of directions.
+    """
     dx, dy = cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)
-    xx, xy, yy = (cv2.GaussianBlur(product, (0, 0), FLOW_PX) for product in (dx * dx, dx * dy, dy * dy))
+    xx, xy, yy = (cv2.GaussianBlur(product, (0, 0), spread_px) for product in (dx * dx, dx * dy, dy * dy))
     angle = (np.arctan2(2 * xy, xx - yy) + np.pi) / 2
     return np.stack([np.cos(angle), np.sin(angle)], axis=2)
 
