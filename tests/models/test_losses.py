@@ -12,6 +12,7 @@ from atelier.models.losses.perceptual import (
     identity_loss,
     luminance_loss,
     style_loss,
+    tone,
     tone_loss,
     total_variation,
 )
@@ -106,6 +107,10 @@ def test_tone_loss_wants_the_contents_light_and_dark_in_the_contrast_of_the_styl
     style[..., :32] = -1  # the half of it is dark
     light = content.mean((1, 2, 3), keepdim=True)
     wanted = style.mean((1, 2, 3), keepdim=True) + (content - light) * 3
-    assert tone_loss(wanted, content, style) < 0.5 < tone_loss(content, content, style)
-    assert tone_loss(2 * style.mean((1, 2, 3), keepdim=True) - wanted, content, style) > 2  # the negative
-    assert tone_loss(style, style, style) < 1e-3
+    given = tone(style)
+    assert tone_loss(wanted, content, given) < 0.5 < tone_loss(content, content, given)
+    assert tone_loss(2 * style.mean((1, 2, 3), keepdim=True) - wanted, content, given) > 2  # the negative
+    assert tone_loss(style, style, given) < 1e-3
+    halves = torch.stack([style[..., :32], style[..., 32:]])  # a dark and a light window
+    windows = torch.stack([tone(half) for half in halves]).mean(0)
+    torch.testing.assert_close(windows, given, msg="the means of its windows are those of a painting")

@@ -79,10 +79,16 @@ def luminance_loss(painted: Tensor, content: Tensor) -> Tensor:
     Returns:
         In [0, 2]; 1 for pictures that are flat.
     """
-    a, b = (F.avg_pool2d(_luminance(x), CELL_PX).flatten(1) for x in (painted, content))  # (B, cells)
+    a, b = _coarse_luminance(painted), _coarse_luminance(content)  # (B, cells)
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     spread = (a.square().mean(1) + LEAST_VARIANCE).sqrt() * (b.square().mean(1) + LEAST_VARIANCE).sqrt()
     return (1 - (a * b).mean(1) / spread).mean()
+
+
+def tone(pictures: Tensor) -> Tensor:
+    """Mean and mean square (B, 2) of the coarse luminance of pictures (B, 3, H, W) in [-1, 1], at least 8 px a side."""
+    cells = _coarse_luminance(pictures)  # (B, cells)
+    return torch.stack([cells.mean(1), cells.square().mean(1)], 1)
 
 
 def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
@@ -95,16 +101,23 @@ def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
     Args:
         painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
         content: (B, 3, H, W), the pictures they were painted from.
-        style: (B, 3, any height, any width), a painting in the style of each.
+        style: (B, 2), the `tone` of the style of each: of a whole painting, if a model paints in it whatever window it
+            is shown. A network that cannot know the window paints the mean of all, in no contrast.
 
     Returns:
         Mean square, as a share of the style's variance.
     """
-    a, b, given = (F.avg_pool2d(_luminance(x), CELL_PX).flatten(1) for x in (painted, content, style))  # (B, cells)
-    wanted = given.var(1, correction=0) + LEAST_VARIANCE
+    a, b = _coarse_luminance(painted), _coarse_luminance(content)  # (B, cells)
+    mean, square = style.float().unbind(1)
+    wanted = square - mean.square() + LEAST_VARIANCE
     scale = (wanted / (b.var(1, correction=0) + LEAST_VARIANCE)).sqrt()
-    target = (b - b.mean(1, keepdim=True)) * scale[:, None] + given.mean(1, keepdim=True)
+    target = (b - b.mean(1, keepdim=True)) * scale[:, None] + mean[:, None]
     return ((a - target).square().mean(1) / wanted).mean()
+
+
+def _coarse_luminance(x: Tensor) -> Tensor:
+    """(B, 3, H, W) to the means (B, cells) of cells."""
+    return F.avg_pool2d(_luminance(x), CELL_PX).flatten(1)
 
 
 def _luminance(x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from atelier.models.controls import Controls, Style
 from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.perceptual import content_loss, gram, style_loss, tone_loss, total_variation
+from atelier.models.losses.perceptual import content_loss, gram, style_loss, tone, tone_loss, total_variation
 from atelier.models.losses.repetition import repetition_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
@@ -42,13 +42,17 @@ NOISE_SALT, PLACE_SALT = 0, 1  # of the random numbers
 FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
 
 
+TONE = "tone"  # among the targets, beside the layers
+
+
 class StyleTargets(nn.Module):
-    """Gram matrices (styles, C, C) by layer; buffers, which checkpoints hold."""
+    """Gram matrices (styles, C, C) by layer, and the tone (styles, 2); buffers, which checkpoints hold."""
 
     def __init__(self, encoder: type[Encoder], styles: int) -> None:
         super().__init__()
         for layer, channels in encoder.style_channels().items():
             self.register_buffer(layer, torch.zeros(styles, channels, channels))
+        self.register_buffer(TONE, torch.zeros(styles, 2))
 
     @torch.no_grad()
     def learn(self, encoder: Encoder, batches: Callable[[int], Batch], steps: int, names: tuple[str, ...]) -> None:
@@ -64,9 +68,8 @@ class StyleTargets(nn.Module):
             batch = batches(step)
             assert batch.style_labels is not None
             labels = batch.style_labels.to(device)  # (B, styles)
-            features = encoder.encode(to_float(batch.style, device))
-            for layer, target in targets.items():
-                target += torch.einsum("bs,bij->sij", labels, gram(features[layer]))
+            for name, measured in targets_of(encoder, to_float(batch.style, device)).items():
+                targets[name] += torch.einsum("bs,b...->s...", labels, measured)
             count += labels.sum(0)
         *sums, count = all_reduce_together([*targets.values(), count])
         if not count.all():
@@ -76,11 +79,21 @@ class StyleTargets(nn.Module):
                 "raise train.cin.style_images"
             )
         for target, total in zip(targets.values(), sums, strict=True):
-            target.copy_(total / count[:, None, None])
+            target.copy_(total / count.view(-1, *[1] * (total.ndim - 1)))
 
     def of(self, mixture: Tensor) -> dict[str, Tensor]:
-        """The targets (B, C, C) by layer of pictures in mixtures (B, styles) of the styles."""
-        return {layer: torch.einsum("bs,sij->bij", mixture, target) for layer, target in self.named_buffers()}
+        """The targets of pictures in mixtures (B, styles) of the styles, as `targets_of` has them."""
+        return {name: torch.einsum("bs,s...->b...", mixture, target) for name, target in self.named_buffers()}
+
+
+def grams_of(encoder: Encoder, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gram matrices (B, C, C) by layer of features (B, C, h, w)."""
+    return {layer: gram(features[layer]) for layer in encoder.style_layers}
+
+
+def targets_of(encoder: Encoder, pictures: Tensor) -> dict[str, Tensor]:
+    """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], and their tone (B, 2)."""
+    return grams_of(encoder, encoder.encode(pictures)) | {TONE: tone(pictures)}
 
 
 class Cin(Method):
@@ -142,6 +155,7 @@ class Cin(Method):
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
         styles, targets = self._styles(batch)
+        wanted = targets.pop(TONE)
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
             painted, again = self._painted_twice(batch, styles)
@@ -149,11 +163,11 @@ class Cin(Method):
             features = self.encoder.encode(painted)
             with torch.no_grad():
                 given = self.content_encoder.encode(batch.content[view])[self.content_layer]
-            grams = self._grams(features)
+            grams = grams_of(self.encoder, features)
         yield {
             "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
-            "tone": tone_loss(painted, batch.content[view], batch.style),
+            "tone": tone_loss(painted, batch.content[view], wanted),
             "total_variation": total_variation(painted),
             "stability": (again[view] - painted).square().mean(),
             "repetition": repetition_loss(painted, batch.content[view]),
@@ -172,17 +186,14 @@ class Cin(Method):
         return painted, again
 
     def _styles(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The styles (B, P) of a batch, and the Gram matrices (B, C, C) by layer that the pictures shall have."""
+        """The styles (B, P) of a batch, and the targets of its pictures."""
         if not self.config.embedded:
             assert batch.style_labels is not None
             mixture = _mixture(batch.style_labels)
             return mixture @ self.generator.styles, self.targets.of(mixture)
         with torch.no_grad(), autocast(self.device, self.dtype):
-            targets = self._grams(self.encoder.encode(batch.style))
+            targets = targets_of(self.encoder, batch.style)
         return self.generator.predictor(batch.style), targets
-
-    def _grams(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {layer: gram(features[layer]) for layer in self.encoder.style_layers}  # (B, C, C)
 
     @classmethod
     def painter(cls, config: CinConfig, generator: nn.Module, controls: Controls) -> Painter:
