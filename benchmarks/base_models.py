@@ -4,7 +4,7 @@
 
 DATA holds `paintings/` (nine paintings in the public domain), `monet2photo/monet/` (those by Claude Monet of the set of
 Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windows of these photographs and of those
-inside scikit-image and scikit-learn, at two scales. A named style is eight windows of one painting; any style is
+inside scikit-image and scikit-learn, at two scales. A named style is windows of one painting; any style is
 learned from windows of all in all colours, and from what `drawn_styles.py` draws; Monet's from his paintings, of which
 a fifth is held out. A model is trained in rounds: each goes on from the model of the one before. It takes hours; what
 is stopped goes on exactly where it was.
@@ -40,6 +40,12 @@ COLOURFUL = (
     *("pagoda", "lake", "dahlia", "chelsea"),
 )
 CONTENT_PX, STYLE_PX = 320, 288  # sides of the windows
+# px: long side of a painting, of a Monet (they are small); sides of the windows; how many of them along and across
+SCALES = {
+    "styles": (576, 340, 288, (4, 2)),
+    "styles-700": (700, 384, 320, (4, 3)),
+    "styles-900": (900, 384, 320, (4, 3)),
+}
 PAINTINGS = {  # by the name of the style, how the file's name begins
     "starry-night": "van-gogh",
     "great-wave": "hokusai",
@@ -81,6 +87,10 @@ class Kind:
 
 ONE_SCALE = {"rotation_deg": 0.0, "crop_area": [0.31, 0.39]}
 NAMED, ANY = Kind("styles", 10, ONE_SCALE), Kind("any", 6, ANY_COLOURS | {"crop_area": [0.25, 0.39]})
+LARGE, LARGER = (
+    Kind(folder, 7, {"rotation_deg": 0.0, "crop_area": [0.36, 0.44]}, size_px=192, holdout=0.03)
+    for folder in ("styles-700", "styles-900")
+)
 MANY = Kind("many", 5, ANY_COLOURS | {"crop_area": [0.3, 0.95]}, size_px=192)
 MONET = Kind("monet", 4, {"rotation_deg": 0.0, "crop_area": [0.35, 1.0]}, CLEAR, holdout=0.2)
 
@@ -116,13 +126,26 @@ NAMED_ROUNDS = (
     Round(2800, NAMED, painted(2.5, 20.0, 0.0), ALL),
     Round(1000, NAMED, painted(2.5, 20.0, 1.0), ALL),
 )
+BOLD = {"total_variation_weight": 0.3, "stability_weight": 30.0}
+BOLDER = (  # longer strokes, and the contrast of the whole painting
+    Round(300, LARGER, painted(1.5, 10.0, 2.0) | BOLD, ALL, crop_area=(0.36, 0.95), decay_from=1.0),
+    Round(700, LARGE, painted(1.5, 10.0, 2.0) | BOLD, ALL, crop_area=(0.36, 0.95), decay_from=1.0),
+    Round(
+        1300,
+        LARGE,
+        painted(2.2, 15.0, 2.0) | BOLD | {"stability_weight": 50.0},
+        ALL,
+        crop_area=(0.36, 0.95),
+        decay_from=0.3,
+    ),
+)
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
 MORE_CONTENT = TO_MONET | {
     "content_weight": 3.0, "style_weight": 5.0, "identity_weight": 3.0, "total_variation_weight": 0.5,
 }  # fmt: skip
 ROUNDS = {
-    "paintings": NAMED_ROUNDS,
+    "paintings": (*NAMED_ROUNDS, *BOLDER),
     "any-style": (
         BEGUN,
         Round(1000, ANY, painted(3.0, 0.0, 0.0)),
@@ -130,6 +153,7 @@ ROUNDS = {
         Round(900, ANY, painted(2.0, 20.0, 1.0)),
         Round(2400, MANY, painted(1.2, 10.0, 1.0), decay_from=1.0),
         Round(1200, MANY, painted(0.8, 10.0, 1.0), decay_from=0.15),
+        Round(2500, MANY, painted(0.6, 10.0, 0.7), decay_from=0.55),
     ),
     "monet": (
         *NAMED_ROUNDS,
@@ -176,19 +200,21 @@ def write_content(free: Path, folder: Path) -> None:
             write(scaled(path, short=side), 200, f"{path.stem}-{side}")
 
 
-def write_styles(data: Path, folder: Path) -> None:
-    """Eight windows of each painting, two times four, so that every style is met as often."""
-    found = {name: (next((data / "paintings").glob(f"{stem}*")), 576) for name, stem in PAINTINGS.items()}
-    found |= {name: (next((data / "monet2photo" / "monet").glob(f"{stem}*")), 340) for name, stem in MONETS.items()}
-    for name, (path, long) in found.items():
-        pixels = scaled(path, long=long)
+def write_styles(data: Path, keep: Path, name: str) -> None:
+    """As many windows of each painting, so that every style is met as often; for a kind of `SCALES`."""
+    long, long_monet, side, (along, across) = SCALES[name]
+    found = {style: (next((data / "paintings").glob(f"{stem}*")), long) for style, stem in PAINTINGS.items()}
+    monets = data / "monet2photo" / "monet"
+    found |= {style: (next(monets.glob(f"{stem}*")), long_monet) for style, stem in MONETS.items()}
+    for style, (path, most) in found.items():
+        pixels = scaled(path, long=most)
         height, width = pixels.shape[:2]
-        counts = (4, 2) if height > width else (2, 4)
+        counts = (along, across) if height > width else (across, along)
         rows, columns = (
-            [round((size - STYLE_PX) * i / (count - 1)) for i in range(count)]
+            [round((size - side) * i / (count - 1)) for i in range(count)]
             for size, count in zip((height, width), counts, strict=True)
         )
-        write_windows(pixels, STYLE_PX, (rows, columns), folder / name / "window")
+        write_windows(pixels, side, (rows, columns), keep / name / style / "window")
 
 
 def write_any(data: Path, folder: Path) -> None:
@@ -224,7 +250,7 @@ def training_set(keep: Path, data: Path, kind: Kind, crop_area: tuple[float, flo
     }
     changes |= {f"augment.domains.photos.{name}": value for name, value in kind.photographs.items()}
     changes |= {f"augment.default.{name}": value for name, value in kind.style.items()}
-    if kind is NAMED:
+    if kind.folder in SCALES:
         changes["ingest.domains.paintings"] = [{"path": str(styles), "layout": "imagefolder"}]
     workspace(root, ["--content", str(keep / "content"), "--style", str(styles)], changes)
     return root / "data" / "augmented"
@@ -283,7 +309,8 @@ def main() -> None:
     arguments = parser.parse_args()
     keep, data = arguments.keep.resolve(), arguments.data.resolve()
     write_content(data / "free", keep / "content")
-    write_styles(data, keep / "styles")
+    for name in SCALES:
+        write_styles(data, keep, name)
     write_any(data, keep / "any")
     write_drawn(keep)
     for name in arguments.only:

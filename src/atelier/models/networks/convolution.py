@@ -3,7 +3,10 @@
 Those of many channels want the channels last in memory. Kernels work on 16 channels at a time, so three cost as much as
 sixteen. The rows of a k×k filter are channels as well as positions: a convolution from 3 channels equals a 1×k one from
 3 k channels, which hold the picture moved up by 0…k − 1 rows; one to 3 channels equals a 1×k one to 3 k channels, which
-are moved and added.
+are moved and added. What is exported computes the sums of 2×2 pixels together instead: they are twelve channels of a
+convolution with stride 2, whose kernel holds the given one four times, moved, and a pixel shuffle puts them in their
+places (Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+Neural Network", section 3.2).
 """
 
 import torch
@@ -47,8 +50,13 @@ class ToPicture(nn.Conv2d):
         super().__init__(channels, out, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H + k − 1, W + k − 1) to (B, out, H, W)."""
-        if x.device.type != "cpu" or torch.compiler.is_exporting():
+        """(B, C, H + k − 1, W + k − 1) to (B, out, H, W); H and W even where it is exported."""
+        assert self.bias is not None
+        if torch.compiler.is_exporting():
+            four = [F.pad(self.weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
+            weight = torch.stack(four, 1).flatten(0, 1)  # (4 out, C, k + 1, k + 1)
+            return F.pixel_shuffle(F.conv2d(x, weight, self.bias.repeat_interleave(4), 2), 2)
+        if x.device.type != "cpu":
             return super().forward(x)
         out, channels, k, _ = self.weight.shape
         weight = self.weight.transpose(1, 2).reshape(out * k, channels, 1, k)
@@ -56,5 +64,4 @@ class ToPicture(nn.Conv2d):
         moved = rows.view(len(x), out, k, *rows.shape[2:]).float().unbind(2)  # k of (B, out, H + k − 1, W)
         height = rows.shape[2] - k + 1
         y = torch.stack([row[:, :, i : i + height] for i, row in enumerate(moved)]).sum(0)
-        assert self.bias is not None
         return y + self.bias[:, None, None]
