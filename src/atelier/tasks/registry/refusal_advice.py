@@ -62,10 +62,8 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         yield f"a weaker style: raise train.{train.method}.content_weight, or lower the style's weight beside it"
     elif missed and _takes_steps(train.method):
         steps = max(2 * train.loop.steps, 500)
-        yield (
-            f"more steps: train.loop.steps is {train.loop.steps:,}, try {steps:,} "
-            f"with `atelier retrain --set train.loop.steps={steps}`"
-        )
+        now = f"train.loop.steps is {train.loop.steps:,}"
+        yield f"more steps: {now}, try the same command with --set train.loop.steps={steps}"
     if train.start_from == "scratch" and (bases := list_bases(train.method_config)):
         yield f"a base model instead of scratch: train.start_from: {bases[0].label}"
     if lacking and young:
