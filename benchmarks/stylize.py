@@ -135,8 +135,9 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         if count - had >= step:
             rates.append((count - had) / (now - then))
             then, had = now, count
+    overall = (done[-1][1] - done[0][1]) / (done[-1][0] - done[0][0])  # without the first block
     return {
-        "plan": plan, "rates": rates, "overall": summary.images_per_second, "peak_gb": max(held) / 1e9,
+        "plan": plan, "rates": rates, "overall": overall, "peak_gb": max(held) / 1e9,
         "seconds_to_the_first_block": done[0][0] - begun,
     }  # fmt: skip
 

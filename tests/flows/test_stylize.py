@@ -43,12 +43,13 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
     arguments = ["stylize", tmp_path / "in", out, "--model", "starter/monet"]
     command = [Path(sys.executable).with_name("atelier"), *arguments]
     for how, final, code in (
-        ("cancelled in Prefect", "CANCELLED", 1),
+        ("cancelled in Prefect, which ends watching", "CANCELLED", 1),
         ("Ctrl-C", "CRASHED", 130),
         ("SIGTERM", "CRASHED", 143),
     ):
         before = len(list(out.glob("*.png")))
-        running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        watch = ["--every", "1s"] if code == 1 else []
+        running = subprocess.Popen([*command, *watch], env=environment, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + 120
         while len(list(out.glob("*.png"))) < before + 3:
             assert running.poll() is None, running.communicate()[1]
@@ -66,7 +67,7 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
         _, said = running.communicate(timeout=60)
         assert running.returncode == code, said
         assert re.search("the same command again (to )?continue", said.splitlines()[-1])
-        others = [line for line in said.splitlines()[:-1] if not line.startswith(("using ", "stylize "))]
+        others = [line for line in said.splitlines()[:-1] if not line.startswith(("using ", "stylize ", "looking "))]
         assert others == [], "nothing of Ray's or Prefect's own"
         assert time.monotonic() - begun < 20  # ten, and what Prefect takes to end on a busy machine
         assert last_run_of(plane, "stylize restyled")["state_type"] == final

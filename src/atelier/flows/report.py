@@ -69,8 +69,8 @@ def summarize(workspace: Workspace) -> str:
     if not newest.passed and newest.stage != PROD:
         lines += [f"  {reason}" for reason in newest.reasons]
     lines.append(f"report:  {workspace.report}")
-    if find_prod(known) is None:
-        steps = night.next_steps if night else ()
+    steps = night.next_steps if night else ()
+    if steps or find_prod(known) is None:
         return "\n".join([*lines, *(["next, the most useful first:"] if steps else []), *(f"  {s}" for s in steps)])
     here = f"--workspace {workspace.root}"
     lines += [

@@ -59,6 +59,7 @@ def serve_schedule(root: Path, cron: str, timezone: str) -> None:
     # each run is a process that reads Prefect's settings in its current folder
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError), contextlib.chdir("/"):
         asyncio.run(runner.start())
+    end_orphans()  # a night ends with this process
 
 
 def _checked(cron: str, timezone: str) -> Schedule:

@@ -10,6 +10,10 @@ from atelier.tasks.bulk.stylize import StylizeSummary
 CONTINUE = "run the same command again to continue"
 
 
+class JobCancelled(RuntimeError):  # noqa: N818 (a request, not an error)
+    """A person cancelled the run of a job in Prefect."""
+
+
 def estimate(job: StylizeRequest) -> DryRun:
     """Work, time and size of a job, estimated from a sample; writes nothing."""
     from atelier.flows.runs.services import services
@@ -21,7 +25,12 @@ def estimate(job: StylizeRequest) -> DryRun:
 
 
 def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
-    """Run a job as a Prefect flow; `quiet` shows no progress."""
+    """Run a job as a Prefect flow; `quiet` shows no progress.
+
+    Raises:
+        JobCancelled: a person cancelled it.
+        Other errors: as `tasks.bulk.stylize.stylize`.
+    """
     from atelier.flows.runs.services import services
 
     with services(None, "stylize"):
@@ -54,7 +63,7 @@ def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
         try:
             summary = stylize_flow()
         except CancelledRun as error:
-            raise RuntimeError(f"cancelled: {CONTINUE}") from error
+            raise JobCancelled(f"cancelled: {CONTINUE}") from error
         assert isinstance(summary, StylizeSummary)
         return summary
 
@@ -68,7 +77,8 @@ def describe(summary: StylizeSummary, destination: str) -> str:
     if summary.skipped_kinds:
         lines.append(f"skipped: {kinds_text(summary.skipped_kinds)}")
     if summary.processed:
-        lines.append(f"{summary.processed} in {summary.seconds:.1f} s, {summary.images_per_second:.1f} images/s")
+        rate = f"{summary.images_per_second:.1f} images/s"
+        lines.append(f"{summary.processed} in {summary.seconds:.1f} s with the start, {rate}")
     else:
         lines.append("nothing was left to do")
     if summary.quarantined:

@@ -47,6 +47,7 @@ def watch(
 
     Raises:
         ValueError: the destination holds another job, or the job is not possible.
+        JobCancelled: a person cancelled a run in Prefect, which ends the watching too.
     """
     say(f"looking into {', '.join(job.sources)} every {every_s:g} s until Ctrl-C")
     trouble = ""
@@ -57,6 +58,8 @@ def watch(
                     summary = stylize.run(job, quiet=True)
                     done(stylize.describe(summary, str(job.destination)), summary)
             trouble = ""
+        except stylize.JobCancelled:
+            raise
         except (RuntimeError, OSError) as error:
             if (now := user_message(error)) != trouble:
                 say(f"{now}; trying again every {every_s:g} s")

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atelier.flows.cli.app import app
+from atelier.flows.cli.status import Schedule
 from atelier.tasks.images.codec import encode
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
@@ -200,3 +201,8 @@ def test_the_traceback_only_with_debug(atelier: Atelier, tmp_path: Path) -> None
     for arguments in (("--debug", "retrain"), ("retrain", "--debug"), ("models", "--debug", "list")):
         assert "Traceback" in atelier(*arguments, cwd=tmp_path).stderr
     assert "Traceback" not in atelier("inspect", "--", "--debug", cwd=tmp_path).stderr, "the name of a file"
+
+
+def test_the_next_night_is_in_the_zone_of_its_schedule() -> None:
+    night = Schedule("studio", "0 2 * * *", "Europe/Berlin", "2026-11-30T01:00:00+00:00", served=True)
+    assert night.summary == "studio: 0 2 * * * Europe/Berlin, next 2026-11-30 02:00"

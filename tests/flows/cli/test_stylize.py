@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from atelier.models import artifact
 from atelier.models.methods.gan import Dcgan
@@ -64,6 +65,11 @@ def test_in_from_and_out_to_other_programs(atelier: Atelier, folder: Path) -> No
     assert card.startswith("---\nlibrary_name:")
     assert "| style | monet |" in card
     assert_one_line(atelier("models", "export", "imported", "hub", "--format", "hf", cwd=folder), 2, "hub", "not empty")
+    done = atelier("models", "export", "imported", "served", "--format", "mlflow", "--json", cwd=folder)
+    assert json.loads(done.stdout)["files"] == ["MLmodel", "model.onnx", "requirements.txt"]
+    described = YAML(typ="safe").load((folder / "served/MLmodel").read_text())
+    assert described["flavors"]["python_function"]["data"] == "model.onnx"
+    assert json.loads(described["signature"]["inputs"])[0]["name"] == "pictures"
     wrong = ("models", "export", "imported", "other.onnx")
     assert_one_line(atelier(*wrong, "--to", "warm", cwd=folder), 2, "imported has no control 'to'")
     assert_one_line(atelier("models", "export", "nowhere", "x.onnx", cwd=folder), 2, "nowhere", "no folder")

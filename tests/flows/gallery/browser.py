@@ -47,9 +47,9 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, script: str) -> Any:
+    def wait(self, script: str, within_s: float = WAIT_S) -> Any:
         """The value of an expression as soon as it is true."""
-        end = time.monotonic() + WAIT_S
+        end = time.monotonic() + within_s
         while True:
             with contextlib.suppress(AssertionError, TimeoutError):  # between two pages there is none
                 if found := self.value(script):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from atelier.tasks.images.codec import encode
 from atelier.tasks.registry.tags import find_prod, list_versions, stage_history
 from tests.flows.gallery.browser import DESKTOP, PHONE, PROGRAM, Browser, browser
 from tests.flows.gallery.conftest import HOSTILE, PASSWORD, Served
+from tests.tasks.published import noise
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not PROGRAM, reason="no Chromium")]
 SHOWN = ".compare .after"
@@ -106,6 +108,22 @@ def test_a_bulk_job_by_page(served: Served, person: Browser) -> None:
     assert "a report" in person.text()
     assert person.value("self.origin") == "null", "apart from the pages that have buttons"
     person.logged.clear()  # it was refused to load something
+
+
+@pytest.mark.usefixtures("plane")
+def test_a_repaired_picture_is_tried_again(
+    served: Served, person: Browser, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ATELIER_HOME", "ATELIER_CACHE"):  # of the button's command
+        monkeypatch.setenv(name, environment[name])
+    (served.workspace.root.parent / "photos" / "broken.png").write_bytes(encode(noise(1), "png"))
+    person.open(f"{served.address}/jobs")
+    follow(person, "holiday")
+    person.click("form button")
+    person.wait("document.querySelector('.decision')?.innerText === 'done'", within_s=120)
+    person.open(f"{served.address}/jobs")
+    follow(person, "holiday")
+    assert "32 done" in person.text()
 
 
 def test_datasets_that_came_and_went(served: Served, person: Browser) -> None:

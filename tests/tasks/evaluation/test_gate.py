@@ -57,7 +57,10 @@ def test_thresholds_hold_at_the_sizes_that_people_look_at() -> None:
         "style": {"ratio": 0.4, "ratio_low": 0.3},
         "repetition": {"share": 0.0},
     }
-    assert gate({**GOOD, "sizes": {"256": at}}, None, GateConfig()).passed
+    perhaps = gate({**GOOD, "sizes": {"256": at}}, None, GateConfig())
+    assert perhaps.passed
+    assert "kid.ratio at 256 px is 0.65 (95 % interval from 0.55), at most 0.6" in perhaps.reasons
+    assert "style.ratio at 256 px is 0.4, at most 0.5" in perhaps.reasons, "an interval would say no more"
     surely = gate({**GOOD, "sizes": {"256": at | {"kid": {"ratio": 0.7, "ratio_low": 0.61}}}}, None, GateConfig())
     assert surely.reasons == ("kid.ratio at 256 px is 0.7 (95 % interval from 0.61), it must be at most 0.6",)
     dotted = gate({**GOOD, "sizes": {"256": at, "512": at | {"repetition": {"share": 0.9}}}}, None, GateConfig())

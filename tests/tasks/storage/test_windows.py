@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atelier.flows.config.defaults import brand_params
+from atelier.flows.config.defaults import brand_notes, brand_params
 from atelier.flows.config.params import Params
 from atelier.tasks.dataset.layouts import SourceConfig, list_source
 from atelier.tasks.dataset.shards import split_of
@@ -52,6 +52,12 @@ def test_a_brand_is_a_folder_of_several_pictures(folder: Path, tmp_path: Path) -
     params = Params(path).check()
     assert params.train.style == "brand"
     assert params.ingest.domains["brand"] == (f"windows://{folder}",)
+    assert brand_notes(str(folder), Path("/")) == []
+    some = next(folder.glob("*.png")).read_bytes()
+    for number in range(9):
+        (folder / f"more {number}.png").write_bytes(some)
+    (note,) = brand_notes(str(folder), Path("/"))
+    assert "has 12 pictures. --brand is made for 3 to 10" in note
     for picture in list(folder.glob("*.png"))[1:]:
         picture.unlink()
     with pytest.raises(ValueError, match="has 1 pictures: three to ten are needed"):

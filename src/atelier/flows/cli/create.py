@@ -36,7 +36,7 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: git, DVC, params.yaml and the pipeline."""
-    from atelier.flows.config.defaults import brand_params, check_same_sources, demo_params, folder_params
+    from atelier.flows.config.defaults import brand_notes, brand_params, check_same_sources, demo_params, folder_params
     from atelier.flows.config.params import Params
     from atelier.flows.runs.terminal import say
     from atelier.tasks.dataset.held_out import few_expected
@@ -60,7 +60,10 @@ def init(
     change_parameters(workspace, changes)
     facts = {"workspace": str(workspace.root), "parameters": str(workspace.params), "made": made}
     text = f"{'made' if made else 'kept'} the workspace {workspace.root}; its parameters: {workspace.params}"
+    if made:
+        text += f"\nnext: cd {directory} && atelier retrain"
     result(facts, as_json, text=text)
-    if made and start is Start.folders and not brand:
-        for note in few_expected(Params(workspace.params).ingest, workspace.root):
+    if made and start is Start.folders:
+        expected = few_expected(Params(workspace.params).ingest, workspace.root)
+        for note in brand_notes(brand, Path.cwd()) if brand else expected:
             say(note)

@@ -33,7 +33,11 @@ def models_export(
     model: Annotated[str, typer.Argument(help="style-model@prod, style-model@v1.2.0, starter/NAME or a model folder.")],
     file: Annotated[Path, typer.Argument(help="The ONNX file to write, or the folder.")],
     format: Annotated[
-        str, typer.Option(help="onnx; or hf, a folder with weights, model card and ONNX for a model hub.")
+        str,
+        typer.Option(
+            help="onnx; hf, a folder with weights, model card and ONNX for a model hub; or mlflow, a folder in "
+            "MLflow's model format."
+        ),
     ] = "onnx",
     direction: Annotated[str, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = "a2b",
     to: Annotated[
@@ -52,8 +56,8 @@ def models_export(
     from atelier.tasks.inference.import_export import export_model
     from atelier.tasks.inference.model_lookup import find_model
 
-    if format not in ("onnx", "hf"):
-        raise ValueError(f"--format is onnx or hf, not {format!r}")
+    if format not in ("onnx", "hf", "mlflow"):
+        raise ValueError(f"--format is onnx, hf or mlflow, not {format!r}")
     if direction not in ("a2b", "b2a"):
         raise ValueError(f"--direction is a2b or b2a, not {direction!r}")
     found = find_model(model, workspace)
@@ -68,6 +72,12 @@ def models_export(
         from atelier.tasks.inference.folder_export import export_folder
 
         folder = export_folder(found.folder, file, found.label, found.metrics(workspace), controls)
+        result(folder, as_json, text=folder.summary)
+        return
+    if format == "mlflow":
+        from atelier.tasks.inference.mlflow_export import export_mlflow
+
+        folder = export_mlflow(found.folder, file, controls)
         result(folder, as_json, text=folder.summary)
         return
     made = export_model(found.folder, file, controls)

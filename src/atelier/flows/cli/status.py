@@ -9,9 +9,10 @@ import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from atelier.flows.cli.running import Running, running_flows
 from atelier.flows.cli.table import table
@@ -77,9 +78,10 @@ class Schedule:
 
     @property
     def summary(self) -> str:
-        """The schedule in a line."""
-        when = f"{self.cron} {self.timezone or 'UTC'}" if self.cron else "no cron"
-        following = f", next {_local(self.next)}" if self.next else ""
+        """The schedule in a line; the next night is in its own time zone, as the cron is."""
+        zone = self.timezone or "UTC"
+        when = f"{self.cron} {zone}" if self.cron else "no cron"
+        following = f", next {_minute(self.next, ZoneInfo(zone))}" if self.next else ""
         return f"{self.name}: {when}{following}{'' if self.served else ', no process serves it'}"
 
 
@@ -95,7 +97,7 @@ class LastNight:
     @property
     def summary(self) -> str:
         """The night in a line."""
-        return f"{self.name}: {self.state}, {_local(self.began)}, {self.seconds:.0f} s"
+        return f"{self.name}: {self.state}, {_minute(self.began)}, {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def _last_result(workspace: Workspace | None) -> str:
         return ""
     with_reason = night.reasons and night.decision in (FAILED, STOPPED, PROD_CHANGED, REFUSED)
     why = f": {night.reasons[0]}" if with_reason else ""
-    return f"{night.decision} {night.version}".strip() + f"{why} ({_local(night.started)})"
+    return f"{night.decision} {night.version}".strip() + f"{why} ({_minute(night.started)})"
 
 
 def _server(plane: ControlPlane | None) -> Server | None:
@@ -267,5 +269,6 @@ def _disks(plane: ControlPlane | None, workspace: Workspace | None) -> tuple[Dis
     return tuple(found.values())
 
 
-def _local(when: str) -> str:
-    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+def _minute(when: str, zone: tzinfo | None = None) -> str:
+    """A time in a zone; None is this machine's."""
+    return datetime.fromisoformat(when).astimezone(zone).strftime("%Y-%m-%d %H:%M")

@@ -24,6 +24,7 @@ from atelier.tasks.storage.windows import SCHEME as WINDOWS
 from atelier.tasks.training.config import TrainConfig
 
 BRAND = "brand"  # domain of a brand's pictures
+BRAND_PICTURES = 10  # with more, a model of their own learns more from them
 BRAND_PX, BRAND_STEPS = 256, 400  # strokes are as wide as the base learned them
 # thresholds of styles that cover most detail: the embedded painter's own pictures have an SSIM of 0.23
 # and photographs as soft as the embedded ones have a grid score of 0.7, where nobody sees one of 2
@@ -103,6 +104,17 @@ def brand_params(folder: str, content: tuple[str, ...], base: Path) -> str:
         gate=BOLD,
         stylize=replace(StylizeSection(), palette=str(locate(folder, base))),
     )
+
+
+def brand_notes(folder: str, base: Path) -> list[str]:
+    """A note where a folder has more pictures than a brand style is made for."""
+    count = len({entry.group for entry in list_entries(WINDOWS + str(locate(folder, base)), base) if entry.group})
+    if count <= BRAND_PICTURES:
+        return []
+    return [
+        f"note: {folder} has {count} pictures. --brand is made for 3 to {BRAND_PICTURES} and holds out one alone; with "
+        "as many as here, --style in its place learns and measures better"
+    ]
 
 
 def check_same_sources(params: Path, text: str) -> None:

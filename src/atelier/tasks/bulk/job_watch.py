@@ -71,8 +71,8 @@ class JobWatch:
 
 
 def _no_room() -> str:
-    """That no worker can start, because other work has the cluster; "" where there is room."""
+    """That no worker can start, because starting ones or other work have the cluster; "" where there is room."""
     import ray
 
     free, total = (of().get("CPU", 0) for of in (ray.available_resources, ray.cluster_resources))
-    return "" if free >= 1 or total <= 1 else f"other work has the cluster, {free:g} of {total:g} CPUs are free"
+    return "" if free >= 1 or total <= 1 else f"it waits for CPUs of the cluster, {free:g} of {total:g} are free"

@@ -1,6 +1,5 @@
 """The results of a running job: counted, reported, and checked against the failure limit."""
 
-import time
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -35,25 +34,19 @@ def supervised(
             job.ledger.compact()
 
 
-def count_results(results: Iterator[pa.Table], counts: dict[str, int], report: Report) -> float:
-    """Count results by state and report the progress; returns the rate in images/s from the first table on.
+def count_results(results: Iterator[pa.Table], counts: dict[str, int], report: Report) -> None:
+    """Count results by state and report the progress.
 
     Raises:
         RuntimeError: a worker reports that the job must stop.
     """
-    first = now = begun = time.monotonic()
-    head = total = 0
     for result in results:
-        now = time.monotonic()
-        first, head = (first, head) if total else (now, result.num_rows)
         for state, reason in zip(result["state"].to_pylist(), result["reason"].to_pylist(), strict=True):
             if state == "pending":
                 raise RuntimeError(reason)
             counts[state] += 1
             counts["pending"] -= 1
-        total += result.num_rows
         report(progress(counts))
-    return (total - head) / (now - first) if total > head else total / max(now - begun, 1e-9)
 
 
 def progress(counts: Mapping[str, int]) -> Progress:

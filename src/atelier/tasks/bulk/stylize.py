@@ -49,7 +49,7 @@ class StylizeSummary:
     pending: int
     processed: int  # inputs that this run finished
     seconds: float  # duration of this run, with its start
-    images_per_second: float  # of this run, from the first finished block on; 0 without work
+    images_per_second: float  # processed in these seconds; 0 without work
     model: str
     version: str
     skipped_kinds: dict[str, int]  # skipped inputs by kind
@@ -90,7 +90,7 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
             before = job.state(listed, since, retry=rerun.retry_quarantined)
         failure_limit.enforce(before.counts, rerun.max_quarantine, destination)
         if not before.counts["pending"] and job.has_summary:
-            return _summary(before, before, identity, time.monotonic() - started, 0.0)
+            return _summary(before, before, identity, time.monotonic() - started)
         if (plan := job.manifest().get("plan")) and not replaces:
             manifest["plan"] = plan  # as it was written: outputs depend on it
         run = _Run(request, job, controls, manifest, since, before)
@@ -100,7 +100,7 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
             run.stylize(tasks, counts, report, connect)
         finally:
             after = job.state(listed, since)
-            summary = _summary(before, after, identity, time.monotonic() - started, run.rate)
+            summary = _summary(before, after, identity, time.monotonic() - started)
             with contextlib.suppress(OSError):  # a full disk is reported already
                 page = job_report.report(destination.location, asdict(summary), after, run.pairs)
                 job.write_summary(asdict(summary), after, page)
@@ -122,7 +122,6 @@ class _Run:
     since: int  # first attempt whose ledger rows count
     before: JobState
     attempt: int = 1
-    rate: float = 0.0  # images/s
     pairs: list[tuple[str, str, str]] = field(default_factory=list)  # as `job_report.pairs`
 
     def prepare(self, inputs: pa.Table) -> tuple[pa.Table, dict[str, int]]:
@@ -177,7 +176,7 @@ class _Run:
                 location, identity = destination.location, request.identity
                 spec = JobSpec(location, model, identity, config, self.controls, execution, self.attempt)
                 with contextlib.closing(run_tasks(tasks, spec)) as results:
-                    self.rate = count_results(supervised(results, job, counts, limit), counts, watch.report)
+                    count_results(supervised(results, job, counts, limit), counts, watch.report)
                 some = evenly_spaced(tasks, job_report.PAIRS).to_pylist()
                 self.pairs = report_pairs(some, location, ImageLimits(config.max_bytes, config.max_pixels))
         with _write_errors(destination):
@@ -205,14 +204,15 @@ def _idle_row(input: str, stamp: str, problem: str, skipped: str, attempt: int) 
     return LedgerRow(input, "skipped", reason=skipped, stamp=stamp, attempt=attempt)
 
 
-def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds: float, rate: float) -> StylizeSummary:
+def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds: float) -> StylizeSummary:
     counts = after.counts
+    processed = before.counts["pending"] - counts["pending"]
     return StylizeSummary(
         total=after.rows.num_rows,
         **counts,
-        processed=before.counts["pending"] - counts["pending"],
+        processed=processed,
         seconds=round(seconds, 3),
-        images_per_second=round(rate, 3),
+        images_per_second=round(processed / seconds, 3),
         model=identity.name,
         version=identity.version,
         skipped_kinds=after.skipped_kinds,

@@ -229,7 +229,7 @@ def _at_sizes(candidate: Metrics, limits: Mapping[str, _Limit]) -> list[_Verdict
     for px, at in candidate.get("sizes", {}).items():
         for metric in (metrics.KID.ratio, metrics.STYLE.ratio, metrics.REPETITION):
             number, low = value(at, metric.key), value(at, metric.interval[0])
-            if math.isnan(low):
+            if math.isnan(low) or limits[metric.key].keeps(number):
                 found.append(_within(metric, at, limits[metric.key], f" at {px} px"))
                 continue
             limit = limits[metric.key].sentence(low)

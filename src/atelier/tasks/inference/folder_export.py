@@ -44,9 +44,7 @@ def export_folder(model: Path, out: Path, name: str, metrics: Metrics, controls:
         ValueError: the model is damaged.
     """
     card = ModelCard.read(model)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not empty: name a new folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_new(out)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as made:
         draft, note = Path(made) / "folder", ""
         draft.mkdir()
@@ -62,6 +60,13 @@ def export_folder(model: Path, out: Path, name: str, metrics: Metrics, controls:
         files = tuple(sorted(file.name for file in draft.iterdir()))
         draft.replace(out)  # also an empty folder
     return FolderExport(out, files, note)
+
+
+def check_new(out: Path) -> None:
+    """Check that a folder can be made here, and make those above it. Raises FileExistsError: it has files."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is not empty: name a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _front(card: ModelCard) -> str:

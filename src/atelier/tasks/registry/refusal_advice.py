@@ -29,6 +29,7 @@ LIMITS = {
     CHECKERBOARD.ratio.key: "max_checkerboard_ratio",
     REPETITION.key: "max_repetition_share",
 }  # fields of `GateConfig` by the metric that begins a reason
+FAULTS = {CHECKERBOARD.ratio.key, REPETITION.key}  # of a young generator, whatever the pictures
 
 
 def next_steps(release: ReleaseResult, evaluation: Path, train: TrainConfig) -> tuple[str, ...]:
@@ -52,16 +53,21 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         )
     few = any("too few held-out pictures" in reason for reason in release.reasons)
     held_out = [int(lookup(metrics, f"counts.{side}_groups") or 0) for side in ("content", "style")]
-    if few or min(held_out) < MANY_GROUPS:
-        counts = f"{held_out[0]} of {train.content} and {held_out[1]} of {train.style} are held out to measure with"
-        yield f"more pictures: {counts}; from {MANY_GROUPS} of each, of as many originals, the numbers are dependable"
+    counts = f"{held_out[0]} of {train.content} and {held_out[1]} of {train.style} are held out to measure with"
+    pictures = f"more pictures: {counts}; from {MANY_GROUPS} of each, of as many originals, the numbers are dependable"
+    lacking, young = few or min(held_out) < MANY_GROUPS, bool(missed) and missed <= FAULTS
+    if lacking and not young:
+        yield pictures
     if missed and missed <= {SSIM.key, INVERSION.key}:
         yield f"a weaker style: raise train.{train.method}.content_weight, or lower the style's weight beside it"
     elif missed and _takes_steps(train.method):
         steps = max(2 * train.loop.steps, 500)
-        yield f"more steps: train.loop.steps is {train.loop.steps:,} in params.yaml, try {steps:,}"
+        now = f"train.loop.steps is {train.loop.steps:,}"
+        yield f"more steps: {now}, try the same command with --set train.loop.steps={steps}"
     if train.start_from == "scratch" and (bases := list_bases(train.method_config)):
         yield f"a base model instead of scratch: train.start_from: {bases[0].label}"
+    if lacking and young:
+        yield pictures
     if limits := [f"gate.{name}" for key, name in LIMITS.items() if key in missed]:
         yield f"another limit for the models to come: {', '.join(limits)} in params.yaml"
     elif few:

@@ -13,6 +13,7 @@ _IGNORED = """\
 # what belongs to this machine or can be made again
 /.atelier/
 /stylized/
+/preview/
 /reports/index.html
 /reports/styles/
 /reports/comparison/
