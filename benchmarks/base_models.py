@@ -127,17 +127,12 @@ NAMED_ROUNDS = (
     Round(1000, NAMED, painted(2.5, 20.0, 1.0), ALL),
 )
 BOLD = {"total_variation_weight": 0.3, "stability_weight": 30.0}
-BOLDER = (  # longer strokes, and the contrast of the whole painting
+SHARP = {"total_variation_weight": 0.3, "stability_weight": 50.0}
+BOLDER = (  # the contrast of the whole painting; strokes that were larger for a while
     Round(300, LARGER, painted(1.5, 10.0, 2.0) | BOLD, ALL, crop_area=(0.36, 0.95), decay_from=1.0),
     Round(700, LARGE, painted(1.5, 10.0, 2.0) | BOLD, ALL, crop_area=(0.36, 0.95), decay_from=1.0),
-    Round(
-        1300,
-        LARGE,
-        painted(2.2, 15.0, 2.0) | BOLD | {"stability_weight": 50.0},
-        ALL,
-        crop_area=(0.36, 0.95),
-        decay_from=0.3,
-    ),
+    Round(800, LARGE, painted(2.2, 15.0, 2.0) | SHARP, ALL, crop_area=(0.36, 0.95), decay_from=0.5),
+    Round(1300, NAMED, painted(2.7, 15.0, 1.5) | SHARP, ALL, decay_from=0.25),
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
