@@ -84,6 +84,7 @@ def workspace(root: Path, sources: list[str], changes: dict[str, Any]) -> None:
     if not (root / "params.yaml").is_file():
         subprocess.run([ATELIER, "init", root, *sources], check=True)
     yaml, path = YAML(), root / "params.yaml"
+    yaml.preserve_quotes = True  # DVC needs those of addresses in brackets
     params = yaml.load(path)
     for name, value in changes.items():
         *sections, key = name.split(".")

@@ -86,6 +86,9 @@ def test_a_failing_stage_is_one_line(small: Workspace) -> None:
     with pytest.raises(RuntimeError, match=r"^stage first failed[^\n]*$"):
         pipeline.reproduce(small, "first")
     assert not (small.root / "one").exists()
+    small.params.write_text(PARAMS + "checks: {photos: [windows://here]}\n")  # which needs quotes for DVC
+    with pytest.raises(RuntimeError, match=r"^stage first failed: DVC did not run it: unable to read: 'params.yaml'"):
+        pipeline.reproduce(small, "first")
 
 
 def test_a_broken_rwlock_of_a_killed_dvc_is_removed(small: Workspace) -> None:

@@ -106,6 +106,7 @@ def reproduce(
             preexec_fn=parent_death_signal(),
         )
         ran = restored = False
+        refusal = ""  # what DVC says when it does not come to run the stage
         try:
             assert process.stdout is not None
             with process.stdout as lines:
@@ -118,6 +119,8 @@ def reproduce(
                     elif message:
                         report(message)
                     else:
+                        if line.startswith("ERROR: ") and not ran:
+                            refusal = line.removeprefix("ERROR: ").strip()
                         sys.stderr.write(line)
                         sys.stderr.flush()
             code = process.wait()
@@ -125,7 +128,7 @@ def reproduce(
             _stop(process)
             raise
     if code:
-        raise stage_errors.read_error(workspace, stage)
+        raise stage_errors.read_error(workspace, stage, refusal)
     return "ran" if ran else "restored" if restored else "unchanged"
 
 

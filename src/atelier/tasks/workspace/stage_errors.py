@@ -33,9 +33,15 @@ def clear_error(workspace: Workspace, stage: str) -> None:
     _file(workspace, stage).unlink(missing_ok=True)
 
 
-def read_error(workspace: Workspace, stage: str) -> StageFailed:
-    """The recorded error of a stage. A killed stage recorded none: it may be retried."""
+def read_error(workspace: Workspace, stage: str, refusal: str = "") -> StageFailed:
+    """The recorded error of a stage. A killed stage recorded none: it may be retried.
+
+    Args:
+        refusal: what DVC said, if it did not run the stage.
+    """
     reason, retryable = "it ended without a message, as after a kill, or with a full disk or memory", True
+    if refusal:
+        reason = f"DVC did not run it: {refusal}"
     try:
         content = json.loads(_file(workspace, stage).read_bytes())
         reason, retryable = content["reason"], bool(content["retryable"])
