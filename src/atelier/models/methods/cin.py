@@ -40,8 +40,6 @@ from atelier.models.pixels import to_float
 
 NOISE_SALT, PLACE_SALT = 0, 1  # of the random numbers
 FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
-
-
 TONE = "tone"  # among the targets, beside the layers
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.networks.convolution import ToPicture
+from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import features
 
 
@@ -91,7 +92,7 @@ class Generator(nn.Module):
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
         self.decode = decoder(w, f)
-        self.draw = ToPicture(f, 3, 5)
+        self.border, self.draw = Reflection(2), ToPicture(f, 3, 5)
         nn.init.zeros_(self.draw.weight)
         assert self.draw.bias is not None
         nn.init.zeros_(self.draw.bias)
@@ -103,7 +104,7 @@ class Generator(nn.Module):
 
     def drawn(self, x: Tensor, y: Tensor) -> Tensor:
         """The picture that is made of x (B, 3, H, W) and of what is decoded for it (B, f, H, W)."""
-        strokes: Tensor = self.draw(F.pad(y, [2] * 4, "reflect"))  # (B, 3, H, W)
+        strokes: Tensor = self.draw(self.border(y))  # (B, 3, H, W)
         return (underpainting(x) if self.underpainted else x) + strokes.to(x.dtype)
 
     def features(self, x: Tensor) -> list[Tensor]:

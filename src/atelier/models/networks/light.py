@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from atelier.models.networks.convolution import ToPicture
 from atelier.models.networks.generator import Residual, convolution, decoder, norm
 from atelier.models.networks.noise_planes import CELLS, NoisePlanes
+from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import features
 
 
@@ -39,7 +39,7 @@ class LightGenerator(nn.Module):
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
         self.decode = decoder(w, f)
-        self.draw = ToPicture(f, 3, 5)
+        self.border, self.draw = Reflection(2), ToPicture(f, 3, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Height and width must be multiples of 4 and at least 8 px."""
@@ -53,7 +53,7 @@ class LightGenerator(nn.Module):
 
     def drawn(self, x: Tensor, y: Tensor) -> Tensor:
         """The picture that is made of what is decoded (B, f, H, W) for x (B, 3, H, W), of which nothing is kept."""
-        picture: Tensor = self.draw(F.pad(y, [2] * 4, "reflect"))  # (B, 3, H, W)
+        picture: Tensor = self.draw(self.border(y))  # (B, 3, H, W)
         return picture.tanh().to(x.dtype)
 
     def features(self, x: Tensor) -> list[Tensor]:
