@@ -137,8 +137,8 @@ def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
     assert next_steps(again, workspace.evaluation, train)[0].startswith("a change of pictures or of params.yaml")
     paint(workspace, "two", kid=0.7)
     assert release.release_model(workspace, GateConfig(), None).decision == "promoted"
-    assert next_steps(again, workspace.evaluation, replace(train, start_from="starter/paintings"))[2].startswith(
-        "more steps: train.loop.steps is 60, try the same"
+    assert next_steps(again, workspace.evaluation, replace(train, start_from="starter/paintings"))[2] == (
+        "more steps: train.loop.steps is 60, try the same command with --set train.loop.steps=500"
     )
     grid = replace(refused, reasons=("checkerboard.ratio is 3.31, it must be at most 2",))
     assert [step.split(":")[0] for step in next_steps(grid, workspace.evaluation, train)][:3] == [
