@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atelier.flows.config.defaults import BRAND, BRAND_STEPS
+from atelier.flows.config.defaults import BRAND, BRAND_BASE, BRAND_STEPS
 from atelier.flows.config.params import Params
 from atelier.models import artifact
 from atelier.models.card import ModelCard, identify, weights_sha256
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--content", type=Path, required=True, help="photographs that training paints")
     parser.add_argument("--keep", type=Path, required=True)
-    parser.add_argument("--base", default="starter/paintings", help="starter/NAME, or a model folder")
+    parser.add_argument("--base", default=BRAND_BASE, help="starter/NAME, or a model folder")
     parser.add_argument("--any", default="starter/any-style", help="the model for any style, as it is")
     parser.add_argument("--encoder", default="auto", help="of the losses")
     parser.add_argument("--steps", type=int, default=BRAND_STEPS, help="of a training, at most")

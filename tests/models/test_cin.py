@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atelier.models import artifact
-from atelier.models.configs.style_statistics import CinConfig
+from atelier.models.configs.style_statistics import CinConfig, FastConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import EfficientNetLite0
 from atelier.models.losses.perceptual import gram
@@ -156,6 +156,9 @@ def test_any_style_is_predicted_from_its_picture(tmp_path: Path) -> None:
     painted = [model.painter(Controls(styles=styles))(x) for styles in ((first,), (second,), ())]
     assert (painted[2].int() - t.sample(x).int()).abs().max() <= 1, "without a style it is the mean one"
     assert not torch.equal(painted[0], painted[1])
+    one = trainer(FastConfig(generator="light", filters=CIN.filters, width=CIN.width, blocks=CIN.blocks))
+    one.start_from(model, pictures(2)[:1])
+    assert torch.equal(one.sample(x), painted[0]), "a training from it begins with the style of its pictures"
     both = torch.cat([pictures(2)[:1], pictures(3)[:1]], 3)  # beside each other
     left = torch.tensor([1.0, 0.0])[None, None, None]
     for own, other, region in ((2, 3, left), (3, 2, left.flip(3))):

@@ -163,10 +163,10 @@ def test_start_from_an_earlier_model() -> None:
     earlier = trainer(steps=2)
     earlier.run(batches(TRAINING), ignore, ignore, ignore)
     later = trainer(seed=5)
-    later.start_from(trained(earlier))
+    later.start_from(trained(earlier), pictures(2))
     assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
     with pytest.raises(ValueError, match="the model to start from has another generator"):
-        trainer(replace(CONFIG, width=12)).start_from(trained(earlier))
+        trainer(replace(CONFIG, width=12)).start_from(trained(earlier), pictures(2))
 
 
 def test_start_from_a_model_of_another_method() -> None:
@@ -176,17 +176,17 @@ def test_start_from_a_model_of_another_method() -> None:
     torch.nn.init.normal_(earlier.generator_ema.forth.draw.weight)  # type: ignore[union-attr, arg-type]
     later = trainer(CutConfig(filters=4, blocks=1, generator="skip", discriminator_filters=4, patches=4))
     assert not torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
-    later.start_from(trained(earlier))
+    later.start_from(trained(earlier), pictures(2))
     assert torch.equal(later.sample(pictures(1)), earlier.sample(pictures(1)))
     with pytest.raises(ValueError, match="the model to start from has another generator"):
-        trainer(CONFIG).start_from(trained(earlier))
+        trainer(CONFIG).start_from(trained(earlier), pictures(2))
 
     styles = trainer(CinConfig(styles=("a", "b"), filters=4, width=8, blocks=1))
     torch.nn.init.normal_(styles.generator_ema.styles, std=0.1)  # type: ignore[arg-type]
     one = trainer(FastConfig(generator="light", filters=4, width=8, blocks=1))
     others = trainer(CinConfig(styles=("c",), filters=4, width=8, blocks=1))
     for later in (one, others):
-        later.start_from(trained(styles))
+        later.start_from(trained(styles), pictures(2))
         assert torch.equal(later.sample(pictures(1)), styles.sample(pictures(1))), "the first style"
 
 

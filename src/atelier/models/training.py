@@ -123,10 +123,10 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"the state does not fit this training: {str(error).splitlines()[0]}") from error
 
-    def start_from(self, base: TrainedModel) -> None:
+    def start_from(self, base: TrainedModel, style: Tensor) -> None:
         """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""
         for generator in (self.method.modules["generator"], self.generator_ema):
-            load_initial_weights(generator, self.method_config, base)
+            load_initial_weights(generator, self.method_config, base, style)
 
     # ---- one step
 

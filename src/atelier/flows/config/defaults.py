@@ -25,6 +25,7 @@ from atelier.tasks.training.config import TrainConfig
 
 BRAND = "brand"  # domain of a brand's pictures
 BRAND_PICTURES = 10  # with more, a model of their own learns more from them
+BRAND_BASE = "starter/any-style"  # it has the style of the pictures before the first step
 BRAND_PX, BRAND_STEPS = 256, 400  # strokes are as wide as the base learned them
 # thresholds of styles that cover most detail: the embedded painter's own pictures have an SSIM of 0.23
 # and photographs as soft as the embedded ones have a grid score of 0.7, where nobody sees one of 2
@@ -82,7 +83,7 @@ def brand_params(folder: str, content: tuple[str, ...], base: Path) -> str:
     """
     windows = WINDOWS + str(locate(folder, base))
     next(iter(list_entries(windows, base)))
-    train = with_base(TrainConfig(method="fast", style=BRAND))
+    train = with_base(TrainConfig(method="fast", style=BRAND), BRAND_BASE)
     return _text(
         ingest=replace(
             IngestConfig(),

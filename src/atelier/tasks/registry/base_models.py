@@ -40,9 +40,9 @@ def list_bases(config: MethodConfig) -> list[BaseModel]:
     return sorted(found, key=lambda base: len(base.changes))
 
 
-def with_base(config: TrainConfig) -> TrainConfig:
-    """The settings that start from the first of `list_bases`, or from scratch where there is none."""
-    bases = list_bases(config.method_config)
+def with_base(config: TrainConfig, name: str = "") -> TrainConfig:
+    """The settings that start from a base of this name, by default the first; from scratch where there is none."""
+    bases = [base for base in list_bases(config.method_config) if name in ("", base.name)]
     if not bases:
         return config
     changes: dict[str, Any] = {"start_from": bases[0].name, config.method: bases[0].config}

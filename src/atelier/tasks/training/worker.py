@@ -45,11 +45,10 @@ def work(settings: dict[str, TrainingPlan]) -> None:
     embedded = _encoder(plan.method_config.embedded) if plan.method_config.embedded else None
     device = ray.train.torch.get_device()
     trainer = Trainer(plan.method_config, plan.loop, encoder, device, rank, embedded)
-    if not _resumed(trainer, plan.run) and plan.initial:
-        trainer.start_from(artifact.load(plan.initial, device))
-
     given = plan.style if trainer.method_config.generates else plan.content
     with BatchLoader(plan, rank, world_size, device) as batches:
+        if not _resumed(trainer, plan.run) and plan.initial:
+            trainer.start_from(artifact.load(plan.initial, device), batches.style_examples)
         stop = EarlyStop(plan, trainer, encoder, batches.examples, rank == 0) if plan.patience else None
         if rank != 0:
             silent = (lambda step, losses: None, lambda step: _checkpoint(plan, None), lambda step: None)
@@ -96,9 +95,9 @@ def _run(
         trainer.run(batches, on_step, on_checkpoint, on_sample)
         return
     begun = trainer.step
-    due = begun and (begun % trainer.training.sample_every == 0 or begun == trainer.training.steps)
+    due = begun % trainer.training.sample_every == 0 or begun == trainer.training.steps
     if due and begun not in stop.distances:
-        stop.measure(begun)  # the kill came between the checkpoint and its measurement
+        stop.measure(begun)  # the first weights; or the kill came between the checkpoint and its measurement
     if not stop.enough:
         with contextlib.suppress(Enough):
             trainer.run(batches, on_step, on_checkpoint, until_enough(stop, on_sample))
