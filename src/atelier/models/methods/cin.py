@@ -10,8 +10,8 @@ their weights serve every encoder; the target of a style is the mean Gram matrix
 one painting; the losses are computed on moving crops, see `window`; the network is a light one, see `networks.light`;
 the weights that stylize are averages (Karras et al. 2018). A stability loss paints alike what differs by faint noise
 alone (Zheng et al. 2016, "Improving the Robustness of Deep Neural Networks via Stability Training", equation 3):
-without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged. Noise that it is
-given instead, see `networks.noise_planes`, and a loss on what repeats keep strokes there, but not in rows. A tone loss
+without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged. Strokes that it
+is given instead, see `networks.stroke_planes`, and a loss on what repeats keep paint there, but not in rows. A tone loss
 puts the painting's light and dark where the picture's are.
 """
 
@@ -34,7 +34,7 @@ from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of
 from atelier.models.methods.window import window
 from atelier.models.networks.conditional import ConditionalGenerator, network_of
 from atelier.models.networks.light import LightGenerator
-from atelier.models.networks.noise_planes import PERIOD
+from atelier.models.networks.stroke_planes import PERIOD
 from atelier.models.painter import MaskedPainter, NetworkPainter, Painter, StylesPainter
 from atelier.models.pixels import to_float
 

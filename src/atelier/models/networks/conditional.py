@@ -47,7 +47,7 @@ class Styled:
     def __call__(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] to pictures of the same shape and range; to be called once.
 
-        They are regions that begin at row `top` and column `left`: the noise is that of the place.
+        They are regions that begin at row `top` and column `left`: the strokes are those of the place.
         """
         y = self._through(self.network.encode, self.network.given(x, top, left))
         for block in self.network.transform:

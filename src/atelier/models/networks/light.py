@@ -3,7 +3,7 @@
 Four changes to "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", supplement: the first
 convolution halves the picture already, since features at full size cost most and strokes need few of them; bilinear
 upsampling and a convolution take the place of a transposed one, which leaves a checkerboard (Odena et al. 2016); norms
-are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given noise, see `noise_planes`. The picture is made
+are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given strokes, see `stroke_planes`. The picture is made
 anew, without an underpainting: a stroke covers what was there.
 """
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from atelier.models.networks.convolution import ToPicture
 from atelier.models.networks.generator import Residual, convolution, decoder, norm
-from atelier.models.networks.noise_planes import CELLS, NoisePlanes
 from atelier.models.networks.reflection import Reflection
 from atelier.models.networks.resnet import features
+from atelier.models.networks.stroke_planes import STROKES, StrokePlanes
 
 
 class LightGenerator(nn.Module):
@@ -32,9 +32,9 @@ class LightGenerator(nn.Module):
         f, w = filters, width
         self.before = blocks // 2 + 1  # residual blocks up to the middle one
         self.channels = (3, 2 * f, w, w, w)[: 5 if self.before > 1 else 4]  # of the features
-        self.noise = NoisePlanes()
+        self.strokes = StrokePlanes()
         self.encode = nn.Sequential(
-            *(convolution(3 + len(CELLS), 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
+            *(convolution(3 + len(STROKES), 2 * f, 7, 2), norm(2 * f), nn.ReLU()),
             *(convolution(2 * f, w, 3, 2), norm(w), nn.ReLU()),
         )
         self.transform = nn.Sequential(*(Residual(w) for _ in range(blocks)))
@@ -47,9 +47,9 @@ class LightGenerator(nn.Module):
         return self.drawn(x, self.decode(self.transform(y)))
 
     def given(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
-        """Pictures (B, 3, H, W) and the noise (B, 5, H, W), which is that of a region from row `top`, column `left`."""
-        noise = self.noise(x.shape[2], x.shape[3], top, left)
-        return torch.cat([x, noise.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
+        """Pictures (B, 3, H, W) with the strokes, (B, 5, H, W); those of a region from row `top`, column `left`."""
+        strokes = self.strokes(x.shape[2], x.shape[3], top, left)
+        return torch.cat([x, strokes.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
 
     def drawn(self, x: Tensor, y: Tensor) -> Tensor:
         """The picture that is made of what is decoded (B, f, H, W) for x (B, 3, H, W), of which nothing is kept."""
