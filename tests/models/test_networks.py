@@ -6,7 +6,7 @@ from torch import nn
 
 from atelier.models.networks.discriminator import Discriminator
 from atelier.models.networks.generator import Generator
-from atelier.models.networks.noise_planes import CELLS, NoisePlanes
+from atelier.models.networks.stroke_planes import LARGEST, PERIOD, StrokePlanes
 from atelier.models.painter import NetworkPainter
 from atelier.models.pixels import pad
 
@@ -82,13 +82,14 @@ def test_discriminator_is_spectrally_normalised() -> None:
         assert torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
 
 
-def test_noise_depends_on_the_place_alone_and_does_not_repeat() -> None:
-    planes = NoisePlanes()
-    whole = planes(400, 300)
+def test_strokes_depend_on_the_place_alone_and_are_longer_than_wide() -> None:
+    planes = StrokePlanes()
+    assert torch.equal(planes.table, StrokePlanes().table)
+    whole = planes(2 * PERIOD, 300)
     assert torch.equal(planes(64, 80, top=33, left=7), whole[:, :, 33:97, 7:87])
-    for cell, plane in zip(CELLS, whole[0], strict=True):
-        cells = plane[::cell, ::cell]
-        assert set(cells.unique().tolist()) == {-1, 1}
-        power = torch.fft.fft2(cells).abs().square()
-        echo = torch.fft.ifft2(power).real.flatten()[1:] / cells.numel()  # autocorrelation but at zero
-        assert echo.abs().max() < 5 / cells.numel() ** 0.5
+    assert torch.equal(whole[:, :, :PERIOD], whole[:, :, PERIOD:])
+    assert whole.abs().max() <= LARGEST + 1e-6
+    assert whole.std((2, 3)).sub(1).abs().max() < 0.2
+    down, across = (whole.diff(dim=axis).square().mean((0, 2, 3)).sqrt() for axis in (2, 3))
+    assert (down > 1.1 * across).all(), "most of them lie"
+    assert down[0] > 1.5 * down[1], "those of the second are larger"

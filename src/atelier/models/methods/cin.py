@@ -11,8 +11,8 @@ one painting; the losses are computed on moving crops, see `window`; the network
 the weights that stylize are averages (Karras et al. 2018). A stability loss paints alike what differs by faint noise
 alone (Zheng et al. 2016, "Improving the Robustness of Deep Neural Networks via Stability Training", equation 3):
 without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged. Strokes that it
-is given instead, see `networks.stroke_planes`, and a loss on what repeats keep paint there, but not in rows. A tone loss
-puts the painting's light and dark where the picture's are.
+is given instead, see `networks.stroke_planes`, and a loss on what repeats keep paint there, but not in rows. A tone
+loss puts the painting's light and dark where the picture's are.
 """
 
 import copy

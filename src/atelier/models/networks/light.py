@@ -3,8 +3,8 @@
 Four changes to "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", supplement: the first
 convolution halves the picture already, since features at full size cost most and strokes need few of them; bilinear
 upsampling and a convolution take the place of a transposed one, which leaves a checkerboard (Odena et al. 2016); norms
-are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given strokes, see `stroke_planes`. The picture is made
-anew, without an underpainting: a stroke covers what was there.
+are InstanceNorms (Ulyanov et al. 2016). Beside the picture it is given strokes, see `stroke_planes`. The picture is
+made anew, without an underpainting: a stroke covers what was there.
 """
 
 from collections.abc import Sequence
