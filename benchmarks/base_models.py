@@ -40,11 +40,12 @@ COLOURFUL = (
     *("pagoda", "lake", "dahlia", "chelsea"),
 )
 CONTENT_PX, STYLE_PX = 320, 288  # sides of the windows
-# px: long side of a painting, of a Monet (they are small); sides of the windows; how many of them along and across
+# px: long side of a painting, of a Monet (they are small); sides of the windows; how many of them along and across; the
+# share of its detail that a painting keeps: less than all, and what is learned are its strokes, not the grain on them
 SCALES = {
-    "styles": (576, 340, STYLE_PX, (4, 2)),
-    "styles-700": (700, 384, 320, (4, 3)),
-    "styles-900": (900, 384, 320, (4, 3)),
+    "styles": (576, 340, STYLE_PX, (4, 2), 1.0),
+    "styles-900": (900, 384, 320, (4, 3), 1.0),
+    "styles-900-smooth": (900, 480, 320, (4, 3), 0.62),
 }
 PAINTINGS = {  # by the name of the style, how the file's name begins
     "starry-night": "van-gogh",
@@ -87,9 +88,9 @@ class Kind:
 
 ONE_SCALE = {"rotation_deg": 0.0, "crop_area": [0.31, 0.39]}
 NAMED, ANY = Kind("styles", 10, ONE_SCALE), Kind("any", 6, ANY_COLOURS | {"crop_area": [0.25, 0.39]})
-LARGE, LARGER = (
+LARGE, SMOOTH = (
     Kind(folder, 7, {"rotation_deg": 0.0, "crop_area": [0.36, 0.44]}, size_px=192, holdout=0.03)
-    for folder in ("styles-700", "styles-900")
+    for folder in ("styles-900", "styles-900-smooth")
 )
 MANY = Kind("many", 5, ANY_COLOURS | {"crop_area": [0.3, 0.95]}, size_px=192)
 MONET = Kind("monet", 4, {"rotation_deg": 0.0, "crop_area": [0.35, 1.0]}, CLEAR, holdout=0.2)
@@ -128,13 +129,10 @@ NAMED_ROUNDS = (
 )
 FOR_LARGE = (0.36, 0.95)  # crop area: a window of 192 px as fine as one of 160
 BOLD = painted(1.5, 10.0, 2.0) | {"total_variation_weight": 0.3, "stability_weight": 30.0}
-SHARP = {"total_variation_weight": 0.3, "stability_weight": 50.0}
-BOLDER = (  # the contrast of the whole painting; strokes that were larger for a while
-    Round(300, LARGER, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
-    Round(700, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
-    # that of the shipped model was stopped after 800 of 1,300 steps
-    Round(800, LARGE, painted(2.2, 15.0, 2.0) | SHARP, ALL, crop_area=FOR_LARGE, decay_from=0.5),
-    Round(1300, NAMED, painted(2.7, 15.0, 1.5) | SHARP, ALL, decay_from=0.25),
+STROKES = painted(1.2, 15.0, 0.8) | {"total_variation_weight": 0.5, "stability_weight": 20.0}
+BOLDER = (  # the contrast of the whole painting, and larger strokes
+    Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
+    Round(1800, SMOOTH, STROKES, ALL, crop_area=FOR_LARGE),
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
@@ -199,12 +197,13 @@ def write_content(free: Path, folder: Path) -> None:
 
 def write_styles(data: Path, keep: Path, name: str) -> None:
     """As many windows of each painting, so that every style is met as often; for a kind of `SCALES`."""
-    long, long_monet, side, (along, across) = SCALES[name]
+    long, long_monet, side, (along, across), detail = SCALES[name]
     found = {style: (next((data / "paintings").glob(f"{stem}*")), long) for style, stem in PAINTINGS.items()}
     monets = data / "monet2photo" / "monet"
     found |= {style: (next(monets.glob(f"{stem}*")), long_monet) for style, stem in MONETS.items()}
     for style, (path, most) in found.items():
-        pixels = scaled(path, long=most)
+        pixels = scaled(path, long=round(detail * most))
+        pixels = codec.scaled(pixels, most / max(pixels.shape[:2]))
         height, width = pixels.shape[:2]
         counts = (along, across) if height > width else (across, along)
         rows, columns = (

