@@ -26,8 +26,9 @@ class NoisePlanes(nn.Module):
         super().__init__()
         random = torch.Generator().manual_seed(0)
         for period in PERIODS:
-            signs = torch.randint(2, (len(CELLS), period, period), generator=random) * 2.0 - 1
-            self.register_buffer(f"period_{period}", signs)  # (planes, period, period)
+            bits = torch.randint(2, (len(CELLS), period, period), generator=random, dtype=torch.float32)
+            # in place: for other arithmetic on the device "meta" torch imports its compiler, which takes a second
+            self.register_buffer(f"period_{period}", bits.mul_(2).sub_(1))  # (planes, period, period)
 
     def forward(self, height: int, width: int, top: int = 0, left: int = 0) -> Tensor:
         """The noise of a region that begins at row `top` and column `left`, px."""
