@@ -1,6 +1,7 @@
 """Execution plans: chosen by measurement, followed bit by bit, refused by other machines."""
 
 import itertools
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from atelier.models.methods.color import Color
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.metrics.lpips import lpips
 from atelier.tasks.images.codec import decode
-from atelier.tasks.inference import backends
+from atelier.tasks.inference import backends, network_cache
 from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.runtime import encoder_weights
@@ -83,6 +84,30 @@ def test_what_a_worker_painted_before_changes_no_bit(model: Path) -> None:
     assert torch.equal(fresh(x), used(x))
     again = backends.resume_execution(model, Controls(), found.plan)
     assert torch.equal(fresh(x), painter(model, again)(x))
+
+
+def test_a_network_is_exported_once(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path))
+    trained = artifact.load(model)
+    for number in range(network_cache.KEPT):  # leftovers of killed writers
+        (tmp_path / "networks").mkdir(exist_ok=True)
+        (tmp_path / f"networks/.{number}.tmp").write_bytes(b"")
+    made = network_cache.exported(trained, Controls())
+    (file,) = (tmp_path / "networks").glob("*.onnx")
+    assert len(list((tmp_path / "networks").iterdir())) == network_cache.KEPT, "the folder does not grow"
+    begun = time.process_time()
+    assert network_cache.exported(artifact.load(model), Controls()) == made
+    assert time.process_time() - begun < 0.5, "it is read"
+    whole = file.read_bytes()
+    for broken in (b"", whole[:100], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(broken)
+        assert network_cache.exported(trained, Controls()) == made
+        assert file.read_bytes() == whole, "what is damaged is made anew"
+    next(trained.generator.parameters()).data[0] += 0.1
+    assert network_cache.exported(trained, Controls()) != made
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "file"))  # no folder can be made there
+    assert network_cache.exported(artifact.load(model), Controls()) == made
 
 
 def test_the_quickest_is_measured_and_what_is_asked_for_is_kept_to(model: Path) -> None:

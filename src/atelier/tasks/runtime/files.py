@@ -1,11 +1,19 @@
-"""Writing files: whole, secret, and as CSV that is safe to open."""
+"""Writing files: whole, secret, and as CSV that is safe to open; the folder of caches."""
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from atelier.models.files import replacing
+
+
+def cache_folder(part: str) -> Path:
+    """A folder of what can be made again, below `$ATELIER_CACHE`; this user's own, created if needed."""
+    folder = Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier") / part
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
 
 
 def write(path: Path, data: bytes) -> None:

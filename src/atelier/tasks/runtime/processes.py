@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from atelier.tasks.runtime.child_environment import safe_environment
+from atelier.tasks.runtime.files import cache_folder
 
 _CLOCK_S = 10.0  # tolerance of start times: a clock that is set moves them
 _START_S = 300.0  # on a machine that other work fills; one that ends is noticed at once
@@ -116,9 +117,7 @@ def dvc_state_folder() -> str:
     """DVC's folder for what it knows of files: this user's own. DVC's default is open to all, and has pickles."""
     if given := os.environ.get("DVC_SITE_CACHE_DIR"):
         return given
-    folder = Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier") / "dvc"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return str(folder)
+    return str(cache_folder("dvc"))
 
 
 def _git_settings(variables: dict[str, str]) -> dict[str, str]:
