@@ -44,6 +44,9 @@ class CinConfig(MethodConfig):
     content_layer: str = setting("", "feature of the encoder that the content loss compares; empty: the encoder's own")
     content_weight: float = setting(1.0, "weight of the content loss", ge=0)
     style_weight: float = setting(10.0, "weight of the Gram style loss", ge=0)
+    style_detail: float = setting(
+        1.0, "share of the paintings' detail that the losses ask for; less leaves out the grain of canvas", gt=0, le=1
+    )
     total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
     stability_weight: float = setting(100.0, "weight of painting alike what differs by faint noise", ge=0)
     tone_weight: float = setting(1.0, "weight of the content's light and dark, in the contrast of the style", ge=0)

@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from atelier.models.configs.style_statistics import CinConfig
 from atelier.models.controls import Controls, Style
@@ -53,8 +54,10 @@ class StyleTargets(nn.Module):
         self.register_buffer(TONE, torch.zeros(styles, 2))
 
     @torch.no_grad()
-    def learn(self, encoder: Encoder, batches: Callable[[int], Batch], steps: int, names: tuple[str, ...]) -> None:
-        """Take the means over the pictures of each style in so many batches, over all ranks.
+    def learn(
+        self, encoder: Encoder, batches: Callable[[int], Batch], steps: int, names: tuple[str, ...], detail: float
+    ) -> None:
+        """Take the means over the pictures of each style in so many batches, over all ranks; see `reduced` for detail.
 
         Raises:
             ValueError: a style has no picture among them.
@@ -66,7 +69,7 @@ class StyleTargets(nn.Module):
             batch = batches(step)
             assert batch.style_labels is not None
             labels = batch.style_labels.to(device)  # (B, styles)
-            for name, measured in targets_of(encoder, to_float(batch.style, device)).items():
+            for name, measured in targets_of(encoder, reduced(to_float(batch.style, device), detail)).items():
                 targets[name] += torch.einsum("bs,b...->s...", labels, measured)
             count += labels.sum(0)
         *sums, count = all_reduce_together([*targets.values(), count])
@@ -92,6 +95,15 @@ def grams_of(encoder: Encoder, features: Mapping[str, Tensor]) -> dict[str, Tens
 def targets_of(encoder: Encoder, pictures: Tensor) -> dict[str, Tensor]:
     """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], and their tone (B, 2)."""
     return grams_of(encoder, encoder.encode(pictures)) | {TONE: tone(pictures)}
+
+
+def reduced(pictures: Tensor, detail: float) -> Tensor:
+    """Pictures (B, 3, H, W) with this share of their detail, 0…1: made smaller by it, and large again."""
+    height, width = pictures.shape[2:]
+    if (small := (max(1, round(detail * height)), max(1, round(detail * width)))) == (height, width):
+        return pictures
+    smaller = F.interpolate(pictures, small, mode="bilinear", antialias=True)
+    return F.interpolate(smaller, (height, width), mode="bicubic", align_corners=False)
 
 
 class Cin(Method):
@@ -138,7 +150,8 @@ class Cin(Method):
         images = self.config.style_images
         with autocast(self.device, self.dtype):
             if not self.config.embedded:
-                self.targets.learn(self.encoder, batches, -(-images // batch_size), self.config.styles)
+                steps, styles = -(-images // batch_size), self.config.styles
+                self.targets.learn(self.encoder, batches, steps, styles, self.config.style_detail)
                 return
             predictor = self.generator.predictor
 
@@ -190,7 +203,7 @@ class Cin(Method):
             mixture = _mixture(batch.style_labels)
             return mixture @ self.generator.styles, self.targets.of(mixture)
         with torch.no_grad(), autocast(self.device, self.dtype):
-            targets = targets_of(self.encoder, batch.style)
+            targets = targets_of(self.encoder, reduced(batch.style, self.config.style_detail))
         return self.generator.predictor(batch.style), targets
 
     @classmethod
