@@ -40,12 +40,11 @@ COLOURFUL = (
     *("pagoda", "lake", "dahlia", "chelsea"),
 )
 CONTENT_PX, STYLE_PX = 320, 288  # sides of the windows
-# px: long side of a painting, of a Monet (they are small); sides of the windows; how many of them along and across; the
-# share of its detail that a painting keeps: less than all, and what is learned are its strokes, not the grain on them
+# px: long side of a painting, of a Monet (they are small); sides of the windows; how many of them along and across
 SCALES = {
-    "styles": (576, 340, STYLE_PX, (4, 2), 1.0),
-    "styles-900": (900, 384, 320, (4, 3), 1.0),
-    "styles-900-smooth": (900, 480, 320, (4, 3), 0.62),
+    "styles": (576, 340, STYLE_PX, (4, 2)),
+    "styles-900": (900, 384, 320, (4, 3)),
+    "styles-900-480": (900, 480, 320, (4, 3)),
 }
 PAINTINGS = {  # by the name of the style, how the file's name begins
     "starry-night": "van-gogh",
@@ -88,9 +87,9 @@ class Kind:
 
 ONE_SCALE = {"rotation_deg": 0.0, "crop_area": [0.31, 0.39]}
 NAMED, ANY = Kind("styles", 10, ONE_SCALE), Kind("any", 6, ANY_COLOURS | {"crop_area": [0.25, 0.39]})
-LARGE, SMOOTH = (
+LARGE, LARGE_MONETS = (
     Kind(folder, 7, {"rotation_deg": 0.0, "crop_area": [0.36, 0.44]}, size_px=192, holdout=0.03)
-    for folder in ("styles-900", "styles-900-smooth")
+    for folder in ("styles-900", "styles-900-480")
 )
 MANY = Kind("many", 5, ANY_COLOURS | {"crop_area": [0.3, 0.95]}, size_px=192)
 MONET = Kind("monet", 4, {"rotation_deg": 0.0, "crop_area": [0.35, 1.0]}, CLEAR, holdout=0.2)
@@ -129,10 +128,11 @@ NAMED_ROUNDS = (
 )
 FOR_LARGE = (0.36, 0.95)  # crop area: a window of 192 px as fine as one of 160
 BOLD = painted(1.5, 10.0, 2.0) | {"total_variation_weight": 0.3, "stability_weight": 30.0}
-STROKES = painted(1.2, 15.0, 0.8) | {"total_variation_weight": 0.5, "stability_weight": 20.0}
+WITHOUT_GRAIN = {"style_detail": 0.62, "total_variation_weight": 0.5}
+STROKES = painted(1.2, 15.0, 0.8) | WITHOUT_GRAIN | {"stability_weight": 20.0}
 BOLDER = (  # the contrast of the whole painting, and larger strokes
     Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
-    Round(1800, SMOOTH, STROKES, ALL, crop_area=FOR_LARGE),
+    Round(1800, LARGE_MONETS, STROKES, ALL, crop_area=FOR_LARGE),
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
@@ -149,6 +149,8 @@ ROUNDS = {
         Round(2400, MANY, painted(1.2, 10.0, 1.0), decay_from=1.0),
         Round(1200, MANY, painted(0.8, 10.0, 1.0), decay_from=0.15),
         Round(2500, MANY, painted(0.6, 10.0, 0.7), decay_from=0.55),
+        Round(1000, MANY, painted(0.5, 15.0, 0.7) | {"stability_weight": 40.0}, decay_from=1.0),
+        Round(1700, MANY, painted(0.75, 15.0, 0.7) | WITHOUT_GRAIN | {"stability_weight": 40.0}),
     ),
     "monet": (
         *NAMED_ROUNDS,
@@ -197,13 +199,12 @@ def write_content(free: Path, folder: Path) -> None:
 
 def write_styles(data: Path, keep: Path, name: str) -> None:
     """As many windows of each painting, so that every style is met as often; for a kind of `SCALES`."""
-    long, long_monet, side, (along, across), detail = SCALES[name]
+    long, long_monet, side, (along, across) = SCALES[name]
     found = {style: (next((data / "paintings").glob(f"{stem}*")), long) for style, stem in PAINTINGS.items()}
     monets = data / "monet2photo" / "monet"
     found |= {style: (next(monets.glob(f"{stem}*")), long_monet) for style, stem in MONETS.items()}
     for style, (path, most) in found.items():
-        pixels = scaled(path, long=round(detail * most))
-        pixels = codec.scaled(pixels, most / max(pixels.shape[:2]))
+        pixels = scaled(path, long=most)
         height, width = pixels.shape[:2]
         counts = (along, across) if height > width else (across, along)
         rows, columns = (

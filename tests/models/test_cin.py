@@ -14,7 +14,7 @@ from atelier.models.configs.style_statistics import CinConfig, FastConfig
 from atelier.models.controls import Controls, Style
 from atelier.models.encoders import EfficientNetLite0
 from atelier.models.losses.perceptual import gram
-from atelier.models.methods.cin import Cin
+from atelier.models.methods.cin import Cin, reduced
 from atelier.models.networks.conditional import ConditionalGenerator, Styled, network_of
 from atelier.models.painter import NetworkPainter
 from atelier.models.pixels import luminance, to_float
@@ -74,6 +74,15 @@ def test_each_style_has_the_gram_matrices_of_its_pictures() -> None:
         torch.testing.assert_close(
             targets.get_buffer("deep")[index], grams[labels[:, index] == 1].mean(0), rtol=1e-4, atol=1e-6
         )
+
+
+def test_detail_is_left_out_of_the_style() -> None:
+    fine, coarse = (to_float(pictures(1)[:2], torch.device("cpu")), torch.linspace(-1, 1, 64).expand(2, 3, 64, 64))
+    assert reduced(fine, 1.0) is fine
+    assert reduced(fine, 0.5).shape == fine.shape
+    torch.testing.assert_close(reduced(coarse, 0.5)[..., 4:-4], coarse[..., 4:-4], atol=0.02, rtol=0)
+    grain = torch.linspace(0, 32 * torch.pi, 64).cos().sign().expand(2, 3, 64, 64)
+    assert reduced(grain, 0.5).std() < 0.3 * grain.std()
 
 
 def test_a_style_without_a_picture_is_named() -> None:
