@@ -91,7 +91,7 @@ class WorkerPool:
         if splits_stages(spec):
             self.start(1, 0, gpu)
         else:
-            self.start(min(workers, len(_blocks(tasks, workers))), _memory(tasks, spec), gpu)
+            self.start(min(workers, tasks.num_rows), _memory(tasks, spec), gpu)
 
     def run(self, do: Callable[..., R], *arguments: Any) -> R:
         """Call a function in the process of a worker that has nothing to do; its own errors are raised here."""
@@ -112,17 +112,18 @@ class WorkerPool:
         blocks = _blocks(tasks, workers)
         if splits_stages(spec):
             self.close()  # its worker would keep a CPU
-            yield from run_apart(blocks, spec, min(workers, len(blocks)), _memory(tasks, spec))
+            yield from run_apart(blocks, spec, min(workers, tasks.num_rows), _memory(tasks, spec))
             return
         self.start_for(tasks, spec)
-        todo, running, given = deque(blocks), dict[Any, Any](), ray.put(spec)
+        todo, running, given, result = deque(blocks), dict[Any, Any](), ray.put(spec), None
         while todo or running:
-            while todo and self.free:
+            while todo and self.free:  # the others are starting; the cluster may never have room for them
                 worker = self.free.pop()
                 running[worker.stylize.remote(given, todo.popleft())] = worker
-            # the cluster may never have room for the workers that are still starting
-            if isinstance(result := self._await(running, self.starting), pa.Table):
+            if isinstance(result, pa.Table):
                 yield result
+            result = self._await(running, self.starting)
+        yield result
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
