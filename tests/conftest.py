@@ -29,6 +29,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> None:
+    """Hundreds of commands and workers would compile our modules each for itself."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _sigint_interrupts() -> None:
     """A shell starts commands in the background with SIGINT ignored, and what the tests start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -15,8 +15,7 @@ from atelier.tasks.registry.resolve import resolve
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
 from tests.flows.conftest import Atelier
-from tests.flows.small import SHRUNK, draw, set_params
-from tests.flows.test_retrain import Studio
+from tests.flows.studio import new_studio
 
 DECISIONS = ("promoted", "prod already", "nothing changed")  # of the night after a kill, by how far the other one came
 
@@ -44,13 +43,8 @@ def test_a_night_that_is_killed_at_any_moment(
     tmp_path: Path, atelier: Atelier, environment: dict[str, str], plane: str, kills: int
 ) -> None:
     """Every night trains another model; the one after a kill finishes what was left."""
-    photos, paintings = draw(tmp_path / "photos", 4, [4, 4], 3), draw(tmp_path / "paintings", 16, [4, 4], 3)
-    archive, root = draw(tmp_path / "archive", 9, [1], 1), tmp_path / "studio"
-    assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
-    set_params(root, **SHRUNK, size_px=32, workers=0, retries=0, canary_tolerance=1000.0)
-    set_params(root, subscriptions=f"[{{source: {archive}, destination: {tmp_path / 'restyled'}}}]")
-    git(root, "commit", "--quiet", "--all", "--message", "our parameters")
-    studio = Studio(root, photos, tmp_path / "none", archive, tmp_path / "restyled", atelier)
+    studio = new_studio(atelier, tmp_path, retries=0)
+    root = studio.root
     begun = time.monotonic()
     assert studio.night()["decision"] == "promoted"
     length = 0.8 * (time.monotonic() - begun)  # the next ones find the dataset made

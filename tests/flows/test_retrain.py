@@ -6,92 +6,52 @@ The tests are the nights of one workspace, in their order: each finds what the o
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from atelier.flows.runs.prefect_artifacts import artifact_key
-from atelier.tasks.registry.tags import find_prod, list_versions
+from atelier.tasks.storage.sample_images import list_crops, read
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.repository import dvc, git
+from tests.flows.conftest import Atelier
 from tests.flows.receiver import Service
-from tests.flows.small import SHRUNK, asked, draw, set_param, set_params
-
-Atelier = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@dataclass
-class Studio:
-    """A workspace, its sources, its remote, and an archive that is subscribed."""
-
-    root: Path
-    photos: Path
-    remote: Path
-    archive: Path
-    restyled: Path
-    atelier: Atelier = field(repr=False)
-
-    def night(self, *options: str, code: int = 0, chat: str = "") -> dict[str, Any]:
-        """A night that ends with this exit code; its record."""
-        told = {"TEAM_CHAT": chat} if chat else {}
-        done = self.atelier("retrain", *options, "--workspace", self.root, "--json", **told)
-        assert done.returncode == code, done.stderr + done.stdout
-        found: dict[str, Any] = json.loads((self.root / ".atelier/last-night/night.json").read_text())
-        assert found["problems"] == []
-        return found
-
-    def snapshot(self) -> dict[str, Any]:
-        """All that a night which does not pass must leave as it was."""
-        tracked = git(self.root, "ls-files", "-z").split("\0")
-        return {
-            "head": git(self.root, "rev-parse", "HEAD"),
-            "files": {name: (self.root / name).read_bytes() for name in tracked if name and name != "params.yaml"},
-            "model": (self.root / "artifacts/style-model/generator.safetensors").read_bytes(),
-            "prod": self.prod,
-            "current": os.readlink(self.restyled / "current"),  # noqa: PTH115
-        }
-
-    @property
-    def prod(self) -> str:
-        prod = find_prod(list_versions(Workspace(self.root)))
-        assert prod
-        return prod.version
-
-    def learn_anew(self, seed: int) -> None:
-        """Have the next night train another model."""
-        set_param(self.root, "train.loop.seed", seed)
+from tests.flows.small import asked, set_param, set_params
+from tests.flows.studio import Studio, new_studio
 
 
 @pytest.fixture(scope="module")
 def studio(atelier: Atelier, plane: str, tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    folder = tmp_path_factory.mktemp("nights")
-    photos, paintings = draw(folder / "photos", 4, [4, 4], 3), draw(folder / "paintings", 16, [4, 4], 3)
-    archive = draw(folder / "archive", 9, [1], 1)
-    root, remote = folder / "studio", folder / "remote"
-    assert atelier("init", root, "--content", photos, "--style", paintings).returncode == 0
-    set_params(root, **SHRUNK, size_px=32, workers=0, retries=1, retry_after_s=0.1, canary_tolerance=1000.0)
-    set_params(root, start_from="prod")
-    set_params(root, subscriptions=f"[{{source: {archive}, destination: {folder / 'restyled'}}}]")
-    dvc(root, "remote", "add", "--default", "vault", str(remote))
-    git(root, "commit", "--quiet", "--all", "--message", "our remote, our parameters")
-    return Studio(root, photos, remote, archive, folder / "restyled", atelier)
+    made = new_studio(atelier, tmp_path_factory.mktemp("nights"), retries=1, retry_after_s=0.1)
+    set_params(made.root, start_from="prod")
+    dvc(made.root, "remote", "add", "--default", "vault", str(remote(made)))
+    git(made.root, "commit", "--quiet", "--all", "--message", "our remote")
+    return made
+
+
+def remote(studio: Studio) -> Path:
+    """The folder to which DVC pushes."""
+    return studio.root.with_name("remote")
 
 
 def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
-    night = studio.night()
-    assert (night["decision"], night["version"]) == ("promoted", "v1.0.0")
-    assert set(night["stages"].values()) == {"ran"}
+    done, stages = studio.run(), ("ingest", "augment", "train", "evaluate")
+    for stage in stages:
+        assert re.search(rf"(?m)^{stage} +\d+/\d+ ", done.stderr), f"{stage} showed no progress"
+    assert json.loads(done.stdout) == studio.record
+    night = studio.record
+    assert (night["decision"], night["version"], night["problems"]) == ("promoted", "v1.0.0", [])
+    assert night["stages"] == dict.fromkeys(stages, "ran")
     assert not (studio.root / ".atelier" / "night").exists()
     assert git(studio.root, "status", "--porcelain") == ""
     assert "atelier/night" not in git(studio.root, "branch", "--list", "--all")
@@ -99,17 +59,72 @@ def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
     assert sorted(p.name for p in studio.restyled.iterdir()) == ["current", "v1.0.0"]
     shutil.rmtree(studio.root / ".dvc" / "cache")
     dvc(studio.root, "pull", "--quiet")  # all that the workspace names is in the remote
-    artifacts = {artifact["key"] for artifact in asked(plane, "artifacts")}
-    assert {artifact_key(studio.root, name) for name in ("decision", "night", "before-after")} <= artifacts
+
+    for name in ("params.yaml", "dvc.yaml", "dvc.lock", "sources.lock", "data/dataset/dataset.json"):
+        assert (studio.root / name).is_file(), name
+    for name in ("data/augmented/contact_sheet.png", "artifacts/style-model/generator.safetensors"):
+        assert (studio.root / name).is_file(), name
+    page = (studio.root / "reports/index.html").read_text()
+    assert "v1.0.0" in page
+    assert not re.search(r"""(src|href)=["']https?:""", page), "the report must not load anything"
+    versions = json.loads(studio.atelier("models", "list", "--json", "--workspace", studio.root).stdout)
+    assert [(v["version"], v["stage"]) for v in versions] == [("v1.0.0", "prod")]
+
+    runs = {run["name"]: run for run in asked(plane, "flow_runs")}
+    for name in ("retrain", *stages):
+        run = runs[f"{name} studio"]
+        assert run["state_type"] == "COMPLETED"
+        process, workspace = sorted(run["tags"])
+        assert (process.partition(":")[0], workspace) == ("process", "studio")
+    artifacts = {artifact["key"]: artifact["data"] for artifact in asked(plane, "artifacts") if artifact["key"]}
+    shown = artifacts[artifact_key(studio.root, "before-after")]
+    assert "data:image/jpeg;base64," in shown
+    assert len(shown) < 100_000
+    assert "v1.0.0" in artifacts[artifact_key(studio.root, "decision")]
+    assert artifact_key(studio.root, "night") in artifacts
 
 
 def test_nothing_changed_is_told_and_new_pictures_of_the_archive_are_added(studio: Studio) -> None:
     before = studio.snapshot()
     (studio.archive / "new.png").write_bytes(next(studio.photos.glob("*.png")).read_bytes())
     night = studio.night()
-    assert night["decision"] == "nothing changed"
+    assert (night["decision"], night["version"]) == ("nothing changed", "v1.0.0")
+    assert set(night["stages"].values()) == {"unchanged"}
     assert studio.snapshot() == before
     assert (studio.restyled / "v1.0.0" / "new.png").is_file()
+    assert "up to date" in dvc(studio.root, "repro"), "by hand, as dvc.yaml says, there is nothing to do either"
+
+
+def test_an_archive_is_restyled_once_and_can_tell_by_what(studio: Studio, tmp_path: Path) -> None:
+    source, restyled = tmp_path / "source" / "trip", tmp_path / "restyled"
+    source.mkdir(parents=True)
+    for index, crop in enumerate(list_crops("sample://photos")[:3]):
+        (source / f"{index}.png").write_bytes(read(crop.name, "sample://photos"))
+    (source / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
+    model = ("--model", "style-model@prod", "--workspace", studio.root, "--json")
+    done = studio.atelier("stylize", source.parent, restyled, *model)
+    assert done.returncode == 3, done.stderr
+    summary = json.loads(done.stdout)
+    counted = {"total": 4, "done": 3, "skipped": 0, "quarantined": 1, "pending": 0}
+    assert {key: summary[key] for key in counted} == counted
+    assert "broken.jpg" in (restyled / "_atelier" / "quarantine.csv").read_text()
+    (inspected,) = json.loads(studio.atelier("inspect", restyled / "trip" / "0.png", "--json").stdout)
+    assert inspected["lineage"]["model"]["version"] == "v1.0.0"
+
+    def state() -> dict[str, tuple[int, bytes]]:
+        return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(restyled.rglob("*.png"))}
+
+    before = state()
+    again = studio.atelier("stylize", source.parent, restyled, *model)
+    assert again.returncode == 3
+    assert json.loads(again.stdout)["processed"] == 0
+    assert state() == before
+
+
+def test_a_schedule_that_is_none(studio: Studio) -> None:
+    done = studio.atelier("retrain", "--cron", "every night", "--workspace", studio.root)
+    assert done.returncode == 2
+    assert "every night" in done.stderr.splitlines()[-1]
 
 
 def test_a_source_that_cannot_be_reached_is_tried_again_and_told(studio: Studio) -> None:
@@ -141,8 +156,8 @@ def test_poisoned_data_stop_the_night_before_it_trains(studio: Studio) -> None:
     assert studio.snapshot() == before
     for path in poison:
         path.unlink()
-    assert "batch:" not in (studio.root / "params.yaml").read_text()
-    set_param(studio.root, "evaluate.batch", 8)  # new in the file: DVC has seen the section without it
+    assert "viewed_pictures:" not in (studio.root / "params.yaml").read_text()
+    set_param(studio.root, "evaluate.viewed_pictures", 2)  # new in the file: DVC has seen the section without it
     night = studio.night()
     assert night["decision"] == "prod already"
     # the parameter's stage, and what had been poisoned; no other
@@ -243,17 +258,16 @@ def test_killed_in_the_middle_the_next_night_continues_and_a_remote_that_is_down
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, "DVC and the stage die with the command"
     assert studio.snapshot() == before
-    away = studio.remote.rename(studio.remote.with_name("away"))
-    studio.remote.write_text("no folder")
-    done = studio.atelier("retrain", "--workspace", studio.root)
-    assert done.returncode == 1, done.stderr
+    away = remote(studio).rename(studio.root.with_name("away"))
+    remote(studio).write_text("no folder")
+    done = studio.run(code=1)
     assert "continuing from step" in done.stderr, "it began again from nothing"
-    night = json.loads((studio.root / ".atelier/last-night/night.json").read_text())
+    night = studio.record
     assert night["decision"] == "failed"
     assert "push" in night["reasons"][0]
     assert studio.snapshot() == before
-    studio.remote.unlink()
-    away.rename(studio.remote)
+    remote(studio).unlink()
+    away.rename(remote(studio))
     # a person's choice since the comparison stays
     assert studio.atelier("models", "promote", "v1.1.0", "--reason", "x", "--workspace", studio.root).returncode == 0
     chosen = studio.snapshot()

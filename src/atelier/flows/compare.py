@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, tags, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
@@ -44,8 +44,8 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     Raises:
         RuntimeError: no model could be measured.
     """
-    tag_with_process()
     workspace = Workspace(Path(root))
+    tag_with_process(workspace.name)
     cluster.preflight(workspace.root)
     params = Params(workspace.params)
     content, size_px, cache = params.train.content, params.augment.size_px, workspace.comparison_cache
@@ -53,7 +53,7 @@ def compare(root: str, candidates: list[Candidate]) -> Comparison:
     total = sum(spec.total(one) for one in candidates)
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
-    with tags(workspace.name), show_progress("compare") as report:
+    with show_progress("compare") as report:
         report(Progress("compare", 0, total, "images", "measuring the untouched pictures"))
         for one in candidates:
             progress.clear_file(_progress_file(spec, one))

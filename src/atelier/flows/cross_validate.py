@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prefect import flow, tags
+from prefect import flow
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
@@ -19,15 +19,15 @@ from atelier.tasks.workspace.locks import lock
 @flow(name="folds")
 def cross_validate(root: str, folds: int) -> work.CrossValidation:
     """Bring the training set up to date; for each of `folds` folds train without it and measure on it."""
-    tag_with_process()
-    end_orphans()
     workspace = Workspace(Path(root))
+    tag_with_process(workspace.name)
+    end_orphans()
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.connect()
     cluster.preflight(workspace.root)
     # the pipeline must not rewrite the training set meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.name), show_progress("folds") as report:
+    with lock(workspace, "pipeline"), show_progress("folds") as report:
         given = workspace.dataset, workspace.augmented, initial_model(workspace, params.train)
         inputs = work.FoldInputs(params.train, params.evaluate, folds, *given)
         found = work.cross_validate(inputs, workspace.fold_runs, workspace.folds, report)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import states, tags, task
+from prefect import states, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -150,12 +150,12 @@ def record_run(
     workspace: Workspace, work: Callable[[RunRecorder, Params], None], wait_s: float = 0.0
 ) -> RunRecord | State[RunRecord]:
     """Do the work of a run, and finish its record however it ends; `wait_s` is the wait for a run that goes on."""
-    tag_with_process()
+    tag_with_process(workspace.name)
     context = FlowRunContext.get()
     recorder = RunRecorder(workspace, link=url_for(context.flow_run) or "" if context and context.flow_run else "")
     end_orphans()
     name = context.flow.name if context and context.flow else "retrain"
-    with library_log(workspace, name), contextlib.ExitStack() as held, tags(workspace.name):
+    with library_log(workspace, name), contextlib.ExitStack() as held:
         try:
             held.enter_context(lock(workspace, "night", wait_s))
         except RuntimeError as running:

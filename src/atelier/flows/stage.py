@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import flow, tags
+from prefect import flow
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import end_orphans, tag_with_process
@@ -28,8 +28,8 @@ def run(name: str, workspace: Workspace) -> None:
 
     @flow(name=name, flow_run_name=f"{name} {workspace.name}")
     def stage(root: str) -> None:
-        tag_with_process()
         here = Workspace(Path(root))
+        tag_with_process(workspace.name)
         with show_progress(name) as report:
             work(here, Params(here.params), report)
 
@@ -37,7 +37,7 @@ def run(name: str, workspace: Workspace) -> None:
     cluster.connect()
     cluster.preflight(workspace.root)
     end_orphans()
-    with lock(workspace, name), tags(workspace.name):
+    with lock(workspace, name):
         try:
             stage(str(workspace.root))
         except Exception as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, tags, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
@@ -86,8 +86,8 @@ def each_style(root: str) -> list[StyleResult]:
     Raises:
         RuntimeError: some failed; the message names them.
     """
-    tag_with_process()
     workspace = Workspace(Path(root))
+    tag_with_process(workspace.name)
     params = Params(workspace.params)
     update.with_options(flow_run_name=f"update {workspace.name} through augment")(root, until="augment")
     cluster.preflight(workspace.root)
@@ -97,7 +97,7 @@ def each_style(root: str) -> list[StyleResult]:
     done: list[StyleResult] = []
     failed: dict[str, str] = {}
     # the pipeline must not rewrite the training set meanwhile
-    with lock(workspace, "pipeline"), tags(workspace.name), show_progress("styles") as report:
+    with lock(workspace, "pipeline"), show_progress("styles") as report:
         each = f"{placement.cpus} CPUs" + (" and a GPU" if placement.gpu else "")
         report(Progress("styles", 0, 0, "steps", f"starting: {placement.now} at a time, each with {each}"))
         futures: dict[str, Sequence[Any]] = {}

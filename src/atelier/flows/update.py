@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prefect import flow, tags, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.config.params import Params
@@ -42,9 +42,8 @@ def reproduce(root: str, stage: str) -> str:
 @flow(name="update")
 def update(root: str, until: str) -> dict[str, str]:
     """Bring the workspace up to date through the stage `until`, in DVC's own order."""
-    tag_with_process()
     workspace = Workspace(Path(root))
+    tag_with_process(workspace.name)
     order = pipeline.stages(workspace)
-    with tags(workspace.name):
-        scan(root)
-        return {stage: reproduce(root, stage) for stage in order[: order.index(until) + 1]}
+    scan(root)
+    return {stage: reproduce(root, stage) for stage in order[: order.index(until) + 1]}

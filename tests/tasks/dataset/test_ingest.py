@@ -20,6 +20,7 @@ from atelier.tasks.images.codec import decode, encode, resize
 from atelier.tasks.runtime.progress import Progress, silent
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.open_source import list_entries
+from atelier.tasks.storage.sample_images import list_crops
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 DOMAINS = {"photos": ("photos",), "paintings": ("paintings",)}
@@ -79,6 +80,11 @@ def test_pictures_become_rows(workspace: Path) -> None:
         assert row["split"] == split_of(row["group"], 0.4)
         assert (row["width"], row["height"], row["source"], row["attributes"]) == (21, 16, row["domain"], "{}")
         assert np.array_equal(decode(row["image"]["bytes"]), resize(decode(original.read_bytes()), 21, 16))
+
+
+def test_pictures_of_the_package_become_rows(workspace: Path) -> None:
+    summary = run(workspace, IngestConfig(domains={"photos": ("sample://photos",)}, size_px=16, min_px=12))
+    assert (summary.files, summary.quarantined) == (len(list_crops("sample://photos")), 0)
 
 
 def test_what_is_left_out_is_counted_and_listed(workspace: Path) -> None:

@@ -32,8 +32,12 @@ _UNENDED = FlowRunFilterState(
 _PAGE = 200  # the most that Prefect's server returns at once
 
 
-def tag_with_process() -> None:
-    """Tag the current flow run with this process; call it first in a flow."""
+def tag_with_process(*names: str) -> None:
+    """Tag the current flow run with this process, and with names like its workspace's; call it first in a flow.
+
+    Its tasks get no tags, as they would by `prefect.tags`: Prefect asks its server for a slot of each tag of a task,
+    which a SQLite database that is just written to refuses, and a refused client waits for two seconds.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
@@ -42,7 +46,7 @@ def tag_with_process() -> None:
     others = [tag for tag in context.flow_run.tags if not tag.startswith(_TAG)]
     # a flow works also without its server
     with contextlib.suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
-        client.update_flow_run(context.flow_run.id, tags=[*others, mine])
+        client.update_flow_run(context.flow_run.id, tags=[*others, *names, mine])
 
 
 def end_orphans() -> list[str]:

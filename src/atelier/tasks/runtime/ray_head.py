@@ -116,17 +116,17 @@ def await_head(head: RayHead) -> None:
 
 
 def stop(head: RayHead) -> None:
-    """End a head and all its processes, and remove its folder."""
-    ours = _processes_of(head)
-    for process in ours:
-        if process.pid == head.pid or not head.alive:
+    """End a head and all its processes, and remove its folder.
+
+    They are killed, since none has anything to save: after SIGTERM a head waits for actors that outlive their drivers,
+    such as Ray Data's, without end.
+    """
+    for _ in ("those that run", "those that they were starting"):
+        ours = _processes_of(head)
+        for process in ours:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-    psutil.wait_procs(ours, timeout=_STOP_S)
-    for process in (remaining := _processes_of(head)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(remaining, timeout=_STOP_S)
+                process.kill()
+        psutil.wait_procs(ours, timeout=_STOP_S)
     shutil.rmtree(head.temp, ignore_errors=True)
     Path(head.token).unlink(missing_ok=True)
 
