@@ -11,6 +11,7 @@ from atelier.flows.config.params import Params
 from atelier.tasks.dataset.layouts import SourceConfig, list_source
 from atelier.tasks.dataset.shards import split_of
 from atelier.tasks.images.codec import decode, encode
+from atelier.tasks.runtime.encoder_weights import is_ready
 from atelier.tasks.storage.open_source import read
 
 
@@ -52,11 +53,14 @@ def test_a_brand_is_a_folder_of_several_pictures(folder: Path, tmp_path: Path) -
     params = Params(path).check()
     assert params.train.style == "brand"
     assert params.ingest.domains["brand"] == (f"windows://{folder}",)
-    assert brand_notes(str(folder), Path("/")) == []
+    assert params.train.start_from == "starter/any-style"
+    ready, notes = is_ready("vgg16"), brand_notes(str(folder), Path("/"))
+    assert params.train.encoder == ("vgg16" if ready else "auto")
+    assert ["`atelier encoders pull vgg16`" in note for note in notes] == ([] if ready else [True])
     some = next(folder.glob("*.png")).read_bytes()
     for number in range(9):
         (folder / f"more {number}.png").write_bytes(some)
-    (note,) = brand_notes(str(folder), Path("/"))
+    *_, note = brand_notes(str(folder), Path("/"))
     assert "has 12 pictures. --brand is made for 3 to 10" in note
     for picture in list(folder.glob("*.png"))[1:]:
         picture.unlink()

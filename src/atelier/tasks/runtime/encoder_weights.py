@@ -71,12 +71,13 @@ def resolve(name: str, explicit: Path | None = None) -> Path:
 def status() -> list[EncoderStatus]:
     """Every encoder, and whether its weights are on this machine."""
     return [
-        EncoderStatus(name, _is_ready(name), source.megabytes, source.used_for)
+        EncoderStatus(name, is_ready(name), source.megabytes, source.used_for)
         for name, source in PUBLISHED_WEIGHTS.items()
     ]
 
 
-def _is_ready(name: str) -> bool:
+def is_ready(name: str) -> bool:
+    """Whether the weights of an encoder are on this machine."""
     try:
         resolve(name)
     except FileNotFoundError:
