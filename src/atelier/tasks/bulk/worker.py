@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pyarrow as pa
 
 from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.live_count import LiveCount
 from atelier.tasks.bulk.messages import (
     JobSpec,
     JobStopped,
@@ -41,6 +42,7 @@ class StylizeWorker:
         self.markers = markers_of(spec)
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
         self.read, self.write = Reader(spec, self.markers), Writer(spec, self.markers)
+        self.count = LiveCount(self.markers.folder)
         self.load_error: JobStopped | None = None
         try:
             self.stylize = Stylizer(spec, self.markers)
@@ -70,6 +72,11 @@ class StylizeWorker:
         self.write.record(rows)
         return rows
 
+    def _write(self, result: StylizedInput) -> LedgerRow:
+        row = self.write(result)
+        self.count.add()
+        return row
+
     def _crashed(self, task: Task, stage: str, exceeded: str) -> LedgerRow:
         row = self.spec.crashed(task, stage, exceeded)
         self.write.record([row])
@@ -82,9 +89,10 @@ class StylizeWorker:
                 future.result()  # at most one chunk waits to be written
             for result in chunk:
                 if isinstance(result, LedgerRow):
+                    self.count.add()
                     yield result
                 else:
-                    written.append(self.writers.submit(self.write, result))
+                    written.append(self.writers.submit(self._write, result))
 
     def _stylized(self, tasks: list[Task]) -> Iterator[StylizedInput | LedgerRow]:
         """Read and stylize tasks; rows are those of failed inputs."""
