@@ -8,7 +8,7 @@ from pathlib import Path
 
 from atelier.flows.control_plane import api_password
 from atelier.flows.control_plane.prefect_server import home
-from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.location import absolute
 from atelier.tasks.workspace.layout import Workspace
 
 
@@ -28,7 +28,7 @@ def serve(workspace: Workspace, jobs: Sequence[str], port: int | None) -> None:
     from atelier.flows.gallery.app import serve as run
     from atelier.flows.runs.services import services
 
-    places = [one if is_url(one) else str(Path(one).absolute()) for one in jobs]
+    places = [absolute(one) for one in jobs]
     with services(workspace, "ui"), listen(port) as listening:
         url = os.environ["PREFECT_API_URL"]
         number = listening.getsockname()[1]

@@ -1,9 +1,8 @@
-"""Live counts: the pictures that workers have finished in blocks whose states are not recorded yet.
+"""Live counts: the pictures that workers have painted, of which the states are not recorded yet.
 
 Each worker has a small file beside the crash markers, which it writes about once a second.
 """
 
-import threading
 import time
 import uuid
 from contextlib import suppress
@@ -23,17 +22,15 @@ class LiveCount:
 
     def __init__(self, folder: Destination) -> None:
         self.folder, self.name = folder, f"{_PREFIX}{uuid.uuid4().hex[:12]}"
-        self.finished, self.written_at, self.lock = 0, time.monotonic(), threading.Lock()
+        self.painted, self.written_at = 0, 0.0
 
-    def add(self) -> None:
-        """Count a picture, from any thread."""
-        with self.lock:
-            self.finished += 1
-            if (now := time.monotonic()) - self.written_at < EVERY_S:
-                return
+    def add(self, pictures: int) -> None:
+        """Count pictures."""
+        self.painted += pictures
+        if (now := time.monotonic()) - self.written_at >= EVERY_S:
             self.written_at = now
             with suppress(OSError):  # the display is not worth a picture
-                self.folder.write_unsynced(self.name, str(self.finished).encode())
+                self.folder.write_unsynced(self.name, str(self.painted).encode())
 
 
 def read_counts(folder: Destination) -> int:

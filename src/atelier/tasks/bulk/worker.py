@@ -72,11 +72,6 @@ class StylizeWorker:
         self.write.record(rows)
         return rows
 
-    def _write(self, result: StylizedInput) -> LedgerRow:
-        row = self.write(result)
-        self.count.add()
-        return row
-
     def _crashed(self, task: Task, stage: str, exceeded: str) -> LedgerRow:
         row = self.spec.crashed(task, stage, exceeded)
         self.write.record([row])
@@ -89,16 +84,14 @@ class StylizeWorker:
                 future.result()  # at most one chunk waits to be written
             for result in chunk:
                 if isinstance(result, LedgerRow):
-                    self.count.add()
                     yield result
                 else:
-                    written.append(self.writers.submit(self._write, result))
+                    written.append(self.writers.submit(self.write, result))
 
     def _stylized(self, tasks: list[Task]) -> Iterator[StylizedInput | LedgerRow]:
         """Read and stylize tasks; rows are those of failed inputs."""
         files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
         for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec.plan):
-            if isinstance(batch, LedgerRow):
-                yield batch
-                continue
-            yield from self.stylize(batch)
+            results = [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
+            self.count.add(len(results))
+            yield from results
