@@ -54,7 +54,7 @@ def _workers(below: psutil.Process | None = None) -> list[psutil.Process]:
     for process in (below or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             title = " ".join(process.cmdline())
-            if ("StylizeWorker" in title or "StylizeBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
+            if ("PoolWorker" in title or "StylizeBlock" in title) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 

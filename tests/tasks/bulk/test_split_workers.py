@@ -131,13 +131,15 @@ GPU_DRIVER = """
 import dataclasses, pickle, sys
 from pathlib import Path
 import ray
-from atelier.tasks.bulk.pool import run_tasks, splits_stages
+from atelier.tasks.bulk.pool import WorkerPool, splits_stages
 
 spec, todo = pickle.loads(Path(sys.argv[1]).read_bytes())
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
 for stages in ("auto", "apart"):
     spec = dataclasses.replace(spec, config=dataclasses.replace(spec.config, stages=stages))
-    reasons = {reason for answer in run_tasks(todo, spec) for reason in answer["reason"].to_pylist() if reason}
+    pool = WorkerPool()
+    reasons = {reason for answer in pool.results(todo, spec) for reason in answer["reason"].to_pylist() if reason}
+    pool.close()
     print(splits_stages(spec), reasons)
 """
 

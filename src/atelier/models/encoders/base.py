@@ -37,8 +37,10 @@ class Encoder(nn.Module):
     def layout(cls) -> dict[str, tuple[int, int]]:
         """Channels and stride, px, of each feature that has positions, from shallow to deep."""
         side = 256
-        with torch.device("meta"):
-            features: dict[str, Tensor] = cls()(torch.zeros(1, 3, side, side))
+        with torch.device("meta"):  # no time spent on random weights
+            encoder = cls()
+        with torch.inference_mode():  # arithmetic is slow on "meta", see `noise_planes`
+            features: dict[str, Tensor] = encoder.to_empty(device="cpu")(torch.zeros(1, 3, side, side, device="cpu"))
         return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items() if x.ndim == 4}
 
     @classmethod

@@ -28,7 +28,9 @@ class EqualLinear(nn.Linear):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__(channels, out)
-        nn.init.normal_(self.weight)
+        self.weight = nn.Parameter(
+            torch.randn(out, channels)
+        )  # `nn.init.normal_` is slow on "meta", see `noise_planes`
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:

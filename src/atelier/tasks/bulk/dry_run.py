@@ -3,6 +3,7 @@
 What a run would refuse at its start is refused here with the same message.
 """
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,11 +21,11 @@ from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
-from atelier.tasks.bulk.pool import execution_for, run_on_worker, worker_count
+from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.inference.controls import controls_from_config
-from atelier.tasks.inference.execution_plan import ExecutionPlan
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 
@@ -101,12 +102,13 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     if not todo.num_rows:
         return found
     model = request.model.absolute()
-    with connected_keeping_sigterm(connect):
-        execution = execution_for(model, controls, config.execution, job.plan(), todo.num_rows)
-        spec = JobSpec("", model, request.identity, config, controls, execution, 1)
-        on_gpu = execution.plan.device == "cuda"
-        seconds, states, sizes = run_on_worker(_stylize_sample, _sample(todo), spec, gpu=on_gpu)
-        workers = worker_count(execution.plan)
+    with connected_keeping_sigterm(connect), contextlib.closing(WorkerPool()) as pool:
+        plan = job.plan() or expected_plan(model, controls, config.execution)
+        spec = JobSpec("", model, request.identity, config, controls, Execution(plan), 1)
+        pool.start(1, 0, gpu=plan.device == "cuda")
+        spec = replace(spec, execution=execution_for(pool, spec, todo.num_rows))
+        seconds, states, sizes = pool.run(_stylize_sample, _sample(todo), spec)
+        workers = worker_count(spec.plan)
     rate = len(states) / seconds * workers
     return replace(
         found,
@@ -116,7 +118,7 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         images_per_second=round(rate, 2),
         minutes=round(todo.num_rows / rate / 60, 2),
         gigabytes=round(sum(sizes) / len(states) * todo.num_rows / 1e9, 4),
-        plan=execution.plan,
+        plan=spec.plan,
     )
 
 

@@ -1,10 +1,13 @@
-"""The worker pool of a bulk job: Ray Data sends blocks of tasks to actors and yields their results."""
+"""The worker pool of a bulk job: actors that start before the execution plan is known, choose it, and take blocks.
 
-import logging
+Workers that run all stages are plain actors of Ray. Where stages are apart, see `split_workers`.
+"""
+
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,20 +15,16 @@ import pyarrow.compute as pc
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.messages import JobSpec
-from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_network, write_block
+from atelier.tasks.bulk.split_workers import run_apart
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan
+from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan, with_stroke
 from atelier.tasks.inference.input_limits import limits_for
-
-if TYPE_CHECKING:
-    from ray.data import Dataset
 
 R = TypeVar("R")
 
 BLOCK_ROWS = 128  # pictures of one call of a worker
 BLOCK_BYTES = 8 * 2**20  # input files of one call, so that large pictures report progress too
-GPU_ROWS = 16  # pictures of one call of a worker that only stylizes, on a GPU
 WORKER_BYTES = 500 * 10**6  # memory of an idle worker
 PIXEL_BYTES = 600  # memory of the default generator for each pixel of a picture painted in one piece
 TILED_PIXEL_BYTES = 100  # the same in tiles; includes the file, its pixels and prefetched files
@@ -35,51 +34,147 @@ WORTH_MEASURING = 500  # pictures; with fewer, measuring all backends takes long
 FILE_PIXELS = 8  # estimated pixels of one byte of a file; few large files are compressed more
 
 
-def execution_for(
-    model: Path, controls: Controls, config: ExecutionConfig, plan: ExecutionPlan | None, pictures: int
-) -> Execution:
-    """Choose how a job runs its model, on a node of the cluster.
+class PoolWorker:
+    """An actor of the pool. It imports what painting needs at once; its job it is told later."""
 
-    Args:
-        model: the model folder, readable on every node.
-        controls: of the model.
-        config: the user's choices.
-        plan: with which the job began; None chooses one, by measurement if there are enough pictures.
-        pictures: number of pictures to stylize.
+    def __init__(self) -> None:
+        import openvino  # noqa: F401
+
+        from atelier.tasks.inference import backends  # noqa: F401
+
+        self.worker: StylizeWorker | None = None
+
+    def run(self, do: Callable[..., R], *arguments: Any) -> R:
+        """Call a function in this process."""
+        return do(*arguments)
+
+    def stylize(self, spec: JobSpec, tasks: pa.Table) -> pa.Table:
+        """A table of tasks (`TASK_SCHEMA`) to a table of results (`RESULT_SCHEMA`), all of one job."""
+        self.worker = self.worker or StylizeWorker(spec)
+        return self.worker(tasks)
+
+
+class WorkerPool:
+    """The workers of a job, on the cluster that this process is connected to; close it at the end.
+
+    A worker that dies is started anew, and given its block again.
+    """
+
+    def __init__(self) -> None:
+        self.kind = (0, 0, False)  # number of workers, bytes that each reserves, whether each has a GPU
+        self.workers: list[Any] = []
+        self.starting: dict[Any, Any] = {}  # workers that are not there yet, by the reference that tells
+        self.free: list[Any] = []
+
+    def start(self, workers: int, memory: int, gpu: bool) -> None:
+        """Start so many workers, which reserve so many bytes each, unless these are the ones that there are."""
+        import ray
+
+        if self.kind == (workers, memory, gpu):
+            return
+        self.close()
+        cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        actor = ray.remote(
+            # one CPU of the cluster stays free: other work is not kept waiting for a whole job
+            num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
+            num_gpus=1 if gpu else 0,
+            memory=memory,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )(PoolWorker)
+        self.kind, self.workers = (workers, memory, gpu), [actor.remote() for _ in range(workers)]
+        self.starting = {worker.__ray_ready__.remote(): worker for worker in self.workers}
+
+    def start_for(self, tasks: pa.Table, spec: JobSpec) -> None:
+        """Start the workers of a job: one if its stages are apart, which chooses the plan only."""
+        workers, gpu = worker_count(spec.plan), spec.plan.device == "cuda"
+        if splits_stages(spec):
+            self.start(1, 0, gpu)
+        else:
+            self.start(min(workers, tasks.num_rows), _memory(tasks, spec), gpu)
+
+    def run(self, do: Callable[..., R], *arguments: Any) -> R:
+        """Call a function in the process of a worker that has nothing to do; its own errors are raised here."""
+        from atelier.tasks.runtime import cluster
+
+        if not self.workers:
+            self.start(1, 0, gpu=False)
+        while not self.free:
+            self._await(self.starting)
+        found: R = cluster.get_result(self.free[-1].run.options(max_task_retries=0).remote(do, *arguments))
+        return found
+
+    def results(self, tasks: pa.Table, spec: JobSpec) -> Generator[pa.Table]:
+        """Run tasks (`TASK_SCHEMA`); yields tables of results (`RESULT_SCHEMA`) as they arrive."""
+        import ray
+
+        workers = worker_count(spec.plan)
+        blocks = _blocks(tasks, workers)
+        if splits_stages(spec):
+            self.close()  # its worker would keep a CPU
+            yield from run_apart(blocks, spec, min(workers, tasks.num_rows), _memory(tasks, spec))
+            return
+        self.start_for(tasks, spec)
+        todo, running, given, result = deque(blocks), dict[Any, Any](), ray.put(spec), None
+        while todo or running:
+            while todo and self.free:  # the others are starting; the cluster may never have room for them
+                worker = self.free.pop()
+                running[worker.stylize.remote(given, todo.popleft())] = worker
+            if isinstance(result, pa.Table):
+                yield result
+            result = self._await(running, self.starting)
+        yield result
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        import ray
+
+        for worker in self.workers:
+            ray.kill(worker)
+        self.kind, self.workers, self.starting, self.free = (0, 0, False), [], {}, []
+
+    def _await(self, *waiting: dict[Any, Any]) -> Any:
+        """The first answer of workers, which have nothing to do then."""
+        from atelier.tasks.runtime import cluster
+        from atelier.tasks.runtime.ray_driver import wait_for
+
+        ref, _ = wait_for([ref for some in waiting for ref in some])
+        (worker,) = (some.pop(ref) for some in waiting if ref in some)
+        answer = cluster.get_result(ref)
+        self.free.append(worker)
+        return answer
+
+
+def expected_plan(model: Path, controls: Controls, config: ExecutionConfig) -> ExecutionPlan:
+    """What is known of a plan before it is chosen: device and strokes; memory seldom depends on more.
 
     Raises:
-        ValueError: the choices are not possible here, or this cluster cannot follow the plan.
+        ValueError: the cluster has no GPU, and one is asked for.
     """
     import ray
 
     gpus = ray.cluster_resources().get("GPU", 0)
     if config.device == "gpu" and not gpus:
         raise ValueError("device is gpu, but the cluster has no GPU: use auto or cpu")
-    gpu = plan.device == "cuda" if plan else bool(gpus) and config.device != "cpu"
-    large = pictures >= WORTH_MEASURING
-    if plan:
-        return run_on_worker(_resume, model, controls, plan, gpu=gpu, end_process=large)
-    return run_on_worker(_choose, model, controls, config, gpu, large, gpu=gpu, end_process=large)
+    plan = ExecutionPlan(device="cuda" if gpus and config.device != "cpu" else "cpu")
+    return with_stroke(plan, ModelCard.read(model).settings, controls)
 
 
-def run_on_worker(do: Callable[..., R], *arguments: Any, gpu: bool = False, end_process: bool = False) -> R:
-    """Call a function on a node of the cluster; its own errors are raised here.
+def execution_for(pool: WorkerPool, spec: JobSpec, pictures: int) -> Execution:
+    """Choose how a job runs its model, in a process of a worker.
 
     Args:
-        do: the function.
-        arguments: of the function.
-        gpu: whether it needs a GPU.
-        end_process: whether its process ends afterwards. An idle process keeps its memory and a hundredth of a core,
-            but saves the next call the start of one.
+        pool: of the job.
+        spec: with the plan that the job began with, or the expected one, which has no version.
+        pictures: number of pictures to stylize; a plan is chosen by measurement if there are enough.
+
+    Raises:
+        ValueError: the choices are not possible here, or this cluster cannot follow the plan.
     """
-    import ray
-
-    from atelier.tasks.runtime import cluster
-
-    once = {"max_calls": 1} if end_process else {}
-    task = ray.remote(num_cpus=0.5, num_gpus=1 if gpu else 0, max_retries=0, **once)(do)
-    found: R = cluster.get_result(task.remote(*arguments))
-    return found
+    if spec.plan.version:
+        return pool.run(_resume, spec.model, spec.controls, spec.plan)
+    gpu, measured = spec.plan.device == "cuda", pictures >= WORTH_MEASURING
+    return pool.run(_choose, spec.model, spec.controls, spec.config.execution, gpu, measured)
 
 
 def worker_count(plan: ExecutionPlan) -> int:
@@ -102,37 +197,18 @@ def _resume(model: Path, controls: Controls, plan: ExecutionPlan) -> Execution:
     return backends.resume_execution(model, controls, plan)
 
 
-def report_pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits) -> list[tuple[str, str, str]]:
+def report_pairs(
+    pool: WorkerPool, tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
+) -> list[tuple[str, str, str]]:
     """Pairs of pictures for the report, see `job_report.pairs`; none if the process that reads them dies."""
     from ray.exceptions import RayError
 
     from atelier.tasks.bulk import job_report
 
     try:
-        return run_on_worker(job_report.pairs, tasks, destination, limits)
+        return pool.run(job_report.pairs, tasks, destination, limits)
     except RayError:
         return []
-
-
-def run_tasks(todo: pa.Table, spec: JobSpec) -> Generator[pa.Table]:
-    """Run tasks (`TASK_SCHEMA`) on a pool of workers; yields tables of results (`RESULT_SCHEMA`) as they arrive."""
-    import ray.data
-
-    workers = worker_count(spec.plan)
-    blocks = list(_blocks(todo, workers))
-    memory = _memory(FILE_PIXELS * pc.max(todo["size"]).as_py(), spec)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would report on the console that progress bars are off
-    context = ray.data.DataContext.get_current()
-    before, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
-        dataset = ray.data.from_arrow(blocks)
-        if splits_stages(spec):
-            dataset = _split(dataset, spec, min(workers, len(blocks)), memory)
-        else:
-            dataset = _combined(dataset, spec, min(workers, len(blocks)), memory)
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    finally:
-        context.enable_progress_bars = before
 
 
 def splits_stages(spec: JobSpec) -> bool:
@@ -144,58 +220,11 @@ def splits_stages(spec: JobSpec) -> bool:
     return spec.config.stages == "apart" or (spec.config.stages == "auto" and spec.plan.device == "cuda" and helpers)
 
 
-def _combined(dataset: "Dataset", spec: JobSpec, workers: int, memory: int) -> "Dataset":
-    """A pool of workers that run all stages."""
-    import ray.data
-
-    cpus, gpu = max(1, int(ray.cluster_resources().get("CPU", 1))), spec.plan.device == "cuda"
-    return dataset.map_batches(
-        StylizeWorker,
-        fn_constructor_args=(spec,),
-        batch_size=BLOCK_ROWS if gpu else None,  # a block; Ray Data requires a number for GPU actors
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        # the pool leaves one CPU free: a job that takes every CPU can hang
-        num_cpus=math.floor(1e4 * (cpus - 1) / cpus) / 1e4 if cpus > 1 else 0.5,
-        num_gpus=1 if gpu else None,
-        memory=memory,
-    )
-
-
-def _split(dataset: "Dataset", spec: JobSpec, workers: int, memory: int) -> "Dataset":
-    """A pool of workers that run the model, between tasks that read and tasks that write."""
-    import ray.data
-
-    gpu, light = spec.plan.device == "cuda", without_network(spec)
-
-    def map_in_tasks(given: "Dataset", stage: Callable[..., Any]) -> "Dataset":
-        return given.map_batches(
-            stage,
-            fn_kwargs={"spec": light},
-            batch_size=None,
-            batch_format="pyarrow",
-            # on CPUs the model takes most of the time; a quarter of a core is enough for files
-            num_cpus=1 if gpu else 0.25,
-        )
-
-    painted = map_in_tasks(dataset, read_block).map_batches(
-        StylizeBlock,
-        fn_constructor_args=(spec,),
-        batch_size=GPU_ROWS if gpu else None,
-        batch_format="pyarrow",
-        # start all workers: the pool grows with its queue, which stays short because files are read on demand
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
-        num_cpus=0 if gpu else max(0.5, 1 - 0.5 / workers),
-        num_gpus=1 if gpu else None,
-        memory=memory,
-    )
-    return map_in_tasks(painted, write_block)
-
-
-def _memory(pixels: int, spec: JobSpec) -> int:
-    """Memory that Ray reserves for a worker, bytes: enough for pictures of this size, at most what a node has."""
+def _memory(tasks: pa.Table, spec: JobSpec) -> int:
+    """Memory that Ray reserves for a worker, bytes: enough for the largest file, at most what a node has."""
     import ray
 
+    pixels = FILE_PIXELS * pc.max(tasks["size"]).as_py()
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
     return int(min(WORKER_BYTES + image_memory(pixels, spec), 0.9 * largest))
 
@@ -217,13 +246,13 @@ def _width(model: Path) -> float:
     return max(1.0, filters / FILTERS)
 
 
-def _blocks(todo: pa.Table, workers: int) -> Iterator[pa.Table]:
+def _blocks(todo: pa.Table, workers: int) -> list[pa.Table]:
     """Split the tasks so that every worker gets several blocks and none is long."""
     rows = min(BLOCK_ROWS, math.ceil(todo.num_rows / (4 * workers)))
-    begin, size = 0, 0
+    blocks, begin, size = [], 0, 0
     for index, bytes_ in enumerate(todo["size"].to_pylist()):
         if index > begin and (index - begin == rows or size + bytes_ > BLOCK_BYTES):
-            yield todo.slice(begin, index - begin)
+            blocks.append(todo.slice(begin, index - begin))
             begin, size = index, 0
         size += bytes_
-    yield todo.slice(begin)
+    return [*blocks, todo.slice(begin)]

@@ -5,10 +5,12 @@
 Between the stages, inputs travel through Ray's object store.
 """
 
+import logging
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -26,9 +28,60 @@ from atelier.tasks.bulk.prefetch import prefetch
 from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, markers_of, pixel_bytes
 from atelier.tasks.inference.execution_plan import Execution
 
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+GPU_ROWS = 16  # pictures of one call of a worker on a GPU
 THREADS = 2  # of a task: one waits for a file while the other computes
 # a DecodedInput, a StylizedInput or a LedgerRow in each row, pickled as Ray itself would
 PICKLED_SCHEMA = pa.schema({"pickled": pa.large_binary()})
+
+
+def run_apart(blocks: list[pa.Table], spec: JobSpec, workers: int, memory: int) -> Iterator[pa.Table]:
+    """Run blocks of tasks on workers that run the model, between tasks that read and tasks that write.
+
+    Args:
+        blocks: tables of tasks (`TASK_SCHEMA`).
+        spec: of the job.
+        workers: that run the model, at most.
+        memory: that each of them reserves, bytes.
+
+    Yields:
+        Tables of results (`RESULT_SCHEMA`).
+    """
+    import ray.data
+
+    gpu, light = spec.plan.device == "cuda", without_network(spec)
+
+    def map_in_tasks(given: "Dataset", stage: Callable[..., Any]) -> "Dataset":
+        return given.map_batches(
+            stage,
+            fn_kwargs={"spec": light},
+            batch_size=None,
+            batch_format="pyarrow",
+            # on CPUs the model takes most of the time; a quarter of a core is enough for files
+            num_cpus=1 if gpu else 0.25,
+        )
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it would report on the console that progress bars are off
+    context = ray.data.DataContext.get_current()
+    before, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
+        painted = map_in_tasks(ray.data.from_arrow(blocks), read_block).map_batches(
+            StylizeBlock,
+            fn_constructor_args=(spec,),
+            batch_size=GPU_ROWS if gpu else None,
+            batch_format="pyarrow",
+            # start all workers: the pool grows with its queue, which stays short because files are read on demand
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+            num_cpus=0 if gpu else max(0.5, 1 - 0.5 / workers),
+            num_gpus=1 if gpu else None,
+            memory=memory,
+        )
+        results = map_in_tasks(painted, write_block)
+        yield from results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    finally:
+        context.enable_progress_bars = before
 
 
 def without_network(spec: JobSpec) -> JobSpec:

@@ -1,4 +1,4 @@
-"""Bulk stylization with Ray Data: every input ends as done, skipped or quarantined.
+"""Bulk stylization with Ray: every input ends as done, skipped or quarantined.
 
     list inputs -> plan output names -> blocks of tasks -> worker pool (read, stylize, write, record) -> summary
 
@@ -9,7 +9,7 @@ write, is the truth: a task that Ray runs twice is recorded once, and a task tha
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -25,11 +25,12 @@ from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.manifest import check_space, manifest_of
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
-from atelier.tasks.bulk.pool import execution_for, report_pairs, run_tasks
+from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, report_pairs
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.controls import controls_from_config
+from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.storage.destination import Destination
@@ -169,16 +170,18 @@ class _Run:
         watch = JobWatch(job.markers, report, config.picture_timeout_s)
         watch.report(progress(self.before.counts))
         if tasks.num_rows:
-            with connected_keeping_sigterm(connect), watch.watching():
-                execution = execution_for(model, self.controls, config.execution, job.plan(), tasks.num_rows)
-                with _write_errors(destination):
-                    job.write_manifest({"plan": asdict(execution.plan)} | self.manifest)
+            with connected_keeping_sigterm(connect), watch.watching(), contextlib.closing(WorkerPool()) as pool:
+                plan = job.plan() or expected_plan(model, self.controls, config.execution)
                 location, identity = destination.location, request.identity
-                spec = JobSpec(location, model, identity, config, self.controls, execution, self.attempt)
-                with contextlib.closing(run_tasks(tasks, spec)) as results:
+                spec = JobSpec(location, model, identity, config, self.controls, Execution(plan), self.attempt)
+                pool.start_for(tasks, spec)
+                spec = replace(spec, execution=execution_for(pool, spec, tasks.num_rows))
+                with _write_errors(destination):
+                    job.write_manifest({"plan": asdict(spec.plan)} | self.manifest)
+                with contextlib.closing(pool.results(tasks, spec)) as results:
                     count_results(supervised(results, job, counts, limit), counts, watch.report)
                 some = evenly_spaced(tasks, job_report.PAIRS).to_pylist()
-                self.pairs = report_pairs(some, location, ImageLimits(config.max_bytes, config.max_pixels))
+                self.pairs = report_pairs(pool, some, location, ImageLimits(config.max_bytes, config.max_pixels))
         with _write_errors(destination):
             job.finish_run(tasks["output"])
 

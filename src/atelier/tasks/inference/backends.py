@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
@@ -23,7 +23,14 @@ from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.inference.backend_networks import AutocastGenerator, OpenVinoGenerator
-from atelier.tasks.inference.execution_plan import Backend, Execution, ExecutionConfig, ExecutionPlan, Precision
+from atelier.tasks.inference.execution_plan import (
+    Backend,
+    Execution,
+    ExecutionConfig,
+    ExecutionPlan,
+    Precision,
+    with_stroke,
+)
 from atelier.tasks.inference.network_cache import exported
 from atelier.tasks.inference.palette_lock import lock_table
 from atelier.tasks.inference.regions import placed_by_regions
@@ -34,7 +41,6 @@ MAX_DIFFERENCE = 1.0  # of 255, mean difference from PyTorch in float32 up to wh
 GPU_BATCH_PIXELS = 2**20
 WHOLE_PIXELS = 2**22  # largest picture without tiles: 2.5 GB of memory with the default generator
 TILE_PX = 512
-REFERENCE_PX = 640  # longest side of pictures on which strokes have their usual share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -59,7 +65,7 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = isinstance(trained.painter(controls), NetworkPainter)
     possible = [
-        with_stroke(plan, trained, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
+        with_stroke(plan, trained.config, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
     ]
     fitting = [
         plan
@@ -155,12 +161,14 @@ def _painter_as_is(
     whole = plain
     if (plan.backend, plan.precision) != ("torch", "float32"):
         assert isinstance(plain, NetworkPainter), "such a plan is only made for a single network"
-        run: nn.Module
         if plan.backend == "openvino":
-            run = OpenVinoGenerator(network, plan)
+            in_openvino = replace(plain, network=OpenVinoGenerator(network, plan))
+
+            def whole(images: Tensor) -> Tensor:  # OpenVINO takes planes, which are made of bytes faster than of floats
+                return in_openvino(images.contiguous())
+
         else:
-            run = AutocastGenerator(plain.network, DTYPES[plan.precision])
-        whole = replace(plain, network=run)
+            whole = replace(plain, network=AutocastGenerator(plain.network, DTYPES[plan.precision]))
     if not plan.tile_px:
         return whole
     tiled = tiling.tiled(plain, plan.tile_px, DTYPES[plan.precision])
@@ -186,7 +194,7 @@ def can_tile(trained: TrainedModel, controls: Controls) -> bool:
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """The default plan: PyTorch in float32 on a CPU."""
     plan = possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
-    return with_stroke(plan, trained, controls)
+    return with_stroke(plan, trained.config, controls)
 
 
 def pixels_painter(trained: TrainedModel, controls: Controls) -> Callable[[Pixels], Pixels]:
@@ -198,13 +206,6 @@ def pixels_painter(trained: TrainedModel, controls: Controls) -> Callable[[Pixel
         return paint(batch)[0].permute(1, 2, 0).contiguous().numpy()
 
     return painted
-
-
-def with_stroke(plan: ExecutionPlan, trained: TrainedModel, controls: Controls) -> ExecutionPlan:
-    """The plan that paints with strokes of the breadth that the controls ask for."""
-    if controls.stroke == "full" or not trained.config.strokes:
-        return plan
-    return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
 
 
 def possible_plans(gpu: bool, single: bool, tiled: bool) -> list[ExecutionPlan]:

@@ -8,7 +8,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from atelier.models.configs.base import MethodConfig
+from atelier.models.controls import Controls
 from atelier.models.settings import Settings, setting
+
+REFERENCE_PX = 640  # longest side of pictures on which strokes have their usual share
 
 Backend = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -60,6 +64,13 @@ class ExecutionPlan:
         """Number of pictures of this size (px) in a batch; smaller batches are padded to it."""
         painted, full = math.prod(self.working_size(height, width)), height * width
         return max(1, min(self.max_batch, self.batch_pixels // painted, self.whole_pixels // full))
+
+
+def with_stroke(plan: ExecutionPlan, config: MethodConfig, controls: Controls) -> ExecutionPlan:
+    """The plan by which a model of this config paints with strokes of the breadth that the controls ask for."""
+    if controls.stroke == "full" or not config.strokes:
+        return plan
+    return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)
 
 
 @dataclass(frozen=True)

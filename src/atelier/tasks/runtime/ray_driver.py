@@ -114,5 +114,7 @@ def wait_for(refs: Sequence[Any]) -> tuple[Any, list[Any]]:
             if error.__cause__ is None:
                 raise
             raise error.__cause__ from None
+        except SystemExit:  # of the handler of SIGTERM, with a status of Ray's
+            raise SystemExit(128 + signal.SIGTERM) from None
         if ready:
             return ready[0], waiting
