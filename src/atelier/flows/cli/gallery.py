@@ -4,7 +4,6 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
-from pathlib import Path
 
 from atelier.flows.control_plane import api_password
 from atelier.flows.control_plane.prefect_server import home
