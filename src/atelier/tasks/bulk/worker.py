@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pyarrow as pa
 
 from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.live_count import LiveCount
 from atelier.tasks.bulk.messages import (
     JobSpec,
     JobStopped,
@@ -41,6 +42,7 @@ class StylizeWorker:
         self.markers = markers_of(spec)
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
         self.read, self.write = Reader(spec, self.markers), Writer(spec, self.markers)
+        self.count = LiveCount(self.markers.folder)
         self.load_error: JobStopped | None = None
         try:
             self.stylize = Stylizer(spec, self.markers)
@@ -90,7 +92,6 @@ class StylizeWorker:
         """Read and stylize tasks; rows are those of failed inputs."""
         files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
         for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec.plan):
-            if isinstance(batch, LedgerRow):
-                yield batch
-                continue
-            yield from self.stylize(batch)
+            results = [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
+            self.count.add(len(results))
+            yield from results
