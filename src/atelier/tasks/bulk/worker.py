@@ -31,13 +31,13 @@ THREADS = {"cpu": 2, "cuda": 8}  # that read, and as many that write, by the dev
 
 
 class StylizeWorker:
-    """An actor of Ray Data: a table of tasks (`TASK_SCHEMA`) in, a table of results (`RESULT_SCHEMA`) out.
+    """A worker: a table of tasks (`TASK_SCHEMA`) in, a table of results (`RESULT_SCHEMA`) out.
 
     A result in state "pending" means that the job must stop; its reason is the message for the user.
     """
 
     def __init__(self, spec: JobSpec) -> None:
-        """Load the model. A failure is reported by the first call, because Ray would retry an exception here."""
+        """Load the model. A failure is reported by the first call, as one that stops the job."""
         self.spec = spec
         self.markers = markers_of(spec)
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
