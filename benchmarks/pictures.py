@@ -198,7 +198,7 @@ def any_style_protocol(arguments: argparse.Namespace, ruler: Ruler) -> dict[str,
 
 
 def speed(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
-    """Pictures a second of a job, from its first block to its last, and of the package's loop, in turns."""
+    """Pictures a second of a job, from the first report of progress on, and of the package's loop, in turns."""
     archive, out = arguments.keep / "archive", arguments.keep / "out"
     if not archive.is_dir():
         archive.mkdir(parents=True)
@@ -207,11 +207,13 @@ def speed(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
             os.link(shutil.copy(wide[number % len(wide)], arguments.keep), archive / f"{number:04}.jpg")
     rates: dict[str, list[float]] = {"ours": [], "package": []}
     starts: list[float] = []
+    ends: list[float] = []
     model = folder_of(arguments.named[0])
     for _ in range(ROUNDS):
         (job,) = side("job", model, archive, cpus=os.cpu_count() or 1)
-        rates["ours"].append(job["overall"])  # its windows are of blocks, which workers finish by turns
-        starts.append(job["seconds_to_the_first_block"])
+        rates["ours"].append(job["overall"])
+        starts.append(job["seconds_to_the_first_pictures"])
+        ends.append(job["seconds"])
         if arguments.package:
             engine = package_engine(arguments.package)
             out.mkdir(exist_ok=True)
@@ -223,7 +225,7 @@ def speed(arguments: argparse.Namespace, ruler: Ruler) -> dict[str, Any]:
                     engine.stylize(path, 0).save(out / path.name, quality=92)
                 rates["package"].append(JOB // WINDOWS / (time.perf_counter() - begun))
     found = {name: spread(some) for name, some in rates.items() if some}
-    return found | {"seconds_to_our_first_block": spread(starts)}
+    return found | {"seconds_to_our_first_pictures": spread(starts), "seconds_of_our_job": spread(ends)}
 
 
 def main() -> None:

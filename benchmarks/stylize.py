@@ -8,8 +8,8 @@ them under as many names as are asked for, so the files come from memory, as the
 forward  the generator alone on batches in memory, every backend and precision, one process a core with one thread each
 files    decoding and encoding alone, in the same processes
 loop     the reference test script's way: one picture at a time, float32 in eager PyTorch, all cores, decode and save
-job      `stylize` on a Ray cluster of its own with as many CPUs as cores: rate from the first finished block on, in
-         windows; with one CPU, where one worker with one thread does all; and with its stages apart
+job      `stylize` on a Ray cluster of its own with as many CPUs as cores: rate from the first report of the progress
+         on, in windows; with one CPU, where one worker with one thread does all; and with its stages apart
 memory   the job at 1,000 and at 10,000 pictures of five sizes: the most that driver and workers hold together; in runs
          of their own, since looking costs a few hundredths of a core
 
@@ -102,7 +102,7 @@ def loop(model: Path, files: list[Path]) -> dict[str, list[float]]:
 
 
 def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["together", "apart"]) -> dict[str, Any]:
-    """The bulk job: rates of its windows, seconds before the first block, and the memory that it held if asked for."""
+    """The bulk job: rates of its windows, seconds before the first pictures, and the memory held if asked for."""
     from atelier.models.card import identify
     from atelier.tasks.bulk.request import StylizeRequest
     from atelier.tasks.bulk.stylize import stylize
@@ -135,10 +135,10 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
         if count - had >= step:
             rates.append((count - had) / (now - then))
             then, had = now, count
-    overall = (done[-1][1] - done[0][1]) / (done[-1][0] - done[0][0])  # without the first block
+    overall = (done[-1][1] - done[0][1]) / (done[-1][0] - done[0][0])  # without the first pictures, a second's work
     return {
         "plan": plan, "rates": rates, "overall": overall, "peak_gb": max(held) / 1e9,
-        "seconds_to_the_first_block": done[0][0] - begun,
+        "seconds_to_the_first_pictures": done[0][0] - begun, "seconds": done[-1][0] - begun,
     }  # fmt: skip
 
 

@@ -169,6 +169,26 @@ def test_start_from_an_earlier_model() -> None:
         trainer(replace(CONFIG, width=12)).start_from(trained(earlier), pictures(2))
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_the_average_keeps_what_a_trained_model_knew(tmp_path: Path, warm: bool) -> None:
+    """A half-life of 50 steps leaves 97 % of it after two; from nothing little is left of the first weights."""
+    training = {"seed": 5, "steps": 2, "checkpoint_every": 1, "ema_half_life_steps": 50.0}
+    later = trainer(**training)
+    if warm:
+        later.start_from(trained(trainer()))
+    first = [p.clone() for p in later.generator_ema.parameters()]
+    later.run(batches(TRAINING), ignore, lambda step: save_checkpoint(tmp_path / f"{step}", later), ignore)
+    moved, far = (
+        sum(float((a - b).abs().sum()) for a, b in zip(first, network.parameters(), strict=True))
+        for network in (later.generator_ema, later.method.modules["generator"])
+    )
+    assert moved < 0.05 * far if warm else moved > 0.5 * far
+    again = trainer(**training)
+    load_checkpoint(tmp_path / "1", again)
+    again.run(batches(TRAINING), ignore, ignore, ignore)
+    assert torch.equal(again.sample(pictures(1)), later.sample(pictures(1))), "also after a kill"
+
+
 def test_start_from_a_model_of_another_method() -> None:
     """Methods that have one architecture start from each other; of a translation both ways it is the way forth."""
     config = CycleganConfig(filters=4, blocks=1, generator="skip", discriminator_filters=4)

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from atelier.flows.config.params import Params
 from atelier.flows.runs.orphans import tag_with_process
-from atelier.flows.runs.progress import display
+from atelier.flows.runs.progress import show_progress
 from atelier.flows.runs.terminal import say, waiting
 from atelier.tasks.dataset import ingest as ingestion
 from atelier.tasks.dataset.source_lock import ScanSummary
@@ -32,7 +32,7 @@ def reproduce(root: str, stage: str) -> str:
     workspace = Workspace(Path(root))
     if stage == "train":
         warm_start.pin_start(workspace, Params(workspace.params).train)
-    with display(stage) as report:
+    with show_progress(stage) as report:
         became = pipeline.reproduce(workspace, stage, report, say)
         if became != "ran":
             report(Progress(stage, 0, 0, became))

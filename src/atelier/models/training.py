@@ -79,6 +79,7 @@ class Trainer:
         self.base_lr = {turn: optimizer.param_groups[0]["lr"] for turn, optimizer in self.optimizers.items()}
         self.watchdog = Watchdog(training.watchdog, method_config, self.method.weights)
         self.step = 0
+        self.is_warm = False  # whether the first weights are a trained model's
 
     # ---- state: everything that is not a function of the step
 
@@ -87,7 +88,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Networks, averages, style targets, optimizers and the step, as one flat dictionary of tensors."""
-        state = {"step": torch.tensor(self.step)}
+        state = {"step": torch.tensor(self.step), "is_warm": torch.tensor(self.is_warm)}
         for name, module in self._modules().items():
             state |= {f"{name}/{key}": value.detach() for key, value in module.state_dict().items()}
         for name, optimizer in self.optimizers.items():
@@ -120,6 +121,7 @@ class Trainer:
                         values.setdefault(int(index), {})[kind] = kept.detach().copy_(value)
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
             self.step = int(state["step"])
+            self.is_warm = bool(state.get("is_warm", False))  # a state of an older version has none
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"the state does not fit this training: {str(error).splitlines()[0]}") from error
 
@@ -127,6 +129,7 @@ class Trainer:
         """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""
         for generator in (self.method.modules["generator"], self.generator_ema):
             load_initial_weights(generator, self.method_config, base, style)
+        self.is_warm = True
 
     # ---- one step
 
@@ -183,8 +186,14 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Karras et al. 2020: exponential moving average of the weights, with a shorter half-life at the beginning."""
-        half_life = min(self.training.ema_half_life_steps, self.step / 10 + 1e-3)
+        """Karras et al. 2020: exponential moving average of the weights, with a shorter half-life at the beginning.
+
+        Not after a trained model's weights: a new discriminator and new moments of Adam spoil them in the first steps,
+        and repair them later.
+        """
+        half_life = self.training.ema_half_life_steps
+        if not self.is_warm:
+            half_life = min(half_life, self.step / 10 + 1e-3)
         weight = 1 - 0.5 ** (1 / half_life)
         generator, averages = self.method.modules["generator"], list[Tensor](self.generator_ema.parameters())
         if averages:

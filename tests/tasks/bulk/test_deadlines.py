@@ -103,14 +103,24 @@ def test_a_job_says_what_is_waited_for_and_ends_without_a_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atelier.tasks.bulk.job_watch.QUIET_S", 0.1)
-    monkeypatch.setattr("atelier.tasks.bulk.job_watch._EVERY_S", 0.05)
+    monkeypatch.setattr("atelier.tasks.bulk.job_watch.EVERY_S", 0.05)
     markers, seen = CrashMarkers(tmp_path), list[Progress]()
     (tmp_path / "note-1").write_text(json.dumps({"finished": 3, "held": [["decode", "a.png", 40]]}))
     (tmp_path / "note-2").write_text('{"finished"')
     watch = JobWatch(markers, seen.append, timeout_s=0.5)
     watch.report(Progress("stylize", 3, 9, "images"))
+    (tmp_path / "count-a").write_text("2")
+    (tmp_path / "count-b").write_text("1")
+    (tmp_path / "count-c").touch()
     message = r"no sign of life from the workers for \d+ s \(decode a.png, 40 s\)"
     with pytest.raises(RuntimeError, match=message), watch.watching():
         time.sleep(20)
     assert re.fullmatch(r"nothing finished for \d+ s: decode a.png, 40 s", seen[-1].note)
-    assert seen[-1].done == 3
+    assert [(one.done, one.note) for one in seen[:2]] == [(3, ""), (6, "")], "what workers count is shown at once"
+    watch.report(Progress("stylize", 5, 9, "images"))
+    assert seen[-1].done == 6, "a block that is recorded counts once"
+    (tmp_path / "count-b").write_text("70")
+    watch.check()
+    assert seen[-1].done == 8, "what two workers have counted is no end"
+    watch.report(Progress("stylize", 9, 9, "images"))
+    assert seen[-1].done == 9

@@ -12,7 +12,7 @@ from atelier.models.configs.gan import DcganConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.gan import Dcgan
-from atelier.tasks.dataset.shards import Card, read_card, write_card
+from atelier.tasks.dataset.shards import Card, read_card, read_rows, write_card
 from atelier.tasks.dataset.subsets import held_out_pictures
 from atelier.tasks.evaluation.canaries import Canary, canaries
 from atelier.tasks.evaluation.evaluate import measure, measurement
@@ -89,6 +89,8 @@ def test_named_canaries_come_in_their_order_and_bad_ones_are_named(tmp_path: Pat
     for name in ("b.png", "a.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert [one.name for one in canaries(("b.png", "a.png"), tmp_path, studio, "photos")] == ["b.png", "a.png"]
+    table = read_rows(studio / "dataset", read_card(studio / "dataset"), "photos")
+    assert {one.name for one in shown(studio)} <= {image["path"] for image in table["image"].to_pylist()}
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "loop.png").symlink_to("loop.png")
     with pytest.raises(ValueError, match=r"canary picture loop\.png"):

@@ -11,6 +11,7 @@ import pytest
 
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.local_folder import LocalFolder
+from atelier.tasks.storage.location import absolute
 from atelier.tasks.storage.open_destination import open_destination
 
 
@@ -182,3 +183,18 @@ def test_a_full_disk_changes_nothing(small_disk: Path) -> None:
     assert folder.names() == ["a"]
     assert folder.read("a") == b"before"
     folder.write("b", bytes(2**19))  # the space is free again
+
+
+def test_a_location_that_goes_up_leads_where_the_file_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there/below"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "here/link").symlink_to(tmp_path / "there/below")
+    (tmp_path / "here/loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path / "here")
+    assert absolute("../out") == str(tmp_path / "out")
+    assert absolute("link/../out") == str(tmp_path / "there/out")
+    assert absolute("link") == str(tmp_path / "here/link"), "what does not go up keeps its name"
+    assert absolute("loop/../out").startswith(str(tmp_path))
+    assert absolute("s3://bucket/../out") == "s3://bucket/../out"

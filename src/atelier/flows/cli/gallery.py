@@ -4,11 +4,10 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
-from pathlib import Path
 
 from atelier.flows.control_plane import api_password
 from atelier.flows.control_plane.prefect_server import home
-from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.location import absolute
 from atelier.tasks.workspace.layout import Workspace
 
 
@@ -28,7 +27,7 @@ def serve(workspace: Workspace, jobs: Sequence[str], port: int | None) -> None:
     from atelier.flows.gallery.app import serve as run
     from atelier.flows.runs.services import services
 
-    places = [one if is_url(one) else str(Path(one).absolute()) for one in jobs]
+    places = [absolute(one) for one in jobs]
     with services(workspace, "ui"), listen(port) as listening:
         url = os.environ["PREFECT_API_URL"]
         number = listening.getsockname()[1]

@@ -126,8 +126,10 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     Also the result of the last `atelier retrain`. Starts nothing.
     """
     from atelier.flows.cli.status import collect
+    from atelier.flows.runs.terminal import waiting
 
-    found = collect(workspace)
+    with waiting("asking the servers"):
+        found = collect(workspace)
     result(found, as_json, text=found.summary)
 
 

@@ -27,6 +27,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.run_record import FAILED, PROD_CHANGED, REFUSED, STOPPED
 
 _ASK_S = 2.0
+_ASK_RAY_S = 10.0  # which takes a driver: a second on an idle machine, several while it works
 _OF_RETRAIN = {"flows": {"name": {"any_": ["retrain"]}}}
 
 T = TypeVar("T")
@@ -141,7 +142,7 @@ class Status:
 
 
 def collect(start: Path | None) -> Status:
-    """Ask for everything, within a few seconds; `start` is where to look for a workspace, None the current folder."""
+    """Ask for everything, within seconds; `start` is where to look for a workspace, None the current folder."""
     plane = recorded()
     workspace = Workspace.find_or_none(start)
     problems: list[str] = []
@@ -211,9 +212,9 @@ def _cluster(plane: ControlPlane | None) -> Cluster | None:
     except (ConnectionError, ValueError):
         remedy = "`atelier up` restarts it" if isinstance(ours, RayHead) else "start it, or unset RAY_ADDRESS"
         return Cluster(address, None, None, f"does not answer: {remedy}")
-    known = cluster.query_resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_S)
+    known = cluster.query_resources(ours.environment if ours else {"RAY_ADDRESS": address}, _ASK_RAY_S)
     if known is None:
-        return Cluster(address, None, None, f"answers, but did not say within {_ASK_S:.0f} s what it has")
+        return Cluster(address, None, None, "answers, but this machine is too busy to ask it what is free")
     return Cluster(address, known.cpus, known.gpus)
 
 

@@ -193,9 +193,9 @@ def retry(
 ) -> None:
     """Continue a bulk job as it was begun, and try its quarantined pictures again."""
     from atelier.tasks.bulk.request import Rerun, read_request
+    from atelier.tasks.storage.location import absolute
 
-    place = destination if "://" in destination else str(Path(destination).absolute())
-    _run(replace(read_request(place), rerun=Rerun(retry_quarantined=True)), as_json)
+    _run(replace(read_request(absolute(destination)), rerun=Rerun(retry_quarantined=True)), as_json)
 
 
 @commands.command(

@@ -20,7 +20,7 @@ from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
-from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.location import absolute, is_url
 from atelier.tasks.storage.open_source import NoPictures, archive_class, list_entries, locate
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
@@ -72,8 +72,9 @@ def plan(
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
     found.check(controls_from_config(config, Path.cwd()))
-    place = destination if is_url(destination) else str(Path(destination).absolute())
-    return StylizeRequest(tuple(sources), place, found.folder, config, found.identity, Path.cwd(), selection, rerun)
+    return StylizeRequest(
+        tuple(sources), absolute(destination), found.folder, config, found.identity, Path.cwd(), selection, rerun
+    )
 
 
 def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:

@@ -95,7 +95,7 @@ def _pictures(workspace: Workspace, dataset: Path, id: str, content: str) -> Pic
     named = canaries(params.gate.canary, workspace.root, dataset, content) if params.gate.canary else []
     files = [one.data for one in held_out] + [one.data for one in named]
     names = {_key(one.data): one.name for one in named}
-    return PictureSet(names, {_key(one.data): one.id[:12] for one in held_out}, {_key(data): data for data in files})
+    return PictureSet(names, {_key(one.data): one.name for one in held_out}, {_key(data): data for data in files})
 
 
 def _key(data: bytes) -> str:

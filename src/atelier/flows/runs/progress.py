@@ -75,12 +75,15 @@ class ProgressRate:
 
 
 class _Artifact:
-    """Prefect's progress artifact of this flow run; showing progress never fails the work."""
+    """Prefect's progress artifact of this flow run; showing progress never fails the work.
+
+    The stage of a parent that reads its progress has none: the parent's run shows it, stage after stage.
+    """
 
     def __init__(self, stage: str) -> None:
         self._id: UUID | None = None
         self._last = 0.0
-        if FlowRunContext.get() is not None:
+        if FlowRunContext.get() is not None and RECORDS not in os.environ:
             # in a synchronous flow Prefect returns no coroutine
             self._id = cast("UUID", create_progress_artifact(progress=0.0, description=f"{stage}: starting"))
 
@@ -99,7 +102,7 @@ class _Artifact:
 def show_progress(stage: str, *, quiet: bool = False) -> Iterator[Report]:
     """A callback that shows the progress of a stage until the block ends; `quiet` shows nothing on the terminal."""
     rate, artifact = ProgressRate(), _Artifact(stage)
-    with display(stage, quiet=quiet) as show:
+    with _display(stage, quiet=quiet) as show:
 
         def report(progress: Progress) -> None:
             now = time.monotonic()
@@ -112,8 +115,8 @@ def show_progress(stage: str, *, quiet: bool = False) -> Iterator[Report]:
 
 
 @contextmanager
-def display(stage: str, *, quiet: bool = False) -> Iterator[Report]:
-    """As `show_progress`, without the artifact. The stage of a parent that reads its progress passes it on."""
+def _display(stage: str, *, quiet: bool = False) -> Iterator[Report]:
+    """The progress on the terminal. The stage of a parent that reads its progress passes it on."""
     if RECORDS in os.environ:
         yield to_parent
     elif quiet or verbosity() is Verbosity.quiet:

@@ -62,8 +62,9 @@ class DryRun:
             lines.append(f"no pictures: {kinds_text(self.skipped_kinds)}")
         if self.plan is not None:
             plan = f"{self.plan.backend} in {self.plan.precision} on {self.plan.device}"
+            time = "less than a minute" if self.minutes < 1 else f"about {self.minutes:,.1f} minutes"
             lines.append(
-                f"about {self.minutes:,.1f} minutes at {self.images_per_second:,.1f} images/s "
+                f"{time} at {self.images_per_second:,.1f} images/s "
                 f"({self.workers} workers, {plan}), about {self.gigabytes:,.2f} GB"
             )
             lines.append(f"from {self.sampled} pictures, {self.failed} of which would go to quarantine")

@@ -5,7 +5,7 @@ request.json      how the last run was asked for, to run or to show it again
 names.parquet     input and output names, planned before the first picture is read
 ledger/           final state of each input
 running           exists during a run, and after a run that was killed
-inflight/         crash markers
+inflight/         crash markers, and counts for the display
 lock              held during a run
 summary.json      counts
 quarantine.csv    quarantined inputs, with stage and reason
@@ -233,6 +233,7 @@ class JobFolder:
         folders = {name.rpartition("/")[0] for name in _values(outputs)}
         self.destination.remove_leftovers(folders | {"", RESERVED, f"{RESERVED}/ledger"})
         self.ledger.compact()
+        self.markers.clear()
         self.folder.remove([RUNNING])
 
     def write_summary(self, summary: dict[str, Any], state: JobState, page: bytes) -> None:

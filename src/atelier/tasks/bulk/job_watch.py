@@ -1,20 +1,22 @@
-"""The watch of a running job in its driver: says what is waited for, and ends a job in which nothing happens any more.
+"""The watch of a running job in its driver: passes on what workers count, says what is waited for, and ends a job in
+which nothing happens any more.
 
 Workers are replaced by their own watches (`deadlines`). What remains is a cluster that starts no worker, a model that
 does not load, and a worker that cannot be killed.
 """
 
+import threading
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.deadlines import Note
+from atelier.tasks.bulk.live_count import EVERY_S, read_counts
 from atelier.tasks.runtime.interruption import interrupted_by
 from atelier.tasks.runtime.progress import Progress, Report
 
 QUIET_S = 30.0  # without a result, from which on the progress says what is waited for
-_EVERY_S = 5.0
 
 
 class JobWatch:
@@ -29,20 +31,37 @@ class JobWatch:
     def __init__(self, markers: CrashMarkers, report: Report, timeout_s: float) -> None:
         self.markers, self.passed_on, self.timeout_s = markers, report, timeout_s
         self.finished = self.alive = time.monotonic()
-        self.progress: Progress | None = None
+        self.recorded: Progress | None = None  # by the driver
+        self.progress: Progress | None = None  # that was passed on
+        self.passing = threading.Lock()
+        self.before = self.counted = 0  # pictures that were finished before, and that workers have counted since
         self.notes: dict[str, Note] = {}
 
     def report(self, progress: Progress) -> None:
-        """Pass progress on."""
-        self.finished, self.progress = time.monotonic(), progress
-        self.passed_on(progress)
+        """Pass on how many pictures are finished and recorded, and those that workers have counted besides."""
+        with self.passing:
+            if self.recorded is None:
+                self.before = progress.done
+            self.recorded = progress
+            self._pass_on(progress)
+
+    def _pass_on(self, recorded: Progress) -> None:
+        """Never fewer than before; the last picture is finished when it is recorded."""
+        counted = min(self.before + self.counted, recorded.total - 1)
+        self.finished, self.progress = time.monotonic(), replace(recorded, done=max(recorded.done, counted))
+        self.passed_on(self.progress)
 
     def watching(self) -> AbstractContextManager[None]:
         """A block with the work of the job. A job without any sign of life ends with a RuntimeError."""
-        return interrupted_by(self.check, _EVERY_S)
+        return interrupted_by(self.check, EVERY_S)
 
     def check(self) -> Exception | None:
-        """Say what is waited for; the error that ends the job."""
+        """Pass on what workers have counted, or say what is waited for; the error that ends the job."""
+        counted = read_counts(self.markers.folder)
+        with self.passing:
+            if self.recorded and counted > self.counted:
+                self.counted = counted
+                self._pass_on(self.recorded)
         now = time.monotonic()
         if now - self.finished < QUIET_S:
             return None

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pyarrow as pa
 
 from atelier.tasks.bulk.ledger import LedgerRow
+from atelier.tasks.bulk.live_count import LiveCount
 from atelier.tasks.bulk.messages import (
     JobSpec,
     JobStopped,
@@ -30,17 +31,18 @@ THREADS = {"cpu": 2, "cuda": 8}  # that read, and as many that write, by the dev
 
 
 class StylizeWorker:
-    """An actor of Ray Data: a table of tasks (`TASK_SCHEMA`) in, a table of results (`RESULT_SCHEMA`) out.
+    """A worker: a table of tasks (`TASK_SCHEMA`) in, a table of results (`RESULT_SCHEMA`) out.
 
     A result in state "pending" means that the job must stop; its reason is the message for the user.
     """
 
     def __init__(self, spec: JobSpec) -> None:
-        """Load the model. A failure is reported by the first call, because Ray would retry an exception here."""
+        """Load the model. A failure is reported by the first call, as one that stops the job."""
         self.spec = spec
         self.markers = markers_of(spec)
         self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
         self.read, self.write = Reader(spec, self.markers), Writer(spec, self.markers)
+        self.count = LiveCount(self.markers.folder)
         self.load_error: JobStopped | None = None
         try:
             self.stylize = Stylizer(spec, self.markers)
@@ -90,7 +92,6 @@ class StylizeWorker:
         """Read and stylize tasks; rows are those of failed inputs."""
         files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
         for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec.plan):
-            if isinstance(batch, LedgerRow):
-                yield batch
-                continue
-            yield from self.stylize(batch)
+            results = [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
+            self.count.add(len(results))
+            yield from results

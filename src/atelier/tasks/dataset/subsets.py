@@ -20,6 +20,7 @@ class Picture:
 
     id: str
     group: str
+    name: str  # the path of its file in the source
     data: bytes  # the encoded picture
     attributes: str  # a JSON object
 
@@ -84,4 +85,7 @@ def _read(folder: Path, shards: Sequence[Shard], ids: Sequence[str]) -> list[Pic
     table = pads.dataset([folder / shard.file for shard in shards], format="parquet").to_table(
         columns=["id", "group", "image", "attributes"], filter=pc.field("id").isin(ids)
     )
-    return [Picture(r["id"], r["group"], r["image"]["bytes"], r["attributes"]) for r in table.to_pylist()]
+    return [
+        Picture(r["id"], r["group"], r["image"]["path"], r["image"]["bytes"], r["attributes"])
+        for r in table.to_pylist()
+    ]

@@ -17,7 +17,7 @@ MOST = 64  # people look at canaries
 class Canary:
     """One picture."""
 
-    name: str  # the file's, or the beginning of its id
+    name: str  # the path of its file in the source
     data: bytes  # the encoded picture
 
 
@@ -32,7 +32,7 @@ def canaries(sources: Sequence[str], base: Path, dataset: Path, content: str) ->
     """
     if not sources:
         pictures = spread(held_out_pictures(dataset, read_card(dataset), content, 1000), SHOWN)
-        return [Canary(picture.id[:12], picture.data) for picture in pictures]
+        return [Canary(picture.name, picture.data) for picture in pictures]
     entries = islice(chain.from_iterable(list_entries(source, base) for source in sources), MOST)
     found = []
     for entry in entries:

@@ -233,7 +233,8 @@ def _at_sizes(candidate: Metrics, limits: Mapping[str, _Limit]) -> list[_Verdict
                 found.append(_within(metric, at, limits[metric.key], f" at {px} px"))
                 continue
             limit = limits[metric.key].sentence(low)
-            words = f"{metric.key} at {px} px is {number:.3g} (95 % interval from {low:.3g}), {limit}"
+            sure = f"95 % interval from {low:.3g}" if low > 0 else "too few held-out pictures for an interval"
+            words = f"{metric.key} at {px} px is {number:.3g} ({sure}), {limit}"
             found.append(_Verdict(limits[metric.key].keeps(low), words))
     return found
 

@@ -29,6 +29,14 @@ def is_url(location: str) -> bool:
     return "://" in location or "::" in location.partition("/")[0]
 
 
+def absolute(location: str) -> str:
+    """A URL, or the absolute path of a local location; one that goes up (..) leads where the file system says."""
+    if is_url(location):
+        return location
+    path = Path(location).absolute()
+    return os.path.realpath(path) if ".." in path.parts else str(path)
+
+
 def url_problem(url: str, schemes: tuple[str, ...] = SCHEMES) -> str:
     """Why a URL must not be opened, "" when it may."""
     scheme, _, rest = url.partition("://")
