@@ -175,7 +175,7 @@ def test_the_average_keeps_what_a_trained_model_knew(tmp_path: Path, warm: bool)
     training = {"seed": 5, "steps": 2, "checkpoint_every": 1, "ema_half_life_steps": 50.0}
     later = trainer(**training)
     if warm:
-        later.start_from(trained(trainer()))
+        later.start_from(trained(trainer()), pictures(2))
     first = [p.clone() for p in later.generator_ema.parameters()]
     later.run(batches(TRAINING), ignore, lambda step: save_checkpoint(tmp_path / f"{step}", later), ignore)
     moved, far = (
