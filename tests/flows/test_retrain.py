@@ -76,7 +76,14 @@ def test_the_first_night_goes_all_the_way(studio: Studio, plane: str) -> None:
         assert run["state_type"] == "COMPLETED"
         process, workspace = sorted(run["tags"])
         assert (process.partition(":")[0], workspace) == ("process", "studio")
-    artifacts = {artifact["key"]: artifact["data"] for artifact in asked(plane, "artifacts") if artifact["key"]}
+    found = asked(plane, "artifacts")
+    told = {one["flow_run_id"]: set[str]() for one in found} | {runs["retrain studio"]["id"]: set()}
+    for one in found:
+        if one["type"] == "progress":
+            told[one["flow_run_id"]].add(one["description"].partition(":")[0])
+    assert told[runs["retrain studio"]["id"]] >= set(stages), "`atelier status` shows the stage of a night"
+    assert not told.get(runs["train studio"]["id"])
+    artifacts = {artifact["key"]: artifact["data"] for artifact in found if artifact["key"]}
     shown = artifacts[artifact_key(studio.root, "before-after")]
     assert "data:image/jpeg;base64," in shown
     assert len(shown) < 100_000
