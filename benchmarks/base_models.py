@@ -7,8 +7,8 @@ Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windo
 inside scikit-image and scikit-learn, at two scales. A named style is windows of one painting; any style is
 learned from windows of all in all colours, and from what `drawn_styles.py` draws; Monet's from his paintings, of which
 a fifth is held out. A model is trained in rounds: each goes on from the model of the one before. It takes hours; what
-is stopped goes on exactly where it was. Of the shipped models all but the last rounds (of `any-style` the last two) were
-trained with white noise in place of strokes, so that what this makes is near to them, not the same.
+is stopped goes on exactly where it was. Of the shipped models all rounds but the last one of `monet` and the last two
+of the others were trained with white noise in place of strokes: what this makes is near to them, not the same.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
@@ -134,6 +134,14 @@ STROKES = painted(1.2, 15.0, 0.8) | WITHOUT_GRAIN | {"stability_weight": 20.0}
 BOLDER = (  # the contrast of the whole painting, and larger strokes
     Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
     Round(1800, LARGE_MONETS, STROKES, ALL, crop_area=FOR_LARGE),
+    Round(
+        550,
+        LARGE_MONETS,
+        STROKES | {"content_weight": 0.8, "tone_weight": 0.4},
+        ALL,
+        crop_area=FOR_LARGE,
+        decay_from=0.2,
+    ),
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
