@@ -40,10 +40,7 @@ def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
     model: Path,  # noqa: F811
     identity: ModelIdentity,  # noqa: F811
     stages: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # a worker in place of one that was killed may start slowly beside other tests
-    monkeypatch.setattr("atelier.tasks.bulk.job_watch.QUIET_S", 90.0)
     for index in range(PICTURES):
         _picture(tmp_path / f"in/{index}.png", index)
     archive, out, stopped = tmp_path / "dead.zip", tmp_path / "out", list[psutil.Process]()
