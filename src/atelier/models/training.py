@@ -127,8 +127,9 @@ class Trainer:
 
     def start_from(self, base: TrainedModel, style: Tensor) -> None:
         """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""
-        for generator in (self.method.modules["generator"], self.generator_ema):
-            load_initial_weights(generator, self.method_config, base, style)
+        generator = self.method.modules["generator"]
+        load_initial_weights(generator, self.method_config, base, style)
+        self.generator_ema.load_state_dict(generator.state_dict())
         self.is_warm = True
 
     # ---- one step

@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         side = 256
         with torch.device("meta"):  # no time spent on random weights
             encoder = cls()
-        with torch.inference_mode():  # arithmetic is slow on "meta", see `noise_planes`
+        with torch.inference_mode():  # arithmetic is slow on "meta", see `stroke_planes`
             features: dict[str, Tensor] = encoder.to_empty(device="cpu")(torch.zeros(1, 3, side, side, device="cpu"))
         return {name: (x.shape[1], round(side / x.shape[2])) for name, x in features.items() if x.ndim == 4}
 

@@ -28,9 +28,8 @@ class EqualLinear(nn.Linear):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__(channels, out)
-        self.weight = nn.Parameter(
-            torch.randn(out, channels)
-        )  # `nn.init.normal_` is slow on "meta", see `noise_planes`
+        # `nn.init.normal_` is slow on "meta", see `stroke_planes`
+        self.weight = nn.Parameter(torch.randn(out, channels))
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
