@@ -12,7 +12,7 @@ the weights that stylize are averages (Karras et al. 2018). A stability loss pai
 alone (Zheng et al. 2016, "Improving the Robustness of Deep Neural Networks via Stability Training", equation 3):
 without it the network fills a sky with a lattice of dots, which is the noise of the camera, enlarged. Strokes that it
 is given instead, see `networks.stroke_planes`, and a loss on what repeats keep paint there, but not in rows. A tone
-loss puts the painting's light and dark where the picture's are.
+loss puts the painting's light and dark where the picture's are, a palette loss asks for its colours.
 """
 
 import copy
@@ -28,7 +28,15 @@ from atelier.models.controls import Controls, Style
 from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
-from atelier.models.losses.perceptual import content_loss, gram, style_loss, tone, tone_loss, total_variation
+from atelier.models.losses.perceptual import (
+    content_loss,
+    gram,
+    palette,
+    palette_loss,
+    style_loss,
+    tone_loss,
+    total_variation,
+)
 from atelier.models.losses.repetition import repetition_loss
 from atelier.models.methods.base import Batch, Method, MicroBatch, autocast
 from atelier.models.methods.style_inputs import TRAINED, domain_means, region_of, shares, style_pixels
@@ -41,17 +49,17 @@ from atelier.models.pixels import to_float
 
 NOISE_SALT, PLACE_SALT = 0, 1  # of the random numbers
 FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
-TONE = "tone"  # among the targets, beside the layers
+PALETTE = "palette"  # among the targets, beside the layers
 
 
 class StyleTargets(nn.Module):
-    """Gram matrices (styles, C, C) by layer, and the tone (styles, 2); buffers, which checkpoints hold."""
+    """Gram matrices (styles, C, C) by layer, and the palette (styles, 4, 4); buffers, which checkpoints hold."""
 
     def __init__(self, encoder: type[Encoder], styles: int) -> None:
         super().__init__()
         for layer, channels in encoder.style_channels().items():
             self.register_buffer(layer, torch.zeros(styles, channels, channels))
-        self.register_buffer(TONE, torch.zeros(styles, 2))
+        self.register_buffer(PALETTE, torch.zeros(styles, 4, 4))
 
     @torch.no_grad()
     def learn(
@@ -93,8 +101,8 @@ def grams_of(encoder: Encoder, features: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def targets_of(encoder: Encoder, pictures: Tensor) -> dict[str, Tensor]:
-    """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], and their tone (B, 2)."""
-    return grams_of(encoder, encoder.encode(pictures)) | {TONE: tone(pictures)}
+    """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], and their palette (B, 4, 4)."""
+    return grams_of(encoder, encoder.encode(pictures)) | {PALETTE: palette(pictures)}
 
 
 def reduced(pictures: Tensor, detail: float) -> Tensor:
@@ -132,7 +140,7 @@ class Cin(Method):
         else:
             self.targets = StyleTargets(type(encoder), len(config.styles)).to(device)
             self.modules["targets"] = self.targets
-        names = ("content", "style", "tone", "total_variation", "stability", "repetition")
+        names = ("content", "style", "tone", "palette", "total_variation", "stability", "repetition")
         self.weights = {name: getattr(config, f"{name}_weight") for name in names}
 
     @staticmethod
@@ -166,7 +174,7 @@ class Cin(Method):
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
         styles, targets = self._styles(batch)
-        wanted = targets.pop(TONE)
+        wanted = targets.pop(PALETTE)
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
             painted, again = self._painted_twice(batch, styles)
@@ -179,6 +187,7 @@ class Cin(Method):
             "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
             "tone": tone_loss(painted, batch.content[view], wanted),
+            "palette": palette_loss(painted, wanted),
             "total_variation": total_variation(painted),
             "stability": (again[view] - painted).square().mean(),
             "repetition": repetition_loss(painted, batch.content[view]),
