@@ -92,7 +92,7 @@ def palette(pictures: Tensor) -> Tensor:
     their colours together.
     """
     colors = F.pad(F.avg_pool2d(pictures.float(), CELL_PX).flatten(2), (0, 0, 0, 1), value=1.0)  # (B, 4, cells)
-    return colors @ colors.transpose(1, 2) / colors.shape[2]
+    return (colors[:, :, None] * colors[:, None]).mean(3)  # a product of matrices would round them under autocast
 
 
 def palette_loss(painted: Tensor, style: Tensor) -> Tensor:
@@ -138,8 +138,8 @@ def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
     """
     a, b = _coarse_luminance(painted), _coarse_luminance(content)  # (B, cells)
     color, covariance = _moments(style.float())
-    weights = _luma(style)
-    mean, wanted = color @ weights, covariance @ weights @ weights + LEAST_VARIANCE  # (B,)
+    weights = _luma(color)
+    mean, wanted = (color * weights).sum(1), (covariance * weights.outer(weights)).sum((1, 2)) + LEAST_VARIANCE  # (B,)
     scale = (wanted / (b.var(1, correction=0) + LEAST_VARIANCE)).sqrt()
     target = (b - b.mean(1, keepdim=True)) * scale[:, None] + mean[:, None]
     return ((a - target).square().mean(1) / wanted).mean()
