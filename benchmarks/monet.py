@@ -1,12 +1,15 @@
 """Photographs to Monet after minutes of adaptation, on held-out pictures: from a base model, and from nothing.
 
-    python benchmarks/monet.py FOLDER --base starter/monet --keep WORK
+    python benchmarks/monet.py FOLDER --base starter/monet --keep WORK [--parts]
 
 FOLDER holds `photo/` and `monet/` (the "monet2photo" set of Zhu et al. 2017). A fifth of each is held out by ingestion,
 which the bytes of a file decide: a base that was trained on Monets of this folder with the same share has not seen the
 held-out ones either. Training goes on from the base for `--minutes` of processor time with the base's own settings, but
 for those in `--settings`, and with equal settings from nothing. Both are measured at 128 px and at 256 px, beside the
 base as it is: KID, SSIM, repetition and the other metrics of `atelier evaluate`, with their intervals.
+
+With `--parts` KID is also measured at 256 px, on a third of the photographs, of pictures that have the coarse structure
+of the painted and the fine one of the photograph, of the opposite, and of the painted, blurred or faded.
 
 What is trained and measured is kept in WORK: the same command goes on, also with another base or other settings.
 """
@@ -18,10 +21,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from atelier.models import artifact
 from atelier.models.card import ModelCard, weights_sha256
 from atelier.models.configs import config_class
 from atelier.models.configs.initial_weights import adapted
+from atelier.models.metrics.kid import kid
 from atelier.models.settings import from_json
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import held_out_pictures
@@ -37,6 +45,7 @@ from painters import channels_last, folder_of
 from training import RESULTS, hardware
 
 SIZES = (128, 256)  # px, that are measured
+COARSE_PX = 2.0  # standard deviation of the Gaussian that parts coarse from fine structure
 SHOWN = 7  # photographs on the sheet
 MOST = 10_000  # held-out pictures: all
 
@@ -94,6 +103,48 @@ def measured(model: Path, root: Path, keep: Path) -> dict[str, Any]:
     return found
 
 
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """Uint8 (B, 3, H, W) through a Gaussian of so many pixels, as float."""
+    side = 2 * int(3 * sigma + 0.5) + 1
+    steps = torch.arange(side) - side // 2
+    line = torch.softmax(-steps.square() / (2 * sigma**2), 0)
+    kernel = line.outer(line).expand(3, 1, side, side)
+    return F.conv2d(F.pad(pictures.float(), [side // 2] * 4, "reflect"), kernel, groups=3)
+
+
+def parts(model: Path, root: Path, keep: Path) -> dict[str, float]:
+    """KID × 1000 at the largest size of what is made of a model's coarse and fine structure and the photographs'."""
+    dataset, encoder, px = root / "data" / "dataset", choose_encoder(ModelCard.read(model).encoder), max(SIZES)
+    card = read_card(dataset)
+    photos, paintings = (held_out_pictures(dataset, card, domain, MOST) for domain in ("photos", "paintings"))
+    given = center_squares([photo.data for photo in photos[::3]], px)
+    paint = artifact.load(model).painter()
+    painted = torch.cat([paint(some) for some in given.split(16)])
+    coarse, coarse_given = blurred(painted, COARSE_PX), blurred(given, COARSE_PX)
+    made = {
+        "photograph": given.float(),
+        "painted": painted.float(),
+        "coarse painted, fine photograph": coarse + given - coarse_given,
+        "coarse photograph, fine painted": coarse_given + painted - coarse,
+        "painted, blurred with 0.6 px": blurred(painted, 0.6),
+        "painted, blurred with 1 px": blurred(painted, 1.0),
+        "0.7 painted, 0.3 photograph": 0.7 * painted + 0.3 * given,
+    }
+
+    def deep(name: str, files: list[bytes]) -> Any:
+        kept = keep / "features" / f"parts-{weights_sha256(model)[:12]}-{name.replace(' ', '-')}.safetensors"
+        return measure_real(files, px, encoder, kept).deep
+
+    real = deep("paintings", [painting.data for painting in paintings])
+    found = dict[str, float]()
+    for name, pictures in made.items():
+        whole = pictures.round().clamp(0, 255).to(torch.uint8)
+        files = [codec.encode(channels_last(one), "png") for one in whole.split(1)]
+        found[name] = round(1000 * kid(deep(name, files), real), 1)
+        print(f"{name}: {found[name]}", flush=True)
+    return found
+
+
 def show(models: dict[str, Path], root: Path, out: Path) -> None:
     """A contact sheet: held-out photographs, and what each model makes of them."""
     dataset = root / "data" / "dataset"
@@ -116,6 +167,7 @@ def main() -> None:
     parser.add_argument("--method", default="", help="that of the base by default")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the method that differ from the base's")
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--parts", action="store_true", help="measure what the base gains by, too")
     parser.add_argument(
         "--only", nargs="+", choices=["base", "adapted", "nothing"], default=["base", "adapted", "nothing"]
     )
@@ -137,6 +189,8 @@ def main() -> None:
         "size_px": arguments.size, "method": contender.method, "settings": contender.settings, "training": training,
         "measured": {name: measured(model, root, keep) for name, model in models.items()},
     }  # fmt: skip
+    if arguments.parts:
+        result["base_in_parts"] = parts(base, root, keep)
     (RESULTS / "monet.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     print(f"look at {keep / 'monet.png'}")
