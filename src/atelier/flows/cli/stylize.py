@@ -68,10 +68,12 @@ class SelectionOptions:
     """Which pictures of the sources are taken."""
 
     include: Annotated[
-        list[str] | None, typer.Option(help="Only paths that match this glob; * crosses folders. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only paths that match this glob; * crosses folders. Repeatable."),
     ] = None
     exclude: Annotated[
-        list[str] | None, typer.Option(help="No paths that match this glob; the totals leave them out. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="No paths that match this glob; the totals leave them out. Repeatable."),
     ] = None
     limit: Annotated[
         int | None, typer.Option(help="Only the first N pictures; a run without it continues the same job.")
@@ -84,7 +86,8 @@ class SelectionOptions:
         str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")
     ] = None
     schemes: Annotated[
-        list[str] | None, typer.Option("--allow-scheme", help="A URL scheme that lists may use, like s3. Repeatable.")
+        list[str] | None,
+        typer.Option("--allow-scheme", metavar="SCHEME", help="A URL scheme that lists may use, like s3. Repeatable."),
     ] = None
     max_members: Annotated[int | None, typer.Option(help="Refuse archives and lists with more files.")] = None
     max_ratio: Annotated[

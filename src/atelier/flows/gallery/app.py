@@ -22,6 +22,7 @@ from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace.layout import Workspace
 
 FIRST_PORT = 4300
+COLOURS = {"done": "good", "running": "calm"}  # of how a command has ended
 REFRESH_S = 2  # of the page of a command that runs
 
 
@@ -120,7 +121,7 @@ def _report(workspace: Workspace) -> Response:
 
 def _commands(gallery: Gallery) -> Response:
     cards = [
-        (one.line, path("commands", str(number)), one.ended, "good" if one.ended == "done" else "calm", ())
+        (one.line, path("commands", str(number)), one.ended, COLOURS.get(one.ended, "bad"), ())
         for number, one in gallery.commands.recent
     ]
     lead = "What the buttons of this gallery ran, since it was started." if cards else "No button was pressed yet."
