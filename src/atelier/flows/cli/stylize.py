@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atelier.flows.cli.options import grouped
+from atelier.flows.cli.options import SetOption, change_parameters, grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
+from atelier.tasks.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from atelier.tasks.bulk.request import StylizeRequest
@@ -141,6 +142,7 @@ def stylize(
     selection: SelectionOptions,
     rerun: RerunOptions,
     workspace: WorkspaceOption = None,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Restyle an archive, or one picture. Every picture is done once; a run that stopped is continued.
@@ -152,6 +154,8 @@ def stylize(
     from atelier.tasks.bulk.admission import check_job
     from atelier.tasks.bulk.request import Rerun
 
+    if settings:
+        change_parameters(Workspace.find(workspace), settings)
     chosen = asdict(painting) | asdict(output)
     models, strengths = chosen.pop("models") or [DEFAULT_MODEL], (chosen.pop("strength") or "").split(",")
     sheet, to = chosen.pop("show_regions"), painting.to

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from atelier.flows.gallery import datasets, jobs, versions
 from atelier.flows.gallery.access import HOSTS, REPORT_POLICY, SIGN_IN, Access, Keys, form, same
-from atelier.flows.gallery.commands import Commands
+from atelier.flows.gallery.commands import COLOURS, ENDS, Commands
 from atelier.flows.gallery.paintings import Paintings
 from atelier.flows.gallery.site import FRAME, PARTS, RUNS, Gallery, path
 from atelier.flows.report import write as write_report
@@ -22,7 +22,6 @@ from atelier.tasks.runtime.errors import one_line
 from atelier.tasks.workspace.layout import Workspace
 
 FIRST_PORT = 4300
-COLOURS = {"done": "good", "running": "calm"}  # of how a command has ended
 REFRESH_S = 2  # of the page of a command that runs
 
 
@@ -133,6 +132,6 @@ def _command(gallery: Gallery, request: Request) -> Response:
     if number >= len(gallery.commands.started):
         raise HTTPException(404, "there is no such command")
     one = gallery.commands.started[number]
-    shown = render(PARTS, "output", command=one.line, text=one.output, ended=one.ended)
-    running = one.ended == "running"
-    return gallery.page(RUNS, "Command", {"Output": shown}, refresh_s=REFRESH_S if running else 0)
+    ended = one.ended
+    shown = render(PARTS, "output", command=one.line, text=one.output, ended=ended, css_class=COLOURS.get(ended, "bad"))
+    return gallery.page(RUNS, "Command", {"Output": shown}, refresh_s=REFRESH_S if ended == ENDS[None] else 0)
