@@ -73,7 +73,7 @@ def routes(gallery: Gallery) -> list[Route]:
     def listed(request: Request) -> Response:
         cards = [(place, path("jobs", id), "", "", _lines(place)) for id, place in jobs.find().items()]
         known = {0: "No bulk job", 1: "One bulk job"}.get(len(cards), f"{len(cards)} bulk jobs")
-        lead = f"{known} of this workspace. `atelier ui --job DEST` shows one that lies elsewhere."
+        lead = f"{known}; atelier ui --job DEST shows one that lies elsewhere."
         return gallery.page(JOBS, gallery.workspace.name, {"Jobs": render(PARTS, "cards", found=cards)}, lead=lead)
 
     def job(request: Request) -> Response:
