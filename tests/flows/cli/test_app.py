@@ -178,6 +178,8 @@ def test_a_corrupt_model_folder(atelier: Atelier, tmp_path: Path, pictures: Path
 def test_no_such_version(atelier: Atelier, workspace: Path, tmp_path: Path, pictures: Path) -> None:
     done = atelier("stylize", pictures, tmp_path / "out", "--model", "style-model@v9.0.0", cwd=workspace)
     assert_one_line(done, 2, "v9.0.0")
+    done = atelier("stylize", pictures, tmp_path / "out", "--set", "stylize.qualty=80", cwd=workspace)
+    assert_one_line(done, 2, "qualty", "'quality'")
 
 
 def test_a_ray_address_that_does_not_answer(atelier: Atelier, workspace: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
     begun = time.monotonic()
     summary = stylize(request, connect=connect)
     assert (summary.done, summary.quarantined, summary.pending) == (PICTURES, 1, 0)
-    assert time.monotonic() - begun < 150
+    assert time.monotonic() - begun < 300
     assert set(_tree(out)) == {f"in/{index}.png" for index in range(PICTURES)}
     why = "took longer than 5 s, twice: stylize.picture_timeout_s is the limit"
     assert _quarantine(out) == [{"path": "dead/hangs.png", "stage": "read", "reason": why}]
@@ -103,11 +103,13 @@ def test_a_job_says_what_is_waited_for_and_ends_without_a_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atelier.tasks.bulk.job_watch.QUIET_S", 0.1)
+    monkeypatch.setattr("atelier.tasks.bulk.job_watch.START_S", 0.1)
     monkeypatch.setattr("atelier.tasks.bulk.job_watch.EVERY_S", 0.05)
     markers, seen = CrashMarkers(tmp_path), list[Progress]()
     (tmp_path / "note-1").write_text(json.dumps({"finished": 3, "held": [["decode", "a.png", 40]]}))
     (tmp_path / "note-2").write_text('{"finished"')
     watch = JobWatch(markers, seen.append, timeout_s=0.5)
+    watch.workers_count = True
     watch.report(Progress("stylize", 3, 9, "images"))
     (tmp_path / "count-a").write_text("2")
     (tmp_path / "count-b").write_text("1")

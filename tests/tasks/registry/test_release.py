@@ -126,10 +126,10 @@ def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
     train = TrainConfig(loop=LoopConfig(steps=60))
     steps = next_steps(refused, workspace.evaluation, train)
     assert [step.split(":")[0] for step in steps] == [
-        "more pictures", "more steps", "a base model instead of scratch", "another limit for the models to come",
+        "more steps", "a base model instead of scratch", "more pictures", "another limit for the models to come",
         "its pictures, to judge by eye", "your own decision",
     ]  # fmt: skip
-    assert steps[1].endswith("is 60, try the same command with --set train.loop.steps=500")
+    assert steps[0].endswith("is 60, try the same command with --set train.loop.steps=500")
     assert "gate.max_kid_ratio" in steps[3]
     with pytest.raises(ValueError, match=r"the gate refused v1\.0\.0 \(kid\.ratio is 1\.43.*models promote v1\.0\.0"):
         resolve.resolve(workspace, "style-model@prod")
@@ -137,8 +137,9 @@ def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
     assert next_steps(again, workspace.evaluation, train)[0].startswith("a change of pictures or of params.yaml")
     paint(workspace, "two", kid=0.7)
     assert release.release_model(workspace, GateConfig(), None).decision == "promoted"
-    assert next_steps(again, workspace.evaluation, replace(train, start_from="starter/paintings"))[2] == (
-        "more steps: train.loop.steps is 60, try the same command with --set train.loop.steps=500"
+    longer = replace(train, start_from="starter/paintings", loop=LoopConfig(steps=600))
+    assert next_steps(again, workspace.evaluation, longer)[2] == (
+        "more steps: train.loop.steps is 600, try the same command with --set train.loop.steps=1200"
     )
     grid = replace(refused, reasons=("checkerboard.ratio is 3.31, it must be at most 2",))
     assert [step.split(":")[0] for step in next_steps(grid, workspace.evaluation, train)][:3] == [

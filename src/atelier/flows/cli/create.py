@@ -26,11 +26,14 @@ def init(
         Start, typer.Option("--from", help="demo: the embedded pictures; folders: your own, see --content and --style.")
     ] = Start.folders,
     content: Annotated[
-        list[str] | None, typer.Option(help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="Source of pictures to restyle: folder, zip, tar, list file. Repeatable."),
     ] = None,
-    style: Annotated[list[str] | None, typer.Option(help="Source of pictures in the style. Repeatable.")] = None,
+    style: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE", help="Source of pictures in the style. Repeatable.")
+    ] = None,
     brand: Annotated[
-        str | None, typer.Option(help="Folder of 3 to 10 pictures in the style, instead of --style.")
+        str | None, typer.Option(metavar="FOLDER", help="Folder of 3 to 10 pictures in the style, instead of --style.")
     ] = None,
     changes: SetOption = None,
     as_json: JsonOption = False,

@@ -45,7 +45,7 @@ def models_export(
     ] = None,
     style: Annotated[
         list[str] | None,
-        typer.Option(help="A style (cin), NAME or IMAGE, with or without =WEIGHT; repeat for a mix."),
+        typer.Option(metavar="STYLE", help="A style (cin), NAME or IMAGE, with or without =WEIGHT; repeat for a mix."),
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

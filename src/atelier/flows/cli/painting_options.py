@@ -18,6 +18,7 @@ class PaintingOptions:
         list[str] | None,
         typer.Option(
             "--model",
+            metavar="MODEL",
             help=f"{DEFAULT_MODEL} (the default), style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a "
             "folder. Repeatable with --preview.",
             autocompletion=complete_model,
@@ -34,11 +35,14 @@ class PaintingOptions:
     styles: Annotated[
         list[str] | None,
         typer.Option(
-            "--style", help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix."
+            "--style",
+            metavar="STYLE",
+            help="NAME or IMAGE as the style, with =WEIGHT; with --mask-from IMAGE@LABEL. Repeatable: a mix.",
         ),
     ] = None
     masks: Annotated[
-        list[str] | None, typer.Option("--mask", help="For each --style a picture that is white where it is used.")
+        list[str] | None,
+        typer.Option("--mask", metavar="IMAGE", help="For each --style a picture that is white where it is used."),
     ] = None
     mask_from: Annotated[
         str | None,

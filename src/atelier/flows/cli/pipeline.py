@@ -105,8 +105,9 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="MODEL",
             help="Compare models: style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or model folders. Several "
-            "after the option, joined by commas, or with the option repeated."
+            "after the option, joined by commas, or with the option repeated.",
         ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Further models of --models.")] = None,

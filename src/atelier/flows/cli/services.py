@@ -85,7 +85,8 @@ def down(as_json: JsonOption = False) -> None:
 @commands.command(epilog="Example: atelier ui, or atelier ui --job ~/restyled, or atelier ui --prefect")
 def ui(
     job: Annotated[
-        list[str] | None, typer.Option(help="Destination of a bulk job that lies elsewhere. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="DESTINATION", help="Destination of a bulk job that lies elsewhere. Repeatable."),
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gallery; by default the first free one.")] = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Open Prefect's pages instead, and end.")] = False,

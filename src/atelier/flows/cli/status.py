@@ -88,7 +88,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LastNight:
-    """The latest run of `retrain` that was not cancelled."""
+    """The latest run of `retrain` that has ended and was not cancelled."""
 
     name: str
     state: str
@@ -241,8 +241,8 @@ def _first_run(url: str, query: dict[str, Any]) -> dict[str, Any] | None:
 def _last_night(url: str | None) -> LastNight | None:
     if url is None:
         return None
-    # one that was dropped, because another one ran, is cancelled
-    wanted = {"start_time": {"is_null_": False}, "state": {"type": {"not_any_": ["CANCELLED"]}}}
+    # one that was dropped, because another one ran, is cancelled; one that goes on has a line of its own
+    wanted = {"start_time": {"is_null_": False}, "state": {"type": {"not_any_": ["CANCELLED", "RUNNING"]}}}
     run = _first_run(url, {**_OF_RETRAIN, "flow_runs": wanted, "sort": "START_TIME_DESC"})
     if run is None:
         return None

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atelier.flows.cli.options import grouped
+from atelier.flows.cli.options import SetOption, change_parameters, grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
+from atelier.tasks.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from atelier.tasks.bulk.request import StylizeRequest
@@ -68,10 +69,12 @@ class SelectionOptions:
     """Which pictures of the sources are taken."""
 
     include: Annotated[
-        list[str] | None, typer.Option(help="Only paths that match this glob; * crosses folders. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only paths that match this glob; * crosses folders. Repeatable."),
     ] = None
     exclude: Annotated[
-        list[str] | None, typer.Option(help="No paths that match this glob; the totals leave them out. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="No paths that match this glob; the totals leave them out. Repeatable."),
     ] = None
     limit: Annotated[
         int | None, typer.Option(help="Only the first N pictures; a run without it continues the same job.")
@@ -84,7 +87,8 @@ class SelectionOptions:
         str | None, typer.Option(help="Folder or URL of a list's entries; by default the list's own folder.")
     ] = None
     schemes: Annotated[
-        list[str] | None, typer.Option("--allow-scheme", help="A URL scheme that lists may use, like s3. Repeatable.")
+        list[str] | None,
+        typer.Option("--allow-scheme", metavar="SCHEME", help="A URL scheme that lists may use, like s3. Repeatable."),
     ] = None
     max_members: Annotated[int | None, typer.Option(help="Refuse archives and lists with more files.")] = None
     max_ratio: Annotated[
@@ -138,6 +142,7 @@ def stylize(
     selection: SelectionOptions,
     rerun: RerunOptions,
     workspace: WorkspaceOption = None,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Restyle an archive, or one picture. Every picture is done once; a run that stopped is continued.
@@ -149,6 +154,8 @@ def stylize(
     from atelier.tasks.bulk.admission import check_job
     from atelier.tasks.bulk.request import Rerun
 
+    if settings:
+        change_parameters(Workspace.find(workspace), settings)
     chosen = asdict(painting) | asdict(output)
     models, strengths = chosen.pop("models") or [DEFAULT_MODEL], (chosen.pop("strength") or "").split(",")
     sheet, to = chosen.pop("show_regions"), painting.to

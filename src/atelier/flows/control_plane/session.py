@@ -40,7 +40,7 @@ def use(say: Callable[[str], None] | None = None) -> Iterator[None]:
             variables |= running.ray.environment
         if say and running.started:
             say(f"{running.sentence}; `atelier down` stops what was started")
-        if say:
+        if say and (named_prefect or named_ray or not running.started):
             prefect = f"{named_prefect} (PREFECT_API_URL)" if named_prefect else f"{running.ui_url} (atelier up)"
             ray = f"{named_ray} (RAY_ADDRESS)" if named_ray else f"{running.ray_address} (atelier up)"
             say(f"using the Prefect server at {prefect} and the Ray cluster at {ray}")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from atelier.flows.gallery import datasets, jobs, versions
 from atelier.flows.gallery.access import HOSTS, REPORT_POLICY, SIGN_IN, Access, Keys, form, same
-from atelier.flows.gallery.commands import Commands
+from atelier.flows.gallery.commands import COLOURS, ENDS, Commands
 from atelier.flows.gallery.paintings import Paintings
 from atelier.flows.gallery.site import FRAME, PARTS, RUNS, Gallery, path
 from atelier.flows.report import write as write_report
@@ -120,7 +120,7 @@ def _report(workspace: Workspace) -> Response:
 
 def _commands(gallery: Gallery) -> Response:
     cards = [
-        (one.line, path("commands", str(number)), one.ended, "good" if one.ended == "done" else "calm", ())
+        (one.line, path("commands", str(number)), one.ended, COLOURS.get(one.ended, "bad"), ())
         for number, one in gallery.commands.recent
     ]
     lead = "What the buttons of this gallery ran, since it was started." if cards else "No button was pressed yet."
@@ -132,6 +132,6 @@ def _command(gallery: Gallery, request: Request) -> Response:
     if number >= len(gallery.commands.started):
         raise HTTPException(404, "there is no such command")
     one = gallery.commands.started[number]
-    shown = render(PARTS, "output", command=one.line, text=one.output, ended=one.ended)
-    running = one.ended == "running"
-    return gallery.page(RUNS, "Command", {"Output": shown}, refresh_s=REFRESH_S if running else 0)
+    ended = one.ended
+    shown = render(PARTS, "output", command=one.line, text=one.output, ended=ended, css_class=COLOURS.get(ended, "bad"))
+    return gallery.page(RUNS, "Command", {"Output": shown}, refresh_s=REFRESH_S if ended == ENDS[None] else 0)

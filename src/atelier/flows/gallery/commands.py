@@ -11,6 +11,8 @@ from atelier.flows.runs.terminal import LOG
 from atelier.tasks.runtime import processes
 
 SHOWN_BYTES = 20_000  # of the output, its end
+ENDS = {None: "running", 0: "done", 3: "done, some pictures are in quarantine"}  # by exit code
+COLOURS = {ENDS[None]: "calm", ENDS[0]: "good", ENDS[3]: "calm"}  # other ends are bad
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Command:
 
     @property
     def ended(self) -> str:
-        """How far it is: "running", "done", or its exit code."""
+        """How far it is: one of `ENDS`, or its exit code."""
         code = self.process.poll()
-        return "running" if code is None else "done" if code == 0 else f"exit code {code}"
+        return ENDS.get(code, f"exit code {code}")
 
     @property
     def output(self) -> str:

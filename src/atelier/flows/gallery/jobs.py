@@ -72,7 +72,8 @@ def routes(gallery: Gallery) -> list[Route]:
 
     def listed(request: Request) -> Response:
         cards = [(place, path("jobs", id), "", "", _lines(place)) for id, place in jobs.find().items()]
-        lead = f"{len(cards)} bulk jobs." if cards else "No bulk job is known here: atelier ui --job DEST shows one."
+        known = {0: "No bulk job", 1: "One bulk job"}.get(len(cards), f"{len(cards)} bulk jobs")
+        lead = f"{known}; atelier ui --job DEST shows one that lies elsewhere."
         return gallery.page(JOBS, gallery.workspace.name, {"Jobs": render(PARTS, "cards", found=cards)}, lead=lead)
 
     def job(request: Request) -> Response:

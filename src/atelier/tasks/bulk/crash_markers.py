@@ -47,15 +47,16 @@ class CrashMarkers:
         """Remove all markers."""
         self.folder.remove(self.folder.names())
 
-    def notes(self) -> dict[str, Note]:
-        """What slow workers have in hand; none where the folder cannot be read."""
-        found = {}
+    def look(self) -> tuple[set[str], dict[str, Note]]:
+        """The names of all files in the folder, and what slow workers have in hand; none where it cannot be read."""
+        names, notes = set[str](), dict[str, Note]()
         with suppress(OSError):
-            for name in self.folder.names():
+            names = set(self.folder.names())
+            for name in names:
                 if name.startswith(NOTE_PREFIX):
                     with suppress(OSError, ValueError):  # removed or half written
-                        found[name] = Note.read(self.folder.read(name))
-        return found
+                        notes[name] = Note.read(self.folder.read(name))
+        return names, notes
 
     def process(
         self, items: Sequence[I], work: Callable[[list[I]], Iterable[R]], crashed: Callable[[I, str, str], R]

@@ -17,6 +17,7 @@ from atelier.tasks.runtime.interruption import interrupted_by
 from atelier.tasks.runtime.progress import Progress, Report
 
 QUIET_S = 30.0  # without a result, from which on the progress says what is waited for
+START_S = 90.0  # for a worker to start in place of one that was killed, on a busy machine
 
 
 class JobWatch:
@@ -25,7 +26,7 @@ class JobWatch:
     Args:
         markers: of the job, with the notes of slow workers.
         report: receives the progress, and what is waited for.
-        timeout_s: without a sign of life until the job ends; workers kill what takes so long.
+        timeout_s: after which workers are killed. The job ends after so long without a sign of life, and `START_S`.
     """
 
     def __init__(self, markers: CrashMarkers, report: Report, timeout_s: float) -> None:
@@ -35,7 +36,8 @@ class JobWatch:
         self.progress: Progress | None = None  # that was passed on
         self.passing = threading.Lock()
         self.before = self.counted = 0  # pictures that were finished before, and that workers have counted since
-        self.notes: dict[str, Note] = {}
+        self.workers_count = False  # until then nobody asks the destination for counts
+        self.files, self.notes = set[str](), dict[str, Note]()  # of the workers
 
     def report(self, progress: Progress) -> None:
         """Pass on how many pictures are finished and recorded, and those that workers have counted besides."""
@@ -57,7 +59,7 @@ class JobWatch:
 
     def check(self) -> Exception | None:
         """Pass on what workers have counted, or say what is waited for; the error that ends the job."""
-        counted = read_counts(self.markers.folder)
+        counted = read_counts(self.markers.folder) if self.workers_count else 0
         with self.passing:
             if self.recorded and counted > self.counted:
                 self.counted = counted
@@ -65,16 +67,16 @@ class JobWatch:
         now = time.monotonic()
         if now - self.finished < QUIET_S:
             return None
-        notes = self.markers.notes()
-        if notes != self.notes:
-            self.notes, self.alive = notes, now
-        waiting, room = self._waiting(), ""
-        if not notes and (room := _no_room()):
+        files, notes = self.markers.look()
+        if (files, notes) != (self.files, self.notes):  # workers begin, end or are slow
+            self.files, self.notes, self.alive = files, notes, now
+        waiting = self._waiting()
+        if not files and (room := _no_room()):
             waiting, self.alive = room, now
         if self.progress:
             self.passed_on(replace(self.progress, note=f"nothing finished for {now - self.finished:.0f} s: {waiting}"))
         silent = now - max(self.finished, self.alive)
-        if silent < self.timeout_s + QUIET_S:
+        if silent < self.timeout_s + START_S:
             return None
         return RuntimeError(
             f"no sign of life from the workers for {silent:.0f} s ({waiting}): see whether the folders of the job can "
@@ -85,7 +87,7 @@ class JobWatch:
     def _waiting(self) -> str:
         held = sorted((h for note in self.notes.values() for h in note.held), key=lambda one: -one[2])
         if not held:
-            return "at the next pictures" if self.notes else "no worker has begun"
+            return "at the next pictures" if self.notes else "a worker starts" if self.files else "no worker has begun"
         return "; ".join(f"{stage} {name}, {seconds} s" for stage, name, seconds in held[:3])
 
 

@@ -25,7 +25,7 @@ from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.manifest import check_space, manifest_of
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
-from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, report_pairs
+from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, report_pairs, splits_stages
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
 from atelier.tasks.images.codec import ImageLimits
@@ -178,6 +178,7 @@ class _Run:
                 spec = replace(spec, execution=execution_for(pool, spec, tasks.num_rows))
                 with _write_errors(destination):
                     job.write_manifest({"plan": asdict(spec.plan)} | self.manifest)
+                watch.workers_count = not splits_stages(spec)
                 with contextlib.closing(pool.results(tasks, spec)) as results:
                     count_results(supervised(results, job, counts, limit), counts, watch.report)
                 some = evenly_spaced(tasks, job_report.PAIRS).to_pylist()

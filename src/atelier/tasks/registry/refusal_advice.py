@@ -30,6 +30,7 @@ LIMITS = {
     REPETITION.key: "max_repetition_share",
 }  # fields of `GateConfig` by the metric that begins a reason
 FAULTS = {CHECKERBOARD.ratio.key, REPETITION.key}  # of a young generator, whatever the pictures
+FEW_STEPS = 500  # of which a style needs more, whatever the pictures
 
 
 def next_steps(release: ReleaseResult, evaluation: Path, train: TrainConfig) -> tuple[str, ...]:
@@ -55,13 +56,14 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
     held_out = [int(lookup(metrics, f"counts.{side}_groups") or 0) for side in ("content", "style")]
     counts = f"{held_out[0]} of {train.content} and {held_out[1]} of {train.style} are held out to measure with"
     pictures = f"more pictures: {counts}; from {MANY_GROUPS} of each, of as many originals, the numbers are dependable"
-    lacking, young = few or min(held_out) < MANY_GROUPS, bool(missed) and missed <= FAULTS
+    lacking = few or min(held_out) < MANY_GROUPS
+    young = bool(missed) and (missed <= FAULTS or train.loop.steps < FEW_STEPS)
     if lacking and not young:
         yield pictures
     if missed and missed <= {SSIM.key, INVERSION.key}:
         yield f"a weaker style: raise train.{train.method}.content_weight, or lower the style's weight beside it"
     elif missed and _takes_steps(train.method):
-        steps = max(2 * train.loop.steps, 500)
+        steps = max(2 * train.loop.steps, FEW_STEPS)
         now = f"train.loop.steps is {train.loop.steps:,}"
         yield f"more steps: {now}, try the same command with --set train.loop.steps={steps}"
     if train.start_from == "scratch" and (bases := list_bases(train.method_config)):
@@ -74,7 +76,10 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         yield "more tolerance for the models to come: gate.tolerance in params.yaml"
     if release.version:
         name = release.version if release.model == MODEL else f"{release.model}@{release.version}"
-        yield f"its pictures, to judge by eye: --model {release.model}@{release.version} paints with it as it is"
+        yield (
+            "its pictures, to judge by eye: those of the report, or "
+            f"`atelier stylize FOLDER --preview 12 --model {release.model}@{release.version}`"
+        )
         yield f'your own decision: `atelier models promote {name} --reason "…"` makes it prod all the same'
 
 
