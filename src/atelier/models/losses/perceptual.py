@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CELL_PX = 8  # what is lighter or darker is compared over cells of this size: strokes are finer
+THRESHOLDS = 33  # of colours, along each direction
 LEAST_VARIANCE = 1e-3  # of luminance in [-1, 1]: flatter pictures have no light and dark to keep
 
 
@@ -85,39 +86,10 @@ def luminance_loss(painted: Tensor, content: Tensor) -> Tensor:
     return (1 - (a * b).mean(1) / spread).mean()
 
 
-def palette(pictures: Tensor) -> Tensor:
-    """Mean outer products (B, 4, 4) of the coarse colours (R, G, B, 1) of pictures (B, 3, H, W) in [-1, 1].
-
-    The last column is the mean colour. Pictures have at least 8 px a side. The mean of several pictures' is that of
-    their colours together.
-    """
-    colors = F.pad(F.avg_pool2d(pictures.float(), CELL_PX).flatten(2), (0, 0, 0, 1), value=1.0)  # (B, 4, cells)
-    return (colors[:, :, None] * colors[:, None]).mean(3)  # a product of matrices would round them under autocast
-
-
-def palette_loss(painted: Tensor, style: Tensor) -> Tensor:
-    """Error of the mean and of the covariance of coarse colours, which are what Reinhard et al. 2001 transfer.
-
-    "Color Transfer between Images", section 3, there channel by channel. Gram matrices of an encoder hardly see whether
-    a colour is pure: without it light places are painted in the palest colour and not in the style's.
-
-    Args:
-        painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
-        style: (B, 4, 4), the `palette` of the style of each.
-
-    Returns:
-        Mean square, each as a share of the style's.
-    """
-    (mean, covariance), (wanted_mean, wanted) = _moments(palette(painted)), _moments(style.float())
-    spread = wanted.diagonal(dim1=1, dim2=2).sum(1) + LEAST_VARIANCE  # (B,)
-    off = (mean - wanted_mean).square().sum(1) / spread
-    return (off + (covariance - wanted).square().sum((1, 2)) / (wanted.square().sum((1, 2)) + LEAST_VARIANCE**2)).mean()
-
-
-def _moments(palette: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, 3) and covariance (B, 3, 3) of colours."""
-    mean = palette[:, :3, 3]
-    return mean, palette[:, :3, :3] - mean[:, :, None] * mean[:, None]
+def tone(pictures: Tensor) -> Tensor:
+    """Mean and mean square (B, 2) of the coarse luminance of pictures (B, 3, H, W) in [-1, 1], at least 8 px a side."""
+    cells = _coarse_luminance(pictures)  # (B, cells)
+    return torch.stack([cells.mean(1), cells.square().mean(1)], 1)
 
 
 def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
@@ -130,19 +102,54 @@ def tone_loss(painted: Tensor, content: Tensor, style: Tensor) -> Tensor:
     Args:
         painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
         content: (B, 3, H, W), the pictures they were painted from.
-        style: (B, 4, 4), the `palette` of the style of each: of a whole painting, if a model paints in it whatever
-            window it is shown. A network that cannot know the window paints the mean of all, in no contrast.
+        style: (B, 2), the `tone` of the style of each: of a whole painting, if a model paints in it whatever window it
+            is shown. A network that cannot know the window paints the mean of all, in no contrast.
 
     Returns:
         Mean square, as a share of the style's variance.
     """
     a, b = _coarse_luminance(painted), _coarse_luminance(content)  # (B, cells)
-    color, covariance = _moments(style.float())
-    weights = _luma(color)
-    mean, wanted = (color * weights).sum(1), (covariance * weights.outer(weights)).sum((1, 2)) + LEAST_VARIANCE  # (B,)
+    mean, square = style.float().unbind(1)
+    wanted = square - mean.square() + LEAST_VARIANCE
     scale = (wanted / (b.var(1, correction=0) + LEAST_VARIANCE)).sqrt()
     target = (b - b.mean(1, keepdim=True)) * scale[:, None] + mean[:, None]
     return ((a - target).square().mean(1) / wanted).mean()
+
+
+def palette(pictures: Tensor) -> Tensor:
+    """Which coarse colours pictures (B, 3, H, W) in [-1, 1] have: the shares (B, 13, T) that lie below thresholds.
+
+    Along 13 directions of the colour cube: its axes and all its diagonals. A threshold is a ramp as wide as the step to
+    the next one, so that every colour has a gradient. Pictures have at least 8 px a side. The mean of several pictures'
+    is that of their colours together.
+    """
+    colors = F.avg_pool2d(pictures.float(), CELL_PX).flatten(2)  # (B, 3, cells)
+    along = (_directions(colors)[:, :, None] * colors[:, None]).sum(2)  # (B, 13, cells) in [-1, 1]
+    thresholds = torch.linspace(-1, 1, THRESHOLDS, device=colors.device)
+    ramps = (thresholds[:, None] - along[:, :, None]) * (THRESHOLDS - 1) / 2 + 0.5  # (B, 13, T, cells)
+    return ramps.clamp(0, 1).mean(3)
+
+
+def palette_loss(painted: Tensor, style: Tensor) -> Tensor:
+    """Distance of the colours to the style's: ∫ (F − G)² along each direction, as a share of the style's ∫ G (1 − G).
+
+    That is half the energy distance in one dimension, Székely & Rizzo 2013, "Energy statistics", along directions as in
+    Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures". Gram matrices of an encoder hardly see
+    whether a colour is pure: without it light places have the palest colour and not one of the style's.
+
+    Args:
+        painted: (B, 3, H, W) in [-1, 1], at least 8 px a side.
+        style: (B, 13, T), the `palette` of the style of each.
+    """
+    style = style.float()
+    spread = (style * (1 - style)).sum((1, 2))  # (B,)
+    return ((palette(painted) - style).square().sum((1, 2)) / spread).mean()
+
+
+def _directions(x: Tensor) -> Tensor:
+    """(13, 3): the axes and diagonals of a cube, each with absolute values that sum to 1; one of each opposite pair."""
+    all_of = torch.cartesian_prod(*3 * [torch.tensor([1.0, 0.0, -1.0], device=x.device)])
+    return F.normalize(all_of[:13], p=1, dim=1)
 
 
 def _coarse_luminance(x: Tensor) -> Tensor:
@@ -151,13 +158,9 @@ def _coarse_luminance(x: Tensor) -> Tensor:
 
 
 def _luminance(x: Tensor) -> Tensor:
-    """(B, 3, H, W) to (B, 1, H, W)."""
-    return (x * _luma(x)[:, None, None]).sum(1, keepdim=True)
-
-
-def _luma(x: Tensor) -> Tensor:
-    """(3,), the weights of ITU-R BT.601."""
-    return torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)
+    """(B, 3, H, W) to (B, 1, H, W), weights of ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)
+    return (x * weights[:, None, None]).sum(1, keepdim=True)
 
 
 def identity_loss(painted: Tensor, style: Tensor) -> Tensor:

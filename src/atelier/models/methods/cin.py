@@ -29,11 +29,13 @@ from atelier.models.distributed import all_reduce_together
 from atelier.models.encoders import ENCODERS
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import (
+    CELL_PX,
     content_loss,
     gram,
     palette,
     palette_loss,
     style_loss,
+    tone,
     tone_loss,
     total_variation,
 )
@@ -49,17 +51,18 @@ from atelier.models.pixels import to_float
 
 NOISE_SALT, PLACE_SALT = 0, 1  # of the random numbers
 FAINT = 0.1  # most that noise changes a pixel in [-1, 1]
-PALETTE = "palette"  # among the targets, beside the layers
+TONE, PALETTE = "tone", "palette"  # among the targets, beside the layers
 
 
 class StyleTargets(nn.Module):
-    """Gram matrices (styles, C, C) by layer, and the palette (styles, 4, 4); buffers, which checkpoints hold."""
+    """Gram matrices (styles, C, C) by layer, the tone and the palette; buffers, which checkpoints hold."""
 
     def __init__(self, encoder: type[Encoder], styles: int) -> None:
         super().__init__()
         for layer, channels in encoder.style_channels().items():
             self.register_buffer(layer, torch.zeros(styles, channels, channels))
-        self.register_buffer(PALETTE, torch.zeros(styles, 4, 4))
+        for name, measured in _colors(torch.zeros(1, 3, CELL_PX, CELL_PX)).items():
+            self.register_buffer(name, torch.zeros(styles, *measured.shape[1:]))
 
     @torch.no_grad()
     def learn(
@@ -101,8 +104,13 @@ def grams_of(encoder: Encoder, features: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def targets_of(encoder: Encoder, pictures: Tensor) -> dict[str, Tensor]:
-    """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], and their palette (B, 4, 4)."""
-    return grams_of(encoder, encoder.encode(pictures)) | {PALETTE: palette(pictures)}
+    """Gram matrices (B, C, C) by layer of pictures (B, 3, H, W) in [-1, 1], their tone and palette."""
+    return grams_of(encoder, encoder.encode(pictures)) | _colors(pictures)
+
+
+def _colors(pictures: Tensor) -> dict[str, Tensor]:
+    """The tone (B, 2) and the palette (B, 13, T) of pictures (B, 3, H, W) in [-1, 1]."""
+    return {TONE: tone(pictures), PALETTE: palette(pictures)}
 
 
 def reduced(pictures: Tensor, detail: float) -> Tensor:
@@ -174,7 +182,7 @@ class Cin(Method):
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group. A picture is painted in the style beside it."""
         styles, targets = self._styles(batch)
-        wanted = targets.pop(PALETTE)
+        wanted_tone, colors = targets.pop(TONE), targets.pop(PALETTE)
         view = window(batch.step, *batch.content.shape[2:])
         with autocast(self.device, self.dtype):
             painted, again = self._painted_twice(batch, styles)
@@ -186,8 +194,8 @@ class Cin(Method):
         yield {
             "content": content_loss(features[self.content_layer], given),
             "style": style_loss(grams, targets),
-            "tone": tone_loss(painted, batch.content[view], wanted),
-            "palette": palette_loss(painted, wanted),
+            "tone": tone_loss(painted, batch.content[view], wanted_tone),
+            "palette": palette_loss(painted, colors),
             "total_variation": total_variation(painted),
             "stability": (again[view] - painted).square().mean(),
             "repetition": repetition_loss(painted, batch.content[view]),
