@@ -110,11 +110,11 @@ class Round:
     begin_with: str = ""  # the style, of those that the model before knows
 
 
-def painted(content: float, repetition: float, tone: float) -> dict[str, Any]:
+def painted(content: float, repetition: float, tone: float, palette: float = 0.0) -> dict[str, Any]:
     """The settings of a round of cin."""
     return {
         "content_layer": "relu3_3", "style_images": 560, "content_weight": content, "repetition_weight": repetition,
-        "tone_weight": tone,
+        "tone_weight": tone, "palette_weight": palette,
     }  # fmt: skip
 
 
@@ -129,19 +129,21 @@ NAMED_ROUNDS = (
 )
 FOR_LARGE = (0.36, 0.95)  # crop area: a window of 192 px as fine as one of 160
 BOLD = painted(1.5, 10.0, 2.0) | {"total_variation_weight": 0.3, "stability_weight": 30.0}
-WITHOUT_GRAIN = {"style_detail": 0.62, "total_variation_weight": 0.5}
-STROKES = painted(1.2, 15.0, 0.8) | WITHOUT_GRAIN | {"stability_weight": 20.0}
-BOLDER = (  # the contrast of the whole painting, and larger strokes
-    Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),
-    Round(1800, LARGE_MONETS, STROKES, ALL, crop_area=FOR_LARGE),
-    Round(
-        550,
-        LARGE_MONETS,
-        STROKES | {"content_weight": 0.8, "tone_weight": 0.4},
-        ALL,
-        crop_area=FOR_LARGE,
-        decay_from=0.2,
-    ),
+BOLDER = (Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),)  # the contrast of the whole painting
+
+
+def strokes(steps: int, detail: float, settings: Mapping[str, Any], decay_from: float) -> Round:
+    """A round with larger strokes: of paintings without their finest detail, the grain."""
+    settings = {**settings, "style_detail": detail, "total_variation_weight": 0.5, "stability_weight": 20.0}
+    return Round(steps, LARGE_MONETS, settings, ALL, crop_area=FOR_LARGE, decay_from=decay_from)
+
+
+STROKES = (
+    strokes(1800, 0.62, painted(1.2, 15.0, 0.8), 0.5),
+    strokes(550, 0.62, painted(0.8, 15.0, 0.4), 0.2),
+    strokes(1450, 0.62, painted(0.5, 15.0, 0.4), 1.0),
+    strokes(1100, 0.8, painted(0.6, 15.0, 0.4, 5.0), 1.0),  # crisper, since the strokes are learned
+    strokes(1500, 0.8, painted(0.5, 15.0, 0.2, 15.0), 0.3),  # and in the painting's colours
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
@@ -149,7 +151,7 @@ MORE_CONTENT = TO_MONET | {
     "content_weight": 3.0, "style_weight": 5.0, "identity_weight": 3.0, "total_variation_weight": 0.5,
 }  # fmt: skip
 ROUNDS = {
-    "paintings": (*NAMED_ROUNDS, *BOLDER),
+    "paintings": (*NAMED_ROUNDS, *BOLDER, *STROKES),
     "any-style": (
         BEGUN,
         Round(1000, ANY, painted(3.0, 0.0, 0.0)),
