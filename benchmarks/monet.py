@@ -119,7 +119,7 @@ def parts(model: Path, root: Path, keep: Path) -> dict[str, float]:
     photos, paintings = (held_out_pictures(dataset, card, domain, MOST) for domain in ("photos", "paintings"))
     given = center_squares([photo.data for photo in photos[::3]], px)
     paint = artifact.load(model).painter()
-    painted = torch.cat([paint(some) for some in given.split(16)])
+    painted = torch.cat([paint(some) for some in torch.split(given, 16)])
     coarse, coarse_given = blurred(painted, COARSE_PX), blurred(given, COARSE_PX)
     made = {
         "photograph": given.float(),
@@ -139,7 +139,7 @@ def parts(model: Path, root: Path, keep: Path) -> dict[str, float]:
     found = dict[str, float]()
     for name, pictures in made.items():
         whole = pictures.round().clamp(0, 255).to(torch.uint8)
-        files = [codec.encode(channels_last(one), "png") for one in whole.split(1)]
+        files = [codec.encode(channels_last(one), "png") for one in torch.split(whole, 1)]
         found[name] = round(1000 * kid(deep(name, files), real), 1)
         print(f"{name}: {found[name]}", flush=True)
     return found
