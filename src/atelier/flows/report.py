@@ -69,7 +69,7 @@ def summarize(workspace: Workspace) -> str:
     if not newest.passed and newest.stage != PROD:
         lines += [f"  {reason}" for reason in newest.reasons]
     lines.append(f"report:  {workspace.report}")
-    steps = night.next_steps if night else ()
+    steps = night.next_steps if night and newest.stage != PROD else ()
     if steps or find_prod(known) is None:
         return "\n".join([*lines, *(["next, the most useful first:"] if steps else []), *(f"  {s}" for s in steps)])
     here = f"--workspace {workspace.root}"
