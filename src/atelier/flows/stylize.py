@@ -1,5 +1,6 @@
 """The flow `stylize`: restyle an archive of pictures, each picture once."""
 
+import shlex
 from pathlib import PurePosixPath
 
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
@@ -82,7 +83,8 @@ def describe(summary: StylizeSummary, destination: str) -> str:
     else:
         lines.append("nothing was left to do")
     if summary.quarantined:
-        lines.append(f"reasons: {destination}/_atelier/quarantine.csv")
+        again = f"atelier retry {shlex.quote(destination)}"
+        lines.append(f"reasons: {destination}/_atelier/quarantine.csv; to try them again: {again}")
     if summary.pending:
         lines.append(CONTINUE)
     lines.append(f"pictures: {destination}, report: {destination}/_atelier/report.html")
