@@ -77,8 +77,10 @@ def summarize(workspace: Workspace) -> str:
         "next:",
         f"  atelier stylize YOUR_PICTURES RESTYLED --model {MODEL}@prod {here}",
         f"  atelier stylize YOUR_PICTURES SOFTER --model {MODEL}@prod --strength 0.6 {here}",
-        "  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS",
     ]
+    sources = [str(one) for some in Params(workspace.params).ingest.domains.values() for one in some]
+    if any(one.startswith("sample://") for one in sources):  # the demo
+        lines.append("  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS")
     return "\n".join(lines)
 
 

@@ -158,7 +158,8 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
                 for key in spread_over(list(names), number)
             ]
             links = pages_links(f"{here}?beside={shown_beside}&page=", number, len(names))
-            caption = f"{len(names)} pictures, {PAGE_SIZE} on a page. Drag the line."
+            of_page = f", {PAGE_SIZE} on a page" if links else ""
+            caption = f"{len(names)} pictures{of_page}. Drag the line."
             sections[title] = Markup() if not shown else render(
                 PARTS, "compared", pairs=shown, caption=caption, left=left, right=right, beside=tabs, pages=links
             )  # fmt: skip
