@@ -78,8 +78,8 @@ def describe(summary: StylizeSummary, destination: str) -> str:
     if summary.skipped_kinds:
         lines.append(f"skipped: {kinds_text(summary.skipped_kinds)}")
     if summary.processed:
-        rate = f"{summary.images_per_second:.1f} images/s"
-        lines.append(f"{summary.processed} in {summary.seconds:.1f} s with the start, {rate}")
+        rate = f", {summary.images_per_second:.1f} images/s" if summary.images_per_second >= 0.1 else ""
+        lines.append(f"{summary.processed} in {summary.seconds:.1f} s with the start{rate}")
     else:
         lines.append("nothing was left to do")
     if summary.quarantined:
