@@ -1,6 +1,8 @@
 """The HTML report of a workspace, and its summary for the terminal."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def write(workspace: Workspace) -> Path:
     If the last run evaluated a candidate that did not become `prod`, the report shows that candidate.
     """
     known = list_versions(workspace)
-    night = run_record.read_record(workspace)
+    night = _last_run(workspace, known)
     shown = _shown(workspace, night)
     newest = known[0] if known else None
     if night is not None and night.version:
@@ -53,14 +55,14 @@ def summarize(workspace: Workspace) -> str:
     Raises:
         ValueError: the dataset is damaged.
     """
-    night = run_record.read_record(workspace)
+    known = list_versions(workspace)
+    night = _last_run(workspace, known)
     shown = _shown(workspace, night)
     if not (shown.dataset / CARD).is_file():
         last = f"the last run: {night.decision}, {'; '.join(night.reasons)}" if night else "run `atelier retrain`"
         return f"{workspace.name}: no dataset and no model yet; {last}\nreport:  {workspace.report}"
     card = read_card(shown.dataset)
     lines = [f"{workspace.name}: dataset {card.id[:12]} with {card.rows()} pictures"]
-    known = list_versions(workspace)
     if not shown.evaluation.is_file() or not known:
         return "\n".join([*lines, "no model yet: run `atelier retrain`"])
     newest = known[0]
@@ -77,9 +79,18 @@ def summarize(workspace: Workspace) -> str:
         "next:",
         f"  atelier stylize YOUR_PICTURES RESTYLED --model {MODEL}@prod {here}",
         f"  atelier stylize YOUR_PICTURES SOFTER --model {MODEL}@prod --strength 0.6 {here}",
-        "  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS",
     ]
+    sources = [str(one) for some in Params(workspace.params).ingest.domains.values() for one in some]
+    if any(one.startswith("sample://") for one in sources):  # the demo
+        lines.append("  atelier init my-style --content YOUR_PHOTOS --style YOUR_PAINTINGS")
     return "\n".join(lines)
+
+
+def _last_run(workspace: Workspace, known: Sequence[Version]) -> run_record.RunRecord | None:
+    """The record of the last run; nothing is to be done about a refused version that a person made `prod`."""
+    night = run_record.read_record(workspace)
+    decided = night is not None and any(one.version == night.version and one.stage == PROD for one in known)
+    return replace(night, next_steps=()) if night is not None and decided else night
 
 
 def _shown(workspace: Workspace, night: run_record.RunRecord | None) -> Workspace:

@@ -1,5 +1,6 @@
 """The flow `stylize`: restyle an archive of pictures, each picture once."""
 
+import shlex
 from pathlib import PurePosixPath
 
 from atelier.tasks.bulk.dry_run import DryRun, dry_run
@@ -77,12 +78,13 @@ def describe(summary: StylizeSummary, destination: str) -> str:
     if summary.skipped_kinds:
         lines.append(f"skipped: {kinds_text(summary.skipped_kinds)}")
     if summary.processed:
-        rate = f"{summary.images_per_second:.1f} images/s"
-        lines.append(f"{summary.processed} in {summary.seconds:.1f} s with the start, {rate}")
+        rate = f", {summary.images_per_second:.1f} images/s" if summary.images_per_second >= 0.1 else ""
+        lines.append(f"{summary.processed} in {summary.seconds:.1f} s with the start{rate}")
     else:
         lines.append("nothing was left to do")
     if summary.quarantined:
-        lines.append(f"reasons: {destination}/_atelier/quarantine.csv")
+        again = f"atelier retry {shlex.quote(destination)}"
+        lines.append(f"reasons: {destination}/_atelier/quarantine.csv; to try them again: {again}")
     if summary.pending:
         lines.append(CONTINUE)
     lines.append(f"pictures: {destination}, report: {destination}/_atelier/report.html")

@@ -48,6 +48,8 @@ def _changes(gallery: Gallery, request: Request) -> Response:
         if changed
         else Markup(),
     }
+    if old.id == new.id:
+        return gallery.page(DATASETS, "The first dataset", sections, version=new.id[:12])
     return gallery.page(DATASETS, "What came and went", sections, version=f"{old.id[:12]} → {new.id[:12]}")
 
 

@@ -33,7 +33,7 @@ from atelier.tasks.registry.tags import (
     list_versions,
     stage_history,
 )
-from atelier.tasks.registry.version_state import AWAITING, REPLACED, version_state
+from atelier.tasks.registry.version_state import AWAITING, REFUSED, REPLACED, version_state
 from atelier.tasks.reports.html_page import render
 from atelier.tasks.reports.metrics_table import metrics_table
 from atelier.tasks.reports.nightly_section import history_charts
@@ -112,6 +112,7 @@ def _history(gallery: Gallery, listed: Sequence[ListedVersion]) -> Response:
     for one in listed:
         version, state = one.version, one.state
         lines = [f"{version.headline}; dataset {version.dataset[:12]}; {version.registered[:10]}"]
+        lines += version.reasons if state == REFUSED else ()
         lines += [f"made prod {at.when[:16].replace('T', ' ')}: {at.reason}" for at in one.history]
         cards.append((version.name, path("versions", version.name), state, COLOURS.get(state, "bad"), lines))
     by_model: dict[str, list[Version]] = {}
@@ -144,8 +145,10 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
     choices = _choices(gallery, version)
     buttons = [(f"/decide/{what}", LABELS[what], "bad" if what == "reject" else "good") for what in choices]
     form = gallery.actions(buttons, {"version": version.name}) if buttons else Markup()
-    # buttons and pictures are in sight at the same time
-    sections = {"Decision": render(PARTS, "version", state=state, css_class=COLOURS.get(state, "bad"), form=form)}
+    # buttons and pictures are in sight at the same time; only a refusal has few reasons
+    above, below = (version.reasons, ()) if state == REFUSED else ((), version.reasons)
+    colour = COLOURS.get(state, "bad")
+    sections = {"Decision": render(PARTS, "version", state=state, css_class=colour, reasons=above, form=form)}
     try:
         pictures = gallery.paintings.pictures(version)
         for title, names in (("Canary pictures", pictures.canaries), ("Held-out pictures", pictures.held_out)):
@@ -155,14 +158,15 @@ def _compare(gallery: Gallery, version: Version, request: Request) -> Response:
                 for key in spread_over(list(names), number)
             ]
             links = pages_links(f"{here}?beside={shown_beside}&page=", number, len(names))
-            caption = f"{len(names)} pictures, {PAGE_SIZE} on a page. Drag the line."
+            of_page = f", {PAGE_SIZE} on a page" if links else ""
+            caption = f"{len(names)} pictures{of_page}. Drag the line."
             sections[title] = Markup() if not shown else render(
                 PARTS, "compared", pairs=shown, caption=caption, left=left, right=right, beside=tabs, pages=links
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:  # the rest of the page is useful without pictures
         sections["Pictures"] = render(PARTS, "paragraph", text=str(error))
-    if version.reasons:
-        sections["Reasons"] = render(PARTS, "reasons", reasons=version.reasons)
+    if below:
+        sections["Reasons"] = render(PARTS, "reasons", reasons=below)
     thresholds = Params(gallery.workspace.params).gate.thresholds
     previous = beside.metrics if beside else {}
     sections["How good it is"] = metrics_table(
