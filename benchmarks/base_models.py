@@ -7,8 +7,9 @@ Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windo
 inside scikit-image and scikit-learn, at two scales. A named style is windows of one painting; any style is
 learned from windows of all in all colours, and from what `drawn_styles.py` draws; Monet's from his paintings, of which
 a fifth is held out. A model is trained in rounds: each goes on from the model of the one before. It takes hours; what
-is stopped goes on exactly where it was. Of the shipped models all rounds but the last one of `monet` and the last two
-of the others were trained with white noise in place of strokes: what this makes is near to them, not the same.
+is stopped goes on exactly where it was. Of the shipped models the rounds before the last one of `monet`, the last seven
+of `paintings` and the last four of `any-style` were trained with white noise in place of strokes, and a round of
+`paintings` with the moments of colours in its palette loss: what this makes is near to them, not the same.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
@@ -134,16 +135,19 @@ BOLDER = (Round(300, LARGE, BOLD, ALL, crop_area=FOR_LARGE, decay_from=1.0),)  #
 
 def strokes(steps: int, detail: float, settings: Mapping[str, Any], decay_from: float) -> Round:
     """A round with larger strokes: of paintings without their finest detail, the grain."""
-    settings = {**settings, "style_detail": detail, "total_variation_weight": 0.5, "stability_weight": 20.0}
+    settings = {"total_variation_weight": 0.5, "stability_weight": 20.0, "style_detail": detail, **settings}
     return Round(steps, LARGE_MONETS, settings, ALL, crop_area=FOR_LARGE, decay_from=decay_from)
 
 
+CRISP = painted(1.3, 30.0, 0.5, 8.0) | {"total_variation_weight": 0.3, "stability_weight": 4.0}
 STROKES = (
     strokes(1800, 0.62, painted(1.2, 15.0, 0.8), 0.5),
     strokes(550, 0.62, painted(0.8, 15.0, 0.4), 0.2),
     strokes(1450, 0.62, painted(0.5, 15.0, 0.4), 1.0),
-    strokes(1100, 0.8, painted(0.6, 15.0, 0.4, 5.0), 1.0),  # crisper, since the strokes are learned
-    strokes(1500, 0.8, painted(0.5, 15.0, 0.2, 15.0), 0.3),  # and in the painting's colours
+    strokes(1100, 0.8, painted(0.6, 15.0, 0.4, 5.0), 1.0),  # strokes are learned, and may be sharper
+    strokes(300, 0.8, painted(0.5, 15.0, 0.2, 15.0), 1.0),  # the painting's colours
+    strokes(1250, 0.8, painted(0.75, 30.0, 0.5, 8.0), 0.25),
+    strokes(600, 0.8, CRISP, 0.2),  # outlines, and more of the content
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
@@ -162,6 +166,8 @@ ROUNDS = {
         Round(2500, MANY, painted(0.6, 10.0, 0.7), decay_from=0.55),
         Round(1000, MANY, painted(0.5, 15.0, 0.7) | {"stability_weight": 40.0}, decay_from=1.0),
         Round(650, MANY, painted(0.6, 15.0, 0.7) | {"stability_weight": 60.0}, decay_from=0.15),
+        Round(1350, MANY, painted(0.6, 25.0, 0.7) | {"stability_weight": 60.0}, decay_from=1.0),
+        Round(900, MANY, painted(0.6, 25.0, 0.7, 4.0) | {"stability_weight": 60.0}, decay_from=0.0),
     ),
     "monet": (
         *NAMED_ROUNDS,
