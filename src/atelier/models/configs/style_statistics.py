@@ -50,7 +50,7 @@ class CinConfig(MethodConfig):
     total_variation_weight: float = setting(0.5, "weight of total variation", ge=0)
     stability_weight: float = setting(100.0, "weight of painting alike what differs by faint noise", ge=0)
     tone_weight: float = setting(1.0, "weight of the content's light and dark, in the contrast of the style", ge=0)
-    palette_weight: float = setting(10.0, "weight of having the style's colours, in its shares", ge=0)
+    palette_weight: float = setting(8.0, "weight of having the style's colours, in its shares", ge=0)
     repetition_weight: float = setting(20.0, "weight of marks that lie in rows", ge=0)
     style_images: int = setting(256, "paintings, of all styles together, that the targets are measured on", ge=1)
     optimizer: OptimizerConfig = setting_of(
