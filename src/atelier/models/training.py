@@ -123,7 +123,7 @@ class Trainer:
             self.step = int(state["step"])
             self.is_warm = bool(state.get("is_warm", False))  # a state of an older version has none
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f"the state does not fit this training: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"the state does not fit this training: {str(error).splitlines()[-1].strip()}") from error
 
     def start_from(self, base: TrainedModel, style: Tensor) -> None:
         """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""
