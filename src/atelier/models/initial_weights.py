@@ -32,7 +32,9 @@ def load_initial_weights(generator: nn.Module, config: MethodConfig, base: Train
     try:
         part.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"the model to start from has another generator: {str(error).splitlines()[-1].strip()}") from error
+        raise ValueError(
+            f"the model to start from has another generator: {str(error).splitlines()[-1].strip()}"
+        ) from error
 
 
 def _controls(base: TrainedModel, style: Tensor) -> Controls:

@@ -39,6 +39,9 @@ def _list(gallery: Gallery) -> Response:
 
 def _changes(gallery: Gallery, request: Request) -> Response:
     old, new, found = _diff(gallery, request)
+    if old.id == new.id:
+        table = render(PARTS, "changes", head=("", "pictures"), rows=list(found.same.items()), picture="")
+        return gallery.page(DATASETS, "The first dataset", {"Pictures": table}, version=new.id[:12])
     rows = [(domain, found.added[domain], found.removed[domain], same) for domain, same in found.same.items()]
     picture = f"{path('datasets', old.id, new.id)}/pictures.png" if found.sheet else ""
     changed = [(name, str(one.before), str(one.after)) for name, one in found.parameters.items()]
@@ -48,8 +51,6 @@ def _changes(gallery: Gallery, request: Request) -> Response:
         if changed
         else Markup(),
     }
-    if old.id == new.id:
-        return gallery.page(DATASETS, "The first dataset", sections, version=new.id[:12])
     return gallery.page(DATASETS, "What came and went", sections, version=f"{old.id[:12]} → {new.id[:12]}")
 
 
