@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
-from torch.nn import functional as F
 
 from atelier.models import artifact
 from atelier.models.card import ModelCard, weights_sha256
@@ -32,7 +32,7 @@ from atelier.models.configs.initial_weights import adapted
 from atelier.models.metrics.kid import kid
 from atelier.models.settings import from_json
 from atelier.tasks.dataset.shards import read_card
-from atelier.tasks.dataset.subsets import held_out_pictures
+from atelier.tasks.dataset.subsets import Picture, held_out_pictures
 from atelier.tasks.evaluation.measure_models import Measurement
 from atelier.tasks.evaluation.measures import center_squares, measure_real, measure_stylized
 from atelier.tasks.evaluation.metric_catalogue import rounded
@@ -85,9 +85,8 @@ def measured(model: Path, root: Path, keep: Path) -> dict[str, Any]:
     file = keep / "measured" / f"{weights_sha256(model)[:12]}.json"
     if file.is_file():
         return dict(json.loads(file.read_text()))
-    dataset, encoder = root / "data" / "dataset", choose_encoder(ModelCard.read(model).encoder)
-    card, found = read_card(dataset), dict[str, Any]()
-    photos, paintings = (held_out_pictures(dataset, card, domain, MOST) for domain in ("photos", "paintings"))
+    encoder, found = choose_encoder(ModelCard.read(model).encoder), dict[str, Any]()
+    photos, paintings = held_out(root, "photos"), held_out(root, "paintings")
     for px in SIZES:
         on = Measurement(EvaluateConfig(), photos, paintings, px, encoder, keep / "features")
         made = [measure_stylized(files, px, model, encoder) for files in on.batches(photos)]
@@ -103,20 +102,23 @@ def measured(model: Path, root: Path, keep: Path) -> dict[str, Any]:
     return found
 
 
+def held_out(root: Path, domain: str, most: int = MOST) -> list[Picture]:
+    """The pictures of a domain that no training saw."""
+    dataset = root / "data" / "dataset"
+    return held_out_pictures(dataset, read_card(dataset), domain, most)
+
+
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
     """Uint8 (B, 3, H, W) through a Gaussian of so many pixels, as float."""
     side = 2 * int(3 * sigma + 0.5) + 1
-    steps = torch.arange(side) - side // 2
-    line = torch.softmax(-steps.square() / (2 * sigma**2), 0)
-    kernel = line.outer(line).expand(3, 1, side, side)
-    return F.conv2d(F.pad(pictures.float(), [side // 2] * 4, "reflect"), kernel, groups=3)
+    made: Tensor = gaussian_blur2d(pictures.float(), (side, side), (sigma, sigma))
+    return made
 
 
 def parts(model: Path, root: Path, keep: Path) -> dict[str, float]:
     """KID × 1000 at the largest size of what is made of a model's coarse and fine structure and the photographs'."""
-    dataset, encoder, px = root / "data" / "dataset", choose_encoder(ModelCard.read(model).encoder), max(SIZES)
-    card = read_card(dataset)
-    photos, paintings = (held_out_pictures(dataset, card, domain, MOST) for domain in ("photos", "paintings"))
+    encoder, px = choose_encoder(ModelCard.read(model).encoder), max(SIZES)
+    photos, paintings = held_out(root, "photos"), held_out(root, "paintings")
     given = center_squares([photo.data for photo in photos[::3]], px)
     paint = artifact.load(model).painter()
     painted = torch.cat([paint(some) for some in torch.split(given, 16)])
@@ -147,8 +149,7 @@ def parts(model: Path, root: Path, keep: Path) -> dict[str, float]:
 
 def show(models: dict[str, Path], root: Path, out: Path) -> None:
     """A contact sheet: held-out photographs, and what each model makes of them."""
-    dataset = root / "data" / "dataset"
-    photos = held_out_pictures(dataset, read_card(dataset), "photos", SHOWN)
+    photos = held_out(root, "photos", SHOWN)
     squares = center_squares([photo.data for photo in photos], max(SIZES))
     paints = {name: artifact.load(model).painter() for name, model in models.items()}
     rows = [[channels_last(paint(one[None])) for one in squares] for paint in (lambda x: x, *paints.values())]

@@ -89,8 +89,9 @@ def summarize(workspace: Workspace) -> str:
 def _last_run(workspace: Workspace, known: Sequence[Version]) -> run_record.RunRecord | None:
     """The record of the last run; nothing is to be done about a refused version that a person made `prod`."""
     night = run_record.read_record(workspace)
-    decided = night is not None and any(one.version == night.version and one.stage == PROD for one in known)
-    return replace(night, next_steps=()) if night is not None and decided else night
+    if night is None or not any(one.version == night.version and one.stage == PROD for one in known):
+        return night
+    return replace(night, next_steps=())
 
 
 def _shown(workspace: Workspace, night: run_record.RunRecord | None) -> Workspace:

@@ -124,7 +124,8 @@ def palette(pictures: Tensor) -> Tensor:
     is that of their colours together.
     """
     colors = F.avg_pool2d(pictures.float(), CELL_PX).flatten(2)  # (B, 3, cells)
-    along = (_directions(colors)[:, :, None] * colors[:, None]).sum(2)  # (B, 13, cells) in [-1, 1]
+    # (B, 13, cells) in [-1, 1]; a matrix product would round them under autocast
+    along = (_directions(colors)[:, :, None] * colors[:, None]).sum(2)
     thresholds = torch.linspace(-1, 1, THRESHOLDS, device=colors.device)
     ramps = (thresholds[:, None] - along[:, :, None]) * (THRESHOLDS - 1) / 2 + 0.5  # (B, 13, T, cells)
     return ramps.clamp(0, 1).mean(3)
