@@ -84,7 +84,7 @@ def finish(source: Path, destination: Path) -> None:
 
 def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: None) -> None:
     """Start a job whose model is never loaded; `planned` is called when it would connect."""
-    from atelier.models.card import ModelIdentity
+    from atelier.models.card import ModelCard, ModelIdentity
     from atelier.tasks.bulk.request import StylizeRequest
     from atelier.tasks.bulk.stylize import stylize
     from atelier.tasks.inference.config import StylizeConfig
@@ -94,7 +94,10 @@ def plan(source: Path, destination: Path, planned: Callable[[], None] = lambda: 
         raise PlannedError
 
     identity = ModelIdentity(**dict.fromkeys(ModelIdentity.__dataclass_fields__, "benchmark") | {"method": "cpgan"})
-    stylize(StylizeRequest((str(source),), destination, source, StylizeConfig(), identity), connect=connect)
+    model = destination.with_name("model")
+    model.mkdir(exist_ok=True)
+    ModelCard("cpgan", {}).write(model)
+    stylize(StylizeRequest((str(source),), destination, model, StylizeConfig(), identity), connect=connect)
 
 
 def measure(source: Path, destination: Path) -> None:

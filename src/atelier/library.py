@@ -86,7 +86,8 @@ class ImagePainter:
                 PyTorch tensor (3, H, W) or (B, 3, H, W), uint8 or floating point in [0, 1].
 
         Returns:
-            The same type, size, data type and device.
+            The same type, data type and device; the same size, or that of a model that enlarges: transparency is
+            enlarged by bicubic interpolation.
 
         Raises:
             TypeError: it is no image of these types.
@@ -107,7 +108,7 @@ class ImagePainter:
         rgb = np.asarray(image.convert("RGB"))
         painted = Image.fromarray(_to_array(self._paint(_to_tensor(rgb)))).convert(image.mode)
         if "A" in image.mode:
-            painted.putalpha(image.getchannel("A"))
+            painted.putalpha(image.getchannel("A").resize(painted.size, Image.Resampling.BICUBIC))
         return painted
 
     def _paint(self, x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from atelier.models.networks.generator import Generator
 from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.light import LightGenerator
 from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.pixels import upscaled
+from tests.enlarger import EnlargingNetwork
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -103,3 +105,24 @@ def test_what_looks_at_the_whole_picture_is_not_tiled() -> None:
     painter = Color.painter(ColorConfig(), Color.build_generator(ColorConfig(), None), Controls())
     assert tiling.tiled(painter, SIDE, torch.float32) is None
     assert tiling.tiled(NetworkPainter(nn.Identity(), 1.0), SIDE, torch.float32) is None
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_tiles_of_a_local_network_are_the_whole_picture(scale: int) -> None:
+    torch.manual_seed(0)
+    made = EnlargingNetwork(scale).eval()
+    for size in ((200, 150), (193, 129), (131, 64), (5, 70), (1, 1)):
+        x = photograph(*size)
+        for strength, keep in ((1.0, False), (0.3, True)):
+            painter = NetworkPainter(made, strength, keep, scale)
+            tiled = tiling.tiled(painter, SIDE, torch.float32)
+            assert tiled is not None
+            assert tiled(x).shape == (1, 3, scale * size[0], scale * size[1])
+            assert (tiled(x) - painter(x)).abs().max() < 1e-5, size
+    levels = ((photograph(131, 64) + 1) * 127.5).round().to(torch.uint8)
+    tiled = tiling.tiled(NetworkPainter(made, 1.0, scale=scale), SIDE, torch.float32)
+    assert tiled is not None
+    assert (tiled(levels).int() - NetworkPainter(made, 1.0, scale=scale)(levels).int()).abs().max() <= 1
+    tiled = tiling.tiled(NetworkPainter(made, 0.0, scale=scale), SIDE, torch.float32)
+    assert tiled is not None
+    assert torch.equal(tiled(levels), upscaled(levels, scale))

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from atelier.models.pixels import as_given, fitted, mixed, pad, to_float
+from atelier.models.pixels import as_given, fitted, mixed, pad, to_float, upscaled
 
-# Stylizes pictures (B, 3, H, W) of any size; the result has the shape, type and device of its input. uint8 is sRGB;
-# float32 is in [-1, 1], and its precision is that of the network, not of 256 levels.
+# Stylizes pictures (B, 3, H, W) of any size; the result has the type and device of its input, and its shape, or is
+# `scale` times as high and as wide. uint8 is sRGB; float32 is in [-1, 1], and its precision is that of the network, not
+# of 256 levels.
 Painter = Callable[[Tensor], Tensor]
-# The same for several styles, each where its mask applies: masks (B or 1, S, h, w) in [0, 1] are resized to the
-# pictures. Where no mask applies the result may be anything: `placement` lays it over the input.
+# The same for several styles, each where its mask applies, of scale 1: masks (B or 1, S, h, w) in [0, 1] are resized to
+# the pictures. Where no mask applies the result may be anything: `placement` lays it over the input.
 StylesPainter = Callable[[Tensor, Tensor], Tensor]
 
 MULTIPLE = 4  # px: generators take heights and widths that are multiples of this, because they halve twice
@@ -24,18 +25,21 @@ class NetworkPainter:
     """A painter that runs one network and mixes its result with the input.
 
     The mix is linear in sRGB: x + strength · (G(x) − x). The network keeps every shape where it is, so a strength of
-    one half shows a half-painted picture and no double contours; strength 0 returns the input bit by bit.
+    one half shows a half-painted picture and no double contours; strength 0 returns the input bit by bit. Where the
+    network enlarges, x is the input enlarged by bicubic interpolation.
     """
 
-    network: nn.Module  # (B, 3, H, W) in [-1, 1] to the same, for sizes as `MULTIPLE` and `MINIMUM` say
+    # (B, 3, H, W) in [-1, 1] to `scale` times that size, for sizes as `MULTIPLE` and `MINIMUM` say
+    network: nn.Module
     strength: float = 1.0  # 0…1
     preserve_color: bool = False  # keep the colours of the input
+    scale: int = 1  # size of the result relative to the input
 
     def __call__(self, images: Tensor) -> Tensor:
         """Stylize pictures; see `Painter`."""
         if self.strength == 0:
-            return images
-        height, width = images.shape[2:]
+            return upscaled(images, self.scale)
+        height, width = (self.scale * size for size in images.shape[2:])
         x = pad(to_float(images, next(self.network.parameters()).device), MULTIPLE, MINIMUM)
         with torch.inference_mode():
             y = mixed(x, self.network(x), self.strength, self.preserve_color)

@@ -36,13 +36,25 @@ def as_given(painted: Tensor, images: Tensor) -> Tensor:
     return kept.to(images.device)
 
 
+def upscaled(images: Tensor, scale: int) -> Tensor:
+    """Pictures (B, 3, H, W), uint8 or float32 in [-1, 1], `scale` times as large: bicubic; they themselves for 1."""
+    if scale == 1:
+        return images
+    x = F.interpolate(to_float(images, images.device), scale_factor=float(scale), mode="bicubic")
+    return as_given(x, images)
+
+
 def mixed(x: Tensor, painted: Tensor, strength: float, preserve_color: bool = False) -> Tensor:
     """What a generator made of pictures x (B, 3, H, W), clipped to [-1, 1], mixed with them linearly in sRGB.
 
     Args:
+        painted: (B, 3, s · H, s · W); where s is not 1, it is mixed with the `upscaled` pictures.
         preserve_color: first give it their colours, see `keep_color`.
     """
     painted = finite(painted).float().clamp(-1, 1)
+    if strength == 1 and not preserve_color:
+        return painted
+    x = upscaled(x, painted.shape[2] // x.shape[2])
     if preserve_color:
         painted = keep_color(painted, x).clamp(-1, 1)
     return painted if strength == 1 else torch.lerp(x, painted, strength)

@@ -6,6 +6,8 @@ cut off again; at the edges of the image the network's own padding applies.
 
 Features are kept for the whole image only at a quarter of its size. Larger ones, which are most of the memory, are
 recomputed from the image for each norm that needs them.
+
+A `LocalNetwork` has no such norms: each tile is computed once, with a margin of the network's reach.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +24,14 @@ from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.instance_norm import EPSILON, NONE, InstanceNorm
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.local import LocalNetwork
 from atelier.models.networks.resnet import ResnetGenerator
 from atelier.models.painter import MINIMUM, MULTIPLE, MaskedPainter, NetworkPainter
-from atelier.models.pixels import as_given, mixed, pad, to_float
+from atelier.models.pixels import as_given, mixed, pad, to_float, upscaled
 
 FAR, NEAR = 4, 2  # positions at a quarter of the size that layers see around a tile: up to the picture's size, or not
 
-Network = Generator | LightGenerator | ResnetGenerator  # of local layers and InstanceNorms
+Network = Generator | LightGenerator | ResnetGenerator  # of local layers and InstanceNorms, of scale 1
 
 Read = Callable[["Tile"], Tensor]  # of features (1, C, s · h, s · w), or of the picture, which are those of a tile
 
@@ -40,10 +43,10 @@ def tiled(painter: Callable[..., Tensor], side: int, dtype: torch.dtype) -> Call
         side: of the tiles, px; a multiple of 8, and at least 32.
 
     Returns:
-        None if the painter is not of networks of local layers and InstanceNorms.
+        None if the painter is not of networks of local layers and InstanceNorms, or of a `LocalNetwork`.
     """
-    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network):
-        return TiledPainter(painter.network, painter.strength, painter.preserve_color, side, dtype)
+    if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network | LocalNetwork):
+        return TiledPainter(painter.network, painter.strength, painter.preserve_color, painter.scale, side, dtype)
     if isinstance(painter, MaskedPainter):
         parts = [tiled(part, side, dtype) for part in painter.painters]
         painters = [part for part in parts if part is not None]
@@ -55,17 +58,21 @@ def tiled(painter: Callable[..., Tensor], side: int, dtype: torch.dtype) -> Call
 class TiledPainter:
     """The same as `NetworkPainter`, tile by tile."""
 
-    network: Network
+    network: Network | LocalNetwork
     strength: float  # 0…1
     preserve_color: bool
+    scale: int
     side: int  # of the tiles, px
     dtype: torch.dtype  # that convolutions compute in
 
     def __call__(self, images: Tensor) -> Tensor:
         """Stylize pictures; see `Painter`."""
         if self.strength == 0:
-            return images
+            return upscaled(images, self.scale)
         painted = torch.empty_like(images)
+        if self.scale != 1:
+            shape = (*images.shape[:2], *(self.scale * size for size in images.shape[2:]))
+            painted = channels_last(images.new_empty(shape))  # as files have them
         with torch.inference_mode(), autocast(next(self.network.parameters()).device, self.dtype):
             for image, into in zip(torch.split(images, 1), torch.split(painted, 1), strict=True):
                 _paint(self, image, into)
@@ -210,14 +217,33 @@ class LayerStack:
 
 
 def _paint(painter: TiledPainter, image: Tensor, painted: Tensor) -> None:
-    """Stylize one image (1, 3, H, W) into `painted`."""
-    network = painter.network
+    """Stylize one image (1, 3, H, W) into `painted`, which is `scale` times as large."""
+    network, scale = painter.network, painter.scale * MULTIPLE
     device = next(network.parameters()).device
     height, width = (max(-(-size // MULTIPLE) * MULTIPLE, MINIMUM) // MULTIPLE for size in image.shape[2:])
     tiles = Tiles(height, width, painter.side // MULTIPLE)
 
     def picture(tile: Tile) -> Tensor:
         return pad(to_float(tile.of(image, MULTIPLE), device).contiguous(), MULTIPLE, MINIMUM)
+
+    def finished(wide: Tile, y: Tensor) -> Tensor:
+        x = picture(wide)
+        y = y if isinstance(network, LocalNetwork) else network.drawn(x, y)
+        return mixed(x, y, painter.strength, painter.preserve_color)
+
+    if isinstance(network, LocalNetwork):
+        # a position at least, for the enlarged picture that the result is mixed with
+        way = LayerStack(tiles, picture, max(-(-network.reach // MULTIPLE), 1), [network])
+    else:
+        way = _normalised(network, tiles, picture)
+    for tile in tiles:
+        own = tile.of(painted, scale)
+        y = way.made(tile, finished)
+        own.copy_(as_given(y[:, :, : own.shape[2], : own.shape[3]], image))
+
+
+def _normalised(network: Network, tiles: Tiles, picture: Read) -> LayerStack:
+    """The layers of a network up to the last one, with the moments of all norms."""
 
     def seen(tile: Tile) -> Tensor:
         x = picture(tile)
@@ -236,9 +262,4 @@ def _paint(painter: TiledPainter, image: Tensor, painted: Tensor) -> None:
             tile.of(way.kept).add_(inside.made(tile))
     way.reach = FAR
     way.follow(network.decode)
-    for tile in tiles:
-        y = way.made(tile, lambda wide, y: network.drawn(picture(wide), y))
-        given, own = tile.of(image, MULTIPLE), tile.of(painted, MULTIPLE)
-        y = y[:, :, : given.shape[2], : given.shape[3]]
-        y = mixed(to_float(given, device), y, painter.strength, painter.preserve_color)
-        own.copy_(as_given(y, image))
+    return way

@@ -100,7 +100,7 @@ def test_a_worker_whose_plan_has_strokes_paints_large_pictures_smaller(tmp_path:
     assert (deep % 257).any(), "16 bits have their precision"
     made = read((tmp_path / "strokes/large.png").read_bytes())
     assert made
-    assert made.parameters["plan"] == asdict(STROKES)
+    assert made.parameters["plan"] == STROKES.record
 
 
 def test_the_plan_has_the_strokes_and_an_older_one_none(tmp_path: Path, color: Path, tiny_model: Path) -> None:

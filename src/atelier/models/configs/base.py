@@ -39,6 +39,11 @@ class MethodConfig(Settings):
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
 
     @property
+    def scale(self) -> int:
+        """Size of what a model makes relative to its input: 1 for most methods; those with another paint no strokes."""
+        return 1
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the labels that training needs with its pictures; None for most methods, which need none."""
         return None

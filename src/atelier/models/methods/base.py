@@ -98,10 +98,13 @@ class Method(ABC):
             generator: trained, in evaluation mode.
             controls: checked against those that the method honours (`Config.controls`).
 
+        Returns:
+            A painter whose results are `config.scale` times as large as its images.
+
         Raises:
             ValueError: a control cannot be applied, such as a style that the model does not know.
         """
-        return NetworkPainter(generator.eval(), controls.strength)
+        return NetworkPainter(generator.eval(), controls.strength, scale=config.scale)
 
     @classmethod
     def styles_painter(cls, config: Any, generator: nn.Module, controls: Controls) -> StylesPainter:

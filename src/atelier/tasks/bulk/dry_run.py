@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.models.card import ModelCard
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
@@ -89,7 +90,7 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     controls = controls_from_config(config, request.base)
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
-    check_space(destination, todo)
+    check_space(destination, todo, ModelCard.read(request.model).settings.scale)
     found = DryRun(
         total=inputs.num_rows,
         settled=inputs.num_rows - waiting.num_rows,

@@ -44,9 +44,9 @@ def manifest_of(
     return manifest | {"model": asdict(request.identity), "parameters": changed | controls.changed()}, defaults
 
 
-def check_space(destination: Destination, todo: pa.Table) -> None:
-    """Refuse to start where the outputs, estimated at half the size of the inputs, do not fit."""
-    needed, free = int(pc.sum(todo["size"]).as_py() or 0) // 2, destination.free_bytes()
+def check_space(destination: Destination, todo: pa.Table, scale: int) -> None:
+    """Refuse to start where the outputs do not fit, estimated at half the size of the inputs, times their scale²."""
+    needed, free = int(pc.sum(todo["size"]).as_py() or 0) * scale**2 // 2, destination.free_bytes()
     if todo.num_rows and free is not None and free < max(needed, MIN_FREE_BYTES):
         raise RuntimeError(
             f"{destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "

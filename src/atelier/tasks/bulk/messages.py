@@ -1,6 +1,6 @@
 """Messages of a bulk job: what the driver sends to workers, what workers pass on, and what they send back."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class JobSpec:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """The parameters in the provenance of every output."""
-        return provenance_parameters(self.controls, self.config) | {"plan": asdict(self.plan)}
+        return provenance_parameters(self.controls, self.config) | {"plan": self.plan.record}
 
     def provenance(self, decoded: "DecodedInput") -> Provenance:
         """The provenance of the output of one input."""

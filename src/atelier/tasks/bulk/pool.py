@@ -18,7 +18,7 @@ from atelier.tasks.bulk.messages import JobSpec
 from atelier.tasks.bulk.split_workers import run_apart
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan, with_stroke
+from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan, plan_for
 from atelier.tasks.inference.input_limits import limits_for
 
 R = TypeVar("R")
@@ -29,6 +29,7 @@ WORKER_BYTES = 500 * 10**6  # memory of an idle worker
 PIXEL_BYTES = 600  # memory of the default generator for each pixel of a picture painted in one piece
 TILED_PIXEL_BYTES = 100  # the same in tiles; includes the file, its pixels and prefetched files
 ENLARGED_PIXEL_BYTES = 60  # the same of a picture that is painted smaller and enlarged, beside what is painted
+LARGER_PIXEL_BYTES = 20  # memory for each pixel of an output that is larger than its input, beside what is painted
 FILTERS = 24  # channels at full resolution up to which these two numbers hold
 WORTH_MEASURING = 500  # pictures; with fewer, measuring all backends takes longer than it saves
 FILE_PIXELS = 8  # estimated pixels of one byte of a file; few large files are compressed more
@@ -157,7 +158,7 @@ def expected_plan(model: Path, controls: Controls, config: ExecutionConfig) -> E
     if config.device == "gpu" and not gpus:
         raise ValueError("device is gpu, but the cluster has no GPU: use auto or cpu")
     plan = ExecutionPlan(device="cuda" if gpus and config.device != "cpu" else "cpu")
-    return with_stroke(plan, ModelCard.read(model).settings, controls)
+    return plan_for(plan, ModelCard.read(model).settings, controls)
 
 
 def execution_for(pool: WorkerPool, spec: JobSpec, pictures: int) -> Execution:
@@ -233,6 +234,8 @@ def image_memory(pixels: int, spec: JobSpec) -> int:
     """Peak memory of stylizing a picture of so many pixels, in bytes."""
     plan, painted = spec.plan, min(pixels, limits_for(spec.config, spec.plan).max_pixels)
     enlarged = 0.0
+    if plan.scale != 1:
+        enlarged = LARGER_PIXEL_BYTES * painted * plan.scale**2
     if plan.reference_px:
         enlarged = ENLARGED_PIXEL_BYTES * painted
         painted = int(min(painted, plan.reference_px**2) / plan.stroke**2)

@@ -31,7 +31,7 @@ from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
 from atelier.tasks.inference.execution_plan import ExecutionPlan
-from atelier.tasks.inference.input_limits import limits_for, read_image
+from atelier.tasks.inference.input_limits import input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
@@ -85,7 +85,8 @@ class Reader:
         try:
             with self.markers.step("decode", task.input, factor=factor):
                 image = read_image(data, self.limits, format, config)
-                given, labels, kept = (task.input, image, self.limits, config.size), None, None
+                size = input_size(config, self.spec.plan.scale)
+                given, labels, kept = (task.input, image, self.limits, size), None, None
                 if config.mask_from:
                     labels = read_labels(config.mask_from, *given)
                 if config.keep_from:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.card import ModelIdentity
+from atelier.models.card import ModelCard, ModelIdentity
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_controls
 from atelier.tasks.bulk import failure_limit, job_report
@@ -141,7 +141,7 @@ class _Run:
             waiting = pc.equal(self.before.rows["state"], "pending")
             needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.equal(inputs["skipped"], ""))
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
-            check_space(job.destination, todo)
+            check_space(job.destination, todo, ModelCard.read(self.request.model).settings.scale)
             job.write_manifest(self.manifest)
             job.folder.write(REQUEST, self.request.to_json())
             outputs = job.plan_names(todo["input"], self.request.config.format)
@@ -177,7 +177,7 @@ class _Run:
                 pool.start_for(tasks, spec)
                 spec = replace(spec, execution=execution_for(pool, spec, tasks.num_rows))
                 with _write_errors(destination):
-                    job.write_manifest({"plan": asdict(spec.plan)} | self.manifest)
+                    job.write_manifest({"plan": spec.plan.record} | self.manifest)
                 watch.workers_count = not splits_stages(spec)
                 with contextlib.closing(pool.results(tasks, spec)) as results:
                     count_results(supervised(results, job, counts, limit), counts, watch.report)

@@ -89,7 +89,10 @@ def measure_stylized(
     trained = artifact.load(model)
     photos, generates = center_squares(files, size), trained.config.generates
     started = time.perf_counter()
-    stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(photos)
+    if generates:
+        stylized = trained.generate(0, range(first, first + len(files)))
+    else:
+        stylized = _shrunk(trained.painter()(photos), trained.config.scale)
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(
@@ -104,6 +107,11 @@ def measure_stylized(
         if encoder.lpips and size >= SMALLEST
         else None,
     )
+
+
+def _shrunk(stylized: Tensor, scale: int) -> Tensor:
+    """uint8 (B, 3, s · S, s · S) as means of s × s pixels, (B, 3, S, S): metrics are at the size of the photographs."""
+    return stylized if scale == 1 else F.avg_pool2d(stylized.float(), scale).round().to(torch.uint8)
 
 
 def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:

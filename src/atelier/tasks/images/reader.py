@@ -8,7 +8,7 @@ import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from atelier.tasks.images.codec import (
 from atelier.tasks.images.metadata import Metadata, read_metadata, read_page_metadata
 from atelier.tasks.images.modes import split_alpha
 from atelier.tasks.images.page import Page, PageReader
+from atelier.tasks.images.resampling import shrunk
 from atelier.tasks.images.sixteen_bit import Samples, SixteenBit
 from atelier.tasks.runtime.errors import short_line
 
@@ -251,27 +252,17 @@ def _shrink(frame: Frame, size: int | None) -> Frame:
         return frame
     wanted = fit((width, height), size)
     if frame.alpha is None:
-        return replace(frame, pixels=_resize(frame.pixels, wanted))
+        return replace(frame, pixels=shrunk(frame.pixels, wanted))
     # weighted by alpha: transparent pixels give their neighbours no colour
     weight = np.maximum(frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max), 1e-4).astype(np.float32)
-    weighted = _resize(frame.pixels * weight[..., None], wanted) / np.maximum(_resize(weight, wanted), 1e-4)[..., None]
+    weighted = shrunk(frame.pixels * weight[..., None], wanted) / np.maximum(shrunk(weight, wanted), 1e-4)[..., None]
     low, high = (0, 255) if frame.pixels.dtype == np.uint8 else (-1, 1)
     pixels = np.clip(weighted, low, high)
     pixels = np.rint(pixels) if frame.pixels.dtype == np.uint8 else pixels
-    return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=_resize(frame.alpha, wanted))
+    return replace(frame, pixels=pixels.astype(frame.pixels.dtype), alpha=shrunk(frame.alpha, wanted))
 
 
 def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """A width and height in proportion, the longer at most `longest`; never enlarged."""
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(H, W) or (H, W, C) of any type, resized to a width and height with Lanczos' filter."""
-    if array.dtype == np.uint8:
-        return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
-    planes = np.moveaxis(np.atleast_3d(array).astype(np.float32), -1, 0)  # (C, H, W)
-    small = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS)) for plane in planes]
-    found = np.stack(small, axis=-1).reshape(size[1], size[0], *array.shape[2:])
-    return np.rint(np.clip(found, 0, 65535)).astype(np.uint16) if array.dtype == np.uint16 else found

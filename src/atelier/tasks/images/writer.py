@@ -18,6 +18,7 @@ from atelier.tasks.images.color import srgb_profile, to_cmyk
 from atelier.tasks.images.metadata import COMMENT, Metadata
 from atelier.tasks.images.modes import composite_on_white
 from atelier.tasks.images.reader import DecodedImage, Frame
+from atelier.tasks.images.resampling import enlarged
 from atelier.tasks.images.sixteen_bit import SixteenBit
 
 FULL_CHROMA_QUALITY = 90  # from this quality on, chroma is not subsampled: subsampling smears painted edges
@@ -36,7 +37,8 @@ def write(
 
     Args:
         original: the decoded image, as `reader.read` gives it for this format.
-        painted: the painted frames, each with the shape and type of the original frame's pixels.
+        painted: the painted frames, each with the type of the original frame's pixels, and with their shape or a
+            multiple of it: transparency is enlarged to it by bicubic interpolation.
         format: one of `WRITERS`.
         quality: 1…100, of JPEG, WebP and AVIF.
         xmp: the packet to embed, UTF-8.
@@ -47,13 +49,18 @@ def write(
     """
     if format not in WRITERS or (format == "avif" and not features.check("avif")):
         raise ValueError(f"{format} cannot be written here: choose one of {', '.join(sorted(WRITERS))}")
-    frames = tuple(replace(frame, pixels=one) for frame, one in zip(original.frames, painted, strict=True))
+    frames = tuple(_painted(frame, one) for frame, one in zip(original.frames, painted, strict=True))
     painting = replace(original, frames=frames, metadata=Metadata() if strip else original.metadata)
     try:
         return WRITERS[format](painting, quality, xmp)
     except Exception as error:  # encoders raise nearly every type on what they cannot hold
         height, width = frames[0].pixels.shape[:2]
         raise ValueError(f"cannot encode {width} × {height} pixels as {format}: {error}") from error
+
+
+def _painted(frame: Frame, pixels: Pixels | SixteenBit) -> Frame:
+    alpha = None if frame.alpha is None else enlarged(frame.alpha, (pixels.shape[0], pixels.shape[1]))
+    return replace(frame, pixels=pixels, alpha=alpha)
 
 
 def _jpeg(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:

@@ -12,7 +12,7 @@ class AutocastGenerator(nn.Module):
     """A generator whose convolutions run in a lower precision (autocast).
 
     Args:
-        generator: pictures (B, 3, H, W) in [-1, 1] to the same.
+        generator: pictures (B, 3, H, W) in [-1, 1] to the same, of any scale.
         dtype: of its convolutions.
     """
 
@@ -21,7 +21,7 @@ class AutocastGenerator(nn.Module):
         self.generator, self.dtype = generator, dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
+        """(B, 3, H, W) in [-1, 1] to the same, of the generator's scale."""
         with autocast(x.device, self.dtype):
             y: Tensor = self.generator(x)
         return y
@@ -31,7 +31,7 @@ class OpenVinoGenerator(nn.Module):
     """A generator in OpenVINO.
 
     Args:
-        network: ONNX of a network from pictures (B, 3, H, W) in [-1, 1] to the same.
+        network: ONNX of a network from pictures (B, 3, H, W) in [-1, 1] to the same, of any scale.
         plan: precision and threads.
     """
 
@@ -50,5 +50,5 @@ class OpenVinoGenerator(nn.Module):
         self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the painter its device: the CPU
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same."""
+        """(B, 3, H, W) in [-1, 1] to the same, of the generator's scale."""
         return torch.from_numpy(self.request.infer({INPUT: x.contiguous().numpy()})[0])

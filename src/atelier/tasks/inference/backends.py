@@ -29,7 +29,7 @@ from atelier.tasks.inference.execution_plan import (
     ExecutionConfig,
     ExecutionPlan,
     Precision,
-    with_stroke,
+    plan_for,
 )
 from atelier.tasks.inference.network_cache import exported
 from atelier.tasks.inference.palette_lock import lock_table
@@ -65,7 +65,7 @@ def choose_execution(model: Path, controls: Controls, config: ExecutionConfig, g
     trained = artifact.load(model, "cuda" if gpu else "cpu")
     single = isinstance(trained.painter(controls), NetworkPainter)
     possible = [
-        with_stroke(plan, trained.config, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
+        plan_for(plan, trained.config, controls) for plan in possible_plans(gpu, single, can_tile(trained, controls))
     ]
     fitting = [
         plan
@@ -194,7 +194,7 @@ def can_tile(trained: TrainedModel, controls: Controls) -> bool:
 def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     """The default plan: PyTorch in float32 on a CPU."""
     plan = possible_plans(gpu=False, single=False, tiled=can_tile(trained, controls))[0]
-    return with_stroke(plan, trained.config, controls)
+    return plan_for(plan, trained.config, controls)
 
 
 def pixels_painter(trained: TrainedModel, controls: Controls) -> Callable[[Pixels], Pixels]:

@@ -51,7 +51,10 @@ class StylizeConfig(Settings):
     )
     quality: int = setting(95, "quality of JPEG, WebP and AVIF outputs", ge=1, le=100)
     size: int | None = setting(
-        None, "longest side of the outputs, in px; larger pictures are shrunk first. null: keep the size", ge=1
+        None,
+        "longest side of the outputs, in px; larger pictures are shrunk first, for a model that enlarges to that "
+        "much less. null: keep the size",
+        ge=1,
     )
     metadata: Literal["keep", "strip"] = setting(
         "keep", "EXIF with GPS, resolution and comments of the inputs: keep or strip"
@@ -71,8 +74,8 @@ class StylizeConfig(Settings):
     max_bytes: int = setting(2**29, "largest file that is read, in bytes", ge=1)
     max_pixels: int = setting(
         160_000_000,
-        "largest picture that is stylized, in pixels; larger ones are quarantined. The limit is at "
-        "most 16.7 million for what is painted at full size without tiles",
+        "largest picture that is stylized, in pixels, and largest output of a model that enlarges; larger ones are "
+        "quarantined. The limit is at most 16.7 million for what is painted at full size without tiles",
         ge=1,
     )
     max_frames: int = setting(

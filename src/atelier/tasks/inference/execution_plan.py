@@ -5,8 +5,8 @@ it refuses to run.
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from atelier.models.configs.base import MethodConfig
 from atelier.models.controls import Controls
@@ -42,10 +42,16 @@ class ExecutionPlan:
     threads: int = 1  # of each worker
     batch_pixels: int = 2**16  # pixels of a batch, at least one picture; larger batches are not faster on a CPU
     max_batch: int = 16  # pictures of a batch, at most
-    whole_pixels: int = 2**24  # largest picture that is painted in one piece
+    whole_pixels: int = 2**24  # largest picture that is painted in one piece, by the pixels of the input
     tile_px: int = 0  # side of the tiles of larger pictures; 0: larger pictures are refused
     reference_px: int = 0  # longest side at which strokes have their usual share of a picture; 0: each is painted as is
     stroke: float = 1.0  # breadth of the strokes, relative to the usual one
+    scale: int = 1  # height and width of the outputs relative to those of the inputs
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The plan as JSON values, for manifests and provenance; a scale of 1 is left out, as before there were any."""
+        return {key: value for key, value in asdict(self).items() if key != "scale" or value != 1}
 
     @property
     def exact(self) -> "ExecutionPlan":
@@ -66,8 +72,10 @@ class ExecutionPlan:
         return max(1, min(self.max_batch, self.batch_pixels // painted, self.whole_pixels // full))
 
 
-def with_stroke(plan: ExecutionPlan, config: MethodConfig, controls: Controls) -> ExecutionPlan:
-    """The plan by which a model of this config paints with strokes of the breadth that the controls ask for."""
+def plan_for(plan: ExecutionPlan, config: MethodConfig, controls: Controls) -> ExecutionPlan:
+    """The plan by which a model of this config paints: its scale, and strokes as broad as the controls ask for."""
+    if config.scale != 1:  # memory limits the pixels of the output
+        return replace(plan, scale=config.scale, whole_pixels=plan.whole_pixels // config.scale**2)
     if controls.stroke == "full" or not config.strokes:
         return plan
     return replace(plan, reference_px=REFERENCE_PX, stroke=controls.stroke)

@@ -56,7 +56,7 @@ def export_folder(model: Path, out: Path, name: str, metrics: Metrics, controls:
             note = f"no {NETWORK}: {error}"
         own = model / OWN_CARD
         text = own.read_text(encoding="utf-8") if own.is_file() else _described(name, card, metrics)
-        (draft / README).write_text(_front(card) + text + _use(network=not note), encoding="utf-8")
+        (draft / README).write_text(_front(card) + text + _use(card.settings.scale, network=not note), encoding="utf-8")
         files = tuple(sorted(file.name for file in draft.iterdir()))
         draft.replace(out)  # also an empty folder
     return FolderExport(out, files, note)
@@ -99,13 +99,13 @@ def _described(name: str, card: ModelCard, metrics: Metrics) -> str:
     return "\n".join(lines)
 
 
-def _use(*, network: bool) -> str:
-    """How the folder is used."""
+def _use(scale: int, *, network: bool) -> str:
+    """How the folder is used; `scale` is that of its outputs."""
     lines = ["", "## Use", "", "```console", "$ atelier stylize photo.jpg painted.jpg --model FOLDER", "```", ""]
     if network:
         lines += [
             f"`{NETWORK}` takes `pictures` (B, 3, H, W), float32 in [-1, 1] with sides that are multiples of 4, and "
-            "gives `painted` of the same shape and range.",
+            f"gives `painted` of {'the same shape' if scale == 1 else f'{scale} times that size'} and the same range.",
             "",
         ]
     return "\n".join(lines)

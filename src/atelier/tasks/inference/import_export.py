@@ -122,7 +122,7 @@ def export_model(model: Path, out: Path, controls: Controls = Controls()) -> Exp
     """Write a model's network as ONNX, and check with ONNX Runtime that it computes the same.
 
     The network takes `pictures` (B, 3, H, W), float32 in [-1, 1] with H and W multiples of 4, and gives `painted` of
-    the same shape and range.
+    the same range and the network's scale.
 
     Args:
         model: the model folder.

@@ -12,23 +12,31 @@ from atelier.tasks.inference.execution_plan import ExecutionPlan
 class InputLimits(ImageLimits):
     """Limits on one image file."""
 
+    scale: int = 1  # of the outputs, which `max_pixels` of the parameters limits
     whole: bool = False  # whether it is painted in one piece
 
     @property
     def pixel_limit(self) -> str:
         """The limit in words, with the remedy."""
         why = " for a model that cannot paint in tiles" if self.whole else ""
-        return f"{super().pixel_limit}{why}: --size makes it smaller"
+        larger = f" where outputs are {self.scale} × as high and as wide" if self.scale != 1 else ""
+        return f"{super().pixel_limit}{why}{larger}: --size makes it smaller"
 
 
 def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
     """The limits on inputs of a job. Memory limits the pixels of what is painted at full size without tiles."""
-    if plan.tile_px or plan.reference_px or config.max_pixels <= plan.whole_pixels:
-        return InputLimits(config.max_bytes, config.max_pixels)
-    return InputLimits(config.max_bytes, plan.whole_pixels, whole=True)
+    pixels = config.max_pixels // plan.scale**2
+    if plan.tile_px or plan.reference_px or pixels <= plan.whole_pixels:
+        return InputLimits(config.max_bytes, pixels, scale=plan.scale)
+    return InputLimits(config.max_bytes, plan.whole_pixels, scale=plan.scale, whole=True)
 
 
-def read_image(data: bytes, limits: ImageLimits, format: str, config: StylizeConfig) -> reader.DecodedImage:
+def input_size(config: StylizeConfig, scale: int) -> int | None:
+    """Longest side to which inputs are shrunk, px, so that outputs, `scale` times as large, have the config's size."""
+    return None if config.size is None else max(1, config.size // scale)
+
+
+def read_image(data: bytes, limits: InputLimits, format: str, config: StylizeConfig) -> reader.DecodedImage:
     """Decode an input for an output of a format. Raises BadImage with the reason."""
-    frames, salvage = config.max_frames, config.salvage
-    return reader.read(data, limits, format, size=config.size, max_frames=frames, salvage=salvage)
+    size, frames, salvage = input_size(config, limits.scale), config.max_frames, config.salvage
+    return reader.read(data, limits, format, size=size, max_frames=frames, salvage=salvage)

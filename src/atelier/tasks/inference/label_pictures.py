@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from atelier.tasks.images.codec import BadImage, ImageLimits, open_image
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.images.reader import DecodedImage, fit
+from atelier.tasks.images.resampling import enlarged
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_source import read
@@ -84,8 +85,15 @@ def read_kept(
 
 
 def with_kept(painted: Any, given: Any, kept: LabelPicture | None) -> Any:
-    """A painted frame (H, W, 3), with the input's pixels where they stay, value by value."""
-    return painted if kept is None else np.where(kept.labels[..., None] > 0, given, painted)
+    """A painted frame (s · H, s · W, 3), with the input's pixels where they stay, value by value.
+
+    Where s is not 1, the input (H, W, 3) is enlarged by bicubic interpolation, and each label to s × s pixels.
+    """
+    if kept is None:
+        return painted
+    scale = len(painted) // len(given)
+    stays = kept.labels.repeat(scale, 0).repeat(scale, 1)[..., None] > 0
+    return np.where(stays, enlarged(given, painted.shape[:2]), painted)
 
 
 def _nearest(given: int, wanted: int) -> NDArray[np.int64]:

@@ -13,10 +13,12 @@ INPUT, OUTPUT = "pictures", "painted"
 
 
 def to_onnx(network: nn.Module) -> bytes:
-    """The network in ONNX, from `INPUT` (B, 3, H, W), float32 in [-1, 1], H and W multiples of 4, to the same `OUTPUT`.
+    """The network in ONNX.
+
+    From `INPUT` (B, 3, H, W), float32 in [-1, 1], H and W multiples of 4, to `OUTPUT` of the network's scale.
 
     Args:
-        network: in evaluation mode; its output has the size of its input.
+        network: in evaluation mode.
     """
     free = {side: 4 * torch.export.Dim(f"quarter_of_side_{side}", min=4) for side in (2, 3)}
     logger = logging.getLogger("torch.onnx")

@@ -7,18 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.models.card import ModelIdentity
+from atelier.models.card import ModelCard, ModelIdentity
 from atelier.models.configs import config_class
 from atelier.models.controls import Controls, check_controls
 from atelier.tasks.images import writer
-from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels, check_pixels, read_file
+from atelier.tasks.images.codec import BadImage, Pixels, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
-from atelier.tasks.inference import input_limits
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.controls import controls_from_config, labels_location
+from atelier.tasks.inference.input_limits import InputLimits, input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import write
@@ -29,7 +29,7 @@ class SingleImageResult:
     """The result."""
 
     file: Path
-    width: int
+    width: int  # of the output, px
     height: int
     seconds: float  # with loading the model
     painted: bool  # False if the same result existed already, and after a dry run
@@ -74,17 +74,18 @@ def stylize_image(
     controls = controls_from_config(config, base)
     check_controls(config_class(identity.method), controls)
     target, format = _target(picture, out, config)
-    limits = ImageLimits(config.max_bytes, config.max_pixels)
+    scale = ModelCard.read(model).settings.scale
+    limits = InputLimits(config.max_bytes, config.max_pixels // scale**2, scale=scale)
     data = read_file(picture, limits)
     try:
-        decoded = input_limits.read_image(data, limits, format, config)
+        decoded = read_image(data, limits, format, config)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    labels, kept = _label_pictures(picture, decoded, config, base)
+    labels, kept = _label_pictures(picture, decoded, config, limits, base)
     shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found}
     parameters = provenance_parameters(controls, config) | shown
     provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest())
-    height, width = decoded.frames[0].pixels.shape[:2]
+    height, width = (scale * size for size in decoded.frames[0].pixels.shape[:2])
     if target.exists():
         with suppress(BadImage):
             if target.is_file() and read(target.read_bytes()) == provenance:
@@ -134,7 +135,7 @@ def _painted(
     trained = artifact.load(model)
     plan = backends.default_plan(trained, controls)
     pixels = sum(frame.pixels.size // 3 for frame in decoded.frames)
-    check_pixels(pixels, input_limits.limits_for(config, plan), str(picture))
+    check_pixels(pixels, limits_for(config, plan), str(picture))
     paint: Callable[..., torch.Tensor] = backends.build_painter(trained, controls, plan, b"")
     places = [torch.from_numpy(labels.labels.copy())[None]] if labels else []  # (1, H, W)
     painted: list[Pixels | SixteenBit] = []
@@ -145,11 +146,11 @@ def _painted(
 
 
 def _label_pictures(
-    picture: Path, decoded: DecodedImage, config: StylizeConfig, base: Path
+    picture: Path, decoded: DecodedImage, config: StylizeConfig, limits: InputLimits, base: Path
 ) -> tuple[LabelPicture | None, LabelPicture | None]:
     """The labels that place styles, and those of what stays. Raises BadImage where they are missing, or other ones."""
     labels_from, keep_from = (labels_location(folder, base) for folder in (config.mask_from, config.keep_from))
-    given = picture.name, decoded, ImageLimits(config.max_bytes, config.max_pixels), config.size
+    given = picture.name, decoded, limits, input_size(config, limits.scale)
     try:
         labels = read_labels(labels_from, *given) if labels_from else None
         return labels, read_kept(keep_from, *given) if keep_from else None
