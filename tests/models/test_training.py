@@ -28,6 +28,7 @@ from tests.models.tiny import (
     FAST,
     FASTCUT,
     REMEDIES,
+    RESTORE,
     STARGAN,
     TRAINING,
     TinyEncoder,
@@ -50,6 +51,7 @@ METHODS = {
     "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),
     "stargan": replace(STARGAN, discriminator="projected", diffaugment=("translation",)),
     "dcgan": DCGAN,
+    "restore": replace(RESTORE, faults=("blur", "noise", "jpeg"), adversarial_weight=0.1, perceptual_weight=0.1),
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
 # processes take seconds to start: two methods stand for all, and `make test-all` has all

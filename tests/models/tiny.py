@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
+from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import AdainConfig, CinConfig, CpganConfig, FastConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.distributed import rank_places
@@ -29,6 +30,7 @@ CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projec
 FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)
 CIN = CinConfig(styles=("dark", "light", "warm"), filters=4, width=8, blocks=1, style_images=8)
 FAST = FastConfig(filters=4, blocks=1, style_images=8)
+RESTORE = RestoreConfig(filters=8, blocks=1)
 STARGAN = StarganConfig(
     attributes=("dark", "light", "warm"),
     exclusive=("dark", "light"),

@@ -16,6 +16,7 @@ from atelier.models.configs.base import MethodConfig
 Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
 Stroke = float | Literal["full"]
+MOST_NOISE = 100.0  # σ in 8-bit values
 FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 80 px
 
 
@@ -69,6 +70,7 @@ class Controls:
     to: tuple[str, ...] = ()  # attributes or domains to give; "-NAME" removes one
     styles: tuple[Style, ...] = ()  # mixed by their weights; none means the style of the training
     preserve_color: bool = False  # keep the colours of the input
+    noise: float | None = None  # σ of the noise that is taken out, in 8-bit values; None: as much as the model sees
     style_weight: float | None = None  # of the style against the content, times what the method has
     steps: int | None = None  # of an optimisation on each picture
     palette: tuple[str, ...] = ()  # colours like "#20409a" that those of the outputs stay near; none: any colours
@@ -85,6 +87,8 @@ class Controls:
         names = [wish.removeprefix("-") for wish in self.to]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{twice[0]!r} is asked for twice: name it once, as it or as -{twice[0]}")
+        if self.noise is not None and not 0 <= self.noise <= MOST_NOISE:
+            raise ValueError(f"noise must be from 0 to {MOST_NOISE:g}, its σ in 8-bit values, not {self.noise}")
         if self.style_weight is not None and not 0 < self.style_weight < float("inf"):
             raise ValueError(f"style_weight must be above 0, not {self.style_weight}")
         if self.steps is not None and self.steps < 1:

@@ -285,4 +285,5 @@ class Trainer:
         if self.method_config.generates:
             drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
             return self.method.generate(self.method_config, self.generator_ema, drawn)
-        return self.method.painter(self.method_config, self.generator_ema, Controls())(content)
+        given = self.method.inputs(self.method_config, content, 0)
+        return self.method.painter(self.method_config, self.generator_ema, Controls())(given)

@@ -112,6 +112,19 @@ class Method(ABC):
         raise ValueError(f"{cls.Config.name} has no styles to place")
 
     @classmethod
+    def inputs(cls, config: Any, pictures: Tensor, first: int) -> Tensor:
+        """What a painter is given where samples are taken and models are measured: by default the pictures.
+
+        Args:
+            pictures: uint8 (B, 3, H, W).
+            first: number of the first of them, from 0.
+
+        Returns:
+            uint8 (B, 3, h, w); a painter makes pictures of H × W of them.
+        """
+        return pictures
+
+    @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
         """uint8 pictures (B, 3, H, W) from standard normal numbers (B, config.noise), of a method that `generates`.
 

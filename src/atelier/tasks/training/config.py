@@ -10,6 +10,7 @@ from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
+from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import (
     AdainConfig,
     CinConfig,
@@ -70,6 +71,7 @@ class TrainConfig(Settings):
     dcgan: DcganConfig = setting_of(DcganConfig, "settings of dcgan")
     gan: GanConfig = setting_of(GanConfig, "settings of gan")
     gatys: GatysConfig = setting_of(GatysConfig, "settings of gatys")
+    restore: RestoreConfig = setting_of(RestoreConfig, "settings of restore")
     stargan: StarganConfig = setting_of(StarganConfig, "settings of stargan")
 
     def __post_init__(self) -> None:

@@ -1,0 +1,132 @@
+"""The models that repair and come with the package, anew: `starter/denoise`, `starter/upscale2` and the others here.
+
+    nice python benchmarks/repair_models.py DATA --keep WORK --only denoise
+
+DATA holds `free/` (free photographs). The sharp pictures are windows of these photographs, at three scales, and of
+those inside scikit-image and scikit-learn; what is smaller than its photograph is sharper. A model takes an hour of one
+core; what is stopped goes on exactly where it was.
+
+Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from atelier.tasks.images import codec
+from atelier.tasks.runtime.progress import Progress
+from atelier.tasks.storage import sample_images
+from atelier.tasks.training.config import TrainConfig
+from atelier.tasks.training.train import train
+from base_models import COLOURFUL, lattice, write_windows
+from methods import workspace
+
+WINDOW_PX, STRIDE_PX = 256, 200
+SCALES = 1.0, 0.7, 0.45  # of a free photograph
+SHORT_PX = 300, 400  # shorter sides of the photographs in packages
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training."""
+
+    steps: int
+    settings: Mapping[str, Any]  # of the method
+    method: str = "restore"
+    size_px: int = 96  # of a training picture
+    batch: int = 8
+    loop: Mapping[str, Any] = field(default_factory=dict)  # what differs from `LOOP`
+    begin_with: str = ""  # another recipe, whose model is the first
+
+
+LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_half_life_steps": 100, "log_every": 50}
+RECIPES = {
+    "denoise": Recipe(12_000, {"faults": ["noise"]}),
+    "denoise-25": Recipe(  # for one level: what being blind costs
+        3_000,
+        {"faults": ["noise"], "noise_from": 25.0, "noise_to": 25.0},
+        loop={"decay_from": 0.0},
+        begin_with="denoise",
+    ),
+    "upscale2": Recipe(7_000, {"faults": [], "scale": 2}),
+    "upscale4": Recipe(5_000, {"faults": [], "scale": 4}),
+    "restore": Recipe(10_000, {"faults": ["blur", "jpeg", "noise", "dark"], "mixed": 0.2}, begin_with="denoise"),
+}
+
+
+def write_sharp(free: Path, folder: Path) -> None:
+    """Windows of all photographs."""
+    for path in sorted(free.glob("*.jpg")):
+        picture = codec.decode(path.read_bytes())
+        for scale in SCALES:
+            pixels = codec.scaled(picture, scale)
+            places = lattice(pixels, WINDOW_PX, STRIDE_PX)
+            write_windows(pixels, WINDOW_PX, places, folder / f"{path.stem}-{scale}")
+    parents = [parent for domain in sample_images.PARENTS.values() for parent in domain if parent.name in COLOURFUL]
+    for parent in parents:
+        for short in SHORT_PX:
+            pixels = sample_images.photograph(parent, short)
+            places = lattice(pixels, WINDOW_PX, STRIDE_PX)
+            write_windows(pixels, WINDOW_PX, places, folder / f"{parent.name.replace(' ', '-')}-{short}")
+
+
+def training_set(keep: Path, size_px: int) -> Path:
+    """Sharp training pictures of a size, by the product's own commands: windows that are shrunk by up to two."""
+    root, sharp = keep / f"workspace-sharp-{size_px}", str(keep / "sharp")
+    share = (size_px / WINDOW_PX) ** 2
+    changes: dict[str, Any] = {
+        "ingest.size_px": WINDOW_PX,
+        "ingest.holdout_share": 0.05,
+        "augment.copies": 16,
+        "augment.size_px": size_px,
+        "augment.default.rotation_deg": 0.0,
+        "augment.domains.photos.rotation_deg": 0.0,
+        "augment.domains.photos.flip_vertical": 0.5,
+        "augment.domains.photos.crop_area": [share, min(1.0, 3 * share)],
+    }
+    workspace(root, ["--content", sharp, "--style", sharp], changes)
+    return root / "data" / "augmented"
+
+
+def run(name: str, keep: Path) -> Path:
+    """A recipe, from where it stopped: its model."""
+    recipe = RECIPES[name]
+    out = keep / name
+    if (out / "model").is_dir():
+        return out / "model"
+    before = run(recipe.begin_with, keep) if recipe.begin_with else None
+    given = {
+        "method": recipe.method, recipe.method: dict(recipe.settings), "style": "photos", "workers": 0,
+        "encoder": "efficientnet_lite0", "start_from": "the other recipe" if before else "scratch",
+        "loop": {**LOOP, "batch_size": recipe.batch, "steps": recipe.steps, **recipe.loop},
+    }  # fmt: skip
+
+    def tell(progress: Progress) -> None:
+        print(f"{name}: {progress.done}/{progress.total} {progress.note}", file=sys.stderr)
+
+    config = TypeAdapter(TrainConfig).validate_python(given)
+    examples = training_set(keep, recipe.size_px)
+    train(config, examples, out / "model", out / "checkpoints", out / "logs", tell, before)
+    return out / "model"
+
+
+def main() -> None:
+    """Train all, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--keep", type=Path, required=True, help="where workspaces and models are made and kept")
+    parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    arguments = parser.parse_args()
+    keep = arguments.keep.resolve()
+    write_sharp(arguments.data.resolve() / "free", keep / "sharp")
+    for name in arguments.only:
+        print(f"{name}: {run(name, keep)}")
+
+
+if __name__ == "__main__":
+    main()
