@@ -120,7 +120,7 @@ def gaussian(along: Tensor, across: Tensor, angle: Tensor) -> Tensor:
 
 
 def motion(length: Tensor, angle: Tensor) -> Tensor:
-    """Kernels (B, KERNEL_PX, KERNEL_PX) of even motion along a line of a length, px, at an angle, radians; (B,) each."""
+    """Kernels (B, KERNEL_PX, KERNEL_PX) of even motion along a line: its length, px, and angle, radians; (B,) each."""
     a, b = _turned(angle)
     half, soft = length[:, None, None] / 2, 2**0.5 * THINNEST_PX
     # a line that is as soft at its ends as across

@@ -1,7 +1,7 @@
 """A network that restores: residual blocks without norms, at half the size of the picture or at its own.
 
 Layout of Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolution" (residual blocks without
-batch norm, sub-pixel convolution at the end). Where nothing is enlarged it computes on 2×2 pixels as channels, and it is
+batch norm, a sub-pixel convolution at the end). Where nothing is enlarged, 2×2 pixels are channels; and the network is
 told the level of noise: Zhang et al. 2018, "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising",
 section 3. A norm over the picture would change its contrast, and make tiles differ. What is learned is the difference
 from the picture: Zhang et al. 2017, "Beyond a Gaussian Denoiser", section 3.1.
@@ -42,9 +42,9 @@ def conv(channels: int, out: int) -> nn.Conv2d:
 
 
 class Restorer(nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] to restored ones, (B, 3, scale · H, scale · W), which may leave that range a bit.
+    """Pictures (B, 3, H, W) in [-1, 1] to restored ones, (B, 3, scale · H, scale · W).
 
-    H and W must be even.
+    H and W must be even. Results may leave the range a little.
 
     Args:
         filters: channels of the blocks.
