@@ -103,7 +103,7 @@ def run(name: str, keep: Path) -> Path:
     given = {
         "method": recipe.method, recipe.method: dict(recipe.settings), "style": "photos", "workers": 0,
         "encoder": "efficientnet_lite0", "start_from": "the other recipe" if before else "scratch",
-        "loop": {**LOOP, "batch_size": recipe.batch, "steps": recipe.steps, **recipe.loop},
+        "shuffle_rows": 16_384, "loop": {**LOOP, "batch_size": recipe.batch, "steps": recipe.steps, **recipe.loop},
     }  # fmt: skip
 
     def tell(progress: Progress) -> None:

@@ -19,15 +19,13 @@ from atelier.models.degradations import (
     degraded,
     gaussian,
     jpeg,
-    larger,
     motion,
     rounded,
-    smaller,
 )
 from atelier.models.methods.base import Batch
 from atelier.models.methods.restore import Restore, charbonnier
 from atelier.models.networks.restorer import Restorer
-from atelier.models.pixels import to_float, to_uint8
+from atelier.models.pixels import downscaled, to_float, to_uint8, upscaled
 from atelier.models.random_draws import uniform
 from tests.models.tiny import RESTORE, TRAINING, ignore, trainer
 
@@ -106,9 +104,9 @@ def test_sizes_are_the_papers() -> None:
     """As Pillow's bicubic filter, whose constant is that of MATLAB's `imresize`."""
     picture = smooth(1, 48)
     by_pillow = Image.fromarray(picture[0].permute(1, 2, 0).numpy()).resize((24, 24), Image.Resampling.BICUBIC)
-    ours = to_uint8(smaller(to_float(picture, picture.device), 2))[0].permute(1, 2, 0).numpy()
+    ours = downscaled(picture, 2)[0].permute(1, 2, 0).numpy()
     assert np.abs(ours.astype(int) - np.asarray(by_pillow)).max() <= 1
-    assert larger(smaller(to_float(picture, picture.device), 2), 2).shape == picture.shape
+    assert upscaled(downscaled(picture, 2), 2).shape == picture.shape
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
@@ -160,7 +158,7 @@ def test_training_restores(scale: int) -> None:
     t.run(lambda step: Batch(pictures[:4], pictures[4:]), ignore, ignore, ignore)
     x = to_float(pictures, pictures.device)
     given = t.method.inputs(t.method_config, pictures, 0)
-    before = larger(to_float(given, given.device), scale).sub(x).square().mean()
+    before = to_float(upscaled(given, scale), x.device).sub(x).square().mean()
     after = to_float(t.sample(pictures), given.device).sub(x).square().mean()
     assert after < 0.7 * before
 

@@ -53,6 +53,10 @@ class TrainedModel:
         painter = self.method.styles_painter(self.config, self.generator, controls)
         return PlacedPainter(painter, StylePlaces(controls.styles))
 
+    def inputs(self, pictures: Tensor, first: int) -> Tensor:
+        """What the painter is given where the model is measured on pictures, see `Method.inputs`."""
+        return self.method.inputs(self.config, pictures, first)
+
     def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
         """Images from noise, uint8 (B, 3, H, W); see `random_draws.noise`.
 

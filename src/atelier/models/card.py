@@ -153,9 +153,10 @@ class ModelCard:
 
     @property
     def kind(self) -> str:
-        """ "generates", "edits", or "" where it paints one domain in the style of another."""
-        if config_class(self.method).generates:
-            return "generates"
+        """ "generates", "restores", "edits", or "" where it paints one domain in the style of another."""
+        method = config_class(self.method)
+        if method.generates or method.restores:
+            return "generates" if method.generates else "restores"
         return "edits" if self.content_domain == self.style_domain else ""
 
 

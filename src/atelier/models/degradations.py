@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models.configs.restoration import UNTOLD, Fault, RestoreConfig
+from atelier.models.pixels import downscaled
 from atelier.models.random_draws import normal
 
 DRAWS = 12  # uniform numbers that decide on the degradation of a picture, before its noise
@@ -46,8 +47,7 @@ def degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tens
     has = {fault: _affected(fault, config, u) for fault in config.faults}
     if "blur" in has:
         x = torch.where(_each(has["blur"]), blurred(x, _kernels(config.blur_px, u)), x)
-    if config.scale > 1:
-        x = smaller(x, config.scale)
+    x = downscaled(x, config.scale)
     if "dark" in has:
         gain = config.darkest ** u[:, 4]  # from 1 down, evenly by its logarithm
         x = torch.where(_each(has["dark"]), 2 * ((x + 1) / 2) * _each(gain) ** (1 / GAMMA) - 1, x)
@@ -78,17 +78,6 @@ def _each(values: Tensor) -> Tensor:
 def rounded(x: Tensor) -> Tensor:
     """Pictures in [-1, 1] as 8-bit values hold them."""
     return ((x + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
-
-
-def smaller(x: Tensor, scale: int) -> Tensor:
-    """Pictures (B, 3, H, W) at 1 / scale of their size: bicubic (Keys 1981, a = -0.5), antialiased."""
-    return F.interpolate(x, (x.shape[2] // scale, x.shape[3] // scale), mode="bicubic", antialias=True)
-
-
-def larger(x: Tensor, scale: int) -> Tensor:
-    """Pictures (B, 3, h, w) at so many times their size: bicubic, as `smaller`."""
-    size = (scale * x.shape[2], scale * x.shape[3])
-    return x if scale == 1 else F.interpolate(x, size, mode="bicubic", antialias=True)
 
 
 def blurred(x: Tensor, kernels: Tensor) -> Tensor:

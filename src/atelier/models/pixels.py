@@ -40,8 +40,19 @@ def upscaled(images: Tensor, scale: int) -> Tensor:
     """Pictures (B, 3, H, W), uint8 or float32 in [-1, 1], `scale` times as large: bicubic; they themselves for 1."""
     if scale == 1:
         return images
-    x = F.interpolate(to_float(images, images.device), scale_factor=float(scale), mode="bicubic")
-    return as_given(x, images)
+    return _resampled(images, float(scale))
+
+
+def downscaled(images: Tensor, scale: int) -> Tensor:
+    """Pictures (B, 3, H, W) at 1 / scale of their size; as `upscaled`."""
+    return images if scale == 1 else _resampled(images, 1 / scale)
+
+
+def _resampled(images: Tensor, factor: float) -> Tensor:
+    """Bicubic as in the literature and in Pillow (Keys 1981, a = -0.5), without aliasing."""
+    x = to_float(images, images.device)
+    size = [int(side * factor) for side in x.shape[2:]]
+    return as_given(F.interpolate(x, size, mode="bicubic", antialias=True), images)
 
 
 def mixed(x: Tensor, painted: Tensor, strength: float, preserve_color: bool = False) -> Tensor:

@@ -13,6 +13,7 @@ from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.painter import NetworkPainter, Painter, StylesPainter
+from atelier.models.pixels import downscaled
 from atelier.models.random_draws import uniform
 
 
@@ -115,14 +116,16 @@ class Method(ABC):
     def inputs(cls, config: Any, pictures: Tensor, first: int) -> Tensor:
         """What a painter is given where samples are taken and models are measured: by default the pictures.
 
+        Where a model enlarges they are smaller, so that what it makes can be compared with them.
+
         Args:
             pictures: uint8 (B, 3, H, W).
             first: number of the first of them, from 0.
 
         Returns:
-            uint8 (B, 3, h, w); a painter makes pictures of H × W of them.
+            uint8 (B, 3, H / scale, W / scale).
         """
-        return pictures
+        return downscaled(pictures, config.scale)
 
     @classmethod
     def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """restore: pictures as they were before noise, blur, low light or JPEG, or at twice or four times their size.
 
-Trained on sharp pictures, which `degradations` spoils. Distance of pixels as in Lai et al. 2017, "Deep Laplacian Pyramid
-Networks for Fast and Accurate Super-Resolution", equation 2; by choice the distance of an encoder's features (Johnson
-et al. 2016) and a discriminator on patches (Ledig et al. 2017, "Photo-Realistic Single Image Super-Resolution Using a
-Generative Adversarial Network", section 2.2), which draw detail that looks right and is not known. The content domain is
-restored; the style domain is loaded and not used: set it to the content domain.
+Trained on sharp pictures, which `degradations` spoils. The distance of pixels is that of Lai et al. 2017, "Deep
+Laplacian Pyramid Networks for Fast and Accurate Super-Resolution", equation 2. By choice there are the distance of an
+encoder's features (Johnson et al. 2016) and a discriminator on patches (Ledig et al. 2017, "Photo-Realistic Single Image
+Super-Resolution Using a Generative Adversarial Network", section 2.2): they draw detail that looks right and is not
+known. The content domain is restored; the style domain is loaded and not used: set it to the content domain.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,8 @@ class Restore(Method):
         """See `Method.painter`."""
         assert isinstance(generator, Restorer)
         network = generator.eval()
-        return NetworkPainter(network if controls.noise is None else network.told(controls.noise), controls.strength)
+        known = network if controls.noise is None else network.told(controls.noise)
+        return NetworkPainter(known, controls.strength, scale=config.scale)
 
     @classmethod
     def inputs(cls, config: RestoreConfig, pictures: Tensor, first: int) -> Tensor:

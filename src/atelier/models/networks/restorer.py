@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.configs.restoration import UNTOLD
+from atelier.models.networks.local import LocalNetwork
 
 NOISE_UNIT = 50.0  # 8-bit values that are a level of 1
 FIRST = 0.1  # factor of the first weights behind each block's last convolution: it begins near the identity
@@ -41,7 +42,7 @@ def conv(channels: int, out: int) -> nn.Conv2d:
     return layer
 
 
-class Restorer(nn.Module):
+class Restorer(LocalNetwork):
     """Pictures (B, 3, H, W) in [-1, 1] to restored ones, (B, 3, scale · H, scale · W).
 
     H and W must be even. Results may leave the range a little.
@@ -56,7 +57,7 @@ class Restorer(nn.Module):
         self.scale = scale
         self.cell = 2 if scale == 1 else 1  # px a side that are one position
         self.noise = UNTOLD  # what `forward` tells of the noise where it is not given
-        self.reach = self.cell * (2 * blocks + 3)  # px that a result depends on, to each side
+        self.reach = self.cell * (2 * blocks + 3)
         self.head = conv(3 * self.cell**2 + 1, filters)
         self.body = nn.Sequential(*(Block(filters) for _ in range(blocks)))
         self.tail = conv(filters, 3 * (self.cell * scale) ** 2)

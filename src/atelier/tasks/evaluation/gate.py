@@ -19,7 +19,7 @@ _FAR = 10.0  # half-widths that a hundred times as many pictures would be needed
 
 # metrics that do not apply to a kind of model (see `models.card`), by what they are compared with: an editor works
 # within one domain, which is no baseline for itself; a generator makes pictures from noise, so there is no photograph
-NOT_APPLICABLE = {"edits": ("style",), "generates": ("style", "photo")}
+NOT_APPLICABLE = {"edits": ("style",), "restores": ("style",), "generates": ("style", "photo")}
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class GateConfig(Settings):
     )
     max_repetition_share: float = setting(
         0.25, "largest share of pictures with rows of dots or a weave in plain areas", ge=0, le=1
+    )
+    min_psnr_gain_db: float = setting(
+        0.5, "of a model that restores, least mean gain of PSNR over the degraded pictures, in dB"
     )
     first_leniency: float = setting(
         0.5,
@@ -154,6 +157,8 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig, 
     limits = {one.key: _limit(one, prod, config, first) for one in metrics.GATED if one.compared_with not in skipped}
     verdicts = [_within(one, candidate, limits[one.key]) for one in metrics.GATED if one.key in limits]
     verdicts += _at_sizes(candidate, limits)
+    if kind == "restores":
+        verdicts.append(_within(metrics.PSNR_GAIN, candidate, _Limit("min", config.min_psnr_gain_db)))
     if prod is not None:
         held_out = _held_out(candidate)
         headline = [one for one in metrics.HEADLINE if one.compared_with not in skipped]

@@ -22,11 +22,12 @@ from atelier.models.files import replacing
 from atelier.models.metrics.gram import gram_vectors
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.lpips import SMALLEST, embed
+from atelier.models.metrics.psnr import psnr
 from atelier.models.metrics.repetition import repetition
 from atelier.models.metrics.ssim import ssim
-from atelier.models.pixels import luminance
+from atelier.models.pixels import luminance, upscaled
 from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
-from atelier.tasks.images.codec import Pixels, center_square, decode, scaled
+from atelier.tasks.images.codec import Pixels, center_square, decode, resize, scaled
 
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see objects move, small enough to keep
 
@@ -62,6 +63,7 @@ class Stylized:
     repetition: np.ndarray | None  # (B,), the same; NaN of a picture without plain areas
     seconds: float  # to stylize the batch
     lpips: LpipsBatch | None = None  # None without weights of LPIPS, or where pictures are too small for it
+    psnr: np.ndarray | None = None  # (2, B), dB, of restored pictures and of what they were restored from
 
 
 def center_squares(files: Sequence[bytes], size: int) -> Tensor:
@@ -85,14 +87,19 @@ def measure_real(files: Sequence[bytes], size: int, encoder: MeasuringEncoder, c
 def measure_stylized(
     files: Sequence[bytes], size: int, model: Path, encoder: MeasuringEncoder, first: int = 0
 ) -> Stylized:
-    """Stylize photographs at `size` pixels a side and measure them; or generate as many, from number `first` on."""
+    """Stylize photographs at `size` pixels a side and measure them; or generate as many, from number `first` on.
+
+    A model that restores gets them degraded.
+    """
     trained = artifact.load(model)
     photos, generates = center_squares(files, size), trained.config.generates
     started = time.perf_counter()
     if generates:
-        stylized = trained.generate(0, range(first, first + len(files)))
+        stylized = given = trained.generate(0, range(first, first + len(files)))
     else:
-        stylized = _shrunk(trained.painter()(photos), trained.config.scale)
+        given = trained.inputs(photos, first)
+        started = time.perf_counter()
+        stylized = trained.painter()(given)
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(
@@ -106,12 +113,8 @@ def measure_stylized(
         lpips=_measure_lpips(photos, stylized, encoder.lpips, not generates)
         if encoder.lpips and size >= SMALLEST
         else None,
+        psnr=_measure_psnr(photos, given, stylized) if trained.config.restores else None,
     )
-
-
-def _shrunk(stylized: Tensor, scale: int) -> Tensor:
-    """uint8 (B, 3, s · S, s · S) as means of s × s pixels, (B, 3, S, S): metrics are at the size of the photographs."""
-    return stylized if scale == 1 else F.avg_pool2d(stylized.float(), scale).round().to(torch.uint8)
 
 
 def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels, Pixels]]:
@@ -122,11 +125,12 @@ def show(files: Sequence[bytes], model: Path, longest: int) -> list[tuple[Pixels
         return [(center_square(decode(data), len(one)), one) for data, one in zip(files, made, strict=True)]
     paint = trained.painter()
     pairs = []
-    for data in files:
+    for number, data in enumerate(files):
         picture = decode(data)
         picture = scaled(picture, min(1.0, longest / max(picture.shape[:2])))
-        batch = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
-        pairs.append((picture, paint(batch)[0].permute(1, 2, 0).numpy()))
+        batch = trained.inputs(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None], number)
+        before, after = (x[0].permute(1, 2, 0).numpy() for x in (batch, paint(batch)))
+        pairs.append((resize(before, after.shape[1], after.shape[0]), after))
     return pairs
 
 
@@ -145,6 +149,12 @@ def _measure_lpips(photos: Tensor, stylized: Tensor, weights: Path, paired: bool
     before, after = (embed(network, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
     sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
     return LpipsBatch((after - before).square().sum(1).float().numpy() if paired else None, *sums)
+
+
+def _measure_psnr(photos: Tensor, given: Tensor, restored: Tensor) -> np.ndarray:
+    """See `Stylized.psnr`; uint8 (B, 3, S, S), what was given perhaps smaller: it is enlarged."""
+    before = upscaled(given, photos.shape[2] // given.shape[2])
+    return torch.stack([psnr(x / 255, photos / 255) for x in (restored, before)]).numpy()
 
 
 @torch.inference_mode()

