@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +17,14 @@ from safetensors.torch import save_file
 from atelier.models import artifact
 from atelier.models.card import ModelCard
 from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.configs.translation import StarganConfig
 from atelier.models.encoders import load
 from atelier.models.encoders.alexnet import AlexNet
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.gan import Dcgan
+from atelier.models.methods.restore import Restore
 from atelier.models.methods.stargan import Editor
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
@@ -527,3 +530,28 @@ def test_held_out_pictures_are_the_same_ones_every_time(dataset: Path) -> None:
     first, all_of_them = held_out_pictures(dataset, card, "photos", 5), held_out_pictures(dataset, card, "photos", 100)
     assert [p.id for p in first] == [p.id for p in all_of_them][:5]
     assert len(all_of_them) == 12
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_restores_is_given_degraded_pictures(
+    scale: Any, dataset: Path, tmp_path: Path, ray_cluster: None, only_packaged_encoders: None
+) -> None:
+    config = RestoreConfig(filters=8, blocks=1, scale=scale, noise_from=25.0)
+    torch.manual_seed(0)
+    artifact.save(
+        tmp_path / "model", config, Restore.build_generator(config, None), {**FACTS, "style_domain": "photos"}
+    )
+    out = tmp_path / "evaluation.json"
+    metrics = evaluate(CONFIG, dataset, tmp_path / "model", out, tmp_path / "plots", tmp_path / "cache").metrics
+    assert metrics["kind"] == "restores"
+    found = metrics["psnr"]
+    assert 5 < found["low"] <= found["mean"] <= found["high"] < 40
+    assert found["gain"] == pytest.approx(found["mean"] - found["given"], abs=2e-3), (
+        "an untrained network changes little"
+    )
+    assert "ratio" not in metrics["kid"], "photographs are no style"
+    shown = sorted((tmp_path / "plots" / "pairs").iterdir())
+    before, after = (decode(path.read_bytes()) for path in shown[:2])
+    assert before.shape == after.shape == (60, 80, 3)
+    again = evaluate(CONFIG, dataset, tmp_path / "model", out, tmp_path / "plots", tmp_path / "cache").metrics
+    assert again["psnr"] == found, "every run degrades a picture alike"

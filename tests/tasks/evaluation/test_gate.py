@@ -183,6 +183,10 @@ def test_models_that_edit_or_generate_are_held_to_what_they_have() -> None:
     assert not gate({**edits, "ssim": {"mean": 0.1}}, None, GateConfig()).passed
     prod = PairedComparison("v1.0.0", {"ssim.mean": Difference(0.51, 0.6, -0.1, -0.08)}, (), {})
     assert not gate({**edits, "ssim": {"mean": 0.51}}, prod, GateConfig()).passed
+    restores = {**edits, "kind": "restores", "psnr": {"mean": 30.0, "gain": 6.0}}
+    assert gate(restores, None, GateConfig()).passed
+    worse = gate({**restores, "psnr": {"mean": 24.1, "gain": 0.1}}, None, GateConfig())
+    assert worse.reasons == ("psnr.gain is 0.1, it must be at least 0.5",)
     generates = {
         key: value for key, value in {**edits, "kind": "generates"}.items() if key not in ("ssim", "inversion")
     } | {"frechet": {"stylized": 100.0}}

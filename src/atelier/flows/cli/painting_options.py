@@ -70,6 +70,14 @@ class PaintingOptions:
         typer.Option(help="A picture, or a folder of pictures, near whose colours those of the outputs stay."),
     ] = None
     style_weight: Annotated[float | None, typer.Option(help="Multiple of the usual style weight (gatys).")] = None
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SIGMA",
+            help="Noise of the pictures, its standard deviation in 8-bit values; else the model sees for itself "
+            "(restore).",
+        ),
+    ] = None
     steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
     stroke: Annotated[
         str | None,

@@ -2,9 +2,9 @@
 
 Trained on sharp pictures, which `degradations` spoils. The distance of pixels is that of Lai et al. 2017, "Deep
 Laplacian Pyramid Networks for Fast and Accurate Super-Resolution", equation 2. By choice there are the distance of an
-encoder's features (Johnson et al. 2016) and a discriminator on patches (Ledig et al. 2017, "Photo-Realistic Single Image
-Super-Resolution Using a Generative Adversarial Network", section 2.2): they draw detail that looks right and is not
-known. The content domain is restored; the style domain is loaded and not used: set it to the content domain.
+encoder's features (Johnson et al. 2016) and a discriminator on patches (Ledig et al. 2017, "Photo-Realistic Single
+Image Super-Resolution Using a Generative Adversarial Network", section 2.2): they draw detail that looks right and is
+not known. The content domain is restored; the style domain is loaded and not used: set it to the content domain.
 """
 
 from collections.abc import Iterator

@@ -38,6 +38,12 @@ class StylizeConfig(Settings):
     preserve_color: bool = setting(False, "keep the colours of the picture")
     palette: str = setting("", "picture, or folder of pictures, whose colours those of the outputs stay near")
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
+    noise: float | None = setting(
+        None,
+        "for restore, the noise of the pictures: its standard deviation in 8-bit values; null: the model sees for itself",
+        ge=0,
+        le=100,
+    )
     steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
     stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(
         1.0,

@@ -49,6 +49,7 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
         preserve_color=config.preserve_color,
         palette=load_palette(_path(config.palette, base)) if config.palette else (),
         style_weight=config.style_weight,
+        noise=config.noise,
         steps=config.steps,
         regions=config.regions,
         stroke=config.stroke,
