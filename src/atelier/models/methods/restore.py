@@ -7,7 +7,7 @@ Image Super-Resolution Using a Generative Adversarial Network", section 2.2): th
 not known. The content domain is restored; the style domain is loaded and not used: set it to the content domain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -23,6 +23,7 @@ from atelier.models.methods.base import Method, MicroBatch, autocast
 from atelier.models.methods.window import window
 from atelier.models.networks.patchgan import PatchGan
 from atelier.models.networks.restorer import Restorer
+from atelier.models.networks.spectral import advance
 from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.pixels import to_float, to_uint8
 from atelier.models.random_draws import uniform
@@ -77,6 +78,11 @@ class Restore(Method):
         draws, grain = (uniform(SHOWN, 0, first, len(x), count, salt) for salt, count in enumerate((DRAWS, shape)))
         return to_uint8(_degraded(x, config, draws, grain).pictures)
 
+    def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
+        """Settle the spectral norms of the discriminator, once for all parts of the batch."""
+        if self.config.adversarial_weight:
+            advance(self.discriminator)
+
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""
         yield self._generator_losses(batch) if turn == "generator" else self._discriminator_losses(batch)
@@ -96,14 +102,14 @@ class Restore(Method):
             losses["perceptual"] = content_loss(features, target)
         if c.adversarial_weight:
             with autocast(self.device, self.dtype):
-                losses["adversarial"] = generator_loss("hinge", self.discriminator(restored))
+                losses["adversarial"] = generator_loss("least_squares", self.discriminator(restored))
             batch.saved["restored"] = restored.detach()
         return losses
 
     def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         with autocast(self.device, self.dtype):
             scores = self.discriminator(torch.cat([batch.content, batch.saved["restored"]]))
-        return discriminator_losses("hinge", scores)
+        return discriminator_losses("least_squares", scores)
 
 
 def _degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tensor) -> Degraded:
