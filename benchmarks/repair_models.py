@@ -53,9 +53,9 @@ RECIPES = {
         loop={"decay_from": 0.0},
         begin_with="denoise",
     ),
-    "upscale2": Recipe(7_000, {"faults": [], "scale": 2}),
-    "upscale4": Recipe(5_000, {"faults": [], "scale": 4}),
-    "restore": Recipe(10_000, {"faults": ["blur", "jpeg", "noise", "dark"], "mixed": 0.2}, begin_with="denoise"),
+    "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 48, "blocks": 6}, batch=16),
+    "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 48, "blocks": 6}, batch=16),
+    "restore": Recipe(12_000, {"faults": ["blur", "jpeg", "noise", "dark"], "mixed": 0.2}, begin_with="denoise"),
 }
 
 
