@@ -43,7 +43,7 @@ from atelier.models.pixels import downscaled, upscaled
 from atelier.models.random_draws import normal, uniform
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.registry.starter_models import find_starter
+from atelier.tasks.registry.starter_models import list_starters
 from atelier.tasks.runtime import encoder_weights
 from training import RESULTS, hardware
 
@@ -253,12 +253,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="rows like `denoise 25`, or `speed`")
     arguments = parser.parse_args()
     photos = sorted(arguments.photos.glob("*.jpg"))[: arguments.pictures]
-    starters = {}
-    for name in ("denoise", "upscale2", "upscale4", "restore"):
-        own = arguments.keep / name / "model"
-        found = own if own.is_dir() else find_starter(f"starter/{name}")
-        if found and found.is_dir():
-            starters[name] = found
+    starters = {one.folder.name: one.folder for one in list_starters()}
+    starters |= {folder.parent.name: folder for folder in arguments.keep.glob("*/model")}
     network = encoders.load("alexnet", encoder_weights.resolve("alexnet"))
     assert isinstance(network, Calibrated)
     result = RESULTS / "repair.json"

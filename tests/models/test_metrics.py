@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics.pairwise import polynomial_kernel as sklearn_kernel
 
 from atelier.models.metrics.checkerboard import checkerboard
@@ -15,6 +15,7 @@ from atelier.models.metrics.gram import gram_vectors, style_kernel
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.kid import kid, polynomial_kernel
 from atelier.models.metrics.mmd import compare, group_weights
+from atelier.models.metrics.psnr import psnr
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance
 
@@ -225,3 +226,10 @@ class TestCheckerboard:
     def test_too_small(self) -> None:
         with pytest.raises(ValueError, match="32 pixels"):
             checkerboard(torch.rand(1, 1, 16, 64))
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    x, y = torch.rand(3, 3, 20, 30), torch.rand(3, 3, 20, 30)
+    wanted = [peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=1.0) for a, b in zip(x, y, strict=True)]
+    assert psnr(x, y).tolist() == pytest.approx(wanted, rel=1e-6)
+    assert psnr(x, x).isinf().all()
