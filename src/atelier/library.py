@@ -1,6 +1,7 @@
 """The Python interface: `load` gives a painter of PIL images, NumPy arrays and PyTorch tensors."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -15,8 +16,10 @@ from atelier.models.card import ModelCard
 from atelier.models.controls import Controls, Direction, Matching, Stroke, Style
 from atelier.models.painter import Painter
 from atelier.tasks.inference import backends
+from atelier.tasks.inference.chain import assign_controls, parse_step
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import controls_from_config
+from atelier.tasks.inference.controls import chain_controls, controls_from_config
+from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.model_lookup import find_model
 
 __all__ = ["ImagePainter", "Style", "load"]
@@ -37,19 +40,21 @@ class Options(TypedDict, total=False):
 
 
 def load(
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     *,
     styles: Sequence[Style | Image.Image | NDArray[Any] | Tensor | str | Path] = (),
     device: torch.device | str = "cpu",
     workspace: Path | None = None,
     **options: Unpack[Options],
 ) -> "ImagePainter":
-    """Load a model that stylizes images.
+    """Load a model that stylizes images, or a chain of them.
 
-    A method honours some of the options and refuses the others.
+    A method honours some of the options and refuses the others. In a chain an option goes to the one model that honours
+    it.
 
     Args:
-        model: `starter/NAME`, a model folder, or a version in a workspace such as `style-model@prod`.
+        model: `starter/NAME`, a model folder, or a version in a workspace such as `style-model@prod`; after commas its
+            own options, such as `starter/monet,strength=0.5`. Of several each paints what the one before it made.
         styles: mixed in equal parts, or by the weight of each `Style`: images, image files, or styles that the model
             knows by name. None means the style of the training.
         device: where to compute, such as "cuda".
@@ -62,19 +67,33 @@ def load(
     """
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU: use device='cpu'")
-    trained = artifact.load(find_model(str(model), workspace).folder, device)
+    steps = [parse_step(str(one)) for one in ([model] if isinstance(model, str | Path) else model)]
+    models = [artifact.load(find_model(step.model, workspace).folder, device) for step in steps]
     lists = {"to": tuple(options.get("to", ())), "palette": tuple(options.get("palette", ()))}
     given: dict[str, Any] = {**options, **lists}
-    controls = Controls(styles=tuple(_style(style) for style in styles), **given)
-    plan = backends.default_plan(trained, controls)  # large images are painted as `atelier stylize` does
-    return ImagePainter(backends.build_painter(trained, controls, plan, b""), trained.card)
+    job = Controls(styles=tuple(_style(style) for style in styles), **given)
+    own = chain_controls(StylizeConfig(), steps, Path())[1:]
+    of = assign_controls(
+        job.changed(),
+        [step.model for step in steps],
+        [trained.method.Config for trained in models],
+        [controls.changed() for controls in own],
+    )
+    controls = [
+        replace(one, **{name: getattr(job, name) for name, at in of.items() if at == index})
+        for index, one in enumerate(own)
+    ]
+    # large images are painted as `atelier stylize` does
+    executions = [Execution(backends.default_plan(*pair)) for pair in zip(models, controls, strict=True)]
+    painter = backends.chain_painter(*zip(models, controls, executions, strict=True))
+    return ImagePainter(painter, models[0].card, tuple(trained.card for trained in models[1:]))
 
 
 class ImagePainter:
     """Stylizes images; made by `load`."""
 
-    def __init__(self, painter: Painter, card: ModelCard) -> None:
-        self._painter, self.card = painter, card
+    def __init__(self, painter: Painter, card: ModelCard, then: tuple[ModelCard, ...] = ()) -> None:
+        self._painter, self.card, self.then = painter, card, then
 
     def __call__(self, image: ImageT) -> ImageT:
         """Stylize an image, or a batch of images of one size.

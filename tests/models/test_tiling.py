@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from atelier.models import tiling
 from atelier.models.configs.architecture import Architecture
@@ -15,9 +16,9 @@ from atelier.models.methods.color import Color
 from atelier.models.networks.generator import Generator
 from atelier.models.networks.generator_choice import new_generator
 from atelier.models.networks.light import LightGenerator
+from atelier.models.networks.local import LocalNetwork
 from atelier.models.painter import NetworkPainter, Painter
 from atelier.models.pixels import upscaled
-from tests.enlarger import EnlargingNetwork
 
 SIDE = 64  # px, of the tiles
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -28,6 +29,21 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "antialiased": lambda: new_generator(Architecture("antialiased", 4, 16, 2)),
     "wide": lambda: new_generator(Architecture("residual", 16, 64, 1)),
 }
+
+
+class EnlargingNetwork(LocalNetwork):
+    """Convolutions with zeros around, which differ from what is around a tile."""
+
+    reach = 3
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        sizes = [(3, 8), (8, 8), (8, 3 * scale**2)]
+        self.body = nn.Sequential(*(nn.Conv2d(*size, 3, padding=1) for size in sizes), nn.PixelShuffle(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=float(self.scale)) + self.body(x).tanh()
 
 
 def network(kind: str) -> nn.Module:

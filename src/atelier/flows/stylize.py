@@ -57,7 +57,7 @@ def run(job: StylizeRequest, *, quiet: bool = False) -> StylizeSummary:
             except Cancelled:
                 return states.Cancelled(message=CONTINUE)
             counts = {k: getattr(summary, k) for k in ("total", "done", "skipped", "quarantined", "pending")}
-            table_artifact(job.destination, "stylized", [counts], f"{job.identity.name} {job.identity.version}")
+            table_artifact(job.destination, "stylized", [counts], f"{job.model_name} {job.version}")
             return summary
 
         end_orphans()

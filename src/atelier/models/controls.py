@@ -127,6 +127,11 @@ class Controls:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
+def honoured_controls(method: type[MethodConfig]) -> tuple[str, ...]:
+    """Names of the controls that a method honours."""
+    return (*method.controls, "palette", *(["stroke"] if method.strokes else []))
+
+
 def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """Refuse controls that a method does not honour.
 
@@ -135,7 +140,7 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
-    honoured = (*method.controls, "palette", *(["stroke"] if method.strokes else []))
+    honoured = honoured_controls(method)
     for name in controls.changed():
         if name not in honoured:
             has = ", ".join(honoured).replace("_", "-")

@@ -47,6 +47,23 @@ class NetworkPainter:
 
 
 @dataclass(frozen=True, eq=False)
+class ChainPainter:
+    """Painters one after another; pixels stay float32 between them, without rounding to 256 levels."""
+
+    painters: Sequence[Callable[..., Tensor]]
+    labelled: Sequence[bool]  # whether a painter takes label pictures too, see `PlacedPainter`
+
+    def __call__(self, images: Tensor, *labels: Tensor) -> Tensor:
+        """Stylize pictures; see `Painter`. Labels (B, H, W) of the pictures are enlarged to what a painter is given."""
+        x = to_float(images, images.device)
+        for painter, takes_labels in zip(self.painters, self.labelled, strict=True):
+            scale = x.shape[2] // images.shape[2]
+            there = [one.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for one in labels if takes_labels]
+            x = painter(x, *there)
+        return as_given(x, images)
+
+
+@dataclass(frozen=True, eq=False)
 class MaskedPainter:
     """A painter for each style: a `StylesPainter` that mixes their results by the masks."""
 

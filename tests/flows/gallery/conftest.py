@@ -23,7 +23,6 @@ from atelier.tasks.bulk.manifest import manifest_of
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.images.codec import encode
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.registry.tags import MODEL, add_version, list_versions
 from atelier.tasks.storage.open_destination import open_destination
 from atelier.tasks.workspace.layout import Workspace
@@ -70,7 +69,7 @@ def restyle(source: Path, destination: Path, model: Path) -> None:
     request = StylizeRequest((str(source),), destination, model, StylizeConfig(), identify(model, MODEL, "v1.1.0"))
     job.folder.create()
     job.folder.write(REQUEST, request.to_json())
-    manifest, _ = manifest_of(request, controls_from_config(request.config, request.base), job.destination)
+    manifest, _ = manifest_of(request, request.controls(), job.destination)
     job.write_manifest(manifest | {"since": 1})
     rows = []
     for row in list_inputs(request.sources, Path()).to_pylist():

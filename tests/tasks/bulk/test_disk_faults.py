@@ -16,7 +16,7 @@ from atelier.models.card import identify
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
@@ -60,17 +60,9 @@ def tasks(tmp_path: Path) -> pa.Table:
 
 
 def _worker(destination: Path, model: Path) -> StylizeWorker:
-    return StylizeWorker(
-        JobSpec(
-            destination,
-            model,
-            identify(model, "m", "v1"),
-            StylizeConfig(),
-            Controls(),
-            Execution(ExecutionPlan(version=torch.__version__)),
-            1,
-        )
-    )
+    execution = Execution(ExecutionPlan(version=torch.__version__))
+    step = JobStep(model, identify(model, "m", "v1"), Controls(), execution)
+    return StylizeWorker(JobSpec(destination, (step,), StylizeConfig(), 1))
 
 
 def _outputs(folder: Path) -> dict[str, bytes]:

@@ -18,9 +18,9 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import RESULT_SCHEMA, TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import RESULT_SCHEMA, TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.request import StylizeRequest
-from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_network, write_block
+from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_networks, write_block
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
@@ -79,7 +79,7 @@ def test_the_same_bytes_and_ledger_as_in_one_worker(tmp_path: Path, archive: Pat
 def spec(tmp_path: Path, tiny_model: Path) -> JobSpec:
     execution = Execution(ExecutionPlan(version=torch.__version__))
     identity = identify(tiny_model, "style-model", "v1")
-    return JobSpec(tmp_path / "out", tiny_model, identity, APART, Controls(), execution, 1)
+    return JobSpec(tmp_path / "out", (JobStep(tiny_model, identity, Controls(), execution),), APART, 1)
 
 
 def _through(spec: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
@@ -87,8 +87,8 @@ def _through(spec: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
     threads = torch.get_num_threads()
     inputs = list_inputs([str(archive)], Path())
     tasks = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
-    opened = pa.concat_tables(read_block(tasks, without_network(spec)))
-    answer = write_block(pa.concat_tables(StylizeBlock(spec)(opened)), without_network(spec))
+    opened = pa.concat_tables(read_block(tasks, without_networks(spec)))
+    answer = write_block(pa.concat_tables(StylizeBlock(spec)(opened)), without_networks(spec))
     torch.set_num_threads(threads)
     assert answer.schema == RESULT_SCHEMA
     return {row["input"]: (row["state"], row["reason"]) for row in answer.to_pylist()}
@@ -114,7 +114,8 @@ def test_what_takes_workers_down_at_a_stage_is_found(archive: Path, spec: JobSpe
 
 
 def test_a_model_that_does_not_load_stops_the_job(archive: Path, spec: JobSpec, tmp_path: Path) -> None:
-    answers = _through(replace(spec, model=tmp_path / "nowhere"), archive)
+    step = replace(spec.steps[0], model=tmp_path / "nowhere")
+    answers = _through(replace(spec, steps=(step,)), archive)
     assert {state for state, _ in answers.values()} == {"pending", "quarantined"}
     assert "nowhere" in next(reason for state, reason in answers.values() if state == "pending")
 
@@ -151,7 +152,7 @@ def test_workers_on_gpus_get_their_blocks(tmp_path: Path, archive: Path, spec: J
     (archive / "text.jpg").unlink()
     inputs = list_inputs([str(archive)], Path())
     todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
-    gpu = replace(spec, execution=Execution(ExecutionPlan(version=torch.__version__, device="cuda")))
+    gpu = spec.with_executions([Execution(ExecutionPlan(version=torch.__version__, device="cuda"))])
     (tmp_path / "spec").write_bytes(pickle.dumps((gpu, todo)))
     command = [sys.executable, "-c", GPU_DRIVER, str(tmp_path / "spec")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

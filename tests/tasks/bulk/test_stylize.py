@@ -25,7 +25,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.cin import Cin
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
-from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.bulk.worker import StylizeWorker
@@ -376,17 +376,8 @@ def worker(tmp_path: Path, model: Path, identity: ModelIdentity) -> Iterator[Sty
     threads = torch.get_num_threads()
     with open_job(tmp_path / "out") as job:
         job.markers.clear()
-        yield StylizeWorker(
-            JobSpec(
-                tmp_path / "out",
-                model,
-                identity,
-                CONFIG,
-                Controls(),
-                Execution(ExecutionPlan(version=torch.__version__)),
-                1,
-            )
-        )
+        step = JobStep(model, identity, Controls(), Execution(ExecutionPlan(version=torch.__version__)))
+        yield StylizeWorker(JobSpec(tmp_path / "out", (step,), CONFIG, 1))
     torch.set_num_threads(threads)
 
 
@@ -510,7 +501,8 @@ def test_label_pictures_place_styles(tmp_path: Path, worker: StylizeWorker) -> N
     labels.mkdir()
     config = replace(CONFIG, styles=("dark@1", "light@2"), mask_from=str(labels))
     controls = controls_from_config(config, tmp_path)
-    worker = StylizeWorker(replace(worker.spec, model=tmp_path / "styles", config=config, controls=controls))
+    step = replace(worker.spec.steps[0], model=tmp_path / "styles", controls=controls)
+    worker = StylizeWorker(replace(worker.spec, steps=(step,), config=config))
     paths = [_picture(tmp_path / f"{index}.png", index) for index in range(4)]
     wanted = [np.random.default_rng(index).integers(0, 3, (32, 40), dtype=np.uint8) for index in range(2)]
     for index, array in enumerate(wanted):
@@ -561,9 +553,9 @@ def test_16_bit_pictures_are_painted_in_float32_whatever_the_plan(tmp_path: Path
     Image.fromarray(deep).save(tmp_path / "scan.tif")
     shallow = _picture(tmp_path / "a.png", 1)
     spec = replace(worker.spec, config=replace(CONFIG, format="keep"))
-    plan = replace(spec.plan, precision="bfloat16")
+    plan = replace(spec.plans[0], precision="bfloat16")
     pixels = []
-    for each in (spec, replace(spec, execution=Execution(plan))):
+    for each in (spec, spec.with_executions([Execution(plan)])):
         worker = StylizeWorker(each)
         assert set(_ask(worker, tmp_path / "scan.tif", shallow).values()) == {("done", "")}
         pixels.append([np.asarray(Image.open(tmp_path / "out" / name)) for name in ("scan.tif", "a.png")])

@@ -17,19 +17,18 @@ from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.pool import image_memory
 from atelier.tasks.images.provenance import read
 from atelier.tasks.inference import backends
-from atelier.tasks.inference.config import ExecutionConfig, StylizeConfig
-from atelier.tasks.inference.import_export import export_model
+from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.execution_plan import ExecutionConfig
 from atelier.tasks.inference.input_limits import limits_for
 from atelier.tasks.inference.single_image import stylize_image
 from atelier.tasks.storage.open_destination import open_destination
-from tests.enlarger import make_enlarger, register
 from tests.tasks.inference.test_tiles import order, painted, photograph
+from tests.tasks.restorers import save_restorer
 
 
 @pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    register(monkeypatch)
-    return make_enlarger(tmp_path / "model", 2)
+def model(tmp_path: Path) -> Path:
+    return save_restorer(tmp_path / "model", 2)
 
 
 def enlarged(model: Path, pixels: np.ndarray) -> np.ndarray:
@@ -124,7 +123,6 @@ def test_every_backend_and_the_library(tmp_path: Path, model: Path) -> None:
     batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     paint = backends.build_painter(artifact.load(model), Controls(), found.plan, found.network)
     assert np.abs(paint(batch)[0].permute(1, 2, 0).numpy() - enlarged(model, pixels)).max() <= 1
-    assert export_model(model, tmp_path / "model.onnx").largest_difference < 1e-3
     image = Image.fromarray(np.dstack([pixels, np.full((33, 50), 77, np.uint8)]))
     made = atelier.load(model)(image)
     assert (made.size, made.mode) == ((100, 66), "RGBA")

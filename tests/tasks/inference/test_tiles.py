@@ -18,7 +18,7 @@ from atelier.models.controls import Controls
 from atelier.models.methods.color import Color
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.pool import image_memory
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
@@ -51,7 +51,8 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 def order(destination: Path, model: Path, plan: ExecutionPlan, config: StylizeConfig = CONFIG) -> JobSpec:
-    return JobSpec(destination, model, identify(model, "m", "v1"), config, Controls(), Execution(plan), 1)
+    step = JobStep(model, identify(model, "m", "v1"), Controls(), Execution(plan))
+    return JobSpec(destination, (step,), config, 1)
 
 
 def painted(order: JobSpec, paths: Sequence[Path]) -> list[np.ndarray]:
@@ -136,7 +137,8 @@ def test_what_cannot_be_tiled_keeps_its_limit_and_says_so(tmp_path: Path, color:
     wide = tmp_path / "wide"
     wide.mkdir()
     (wide / "model.json").write_text(json.dumps({"format": 1, "method": "cpgan", "config": {"filters": 72}}))
-    given = replace(order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22)), model=wide)
+    given = order(tmp_path, tiny_model, replace(TILES, whole_pixels=2**22))
+    given = replace(given, steps=(replace(given.steps[0], model=wide),))
     assert image_memory(10**8, given) == 3 * 100 * 10**8
 
     Image.fromarray(np.zeros((150, 203, 3), np.uint8)).save(tmp_path / "large.png")
@@ -174,6 +176,6 @@ def test_a_job_that_began_before_there_were_tiles_goes_on_without(tmp_path: Path
     old = asdict(WHOLE)
     del old["whole_pixels"], old["tile_px"]
     (books / "job.json").write_text(json.dumps({"plan": old}))
-    plan = JobFolder(open_destination(tmp_path)).plan()
+    (plan,) = JobFolder(open_destination(tmp_path)).plans()
     assert plan == WHOLE
     assert limits_for(CONFIG, plan).max_pixels == 2**24

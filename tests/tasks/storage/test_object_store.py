@@ -24,7 +24,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -250,17 +250,8 @@ def test_a_worker_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path:
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
-            worker = StylizeWorker(
-                JobSpec(
-                    destination,
-                    tiny_model,
-                    identity,
-                    StylizeConfig(),
-                    Controls(),
-                    Execution(ExecutionPlan(version=torch.__version__)),
-                    1,
-                )
-            )
+            step = JobStep(tiny_model, identity, Controls(), Execution(ExecutionPlan(version=torch.__version__)))
+            worker = StylizeWorker(JobSpec(destination, (step,), StylizeConfig(), 1))
             states = dict(zip(*(worker(todo)[name].to_pylist() for name in ("input", "state")), strict=True))
             assert sorted(states.values()) == ["done", "done", "done", "quarantined"]
     names = [f"deep/{index}.png" for index in range(3)]

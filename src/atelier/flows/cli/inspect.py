@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from atelier.models.card import ModelIdentity
 from atelier.tasks.images.codec import BadImage, read_file
 from atelier.tasks.images.provenance import Provenance, read
 
@@ -20,16 +22,23 @@ class Inspected:
     def summary(self) -> str:
         """The lineage as lines of text; only for a file that has one."""
         assert self.lineage is not None
-        made, model = self.lineage, self.lineage.model
-        facts = {
-            "model": f"{model.label}, {model.method}",
-            "weights": model.weights_sha256,
-            "dataset": model.dataset or "unknown",
-            "parameters": ", ".join(f"{key} {value}" for key, value in made.parameters.items() if value is not None),
-            "software": f"{made.software}, revision {made.revision or 'unknown'}",
-            "input": f"sha256 {made.input_sha256}" if made.input_sha256 else "none, it was made from noise",
-        }
-        return "\n".join(_printable(line) for line in [self.file, *(f"  {k:<12}{v}" for k, v in facts.items())])
+        made = self.lineage
+        facts = [fact for model, parameters in made.steps for fact in _facts(model, parameters)]
+        facts += [
+            ("software", f"{made.software}, revision {made.revision or 'unknown'}"),
+            ("input", f"sha256 {made.input_sha256}" if made.input_sha256 else "none, it was made from noise"),
+        ]
+        return "\n".join(_printable(line) for line in [self.file, *(f"  {name:<12}{fact}" for name, fact in facts)])
+
+
+def _facts(model: ModelIdentity, parameters: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is said of one model."""
+    return [
+        ("model", f"{model.label}, {model.method}"),
+        ("weights", model.weights_sha256),
+        ("dataset", model.dataset or "unknown"),
+        ("parameters", ", ".join(f"{key} {value}" for key, value in parameters.items() if value is not None)),
+    ]
 
 
 def _printable(text: str) -> str:

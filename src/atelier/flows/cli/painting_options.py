@@ -20,7 +20,8 @@ class PaintingOptions:
             "--model",
             metavar="MODEL",
             help=f"{DEFAULT_MODEL} (the default), style-model@v1.2.0, style-model-STYLE@prod, starter/NAME or a "
-            "folder. Repeatable with --preview.",
+            "folder, with controls of its own after commas, like starter/monet,strength=0.5. Repeatable: each paints "
+            "what the one before it made; with --preview, a column for each.",
             autocompletion=complete_model,
         ),
     ] = None

@@ -9,7 +9,7 @@ import typer
 
 from atelier.flows.cli.options import SetOption, change_parameters, grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
-from atelier.flows.cli.painting_options import DEFAULT_MODEL, PaintingOptions
+from atelier.flows.cli.painting_options import PaintingOptions
 from atelier.tasks.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ class RerunOptions:
             "DEST, or beside it.",
         ),
     ] = None
+    chain: Annotated[
+        bool, typer.Option("--chain", help="With --preview, several --model paint one after another, as without it.")
+    ] = False
     preview_to: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of --preview.")] = Path("preview")
     every: Annotated[
         str | None,
@@ -132,7 +135,8 @@ class RerunOptions:
 
 @commands.command(
     epilog="Example: atelier stylize ~/archive more.zip s3://bucket/out --exclude 'drafts/*' --max-quarantine 1%, "
-    "or atelier stylize photo.jpg painted.jpg --model starter/monet"
+    "or atelier stylize photo.jpg painted.jpg --model starter/monet, or one model after another: atelier stylize "
+    "photo.jpg painted.jpg --model starter/denoise,strength=0.5 --model starter/monet"
 )
 @grouped
 def stylize(
@@ -157,7 +161,8 @@ def stylize(
     if settings:
         change_parameters(Workspace.find(workspace), settings)
     chosen = asdict(painting) | asdict(output)
-    models, strengths = chosen.pop("models") or [DEFAULT_MODEL], (chosen.pop("strength") or "").split(",")
+    models, strengths = chosen.pop("models") or [], (chosen.pop("strength") or "").split(",")
+    chains = [[model] for model in models] if rerun.preview and models and not rerun.chain else [models]
     sheet, to = chosen.pop("show_regions"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
     changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
@@ -165,8 +170,8 @@ def stylize(
     sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
     changed = [changes | {"strength": strength or None} for strength in strengths]
     jobs = [
-        stylize_job.plan(sources, destination, model, change, workspace, asdict(selection), again)
-        for model in models
+        stylize_job.plan(sources, destination, chain, change, workspace, asdict(selection), again)
+        for chain in chains
         for change in changed
     ]
     stylize_job.check_sources(jobs[0], may_be_empty=bool(rerun.every))
@@ -174,7 +179,7 @@ def stylize(
         stylize_job.show_preview(jobs, rerun.preview, rerun.preview_to, as_json)
         return
     if len(jobs) > 1:
-        raise ValueError("several models or strengths are for --preview N: name one")
+        raise ValueError("several strengths are for --preview N: name one")
     job = jobs[0]
     if rerun.every:
         stylize_job.watch(job, rerun.every, as_json)

@@ -1,6 +1,7 @@
 """The job that `atelier stylize` asks for: model, sources and options, checked before anything starts."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,16 +9,18 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.flows.cli.output import result
+from atelier.flows.cli.painting_options import DEFAULT_MODEL
 from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.images.codec import encode, load
-from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import controls_from_config, with_absolute_paths
-from atelier.tasks.inference.model_lookup import find_model
+from atelier.tasks.inference.chain import find_chain, parse_step
+from atelier.tasks.inference.config import ChainStep, StylizeConfig
+from atelier.tasks.inference.controls import with_absolute_paths
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
+from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import absolute, is_url
@@ -44,37 +47,44 @@ def sources_and_destination(paths: Sequence[str], *, needed: bool) -> tuple[Sequ
 def plan(
     sources: Sequence[str],
     destination: str,
-    model: str,
+    models: Sequence[str],
     changes: Mapping[str, Any],
     workspace: Path | None,
     selected: Mapping[str, Any],
     rerun: Rerun,
 ) -> StylizeRequest:
-    """Find the model before anything starts, so that a wrong name is reported at once.
+    """Find the models before anything starts, so that a wrong name is reported at once.
 
     Args:
         sources: folders, archives or lists, local or at URLs, or one picture.
         destination: folder or URL of the outputs; for one picture also a file.
-        changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has the model, or
-            the default where no workspace has it.
+        models: that paint one after another, each as `parse_step` takes it; none takes the chain of the workspace.
+        changes: parameters of `StylizeConfig` by name; None takes the value of the workspace that has a model, or
+            the default where no workspace has one.
         selected: parameters of `Selection` and `SourceLimits` by name; None takes the default.
 
     Raises:
         FileNotFoundError, ValueError: a name or a value is wrong; the message is one line.
     """
-    config, found = StylizeConfig(), find_model(model, workspace)
-    if found.version:
-        home = Workspace.find(workspace)
-        config = with_absolute_paths(Params(home.params).stylize, home.root)
+    config, chain = StylizeConfig(), tuple(with_absolute_paths(parse_step(text), Path.cwd()) for text in models)
+    if not chain or any(parse_name(step.model) for step in chain):
+        with suppress(FileNotFoundError):  # without a workspace the search for the model says what to do
+            home = Workspace.find(workspace)
+            config = with_absolute_paths(Params(home.params).stylize, home.root)
+    chain = chain or config.chain or (ChainStep(model=DEFAULT_MODEL),)
     config = with_absolute_paths(_validated(StylizeConfig, _merged(asdict(config), changes)), Path.cwd())
+    config, found, then = find_chain(chain, config, workspace)
     chosen = _given(selected)
     bounds = {name: chosen.pop(name) for name in asdict(DEFAULT_LIMITS) if name in chosen}
     selection = replace(_validated(Selection, chosen), bounds=_validated(SourceLimits, bounds))
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
-    found.check(controls_from_config(config, Path.cwd()))
-    return StylizeRequest(
-        tuple(sources), absolute(destination), found.folder, config, found.identity, Path.cwd(), selection, rerun
+    first, where = found[0], absolute(destination)
+    job = StylizeRequest(
+        tuple(sources), where, first.folder, config, first.identity, Path.cwd(), selection, rerun, then
     )
+    for one, controls in zip(found, job.controls(), strict=True):
+        one.check(controls)
+    return job
 
 
 def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:
@@ -96,7 +106,9 @@ def single_image(job: StylizeRequest, *, dry_run: bool = False) -> SingleImageRe
     destination = Path(job.destination)
     if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
         return None
-    return stylize_image(path, destination, job.model, job.config, job.identity, job.base, dry_run=dry_run)
+    return stylize_image(
+        path, destination, job.model, job.config, job.identity, job.base, then=job.then, dry_run=dry_run
+    )
 
 
 def show_preview(jobs: Sequence[StylizeRequest], count: int, folder: Path, as_json: bool) -> None:
@@ -116,11 +128,12 @@ def watch(job: StylizeRequest, every: str, as_json: bool) -> None:
 
 def show_regions(job: StylizeRequest, file: Path) -> None:
     """Write a PNG that shows the regions of a single picture and of its style pictures."""
-    if job.config.regions == "off" or not (path := _picture(job)):
+    controls = next((one for one in job.controls() if one.regions != "off"), None)
+    if not (controls and (path := _picture(job))):
         raise ValueError("--show-regions is for one picture, with --regions auto")
     from atelier.tasks.inference.regions import region_sheet
 
-    sheet = region_sheet(load(path), controls_from_config(job.config, job.base))
+    sheet = region_sheet(load(path), controls)
     write(file, encode(sheet, "png"))
 
 

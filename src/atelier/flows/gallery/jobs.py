@@ -142,8 +142,7 @@ def _job(gallery: Gallery, jobs: Jobs, request: Request) -> Response:
         pages=pages_links(f"{here}?state={state}&page=", number, counts[state]),
         form=gallery.actions([(f"{here}/retry", f"Try {waits} again", "")], {}, reason=False) if waits else Markup(),
     )
-    identity = view.request.identity
-    model = f"{identity.name} {identity.version}".strip()
+    model = f"{view.request.model_name} {view.request.version}".strip()
     return gallery.page(JOBS, Path(place).name, {"Pictures": content}, version=model, lead=place)
 
 

@@ -85,7 +85,7 @@ def _painter(folder: Path) -> Callable[[Pixels], Pixels]:
     trained = artifact.load(folder)
     if trained.config.generates:
         raise ValueError(f"{folder.name} makes pictures from noise and paints none")
-    return pixels_painter(trained, Controls())
+    return pixels_painter((trained, Controls()))
 
 
 def _pictures(workspace: Workspace, dataset: Path, id: str, content: str) -> PictureSet:

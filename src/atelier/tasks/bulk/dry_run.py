@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.card import ModelCard
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
@@ -22,11 +21,10 @@ from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
-from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, worker_count
+from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.worker import StylizeWorker
-from atelier.tasks.inference.controls import controls_from_config
-from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 
@@ -50,7 +48,8 @@ class DryRun:
     minutes: float  # without the start
     gigabytes: float  # of the outputs
     free_gigabytes: float | None  # at the destination, None where unknown
-    plan: ExecutionPlan | None  # how the model would be run; None without work
+    plan: ExecutionPlan | None  # how the first model would be run; None without work
+    then: tuple[ExecutionPlan, ...]  # how the further ones would
 
     @property
     def summary(self) -> str:
@@ -62,7 +61,8 @@ class DryRun:
         if self.skipped_kinds:
             lines.append(f"no pictures: {kinds_text(self.skipped_kinds)}")
         if self.plan is not None:
-            plan = f"{self.plan.backend} in {self.plan.precision} on {self.plan.device}"
+            plans = (f"{plan.backend} in {plan.precision}" for plan in (self.plan, *self.then))
+            plan = f"{', then '.join(plans)} on {self.plan.device}"
             time = "less than a minute" if self.minutes < 1 else f"about {self.minutes:,.1f} minutes"
             lines.append(
                 f"{time} at {self.images_per_second:,.1f} images/s "
@@ -87,10 +87,9 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     """
     job, inputs, waiting = pending_inputs(request)
     config, destination = request.config, job.destination
-    controls = controls_from_config(config, request.base)
     unreadable = pc.not_equal(waiting["problem"], "")
     todo = waiting.filter(pc.and_(pc.invert(unreadable), pc.equal(waiting["skipped"], "")))
-    check_space(destination, todo, ModelCard.read(request.model).settings.scale)
+    check_space(destination, todo, request.scale)
     found = DryRun(
         total=inputs.num_rows,
         settled=inputs.num_rows - waiting.num_rows,
@@ -99,18 +98,16 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         skipped_kinds=count_by_kind(waiting["skipped"]),
         pictures=todo.num_rows,
         sampled=0, failed=0, workers=0, images_per_second=0.0, minutes=0.0, gigabytes=0.0,
-        free_gigabytes=None if (free := destination.free_bytes()) is None else round(free / 1e9, 2), plan=None,
+        free_gigabytes=None if (free := destination.free_bytes()) is None else round(free / 1e9, 2), plan=None, then=(),
     )  # fmt: skip
     if not todo.num_rows:
         return found
-    model = request.model.absolute()
     with connected_keeping_sigterm(connect), contextlib.closing(WorkerPool()) as pool:
-        plan = job.plan() or expected_plan(model, controls, config.execution)
-        spec = JobSpec("", model, request.identity, config, controls, Execution(plan), 1)
-        pool.start(1, 0, gpu=plan.device == "cuda")
-        spec = replace(spec, execution=execution_for(pool, spec, todo.num_rows))
+        spec = JobSpec("", job_steps(request, request.controls(), job.plans()), config, 1)
+        pool.start(1, 0, gpu=spec.device == "cuda")
+        spec = spec.with_executions(executions_for(pool, spec, todo.num_rows))
         seconds, states, sizes = pool.run(_stylize_sample, _sample(todo), spec)
-        workers = worker_count(spec.plan)
+        workers = worker_count(spec.device)
     rate = len(states) / seconds * workers
     return replace(
         found,
@@ -120,7 +117,8 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         images_per_second=round(rate, 2),
         minutes=round(todo.num_rows / rate / 60, 2),
         gigabytes=round(sum(sizes) / len(states) * todo.num_rows / 1e9, 4),
-        plan=spec.plan,
+        plan=spec.plans[0],
+        then=spec.plans[1:],
     )
 
 

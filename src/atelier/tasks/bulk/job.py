@@ -29,7 +29,7 @@ from atelier.tasks.bulk.destination_errors import check_own, destination_errors
 from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
 from atelier.tasks.bulk.manifest import differences, in_words
-from atelier.tasks.inference.execution_plan import ExecutionPlan
+from atelier.tasks.inference.execution_plan import ExecutionPlan, plans_of_record
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
 from atelier.tasks.storage.destination import OUTSIDE, Destination
@@ -83,21 +83,23 @@ class JobFolder:
             content = json.loads(self.folder.read("job.json"))
             if not (isinstance(content, dict) and isinstance(content.get("parameters", {}), dict)):
                 raise ValueError("it holds no job")
+            if not all(isinstance(step, dict) for step in content.get("then", [])):
+                raise ValueError("it holds no chain")
             return content | {"since": int(content.get("since", 1))} if "since" in content else content
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{self.folder}/job.json is damaged ({error}): use another destination") from error
 
-    def plan(self) -> ExecutionPlan | None:
-        """The execution plan with which the job began, None before it is chosen.
+    def plans(self) -> tuple[ExecutionPlan, ...]:
+        """The execution plans of the models with which the job began, none before they are chosen.
 
         Raises:
             RuntimeError: another version made it.
         """
         chosen = self.manifest().get("plan")
         try:
-            return ExecutionPlan(**chosen) if chosen else None
+            return plans_of_record(chosen) if chosen else ()
         except TypeError as error:
             raise RuntimeError(
                 f"the job in {self.destination} began with the execution plan {chosen}, which this version does not "
@@ -121,13 +123,13 @@ class JobFolder:
         if self._is_blank:
             return 1, False
         if existing := self.manifest():
-            existing["parameters"] = defaults | existing.get("parameters", {})
-            wanted = wanted | {"parameters": defaults | wanted["parameters"]}
+            existing = {"then": []} | existing | {"parameters": defaults | existing.get("parameters", {})}
+            wanted = {"then": []} | wanted | {"parameters": defaults | wanted["parameters"]}
         since = int(existing.get("since", 1))
         changed = [pair for pair in differences(existing, wanted) if pair[1] != pair[2]]
         if not changed:
             return since, False
-        if replace and all(key.split()[0] in ("model", "parameters") for key, _, _ in changed):
+        if replace and all(key.split()[0] in ("model", "then", "parameters") for key, _, _ in changed):
             return self.ledger.attempts + 1, True
         raise ValueError(
             f"{self.destination} holds another job: {'; '.join(in_words(existing, wanted, changed))}. Use another "

@@ -3,9 +3,10 @@
 A run and a dry run check the same.
 """
 
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.request import StylizeRequest
+from atelier.tasks.inference.chain import ARROW
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
@@ -23,16 +25,21 @@ from atelier.tasks.storage.open_source import locate
 FORMAT = 2  # of job.json
 MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 # parameters that do not change outputs; masks are identified by their content, in `Controls.said`
-NO_PARAMETERS = ("masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
+NO_PARAMETERS = ("chain", "masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 # parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
 ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "regions", "palette", "noise")
 
 
 def manifest_of(
-    request: StylizeRequest, controls: Controls, destination: Destination
+    request: StylizeRequest, controls: Sequence[Controls], destination: Destination
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest of a job, and the default of each parameter.
+
+    Args:
+        request: the job.
+        controls: of each model of its chain; those of the first are among the parameters.
+        destination: of the job.
 
     Raises:
         ValueError: a source contains the destination, or the reverse.
@@ -41,7 +48,12 @@ def manifest_of(
     defaults, parameters = _parameters(StylizeConfig()), _parameters(request.config)
     changed = {key: value for key, value in parameters.items() if key not in ADDED_PARAMETERS or value != defaults[key]}
     manifest: dict[str, Any] = {"format": FORMAT, "source": sources[0] if len(sources) == 1 else sources}
-    return manifest | {"model": asdict(request.identity), "parameters": changed | controls.changed()}, defaults
+    manifest |= {"model": asdict(request.identity), "parameters": changed | controls[0].changed()}
+    then = [
+        {"model": asdict(step.identity), "controls": one.changed()}
+        for step, one in zip(request.then, controls[1:], strict=True)
+    ]
+    return manifest | ({"then": then} if then else {}), defaults
 
 
 def check_space(destination: Destination, todo: pa.Table, scale: int) -> None:
@@ -90,20 +102,30 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> I
 def in_words(
     existing: dict[str, Any], wanted: dict[str, Any], changed: Iterable[tuple[str, Any, Any]]
 ) -> Iterator[str]:
-    """The differences of two manifests, in words."""
-    models = [of.get("model", {}) for of in (existing, wanted)]
-    if models[0] != models[1]:
-        yield f"it was made by {_model(models[0], models[1])}, you ask for {_model(models[1], models[0])}"
+    """The differences of two manifests, in words; both have `then`, the further models of their chains."""
+    before, now = ([of.get("model", {}), *(step.get("model", {}) for step in of["then"])] for of in (existing, wanted))
+    if before != now:
+        yield f"it was made by {_models(before, now)}, you ask for {_models(now, before)}"
     for key, old, new in changed:
-        if not key.startswith("model"):
+        if key.startswith("then "):  # a step of two chains of the same length
+            had = old.get("controls")
+            if had != new["controls"]:
+                yield f"its {new['model']['name']} has {_short(had)}, you ask for {_short(new['controls'])}"
+        elif key.split()[0] not in ("model", "then"):
             yield f"its {key.removeprefix('parameters ')} is {_short(old)}, you ask for {_short(new)}"
+
+
+def _models(models: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
+    """The models of a manifest as people call them, in the order in which they paint."""
+    beside = itertools.chain(others, itertools.repeat({}))
+    return ARROW.join(_model(model, other) for model, other in zip(models, beside, strict=False))
 
 
 def _model(model: dict[str, Any], other: dict[str, Any]) -> str:
     """A model in a manifest as people call it; by its weights where another has the same name."""
     name, version = (str(model.get(key, "")) for key in ("name", "version"))
     called = f"{name}@{version}" if version else name or "no model"
-    same = (other.get("name", ""), other.get("version", "")) == (name, version)
+    same = (other.get("name", ""), other.get("version", "")) == (name, version) and other != model
     return f"{called} with the weights {str(model.get('weights_sha256', ''))[:12]}" if same else called
 
 

@@ -1,9 +1,10 @@
 """Messages of a bulk job: what the driver sends to workers, what workers pass on, and what they send back."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from atelier.tasks.images.provenance import Provenance, code_revision
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
-from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
+from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan, chain_batch_size
 from atelier.tasks.inference.label_pictures import LabelPicture
 from atelier.tasks.storage.entry import Entry
 
@@ -28,33 +29,56 @@ RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason":
 
 
 @dataclass(frozen=True)
+class JobStep:
+    """A model of a job, and how it is run."""
+
+    model: Path
+    identity: ModelIdentity
+    controls: Controls
+    execution: Execution
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """The specification of a job, for its workers; picklable."""
 
     destination: str | Path  # a folder or a URL
-    model: Path
-    identity: ModelIdentity
+    steps: tuple[JobStep, ...]  # one or more; each paints what the one before it made
     config: StylizeConfig
-    controls: Controls
-    execution: Execution
     attempt: int  # number of this run of the job, from 1
     revision: str = field(default_factory=code_revision)  # git commit of the driver's code
 
     @property
-    def plan(self) -> ExecutionPlan:
-        """How the model is run."""
-        return self.execution.plan
+    def plans(self) -> tuple[ExecutionPlan, ...]:
+        """How each model is run."""
+        return tuple(step.execution.plan for step in self.steps)
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where all models are run."""
+        return self.plans[0].device
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Number of pictures of this size (px) in a batch; smaller batches are padded to it."""
+        return chain_batch_size(self.plans, height, width)
+
+    def with_executions(self, executions: Sequence[Execution]) -> "JobSpec":
+        """The specification with these instead of the models' own."""
+        pairs = zip(self.steps, executions, strict=True)
+        return replace(self, steps=tuple(replace(step, execution=execution) for step, execution in pairs))
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """The parameters in the provenance of every output."""
-        return provenance_parameters(self.controls, self.config) | {"plan": self.plan.record}
+        return provenance_parameters([step.controls for step in self.steps], self.config, self.plans)
 
     def provenance(self, decoded: "DecodedInput") -> Provenance:
         """The provenance of the output of one input."""
         given = {"labels": decoded.labels, "kept": decoded.kept}
         pictures = {name: picture.sha256 for name, picture in given.items() if picture}
-        return Provenance(self.identity, self.parameters | pictures, decoded.sha256, revision=self.revision)
+        first, *then = (step.identity for step in self.steps)
+        parameters = self.parameters | pictures
+        return Provenance(first, parameters, decoded.sha256, revision=self.revision, then=tuple(then))
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
         """The row of an input that failed at a stage."""

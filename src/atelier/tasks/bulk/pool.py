@@ -14,11 +14,18 @@ import pyarrow.compute as pc
 
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
-from atelier.tasks.bulk.messages import JobSpec
+from atelier.tasks.bulk.messages import JobSpec, JobStep
+from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.split_workers import run_apart
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.execution_plan import Execution, ExecutionConfig, ExecutionPlan, plan_for
+from atelier.tasks.inference.execution_plan import (
+    Execution,
+    ExecutionConfig,
+    ExecutionPlan,
+    chain_scales,
+    plan_for,
+)
 from atelier.tasks.inference.input_limits import limits_for
 
 R = TypeVar("R")
@@ -31,6 +38,7 @@ TILED_PIXEL_BYTES = 100  # the same in tiles; includes the file, its pixels and 
 ENLARGED_PIXEL_BYTES = 60  # the same of a picture that is painted smaller and enlarged, beside what is painted
 LARGER_PIXEL_BYTES = 20  # memory for each pixel of an output that is larger than its input, beside what is painted
 FILTERS = 24  # channels at full resolution up to which these two numbers hold
+CHAIN_PIXEL_BYTES = 24  # memory for each pixel between two models of a chain: float32, of the picture before and after
 WORTH_MEASURING = 500  # pictures; with fewer, measuring all backends takes longer than it saves
 FILE_PIXELS = 8  # estimated pixels of one byte of a file; few large files are compressed more
 
@@ -88,7 +96,7 @@ class WorkerPool:
 
     def start_for(self, tasks: pa.Table, spec: JobSpec) -> None:
         """Start the workers of a job: one if its stages are apart, which chooses the plan only."""
-        workers, gpu = worker_count(spec.plan), spec.plan.device == "cuda"
+        workers, gpu = worker_count(spec.device), spec.device == "cuda"
         if splits_stages(spec):
             self.start(1, 0, gpu)
         else:
@@ -109,7 +117,7 @@ class WorkerPool:
         """Run tasks (`TASK_SCHEMA`); yields tables of results (`RESULT_SCHEMA`) as they arrive."""
         import ray
 
-        workers = worker_count(spec.plan)
+        workers = worker_count(spec.device)
         blocks = _blocks(tasks, workers)
         if splits_stages(spec):
             self.close()  # its worker would keep a CPU
@@ -146,8 +154,24 @@ class WorkerPool:
         return answer
 
 
+def job_steps(
+    request: StylizeRequest, controls: Sequence[Controls], plans: Sequence[ExecutionPlan]
+) -> tuple[JobStep, ...]:
+    """The models of a job, with the plans that it began with, or else with what is known before they are chosen.
+
+    Raises:
+        ValueError: as `expected_plan`.
+    """
+    steps = []
+    for index, (step, one) in enumerate(zip(request.steps, controls, strict=True)):
+        model = step.model.absolute()
+        plan = plans[index] if plans else expected_plan(model, one, request.config.execution)
+        steps.append(JobStep(model, step.identity, one, Execution(plan)))
+    return tuple(steps)
+
+
 def expected_plan(model: Path, controls: Controls, config: ExecutionConfig) -> ExecutionPlan:
-    """What is known of a plan before it is chosen: device and strokes; memory seldom depends on more.
+    """What is known of a plan before it is chosen: device, strokes and scale; memory seldom depends on more.
 
     Raises:
         ValueError: the cluster has no GPU, and one is asked for.
@@ -161,29 +185,32 @@ def expected_plan(model: Path, controls: Controls, config: ExecutionConfig) -> E
     return plan_for(plan, ModelCard.read(model).settings, controls)
 
 
-def execution_for(pool: WorkerPool, spec: JobSpec, pictures: int) -> Execution:
-    """Choose how a job runs its model, in a process of a worker.
+def executions_for(pool: WorkerPool, spec: JobSpec, pictures: int) -> list[Execution]:
+    """Choose how a job runs its models, in a process of a worker.
 
     Args:
         pool: of the job.
-        spec: with the plan that the job began with, or the expected one, which has no version.
-        pictures: number of pictures to stylize; a plan is chosen by measurement if there are enough.
+        spec: with the plans that the job began with, or the expected ones, which have no version.
+        pictures: number of pictures to stylize; plans are chosen by measurement if there are enough.
 
     Raises:
-        ValueError: the choices are not possible here, or this cluster cannot follow the plan.
+        ValueError: the choices are not possible here, or this cluster cannot follow the plans.
     """
-    if spec.plan.version:
-        return pool.run(_resume, spec.model, spec.controls, spec.plan)
-    gpu, measured = spec.plan.device == "cuda", pictures >= WORTH_MEASURING
-    return pool.run(_choose, spec.model, spec.controls, spec.config.execution, gpu, measured)
+    gpu, measured = spec.device == "cuda", pictures >= WORTH_MEASURING
+    return [
+        pool.run(_resume, step.model, step.controls, plan)
+        if plan.version
+        else pool.run(_choose, step.model, step.controls, spec.config.execution, gpu, measured)
+        for step, plan in zip(spec.steps, spec.plans, strict=True)
+    ]
 
 
-def worker_count(plan: ExecutionPlan) -> int:
+def worker_count(device: str) -> int:
     """Number of workers that fit on the cluster: one for each GPU, or for each CPU."""
     import ray
 
     resources = ray.cluster_resources()
-    return int(resources["GPU"]) if plan.device == "cuda" else max(1, int(resources.get("CPU", 1)))
+    return int(resources["GPU"]) if device == "cuda" else max(1, int(resources.get("CPU", 1)))
 
 
 def _choose(model: Path, controls: Controls, config: ExecutionConfig, gpu: bool, measured: bool) -> Execution:
@@ -218,7 +245,7 @@ def splits_stages(spec: JobSpec) -> bool:
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     helpers = any(node.get("CPU", 0) >= 1 and not node.get("GPU", 0) for node in nodes)
-    return spec.config.stages == "apart" or (spec.config.stages == "auto" and spec.plan.device == "cuda" and helpers)
+    return spec.config.stages == "apart" or (spec.config.stages == "auto" and spec.device == "cuda" and helpers)
 
 
 def _memory(tasks: pa.Table, spec: JobSpec) -> int:
@@ -232,15 +259,24 @@ def _memory(tasks: pa.Table, spec: JobSpec) -> int:
 
 def image_memory(pixels: int, spec: JobSpec) -> int:
     """Peak memory of stylizing a picture of so many pixels, in bytes."""
-    plan, painted = spec.plan, min(pixels, limits_for(spec.config, spec.plan).max_pixels)
-    enlarged = 0.0
+    pixels = min(pixels, limits_for(spec.config, *spec.plans).max_pixels)
+    between = CHAIN_PIXEL_BYTES * pixels if len(spec.steps) > 1 else 0
+    return max(
+        _step_memory(scale**2 * pixels, step) + scale**2 * between
+        for step, (_, scale) in zip(spec.steps, chain_scales(spec.plans), strict=True)
+    )
+
+
+def _step_memory(painted: int, step: JobStep) -> int:
+    """The same of one model of the job, of pictures of so many pixels."""
+    plan, enlarged = step.execution.plan, 0.0
     if plan.scale != 1:
         enlarged = LARGER_PIXEL_BYTES * painted * plan.scale**2
     if plan.reference_px:
         enlarged = ENLARGED_PIXEL_BYTES * painted
         painted = int(min(painted, plan.reference_px**2) / plan.stroke**2)
     painting = max(PIXEL_BYTES * min(painted, plan.whole_pixels), TILED_PIXEL_BYTES * painted)
-    return int(_width(spec.model) * painting + enlarged)
+    return int(_width(step.model) * painting + enlarged)
 
 
 def _width(model: Path) -> float:

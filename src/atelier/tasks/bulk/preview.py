@@ -89,18 +89,17 @@ def _read(rows: Sequence[dict[str, Any]], limits: ImageLimits) -> tuple[dict[str
 
 
 def _painted(request: StylizeRequest, photos: Sequence[Pixels]) -> Iterator[Pixels]:
-    """The pictures as a job's model paints them."""
+    """The pictures as a job's models paint them."""
     from atelier.models import artifact  # PyTorch, which takes seconds to load
     from atelier.tasks.inference.backends import pixels_painter
-    from atelier.tasks.inference.controls import controls_from_config
 
-    trained = artifact.load(request.model)
-    return map(pixels_painter(trained, controls_from_config(request.config, request.base)), photos)
+    models = [artifact.load(step.model) for step in request.steps]
+    return map(pixels_painter(*zip(models, request.controls(), strict=True)), photos)
 
 
 def _labels(requests: Sequence[StylizeRequest]) -> tuple[str, ...]:
     """What tells the columns apart: models, and strengths where there are several."""
-    names = [f"{one.identity.name} {one.identity.version}".strip() for one in requests]
+    names = [f"{one.model_name} {one.version}".strip() for one in requests]
     if len({one.config.strength for one in requests}) > 1:
         names = [f"{name} at {one.config.strength:g}" for name, one in zip(names, requests, strict=True)]
     return tuple(names)

@@ -1,13 +1,18 @@
 """The request for a bulk job: sources, destination, model and parameters."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.models.card import ModelIdentity
+from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.configs import config_class
+from atelier.models.controls import Controls, check_controls
 from atelier.tasks.bulk.inputs import ALL_INPUTS, Selection
+from atelier.tasks.inference.chain import ARROW, Step
 from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.controls import chain_controls
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.open_destination import open_destination
 
@@ -32,16 +37,55 @@ class StylizeRequest:
     # name of their source
     sources: tuple[str, ...]
     destination: str | Path  # a new or empty folder or URL, or one that holds this job
-    model: Path  # the model folder, readable on every node
-    config: StylizeConfig
-    identity: ModelIdentity  # of the model, see `card.identify`
+    model: Path  # folder of the first model, readable on every node
+    config: StylizeConfig  # with the controls of the first model
+    identity: ModelIdentity  # of the first model, see `card.identify`
     base: Path = Path()  # folder of relative sources and style pictures
     selection: Selection = ALL_INPUTS  # which files of the sources are inputs
     rerun: Rerun = Rerun()
+    then: tuple[Step, ...] = ()  # models that paint what the first one made, each what the one before it made
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The models in the order in which they paint."""
+        return Step(self.model, self.identity, self.config), *self.then
+
+    @property
+    def scale(self) -> int:
+        """Height and width of the outputs relative to those of the inputs.
+
+        Raises:
+            FileNotFoundError, ValueError: a model folder is damaged.
+        """
+        return math.prod(ModelCard.read(step.model).settings.scale for step in self.steps)
+
+    @property
+    def model_name(self) -> str:
+        """The models' names, in the order in which they paint."""
+        return ARROW.join(step.identity.name for step in self.steps)
+
+    @property
+    def version(self) -> str:
+        """The versions of those models that are in a registry."""
+        return ", ".join(step.identity.version for step in self.steps if step.identity.version)
+
+    def controls(self) -> tuple[Controls, ...]:
+        """The controls of each model, with pictures that are read now.
+
+        Raises:
+            FileNotFoundError, ValueError: as `chain_controls`, or a method does not support a control.
+        """
+        found = chain_controls(self.config, (step.config for step in self.then), self.base)
+        for step, controls in zip(self.steps, found, strict=True):
+            check_controls(config_class(step.identity.method), controls)
+        return found
 
     def to_json(self) -> bytes:
         """The request as a job keeps it, without what is of one run alone."""
-        kept = replace(self, destination="", model=self.model.absolute(), base=self.base.absolute(), rerun=Rerun())
+        then = tuple(replace(step, model=step.model.absolute()) for step in self.then)
+        kept = replace(
+            self, destination="", model=self.model.absolute(), base=self.base.absolute(), rerun=Rerun(), then=then
+        )
         return TypeAdapter(StylizeRequest).dump_json(kept, indent=1) + b"\n"
 
     @classmethod

@@ -9,7 +9,6 @@ import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -51,7 +50,7 @@ def run_apart(blocks: list[pa.Table], spec: JobSpec, workers: int, memory: int) 
     """
     import ray.data
 
-    gpu, light = spec.plan.device == "cuda", without_network(spec)
+    gpu, light = spec.device == "cuda", without_networks(spec)
 
     def map_in_tasks(given: "Dataset", stage: Callable[..., Any]) -> "Dataset":
         return given.map_batches(
@@ -84,9 +83,9 @@ def run_apart(blocks: list[pa.Table], spec: JobSpec, workers: int, memory: int) 
         context.enable_progress_bars = before
 
 
-def without_network(spec: JobSpec) -> JobSpec:
-    """The specification for tasks that do not run the model: the ONNX network is large."""
-    return replace(spec, execution=Execution(spec.plan))
+def without_networks(spec: JobSpec) -> JobSpec:
+    """The specification for tasks that do not run the models: networks in ONNX are large."""
+    return spec.with_executions([Execution(plan) for plan in spec.plans])
 
 
 def read_block(tasks: pa.Table, spec: JobSpec) -> Iterator[pa.Table]:
@@ -139,7 +138,7 @@ class StylizeBlock:
             yield _pickled([self.spec.stopped(decoded[0].input, error)])
 
     def _stylized(self, decoded: list[DecodedInput]) -> Iterator[StylizedInput | LedgerRow]:
-        for batch in batch_images(decoded, self.spec.plan):
+        for batch in batch_images(decoded, self.spec):
             yield from [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
 
     def _crashed(self, decoded: DecodedInput, stage: str, exceeded: str) -> LedgerRow:

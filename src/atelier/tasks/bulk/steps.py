@@ -30,7 +30,7 @@ from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
-from atelier.tasks.inference.execution_plan import ExecutionPlan
+from atelier.tasks.inference.execution_plan import Execution, chain_scales
 from atelier.tasks.inference.input_limits import input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED
@@ -67,7 +67,7 @@ class Reader:
 
     def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
         self.spec, self.markers = spec, markers
-        self.limits = limits_for(spec.config, spec.plan)
+        self.limits = limits_for(spec.config, *spec.plans)
 
     def __call__(self, task: Task) -> DecodedInput | LedgerRow:
         """The decoded input of a task, or its row if it failed."""
@@ -85,7 +85,7 @@ class Reader:
         try:
             with self.markers.step("decode", task.input, factor=factor):
                 image = read_image(data, self.limits, format, config)
-                size = input_size(config, self.spec.plan.scale)
+                size = input_size(config, self.limits.scale)
                 given, labels, kept = (task.input, image, self.limits, size), None, None
                 if config.mask_from:
                     labels = read_labels(config.mask_from, *given)
@@ -97,15 +97,15 @@ class Reader:
 
 
 class Stylizer:
-    """Loads the model and runs it.
+    """Loads the models and runs them, one after another on each batch.
 
     Args:
         spec: of the job.
         markers: of the worker.
 
     Raises:
-        ValueError: the model does not load, or this machine cannot follow the job's execution plan.
-        OSError: the model cannot be read.
+        ValueError: a model does not load, or this machine cannot follow the job's execution plan.
+        OSError: a model cannot be read.
     """
 
     def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
@@ -115,13 +115,17 @@ class Stylizer:
         from atelier.tasks.inference import backends
 
         self.spec, self.markers = spec, markers
-        torch.set_num_threads(spec.plan.threads)
-        backends.check_plan(spec.plan)
-        trained = artifact.load(spec.model, spec.plan.device)
-        steps = spec.controls.steps or int(getattr(trained.config, "steps", 0))  # of an optimisation
-        self.factor = max(1.0, steps / OPTIMISATION_STEPS)
-        self.paint = backends.build_painter(trained, spec.controls, spec.plan, spec.execution.network)
-        self.paint_16_bit = backends.build_painter(trained, spec.controls, spec.plan.exact, b"")
+        torch.set_num_threads(spec.plans[0].threads)
+        chain, self.factor = [], 0.0
+        for step, (plan, scale) in zip(spec.steps, chain_scales(spec.plans), strict=True):
+            backends.check_plan(plan)
+            trained = artifact.load(step.model, plan.device)
+            steps = step.controls.steps or int(getattr(trained.config, "steps", 0))  # of an optimisation
+            self.factor += max(1.0, steps / OPTIMISATION_STEPS) * scale**2
+            chain.append((trained, step.controls, step.execution))
+        self.paint = backends.chain_painter(*chain)
+        exact = ((trained, controls, Execution(execution.plan.exact)) for trained, controls, execution in chain)
+        self.paint_16_bit = backends.chain_painter(*exact)
 
     def __call__(self, inputs: list[DecodedInput]) -> list[StylizedInput | LedgerRow]:
         """Stylize the inputs of a batch, or one input with several frames."""
@@ -153,7 +157,7 @@ class Stylizer:
         """Stylize frames of any size and depth, in batches of equal neighbours."""
         painted: list[Image] = []
         for key, equal in groupby(frames, lambda labelled: _batch_key(labelled[0])):
-            while batch := list(islice(equal, self.spec.plan.batch_size(*key[:2]))):
+            while batch := list(islice(equal, self.spec.batch_size(*key[:2]))):
                 painted += self._forward(batch)
         return painted
 
@@ -162,10 +166,10 @@ class Stylizer:
         import torch
 
         height, width = frames[0][0].shape[:2]
-        padded = frames + [frames[-1]] * (self.spec.plan.batch_size(height, width) - len(frames))
+        padded = frames + [frames[-1]] * (self.spec.batch_size(height, width) - len(frames))
         batch = np.stack([image for image, _ in padded])  # (B, H, W, 3)
         labels = [torch.from_numpy(np.stack([found.labels for _, found in padded if found]))] if padded[0][1] else []
-        tensor = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.spec.plan.device)  # (B, 3, H, W)
+        tensor = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.spec.device)  # (B, 3, H, W)
         paint: Callable[..., torch.Tensor] = self.paint if batch.dtype == np.uint8 else self.paint_16_bit
         painted = paint(tensor, *labels)
         return list(painted[: len(frames)].permute(0, 2, 3, 1).cpu().contiguous().numpy())
@@ -225,9 +229,9 @@ class Writer:
 
 
 def batch_images(
-    results: Iterable[DecodedInput | LedgerRow], plan: ExecutionPlan
+    results: Iterable[DecodedInput | LedgerRow], spec: JobSpec
 ) -> Iterator[list[DecodedInput] | LedgerRow]:
-    """Collect inputs of equal size and depth into batches of the plan's size. Rows of failed inputs pass.
+    """Collect inputs of equal size and depth into batches of the job's size. Rows of failed inputs pass.
 
     An input with several frames is yielded alone. A batch is yielded early if the waiting inputs take too much memory.
     """
@@ -242,7 +246,7 @@ def batch_images(
         key = _batch_key(each.frames[0])
         waiting[key].append(each)
         held = {key: sum(decoded.frames[0].nbytes for decoded in some) for key, some in waiting.items()}
-        if len(waiting[key]) == plan.batch_size(*key[:2]):
+        if len(waiting[key]) == spec.batch_size(*key[:2]):
             yield waiting.pop(key)
         elif sum(held.values()) > MAX_WAITING_BYTES:
             yield waiting.pop(max(held, key=held.__getitem__))

@@ -9,15 +9,13 @@ write, is the truth: a task that Ray runs twice is recorded once, and a task tha
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atelier.models.card import ModelCard, ModelIdentity
-from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check_controls
+from atelier.models.controls import Controls
 from atelier.tasks.bulk import failure_limit, job_report
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.job import JobFolder, JobState, open_job
@@ -25,12 +23,11 @@ from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.manifest import check_space, manifest_of
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
-from atelier.tasks.bulk.pool import WorkerPool, execution_for, expected_plan, report_pairs, splits_stages
+from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, report_pairs, splits_stages
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
 from atelier.tasks.images.codec import ImageLimits
-from atelier.tasks.inference.controls import controls_from_config
-from atelier.tasks.inference.execution_plan import Execution
+from atelier.tasks.inference.execution_plan import record_of_plans
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.storage.destination import Destination
@@ -76,11 +73,10 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
             quarantined, or the cluster cannot follow the job's execution plan. The job can continue after the repair.
     """
     started = time.monotonic()
-    rerun, identity = request.rerun, request.identity
+    rerun = request.rerun
     failure_limit.allowed_failures(rerun.max_quarantine, 0)
     destination = open_destination(request.destination)
-    controls = controls_from_config(request.config, request.base)
-    check_controls(config_class(identity.method), controls)
+    controls = request.controls()
     manifest, defaults = manifest_of(request, controls, destination)
     inputs = list_inputs(request.sources, request.base, request.selection)
     listed = inputs.select(["input", "stamp"])
@@ -91,7 +87,7 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
             before = job.state(listed, since, retry=rerun.retry_quarantined)
         failure_limit.enforce(before.counts, rerun.max_quarantine, destination)
         if not before.counts["pending"] and job.has_summary:
-            return _summary(before, before, identity, time.monotonic() - started)
+            return _summary(before, before, request, time.monotonic() - started)
         if (plan := job.manifest().get("plan")) and not replaces:
             manifest["plan"] = plan  # as it was written: outputs depend on it
         run = _Run(request, job, controls, manifest, since, before)
@@ -101,7 +97,7 @@ def stylize(request: StylizeRequest, report: Report = silent, *, connect: Callab
             run.stylize(tasks, counts, report, connect)
         finally:
             after = job.state(listed, since)
-            summary = _summary(before, after, identity, time.monotonic() - started)
+            summary = _summary(before, after, request, time.monotonic() - started)
             with contextlib.suppress(OSError):  # a full disk is reported already
                 page = job_report.report(destination.location, asdict(summary), after, run.pairs)
                 job.write_summary(asdict(summary), after, page)
@@ -118,7 +114,7 @@ class _Run:
 
     request: StylizeRequest
     job: JobFolder
-    controls: Controls
+    controls: tuple[Controls, ...]  # of each model
     manifest: dict[str, Any]
     since: int  # first attempt whose ledger rows count
     before: JobState
@@ -141,7 +137,7 @@ class _Run:
             waiting = pc.equal(self.before.rows["state"], "pending")
             needs_work = pc.and_(pc.equal(inputs["problem"], ""), pc.equal(inputs["skipped"], ""))
             todo = _filtered(inputs, pc.and_(waiting, needs_work))
-            check_space(job.destination, todo, ModelCard.read(self.request.model).settings.scale)
+            check_space(job.destination, todo, self.request.scale)
             job.write_manifest(self.manifest)
             job.folder.write(REQUEST, self.request.to_json())
             outputs = job.plan_names(todo["input"], self.request.config.format)
@@ -165,19 +161,18 @@ class _Run:
             RuntimeError: as `stylize`.
         """
         job, request, config = self.job, self.request, self.request.config
-        destination, limit, model = job.destination, request.rerun.max_quarantine, request.model.absolute()
+        destination, limit = job.destination, request.rerun.max_quarantine
         failure_limit.enforce(counts, limit, destination)
         watch = JobWatch(job.markers, report, config.picture_timeout_s)
         watch.report(progress(self.before.counts))
         if tasks.num_rows:
             with connected_keeping_sigterm(connect), watch.watching(), contextlib.closing(WorkerPool()) as pool:
-                plan = job.plan() or expected_plan(model, self.controls, config.execution)
-                location, identity = destination.location, request.identity
-                spec = JobSpec(location, model, identity, config, self.controls, Execution(plan), self.attempt)
+                location, steps = destination.location, job_steps(request, self.controls, job.plans())
+                spec = JobSpec(location, steps, config, self.attempt)
                 pool.start_for(tasks, spec)
-                spec = replace(spec, execution=execution_for(pool, spec, tasks.num_rows))
+                spec = spec.with_executions(executions_for(pool, spec, tasks.num_rows))
                 with _write_errors(destination):
-                    job.write_manifest({"plan": spec.plan.record} | self.manifest)
+                    job.write_manifest({"plan": record_of_plans(spec.plans)} | self.manifest)
                 watch.workers_count = not splits_stages(spec)
                 with contextlib.closing(pool.results(tasks, spec)) as results:
                     count_results(supervised(results, job, counts, limit), counts, watch.report)
@@ -208,7 +203,7 @@ def _idle_row(input: str, stamp: str, problem: str, skipped: str, attempt: int) 
     return LedgerRow(input, "skipped", reason=skipped, stamp=stamp, attempt=attempt)
 
 
-def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds: float) -> StylizeSummary:
+def _summary(before: JobState, after: JobState, request: StylizeRequest, seconds: float) -> StylizeSummary:
     counts = after.counts
     processed = before.counts["pending"] - counts["pending"]
     return StylizeSummary(
@@ -217,7 +212,7 @@ def _summary(before: JobState, after: JobState, identity: ModelIdentity, seconds
         processed=processed,
         seconds=round(seconds, 3),
         images_per_second=round(processed / seconds, 3),
-        model=identity.name,
-        version=identity.version,
+        model=request.model_name,
+        version=request.version,
         skipped_kinds=after.skipped_kinds,
     )

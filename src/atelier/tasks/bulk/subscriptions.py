@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from atelier.models.card import identify
 from atelier.models.files import replacing
 from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
-from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.chain import Step, find_chain
+from atelier.tasks.inference.config import ChainStep, StylizeConfig
+from atelier.tasks.inference.controls import with_absolute_paths
+from atelier.tasks.inference.model_lookup import FoundModel, find_model
 from atelier.tasks.registry.resolve import ResolvedModel
+from atelier.tasks.registry.tags import PROD
 from atelier.tasks.runtime.progress import Report
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_destination import open_destination
@@ -70,13 +73,34 @@ def restyle(
     """
     where = subscription.destination.rstrip("/")
     folder = open_destination(where if is_url(where) else (base / where).absolute())
-    identity = identify(model.path, model.model, model.version)
     target = (folder / model.version).location
-    request = StylizeRequest((subscription.source,), target, model.path, config, identity, base)
+    config, found, then = _chain(config, model, base)
+    first = found[0]
+    request = StylizeRequest((subscription.source,), target, first.folder, config, first.identity, base, then=then)
     summary = stylize(request, report, connect=connect)
     if not summary.pending:
         set_current(folder.location, model.version)
     return summary
+
+
+def _chain(
+    config: StylizeConfig, model: ResolvedModel, base: Path
+) -> tuple[StylizeConfig, tuple[FoundModel, ...], tuple[Step, ...]]:
+    """The chain of a config with this version as its `prod`, see `find_chain`.
+
+    Raises:
+        ValueError: the chain has no `prod`.
+    """
+    prod = f"{model.model}@{PROD}"
+    chain = tuple(with_absolute_paths(step, base) for step in config.chain) or (ChainStep(model=prod),)
+    if all(step.model != prod for step in chain):
+        raise ValueError(f"stylize.chain has no {prod}, with which subscriptions are restyled: add it")
+
+    def find(name: str, workspace: Path | None) -> FoundModel:
+        is_prod = name == prod
+        return FoundModel(model.path, model.model, model.version) if is_prod else find_model(name, workspace)
+
+    return find_chain(chain, config, base, find)
 
 
 def set_current(destination: str, version: str) -> None:

@@ -40,7 +40,7 @@ class StylizeWorker:
         """Load the model. A failure is reported by the first call, as one that stops the job."""
         self.spec = spec
         self.markers = markers_of(spec)
-        self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.plan.device]) for _ in range(2))
+        self.readers, self.writers = (ThreadPoolExecutor(THREADS[spec.device]) for _ in range(2))
         self.read, self.write = Reader(spec, self.markers), Writer(spec, self.markers)
         self.count = LiveCount(self.markers.folder)
         self.load_error: JobStopped | None = None
@@ -91,7 +91,7 @@ class StylizeWorker:
     def _stylized(self, tasks: list[Task]) -> Iterator[StylizedInput | LedgerRow]:
         """Read and stylize tasks; rows are those of failed inputs."""
         files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
-        for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec.plan):
+        for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec):
             results = [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
             self.count.add(len(results))
             yield from results

@@ -6,6 +6,7 @@ so that equal work gives equal bytes.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -47,12 +48,19 @@ def code_revision() -> str:
 class Provenance:
     """The origin of an output."""
 
-    model: ModelIdentity
-    parameters: dict[str, Any]  # other inputs of the computation, such as the strength
+    model: ModelIdentity  # the first one that painted it
+    parameters: dict[str, Any]  # other inputs of the computation, such as the strength; under `then` of further models
     input_sha256: str  # "" for generated pictures
     software: str = SOFTWARE
     # not compared: equal software makes equal outputs, whatever the revision
     revision: str = field(default_factory=code_revision, compare=False)
+    then: tuple[ModelIdentity, ...] = ()  # those that painted after it, each what the one before it made
+
+    @property
+    def steps(self) -> list[tuple[ModelIdentity, dict[str, Any]]]:
+        """Each model that painted, with its parameters; the first one has those of the output too."""
+        first = {key: value for key, value in self.parameters.items() if key != "then"}
+        return [(self.model, first), *zip(self.then, self.parameters.get("then", ()), strict=True)]
 
 
 def xmp_packet(lineage: Provenance) -> bytes:
@@ -63,6 +71,8 @@ def xmp_packet(lineage: Provenance) -> bytes:
         "input": lineage.input_sha256,
         "revision": lineage.revision,
     }
+    if lineage.then:
+        ours["then"] = json.dumps([dict(zip(IDENTITY, astuple(one), strict=True)) for one in lineage.then])
     attributes = "".join(f"\n   atelier:{key}={quoteattr(UNPRINTABLE.sub(' ', value))}" for key, value in ours.items())
     source = SOURCE_TYPE if lineage.input_sha256 else GENERATED_TYPE
     text = (
@@ -93,10 +103,19 @@ def read(data: bytes) -> Provenance | None:
         found = next(d for d in root.iter(f"{{{RDF}}}Description") if f"{{{_NAMESPACE}}}weights" in d.attrib)
         ours = {key: found.attrib[f"{{{_NAMESPACE}}}{key}"] for key in (*IDENTITY, "parameters", "input")}
         parameters = json.loads(ours["parameters"])
+        then = tuple(_identity(one) for one in json.loads(found.attrib.get(f"{{{_NAMESPACE}}}then", "[]")))
         software = found.attrib[f"{{{XMP}}}CreatorTool"]
         revision = found.attrib.get(f"{{{_NAMESPACE}}}revision", "")
-    except (ElementTree.ParseError, StopIteration, KeyError, ValueError, RecursionError):
+    except (ElementTree.ParseError, StopIteration, KeyError, TypeError, ValueError, RecursionError):
         return None
     if not isinstance(parameters, dict):
         return None
-    return Provenance(ModelIdentity(*(ours[key] for key in IDENTITY)), parameters, ours["input"], software, revision)
+    given = parameters.get("then", [])
+    if not isinstance(given, list) or len(given) != len(then) or not all(isinstance(one, dict) for one in given):
+        return None
+    return Provenance(_identity(ours), parameters, ours["input"], software, revision, then)
+
+
+def _identity(said: Mapping[str, Any]) -> ModelIdentity:
+    """A model as a packet names it. Raises KeyError or TypeError where it does not."""
+    return ModelIdentity(*(str(said[key]) for key in IDENTITY))

@@ -17,7 +17,7 @@ from atelier.models import artifact, tiling
 from atelier.models.artifact import TrainedModel
 from atelier.models.color_table import ColorTablePainter
 from atelier.models.controls import Controls
-from atelier.models.painter import NetworkPainter, Painter
+from atelier.models.painter import ChainPainter, NetworkPainter, Painter
 from atelier.models.placement import PlacedPainter, StylePlaces
 from atelier.models.stroke import StrokePainter
 from atelier.models.training import resolve_precision
@@ -197,9 +197,16 @@ def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
     return plan_for(plan, trained.config, controls)
 
 
-def pixels_painter(trained: TrainedModel, controls: Controls) -> Callable[[Pixels], Pixels]:
-    """The painter of the default plan for one picture (H, W, 3) at a time, for styles without labels."""
-    paint = build_painter(trained, controls, default_plan(trained, controls), b"")
+def chain_painter(*chain: tuple[TrainedModel, Controls, Execution]) -> Callable[..., Tensor]:
+    """The painter of models that paint one after another, of one model its own; see `build_painter`."""
+    painters = [build_painter(trained, controls, one.plan, one.network) for trained, controls, one in chain]
+    labelled = [controls.labelled for _, controls, _ in chain]
+    return painters[0] if len(painters) == 1 else ChainPainter(painters, labelled)
+
+
+def pixels_painter(*chain: tuple[TrainedModel, Controls]) -> Callable[[Pixels], Pixels]:
+    """The painter of the default plans for one picture (H, W, 3) at a time, for styles without labels."""
+    paint = chain_painter(*((*one, Execution(default_plan(*one))) for one in chain))
 
     def painted(pixels: Pixels) -> Pixels:
         batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)

@@ -1,18 +1,20 @@
 """Parameters of stylization."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from atelier.models.controls import Controls, Direction, Matching, Stroke, checked_stroke
 from atelier.models.settings import Settings, setting, setting_of
-from atelier.tasks.inference.execution_plan import ExecutionConfig
+from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
 
 
 @dataclass(frozen=True)
-class StylizeConfig(Settings):
-    """The parameters of a bulk job or of a single picture."""
+class ControlsConfig(Settings):
+    """How a model paints."""
 
     strength: float = setting(1.0, "strength of the style: 0 returns the picture, 1 is the full style", ge=0, le=1)
     direction: Direction = setting("a2b", "a2b: content to style; b2a: style to content (cyclegan)")
@@ -22,15 +24,6 @@ class StylizeConfig(Settings):
     )
     masks: tuple[str, ...] = setting(
         (), "a picture for each style, white where the style is applied; empty: everywhere"
-    )
-    mask_from: str = setting(
-        "",
-        "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
-    )
-    keep_from: str = setting(
-        "",
-        "folder or URL of pictures that mirror the inputs, grey or palette PNGs: where one is not 0, such as on a "
-        "logo, the input stays as it is",
     )
     regions: Matching = setting(
         "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"
@@ -49,6 +42,65 @@ class StylizeConfig(Settings):
         1.0,
         "breadth of the strokes, from 0.2 to 8: 1 is that of a picture of 640 px, 2 is twice as broad; larger pictures "
         "are painted at the size that gives it, and enlarged. full: they are painted at full size",
+    )
+
+
+@dataclass(frozen=True)
+class ChainStep(ControlsConfig):
+    """A model of a chain, as a user names it, and how it paints."""
+
+    model: str = setting("", "style-model@prod, starter/NAME or a folder, as --model takes it")
+
+
+def step_values(step: object) -> object:
+    """The fields of a `ChainStep`, from the text MODEL,CONTROL=VALUE,… or from a mapping; other values as they are.
+
+    A control that takes several values, such as style, is named once for each.
+
+    Raises:
+        ValueError: what follows a comma is no control.
+    """
+    if (isinstance(step, dict) and not step.get("model")) or step == "":
+        raise ValueError("a step of a chain is a model, or a mapping with the key model")
+    if not isinstance(step, str):
+        return step
+    if Path(step).expanduser().is_dir():
+        return {"model": step}
+    model, *settings = step.split(",")
+    values: dict[str, Any] = {"model": model}
+    for text in settings:
+        name, given, value = text.strip().partition("=")
+        name = name.replace("-", "_")
+        key = f"{name}s" if name in ("style", "mask") else name
+        if key not in CONTROLS:
+            raise ValueError(f"{text.strip()!r} after {model} is no control: there are {', '.join(CONTROLS)}")
+        if isinstance(getattr(ControlsConfig, key), tuple):
+            values[key] = (*values.get(key, ()), value)
+        else:
+            values[key] = value if given else True
+    return values
+
+
+CONTROLS = tuple(one.name for one in fields(ControlsConfig))
+
+
+@dataclass(frozen=True)
+class StylizeConfig(ControlsConfig):
+    """The parameters of a bulk job or of a single picture."""
+
+    chain: tuple[Annotated[ChainStep, BeforeValidator(step_values)], ...] = setting(
+        (),
+        "models that paint one after another where no --model is given, each a name or a mapping of model and its "
+        "controls; empty: style-model@prod",
+    )
+    mask_from: str = setting(
+        "",
+        "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
+    )
+    keep_from: str = setting(
+        "",
+        "folder or URL of pictures that mirror the inputs, grey or palette PNGs: where one is not 0, such as on a "
+        "logo, the input stays as it is",
     )
     format: Literal["keep", "png", "jpeg", "webp", "avif"] = setting(
         "keep",
@@ -94,7 +146,21 @@ class StylizeConfig(Settings):
     )
 
 
-def provenance_parameters(controls: Controls, config: StylizeConfig) -> dict[str, Any]:
-    """The parameters that are written into the provenance of an output."""
+def provenance_parameters(
+    controls: Sequence[Controls], config: StylizeConfig, plans: Sequence[ExecutionPlan] = ()
+) -> dict[str, Any]:
+    """The parameters that are written into the provenance of an output.
+
+    Args:
+        controls: of each model of the chain.
+        config: of the job.
+        plans: of each model; none of a single picture, which always has the same.
+
+    Returns:
+        Those of the first model and of the output; under `then` those of each further model.
+    """
+    first, *then = ({"strength": one.strength, **one.changed()} for one in controls)
+    for one, plan in zip((first, *then), plans, strict=False):
+        one["plan"] = plan.record
     output = {"stroke": config.stroke, "quality": config.quality, "size": config.size, "metadata": config.metadata}
-    return {"strength": controls.strength, **controls.changed(), **output}
+    return first | output | ({"then": then} if then else {})

@@ -1,15 +1,21 @@
 """The model's controls from the parameters of a job: style and mask pictures are loaded."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, scaled
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
-from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.config import ChainStep, ControlsConfig, StylizeConfig
 from atelier.tasks.inference.palette import load_palette
+from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.storage.location import is_url
 
+C = TypeVar("C", bound=ControlsConfig)
+
+LABELS = "labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER"
 MAX_LABEL = 255  # values of label pictures have 8 bits
 MAX_STYLE_PX = 1024  # longest side of a style picture: more pixels do not change the style
 
@@ -27,12 +33,52 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
+    return chain_controls(config, (), base)[0]
+
+
+def chain_controls(config: StylizeConfig, then: Iterable[ControlsConfig], base: Path) -> tuple[Controls, ...]:
+    """The controls of each model of a job, that of `config` and the further ones.
+
+    Raises:
+        FileNotFoundError, ValueError: as `controls_from_config`; a folder of label pictures is missing, or styles have
+            no labels for them.
+    """
     for folder in filter(None, (config.mask_from, config.keep_from)):
         if not is_url(folder) and not _path(folder, base).is_dir():
             raise FileNotFoundError(f"{folder} is no folder of label pictures: name one, or leave it out")
+    labelled = bool(config.mask_from)
+    found = tuple(_controls(one, base, labelled=labelled) for one in (config, *then))
+    if labelled and not any(controls.labelled for controls in found):
+        raise ValueError(LABELS)
+    return found
+
+
+def with_absolute_paths(config: C, base: Path) -> C:
+    """The config with absolute paths of its pictures, so that it is independent of the folder."""
+    styles = []
+    for text in config.styles:
+        name, label, weight = _split(text)
+        path = _path(name, base)
+        at = "" if label is None else f"@{label}"
+        styles.append(f"{path}{at}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
+    masks = tuple(str(_path(mask, base)) for mask in config.masks)
+    palette = str(_path(config.palette, base)) if config.palette else ""
+    changed = replace(config, styles=tuple(styles), masks=masks, palette=palette)
+    if isinstance(changed, ChainStep) and not find_starter(changed.model):
+        folder = (base / Path(changed.model).expanduser()).absolute()  # of a link the name stays
+        changed = replace(changed, model=str(folder)) if folder.is_dir() else changed
+    if isinstance(changed, StylizeConfig):
+        mask_from, keep_from = (labels_location(one, base) for one in (changed.mask_from, changed.keep_from))
+        chain = tuple(with_absolute_paths(step, base) for step in changed.chain)
+        changed = replace(changed, mask_from=mask_from, keep_from=keep_from, chain=chain)
+    return changed
+
+
+def _controls(config: ControlsConfig, base: Path, *, labelled: bool) -> Controls:
+    """The controls of one model; `labelled`: whether there are label pictures for styles with labels."""
     given = [_split(text) for text in config.styles]
-    if bool(config.mask_from) != any(label is not None for _, label, _ in given):
-        raise ValueError("labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER")
+    if not labelled and any(label is not None for _, label, _ in given):
+        raise ValueError(LABELS)
     masks = [_picture(mask, base).mean(2).round().astype("uint8") for mask in config.masks]
     styles = []
     for number, (name, label, weight) in enumerate(given):
@@ -54,21 +100,6 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
         regions=config.regions,
         stroke=config.stroke,
     )
-
-
-def with_absolute_paths(config: StylizeConfig, base: Path) -> StylizeConfig:
-    """The config with absolute paths of its pictures, so that it is independent of the folder."""
-    styles = []
-    for text in config.styles:
-        name, label, weight = _split(text)
-        path = _path(name, base)
-        at = "" if label is None else f"@{label}"
-        styles.append(f"{path}{at}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
-    masks = tuple(str(_path(mask, base)) for mask in config.masks)
-    mask_from, palette = labels_location(config.mask_from, base), str(_path(config.palette, base))
-    keep_from = labels_location(config.keep_from, base)
-    changed = replace(config, styles=tuple(styles), masks=masks, mask_from=mask_from, keep_from=keep_from)
-    return replace(changed, palette=palette) if config.palette else changed
 
 
 def labels_location(mask_from: str, base: Path) -> str:

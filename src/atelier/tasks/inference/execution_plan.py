@@ -5,6 +5,7 @@ it refuses to run.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -70,6 +71,31 @@ class ExecutionPlan:
         """Number of pictures of this size (px) in a batch; smaller batches are padded to it."""
         painted, full = math.prod(self.working_size(height, width)), height * width
         return max(1, min(self.max_batch, self.batch_pixels // painted, self.whole_pixels // full))
+
+
+def chain_scales(plans: Sequence[ExecutionPlan]) -> Iterator[tuple[ExecutionPlan, int]]:
+    """The plans of a chain's models, each with the scale of what it is given, relative to the input."""
+    scale = 1
+    for plan in plans:
+        yield plan, scale
+        scale *= plan.scale
+
+
+def record_of_plans(plans: Sequence[ExecutionPlan]) -> dict[str, Any]:
+    """The plans of a chain's models as JSON values: that of the first, with those of the further ones under `then`."""
+    first, *then = (plan.record for plan in plans)
+    return first | ({"then": then} if then else {})
+
+
+def plans_of_record(record: dict[str, Any]) -> tuple[ExecutionPlan, ...]:
+    """The plans that `record_of_plans` gave. Raises TypeError where one is of another version."""
+    first = {key: value for key, value in record.items() if key != "then"}
+    return tuple(ExecutionPlan(**plan) for plan in (first, *record.get("then", ())))
+
+
+def chain_batch_size(plans: Sequence[ExecutionPlan], height: int, width: int) -> int:
+    """Number of pictures of this size (px) that every model of a chain has in a batch."""
+    return min(plan.batch_size(scale * height, scale * width) for plan, scale in chain_scales(plans))
 
 
 def plan_for(plan: ExecutionPlan, config: MethodConfig, controls: Controls) -> ExecutionPlan:

@@ -1,11 +1,12 @@
 """Reading inputs within limits, by the parameters and the execution plan."""
 
+import math
 from dataclasses import dataclass
 
 from atelier.tasks.images import reader
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.execution_plan import ExecutionPlan
+from atelier.tasks.inference.execution_plan import ExecutionPlan, chain_scales
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,21 @@ class InputLimits(ImageLimits):
         return f"{super().pixel_limit}{why}{larger}: --size makes it smaller"
 
 
-def limits_for(config: StylizeConfig, plan: ExecutionPlan) -> InputLimits:
-    """The limits on inputs of a job. Memory limits the pixels of what is painted at full size without tiles."""
-    pixels = config.max_pixels // plan.scale**2
-    if plan.tile_px or plan.reference_px or pixels <= plan.whole_pixels:
-        return InputLimits(config.max_bytes, pixels, scale=plan.scale)
-    return InputLimits(config.max_bytes, plan.whole_pixels, scale=plan.scale, whole=True)
+def limits_for(config: StylizeConfig, *plans: ExecutionPlan) -> InputLimits:
+    """The limits on inputs of a job. Memory limits the pixels of what is painted at full size without tiles.
+
+    Args:
+        config: parameters.
+        plans: of each model of the chain.
+    """
+    scales = list(chain_scales(plans))
+    scale = math.prod(plan.scale for plan in plans)
+    pixels = config.max_pixels // max((before * plan.scale) ** 2 for plan, before in scales)
+    most = min(
+        (plan.whole_pixels // before**2 for plan, before in scales if not (plan.tile_px or plan.reference_px)),
+        default=pixels,
+    )
+    return InputLimits(config.max_bytes, min(pixels, most), scale=scale, whole=most < pixels)
 
 
 def input_size(config: StylizeConfig, scale: int) -> int | None:

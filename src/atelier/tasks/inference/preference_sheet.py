@@ -93,7 +93,7 @@ def _painter(text: str, workspace: Path | None) -> Paint:
     trained = artifact.load(find_model(text, workspace).folder)
     if trained.config.generates:
         raise ValueError(f"{text} makes pictures from noise and paints none: it cannot be judged beside others")
-    paint = pixels_painter(trained, Controls())
+    paint = pixels_painter((trained, Controls()))
     return lambda name, photo: paint(photo)
 
 

@@ -1,8 +1,9 @@
 """Stylizing a single picture in this process, without a cluster and without job state."""
 
 import hashlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
+from atelier.tasks.inference.chain import Step
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
-from atelier.tasks.inference.controls import controls_from_config, labels_location
+from atelier.tasks.inference.controls import chain_controls, labels_location
+from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.input_limits import InputLimits, input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
@@ -52,6 +55,7 @@ def stylize_image(
     identity: ModelIdentity,
     base: Path = Path(),
     *,
+    then: tuple[Step, ...] = (),
     dry_run: bool = False,
 ) -> SingleImageResult:
     """Stylize one picture into a file or folder. A file that is exactly this result already is kept.
@@ -59,10 +63,11 @@ def stylize_image(
     Args:
         picture: the input.
         out: a file name with a suffix of `FORMAT_OF_SUFFIX`, or a folder, in which the output has the picture's name.
-        model: the model folder.
-        config: parameters.
-        identity: of the model, see `card.identify`.
+        model: folder of the first model.
+        config: parameters, with the controls of the first model.
+        identity: of the first model, see `card.identify`.
         base: folder of relative style pictures.
+        then: models that paint what the first one made, each what the one before it made.
         dry_run: only check: nothing is painted or written.
 
     Raises:
@@ -71,10 +76,12 @@ def stylize_image(
         FileExistsError: another file has this name.
     """
     started = time.monotonic()
-    controls = controls_from_config(config, base)
-    check_controls(config_class(identity.method), controls)
+    steps = (Step(model, identity, config), *then)
+    controls = chain_controls(config, (step.config for step in then), base)
+    for step, one in zip(steps, controls, strict=True):
+        check_controls(config_class(step.identity.method), one)
     target, format = _target(picture, out, config)
-    scale = ModelCard.read(model).settings.scale
+    scale = math.prod(ModelCard.read(step.model).settings.scale for step in steps)
     limits = InputLimits(config.max_bytes, config.max_pixels // scale**2, scale=scale)
     data = read_file(picture, limits)
     try:
@@ -84,7 +91,8 @@ def stylize_image(
     labels, kept = _label_pictures(picture, decoded, config, limits, base)
     shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found}
     parameters = provenance_parameters(controls, config) | shown
-    provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest())
+    models = tuple(step.identity for step in then)
+    provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest(), then=models)
     height, width = (scale * size for size in decoded.frames[0].pixels.shape[:2])
     if target.exists():
         with suppress(BadImage):
@@ -94,12 +102,8 @@ def stylize_image(
     if dry_run:
         return SingleImageResult(target, width, height, 0.0, painted=False)
 
-    painted = [
-        with_kept(paint, frame.pixels, kept)
-        for paint, frame in zip(
-            _painted(picture, decoded, model, controls, config, labels), decoded.frames, strict=True
-        )
-    ]
+    made = _painted(picture, decoded, steps, controls, config, labels)
+    painted = [with_kept(paint, frame.pixels, kept) for paint, frame in zip(made, decoded.frames, strict=True)]
     xmp, strip = xmp_packet(provenance), config.metadata == "strip"
     write(target, writer.write(decoded, painted, format, quality=config.quality, xmp=xmp, strip=strip))
     return SingleImageResult(target, width, height, round(time.monotonic() - started, 2), painted=True)
@@ -121,22 +125,22 @@ def _target(picture: Path, out: Path, config: StylizeConfig) -> tuple[Path, str]
 def _painted(
     picture: Path,
     decoded: DecodedImage,
-    model: Path,
-    controls: Controls,
+    steps: Sequence[Step],
+    controls: Sequence[Controls],
     config: StylizeConfig,
     labels: LabelPicture | None,
 ) -> list[Pixels | SixteenBit]:
-    """The frames of a picture as the model paints them. Raises ValueError where they are too large for it."""
+    """The frames of a picture as the models paint them. Raises ValueError where they are too large for one."""
     import torch
 
     from atelier.models import artifact
     from atelier.tasks.inference import backends
 
-    trained = artifact.load(model)
-    plan = backends.default_plan(trained, controls)
+    models = [artifact.load(step.model) for step in steps]
+    plans = list(map(backends.default_plan, models, controls))
     pixels = sum(frame.pixels.size // 3 for frame in decoded.frames)
-    check_pixels(pixels, limits_for(config, plan), str(picture))
-    paint: Callable[..., torch.Tensor] = backends.build_painter(trained, controls, plan, b"")
+    check_pixels(pixels, limits_for(config, *plans), str(picture))
+    paint = backends.chain_painter(*zip(models, controls, map(Execution, plans), strict=True))
     places = [torch.from_numpy(labels.labels.copy())[None]] if labels else []  # (1, H, W)
     painted: list[Pixels | SixteenBit] = []
     for frame in decoded.frames:

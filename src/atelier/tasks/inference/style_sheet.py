@@ -46,7 +46,7 @@ def write_style_sheet(model: Path, picture: Path, file: Path) -> None:
     trained = artifact.load(model)
     cells = [_labelled("photograph", pixels)]
     for name in names:
-        cells.append(_labelled(name, pixels_painter(trained, Controls(styles=(Style(name),)))(pixels)))
+        cells.append(_labelled(name, pixels_painter((trained, Controls(styles=(Style(name),))))(pixels)))
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     blank = np.full_like(cells[0], 255)
     sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
