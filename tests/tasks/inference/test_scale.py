@@ -50,7 +50,7 @@ def test_outputs_of_every_kind_are_larger(tmp_path: Path, model: Path) -> None:
     job = order(tmp_path / "out", model, plan)
     paths = [tmp_path / name for name in ("a.png", "alpha.png", "deep.tif", "film.webp")]
     plain, cut, deep, film = painted(job, paths)
-    assert np.array_equal(plain, enlarged(model, pixels))
+    assert np.abs(plain - enlarged(model, pixels)).max() <= 1, "of a batch, one level apart"
     with Image.open(tmp_path / "out/a.png") as made:
         assert round(made.info["dpi"][0]) == 300
     assert np.array_equal(cut[..., :3], plain)
@@ -61,7 +61,7 @@ def test_outputs_of_every_kind_are_larger(tmp_path: Path, model: Path) -> None:
     assert (deep % 257).any(), "16 bits have their precision"
     with Image.open(tmp_path / "out/film.webp") as made:
         assert (made.n_frames, made.size) == (2, (106, 82))
-    assert np.array_equal(film, plain)
+    assert np.array_equal(film[..., :3], plain)
     found = read((tmp_path / "out/a.png").read_bytes())
     assert found
     assert found.parameters["plan"] == plan.record
