@@ -55,7 +55,7 @@ RECIPES = {
     ),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 48, "blocks": 6}, batch=16),
     "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 48, "blocks": 6}, batch=16),
-    "restore": Recipe(12_000, {"faults": ["blur", "jpeg", "noise", "dark"], "mixed": 0.2}, begin_with="denoise"),
+    "restore": Recipe(9_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
 }
 
 
