@@ -10,6 +10,7 @@ from atelier.models.configs.initial_weights import fits
 from atelier.models.controls import Controls, Style
 from atelier.models.methods import method_of
 from atelier.models.painter import NetworkPainter
+from atelier.models.weights_file import mismatch
 
 
 def load_initial_weights(generator: nn.Module, config: MethodConfig, base: TrainedModel, style: Tensor) -> None:
@@ -32,9 +33,7 @@ def load_initial_weights(generator: nn.Module, config: MethodConfig, base: Train
     try:
         part.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(
-            f"the model to start from has another generator: {str(error).splitlines()[-1].strip()}"
-        ) from error
+        raise ValueError(f"the model to start from has another generator: {mismatch(error)}") from error
 
 
 def _controls(base: TrainedModel, style: Tensor) -> Controls:

@@ -26,6 +26,7 @@ from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_fa
 from atelier.models.pixels import NonFinite, to_float
 from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
+from atelier.models.weights_file import mismatch
 
 WATCHED = 8  # least images that the watchdog gets at a sample point
 
@@ -123,7 +124,7 @@ class Trainer:
             self.step = int(state["step"])
             self.is_warm = bool(state.get("is_warm", False))  # a state of an older version has none
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f"the state does not fit this training: {str(error).splitlines()[-1].strip()}") from error
+            raise ValueError(f"the state does not fit this training: {mismatch(error)}") from error
 
     def start_from(self, base: TrainedModel, style: Tensor) -> None:
         """Begin with the weights of a trained model, see `initial_weights`. Raises ValueError where they do not fit."""

@@ -60,3 +60,8 @@ def _tensor(name: str, entry: Any) -> tuple[str, TensorType, int, int]:
     if end - begin != math.prod(shape) * _BYTES[kind]:
         raise ValueError(f"{name[:100]!r} has {end - begin} bytes, other than its shape and type need")
     return name, (kind, tuple(shape)), begin, end
+
+
+def mismatch(error: Exception) -> str:
+    """What does not fit, of an error of `load_state_dict` or of safetensors: the last line names a tensor."""
+    return str(error).splitlines()[-1].strip()

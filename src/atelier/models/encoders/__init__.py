@@ -12,6 +12,7 @@ from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0, Ef
 from atelier.models.encoders.inception import Inception
 from atelier.models.encoders.vgg16 import Vgg16
 from atelier.models.encoders.vgg19 import Vgg19
+from atelier.models.weights_file import mismatch
 
 __all__ = ["ENCODERS", "Encoder", "load"]
 
@@ -38,6 +39,6 @@ def load(name: str, weights: Path) -> Encoder:
     try:
         encoder.load_state_dict(load_file(weights), assign=True)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{weights} does not hold the weights of {name}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{weights} does not hold the weights of {name}: {mismatch(error)}") from error
     encoder.freeze()
     return encoder
