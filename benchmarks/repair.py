@@ -50,6 +50,7 @@ from training import RESULTS, hardware
 LUMA = 65.481 / 255, 128.553 / 255, 24.966 / 255  # BT.601, of values in [0, 1], to [16, 235] / 255
 SHOWN = 8  # photographs on a sheet
 SEED = 2026
+SLOW = 5  # of photographs, those that the slow package gets: every fifth
 
 Restorer = Callable[[Tensor], Tensor]  # (1, 3, h, w) float32, about [-1, 1], to (1, 3, H, W) in [-1, 1]
 
@@ -97,8 +98,9 @@ class Task:
         restorers: dict[str, Restorer],
         scale: int = 1,
         luminance: bool = False,
+        every: int = 1,
     ) -> None:
-        self.spoil, self.scale, self.luminance = spoil, scale, luminance
+        self.spoil, self.scale, self.luminance, self.every = spoil, scale, luminance, every
         self.restorers: dict[str, Restorer] = {"given": partial(upscaled, scale=scale), **restorers}
 
     def measure(self, x: Tensor, number: int, judge: Calibrated | None) -> tuple[dict[str, Any], list[codec.Pixels]]:
@@ -148,11 +150,11 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     if folder := starters.get("denoise"):
         for sigma in (10.0, 25.0, 50.0):
             who = {"told": model(folder, sigma), "blind": model(folder)}
-            if sigma == 25.0:
-                alone = keep / "denoise-25" / "model"
-                who |= {"for 25 alone": model(alone, 25.0)} if alone.is_dir() else {}
-                who |= bm3d(sigma)
+            alone = keep / f"denoise-{sigma:.0f}" / "model"
+            who |= {"for this level alone": model(alone, sigma)} if alone.is_dir() else {}
             found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who)
+        beside = {"told": model(folder, 25.0)} | bm3d(25.0)
+        found["beside bm3d 25"] = Task(partial(with_noise, 25.0), beside, every=SLOW)
     for scale in (2, 4):
         if folder := starters.get(f"upscale{scale}"):
             found[f"enlarge {scale}"] = Task(partial(small, scale), {"ours": model(folder)}, scale, luminance=True)
@@ -178,6 +180,7 @@ def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated
     folder, rows = keep / "repair" / task.replace(" ", "-"), []
     folder.mkdir(parents=True, exist_ok=True)
     sheet: list[list[codec.Pixels]] = []
+    photos = photos[:: what.every]
     for number, photo in enumerate(photos):
         kept = folder / f"{photo.stem}.json"
         is_shown = number % max(1, len(photos) // SHOWN) == 0
