@@ -53,8 +53,8 @@ RECIPES = {
         loop={"decay_from": 0.0},
         begin_with="denoise",
     ),
-    "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 48, "blocks": 6}, batch=16),
-    "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 48, "blocks": 6}, batch=16),
+    "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
+    "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 32, "blocks": 8}, batch=16),
     "restore": Recipe(9_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
 }
 
