@@ -15,6 +15,7 @@ from atelier.models.methods.cpgan import Cpgan
 from atelier.tasks.images import codec, provenance
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.single_image import stylize_image
+from atelier.tasks.registry.starter_models import find_starter
 
 
 @pytest.fixture
@@ -108,3 +109,19 @@ def test_what_cannot_be_done_is_reported_in_one_line(tmp_path: Path, model: Path
         with pytest.raises(ValueError, match="is the destination of a bulk job"):
             stylize_image(picture, out, model, StylizeConfig(), identity)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_noise_is_taken_out_of_16_bits(tmp_path: Path) -> None:
+    model = find_starter("starter/denoise")
+    assert model is not None
+    down, across = np.mgrid[:64, :96]
+    clean = 30_000 + 12_000 * np.sin(down / 9) * np.cos(across / 14) + 6_000 * (across > 50)
+    noisy = clean + np.random.default_rng(0).normal(0, 20 * 257, clean.shape)
+    scan = tmp_path / "scan.png"
+    Image.fromarray(noisy.round().clip(0, 65535).astype(np.uint16)).save(scan)
+    made = stylize_image(scan, tmp_path / "out.png", model, StylizeConfig(), card.identify(model, "denoise", ""))
+    with Image.open(made.file) as image:
+        assert image.mode == "I;16"
+        deep = np.asarray(image).astype(float)
+    assert np.abs(deep - clean).mean() < 0.25 * np.abs(noisy - clean).mean()
+    assert (deep % 257 != 0).mean() > 0.9, "between 8-bit values"
