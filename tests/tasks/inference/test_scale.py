@@ -11,6 +11,7 @@ from PIL import Image
 import atelier
 from atelier.models import artifact
 from atelier.models.card import identify
+from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.controls import Controls
 from atelier.models.pixels import upscaled
 from atelier.tasks.bulk.ledger import Ledger
@@ -97,6 +98,8 @@ def test_limits_are_those_of_the_outputs(tmp_path: Path, model: Path) -> None:
     assert limits_for(config, plan).max_pixels == 10_000
     assert limits_for(StylizeConfig(), replace(plan, tile_px=0)).max_pixels == backends.WHOLE_PIXELS // 4
     assert image_memory(10**6, order(tmp_path, model, plan)) == 600 * 10**6 + 4 * 20 * 10**6
+    assert RestoreConfig(filters=64).channels == 16, "at half the size"
+    assert RestoreConfig(filters=48, scale=2).channels == 48
     Image.fromarray(photograph(90, 120)).save(tmp_path / "large.png")
     with pytest.raises(AssertionError):
         painted(order(tmp_path / "out", model, plan, config), [tmp_path / "large.png"])

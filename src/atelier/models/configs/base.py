@@ -45,6 +45,11 @@ class MethodConfig(Settings):
         return 1
 
     @property
+    def channels(self) -> float:
+        """Channels of the generator at the size of the picture, to which memory is in proportion; 0 where unknown."""
+        return float(getattr(self, "filters", 0))
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the labels that training needs with its pictures; None for most methods, which need none."""
         return None

@@ -42,6 +42,11 @@ class RestoreConfig(MethodConfig):
         lambda: OptimizerConfig(generator_lr=1e-3, beta1=0.9, beta2=0.99, clip_norm=1.0), "how the weights are updated"
     )
 
+    @property
+    def channels(self) -> float:
+        """See `MethodConfig.channels`: what does not enlarge works at half the size."""
+        return self.filters / 4 if self.scale == 1 else self.filters
+
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to learn, or contradict each other."""
         if not self.faults and self.scale == 1:

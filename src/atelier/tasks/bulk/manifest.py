@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.inference.chain import ARROW
-from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.config import CONTROLS, StylizeConfig
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_source import locate
@@ -112,7 +112,9 @@ def in_words(
             if had != new["controls"]:
                 yield f"its {new['model']['name']} has {_short(had)}, you ask for {_short(new['controls'])}"
         elif key.split()[0] not in ("model", "then"):
-            yield f"its {key.removeprefix('parameters ')} is {_short(old)}, you ask for {_short(new)}"
+            name = key.removeprefix("parameters ")
+            of = f" of {now[0]['name']}" if len(now) > 1 and name in CONTROLS else ""
+            yield f"its {name}{of} is {_short(old)}, you ask for {_short(new)}"
 
 
 def _models(models: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:

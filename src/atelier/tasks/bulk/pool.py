@@ -281,8 +281,7 @@ def _step_memory(painted: int, step: JobStep) -> int:
 
 def _width(model: Path) -> float:
     """Ratio of the generator's channels, and so of its memory, to the default generator's; at least 1."""
-    filters: int = ModelCard.read(model).config.get("filters", 0)
-    return max(1.0, filters / FILTERS)
+    return max(1.0, ModelCard.read(model).settings.channels / FILTERS)
 
 
 def _blocks(todo: pa.Table, workers: int) -> list[pa.Table]:

@@ -92,7 +92,7 @@ def _chain(
         ValueError: the chain has no `prod`.
     """
     prod = f"{model.model}@{PROD}"
-    chain = tuple(with_absolute_paths(step, base) for step in config.chain) or (ChainStep(model=prod),)
+    chain = with_absolute_paths(config, base).chain or (ChainStep(model=prod),)
     if all(step.model != prod for step in chain):
         raise ValueError(f"stylize.chain has no {prod}, with which subscriptions are restyled: add it")
 

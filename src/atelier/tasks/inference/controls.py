@@ -64,12 +64,9 @@ def with_absolute_paths(config: C, base: Path) -> C:
     masks = tuple(str(_path(mask, base)) for mask in config.masks)
     palette = str(_path(config.palette, base)) if config.palette else ""
     changed = replace(config, styles=tuple(styles), masks=masks, palette=palette)
-    if isinstance(changed, ChainStep) and not find_starter(changed.model):
-        folder = (base / Path(changed.model).expanduser()).absolute()  # of a link the name stays
-        changed = replace(changed, model=str(folder)) if folder.is_dir() else changed
     if isinstance(changed, StylizeConfig):
         mask_from, keep_from = (labels_location(one, base) for one in (changed.mask_from, changed.keep_from))
-        chain = tuple(with_absolute_paths(step, base) for step in changed.chain)
+        chain = tuple(_with_absolute_model(with_absolute_paths(step, base), base) for step in changed.chain)
         changed = replace(changed, mask_from=mask_from, keep_from=keep_from, chain=chain)
     return changed
 
@@ -100,6 +97,11 @@ def _controls(config: ControlsConfig, base: Path, *, labelled: bool) -> Controls
         regions=config.regions,
         stroke=config.stroke,
     )
+
+
+def _with_absolute_model(step: ChainStep, base: Path) -> ChainStep:
+    folder = (base / Path(step.model).expanduser()).absolute()  # of a link the name stays
+    return replace(step, model=str(folder)) if folder.is_dir() and not find_starter(step.model) else step
 
 
 def labels_location(mask_from: str, base: Path) -> str:
