@@ -27,6 +27,7 @@ from tests.models.tiny import (
     DCGAN,
     FAST,
     FASTCUT,
+    INPAINT,
     REMEDIES,
     RESTORE,
     STARGAN,
@@ -52,6 +53,7 @@ METHODS = {
     "stargan": replace(STARGAN, discriminator="projected", diffaugment=("translation",)),
     "dcgan": DCGAN,
     "restore": replace(RESTORE, faults=("blur", "noise", "jpeg"), adversarial_weight=0.1, perceptual_weight=0.1),
+    "inpaint": INPAINT,
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
 # processes take seconds to start: two methods stand for all, and `make test-all` has all

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.filling import InpaintConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.restoration import RestoreConfig
@@ -29,6 +30,7 @@ CYCLEGAN = CycleganConfig(filters=4, blocks=1, discriminator_filters=4, pool_siz
 CUT = CutConfig(filters=4, blocks=3, discriminator_filters=4, patches=32, projection=8)
 FASTCUT = FastcutConfig(filters=4, blocks=1, discriminator_filters=4, patches=32, projection=8)
 CIN = CinConfig(styles=("dark", "light", "warm"), filters=4, width=8, blocks=1, style_images=8)
+INPAINT = InpaintConfig(filters=4, width=8, blocks=2)
 FAST = FastConfig(filters=4, blocks=1, style_images=8)
 RESTORE = RestoreConfig(filters=8, blocks=1)
 STARGAN = StarganConfig(

@@ -41,12 +41,14 @@ class TrainedModel:
     generator: nn.Module
     card: ModelCard
 
-    def painter(self, controls: Controls = Controls()) -> Painter:  # noqa: B008  it is frozen
-        """A painter, see `models.painter`; by default of full strength in the trained style.
+    def painter(self, controls: Controls | None = None) -> Painter:
+        """A painter, see `models.painter`; by default of full strength in the trained style, or of drawn holes.
 
         Raises:
             ValueError: the method does not honour a control, or a control cannot be applied.
         """
+        if controls is None:
+            return self.method.painter(self.config, self.generator, Controls())
         check_controls(self.method.Config, controls)
         if not controls.placed:
             return self.method.painter(self.config, self.generator, controls)

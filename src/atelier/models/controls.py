@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier.models.boxes import parsed
 from atelier.models.configs.base import MethodConfig
 
 Direction = Literal["a2b", "b2a"]
@@ -76,6 +77,8 @@ class Controls:
     palette: tuple[str, ...] = ()  # colours like "#20409a" that those of the outputs stay near; none: any colours
     regions: Matching = "off"  # "auto" gives each region of a picture the style of a region of the style images
     stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
+    fill: bool = False  # pictures are filled where their label pictures are not 0
+    remove: tuple[str, ...] = ()  # boxes that are filled in every picture, see `boxes.parsed`
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -105,6 +108,11 @@ class Controls:
         """Whether label pictures say where styles apply."""
         return any(style.label is not None for style in self.styles)
 
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the painter is given label pictures."""
+        return self.labelled or self.fill
+
     def _check_places(self) -> None:
         if self.labelled and any(style.label is None for style in self.styles):
             raise ValueError("give each style a label, or none: --style IMAGE@LABEL")
@@ -115,6 +123,8 @@ class Controls:
         if self.regions != "off" and any(style.weight != self.styles[0].weight for style in self.styles):
             raise ValueError("with regions the styles have no weights: each region has one style, the nearest")
         checked_stroke(self.stroke)
+        for box in self.remove:
+            parsed(box)
 
     def changed(self) -> dict[str, Any]:
         """The controls that differ from their defaults, as JSON values; they are part of the provenance of outputs."""
@@ -129,17 +139,20 @@ class Controls:
 
 def honoured_controls(method: type[MethodConfig]) -> tuple[str, ...]:
     """Names of the controls that a method honours."""
-    return (*method.controls, "palette", *(["stroke"] if method.strokes else []))
+    return (*method.controls, *([] if method.fills else ["palette"]), *(["stroke"] if method.strokes else []))
 
 
 def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """Refuse controls that a method does not honour.
 
     Raises:
-        ValueError: names the control, and those that the method has; or says that the method generates from noise.
+        ValueError: names the control, and those that the method has; or says that the method generates from noise, or
+            fills holes of which there are none.
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
+    if method.fills and not (controls.fill or controls.remove):
+        raise ValueError(f"{method.name} fills holes: say where they are, by --mask-from FOLDER or --remove-box BOX")
     honoured = honoured_controls(method)
     for name in controls.changed():
         if name not in honoured:

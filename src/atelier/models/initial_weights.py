@@ -27,7 +27,8 @@ def load_initial_weights(generator: nn.Module, config: MethodConfig, base: Train
     """
     method, part, weights = method_of(config), generator, base.generator.state_dict()
     is_alike = base.method is method and _shapes(weights) == _shapes(generator.state_dict())
-    painter = base.painter(_controls(base, style)) if not is_alike and fits(base.config, config) else None
+    in_common = not is_alike and not base.config.fills and fits(base.config, config)
+    painter = base.painter(_controls(base, style)) if in_common else None
     if isinstance(painter, NetworkPainter):  # of a translation both ways that forth, of many styles the first
         part, weights = generator.get_submodule(method.network), painter.network.state_dict()
     try:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.filling import FillingPainter
 from atelier.models.methods.base import autocast
 from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.generator import Generator
@@ -45,6 +46,8 @@ def tiled(painter: Callable[..., Tensor], side: int, dtype: torch.dtype) -> Call
     Returns:
         None if the painter is not of networks of local layers and InstanceNorms, or of a `LocalNetwork`.
     """
+    if isinstance(painter, FillingPainter):
+        return painter  # it paints in tiles
     if isinstance(painter, NetworkPainter) and isinstance(painter.network, Network | LocalNetwork):
         return TiledPainter(painter.network, painter.strength, painter.preserve_color, painter.scale, side, dtype)
     if isinstance(painter, MaskedPainter):

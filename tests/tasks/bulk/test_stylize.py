@@ -23,6 +23,7 @@ from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
 from atelier.models.controls import Controls
 from atelier.models.methods.cin import Cin
+from atelier.models.methods.inpaint import Inpaint
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec, JobStep
@@ -36,7 +37,7 @@ from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage.local_folder import LocalFolder
-from tests.models.tiny import CIN
+from tests.models.tiny import CIN, INPAINT
 from tests.tasks.bulk.test_ledger import die
 
 pytestmark = pytest.mark.long
@@ -607,3 +608,48 @@ def _wait(condition: object, process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None, "the job ended before its moment came"
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def test_what_is_marked_is_removed_and_nothing_else_changes(tmp_path: Path, worker: StylizeWorker) -> None:
+    """By a mask in an archive that mirrors the inputs, and by a box; in 16 bits too."""
+    generator = Inpaint.build_generator(INPAINT, None)
+    artifact.save(tmp_path / "filler", INPAINT, generator, {})
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(3)]
+    deep = np.random.default_rng(9).integers(0, 65536, (32, 40), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    mask = np.zeros((32, 40), np.uint8)
+    mask[4:20, 10:30] = 255
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for name, marked in (("0.png", mask), ("1.png", 0 * mask), ("deep.png", mask)):
+            with archive.open(name, "w") as file:
+                Image.fromarray(marked).save(file, "PNG")
+    config = replace(CONFIG, mask_from=str(tmp_path / "masks.zip"), remove=("-6,-25%,4,25%",))
+    controls = controls_from_config(config, tmp_path, fills=True)
+    step = replace(worker.spec.steps[0], model=tmp_path / "filler", controls=controls)
+    worker = StylizeWorker(replace(worker.spec, steps=(step,), config=config))
+    assert _ask(worker, *paths, tmp_path / "deep.png") == {
+        "0.png": ("done", ""),
+        "1.png": ("done", ""),
+        "2.png": ("quarantined", "there is no label picture 2.png"),
+        "deep.png": ("done", ""),
+    }
+    box = np.zeros_like(mask)
+    box[24:, 34:38] = 1
+    for name, marked in (("0.png", mask + box), ("1.png", box), ("deep.png", mask + box)):
+        with Image.open(tmp_path / name) as before, Image.open(tmp_path / "out" / name) as after:
+            assert after.mode == before.mode
+            same = np.atleast_3d(np.asarray(after) == np.asarray(before)).all(2)
+        assert same[marked == 0].all(), name
+        assert same[marked > 0].mean() < 0.2, name
+    said = provenance.read((tmp_path / "out" / "0.png").read_bytes())
+    assert said is not None
+    assert (said.parameters["fill"], said.parameters["remove"]) == (True, ["-6,-25%,4,25%"])
+    assert len(said.parameters["labels"]) == 64
+    Image.fromarray(mask).save(tmp_path / "logo.png")
+    one = replace(config, mask_from=str(tmp_path / "logo.png"))
+    worker = StylizeWorker(replace(worker.spec, config=one))
+    assert _ask(worker, paths[2]) == {"2.png": ("done", "")}, "one picture for all"
+    (tmp_path / "masks.zip").write_bytes(b"no archive")
+    worker = StylizeWorker(replace(worker.spec, config=config))
+    ((state, reason),) = _ask(worker, paths[2]).values()
+    assert (state, reason[:22]) == ("quarantined", "label picture 2.png: s")

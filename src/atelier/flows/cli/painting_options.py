@@ -49,7 +49,17 @@ class PaintingOptions:
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Label pictures that mirror the inputs, grey or palette PNGs: IMAGE@2 is used where they are 2.",
+            help="Label pictures that mirror the inputs, grey or palette PNGs, or one PNG for all: IMAGE@2 is used "
+            "where they are 2; a model that fills holes, like starter/inpaint, removes what is where they are not 0.",
+        ),
+    ] = None
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove-box",
+            metavar="X,Y,W,H",
+            help="A box to remove from every picture, like a watermark, in pixels or percent: -210,-60,200,50 counts "
+            "from the right and from below. Repeatable; for models that fill holes.",
         ),
     ] = None
     keep_from: Annotated[

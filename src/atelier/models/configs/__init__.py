@@ -1,6 +1,7 @@
 """Settings of the training methods and of the training loop, without torch: reading parameters takes no second."""
 
 from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.filling import InpaintConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
 from atelier.models.configs.restoration import RestoreConfig
@@ -20,7 +21,7 @@ CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
         *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
-        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, RestoreConfig, StarganConfig),
+        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InpaintConfig, RestoreConfig, StarganConfig),
     )
 }
 

@@ -38,6 +38,7 @@ class MethodConfig(Settings):
     strokes: ClassVar[bool] = True  # paints strokes of a size in px, so it honours `Controls.stroke`
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
     restores: ClassVar[bool] = False  # gives back what degraded pictures were, see `Method.inputs`
+    fills: ClassVar[bool] = False  # changes pictures in holes alone, which label pictures or boxes show
 
     @property
     def scale(self) -> int:

@@ -13,6 +13,7 @@ from atelier.models.methods.fast import Fast
 from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.gatys import Gatys
 from atelier.models.methods.imported import Imported
+from atelier.models.methods.inpaint import Inpaint
 from atelier.models.methods.restore import Restore
 from atelier.models.methods.stargan import Stargan
 
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
         Gan,
         Gatys,
         Imported,
+        Inpaint,
         Restore,
         Stargan,
     )

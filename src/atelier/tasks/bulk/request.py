@@ -7,12 +7,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from atelier.models.card import ModelCard, ModelIdentity
-from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check_controls
+from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import ALL_INPUTS, Selection
-from atelier.tasks.inference.chain import ARROW, Step
+from atelier.tasks.inference.chain import ARROW, Step, controls_of
 from atelier.tasks.inference.config import StylizeConfig
-from atelier.tasks.inference.controls import chain_controls
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.open_destination import open_destination
 
@@ -73,12 +71,9 @@ class StylizeRequest:
         """The controls of each model, with pictures that are read now.
 
         Raises:
-            FileNotFoundError, ValueError: as `chain_controls`, or a method does not support a control.
+            FileNotFoundError, ValueError: as `controls_of`.
         """
-        found = chain_controls(self.config, (step.config for step in self.then), self.base)
-        for step, controls in zip(self.steps, found, strict=True):
-            check_controls(config_class(step.identity.method), controls)
-        return found
+        return controls_of(self.steps, self.base)
 
     def to_json(self) -> bytes:
         """The request as a job keeps it, without what is of one run alone."""

@@ -200,7 +200,7 @@ def default_plan(trained: TrainedModel, controls: Controls) -> ExecutionPlan:
 def chain_painter(*chain: tuple[TrainedModel, Controls, Execution]) -> Callable[..., Tensor]:
     """The painter of models that paint one after another, of one model its own; see `build_painter`."""
     painters = [build_painter(trained, controls, one.plan, one.network) for trained, controls, one in chain]
-    labelled = [controls.labelled for _, controls, _ in chain]
+    labelled = [controls.takes_labels for _, controls, _ in chain]
     return painters[0] if len(painters) == 1 else ChainPainter(painters, labelled)
 
 

@@ -25,6 +25,11 @@ class ControlsConfig(Settings):
     masks: tuple[str, ...] = setting(
         (), "a picture for each style, white where the style is applied; empty: everywhere"
     )
+    remove: tuple[str, ...] = setting(
+        (),
+        "boxes X,Y,WIDTH,HEIGHT that are removed from every picture, in pixels or percent; X and Y below 0 count from "
+        "the right and from below (models that fill holes)",
+    )
     regions: Matching = setting(
         "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"
     )
@@ -95,12 +100,13 @@ class StylizeConfig(ControlsConfig):
     )
     mask_from: str = setting(
         "",
-        "folder or URL of label pictures that mirror the inputs; a style IMAGE@LABEL is applied where they have LABEL",
+        "folder, archive or URL of label pictures that mirror the inputs, or one PNG for all: a style IMAGE@LABEL is "
+        "applied where they have LABEL, and a model that fills holes fills where they are not 0",
     )
     keep_from: str = setting(
         "",
-        "folder or URL of pictures that mirror the inputs, grey or palette PNGs: where one is not 0, such as on a "
-        "logo, the input stays as it is",
+        "folder, archive or URL of pictures that mirror the inputs, grey or palette PNGs, or one for all: where one is "
+        "not 0, such as on a logo, the input stays as it is",
     )
     format: Literal["keep", "png", "jpeg", "webp", "avif"] = setting(
         "keep",

@@ -2,30 +2,38 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
+from atelier.models.boxes import parsed
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import Pixels, load, scaled
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import ChainStep, ControlsConfig, StylizeConfig
+from atelier.tasks.inference.label_pictures import is_one_for_all
 from atelier.tasks.inference.palette import load_palette
 from atelier.tasks.registry.starter_models import find_starter
 from atelier.tasks.storage.location import is_url
+from atelier.tasks.storage.open_source import archive_class
 
 C = TypeVar("C", bound=ControlsConfig)
 
-LABELS = "labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER"
+LABELS = (
+    "labels and label pictures go together: --style IMAGE@LABEL and --mask-from FOLDER, or a model that fills holes, "
+    "such as starter/inpaint"
+)
 MAX_LABEL = 255  # values of label pictures have 8 bits
 MAX_STYLE_PX = 1024  # longest side of a style picture: more pixels do not change the style
 
 
-def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
+def controls_from_config(config: StylizeConfig, base: Path, *, fills: bool = False) -> Controls:
     """The controls of a config.
 
     Args:
         config: its `styles` are NAME or IMAGE, with or without @LABEL and =WEIGHT; a text that is no file is a name.
         base: folder of relative paths.
+        fills: whether the model fills holes.
 
     Raises:
         FileNotFoundError: a picture is missing.
@@ -33,22 +41,36 @@ def controls_from_config(config: StylizeConfig, base: Path) -> Controls:
     """
     if config.masks and len(config.masks) != len(config.styles):
         raise ValueError(f"{len(config.styles)} styles and {len(config.masks)} masks: give each style one, or none any")
-    return chain_controls(config, (), base)[0]
+    return chain_controls(config, (), base, [fills])[0]
 
 
-def chain_controls(config: StylizeConfig, then: Iterable[ControlsConfig], base: Path) -> tuple[Controls, ...]:
+def chain_controls(
+    config: StylizeConfig, then: Iterable[ControlsConfig], base: Path, fills: Iterable[bool] = ()
+) -> tuple[Controls, ...]:
     """The controls of each model of a job, that of `config` and the further ones.
+
+    Args:
+        fills: whether each model fills holes; by default none does.
 
     Raises:
         FileNotFoundError, ValueError: as `controls_from_config`; a folder of label pictures is missing, or styles have
             no labels for them.
     """
-    for folder in filter(None, (config.mask_from, config.keep_from)):
-        if not is_url(folder) and not _path(folder, base).is_dir():
-            raise FileNotFoundError(f"{folder} is no folder of label pictures: name one, or leave it out")
-    labelled = bool(config.mask_from)
-    found = tuple(_controls(one, base, labelled=labelled) for one in (config, *then))
-    if labelled and not any(controls.labelled for controls in found):
+    for source in filter(None, (config.mask_from, config.keep_from)):
+        path = _path(source, base)
+        is_file = path.is_file() and (archive_class(source) is not None or is_one_for_all(source))
+        if not (is_url(source) or path.is_dir() or is_file):
+            raise FileNotFoundError(
+                f"{source} is no folder of label pictures, no archive of them and no PNG: name one, or leave it out"
+            )
+    labelled, steps = bool(config.mask_from), (config, *then)
+    if config.size and any(parsed(box).in_pixels for step in steps for box in step.remove):
+        raise ValueError("with --size pictures are shrunk first: give the boxes to remove in percent")
+    found = tuple(
+        replace(_controls(step, base, labelled=labelled), fill=labelled and bool(filling))
+        for step, filling in zip_longest(steps, fills)
+    )
+    if labelled and not any(controls.takes_labels for controls in found):
         raise ValueError(LABELS)
     return found
 
@@ -96,6 +118,7 @@ def _controls(config: ControlsConfig, base: Path, *, labelled: bool) -> Controls
         steps=config.steps,
         regions=config.regions,
         stroke=config.stroke,
+        remove=config.remove,
     )
 
 
@@ -105,7 +128,7 @@ def _with_absolute_model(step: ChainStep, base: Path) -> ChainStep:
 
 
 def labels_location(mask_from: str, base: Path) -> str:
-    """Absolute path or URL of the folder of label pictures, "" for none."""
+    """Absolute path or URL of the source of label pictures, "" for none."""
     return mask_from if not mask_from or is_url(mask_from) else str(_path(mask_from, base))
 
 

@@ -1,8 +1,9 @@
-"""Label pictures: PNG files whose values say what goes where or what stays, in a folder that mirrors the inputs."""
+"""Label pictures: PNG files whose values say what goes where or what stays, in a source that mirrors the inputs."""
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.images.reader import DecodedImage, fit
 from atelier.tasks.images.resampling import enlarged
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.location import is_url
-from atelier.tasks.storage.open_source import read
+from atelier.tasks.storage.location import file_stat, is_url
+from atelier.tasks.storage.open_source import archive_class, list_files, read
 
 MODES = ("1", "L", "P")  # bilevel, grey and palette
 
@@ -31,17 +32,49 @@ class LabelPicture:
     sha256: str  # of the file
 
 
-def label_file(folder: str, name: str) -> str:
-    """Path or URL of the label picture of an input: its own path in the folder, with .png as suffix."""
+def label_entry(source: str, name: str) -> Entry:
+    """The label picture of an input: its own path in the source, with .png as suffix; or the one of all inputs.
+
+    Args:
+        source: absolute path, or URL, of a folder, an archive or a PNG.
+        name: of the input.
+
+    Raises:
+        NoLabelPicture: an archive has none of this name.
+        BadImage: an archive cannot be read.
+    """
+    if is_one_for_all(source):
+        return Entry(PurePosixPath(source).name, source, path=source)
     relative = f"{split_suffix(name)[0]}.png"
-    return f"{folder.rstrip('/')}/{relative}" if is_url(folder) else str(Path(folder) / relative)
+    if archive_class(source):
+        try:
+            etag = "" if is_url(source) else file_stat(source).etag  # a replaced archive is another one
+            members = _members(source, etag)
+        except (OSError, ValueError) as error:
+            raise BadImage(f"label picture {relative}: {error}") from error
+        if relative not in members:
+            raise NoLabelPicture(f"there is no label picture {relative}")
+        return members[relative]
+    path = f"{source.rstrip('/')}/{relative}" if is_url(source) else str(Path(source) / relative)
+    return Entry(relative, source, path=path)
 
 
-def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits, size: int | None) -> LabelPicture:
+def is_one_for_all(source: str) -> bool:
+    """Whether a source of label pictures is one picture, which all inputs share."""
+    return source.lower().endswith(".png")
+
+
+@lru_cache(maxsize=2)
+def _members(archive: str, etag: str) -> dict[str, Entry]:
+    """The files of an archive, by name."""
+    return {entry.name: entry for entry in list_files(archive, Path())}
+
+
+def read_labels(source: str, name: str, image: DecodedImage, limits: ImageLimits, size: int | None) -> LabelPicture:
     """The labels of an input.
 
     Args:
-        folder: absolute path, or URL, of the folder of label pictures.
+        source: of label pictures, see `label_entry`.
         name: of the input.
         image: the decoded input.
         limits: on the file.
@@ -50,10 +83,10 @@ def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits
     Raises:
         BadImage: there is no label picture, it is no grey or palette PNG, or it is not as large as the input.
     """
-    file = label_file(folder, name)
-    relative = f"label picture {split_suffix(name)[0]}.png"
+    entry = label_entry(source, name)
+    relative = f"label picture {entry.name}"
     try:
-        data = read(Entry(name, folder, path=file), limits.max_bytes)
+        data = read(entry, limits.max_bytes)
         labels = _decoded(data, limits)
     except BadImage as error:
         if str(error) == "the file is gone":
@@ -71,7 +104,7 @@ def read_labels(folder: str, name: str, image: DecodedImage, limits: ImageLimits
 
 
 def read_kept(
-    folder: str, name: str, image: DecodedImage, limits: ImageLimits, size: int | None
+    source: str, name: str, image: DecodedImage, limits: ImageLimits, size: int | None
 ) -> LabelPicture | None:
     """Where an input stays as it is: its label picture, which is 0 elsewhere; None where it has none.
 
@@ -79,7 +112,7 @@ def read_kept(
         BadImage: as `read_labels`, for one that cannot be used.
     """
     try:
-        return read_labels(folder, name, image, limits, size)
+        return read_labels(source, name, image, limits, size)
     except NoLabelPicture:
         return None
 

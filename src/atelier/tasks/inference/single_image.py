@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.models.card import ModelCard, ModelIdentity
-from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check_controls
+from atelier.models.controls import Controls
 from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage, Pixels, check_pixels, read_file
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
-from atelier.tasks.inference.chain import Step
+from atelier.tasks.inference.chain import Step, controls_of
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
-from atelier.tasks.inference.controls import chain_controls, labels_location
+from atelier.tasks.inference.controls import labels_location
 from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.input_limits import InputLimits, input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
@@ -77,9 +76,7 @@ def stylize_image(
     """
     started = time.monotonic()
     steps = (Step(model, identity, config), *then)
-    controls = chain_controls(config, (step.config for step in then), base)
-    for step, one in zip(steps, controls, strict=True):
-        check_controls(config_class(step.identity.method), one)
+    controls = controls_of(steps, base)
     target, format = _target(picture, out, config)
     scale = math.prod(ModelCard.read(step.model).settings.scale for step in steps)
     limits = InputLimits(config.max_bytes, config.max_pixels // scale**2, scale=scale)
