@@ -44,7 +44,7 @@ class FillingPainter:
                 holes[..., *box.place(height, width)] = 1
         filled = images.clone()
         with torch.inference_mode():
-            for image, hole in zip(filled.split(1), holes.to(images.device).split(1), strict=True):
+            for image, hole in zip(torch.split(filled, 1), torch.split(holes.to(images.device), 1), strict=True):
                 if hole.any():
                     fill(self.network, image, hole)
         return filled

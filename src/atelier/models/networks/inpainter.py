@@ -72,8 +72,8 @@ class Inpainter(nn.Module):
         for block in self.blocks:
             y = y + block(y)
         y = self.merge(torch.cat([self.up(y), near], 1))
-        colours, taken = F.pixel_shuffle(self.draw(y), SCALE).float().split((3, 1), 1)
-        return colours + (taken + TAKEN) * texture
+        drawn = F.pixel_shuffle(self.draw(y), SCALE).float()
+        return drawn[:, :3] + (drawn[:, 3:] + TAKEN) * texture
 
 
 def smooth(x: Tensor, hole: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ def borrowed(filled: Tensor, hole: Tensor) -> Tensor:
     """
     with torch.autocast(filled.device.type, enabled=False):
         blurred = _blurred(filled)
-        pairs = zip(blurred.split(1), ((filled - blurred) * (1 - hole)).split(1), hole.split(1), strict=True)
+        residual = (filled - blurred) * (1 - hole)
+        pairs = zip(*(torch.split(x, 1) for x in (blurred, residual, hole)), strict=True)
         return torch.cat([_borrowed(*each) for each in pairs]) * hole
 
 
