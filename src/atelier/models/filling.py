@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 from atelier.models.boxes import Box
 from atelier.models.holes import NUMBERS, drawn_holes
-from atelier.models.networks.inpainter import Inpainter, smooth
-from atelier.models.painter import MINIMUM, MULTIPLE
+from atelier.models.networks.inpainter import MULTIPLE, Inpainter, smooth
 from atelier.models.pixels import as_given, finite, pad, to_float
 from atelier.models.random_draws import uniform
 
@@ -79,8 +78,8 @@ def _tile(network: Inpainter, image: Tensor, hole: Tensor, coarse: Tensor | None
     x, place = to_float(image[wide], device), hole[wide].to(device)
     base = smooth(x, place) if coarse is None else torch.where(place > 0, _doubled(coarse, wide, x), x)
     height, width = x.shape[2:]
-    padded, where = pad(base, MULTIPLE, MINIMUM), pad(place, MULTIPLE, MINIMUM)
-    painted = finite(padded + network.painted(padded, where))[:, :, :height, :width]
+    padded, where = (pad(y, MULTIPLE, MULTIPLE) for y in (base, place))
+    painted = finite(network.painted(padded, where))[:, :, :height, :width]
     return painted[:, :, top - first_row :, left - first_column :][:, :, :TILE_PX, :TILE_PX]
 
 

@@ -22,16 +22,17 @@ TURN = 1.2  # largest change of its direction at a point, radians
 SIDES = 0.12, 0.45  # of a box, as shares of the picture's
 
 
-def drawn_holes(numbers: Tensor, height: int, width: int) -> Tensor:
+def drawn_holes(numbers: Tensor, height: int, width: int, cell: int = 1) -> Tensor:
     """Holes (B, 1, H, W) float32, 1 where a picture is to be filled.
 
     Args:
         numbers: (B, NUMBERS) in [0, 1).
+        cell: pixels of a side that are one here, where a picture is shown smaller.
     """
-    return torch.stack([_hole(row.tolist(), height, width) for row in numbers])[:, None]
+    return torch.stack([_hole(row.tolist(), height, width, cell) for row in numbers])[:, None]
 
 
-def _hole(numbers: list[float], height: int, width: int) -> Tensor:
+def _hole(numbers: list[float], height: int, width: int, cell: int) -> Tensor:
     """One hole (H, W)."""
     draw = iter(numbers)
     boxed, wanted = next(draw) < BOXED, _between(SHARES, next(draw))
@@ -39,7 +40,8 @@ def _hole(numbers: list[float], height: int, width: int) -> Tensor:
     for _ in range(BOXES if boxed else STROKES):
         if hole.mean().item() >= wanted:
             break
-        hole = torch.maximum(hole, (_box if boxed else drawn_stroke)(draw, height, width))
+        shape = _box(draw, height, width) if boxed else drawn_stroke(draw, height, width, cell)
+        hole = torch.maximum(hole, shape)
     return hole
 
 
@@ -52,24 +54,26 @@ def _box(draw: Iterator[float], height: int, width: int) -> Tensor:
     return box
 
 
-def drawn_stroke(draw: Iterator[float], height: int, width: int) -> Tensor:
+def drawn_stroke(draw: Iterator[float], height: int, width: int, cell: int = 1) -> Tensor:
     """(H, W), 1 where a round brush was that went from point to point in a random walk.
 
     Args:
         draw: numbers in [0, 1), of which STROKE_NUMBERS are taken.
+        cell: see `drawn_holes`.
     """
-    radius = min(_between(BREADTHS, next(draw)), min(height, width) / 4) / 2
+    step = STEP / cell
+    radius = min(_between(BREADTHS, next(draw)) / cell, min(height, width) / 4) / 2
     y, x, angle = next(draw) * height, next(draw) * width, next(draw) * 2 * math.pi
     points = [(y, x)]
     for _ in range(POINTS):
         angle += (2 * next(draw) - 1) * TURN
-        y, x = y + STEP * math.sin(angle), x + STEP * math.cos(angle)
+        y, x = y + step * math.sin(angle), x + step * math.cos(angle)
         points.append((y, x))
     path = torch.tensor(points)  # (POINTS + 1, 2)
     start, along = path[:-1, :, None, None], path.diff(dim=0)[:, :, None, None]  # (POINTS, 2, 1, 1)
     places = torch.stack(torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij"))
     apart = places - start  # (POINTS, 2, H, W)
-    nearest = ((apart * along).sum(1) / STEP**2).clamp(0, 1)  # of the segment, as a share of it
+    nearest = ((apart * along).sum(1) / step**2).clamp(0, 1)  # of the segment, as a share of it
     squares = (apart - nearest[:, None] * along).square().sum(1)
     return (squares.amin(0) <= radius**2).float()
 

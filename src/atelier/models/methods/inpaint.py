@@ -1,13 +1,12 @@
 """inpaint: fills holes with what could be there.
 
-Networks and drawn holes are those of Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution", losses those
-of Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial Convolutions", equations 3 to 5: absolute errors
-in the hole and outside, distances of an encoder's features, and of their Gram matrices. What differs: a light network,
-see `networks.inpainter`; errors in the hole are a share of those of the smooth filling, and count more near its border,
-where they tell most (Yu et al. 2018, "Generative Image Inpainting with Contextual Attention", section 3.2); losses in
-the encoder are relative to their targets, and of the composed picture alone; there is no total variation, since nothing
-is blank, and no discriminator. Holes are drawn anew for every picture of every
-step. The style domain is loaded and not used: set it to the content domain.
+Network and drawn holes are those of Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution". The loss is
+the absolute error in the hole; it counts more near the border of the hole, where it tells most (Yu et al. 2018,
+"Generative Image Inpainting with Contextual Attention", section 3.2), and is a share of the error of the smooth
+filling, so that plain and busy pictures count alike. What differs: texture is borrowed and not learned, see
+`networks.texture`, so that there is neither an encoder nor a discriminator, and the network learns at half the size.
+Holes are drawn anew for every picture of every step. The style domain is loaded and not used: set it to the content
+domain.
 """
 
 from collections.abc import Iterator
@@ -23,12 +22,11 @@ from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.filling import FillingPainter
 from atelier.models.holes import NUMBERS, drawn_holes
-from atelier.models.losses.perceptual import content_loss, gram, style_loss
 from atelier.models.methods.base import Method, MicroBatch, autocast
-from atelier.models.networks.inpainter import Inpainter, smooth
+from atelier.models.networks.inpainter import SCALE, Inpainter, smooth
 from atelier.models.painter import Painter
 
-NEAR_PX = 12  # half the side of the square around a pixel whose known share is its weight
+NEAR = 6  # pixels of half the size, half the side of the square around one whose known share is its weight
 LEAST_WEIGHT = 0.05  # of a pixel in the middle of a large hole
 LEAST_ERROR = 0.01  # of a smooth filling: less needs no better one
 
@@ -40,13 +38,10 @@ class Inpaint(Method):
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",)}
 
     def __init__(self, config: InpaintConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
-        self.config, self.device, self.dtype = config, device, dtype
-        self.layers = encoder.style_layers[:3]  # textures; deeper ones cost most and tell things apart
-        encoder.end_at(self.layers[-1])
-        self.encoder = encoder.to(device)
+        self.device, self.dtype = device, dtype
         self.generator = self.build_generator(config, type(encoder)).to(device)
         self.modules = {"generator": self.generator}
-        self.weights = {name: getattr(config, f"{name}_weight") for name in ("hole", "outside", "perceptual", "style")}
+        self.weights = {"hole": 1.0}
 
     @staticmethod
     def build_generator(config: InpaintConfig, encoder: type[Encoder] | None) -> Inpainter:
@@ -61,32 +56,13 @@ class Inpaint(Method):
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""
-        x = batch.content
-        hole = drawn_holes(batch.uniform(NUMBERS, 0), *x.shape[2:]).to(self.device)
+        x = F.avg_pool2d(batch.content, SCALE)
+        hole = drawn_holes(batch.uniform(NUMBERS, 0), x.shape[2], x.shape[3], SCALE).to(self.device)
         base = smooth(x, hole)
         with autocast(self.device, self.dtype):
-            painted = base + self.generator.painted(base, hole)
-        error = (painted - x).abs().mean(1, keepdim=True)  # (B, 1, H, W)
-        losses = {
-            "hole": _relative(error, (base - x).abs().mean(1, keepdim=True), hole),
-            "outside": (error * (1 - hole)).mean(),
-        }
-        if self.config.perceptual_weight or self.config.style_weight:
-            losses |= self._seen(torch.lerp(x, painted, hole), x)
-        yield losses
-
-    def _seen(self, painted: Tensor, given: Tensor) -> dict[str, Tensor]:
-        """The losses in the encoder, of pictures that were filled (B, 3, H, W) and of the same without holes."""
-        with autocast(self.device, self.dtype):
-            found = self.encoder.encode(painted)
-            with torch.no_grad():
-                wanted = self.encoder.encode(given)
-        distances = [content_loss(found[layer], wanted[layer]) for layer in self.layers]
-        grams, targets = ({layer: gram(seen[layer]) for layer in self.layers} for seen in (found, wanted))
-        return {
-            "perceptual": sum(distances[1:], distances[0]) / len(distances),
-            "style": style_loss(grams, targets),
-        }
+            drawn = self.generator.drawn(base, hole)
+        errors = ((y - x).abs().mean(1, keepdim=True) for y in (base + drawn, base))  # (B, 1, h, w)
+        yield {"hole": _relative(*errors, hole)}
 
 
 def _relative(error: Tensor, smooth_error: Tensor, hole: Tensor) -> Tensor:
@@ -94,6 +70,6 @@ def _relative(error: Tensor, smooth_error: Tensor, hole: Tensor) -> Tensor:
 
     A pixel counts as what is known around it.
     """
-    weight = hole * (LEAST_WEIGHT + F.avg_pool2d(1 - hole, 2 * NEAR_PX + 1, 1, NEAR_PX))
+    weight = hole * (LEAST_WEIGHT + F.avg_pool2d(1 - hole, 2 * NEAR + 1, 1, NEAR))
     mine, given = ((weight * each).sum((1, 2, 3)) for each in (error, smooth_error))
     return (mine / (given + LEAST_ERROR * weight.sum((1, 2, 3))).clamp(min=1e-6)).mean()

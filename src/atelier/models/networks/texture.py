@@ -1,9 +1,10 @@
-"""Texture for holes, borrowed from places that look alike when they are blurred.
+"""Texture for holes, borrowed from places of the picture that look alike.
 
 Yi et al. 2020, "Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting", section 3.2: what a smooth
 filling lacks is the residual of sharp pictures over blurred ones, and a hole takes those of the places that it is most
-like. What differs: a place is compared by its blurred colours, not by learned features, and takes the residual of the
-nearest one alone, which keeps it sharp.
+like. What differs: places are compared as in Criminisi et al. 2004, "Region Filling and Object Removal by
+Exemplar-Based Image Inpainting", section III, by the pixels that are known, and in the hole by what is smooth, not by
+learned features; and the residual of the nearest one alone is taken, which keeps it sharp.
 """
 
 import torch
@@ -12,8 +13,8 @@ from torch.nn import functional as F
 
 WINDOW_PX, HOP_PX = 16, 8  # sides and distances of the places
 SIGMA_PX = 3.0  # of the blur
-COLOUR_PX = 4  # side of the cells whose colours are compared
-FAR = 2e-4  # what a distance of one hop squared counts, beside a squared difference of colours in [-1, 1]
+KNOWN = 8.0  # what a squared difference of known pixels counts, beside one of smooth ones
+FAR = 1e-3  # what a distance of one hop squared counts, beside the mean squared difference of values in [-1, 1]
 
 
 @torch.no_grad()
@@ -23,38 +24,47 @@ def borrowed(filled: Tensor, hole: Tensor) -> Tensor:
     They are 0 everywhere where no place is without a hole. All is in float32: a residual is a small difference.
     """
     with torch.autocast(filled.device.type, enabled=False):
-        blurred = _blurred(filled)
-        residual = (filled - blurred) * (1 - hole)
-        pairs = zip(*(torch.split(x, 1) for x in (blurred, residual, hole)), strict=True)
+        pairs = zip(*(torch.split(x, 1) for x in (filled, _blurred(filled), hole)), strict=True)
         return torch.cat([_borrowed(*each) for each in pairs]) * hole
 
 
-def _borrowed(blurred: Tensor, residual: Tensor, hole: Tensor) -> Tensor:
+def _borrowed(filled: Tensor, blurred: Tensor, hole: Tensor) -> Tensor:
     """The residuals of one picture (1, 3, H, W)."""
-    height, width = blurred.shape[2:]
+    height, width = filled.shape[2:]
     margin = HOP_PX
     below, right = (-size % HOP_PX for size in (height, width))
-    blurred, residual, hole = (
-        F.pad(x, (margin, margin + right, margin, margin + below), mode="replicate") for x in (blurred, residual, hole)
+    filled, blurred, hole = (
+        F.pad(x, (margin, margin + right, margin, margin + below), mode="replicate") for x in (filled, blurred, hole)
     )
-    size = (blurred.shape[2], blurred.shape[3])
-    share = F.avg_pool2d(hole, WINDOW_PX, HOP_PX)[0, 0]  # (rows, columns) of places
-    whole, cut = (share == 0).nonzero(), (share > 0).nonzero()  # (N, 2)
-    if not len(whole) or not len(cut):
-        return torch.zeros_like(residual)[:, :, margin : margin + height, margin : margin + width]
-    cells = F.unfold(F.avg_pool2d(blurred, COLOUR_PX), WINDOW_PX // COLOUR_PX, stride=HOP_PX // COLOUR_PX)[0].T
-    columns = share.shape[1]
-    there, here = (places[:, 0] * columns + places[:, 1] for places in (whole, cut))
-    unlike = torch.cdist(cells[here], cells[there]).square() / cells.shape[1]
-    unlike += FAR * torch.cdist(cut.float(), whole.float()).square()
-    windows = F.unfold(residual, WINDOW_PX, stride=HOP_PX)[0]  # (3 · WINDOW_PX², places)
-    taken, used = torch.zeros_like(windows), torch.zeros_like(windows)
-    hann = torch.hann_window(WINDOW_PX, periodic=False, device=windows.device) + 0.01
-    weight = (hann[:, None] * hann).flatten().repeat(3)[:, None]
-    taken[:, here] = windows[:, there[unlike.argmin(1)]] * weight
-    used[:, here] = weight
-    total, weights = (F.fold(x[None], size, WINDOW_PX, stride=HOP_PX) for x in (taken, used))
+    size = (filled.shape[2], filled.shape[3])
+    open_ = F.avg_pool2d(hole, WINDOW_PX, HOP_PX).flatten()  # share of each place that is hole
+    there, here = (open_ == 0).nonzero()[:, 0], (open_ > 0).nonzero()[:, 0]
+    taken = torch.zeros(len(open_), 3 * WINDOW_PX**2, device=filled.device)
+    used = torch.zeros_like(taken)
+    if len(there) and len(here):
+        sharp, smooth = _windows(filled), _windows(blurred)
+        known = 1 - _windows(hole.expand_as(filled))[here]
+        unlike = KNOWN * _squares(sharp[here], sharp[there], known) + _squares(smooth[here], smooth[there], 1 - known)
+        columns = (size[1] - WINDOW_PX) // HOP_PX + 1
+        at = torch.stack([torch.arange(len(open_)) // columns, torch.arange(len(open_)) % columns], 1).float()
+        far = torch.cdist(at[here.cpu()], at[there.cpu()]).square().to(filled.device)
+        nearest = there[(unlike / taken.shape[1] + FAR * far).argmin(1)]
+        hann = torch.hann_window(WINDOW_PX, periodic=False, device=filled.device) + 0.01
+        used[here] = (hann[:, None] * hann).flatten().repeat(3)
+        taken[here] = used[here] * (sharp - smooth)[nearest]
+    total, weights = (F.fold(x.T[None], size, WINDOW_PX, stride=HOP_PX) for x in (taken, used))
     return (total / weights.clamp(min=1e-6))[:, :, margin : margin + height, margin : margin + width]
+
+
+def _windows(x: Tensor) -> Tensor:
+    """The places (N, C · WINDOW_PX²) of (1, C, H, W)."""
+    return F.unfold(x, WINDOW_PX, stride=HOP_PX)[0].T
+
+
+def _squares(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Sums (N, M) of the squared differences of x (N, K) and y (M, K), weighted for each x by (N, K)."""
+    weighted = weight * x
+    return (weighted * x).sum(1, keepdim=True) - 2 * weighted @ y.T + weight @ y.square().T
 
 
 def _blurred(x: Tensor) -> Tensor:
