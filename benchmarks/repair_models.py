@@ -3,8 +3,9 @@
     nice python benchmarks/repair_models.py DATA --keep WORK --only denoise
 
 DATA holds `free/` (free photographs). The sharp pictures are windows of these photographs, at three scales, and of
-those inside scikit-image and scikit-learn; what is smaller than its photograph is sharper. A model takes an hour of one
-core; what is stopped goes on exactly where it was.
+those inside scikit-image and scikit-learn; what is smaller than its photograph is sharper. `inpaint` learns from larger
+windows in more colours. A model takes an hour of one core, `inpaint` half of it; what is stopped goes on exactly where
+it was.
 
 Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/starters/NAME/`.
 """
@@ -23,12 +24,14 @@ from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage import sample_images
 from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.train import train
-from base_models import COLOURFUL, lattice, write_windows
+from base_models import COLOURFUL, lattice, scaled, write_windows
 from methods import workspace
 
 WINDOW_PX, STRIDE_PX = 256, 200
 SCALES = 1.0, 0.7, 0.45  # of a free photograph
 SHORT_PX = 300, 400  # shorter sides of the photographs in packages
+# the same of the windows with holes: of photographs in packages, and of free ones
+HOLED_PX, PACKED_SIDES, FREE_SIDES = 320, (320, 420), (340, 520, 780)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Recipe:
     batch: int = 8
     loop: Mapping[str, Any] = field(default_factory=dict)  # what differs from `LOOP`
     begin_with: str = ""  # another recipe, whose model is the first
+    windows: str = "sharp"  # or "holed"
 
 
 LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_half_life_steps": 100, "log_every": 50}
@@ -55,6 +59,15 @@ RECIPES = {
     ),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
     "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 32, "blocks": 8}, batch=16),
+    "inpaint": Recipe(
+        3_000,
+        {"optimizer": {"generator_lr": 2e-3, "beta1": 0.9, "beta2": 0.99}},
+        method="inpaint",
+        size_px=160,
+        batch=16,
+        loop={"decay_from": 0.5, "warm_up_steps": 50},
+        windows="holed",
+    ),
     "restore": Recipe(9_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
 }
 
@@ -73,6 +86,40 @@ def write_sharp(free: Path, folder: Path) -> None:
             pixels = sample_images.photograph(parent, short)
             places = lattice(pixels, WINDOW_PX, STRIDE_PX)
             write_windows(pixels, WINDOW_PX, places, folder / f"{parent.name.replace(' ', '-')}-{short}")
+
+
+def write_holed(free: Path, folder: Path) -> None:
+    """Windows of all photographs, larger and at other scales; the holes are drawn while a model is trained."""
+    samples = [parent for domain in sample_images.PARENTS.values() for parent in domain if parent.name in COLOURFUL]
+    for parent in samples:
+        for side in PACKED_SIDES:
+            pixels = sample_images.photograph(parent, side)
+            places = lattice(pixels, HOLED_PX, 100)
+            write_windows(pixels, HOLED_PX, places, folder / f"{parent.name.replace(' ', '-')}-{side}" / "window")
+    for path in sorted(free.glob("*.jpg")):
+        for side in FREE_SIDES:
+            pixels = scaled(path, short=side)
+            places = lattice(pixels, HOLED_PX, 150)
+            write_windows(pixels, HOLED_PX, places, folder / f"{path.stem}-{side}" / "window")
+
+
+def holed_set(keep: Path, size_px: int) -> Path:
+    """Training pictures of a size in the light and colours of many cameras, in one domain."""
+    root, windows = keep / f"workspace-holed-{size_px}", str(keep / "holed")
+    photos = {
+        "crop_area": [0.25, 0.95], "hue_deg": 15, "saturation": 0.25, "brightness": 0.1, "contrast": 0.15,
+        "rotation_deg": 3.0, "flip_vertical": 0.3,
+    }  # fmt: skip
+    changes: dict[str, Any] = {
+        "ingest.domains": {"photos": [windows]},
+        "ingest.size_px": HOLED_PX,
+        "ingest.holdout_share": 0.03,
+        "augment.copies": 10,
+        "augment.size_px": size_px,
+        "augment.domains": {"photos": photos},
+    }
+    workspace(root, ["--content", windows, "--style", windows], changes)
+    return root / "data" / "augmented"
 
 
 def training_set(keep: Path, size_px: int) -> Path:
@@ -110,7 +157,7 @@ def run(name: str, keep: Path) -> Path:
         print(f"{name}: {progress.done}/{progress.total} {progress.note}", file=sys.stderr)
 
     config = TypeAdapter(TrainConfig).validate_python(given)
-    examples = training_set(keep, recipe.size_px)
+    examples = (holed_set if recipe.windows == "holed" else training_set)(keep, recipe.size_px)
     train(config, examples, out / "model", out / "checkpoints", out / "logs", tell, before)
     return out / "model"
 
@@ -124,6 +171,8 @@ def main() -> None:
     arguments = parser.parse_args()
     keep = arguments.keep.resolve()
     write_sharp(arguments.data.resolve() / "free", keep / "sharp")
+    if any(RECIPES[name].windows == "holed" for name in arguments.only):
+        write_holed(arguments.data.resolve() / "free", keep / "holed")
     for name in arguments.only:
         print(f"{name}: {run(name, keep)}")
 
