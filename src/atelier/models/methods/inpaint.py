@@ -61,8 +61,8 @@ class Inpaint(Method):
         base = smooth(x, hole)
         with autocast(self.device, self.dtype):
             drawn = self.generator.drawn(base, hole)
-        errors = ((y - x).abs().mean(1, keepdim=True) for y in (base + drawn, base))  # (B, 1, h, w)
-        yield {"hole": _relative(*errors, hole)}
+        mine, given = ((y - x).abs().mean(1, keepdim=True) for y in (base + drawn, base))  # (B, 1, h, w)
+        yield {"hole": _relative(mine, given, hole)}
 
 
 def _relative(error: Tensor, smooth_error: Tensor, hole: Tensor) -> Tensor:
