@@ -50,10 +50,11 @@ class Recipe:
 
 LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_half_life_steps": 100, "log_every": 50}
 RECIPES = {
-    "denoise": Recipe(12_000, {"faults": ["noise"]}),
+    "even": Recipe(12_000, {"faults": ["noise"], "alike": 0.0}),
+    "denoise": Recipe(4_000, {"faults": ["noise"]}, loop={"decay_from": 0.25}, begin_with="even"),
     "denoise-25": Recipe(  # for one level: what being blind costs
         3_000,
-        {"faults": ["noise"], "noise_from": 25.0, "noise_to": 25.0},
+        {"faults": ["noise"], "noise_from": 25.0, "noise_to": 25.0, "alike": 0.0},
         loop={"decay_from": 0.0},
         begin_with="denoise",
     ),
@@ -68,7 +69,7 @@ RECIPES = {
         loop={"decay_from": 0.5, "warm_up_steps": 50},
         windows="holed",
     ),
-    "restore": Recipe(9_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
+    "restore": Recipe(7_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
 }
 
 

@@ -42,7 +42,7 @@ def shown(config: RestoreConfig, pictures: Tensor, first: int = 0) -> tuple[Tens
     x = to_float(pictures, pictures.device)
     size = x[0].numel() // config.scale**2
     grain = uniform(0, 0, first, len(x), size, 1).view(len(x), 3, x.shape[2] // config.scale, -1)
-    given = degraded(x, config, uniform(0, 0, first, len(x), DRAWS, 0), grain)
+    given = degraded(x, replace(config, alike=0.0), uniform(0, 0, first, len(x), DRAWS, 0), grain)
     return given.pictures, given.noise
 
 
@@ -98,6 +98,21 @@ def test_each_fault_spoils_and_noise_is_told(fault: Any) -> None:
         assert (told == 0).all()
         torch.testing.assert_close(given, rounded(given), rtol=0, atol=1e-6)
     assert (shown(replace(config, told=0.0), pictures)[1] == UNTOLD).all()
+
+
+def test_noise_may_be_alike_in_the_colours_and_pictures_grey() -> None:
+    x = to_float(smooth(40), torch.device("cpu"))
+    grain = uniform(0, 0, 0, len(x), x[0].numel(), 1).view_as(x)
+    config = replace(RESTORE, faults=("noise",), alike=0.5, noise_from=20.0, noise_to=20.0, told=1.0)
+    given = degraded(x, config, uniform(0, 0, 0, len(x), DRAWS, 0), grain)
+    noise = given.pictures - given.sharp
+    likeness = torch.stack([torch.corrcoef(one.flatten(1))[0, 1] for one in noise])
+    grey = (given.sharp - given.sharp[:, :1]).abs().amax((1, 2, 3)) == 0
+    assert 0.1 < grey.float().mean() < 0.4
+    assert (likeness[grey] > 0.99).all()
+    assert (likeness < 0.1).float().mean() > 0.3
+    assert ((likeness > 0.1) & (likeness < 0.9)).any(), "all between"
+    torch.testing.assert_close(given.sharp[likeness < 0.1], x[likeness < 0.1])
 
 
 def test_sizes_are_the_papers() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models.configs.restoration import UNTOLD, Fault, RestoreConfig
-from atelier.models.pixels import downscaled
+from atelier.models.pixels import downscaled, luminance
 from atelier.models.random_draws import normal
 
 DRAWS = 12  # uniform numbers that decide on the degradation of a picture, before its noise
@@ -29,8 +29,9 @@ CHROMINANCE = "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99
 
 @dataclass(frozen=True)
 class Degraded:
-    """Pictures as they are given to a network that restores them."""
+    """Pictures as they are given to a network that restores them, and as they were."""
 
+    sharp: Tensor  # (B, 3, H, W) float32 in [-1, 1]; some have become grey
     pictures: Tensor  # (B, 3, H / scale, W / scale) float32, about [-1, 1]
     noise: Tensor  # (B,) what the network is told of their noise: σ in 8-bit values, or `UNTOLD`
 
@@ -43,7 +44,9 @@ def degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tens
         draws: (B, DRAWS) uniform in [0, 1), on the CPU.
         grain: (B, 3, H / scale, W / scale) uniform in [0, 1), of the noise.
     """
-    x, u = pictures, draws.to(pictures.device)
+    u = draws.to(pictures.device)
+    likeness = (u[:, 11] - (1 - config.alike)) / max(config.alike, 1e-6) * 2  # of noise in the colours, and over 1 grey
+    sharp = x = torch.where(_each(likeness > 1), luminance(pictures), pictures)
     has = {fault: _affected(fault, config, u) for fault in config.faults}
     if "blur" in has:
         x = torch.where(_each(has["blur"]), blurred(x, _kernels(config.blur_px, u)), x)
@@ -54,14 +57,19 @@ def degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tens
     sigma = torch.zeros_like(u[:, 0])
     if "noise" in has:
         sigma = has["noise"] * (config.noise_from + u[:, 5] * (config.noise_to - config.noise_from))
-        x = x + _each(sigma / 127.5) * normal(grain).to(x.device)
+        x = x + _each(sigma / 127.5) * _alike(normal(grain).to(x.device), likeness.clamp(0, 1))
     # a file holds 8-bit values; what is measured in the literature has noise that is neither rounded nor clipped
     x = torch.where(_each(u[:, 6] < 0.5) & (sigma > 0)[:, None, None, None], x, rounded(x))
     if "jpeg" in has:
         quality = (config.jpeg_quality + u[:, 7] * (FINEST_JPEG - config.jpeg_quality)).round()
         x = torch.where(_each(has["jpeg"]), jpeg(x, quality), x)
     told = torch.where(u[:, 8] < config.told, sigma, UNTOLD)
-    return Degraded(x, told)
+    return Degraded(sharp, x, told)
+
+
+def _alike(noise: Tensor, likeness: Tensor) -> Tensor:
+    """Noise (B, 3, H, W) of the same strength with a share of its energy, (B,) in [0, 1], alike in all colours."""
+    return (1 - _each(likeness)).sqrt() * noise + _each(likeness).sqrt() * noise[:, :1]
 
 
 def _affected(fault: Fault, config: RestoreConfig, u: Tensor) -> Tensor:

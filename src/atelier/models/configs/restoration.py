@@ -26,6 +26,13 @@ class RestoreConfig(MethodConfig):
     mixed: float = setting(0.0, "share of the training's pictures that have all faults", ge=0, le=1)
     noise_from: float = setting(0.0, "least noise, its σ in 8-bit values", ge=0, le=100)
     noise_to: float = setting(50.0, "most noise, its σ in 8-bit values", ge=0, le=100)
+    alike: float = setting(
+        0.4,
+        "share of the training's pictures whose noise is alike in all colours, as after a camera's processing; half of "
+        "them are grey",
+        ge=0,
+        le=1,
+    )
     told: float = setting(
         0.5, "share of the training's pictures whose noise is told; others are restored blind", ge=0, le=1
     )

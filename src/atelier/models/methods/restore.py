@@ -8,6 +8,7 @@ not known. The content domain is restored; the style domain is loaded and not us
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -76,7 +77,7 @@ class Restore(Method):
         x = to_float(pictures, pictures.device)
         shape = x.shape[1] * (x.shape[2] // config.scale) * (x.shape[3] // config.scale)
         draws, grain = (uniform(SHOWN, 0, first, len(x), count, salt) for salt, count in enumerate((DRAWS, shape)))
-        return to_uint8(_degraded(x, config, draws, grain).pictures)
+        return to_uint8(_degraded(x, replace(config, alike=0.0), draws, grain).pictures)
 
     def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
         """Settle the spectral norms of the discriminator, once for all parts of the batch."""
@@ -88,9 +89,10 @@ class Restore(Method):
         yield self._generator_losses(batch) if turn == "generator" else self._discriminator_losses(batch)
 
     def _generator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
-        c, sharp = self.config, batch.content
-        values = sharp[0].numel() // c.scale**2
-        given = _degraded(sharp, c, batch.uniform(DRAWS, 0), batch.uniform(values, 1))
+        c = self.config
+        values = batch.content[0].numel() // c.scale**2
+        given = _degraded(batch.content, c, batch.uniform(DRAWS, 0), batch.uniform(values, 1))
+        sharp = given.sharp
         with autocast(self.device, self.dtype):
             restored = self.generator(given.pictures, given.noise)
         losses = {"pixel": charbonnier(restored, sharp)}
@@ -103,12 +105,12 @@ class Restore(Method):
         if c.adversarial_weight:
             with autocast(self.device, self.dtype):
                 losses["adversarial"] = generator_loss("least_squares", self.discriminator(restored))
-            batch.saved["restored"] = restored.detach()
+            batch.saved["pictures"] = torch.cat([sharp, restored.detach()])
         return losses
 
     def _discriminator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         with autocast(self.device, self.dtype):
-            scores = self.discriminator(torch.cat([batch.content, batch.saved["restored"]]))
+            scores = self.discriminator(batch.saved["pictures"])
         return discriminator_losses("least_squares", scores)
 
 
