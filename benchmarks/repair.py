@@ -214,7 +214,7 @@ def enlarged(paint: Restorer, image: codec.Pixels) -> Tensor:
 
 
 def speed(photos: list[Path], upscale: Path, rounds: int = 5) -> dict[str, Any]:
-    """Pictures a second of 240 × 160 px at twice their size, ours in PyTorch and OpenVINO, and the package's."""
+    """Pictures a second of 160 × 160 px at twice their size, ours in PyTorch and OpenVINO, and the package's."""
     from atelier.tasks.inference import backends
     from atelier.tasks.inference.execution_plan import ExecutionConfig
 
