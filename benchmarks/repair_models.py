@@ -69,7 +69,7 @@ RECIPES = {
         loop={"decay_from": 0.5, "warm_up_steps": 50},
         windows="holed",
     ),
-    "restore": Recipe(7_000, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
+    "restore": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
 }
 
 
