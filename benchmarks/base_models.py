@@ -7,7 +7,7 @@ Zhu et al. 2017) and `free/` (free photographs). The pictures to paint are windo
 inside scikit-image and scikit-learn, at two scales. A named style is windows of one painting; any style is
 learned from windows of all in all colours, and from what `drawn_styles.py` draws; Monet's from his paintings, of which
 a fifth is held out. A model is trained in rounds: each goes on from the model of the one before. It takes hours; what
-is stopped goes on exactly where it was. Of the shipped models the rounds before the last one of `monet`, the last seven
+is stopped goes on exactly where it was. Of the shipped models the rounds before the last one of `monet`, the last eight
 of `paintings` and the last four of `any-style` were trained with white noise in place of strokes, and a round of
 `paintings` with the moments of colours in its palette loss: what this makes is near to them, not the same.
 
@@ -18,7 +18,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ class Round:
     crop_area: tuple[float, float] = (0.25, 0.95)  # of a window of a photograph, smallest and largest share
     decay_from: float = 0.5
     begin_with: str = ""  # the style, of those that the model before knows
+    share: float = 1.0  # of its weights in the model; the rest are those of the model before
 
 
 def painted(content: float, repetition: float, tone: float, palette: float = 0.0) -> dict[str, Any]:
@@ -140,6 +141,9 @@ def strokes(steps: int, detail: float, settings: Mapping[str, Any], decay_from: 
 
 
 CRISP = painted(1.3, 30.0, 0.5, 8.0) | {"total_variation_weight": 0.3, "stability_weight": 4.0}
+OUTLINES = painted(0.8, 20.0, 0.4, 8.0) | {
+    "content_layer": "relu2_2", "total_variation_weight": 0.3, "stability_weight": 0.0,
+}  # fmt: skip
 STROKES = (
     strokes(1800, 0.62, painted(1.2, 15.0, 0.8), 0.5),
     strokes(550, 0.62, painted(0.8, 15.0, 0.4), 0.2),
@@ -148,6 +152,8 @@ STROKES = (
     strokes(300, 0.8, painted(0.5, 15.0, 0.2, 15.0), 1.0),  # the painting's colours
     strokes(1250, 0.8, painted(0.75, 30.0, 0.5, 8.0), 0.25),
     strokes(600, 0.8, CRISP, 0.2),  # outlines, and more of the content
+    # the paintings whole: outlines, but also their grain, so a share of the weights
+    replace(strokes(400, 1.0, OUTLINES, 1.0), share=0.35),
 )
 TO_MONET = {"generator": "light", "filters": 16, "width": 48, "blocks": 5, "repetition_weight": 20.0}
 MORE_PAINT = TO_MONET | {"content_weight": 1.0, "style_weight": 10.0, "total_variation_weight": 0.2}
@@ -284,6 +290,17 @@ def one_style(model: Path, name: str, out: Path) -> Path:
     return out
 
 
+def mixed(before: Path, after: Path, share: float, out: Path) -> None:
+    """A model between two, by its weights: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"."""
+    last = artifact.load(after)
+    first, weights = artifact.load(before).generator.state_dict(), last.generator.state_dict()
+    between = {
+        key: first[key].lerp(value, share) if value.is_floating_point() else value for key, value in weights.items()
+    }
+    last.generator.load_state_dict(between)
+    artifact.save(out, last.config, last.generator, {**last.card.training, "share_of_weights": share})
+
+
 def run(name: str, keep: Path, data: Path) -> None:
     """All rounds of a model, from where they stopped."""
 
@@ -310,7 +327,10 @@ def run(name: str, keep: Path, data: Path) -> None:
             examples = training_set(keep, data, each.kind, each.crop_area)
             if before and each.begin_with:
                 before = one_style(before, each.begin_with, keep / each.begin_with)
-            train(config, examples, out / "model", out / "checkpoints", out / "logs", tell, before)
+            trained = out / ("trained" if each.share < 1 else "model")
+            train(config, examples, trained, out / "checkpoints", out / "logs", tell, before)
+            if before and each.share < 1:
+                mixed(before, trained, each.share, out / "model")
         before = out / "model"
     print(f"{name}: {before}")
 
