@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from atelier.models import artifact
 from atelier.models import encoders as networks
+from atelier.models.card import weights_sha256
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
 from atelier.models.holes import STROKE_NUMBERS, drawn_stroke
@@ -95,6 +96,20 @@ def kept(file: Path, fill: Fill, pixels: Pixels, hole: Hole) -> Pixels:
     return codec.decode(file.read_bytes())
 
 
+def measured(file: Path, fill: Fill, pixels: Pixels, hole: Hole, judge: Calibrated) -> dict[str, float]:
+    """What is measured of a picture that is filled, from the file beside it if it is there."""
+    found = file.with_suffix(".json")
+    if not found.is_file():
+        filled = kept(file, fill, pixels, hole)
+        values = {"psnr": psnr(filled, pixels, hole)}
+        if file.parent.name == "strokes":
+            values["lpips"] = distance(judge, filled, pixels)
+        else:
+            values["sharpness"] = steepness(filled, hole) / max(steepness(pixels, hole), 1.0)
+        found.write_text(json.dumps(values))
+    return dict(json.loads(found.read_text()))
+
+
 def psnr(filled: Pixels, pixels: Pixels, hole: Hole) -> float:
     """Of the pixels in the hole, dB."""
     error = (filled.astype(float) - pixels)[hole > 0]
@@ -141,6 +156,8 @@ def main() -> None:
         "navier_stokes": classical(cv2.INPAINT_NS),
         "model": trained(arguments.model),
     }
+    model = weights_sha256(find_model(arguments.model, None).folder)[:8]
+    folders = {name: f"model-{model}" if name == "model" else name for name in fills}
     encoder = networks.load("alexnet", encoder_weights.resolve("alexnet"))
     assert isinstance(encoder, Calibrated)
     kinds = ["strokes", *(f"boxes_{side}" for side in SIDES)]
@@ -151,21 +168,14 @@ def main() -> None:
         for kind in kinds:
             side = int(kind.partition("_")[2] or 0)
             hole = box(number, side, *pixels.shape[:2]) if side else strokes(number, *pixels.shape[:2])
-            filled = {
-                name: kept(arguments.keep / name / kind / f"{file.stem}.png", fill, pixels, hole)
-                for name, fill in fills.items()
-            }
-            for name, picture in filled.items():
-                found = {"psnr": psnr(picture, pixels, hole)}
-                if side:
-                    found["sharpness"] = steepness(picture, hole) / max(steepness(pixels, hole), 1.0)
-                else:
-                    found["lpips"] = distance(encoder, picture, pixels)
-                for measure, value in found.items():
+            outs = {name: arguments.keep / folders[name] / kind / f"{file.stem}.png" for name in fills}
+            for name, fill in fills.items():
+                for measure, value in measured(outs[name], fill, pixels, hole, encoder).items():
                     values[kind][name].setdefault(measure, []).append(value)
             if kind in ("strokes", "boxes_64") and number % max(1, len(files) // SHOWN) == 0:
                 masked = np.where(hole[..., None] > 0, np.uint8(255), pixels)
-                rows.append([pixels, masked, filled["telea"], filled["model"]])
+                filled = [codec.decode(outs[name].read_bytes()) for name in ("telea", "model")]
+                rows.append([pixels, masked, *filled])
     means: dict[str, Any] = {
         kind: {
             name: {measure: told(found, 4 if measure == "lpips" else 2) for measure, found in measures.items()}

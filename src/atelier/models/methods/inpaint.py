@@ -1,9 +1,9 @@
 """inpaint: fills holes with what could be there.
 
 Network and drawn holes are those of Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution". The loss is
-the absolute error in the hole; it counts more near the border of the hole, where it tells most (Yu et al. 2018,
-"Generative Image Inpainting with Contextual Attention", section 3.2), and is a share of the error of the smooth
-filling, so that plain and busy pictures count alike. What differs: texture is borrowed and not learned, see
+the root of the mean squared error in the hole; it counts more near the border of the hole, where it tells most (Yu et
+al. 2018, "Generative Image Inpainting with Contextual Attention", section 3.2), and is a share of the error of the
+smooth filling, so that plain and busy pictures count alike. What differs: texture is borrowed and not learned, see
 `networks.texture`, so that there is neither an encoder nor a discriminator, and the network learns at half the size.
 Holes are drawn anew for every picture of every step. The style domain is loaded and not used: set it to the content
 domain.
@@ -27,8 +27,8 @@ from atelier.models.networks.inpainter import SCALE, Inpainter, smooth
 from atelier.models.painter import Painter
 
 NEAR = 6  # pixels of half the size, half the side of the square around one whose known share is its weight
-LEAST_WEIGHT = 0.05  # of a pixel in the middle of a large hole
-LEAST_ERROR = 0.01  # of a smooth filling: less needs no better one
+LEAST_WEIGHT = 0.2  # of a pixel in the middle of a large hole
+LEAST_ERROR = 0.02  # of a smooth filling: less needs no better one
 
 
 class Inpaint(Method):
@@ -61,15 +61,16 @@ class Inpaint(Method):
         base = smooth(x, hole)
         with autocast(self.device, self.dtype):
             drawn = self.generator.drawn(base, hole)
-        mine, given = ((y - x).abs().mean(1, keepdim=True) for y in (base + drawn, base))  # (B, 1, h, w)
+        mine, given = ((y - x).square().mean(1, keepdim=True) for y in (base + drawn, base))  # (B, 1, h, w)
         yield {"hole": _relative(mine, given, hole)}
 
 
-def _relative(error: Tensor, smooth_error: Tensor, hole: Tensor) -> Tensor:
-    """Errors in the hole as a share of those of the smooth filling, all (B, 1, H, W); mean over pictures.
+def _relative(squares: Tensor, smooth_squares: Tensor, hole: Tensor) -> Tensor:
+    """Root of the errors in the hole, as a share of those of the smooth filling; of squares (B, 1, h, w).
 
-    A pixel counts as what is known around it.
+    A pixel counts as what is known around it. The mean over pictures.
     """
     weight = hole * (LEAST_WEIGHT + F.avg_pool2d(1 - hole, 2 * NEAR + 1, 1, NEAR))
-    mine, given = ((weight * each).sum((1, 2, 3)) for each in (error, smooth_error))
-    return (mine / (given + LEAST_ERROR * weight.sum((1, 2, 3))).clamp(min=1e-6)).mean()
+    mine, given = ((weight * each).sum((1, 2, 3)) for each in (squares, smooth_squares))
+    least = LEAST_ERROR**2 * weight.sum((1, 2, 3))
+    return ((mine + least) / (given + least).clamp(min=1e-6)).sqrt().mean()

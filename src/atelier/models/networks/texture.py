@@ -7,6 +7,7 @@ Exemplar-Based Image Inpainting", section III, by the pixels that are known, and
 learned features; and the residual of the nearest one alone is taken, which keeps it sharp.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 WINDOW_PX, HOP_PX = 16, 8  # sides and distances of the places
 SIGMA_PX = 3.0  # of the blur
 KNOWN = 8.0  # what a squared difference of known pixels counts, beside one of smooth ones
+AGAIN, COHERENT = 10.0, 0.02  # the same for what a near place has taken, and for what goes on beside that
+BEFORE = (0, 1), (0, 2), (1, 0), (1, 1), (1, -1), (2, 0), (1, 2), (1, -2), (2, 1), (2, -1)  # places, up and left
 FAR = 1e-3  # what a distance of one hop squared counts, beside the mean squared difference of values in [-1, 1]
 
 
@@ -48,12 +51,35 @@ def _borrowed(filled: Tensor, blurred: Tensor, hole: Tensor) -> Tensor:
         columns = (size[1] - WINDOW_PX) // HOP_PX + 1
         at = torch.stack([torch.arange(len(open_)) // columns, torch.arange(len(open_)) % columns], 1).float()
         far = torch.cdist(at[here.cpu()], at[there.cpu()]).square().to(filled.device)
-        nearest = there[(unlike / taken.shape[1] + FAR * far).argmin(1)]
+        nearest = _chosen(unlike / taken.shape[1] + FAR * far, here, there, columns, len(open_))
         hann = torch.hann_window(WINDOW_PX, periodic=False, device=filled.device) + 0.01
         used[here] = (hann[:, None] * hann).flatten().repeat(3)
         taken[here] = used[here] * (sharp - smooth)[nearest]
     total, weights = (F.fold(x.T[None], size, WINDOW_PX, stride=HOP_PX) for x in (taken, used))
     return (total / weights.clamp(min=1e-6))[:, :, margin : margin + height, margin : margin + width]
+
+
+def _chosen(unlike: Tensor, here: Tensor, there: Tensor, columns: int, places: int) -> Tensor:
+    """The place that each place of `here` (N) takes from, of `there` (M), by how unlike they are (N, M); row by row.
+
+    What goes on beside what a neighbour has taken is preferred, as in Ashikhmin 2001, "Synthesizing Natural Textures",
+    and what near ones have taken is not taken again, which would be a lattice.
+    """
+    costs, order = unlike.cpu().numpy(), np.full(places, -1)
+    order[there.cpu().numpy()] = np.arange(len(there))
+    taken = np.full(places, -1)
+    for cost, place in zip(costs, here.tolist(), strict=True):
+        for down, across in BEFORE:
+            if not (place >= down * columns and 0 <= place % columns - across < columns):
+                continue
+            step = down * columns + across
+            if (theirs := taken[place - step]) < 0:
+                continue
+            cost[order[theirs]] += AGAIN
+            if down <= 1 and abs(across) <= 1 and theirs + step < places and (next_one := order[theirs + step]) >= 0:
+                cost[next_one] -= COHERENT
+        taken[place] = there[int(cost.argmin())]
+    return torch.from_numpy(taken)[here.cpu()].to(there.device)
 
 
 def _windows(x: Tensor) -> Tensor:
