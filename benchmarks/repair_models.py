@@ -59,17 +59,11 @@ LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_h
 RECIPES = {
     "even": Recipe(12_000, {"faults": ["noise"], "alike": 0.0}),
     "denoise": Recipe(4_000, {"faults": ["noise"]}, loop={"decay_from": 0.25}, begin_with="even"),
-    "denoise-25": Recipe(  # for one level: what being blind costs
-        3_000,
-        {"faults": ["noise"], "noise_from": 25.0, "noise_to": 25.0, "alike": 0.0},
-        loop={"decay_from": 0.0},
-        begin_with="denoise",
-    ),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
-    "upscale4": Recipe(6_000, {"faults": [], "scale": 4, "filters": 32, "blocks": 8}, batch=16),
     "inpaint-begun": holes(700, 1.0),
     "inpaint": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
-    "restore": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
+    "several": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
+    "jpeg": Recipe(5_500, {"faults": ["jpeg"]}, loop={"decay_from": 0.3}, begin_with="several"),
 }
 
 
