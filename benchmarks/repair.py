@@ -254,17 +254,18 @@ def main() -> None:
     starters |= {folder.parent.name: folder for folder in arguments.keep.glob("*/model")}
     network = encoders.load("alexnet", encoder_weights.resolve("alexnet"))
     assert isinstance(network, Calibrated)
-    result = RESULTS / "repair.json"
-    content = json.loads(result.read_text()) if result.is_file() else {}
-    content |= {"hardware": hardware(), "photographs": len(photos)}
-    wanted = tasks(arguments.keep, starters)
+    wanted, rows, speeds = tasks(arguments.keep, starters), {}, {}
     with torch.inference_mode():
         for name, task in wanted.items():
             if not arguments.only or name in arguments.only:
-                content.setdefault("rows", {})[name] = run(name, task, photos, arguments.keep, network)
-                print(name, {who: row["psnr"]["mean"] for who, row in content["rows"][name].items()})
+                rows[name] = run(name, task, photos, arguments.keep, network)
+                print(name, {who: row["psnr"]["mean"] for who, row in rows[name].items()})
     if "upscale2" in starters and (not arguments.only or "speed" in arguments.only):
-        content["speed"] = speed(photos, starters["upscale2"])
+        speeds = {"speed": speed(photos, starters["upscale2"])}
+    result = RESULTS / "repair.json"
+    content = json.loads(result.read_text()) if result.is_file() else {}
+    content |= {"hardware": hardware(), "photographs": len(photos)} | speeds
+    content["rows"] = content.get("rows", {}) | rows
     result.write_text(json.dumps(content, indent=2) + "\n")
 
 
