@@ -19,7 +19,7 @@ SCALE = 2  # pixels of a side that are one of what is painted, and again of thos
 MULTIPLE = 8  # px: heights and widths are multiples of this
 DILATIONS = (2, 4, 8, 1)  # of the blocks, in turn
 GAIN = 2.5  # of the features' weights at first: a gate and SiLU take as much away
-TAKEN = 0.5  # share of the texture that is taken: all of it costs PSNR, and without it holes look like plastic
+TAKEN = 0.4  # share of the texture that is taken: all of it costs PSNR, and without it holes look like plastic
 SWEEPS = 8
 LEAST_KNOWN = 0.25  # share of a cell that is known, from which on it has that colour alone
 
