@@ -61,7 +61,8 @@ RECIPES = {
     "denoise": Recipe(4_000, {"faults": ["noise"]}, loop={"decay_from": 0.25}, begin_with="even"),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
     "inpaint-begun": holes(700, 1.0),
-    "inpaint": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
+    "inpaint-further": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
+    "inpaint": replace(holes(3_000, 0.3), begin_with="inpaint-further"),
     "several": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
     "jpeg": Recipe(5_500, {"faults": ["jpeg"]}, loop={"decay_from": 0.3}, begin_with="several"),
 }
