@@ -200,14 +200,14 @@ def test_a_style_that_fails_loses_no_other_and_the_next_run_trains_it_alone(
 
 
 def test_each_has_a_name_to_restyle_and_to_promote_by(atelier: Atelier, studio: Path, tmp_path: Path) -> None:
-    job = plan([str(studio.parent / "photos")], str(tmp_path), "style-model-inks@prod", {}, studio, {}, Rerun())
+    job = plan([str(studio.parent / "photos")], str(tmp_path), ["style-model-inks@prod"], {}, studio, {}, Rerun())
     assert (job.identity.name, job.identity.version) == ("style-model-inks", "v1.0.0")
     weights = (studio / "artifacts" / "style-model-inks" / "generator.safetensors").read_bytes()
     assert (job.model / "generator.safetensors").read_bytes() == weights
     promoted = atelier("models", "promote", "style-model-oils@v1.0.0", "--reason", "calmer", "--workspace", studio)
     assert promoted.stdout.strip() == "style-model-oils@prod is now v1.0.0"
     with pytest.raises(ValueError, match="no version of style-model is prod yet"):
-        plan([str(studio.parent / "photos")], str(tmp_path), "style-model@prod", {}, studio, {}, Rerun())
+        plan([str(studio.parent / "photos")], str(tmp_path), ["style-model@prod"], {}, studio, {}, Rerun())
 
 
 def test_side_by_side(atelier: Atelier, plane: str, studio: Path, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ class WorkerPool:
             max_task_retries=-1,
         )(PoolWorker)
         self.kind, self.workers = (workers, memory, gpu), [actor.remote() for _ in range(workers)]
-        self.starting = {worker.__ray_ready__.remote(): worker for worker in self.workers}
+        # without retries of Ray's own, each of which it tells on standard output, where results are
+        self.starting = {worker.__ray_ready__.options(max_task_retries=0).remote(): worker for worker in self.workers}
 
     def start_for(self, tasks: pa.Table, spec: JobSpec) -> None:
         """Start the workers of a job: one if its stages are apart, which chooses the plan only."""
@@ -144,12 +145,21 @@ class WorkerPool:
 
     def _await(self, *waiting: dict[Any, Any]) -> Any:
         """The first answer of workers, which have nothing to do then."""
+        from ray.exceptions import RayActorError
+
         from atelier.tasks.runtime import cluster
         from atelier.tasks.runtime.ray_driver import wait_for
 
         ref, _ = wait_for([ref for some in waiting for ref in some])
-        (worker,) = (some.pop(ref) for some in waiting if ref in some)
-        answer = cluster.get_result(ref)
+        (asked,) = (some for some in waiting if ref in some)
+        worker = asked.pop(ref)
+        try:
+            answer = cluster.get_result(ref)
+        except RayActorError:
+            if asked is not self.starting:
+                raise
+            self.starting[worker.__ray_ready__.remote()] = worker  # it died as it started, and starts anew
+            return self._await(*waiting)
         self.free.append(worker)
         return answer
 
