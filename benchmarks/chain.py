@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.images import codec
@@ -31,29 +33,32 @@ from training import RESULTS, hardware
 
 CHAIN = "starter/denoise", "starter/paintings", "starter/upscale2"
 WIDTH, HEIGHT = 240, 160
-DIFFERENT, COPIES = 20, 6
-ROUNDS = 3
+DIFFERENT, COPIES = 20, 4
+ROUNDS = 2
 
 
-def job(archive: Path, folder: Path) -> tuple[float, dict[str, Any]]:
-    """Seconds a picture of the chain in a bulk job, and the record of its plans."""
+def job(archive: Path, folder: Path) -> None:
+    """Write `result.json`: seconds a picture of the chain in a bulk job, and the record of its plans."""
     config, found, then = find_chain([parse_step(text) for text in CHAIN], StylizeConfig(), None)
     seen: list[tuple[float, int]] = []
 
     def report(progress: Progress) -> None:
         seen.append((time.perf_counter(), progress.done))
 
-    head = ray_head.start_head(folder / "head", folder / "ray", cpus=1)
+    folder.mkdir()
+    head = ray_head.start_head(folder, folder / "ray", cpus=1)
     try:
         ray_head.await_head(head)
         out = folder / "out"
         request = StylizeRequest((str(archive),), out, found[0].folder, config, found[0].identity, then=then)
         stylize(request, report, connect=lambda: cluster.connect(head.address, Path(head.token)))
+        done = [one for one in seen if one[1]]
+        record = json.loads((out / "_atelier" / "job.json").read_text())["plan"]
+        seconds = (done[-1][0] - done[0][0]) / (done[-1][1] - done[0][1])
+        (folder / "result.json").write_text(json.dumps([seconds, record]))
+        ray.shutdown()
     finally:
         ray_head.stop(head)
-    done = [one for one in seen if one[1]]
-    record: dict[str, Any] = json.loads((out / "_atelier" / "job.json").read_text())["plan"]
-    return (done[-1][0] - done[0][0]) / (done[-1][1] - done[0][1]), record
 
 
 def networks(record: dict[str, Any], archive: Path) -> dict[str, float]:
@@ -87,7 +92,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--networks", help=argparse.SUPPRESS)  # of a process of its own
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # the same: it ends with its cluster
     arguments = parser.parse_args()
+    if arguments.job:
+        job(arguments.photos, arguments.job)
+        return
     if arguments.networks:
         print(json.dumps(networks(json.loads(arguments.networks), arguments.photos)))
         return
@@ -100,7 +109,9 @@ def main() -> None:
             for copy in range(COPIES):
                 (archive / f"{copy}-{number}.jpg").write_bytes(data)
         for turn in range(ROUNDS):
-            seconds, record = job(archive, Path(folder) / str(turn))
+            out = Path(folder) / str(turn)
+            subprocess.run([sys.executable, __file__, str(archive), "--job", str(out)], check=True)
+            seconds, record = json.loads((out / "result.json").read_text())
             command = [sys.executable, __file__, str(archive), "--networks", json.dumps(record)]
             alone = subprocess.run(
                 command, stdout=subprocess.PIPE, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
