@@ -21,10 +21,10 @@ from atelier.models import artifact
 from atelier.models.card import identify
 from atelier.models.controls import Controls
 from atelier.tasks.bulk import subscriptions
-from atelier.tasks.bulk.admission import check_job
+from atelier.tasks.bulk.admission import check_job, image_memory
 from atelier.tasks.bulk.dry_run import dry_run
 from atelier.tasks.bulk.messages import JobSpec
-from atelier.tasks.bulk.pool import image_memory, job_steps
+from atelier.tasks.bulk.pool import job_steps
 from atelier.tasks.bulk.preview import preview
 from atelier.tasks.bulk.request import Rerun, StylizeRequest, read_request
 from atelier.tasks.bulk.stylize import stylize

@@ -14,8 +14,8 @@ from atelier.models.card import identify
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.controls import Controls
 from atelier.models.pixels import upscaled
+from atelier.tasks.bulk.admission import image_memory
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.pool import image_memory
 from atelier.tasks.images.provenance import read
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.config import StylizeConfig

@@ -16,10 +16,10 @@ from atelier.models.card import identify
 from atelier.models.configs.style_statistics import ColorConfig
 from atelier.models.controls import Controls
 from atelier.models.methods.color import Color
+from atelier.tasks.bulk.admission import image_memory
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
-from atelier.tasks.bulk.pool import image_memory
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.provenance import read

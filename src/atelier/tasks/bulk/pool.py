@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from atelier.models.card import ModelCard
 from atelier.models.controls import Controls
+from atelier.tasks.bulk.admission import image_memory
 from atelier.tasks.bulk.messages import JobSpec, JobStep
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.split_workers import run_apart
@@ -23,22 +24,14 @@ from atelier.tasks.inference.execution_plan import (
     Execution,
     ExecutionConfig,
     ExecutionPlan,
-    chain_scales,
     plan_for,
 )
-from atelier.tasks.inference.input_limits import limits_for
 
 R = TypeVar("R")
 
 BLOCK_ROWS = 128  # pictures of one call of a worker
 BLOCK_BYTES = 8 * 2**20  # input files of one call, so that large pictures report progress too
 WORKER_BYTES = 500 * 10**6  # memory of an idle worker
-PIXEL_BYTES = 600  # memory of the default generator for each pixel of a picture painted in one piece
-TILED_PIXEL_BYTES = 100  # the same in tiles; includes the file, its pixels and prefetched files
-ENLARGED_PIXEL_BYTES = 60  # the same of a picture that is painted smaller and enlarged, beside what is painted
-LARGER_PIXEL_BYTES = 20  # memory for each pixel of an output that is larger than its input, beside what is painted
-FILTERS = 24  # channels at full resolution up to which these two numbers hold
-CHAIN_PIXEL_BYTES = 24  # memory for each pixel between two models of a chain: float32, of the picture before and after
 WORTH_MEASURING = 500  # pictures; with fewer, measuring all backends takes longer than it saves
 FILE_PIXELS = 8  # estimated pixels of one byte of a file; few large files are compressed more
 
@@ -265,33 +258,6 @@ def _memory(tasks: pa.Table, spec: JobSpec) -> int:
     pixels = FILE_PIXELS * pc.max(tasks["size"]).as_py()
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
     return int(min(WORKER_BYTES + image_memory(pixels, spec), 0.9 * largest))
-
-
-def image_memory(pixels: int, spec: JobSpec) -> int:
-    """Peak memory of stylizing a picture of so many pixels, in bytes."""
-    pixels = min(pixels, limits_for(spec.config, *spec.plans).max_pixels)
-    between = CHAIN_PIXEL_BYTES * pixels if len(spec.steps) > 1 else 0
-    return max(
-        _step_memory(scale**2 * pixels, step) + scale**2 * between
-        for step, (_, scale) in zip(spec.steps, chain_scales(spec.plans), strict=True)
-    )
-
-
-def _step_memory(painted: int, step: JobStep) -> int:
-    """The same of one model of the job, of pictures of so many pixels."""
-    plan, enlarged = step.execution.plan, 0.0
-    if plan.scale != 1:
-        enlarged = LARGER_PIXEL_BYTES * painted * plan.scale**2
-    if plan.reference_px:
-        enlarged = ENLARGED_PIXEL_BYTES * painted
-        painted = int(min(painted, plan.reference_px**2) / plan.stroke**2)
-    painting = max(PIXEL_BYTES * min(painted, plan.whole_pixels), TILED_PIXEL_BYTES * painted)
-    return int(_width(step.model) * painting + enlarged)
-
-
-def _width(model: Path) -> float:
-    """Ratio of the generator's channels, and so of its memory, to the default generator's; at least 1."""
-    return max(1.0, ModelCard.read(model).settings.channels / FILTERS)
 
 
 def _blocks(todo: pa.Table, workers: int) -> list[pa.Table]:
