@@ -301,12 +301,25 @@ def mixed(before: Path, after: Path, share: float, out: Path) -> None:
     artifact.save(out, last.config, last.generator, {**last.card.training, "share_of_weights": share})
 
 
-def run(name: str, keep: Path, data: Path) -> None:
-    """All rounds of a model, from where they stopped."""
+def train_in_process(name: str, given: Mapping[str, Any], examples: Path, model: Path, before: Path | None) -> None:
+    """Train with the parameters `given`, or go on; its checkpoints lie beside the model.
+
+    Args:
+        name: for the progress.
+        examples: the training set.
+        model: the folder to write.
+        before: the model to start from.
+    """
 
     def tell(progress: Progress) -> None:
         print(f"{name}: {progress.done}/{progress.total} {progress.note}", file=sys.stderr)
 
+    config = TypeAdapter(TrainConfig).validate_python({**given, "workers": 0})
+    train(config, examples, model, model.parent / "checkpoints", model.parent / "logs", tell, before)
+
+
+def run(name: str, keep: Path, data: Path) -> None:
+    """All rounds of a model, from where they stopped."""
     before: Path | None = None
     for number, each in enumerate(ROUNDS[name], 1):
         # what several models begin with is trained once
@@ -320,15 +333,14 @@ def run(name: str, keep: Path, data: Path) -> None:
             }  # fmt: skip
             settings = dict(each.settings) | ({"styles": list(each.styles)} if each.method == "cin" else {})
             given = {
-                "method": each.method, each.method: settings, "encoder": "vgg16", "workers": 0,
+                "method": each.method, each.method: settings, "encoder": "vgg16",
                 "loop": loop, "start_from": "the round before" if before else "scratch",
             }  # fmt: skip
-            config = TypeAdapter(TrainConfig).validate_python(given)
             examples = training_set(keep, data, each.kind, each.crop_area)
             if before and each.begin_with:
                 before = one_style(before, each.begin_with, keep / each.begin_with)
             trained = out / ("trained" if each.share < 1 else "model")
-            train(config, examples, trained, out / "checkpoints", out / "logs", tell, before)
+            train_in_process(name, given, examples, trained, before)
             if before and each.share < 1:
                 mixed(before, trained, each.share, out / "model")
         before = out / "model"

@@ -11,20 +11,14 @@ Then copy the model's `generator.safetensors` and `model.json` to `src/atelier/s
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from atelier.tasks.images import codec
-from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage import sample_images
-from atelier.tasks.training.config import TrainConfig
-from atelier.tasks.training.train import train
-from base_models import COLOURFUL, lattice, scaled, write_windows
+from base_models import COLOURFUL, lattice, scaled, train_in_process, write_windows
 from methods import workspace
 
 WINDOW_PX, STRIDE_PX = 256, 200
@@ -144,17 +138,12 @@ def run(name: str, keep: Path) -> Path:
         return out / "model"
     before = run(recipe.begin_with, keep) if recipe.begin_with else None
     given = {
-        "method": recipe.method, recipe.method: dict(recipe.settings), "style": "photos", "workers": 0,
+        "method": recipe.method, recipe.method: dict(recipe.settings), "style": "photos",
         "encoder": "efficientnet_lite0", "start_from": "the other recipe" if before else "scratch",
         "shuffle_rows": 16_384, "loop": {**LOOP, "batch_size": recipe.batch, "steps": recipe.steps, **recipe.loop},
     }  # fmt: skip
-
-    def tell(progress: Progress) -> None:
-        print(f"{name}: {progress.done}/{progress.total} {progress.note}", file=sys.stderr)
-
-    config = TypeAdapter(TrainConfig).validate_python(given)
     examples = (holed_set if recipe.windows == "holed" else training_set)(keep, recipe.size_px)
-    train(config, examples, out / "model", out / "checkpoints", out / "logs", tell, before)
+    train_in_process(name, given, examples, out / "model", before)
     return out / "model"
 
 

@@ -155,8 +155,10 @@ class ModelCard:
     def kind(self) -> str:
         """ "generates", "restores", "edits", or "" where it paints one domain in the style of another."""
         method = config_class(self.method)
-        if method.generates or method.restores:
-            return "generates" if method.generates else "restores"
+        if method.generates:
+            return "generates"
+        if method.restores:
+            return "restores"
         return "edits" if self.content_domain == self.style_domain else ""
 
 

@@ -36,13 +36,19 @@ class Degraded:
     noise: Tensor  # (B,) what the network is told of their noise: σ in 8-bit values, or `UNTOLD`
 
 
+def grain_numbers(pictures: Tensor, scale: int) -> int:
+    """Numbers that the noise of one of these pictures (B, C, H, W) takes, at 1 / scale of its size."""
+    _, channels, height, width = pictures.shape
+    return channels * (height // scale) * (width // scale)
+
+
 def degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tensor) -> Degraded:
     """Degraded pictures.
 
     Args:
         pictures: (B, 3, H, W) float32 in [-1, 1]; H and W are multiples of `config.scale`.
         draws: (B, DRAWS) uniform in [0, 1), on the CPU.
-        grain: (B, 3, H / scale, W / scale) uniform in [0, 1), of the noise.
+        grain: (B, `grain_numbers`) uniform in [0, 1), of the noise.
     """
     u = draws.to(pictures.device)
     likeness = (u[:, 11] - (1 - config.alike)) / max(config.alike, 1e-6) * 2  # of noise in the colours, and over 1 grey
@@ -57,7 +63,7 @@ def degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tens
     sigma = torch.zeros_like(u[:, 0])
     if "noise" in has:
         sigma = has["noise"] * (config.noise_from + u[:, 5] * (config.noise_to - config.noise_from))
-        x = x + _each(sigma / 127.5) * _alike(normal(grain).to(x.device), likeness.clamp(0, 1))
+        x = x + _each(sigma / 127.5) * _alike(normal(grain).to(x.device).view_as(x), likeness.clamp(0, 1))
     # a file holds 8-bit values; what is measured in the literature has noise that is neither rounded nor clipped
     x = torch.where(_each(u[:, 6] < 0.5) & (sigma > 0)[:, None, None, None], x, rounded(x))
     if "jpeg" in has:

@@ -38,18 +38,18 @@ def as_given(painted: Tensor, images: Tensor) -> Tensor:
 
 def upscaled(images: Tensor, scale: int) -> Tensor:
     """Pictures (B, 3, H, W), uint8 or float32 in [-1, 1], `scale` times as large: bicubic; they themselves for 1."""
-    if scale == 1:
-        return images
-    return _resampled(images, float(scale))
+    return _resampled(images, scale)
 
 
 def downscaled(images: Tensor, scale: int) -> Tensor:
     """Pictures (B, 3, H, W) at 1 / scale of their size; as `upscaled`."""
-    return images if scale == 1 else _resampled(images, 1 / scale)
+    return _resampled(images, 1 / scale)
 
 
 def _resampled(images: Tensor, factor: float) -> Tensor:
     """Bicubic as in the literature and in Pillow (Keys 1981, a = -0.5), without aliasing."""
+    if factor == 1:
+        return images
     x = to_float(images, images.device)
     size = [int(side * factor) for side in x.shape[2:]]
     return as_given(F.interpolate(x, size, mode="bicubic", antialias=True), images)

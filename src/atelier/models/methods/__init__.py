@@ -22,20 +22,7 @@ __all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
 METHODS: dict[str, type[Method]] = {
     method.Config.name: method
     for method in (
-        Adain,
-        Cin,
-        Color,
-        Cpgan,
-        Cut,
-        Cyclegan,
-        Dcgan,
-        Fast,
-        Fastcut,
-        Gan,
-        Gatys,
-        Imported,
-        Inpaint,
-        Restore,
+        *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Inpaint, Restore),
         Stargan,
     )
 }

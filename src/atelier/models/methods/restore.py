@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.controls import Controls
-from atelier.models.degradations import DRAWS, Degraded, degraded
+from atelier.models.degradations import DRAWS, degraded, grain_numbers
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.perceptual import content_loss
@@ -75,9 +75,9 @@ class Restore(Method):
     def inputs(cls, config: RestoreConfig, pictures: Tensor, first: int) -> Tensor:
         """See `Method.inputs`: the pictures, degraded."""
         x = to_float(pictures, pictures.device)
-        shape = x.shape[1] * (x.shape[2] // config.scale) * (x.shape[3] // config.scale)
-        draws, grain = (uniform(SHOWN, 0, first, len(x), count, salt) for salt, count in enumerate((DRAWS, shape)))
-        return to_uint8(_degraded(x, replace(config, alike=0.0), draws, grain).pictures)
+        counts = DRAWS, grain_numbers(x, config.scale)
+        draws, grain = (uniform(SHOWN, 0, first, len(x), count, salt) for salt, count in enumerate(counts))
+        return to_uint8(degraded(x, replace(config, alike=0.0), draws, grain).pictures)
 
     def begin(self, turn: str, parts: Sequence[MicroBatch]) -> None:
         """Settle the spectral norms of the discriminator, once for all parts of the batch."""
@@ -90,8 +90,8 @@ class Restore(Method):
 
     def _generator_losses(self, batch: MicroBatch) -> dict[str, Tensor]:
         c = self.config
-        values = batch.content[0].numel() // c.scale**2
-        given = _degraded(batch.content, c, batch.uniform(DRAWS, 0), batch.uniform(values, 1))
+        grain = batch.uniform(grain_numbers(batch.content, c.scale), 1)
+        given = degraded(batch.content, c, batch.uniform(DRAWS, 0), grain)
         sharp = given.sharp
         with autocast(self.device, self.dtype):
             restored = self.generator(given.pictures, given.noise)
@@ -112,10 +112,3 @@ class Restore(Method):
         with autocast(self.device, self.dtype):
             scores = self.discriminator(batch.saved["pictures"])
         return discriminator_losses("least_squares", scores)
-
-
-def _degraded(pictures: Tensor, config: RestoreConfig, draws: Tensor, grain: Tensor) -> Degraded:
-    """See `degradations.degraded`; grain (B, 3 · h · w)."""
-    count, channels, height, width = pictures.shape
-    small = count, channels, height // config.scale, width // config.scale
-    return degraded(pictures, config, draws, grain.view(small))

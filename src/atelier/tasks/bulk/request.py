@@ -1,15 +1,14 @@
 """The request for a bulk job: sources, destination, model and parameters."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.card import ModelIdentity
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import ALL_INPUTS, Selection
-from atelier.tasks.inference.chain import ARROW, Step, controls_of
+from atelier.tasks.inference.chain import ARROW, Step, controls_of, scale_of
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.open_destination import open_destination
@@ -55,7 +54,7 @@ class StylizeRequest:
         Raises:
             FileNotFoundError, ValueError: a model folder is damaged.
         """
-        return math.prod(ModelCard.read(step.model).settings.scale for step in self.steps)
+        return scale_of(self.steps)
 
     @property
     def model_name(self) -> str:

@@ -93,13 +93,9 @@ def measure_stylized(
     """
     trained = artifact.load(model)
     photos, generates = center_squares(files, size), trained.config.generates
+    given = photos if generates else trained.inputs(photos, first)
     started = time.perf_counter()
-    if generates:
-        stylized = given = trained.generate(0, range(first, first + len(files)))
-    else:
-        given = trained.inputs(photos, first)
-        started = time.perf_counter()
-        stylized = trained.painter()(given)
+    stylized = trained.generate(0, range(first, first + len(files))) if generates else trained.painter()(given)
     seconds = time.perf_counter() - started
     before, after = luminance(photos / 255), luminance(stylized / 255)
     return Stylized(

@@ -3,6 +3,7 @@
 A job has a chain of one model or more. A control that is given for the whole job goes to the one model that honours it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.models.card import ModelIdentity
+from atelier.models.card import ModelCard, ModelIdentity
 from atelier.models.configs import MethodConfig, config_class
 from atelier.models.controls import Controls, check_controls, honoured_controls
 from atelier.tasks.inference.config import CONTROLS, ChainStep, ControlsConfig, StylizeConfig, step_values
@@ -22,7 +23,7 @@ ARROW = " → "
 
 @dataclass(frozen=True)
 class Step:
-    """A model of a chain after the first one, and how it paints."""
+    """A model of a chain, and how it paints."""
 
     model: Path  # the model folder, readable on every node
     identity: ModelIdentity  # see `card.identify`
@@ -43,6 +44,15 @@ def controls_of(steps: Sequence[Step], base: Path) -> tuple[Controls, ...]:
     for method, controls in zip(methods, found, strict=True):
         check_controls(method, controls)
     return found
+
+
+def scale_of(steps: Sequence[Step]) -> int:
+    """Height and width of what a chain makes relative to those of its inputs.
+
+    Raises:
+        FileNotFoundError, ValueError: a model folder is damaged.
+    """
+    return math.prod(ModelCard.read(step.model).settings.scale for step in steps)
 
 
 def parse_step(text: str) -> ChainStep:

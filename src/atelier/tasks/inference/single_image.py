@@ -1,14 +1,13 @@
 """Stylizing a single picture in this process, without a cluster and without job state."""
 
 import hashlib
-import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.card import ModelIdentity
 from atelier.models.controls import Controls
 from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage, Pixels, check_pixels, read_file
@@ -16,7 +15,7 @@ from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, output_format
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.images.sixteen_bit import SixteenBit
-from atelier.tasks.inference.chain import Step, controls_of
+from atelier.tasks.inference.chain import Step, controls_of, scale_of
 from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.controls import labels_location
 from atelier.tasks.inference.execution_plan import Execution
@@ -78,7 +77,7 @@ def stylize_image(
     steps = (Step(model, identity, config), *then)
     controls = controls_of(steps, base)
     target, format = _target(picture, out, config)
-    scale = math.prod(ModelCard.read(step.model).settings.scale for step in steps)
+    scale = scale_of(steps)
     limits = InputLimits(config.max_bytes, config.max_pixels // scale**2, scale=scale)
     data = read_file(picture, limits)
     try:
