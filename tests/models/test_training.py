@@ -27,6 +27,7 @@ from tests.models.tiny import (
     DCGAN,
     FAST,
     FASTCUT,
+    INFOGAN,
     INPAINT,
     REMEDIES,
     RESTORE,
@@ -52,6 +53,7 @@ METHODS = {
     "adain": replace(ADAIN, adversarial_weight=1.0, style_weight=1.0),
     "stargan": replace(STARGAN, discriminator="projected", diffaugment=("translation",)),
     "dcgan": DCGAN,
+    "infogan": INFOGAN,
     "restore": replace(RESTORE, faults=("blur", "noise", "jpeg"), adversarial_weight=0.1, perceptual_weight=0.1),
     "inpaint": INPAINT,
 }

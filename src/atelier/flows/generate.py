@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from atelier.tasks.inference.generate import GenerateConfig, GenerateSummary, check_generates
+from atelier.tasks.inference.config import GenerateConfig
+from atelier.tasks.inference.generate import GenerateSummary, check_generates
 from atelier.tasks.inference.model_lookup import find_model
 
 
@@ -24,7 +25,7 @@ def run(
     from atelier.flows.runs.services import services
 
     found = find_model(model, workspace)
-    check_generates(found.identity)
+    check_generates(found.identity, found.folder, config)
     folder = destination.absolute()
     with services(None, "generate"):
         from prefect import flow
@@ -53,4 +54,6 @@ def describe(summary: GenerateSummary) -> str:
     lines = [f"{summary.count} pictures in {summary.grid.parent}, {made}", f"all of them: {summary.grid}"]
     if summary.strips:
         lines.append(f"from one to another: {summary.strips}")
+    if summary.traversals:
+        lines.append(f"what the codes mean: {summary.traversals}")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """A model folder: weights in `generator.safetensors`, and the model card beside them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.painter import Painter
 from atelier.models.placement import PlacedPainter, StylePlaces
-from atelier.models.random_draws import noise
+from atelier.models.random_draws import coded_noise
 from atelier.models.weights_file import TensorType, read_header
 
 _DTYPES = {  # as safetensors names those that networks have
@@ -59,13 +59,29 @@ class TrainedModel:
         """What the painter is given where the model is measured on pictures, see `Method.inputs`."""
         return self.method.inputs(self.config, pictures, first)
 
-    def generate(self, seed: int, indices: Iterable[int], most: float | None = None) -> Tensor:
-        """Images from noise, uint8 (B, 3, H, W); see `random_draws.noise`.
+    def generate(
+        self,
+        seed: int,
+        indices: Sequence[int],
+        most: float | None = None,
+        codes: Mapping[int, float] | None = None,
+    ) -> Tensor:
+        """Images from noise, uint8 (B, 3, H, W); see `noise`.
 
         Raises:
             ValueError: the method does not generate.
         """
-        return self.from_noise(noise(seed, indices, getattr(self.config, "noise", 1), most))
+        return self.from_noise(self.noise(seed, indices, most, codes))
+
+    def noise(
+        self,
+        seed: int,
+        indices: Sequence[int],
+        most: float | None = None,
+        codes: Mapping[int, float] | None = None,
+    ) -> Tensor:
+        """What images are generated from, (B, noise); see `random_draws.coded_noise`."""
+        return coded_noise(seed, indices, getattr(self.config, "noise", 1), most, self.config.codes, codes or {})
 
     def from_noise(self, numbers: Tensor) -> Tensor:
         """Images from the given noise (B, noise)."""

@@ -1,10 +1,12 @@
 """Random numbers as functions of (seed, step, position): workers, accumulation and resuming do not change them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from atelier.models.codes import number, traversed
 
 
 def uniform(seed: int, step: int, first: int, count: int, numbers: int, salt: int) -> Tensor:
@@ -49,6 +51,44 @@ def noise(seed: int, indices: Iterable[int], numbers: int, most: float | None = 
     """
     draws = [np.random.default_rng([seed, index]).random(numbers) for index in indices]
     return normal(torch.from_numpy(np.stack(draws)), most)
+
+
+def coded_noise(
+    seed: int,
+    indices: Sequence[int],
+    numbers: int,
+    most: float | None,
+    codes: Sequence[int],
+    chosen: Mapping[int, float],
+) -> Tensor:
+    """`noise` whose first numbers are codes, see `models.codes`: these are never cut off.
+
+    Args:
+        codes: the model's, see `MethodConfig.codes`.
+        chosen: values that codes have in all pictures, by number of the code.
+    """
+    drawn = noise(seed, indices, numbers, most)
+    if codes:
+        drawn[:, : len(codes)] = noise(seed, indices, len(codes))
+    for code, value in chosen.items():
+        drawn[:, code] = number(codes[code], value)
+    return drawn
+
+
+def traversals(base: Tensor, codes: Sequence[int], count: int) -> list[Tensor]:
+    """For each code the same noise with its values, see `codes.traversed`: (values, numbers) each.
+
+    Args:
+        base: noise of a picture, (numbers,).
+        count: values of a continuous code.
+    """
+    rows = []
+    for code, categories in enumerate(codes):
+        values = traversed(categories, count)
+        row = base.repeat(len(values), 1)
+        row[:, code] = torch.tensor([number(categories, value) for value in values])
+        rows.append(row)
+    return rows
 
 
 def between(first: Tensor, last: Tensor, steps: int) -> Tensor:

@@ -11,13 +11,16 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.configs.gan import DcganConfig
+from atelier.models.configs.gan import DcganConfig, InfoganConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.gan import Dcgan
+from atelier.models.methods.infogan import Infogan
+from atelier.models.networks.infogan import code_values
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
-from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, GenerateConfig, GenerateSummary, file_name, generate
+from atelier.tasks.inference.config import GenerateConfig
+from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, TRAVERSALS, GenerateSummary, file_name, generate
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = DcganConfig(size_px=16, noise=8, filters=4, discriminator_filters=4)
@@ -156,6 +159,60 @@ def test_other_files_are_not_overwritten(
     assert contents(tmp_path) == {file_name(2): data}
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_codes_are_chosen_and_shown(tmp_path: Path) -> None:
+    """Where the chosen category is what was drawn, nothing changes; the sheet has a row for each code and picture."""
+    config = InfoganConfig(size_px=16, noise=8, categories=(3,), continuous=1, filters=4, discriminator_filters=4)
+    torch.manual_seed(0)
+    artifact.save(tmp_path / "model", config, Infogan.build_generator(config, None), {})
+    coded = identify(tmp_path / "model", "digits", "")
+
+    def run(part: str, codes: tuple[tuple[int, float], ...]) -> dict[str, bytes]:
+        given = GenerateConfig(count=9, truncation=0.5, codes=codes)
+        generate(given, tmp_path / part, tmp_path / "model", coded, connect=lambda: None)
+        return contents(tmp_path / part)
+
+    free, chosen = run("free", ()), run("chosen", ((0, 2.0), (1, -1.5)))
+    assert set(free) == {file_name(index) for index in range(9)} | {GRID, TRAVERSALS}
+    assert len({decode(free[file_name(index)]).tobytes() for index in range(9)}) == 9
+    trained = artifact.load(tmp_path / "model")
+    values = code_values(trained.noise(0, range(9), 0.5), config.codes)
+    assert len(values[:, 0].unique()) > 1, "codes are not truncated"
+    assert values[:, 1].abs().max() > 1
+    values = code_values(trained.noise(0, range(9), 0.5, {0: 2, 1: -1.5}), config.codes)
+    torch.testing.assert_close(values, torch.tensor([[2.0, -1.5]]).expand(9, -1), atol=1e-5, rtol=0)
+    assert decode(chosen[file_name(3)]).tobytes() != decode(free[file_name(3)]).tobytes()
+    found = provenance.read(chosen[TRAVERSALS])
+    assert found is not None
+    assert found.parameters == {"seed": 0, "truncation": 0.5, "codes": {"0": 2.0, "1": -1.5}}
+    with Image.open(tmp_path / "free" / TRAVERSALS) as sheet:
+        assert sheet.height == 4 + 2 * 3 * 20
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        (((3, 0.0),), r"digits \(.*\) has no code 3: it has codes 0 to 2"),
+        (((0, 1.5),), "code 0 of digits .* is a category from 0 to 2, not 1.5"),
+        (((0, 3.0),), "a category from 0 to 2, not 3"),
+        (((1, -2.5),), "a number from -2 to 2, not -2.5"),
+        (((1, float("nan")),), "a number from -2 to 2, not nan"),
+    ],
+)
+def test_codes_that_there_are_not_are_refused(tmp_path: Path, codes: tuple[tuple[int, float], ...], said: str) -> None:
+    config = InfoganConfig(size_px=16, noise=8, categories=(3,), filters=4, discriminator_filters=4)
+    artifact.save(tmp_path / "model", config, Infogan.build_generator(config, None), {})
+    coded = identify(tmp_path / "model", "digits", "")
+    with pytest.raises(ValueError, match=said):
+        generate(GenerateConfig(codes=codes), tmp_path / "out", tmp_path / "model", coded, connect=never)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_codes_takes_none(model: Path, identity: ModelIdentity, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"style-model@v1\.0\.0 has no codes: train one by infogan"):
+        generate(GenerateConfig(codes=((0, 1.0),)), tmp_path, model, identity, connect=never)
+
+
 def test_a_model_that_paints_is_reported_in_one_line(tmp_path: Path) -> None:
     config = CpganConfig(filters=4, width=8, blocks=1)
     artifact.save(tmp_path / "model", config, Cpgan.build_generator(config, None), {})
@@ -186,6 +243,7 @@ def test_a_damaged_model_is_reported_in_one_line(tmp_path: Path, model: Path) ->
         ({"truncation": 0.0}, "--truncation must be above 0"),
         ({"interpolate": 1}, "--interpolate must be between 2 and 64"),
         ({"interpolate": 4, "count": 1}, "--count must be 2 at least"),
+        ({"codes": ((0, 1.0), (0, 2.0))}, "two values for one code"),
     ],
 )
 def test_what_cannot_be_made_is_refused(values: dict[str, int], said: str) -> None:

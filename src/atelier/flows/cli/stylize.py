@@ -210,35 +210,6 @@ def retry(
     _run(replace(read_request(absolute(destination)), rerun=Rerun(retry_quarantined=True)), as_json)
 
 
-@commands.command(
-    epilog="Example: atelier generate faces --model style-model@prod --count 64 --seed 0 --truncation 0.8 "
-    "--interpolate 8"
-)
-def generate(
-    destination: Annotated[Path, typer.Argument(help="Folder for the pictures; existing ones are kept.")],
-    model: Annotated[
-        str, typer.Option(help="style-model@prod, style-model@v1.2.0 or a model folder, of method gan or dcgan.")
-    ] = "style-model@prod",
-    count: Annotated[int, typer.Option(help="Number of pictures.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0,
-    truncation: Annotated[
-        float | None, typer.Option(help="Draw the noise within ± this: smaller is safer and less varied.")
-    ] = None,
-    interpolate: Annotated[
-        int, typer.Option(help="Number of pictures on the way from each picture to the next, in a strip.")
-    ] = 0,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make pictures from noise, with a model of method gan or dcgan."""
-    from atelier.flows import generate as flow
-    from atelier.tasks.inference.generate import GenerateConfig
-
-    config = GenerateConfig(count, seed, truncation, interpolate)
-    summary = flow.run(destination, model, config, workspace, quiet=as_json)
-    result(summary, as_json, text=flow.describe(summary))
-
-
 @commands.command(epilog="Example: atelier check-brand restyled ~/brand-pictures --sheet matches.png")
 def check_brand(
     outputs: Annotated[Path, typer.Argument(help="Restyled picture, or a folder of some.")],

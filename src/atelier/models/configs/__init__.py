@@ -2,7 +2,7 @@
 
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.filling import InpaintConfig
-from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import (
@@ -21,7 +21,8 @@ CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
         *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
-        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InpaintConfig, RestoreConfig, StarganConfig),
+        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig, RestoreConfig),
+        StarganConfig,
     )
 }
 

@@ -56,6 +56,11 @@ class MethodConfig(Settings):
         return None
 
     @property
+    def codes(self) -> tuple[int, ...]:
+        """Of each code that a picture is generated from, how many categories; 0: continuous. See `models.codes`."""
+        return ()
+
+    @property
     def embedded(self) -> str | None:
         """Name of an encoder that is a part of the generator, besides that of the losses; None for most methods."""
         return None

@@ -1,4 +1,4 @@
-"""Settings of gan and dcgan."""
+"""Settings of gan, dcgan and infogan."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ SIZES = (16, 32, 64, 128, 256)  # px: sides that the generators have
 
 @dataclass(frozen=True)
 class NoiseConfig(MethodConfig):
-    """What both methods have."""
+    """What all of them have."""
 
     controls: ClassVar[tuple[str, ...]] = ()
     generates: ClassVar[bool] = True
@@ -56,3 +56,34 @@ class GanConfig(NoiseConfig):
     sizes: ClassVar[tuple[int, ...]] = tuple(size for size in SIZES if size <= 128)
 
     width: int = setting(512, "numbers in the generator's last hidden layer", ge=8, le=4096)
+
+
+@dataclass(frozen=True)
+class InfoganConfig(DcganConfig):
+    """Networks and losses of infogan."""
+
+    name: ClassVar[str] = "infogan"
+
+    noise: int = setting(
+        65, "random numbers that a picture is made from; the first of them are its codes", ge=1, le=4096
+    )
+    categories: tuple[int, ...] = setting((10,), "categories of each code that has some; these are the first codes")
+    continuous: int = setting(2, "codes that are numbers, uniform in ±2", ge=0, le=64)
+    category_weight: float = setting(1.0, "weight λ of the information in codes of categories", ge=0)
+    continuous_weight: float = setting(0.1, "weight λ of the information in continuous codes", ge=0)
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """See `MethodConfig.codes`."""
+        return (*self.categories, *(0,) * self.continuous)
+
+    def __post_init__(self) -> None:
+        """Refuse codes that there cannot be."""
+        super().__post_init__()
+        if not all(2 <= count <= 1000 for count in self.categories):
+            raise ValueError(f"train.infogan.categories is {self.categories}: a code has 2 to 1000 categories")
+        if not 1 <= len(self.codes) <= self.noise:
+            raise ValueError(
+                f"train.infogan has {len(self.codes)} codes among {self.noise} numbers (noise): at least one code, and "
+                "at least as many numbers"
+            )

@@ -13,6 +13,7 @@ from atelier.models.methods.fast import Fast
 from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.gatys import Gatys
 from atelier.models.methods.imported import Imported
+from atelier.models.methods.infogan import Infogan
 from atelier.models.methods.inpaint import Inpaint
 from atelier.models.methods.restore import Restore
 from atelier.models.methods.stargan import Stargan
@@ -22,8 +23,8 @@ __all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
 METHODS: dict[str, type[Method]] = {
     method.Config.name: method
     for method in (
-        *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Inpaint, Restore),
-        Stargan,
+        *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Infogan, Inpaint),
+        *(Restore, Stargan),
     )
 }
 

@@ -104,9 +104,13 @@ class DcganDiscriminator(nn.Module):
             nn.init.kaiming_normal_(conv.weight, SLOPE)
         nn.init.normal_(self.score.weight, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, size, size) in [-1, 1] to what the score is taken from, (B, C, 4, 4)."""
         for conv in self.convs:
             x = F.leaky_relu(conv(x), SLOPE)
-        scores: Tensor = self.score(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
+        scores: Tensor = self.score(self.features(x))
         return scores.float()

@@ -1,5 +1,6 @@
-"""Parameters of stylization."""
+"""Parameters of stylization, and of generation."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -170,3 +171,33 @@ def provenance_parameters(
         one["plan"] = plan.record
     output = {"stroke": config.stroke, "quality": config.quality, "size": config.size, "metadata": config.metadata}
     return first | output | ({"then": then} if then else {})
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Parameters of generation.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    count: int = 64  # number of pictures
+    seed: int = 0  # of the noise
+    truncation: float | None = None  # noise is drawn within ± this; None draws it untruncated
+    interpolate: int = 0  # pictures of a strip from one picture to the next; 0: no strips
+    codes: tuple[tuple[int, float], ...] = ()  # values that codes have in all pictures, by number of the code
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 1 <= self.count <= 1_000_000:
+            raise ValueError(f"--count must be between 1 and 1,000,000, not {self.count}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be below 0, it is {self.seed}")
+        if self.truncation is not None and not 0 < self.truncation < math.inf:
+            raise ValueError(f"--truncation must be above 0, not {self.truncation}")
+        if self.interpolate and not 2 <= self.interpolate <= 64:
+            raise ValueError(f"--interpolate must be between 2 and 64 pictures, not {self.interpolate}")
+        if self.interpolate and self.count < 2:
+            raise ValueError("--interpolate goes from one picture to the next: --count must be 2 at least")
+        if len(dict(self.codes)) < len(self.codes):
+            raise ValueError("--code has two values for one code: name each code once")

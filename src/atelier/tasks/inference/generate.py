@@ -1,21 +1,23 @@
 """Generation: pictures from noise, by a generative model.
 
-A picture depends on the model, the seed, its index and the truncation only: not on the number of pictures, and not on
-interruptions. For equal bits, pictures run through the network in batches of one size, each at a fixed place.
+A picture depends on the model, the seed, its index, the truncation and chosen codes only: not on the number of
+pictures, and not on interruptions. For equal bits, pictures run through the network in batches of one size, each at a
+fixed place.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import ModelIdentity
+from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.codes import check_codes
 from atelier.models.configs import config_class
-from atelier.tasks.images.codec import BadImage, Pixels, decode, encode
-from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.images.codec import BadImage, decode, encode
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
+from atelier.tasks.inference import generate_sheets
+from atelier.tasks.inference.config import GenerateConfig
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.files import write
@@ -23,37 +25,8 @@ from atelier.tasks.runtime.progress import Progress, Report, silent
 
 BATCH = 8  # pictures of a forward pass
 TASK_BATCHES = 8  # batches of a Ray task
-GRID, STRIPS = "grid.png", "interpolation.png"
+GRID, STRIPS, TRAVERSALS = "grid.png", "interpolation.png", "codes.png"
 MAX_SHOWN = 144  # pictures on the grid
-MAX_STRIPS = 8
-CELL_PX = 128  # side of a picture on the grid, at most
-
-
-@dataclass(frozen=True)
-class GenerateConfig:
-    """Parameters of generation.
-
-    Raises:
-        ValueError: a value is out of its range.
-    """
-
-    count: int = 64  # number of pictures
-    seed: int = 0  # of the noise
-    truncation: float | None = None  # noise is drawn within ± this; None draws it untruncated
-    interpolate: int = 0  # pictures of a strip from one picture to the next; 0: no strips
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 1 <= self.count <= 1_000_000:
-            raise ValueError(f"--count must be between 1 and 1,000,000, not {self.count}")
-        if self.seed < 0:
-            raise ValueError(f"--seed must not be below 0, it is {self.seed}")
-        if self.truncation is not None and not 0 < self.truncation < math.inf:
-            raise ValueError(f"--truncation must be above 0, not {self.truncation}")
-        if self.interpolate and not 2 <= self.interpolate <= 64:
-            raise ValueError(f"--interpolate must be between 2 and 64 pictures, not {self.interpolate}")
-        if self.interpolate and self.count < 2:
-            raise ValueError("--interpolate goes from one picture to the next: --count must be 2 at least")
 
 
 @dataclass(frozen=True)
@@ -65,6 +38,7 @@ class GenerateSummary:
     seconds: float  # duration of this run, with its start
     grid: Path
     strips: Path | None  # interpolations
+    traversals: Path | None  # the first pictures with all values of each code
     model: str
     version: str
 
@@ -78,7 +52,7 @@ def generate(
     *,
     connect: Callable[[], object],
 ) -> GenerateSummary:
-    """Write `000000.png`, …, a contact sheet and interpolations. Existing files are kept.
+    """Write `000000.png`, …, a contact sheet, interpolations, and traversals of codes. Existing files are kept.
 
     Args:
         config: parameters.
@@ -89,11 +63,12 @@ def generate(
         connect: connects to Ray; called only when there is work.
 
     Raises:
-        ValueError: the model does not generate, is damaged, or the destination holds other files with these names.
+        ValueError: the model does not generate, is damaged, has no such codes, or the destination holds other files
+            with these names.
         NotADirectoryError: the destination is a file.
     """
     started = time.monotonic()
-    check_generates(identity)
+    codes = check_generates(identity, model, config)
     destination, model = destination.absolute(), model.absolute()
     if destination.exists() and not destination.is_dir():
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
@@ -107,40 +82,46 @@ def generate(
     strips = Provenance(
         identity, _parameters(config) | {"pictures": config.count, "interpolate": config.interpolate}, ""
     )
-    strips_due = config.interpolate > 0 and not _exists(destination / STRIPS, strips, replaceable=True)
+    sheets = {STRIPS: (generate_sheets.interpolations, strips)} if config.interpolate else {}
+    if codes:
+        sheets[TRAVERSALS] = generate_sheets.traversals, Provenance(identity, _parameters(config), "")
+    due = {name: made for name, made in sheets.items() if not _exists(destination / name, made[1], replaceable=True)}
     report(Progress("generate", config.count - len(missing), config.count, "images"))
-    if missing or strips_due:
+    if missing or due:
         destination.mkdir(parents=True, exist_ok=True)
         with connected_keeping_sigterm(connect):
             _generate_missing(config, destination, model, identity, missing, report)
-            if strips_due:
-                data = cluster.get_result(_remote(_strips).remote(config, model, xmp_packet(strips)))
-                write(destination / STRIPS, data)
+            for name, (draw, record) in due.items():
+                write(destination / name, cluster.get_result(_remote(draw).remote(config, model, xmp_packet(record))))
     if missing or not _exists(destination / GRID, sheet, replaceable=True):
         pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
-        write(destination / GRID, encode(_grid(pictures), "png", xmp=xmp_packet(sheet)))
+        write(destination / GRID, generate_sheets.grid(pictures, xmp_packet(sheet)))
     return GenerateSummary(
         count=config.count,
         made=len(missing),
         seconds=round(time.monotonic() - started, 3),
         grid=destination / GRID,
         strips=destination / STRIPS if config.interpolate else None,
+        traversals=destination / TRAVERSALS if codes else None,
         model=identity.name,
         version=identity.version,
     )
 
 
-def check_generates(identity: ModelIdentity) -> None:
-    """Check that a model generates pictures.
+def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig) -> tuple[int, ...]:
+    """Check that a model generates pictures, and has the codes that are chosen. Returns those that it has.
 
     Raises:
-        ValueError: it stylizes instead; the message names the command to use.
+        ValueError: it stylizes instead, and the message names the command to use; or it has no such code or value.
     """
     if not config_class(identity.method).generates:
         raise ValueError(
             f"{identity.label} was trained by {identity.method}, which paints pictures and makes none from noise: "
             "use `atelier stylize`"
         )
+    codes: tuple[int, ...] = ModelCard.read(model).settings.codes
+    check_codes(dict(config.codes), codes, identity.label)
+    return codes
 
 
 def file_name(index: int) -> str:
@@ -150,7 +131,10 @@ def file_name(index: int) -> str:
 
 def _parameters(config: GenerateConfig) -> dict[str, Any]:
     """The parameters in the provenance of every picture."""
-    return {"seed": config.seed, **({} if config.truncation is None else {"truncation": config.truncation})}
+    given: dict[str, Any] = {} if config.truncation is None else {"truncation": config.truncation}
+    if config.codes:
+        given["codes"] = {str(code): value for code, value in sorted(config.codes)}
+    return {"seed": config.seed, **given}
 
 
 def _provenance(config: GenerateConfig, identity: ModelIdentity, index: int) -> Provenance:
@@ -212,39 +196,15 @@ def _indices(batch: int) -> range:
 
 def _write_batches(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
     """Task of a worker: write the pictures of some batches; returns their number."""
-    trained = _load(model)
+    trained = generate_sheets.load(model)
     for provenances in batches:
         whole = _indices(next(iter(provenances)) // BATCH)
-        pictures = trained.generate(config.seed, whole, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
+        numbers = trained.noise(config.seed, whole, config.truncation, dict(config.codes))
+        pictures = trained.from_noise(numbers).permute(0, 2, 3, 1).cpu().numpy()
         for index, provenance in provenances.items():
             data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(provenance))
             write(destination / file_name(index), data)
     return sum(len(provenances) for provenances in batches)
-
-
-def _strips(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
-    """Task of a worker: a PNG of interpolations, each row from one picture to the next."""
-    from atelier.models.random_draws import between, noise
-
-    trained = _load(model)
-    firsts = range(0, config.count - 1, 2)[:MAX_STRIPS]
-    rows: list[list[Pixels]] = []
-    for first in firsts:
-        ends = noise(config.seed, (first, first + 1), trained.config.noise, config.truncation)
-        row = trained.from_noise(between(ends[0], ends[1], config.interpolate))
-        rows.append(list(row.permute(0, 2, 3, 1).cpu().numpy()))
-    labels = [f"{first} to {first + 1}" for first in firsts]
-    return encode(contact_sheet(rows, labels, cell_px=_cell(rows[0][0])), "png", xmp=xmp)
-
-
-def _load(model: Path) -> Any:
-    """The model, on one thread: the number of threads changes the last bits of sums."""
-    import torch
-
-    from atelier.models import artifact
-
-    torch.set_num_threads(1)
-    return artifact.load(model)
 
 
 def _remote(work: Callable[..., Any]) -> Any:
@@ -252,14 +212,3 @@ def _remote(work: Callable[..., Any]) -> Any:
     import ray
 
     return ray.remote(work).options(num_cpus=1)
-
-
-def _grid(pictures: Sequence[Pixels]) -> Pixels:
-    """A contact sheet, nearly square."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    return contact_sheet(rows, cell_px=_cell(pictures[0]))
-
-
-def _cell(picture: Pixels) -> int:
-    return min(CELL_PX, int(picture.shape[0]))

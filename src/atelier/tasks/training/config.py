@@ -8,7 +8,7 @@ from typing import Any, Literal
 from atelier.models.configs import config_class
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.filling import InpaintConfig
-from atelier.models.configs.gan import DcganConfig, GanConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
 from atelier.models.configs.restoration import RestoreConfig
@@ -70,6 +70,7 @@ class TrainConfig(Settings):
     fast: FastConfig = setting_of(FastConfig, "settings of fast")
     fastcut: FastcutConfig = setting_of(FastcutConfig, "settings of fastcut")
     dcgan: DcganConfig = setting_of(DcganConfig, "settings of dcgan")
+    infogan: InfoganConfig = setting_of(InfoganConfig, "settings of infogan")
     inpaint: InpaintConfig = setting_of(InpaintConfig, "settings of inpaint")
     gan: GanConfig = setting_of(GanConfig, "settings of gan")
     gatys: GatysConfig = setting_of(GatysConfig, "settings of gatys")
