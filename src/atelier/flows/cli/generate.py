@@ -1,39 +1,49 @@
 """The command that makes pictures from noise."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from atelier.flows.cli.options import grouped
 from atelier.flows.cli.output import JsonOption, WorkspaceOption, result
 
 commands = typer.Typer()
 
 
-@commands.command(
-    epilog="Example: atelier generate faces --model style-model@prod --count 64 --seed 0 --truncation 0.8 "
-    "--interpolate 8"
-)
-def generate(
-    destination: Annotated[Path, typer.Argument(help="Folder for the pictures; existing ones are kept.")],
+@dataclass(frozen=True)
+class DrawnOptions:
+    """The model, and what pictures are made from."""
+
     model: Annotated[
         str, typer.Option(help="style-model@prod, style-model@v1.2.0 or a model folder, of a method that generates.")
-    ] = "style-model@prod",
-    count: Annotated[int, typer.Option(help="Number of pictures.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0,
+    ] = "style-model@prod"
+    count: Annotated[int, typer.Option(help="Number of pictures.")] = 64
+    seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0
     truncation: Annotated[
         float | None, typer.Option(help="Draw the noise within ± this: smaller is safer and less varied.")
-    ] = None,
+    ] = None
     interpolate: Annotated[
         int, typer.Option(help="Number of pictures on the way from each picture to the next, in a strip.")
-    ] = 0,
+    ] = 0
     code: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CODE=VALUE",
             help="A code of all pictures, like 0=3 (infogan): a category from 0, or a number from -2 to 2. Repeatable.",
         ),
-    ] = None,
+    ] = None
+
+
+@commands.command(
+    epilog="Example: atelier generate faces --model style-model@prod --count 64 --seed 0 --truncation 0.8 "
+    "--interpolate 8"
+)
+@grouped
+def generate(
+    destination: Annotated[Path, typer.Argument(help="Folder for the pictures; existing ones are kept.")],
+    drawn: DrawnOptions,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,8 +51,10 @@ def generate(
     from atelier.flows import generate as flow
     from atelier.tasks.inference.config import GenerateConfig
 
-    config = GenerateConfig(count, seed, truncation, interpolate, tuple(map(_code, code or ())))
-    summary = flow.run(destination, model, config, workspace, quiet=as_json)
+    config = GenerateConfig(
+        drawn.count, drawn.seed, drawn.truncation, drawn.interpolate, tuple(map(_code, drawn.code or ()))
+    )
+    summary = flow.run(destination, drawn.model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))
 
 

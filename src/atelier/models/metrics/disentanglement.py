@@ -25,7 +25,9 @@ def assignment_accuracy(codes: Integers, classes: Integers, count: int) -> tuple
         raise ValueError(f"an assignment of {count} categories takes too long: {MOST_CATEGORIES} at most")
     table = np.zeros((count, count), np.int64)
     np.add.at(table, (codes, classes), 1)
-    best = {0: (0, [])}  # by the set of classes that the first codes have: right pictures, and their classes
+    best: dict[int, tuple[int, list[int]]] = {
+        0: (0, [])
+    }  # by the set of classes that the first codes have: right pictures, and their classes
     for row in table:
         following: dict[int, tuple[int, list[int]]] = {}
         for taken, (right, chosen) in best.items():

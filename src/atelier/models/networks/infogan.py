@@ -76,11 +76,11 @@ class RecognisingDiscriminator(DcganDiscriminator):
             told: by `both`: logits of a category's values, mean and logarithm of the deviation of a continuous code.
             values: the true ones, see `code_values`.
         """
-        parts, found = told.split([count or 2 for count in self.codes], 1), []
+        parts, found = torch.split(told, [count or 2 for count in self.codes], 1), []
         for part, value, count in zip(parts, values.unbind(1), self.codes, strict=True):
             if count:
                 found.append(-F.cross_entropy(part, value.long(), reduction="none"))
             else:
                 mean, log_std = part[:, 0], part[:, 1].clamp(min=LEAST_LOG_STD)
-                found.append(torch.distributions.Normal(mean, log_std.exp()).log_prob(value))
+                found.append(-F.gaussian_nll_loss(mean, value, (2 * log_std).exp(), full=True, reduction="none"))
         return torch.stack(found, 1)

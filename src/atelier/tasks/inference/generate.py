@@ -79,12 +79,7 @@ def generate(
     missing = [index for index in range(config.count) if not exists(index)]
     shown = range(min(config.count, MAX_SHOWN))
     sheet = Provenance(identity, _parameters(config) | {"pictures": len(shown)}, "")
-    strips = Provenance(
-        identity, _parameters(config) | {"pictures": config.count, "interpolate": config.interpolate}, ""
-    )
-    sheets = {STRIPS: (generate_sheets.interpolations, strips)} if config.interpolate else {}
-    if codes:
-        sheets[TRAVERSALS] = generate_sheets.traversals, Provenance(identity, _parameters(config), "")
+    sheets = _sheets(config, identity, codes)
     due = {name: made for name, made in sheets.items() if not _exists(destination / name, made[1], replaceable=True)}
     report(Progress("generate", config.count - len(missing), config.count, "images"))
     if missing or due:
@@ -101,8 +96,8 @@ def generate(
         made=len(missing),
         seconds=round(time.monotonic() - started, 3),
         grid=destination / GRID,
-        strips=destination / STRIPS if config.interpolate else None,
-        traversals=destination / TRAVERSALS if codes else None,
+        strips=destination / STRIPS if STRIPS in sheets else None,
+        traversals=destination / TRAVERSALS if TRAVERSALS in sheets else None,
         model=identity.name,
         version=identity.version,
     )
@@ -122,6 +117,19 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     codes: tuple[int, ...] = ModelCard.read(model).settings.codes
     check_codes(dict(config.codes), codes, identity.label)
     return codes
+
+
+def _sheets(
+    config: GenerateConfig, identity: ModelIdentity, codes: tuple[int, ...]
+) -> dict[str, tuple[Any, Provenance]]:
+    """The sheets that workers draw, beside the grid: by name of the file the function, and its provenance."""
+    sheets: dict[str, tuple[Any, Provenance]] = {}
+    if config.interpolate:
+        facts = _parameters(config) | {"pictures": config.count, "interpolate": config.interpolate}
+        sheets[STRIPS] = generate_sheets.interpolations, Provenance(identity, facts, "")
+    if codes:
+        sheets[TRAVERSALS] = generate_sheets.traversals, Provenance(identity, _parameters(config), "")
+    return sheets
 
 
 def file_name(index: int) -> str:
