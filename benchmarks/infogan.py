@@ -78,11 +78,11 @@ def classifier(pictures: Tensor, labels: Tensor, path: Path) -> nn.Module:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, epochs * (len(pictures) // size))
     for _ in range(epochs):
         order = torch.randperm(len(pictures))
-        for rows in order.split(size)[: len(pictures) // size]:
+        for rows in torch.split(order, size)[: len(pictures) // size]:
             shift = torch.randint(-2, 3, (2,)).tolist()
             told = network(light(pictures[rows]).roll(shift, (2, 3)))
             optimizer.zero_grad()
-            F.cross_entropy(told, labels[rows], label_smoothing=0.05).backward()
+            torch.autograd.backward(F.cross_entropy(told, labels[rows], label_smoothing=0.05))
             optimizer.step()
             schedule.step()
     torch.save(network.state_dict(), path)
@@ -92,7 +92,7 @@ def classifier(pictures: Tensor, labels: Tensor, path: Path) -> nn.Module:
 @torch.inference_mode()
 def digits(network: nn.Module, pictures: Tensor) -> np.ndarray:
     """What a classifier reads in uint8 pictures, (N,)."""
-    return torch.cat([network(light(part)).argmax(1) for part in pictures.split(500)]).numpy()
+    return torch.cat([network(light(part)).argmax(1) for part in torch.split(pictures, 500)]).numpy()
 
 
 def trained(config: InfoganConfig, loop: LoopConfig, pictures: Tensor, folder: Path) -> artifact.TrainedModel:
@@ -121,7 +121,7 @@ def trained(config: InfoganConfig, loop: LoopConfig, pictures: Tensor, folder: P
 
 def made(model: artifact.TrainedModel, numbers: Tensor) -> Tensor:
     """Pictures of noise (N, noise)."""
-    return torch.cat([model.from_noise(part) for part in numbers.split(250)])
+    return torch.cat([model.from_noise(part) for part in torch.split(numbers, 250)])
 
 
 def measured(model: artifact.TrainedModel, read: Callable[[Tensor], np.ndarray]) -> dict[str, Any]:
