@@ -6,6 +6,10 @@ pictures, L_I(G, Q) = E[log Q(c|x)] + H(c) (equations 5 and 6), with λ = 1 for 
 (section 6). The recogniser Q is the discriminator with another last layer. As in the authors' code the generator is
 trained on its loss and −λ L_I, the discriminator together with Q on theirs and −λ L_I.
 
+Which categories come out is left to chance in the paper. By choice (`invariant`) they are what can be recognised after
+affine changes too, as in Hu et al. 2017, "Learning Discrete Representations via Information Maximizing Self-Augmented
+Training": shapes, not places and slants, which are left to the continuous codes.
+
 What differs, besides what `methods.gan` says: continuous codes are uniform in ±2, which is the paper's ±1 in other
 units; Q tells their deviation with their mean, bounded below, so that certainty has a limit.
 """
@@ -17,6 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from atelier.models.affine import DRAWS, affine
 from atelier.models.codes import BOUND
 from atelier.models.configs.gan import InfoganConfig
 from atelier.models.encoders.base import Encoder
@@ -55,25 +60,39 @@ class Infogan(NoiseMethod):
             drawn = normal(batch.uniform(c.noise, 0)).to(self.device)
             with autocast(self.device, self.dtype):
                 made = self.generator(drawn)
-                scores, told = self.discriminator.both(augmented(made, c.diffaugment, batch, 1))
+                seen = augmented(made, c.diffaugment, batch, 1)
+                scores, told = self.discriminator.both(self._with_moved(seen, batch))
             batch.saved |= {"made": made.detach(), "codes": code_values(drawn, c.codes)}
-            found = self._information(told, batch.saved["codes"])
+            found, scores = self._information(told, batch.saved["codes"]), scores[: len(made)]
             by_code = {f"information_{index}": value.detach() for index, value in enumerate(found)}
             yield {"adversarial": generator_loss(c.adversarial, scores), **self._code_losses(found), **by_code}
             return
         real, made = (augmented(x, c.diffaugment, batch, 1) for x in (batch.style, batch.saved["made"]))
         with autocast(self.device, self.dtype):
-            scores, told = self.discriminator.both(torch.cat([real, made]))
-        losses = discriminator_losses(c.adversarial, scores)
+            scores, told = self.discriminator.both(torch.cat([real, self._with_moved(made, batch)]))
+        losses = discriminator_losses(c.adversarial, scores[: 2 * len(real)])
         found = self._information(told[len(real) :], batch.saved["codes"])
         losses |= {f"discriminator_{name}": value for name, value in self._code_losses(found).items()}
         if c.r1_weight and batch.step % c.r1_every == 0:
             losses["r1"] = r1_penalty(self.discriminator, real)
         yield losses
 
+    def _with_moved(self, made: Tensor, batch: MicroBatch) -> Tensor:
+        """Generated pictures (b, 3, H, W), and by choice the same again with affine changes."""
+        return torch.cat([made, affine(made, batch.uniform(DRAWS, 2))]) if self.config.invariant else made
+
     def _information(self, told: Tensor, codes: Tensor) -> Tensor:
-        """L_I of each code, nats, (codes,): equation 5."""
-        return self.discriminator.log_likelihoods(told, codes).mean(0) + self.entropies.to(told.device)
+        """L_I of each code, nats, (codes,): equation 5; of categories from the changed pictures, if there are some.
+
+        Args:
+            told: of generated pictures (b, …), or of them and of as many changed ones.
+        """
+        count = len(self.config.categories)
+        as_made, moved = (
+            self.discriminator.log_likelihoods(part, codes) for part in (told[: len(codes)], told[-len(codes) :])
+        )
+        found = torch.cat([moved[:, :count], as_made[:, count:]], 1)
+        return found.mean(0) + self.entropies.to(told.device)
 
     def _code_losses(self, information: Tensor) -> dict[str, Tensor]:
         """What is not known of the codes, H(c) − L_I, by kind: not below 0 for categories."""
