@@ -33,6 +33,7 @@ from tests.models.tiny import (
     RESTORE,
     STARGAN,
     TRAINING,
+    VAE,
     TinyEncoder,
     batches,
     ignore,
@@ -56,6 +57,7 @@ METHODS = {
     "infogan": INFOGAN,
     "restore": replace(RESTORE, faults=("blur", "noise", "jpeg"), adversarial_weight=0.1, perceptual_weight=0.1),
     "inpaint": INPAINT,
+    "vae": VAE,
 }
 EVERY = pytest.mark.parametrize("config", METHODS.values(), ids=METHODS)
 # processes take seconds to start: two methods stand for all, and `make test-all` has all

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.configs.filling import InpaintConfig
-from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import AdainConfig, CinConfig, CpganConfig, FastConfig
@@ -61,6 +61,15 @@ INFOGAN = InfoganConfig(
     discriminator_filters=4,
     diffaugment=("translation",),
     r1_weight=1.0,
+    r1_every=2,
+)
+VAE = VaeConfig(
+    size_px=32,
+    noise=8,
+    filters=4,
+    discriminator_filters=4,
+    adversarial_weight=0.1,
+    diffaugment=("translation",),
     r1_every=2,
 )
 # everything that has a memory or a random number

@@ -56,4 +56,6 @@ def describe(summary: GenerateSummary) -> str:
         lines.append(f"from one to another: {summary.strips}")
     if summary.traversals:
         lines.append(f"what the codes mean: {summary.traversals}")
+    if summary.reconstructions:
+        lines.append(f"pictures and what is made of them: {summary.reconstructions}")
     return "\n".join(lines)

@@ -83,6 +83,10 @@ class TrainedModel:
         """What images are generated from, (B, noise); see `random_draws.coded_noise`."""
         return coded_noise(seed, indices, getattr(self.config, "noise", 1), most, self.config.codes, codes or {})
 
+    def reconstruct(self, pictures: Tensor) -> Tensor:
+        """Pictures as the model's latents hold them, see `Method.reconstruct`."""
+        return self.method.reconstruct(self.config, self.generator, pictures)
+
     def from_noise(self, numbers: Tensor) -> Tensor:
         """Images from the given noise (B, noise)."""
         return self.method.generate(self.config, self.generator, numbers)

@@ -24,7 +24,7 @@ from atelier.models.methods import method_of
 from atelier.models.methods.base import Batch, Method, MicroBatch
 from atelier.models.optimizer import all_reduce_gradients, clip_gradients, lr_factor, new_optimizer
 from atelier.models.pixels import NonFinite, to_float
-from atelier.models.random_draws import noise, traversals
+from atelier.models.random_draws import noise
 from atelier.models.watchdog import TrainingStopped, Watchdog
 from atelier.models.weights_file import mismatch
 
@@ -289,10 +289,6 @@ class Trainer:
         given = self.method.inputs(self.method_config, content, 0)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(given)
 
-    def traverse(self, count: int) -> list[Tensor]:
-        """For each code of a method that has some, one picture with its values: see `random_draws.traversals`."""
-        if not (codes := self.method_config.codes):
-            return []
-        (base,) = noise(self.training.seed, (0,), self.method_config.noise)
-        rows = traversals(base, codes, count)
-        return [self.method.generate(self.method_config, self.generator_ema, row) for row in rows]
+    def sample_rows(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Further rows of the grids of samples, see `Method.sample_rows`."""
+        return self.method.sample_rows(self.method_config, self.generator_ema, pictures, self.training.seed)

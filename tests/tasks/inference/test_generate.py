@@ -11,16 +11,26 @@ from safetensors.numpy import save_file
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.configs.gan import DcganConfig, InfoganConfig
+from atelier.models.configs.gan import DcganConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.gan import Dcgan
 from atelier.models.methods.infogan import Infogan
+from atelier.models.methods.vae import Vae
 from atelier.models.networks.infogan import code_values
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.inference.generate import BATCH, GRID, STRIPS, TRAVERSALS, GenerateSummary, file_name, generate
+from atelier.tasks.inference.generate import (
+    BATCH,
+    GRID,
+    RECONSTRUCTIONS,
+    STRIPS,
+    TRAVERSALS,
+    GenerateSummary,
+    file_name,
+    generate,
+)
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = DcganConfig(size_px=16, noise=8, filters=4, discriminator_filters=4)
@@ -206,6 +216,31 @@ def test_codes_that_there_are_not_are_refused(tmp_path: Path, codes: tuple[tuple
     with pytest.raises(ValueError, match=said):
         generate(GenerateConfig(codes=codes), tmp_path / "out", tmp_path / "model", coded, connect=never)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pictures_are_reconstructed(tmp_path: Path) -> None:
+    config = VaeConfig(size_px=16, noise=8, filters=4)
+    torch.manual_seed(0)
+    artifact.save(tmp_path / "model", config, Vae.build_generator(config, None), {})
+    coder = identify(tmp_path / "model", "coder", "")
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    (tmp_path / "one.png").write_bytes(encode(picture, "png"))
+    given = GenerateConfig(count=1, reconstruct=(tmp_path / "one.png",) * 3)
+    summary = generate(given, tmp_path / "out", tmp_path / "model", coder, connect=lambda: None)
+    assert summary.reconstructions == tmp_path / "out" / RECONSTRUCTIONS
+    with Image.open(summary.reconstructions) as sheet:
+        assert sheet.height == 4 + 2 * 20
+    assert generate(given, tmp_path / "out", tmp_path / "model", coder, connect=never).made == 0
+    with pytest.raises(FileNotFoundError, match=r"none\.png does not exist"):
+        generate(
+            GenerateConfig(reconstruct=(tmp_path / "none.png",)), tmp_path, tmp_path / "model", coder, connect=never
+        )
+
+
+def test_a_model_without_an_encoder_reconstructs_nothing(model: Path, identity: ModelIdentity, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no encoder, so that it reconstructs no pictures: train one by vae"):
+        generate(GenerateConfig(reconstruct=(tmp_path / "a.png",)), tmp_path, model, identity, connect=never)
 
 
 def test_a_model_without_codes_takes_none(model: Path, identity: ModelIdentity, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ class DrawnOptions:
             help="A code of all pictures, like 0=3 (infogan): a category from 0, or a number from -2 to 2. Repeatable.",
         ),
     ] = None
+    reconstruct: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PICTURE", help="Also a sheet of this picture and what is made of it (vae). Repeatable."),
+    ] = None
 
 
 @commands.command(
@@ -47,12 +51,17 @@ def generate(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pictures from noise, with a model of method gan, dcgan or infogan."""
+    """Make pictures from noise, with a model of method gan, dcgan, infogan or vae."""
     from atelier.flows import generate as flow
     from atelier.tasks.inference.config import GenerateConfig
 
     config = GenerateConfig(
-        drawn.count, drawn.seed, drawn.truncation, drawn.interpolate, tuple(map(_code, drawn.code or ()))
+        drawn.count,
+        drawn.seed,
+        drawn.truncation,
+        drawn.interpolate,
+        codes=tuple(map(_code, drawn.code or ())),
+        reconstruct=tuple(path.absolute() for path in drawn.reconstruct or ()),
     )
     summary = flow.run(destination, drawn.model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))

@@ -2,7 +2,7 @@
 
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.filling import InpaintConfig
-from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import (
@@ -22,7 +22,7 @@ CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     for config in (
         *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
         *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig, RestoreConfig),
-        StarganConfig,
+        *(StarganConfig, VaeConfig),
     )
 }
 

@@ -37,6 +37,7 @@ class MethodConfig(Settings):
     controls: ClassVar[tuple[str, ...]] = ("strength",)  # fields of `Controls` that the method honours
     strokes: ClassVar[bool] = True  # paints strokes of a size in px, so it honours `Controls.stroke`
     generates: ClassVar[bool] = False  # makes pictures of the style domain from noise, and paints none
+    reconstructs: ClassVar[bool] = False  # has an encoder from pictures to what they are generated from
     restores: ClassVar[bool] = False  # gives back what degraded pictures were, see `Method.inputs`
     fills: ClassVar[bool] = False  # changes pictures in holes alone, which label pictures or boxes show
 

@@ -1,4 +1,4 @@
-"""Settings of gan, dcgan and infogan."""
+"""Settings of gan, dcgan, infogan and vae."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -88,3 +88,24 @@ class InfoganConfig(DcganConfig):
                 f"train.infogan has {len(self.codes)} codes among {self.noise} numbers (noise): at least one code, and "
                 "at least as many numbers"
             )
+
+
+@dataclass(frozen=True)
+class VaeConfig(NoiseConfig):
+    """Networks and losses of vae."""
+
+    name: ClassVar[str] = "vae"
+    reconstructs: ClassVar[bool] = True
+
+    noise: int = setting(128, "numbers that a picture is encoded in and made from", ge=1, le=4096)
+    filters: int = setting(32, "channels before the picture, of the decoder and the encoder", ge=4, le=256)
+    pixel_weight: float = setting(1.0, "weight of the squared distance of pixels, whose range is 2", ge=0)
+    perceptual_weight: float = setting(0.25, "weight of the distance of an encoder's features; 0: a plain VAE", ge=0)
+    beta: float = setting(
+        0.03, "weight β of the KL divergence in nats per value; the paper's for pixels of variance β / 2", ge=0
+    )
+    adversarial_weight: float = setting(0.0, "weight of a discriminator: VAE-GAN; 0 has none", ge=0)
+    optimizer: OptimizerConfig = setting_of(
+        lambda: OptimizerConfig(generator_lr=1e-3, discriminator_lr=5e-4, beta1=0.5, beta2=0.99),
+        "how the weights are updated",
+    )

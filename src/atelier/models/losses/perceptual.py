@@ -4,7 +4,7 @@ All are relative to the size of their target: a value of 1 means "as far off as 
 and the layer, so that one set of weights serves every encoder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -58,6 +58,23 @@ def style_loss(painted: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> T
 
 def _relative(painted: Tensor, target: Tensor) -> Tensor:
     return ((painted - target).square().sum((-2, -1)) / target.square().sum((-2, -1))).mean()
+
+
+def unit_distance(features: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Mean squared distance of features that have unit length at each position, over positions and layers: 0 to 4.
+
+    Zhang et al. 2018 (LPIPS), equation 1, with equal weights for all channels.
+
+    Args:
+        features: (B, C, h, w) by layer.
+        target: of the same shapes.
+        layers: those that count.
+    """
+    distances = [
+        (F.normalize(features[layer].float()) - F.normalize(target[layer].float())).square().sum(1).mean()
+        for layer in layers
+    ]
+    return torch.stack(distances).mean()
 
 
 def total_variation(x: Tensor) -> Tensor:

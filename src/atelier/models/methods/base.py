@@ -136,6 +136,25 @@ class Method(ABC):
         """
         raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
 
+    @classmethod
+    def reconstruct(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:
+        """What is left of uint8 pictures (B, 3, H, W) of the training's size, by a method that `reconstructs`.
+
+        Raises:
+            ValueError: the method has no encoder.
+        """
+        raise ValueError(f"{cls.Config.name} has no encoder, so that it reconstructs no pictures: train one by vae")
+
+    @classmethod
+    def sample_rows(cls, config: Any, generator: nn.Module, pictures: Tensor, seed: int) -> dict[str, Tensor]:
+        """Further rows of the grids of samples, uint8 pictures (n, 3, H, W) by label; most methods have none.
+
+        Args:
+            pictures: uint8 (B, 3, H, W), those of the grid's first row.
+            seed: of the training.
+        """
+        return {}
+
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:  # noqa: B027  most need nothing
         """Measure the data once, before the first step of a new training."""
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atelier.models.affine import DRAWS, affine
 from atelier.models.codes import BOUND
@@ -30,7 +30,7 @@ from atelier.models.losses.penalties import r1_penalty
 from atelier.models.methods.base import MicroBatch, augmented, autocast
 from atelier.models.methods.gan import NoiseMethod
 from atelier.models.networks.infogan import CodedGenerator, RecognisingDiscriminator, code_values
-from atelier.models.random_draws import normal
+from atelier.models.random_draws import noise, normal, traversals
 
 
 class Infogan(NoiseMethod):
@@ -52,6 +52,13 @@ class Infogan(NoiseMethod):
     def build_generator(config: InfoganConfig, encoder: type[Encoder] | None) -> CodedGenerator:
         """The generator of this config."""
         return CodedGenerator(config.codes, config.noise, config.filters, config.size_px)
+
+    @classmethod
+    def sample_rows(cls, config: InfoganConfig, generator: nn.Module, pictures: Tensor, seed: int) -> dict[str, Tensor]:
+        """See `Method.sample_rows`: the first picture with the values of each code."""
+        (base,) = noise(seed, (0,), config.noise)
+        rows = traversals(base, config.codes, max(2, len(pictures)))
+        return {f"code {code}": cls.generate(config, generator, row) for code, row in enumerate(rows)}
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

@@ -88,9 +88,10 @@ class DcganDiscriminator(nn.Module):
 
     Args:
         filters: channels after the first convolution; they double with every further one, up to eight times.
+        scores: numbers that are told of a picture.
     """
 
-    def __init__(self, filters: int, size: int) -> None:
+    def __init__(self, filters: int, size: int, scores: int = 1) -> None:
         super().__init__()
         self.convs = nn.ModuleList()
         channels = 3
@@ -98,7 +99,7 @@ class DcganDiscriminator(nn.Module):
             out = filters * min(2**layer, 8)
             self.convs.append(nn.Conv2d(channels, out, 4, 2, 1))
             channels = out
-        self.score = nn.Conv2d(channels, 1, LEAST_PX)
+        self.score = nn.Conv2d(channels, scores, LEAST_PX)
         for conv in self.convs:
             assert isinstance(conv, nn.Conv2d)
             nn.init.kaiming_normal_(conv.weight, SLOPE)
@@ -111,6 +112,6 @@ class DcganDiscriminator(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, size, size) in [-1, 1] to scores (B, 1, 1, 1), float32; higher is more like the style domain."""
+        """(B, 3, size, size) in [-1, 1] to scores (B, scores, 1, 1), float32; higher is more like the style domain."""
         scores: Tensor = self.score(self.features(x))
         return scores.float()

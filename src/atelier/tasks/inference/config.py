@@ -173,6 +173,9 @@ def provenance_parameters(
     return first | output | ({"then": then} if then else {})
 
 
+MOST_RECONSTRUCTED = 64  # pictures on a sheet
+
+
 @dataclass(frozen=True)
 class GenerateConfig:
     """Parameters of generation.
@@ -186,6 +189,7 @@ class GenerateConfig:
     truncation: float | None = None  # noise is drawn within ± this; None draws it untruncated
     interpolate: int = 0  # pictures of a strip from one picture to the next; 0: no strips
     codes: tuple[tuple[int, float], ...] = ()  # values that codes have in all pictures, by number of the code
+    reconstruct: tuple[Path, ...] = ()  # picture files that are shown beside their reconstructions
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -199,5 +203,7 @@ class GenerateConfig:
             raise ValueError(f"--interpolate must be between 2 and 64 pictures, not {self.interpolate}")
         if self.interpolate and self.count < 2:
             raise ValueError("--interpolate goes from one picture to the next: --count must be 2 at least")
+        if len(self.reconstruct) > MOST_RECONSTRUCTED:
+            raise ValueError(f"--reconstruct shows {MOST_RECONSTRUCTED} pictures at most, not {len(self.reconstruct)}")
         if len(dict(self.codes)) < len(self.codes):
             raise ValueError("--code has two values for one code: name each code once")

@@ -5,6 +5,7 @@ pictures, and not on interruptions. For equal bits, pictures run through the net
 fixed place.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from atelier.tasks.runtime.progress import Progress, Report, silent
 BATCH = 8  # pictures of a forward pass
 TASK_BATCHES = 8  # batches of a Ray task
 GRID, STRIPS, TRAVERSALS = "grid.png", "interpolation.png", "codes.png"
+RECONSTRUCTIONS = "reconstructions.png"
 MAX_SHOWN = 144  # pictures on the grid
 
 
@@ -39,6 +41,7 @@ class GenerateSummary:
     grid: Path
     strips: Path | None  # interpolations
     traversals: Path | None  # the first pictures with all values of each code
+    reconstructions: Path | None  # given pictures and what the model makes of them
     model: str
     version: str
 
@@ -98,6 +101,7 @@ def generate(
         grid=destination / GRID,
         strips=destination / STRIPS if STRIPS in sheets else None,
         traversals=destination / TRAVERSALS if TRAVERSALS in sheets else None,
+        reconstructions=destination / RECONSTRUCTIONS if RECONSTRUCTIONS in sheets else None,
         model=identity.name,
         version=identity.version,
     )
@@ -107,15 +111,22 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     """Check that a model generates pictures, and has the codes that are chosen. Returns those that it has.
 
     Raises:
-        ValueError: it stylizes instead, and the message names the command to use; or it has no such code or value.
+        ValueError: it stylizes instead, and the message names the command to use; or it has no such code or value, or
+            no encoder.
+        FileNotFoundError: a picture to reconstruct is missing.
     """
     if not config_class(identity.method).generates:
         raise ValueError(
             f"{identity.label} was trained by {identity.method}, which paints pictures and makes none from noise: "
             "use `atelier stylize`"
         )
-    codes: tuple[int, ...] = ModelCard.read(model).settings.codes
+    settings = ModelCard.read(model).settings
+    codes: tuple[int, ...] = settings.codes
     check_codes(dict(config.codes), codes, identity.label)
+    if config.reconstruct and not settings.reconstructs:
+        raise ValueError(f"{identity.label} has no encoder, so that it reconstructs no pictures: train one by vae")
+    if missing := [path for path in config.reconstruct if not path.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} does not exist: --reconstruct takes a picture")
     return codes
 
 
@@ -129,6 +140,9 @@ def _sheets(
         sheets[STRIPS] = generate_sheets.interpolations, Provenance(identity, facts, "")
     if codes:
         sheets[TRAVERSALS] = generate_sheets.traversals, Provenance(identity, _parameters(config), "")
+    if config.reconstruct:
+        given = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.reconstruct]
+        sheets[RECONSTRUCTIONS] = generate_sheets.reconstructions, Provenance(identity, {"pictures": given}, "")
     return sheets
 
 

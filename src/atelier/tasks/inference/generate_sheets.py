@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atelier.tasks.images.codec import Pixels, encode
+import numpy as np
+
+from atelier.tasks.images.codec import Pixels, center_square, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.config import GenerateConfig
 
@@ -46,6 +48,17 @@ def traversals(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     by_code = list(zip(*(random_draws.traversals(base, trained.config.codes, VALUES) for base in bases), strict=True))
     rows = [_cells(trained.from_noise(noise)) for of_code in by_code for noise in of_code]
     return _png(rows, [f"code {code}" for code in range(len(by_code)) for _ in bases], xmp)
+
+
+def reconstructions(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
+    """A PNG of the middle squares of given pictures, and below each what the model makes of it."""
+    import torch
+
+    trained = load(model)
+    squares = [center_square(decode(path.read_bytes()), trained.config.size_px) for path in config.reconstruct]
+    given = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+    rows = [_cells(x) for part in torch.split(given, VALUES) for x in (part, trained.reconstruct(part))]
+    return _png(rows, ["picture", "reconstructed"] * (len(rows) // 2), xmp)
 
 
 def grid(pictures: Sequence[Pixels], xmp: bytes) -> bytes:

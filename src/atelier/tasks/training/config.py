@@ -8,7 +8,7 @@ from typing import Any, Literal
 from atelier.models.configs import config_class
 from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.filling import InpaintConfig
-from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig
+from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.plugins import plugin_names
 from atelier.models.configs.restoration import RestoreConfig
@@ -76,6 +76,7 @@ class TrainConfig(Settings):
     gatys: GatysConfig = setting_of(GatysConfig, "settings of gatys")
     restore: RestoreConfig = setting_of(RestoreConfig, "settings of restore")
     stargan: StarganConfig = setting_of(StarganConfig, "settings of stargan")
+    vae: VaeConfig = setting_of(VaeConfig, "settings of vae")
 
     def __post_init__(self) -> None:
         """Refuse a method whose settings are not here."""

@@ -142,16 +142,15 @@ def _checkpoint(plan: TrainingPlan, trainer: Trainer | None) -> None:
         ray.train.report({"step": trainer.step}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str, ...]) -> bytes:
+def _before_and_after(trainer: Trainer, batches: BatchLoader, labels: tuple[str, str]) -> bytes:
     """A PNG of content pictures above their painted versions, or of style pictures above generated ones.
 
-    Where pictures have codes, the first is below with all values of each code.
+    Below are rows of the method's own.
     """
     before = batches.style_examples if trainer.method_config.generates else batches.examples  # (B, 3, H, W)
-    traversals = trainer.traverse(max(2, len(before)))
-    rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before), *traversals)]
-    labels = (*labels, *(f"code {code}" for code in range(len(traversals))))
-    return codec.encode(contact_sheet(rows, labels, cell_px=before.shape[-1]), "png")
+    own = trainer.sample_rows(before)
+    rows = [list(x.cpu().permute(0, 2, 3, 1).numpy()) for x in (before, trainer.sample(before), *own.values())]
+    return codec.encode(contact_sheet(rows, (*labels, *own), cell_px=before.shape[-1]), "png")
 
 
 def _write_model(plan: TrainingPlan, trainer: Trainer, batches: BatchLoader, steps: int) -> None:
