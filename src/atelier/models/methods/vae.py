@@ -34,6 +34,7 @@ class Vae(NoiseMethod):
     """The training method; see the module."""
 
     Config: ClassVar[type[VaeConfig]] = VaeConfig
+    generator: Autoencoder
 
     def __init__(self, config: VaeConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(config, encoder, device, dtype)
