@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
 
 from atelier.models import artifact
-from atelier.models.configs.base import OptimizerConfig
+from atelier.models.configs.base import MethodConfig, OptimizerConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.style_statistics import CpganConfig
 from atelier.tasks.dataset.shards import SCHEMA, Card, read_card, write_card, write_shard
@@ -30,6 +31,7 @@ from atelier.tasks.training.config import TrainConfig
 from atelier.tasks.training.journal import JOURNAL, JournalReader, JournalWriter
 from atelier.tasks.training.placement import SNAPSHOT, Placement, cpus_per_worker
 from atelier.tasks.training.train import train
+from tests.models.tiny import INFOGAN, VAE
 
 # Ray Data warns about defaults of its own
 
@@ -134,12 +136,24 @@ def test_starting_from_a_model(data: Path, tmp_path: Path) -> None:
         train(gentle, data, tmp_path / "third", tmp_path / "checkpoints", tmp_path / "logs", silent)
 
 
+@pytest.mark.parametrize(("name", "config", "own"), [("infogan", INFOGAN, 3), ("vae", VAE, 1)])
+def test_grids_have_rows_of_the_methods_own(
+    data: Path, tmp_path: Path, name: str, config: MethodConfig, own: int
+) -> None:
+    """Each code of infogan, and the reconstructions of vae, below the pictures of the style and generated ones."""
+    settings: Any = {"method": name, name: config, "loop": replace(LOOP, steps=1, sample_every=1)}
+    train(replace(TINY, **settings), data, tmp_path / "model", tmp_path / "checkpoints", tmp_path / "logs", silent)
+    with Image.open(tmp_path / "model" / "samples.png") as samples:
+        assert samples.height == 4 + (2 + own) * (32 + 4)
+
+
 LONG = replace(
     TINY, workers=1, loop=replace(LOOP, steps=20, checkpoint_every=4, sample_every=10)
 )  # long enough to be killed in its middle
 DRIVER = """
 import sys
 from pathlib import Path
+from typing import Any
 import ray
 sys.path.insert(0, {tests!r})
 from tests.tasks.training.test_train import LONG, silent, train

@@ -65,7 +65,7 @@ class InfoganConfig(DcganConfig):
     name: ClassVar[str] = "infogan"
 
     noise: int = setting(
-        65, "random numbers that a picture is made from; the first of them are its codes", ge=1, le=4096
+        33, "random numbers that a picture is made from; the first of them are its codes", ge=1, le=4096
     )
     categories: tuple[int, ...] = setting((10,), "categories of each code that has some; these are the first codes")
     continuous: int = setting(2, "codes that are numbers, uniform in ±2", ge=0, le=64)

@@ -14,6 +14,9 @@ from atelier.models.codes import BOUND
 from atelier.models.networks.dcgan import LEAST_PX, SLOPE, DcganDiscriminator, DcganGenerator
 
 HIDDEN = 128
+CATEGORY = (
+    10.0  # what a category is told by, beside noise of deviation 1: Mukherjee et al. 2019, "ClusterGAN", section 3
+)
 LEAST_LOG_STD = -3.0  # of a continuous code, as told by Q: no certainty is worth more
 
 
@@ -45,7 +48,7 @@ class CodedGenerator(nn.Module):
         """(B, noise), standard normal, to (B, 3, size, size) in [-1, 1]."""
         values = code_values(noise, self.codes)
         told = [
-            F.one_hot(value.long(), count).float() if count else value[:, None]
+            CATEGORY * F.one_hot(value.long(), count) if count else value[:, None]
             for value, count in zip(values.unbind(1), self.codes, strict=True)
         ]
         made: Tensor = self.draw(torch.cat([*told, noise[:, len(self.codes) :]], 1))
