@@ -130,3 +130,16 @@ def test_what_is_no_image_is_refused(painter: ImagePainter, image: Any, error: t
 def test_what_cannot_be_loaded(model: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         load(model, **options)
+
+
+def test_an_object_is_added(tmp_path: Path) -> None:
+    thing = np.zeros((12, 12, 4), np.uint8)
+    thing[2:10, 2:10] = 255
+    Image.fromarray(thing).save(tmp_path / "thing.png")
+    where = {"object": str(tmp_path / "thing.png"), "at": "-10,50%"}
+    changed = (load("starter/inpaint", insert=where)(PIXELS) != PIXELS).any(2)
+    assert changed[16:21, 37:43].all()
+    changed[13:24, 35:45] = False
+    assert not changed.any()
+    both = load("starter/inpaint", insert=where, remove=["0,0,5,5"])(PIXELS)
+    assert (both != PIXELS).any(2)[:5, :5].mean() > 0.9

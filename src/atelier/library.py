@@ -1,6 +1,6 @@
 """The Python interface: `load` gives a painter of PIL images, NumPy arrays and PyTorch tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -17,7 +17,7 @@ from atelier.models.controls import Controls, Direction, Matching, Stroke, Style
 from atelier.models.painter import Painter
 from atelier.tasks.inference import backends
 from atelier.tasks.inference.chain import assign_controls, parse_step
-from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.config import InsertConfig, StylizeConfig
 from atelier.tasks.inference.controls import chain_controls, controls_from_config
 from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.model_lookup import find_model
@@ -36,6 +36,8 @@ class Options(TypedDict, total=False):
     palette: Sequence[str]  # colours like "#20409a" that those of the result stay near
     direction: Direction  # "a2b" (the default) from content to style, or "b2a" back (cyclegan)
     stroke: Stroke  # breadth of the strokes: 1 (the default) as on a picture of 640 px; "full" paints at full size
+    remove: Sequence[str]  # boxes X,Y,WIDTH,HEIGHT that are filled (inpaint)
+    insert: Mapping[str, str]  # an object that is added (inpaint): {"object": FILE, "at": "50%,80%", "scale": "20%"}
     regions: Matching  # "auto" gives each region the style of the nearest region of the style images
 
 
@@ -59,18 +61,20 @@ def load(
             knows by name. None means the style of the training.
         device: where to compute, such as "cuda".
         workspace: where to look for a workspace; None means from the current folder upwards.
-        options: strength, to, preserve_color, palette, direction and stroke, see `Options`.
+        options: strength, to, preserve_color, palette, direction, stroke, remove, insert and regions, see `Options`.
 
     Raises:
         FileNotFoundError: there is no such model, workspace or image file.
+        TypeError: `insert` has another key.
         ValueError: the model is damaged, an option is invalid or not honoured, or PyTorch has no such device.
     """
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU: use device='cpu'")
     steps = [parse_step(str(one)) for one in ([model] if isinstance(model, str | Path) else model)]
     models = [artifact.load(find_model(step.model, workspace).folder, device) for step in steps]
-    lists = {"to": tuple(options.get("to", ())), "palette": tuple(options.get("palette", ()))}
-    given: dict[str, Any] = {**options, **lists}
+    insert = controls_from_config(StylizeConfig(insert=InsertConfig(**options.get("insert", {}))), Path()).insert
+    given: dict[str, Any] = {"to": (), "palette": (), "remove": (), **options, "insert": insert}
+    given |= {name: tuple(given[name]) for name in ("to", "palette", "remove")}
     job = Controls(styles=tuple(_style(style) for style in styles), **given)
     own = chain_controls(StylizeConfig(), steps, Path())[1:]
     of = assign_controls(

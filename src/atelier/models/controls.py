@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from atelier.models.boxes import parsed
 from atelier.models.configs.base import MethodConfig
+from atelier.models.insertion import Insertion
 
 Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
@@ -79,6 +80,7 @@ class Controls:
     stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
     fill: bool = False  # pictures are filled where their label pictures are not 0
     remove: tuple[str, ...] = ()  # boxes that are filled in every picture, see `boxes.parsed`
+    insert: Insertion | None = None  # an object that is put into every picture
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -113,6 +115,11 @@ class Controls:
         """Whether the painter is given label pictures."""
         return self.labelled or self.fill
 
+    @property
+    def in_pixels(self) -> bool:
+        """Whether a box or an object has its place in pixels, which belongs to pictures of one size."""
+        return any(parsed(box).in_pixels for box in self.remove) or bool(self.insert and self.insert.in_pixels)
+
     def _check_places(self) -> None:
         if self.labelled and any(style.label is None for style in self.styles):
             raise ValueError("give each style a label, or none: --style IMAGE@LABEL")
@@ -134,6 +141,8 @@ class Controls:
         }
         if self.styles:
             given["styles"] = [style.record() for style in self.styles]
+        if self.insert:
+            given["insert"] = self.insert.record()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
@@ -151,8 +160,11 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
     """
     if method.generates:
         raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
-    if method.fills and not (controls.fill or controls.remove):
-        raise ValueError(f"{method.name} fills holes: say where they are, by --mask-from FOLDER or --remove-box BOX")
+    if method.fills and not (controls.fill or controls.remove or controls.insert):
+        raise ValueError(
+            f"{method.name} fills holes: say where they are, by --mask-from FOLDER or --remove-box BOX, or what is "
+            "added, by --insert OBJECT.png"
+        )
     honoured = honoured_controls(method)
     for name in controls.changed():
         if name not in honoured:

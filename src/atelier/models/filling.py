@@ -1,4 +1,4 @@
-"""Painting of holes in pictures of any size: nothing but the pixels of the hole changes.
+"""Painting of holes in pictures of any size, and around what is put there: nothing but their pixels changes.
 
 A network continues what is near. What it cannot see across is first filled at half of the size, or a quarter and so on,
 and that is what it paints over at the next size: coarse to fine. It sees a tile of the picture at a time, where there
@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models.boxes import Box
+from atelier.models.compositing import composite
 from atelier.models.holes import NUMBERS, drawn_holes
+from atelier.models.insertion import Insertion
 from atelier.models.networks.inpainter import MULTIPLE, Inpainter, smooth
 from atelier.models.pixels import as_given, finite, pad, to_float
 from atelier.models.random_draws import uniform
@@ -23,19 +25,23 @@ WIDEST_PX = 64  # a hole that holds a square of this side is filled at half the 
 
 @dataclass(frozen=True, eq=False)
 class FillingPainter:
-    """A painter that fills holes. Without any it fills drawn ones, always the same, to show what the network can."""
+    """A painter that fills holes, and puts an object into pictures.
+
+    Without any of the two it fills drawn holes, always the same, to show what the network can.
+    """
 
     network: Inpainter
     boxes: tuple[Box, ...] = ()  # that are filled in every picture
+    insertion: Insertion | None = None  # what is put into every picture then
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Fill pictures (B, 3, H, W), see `Painter`, in the boxes and where labels (B, H, W) are not 0.
 
         Raises:
-            ValueError: a box is outside of the pictures.
+            ValueError: a box or the object is outside of the pictures, or the object larger than they are.
         """
         height, width = images.shape[2:]
-        if labels is None and not self.boxes:
+        if labels is None and not self.boxes and not self.insertion:
             holes = drawn_holes(uniform(0, 0, 0, len(images), NUMBERS, 0), height, width)
         else:
             holes = torch.zeros(len(images), 1, height, width) if labels is None else (labels > 0).float()[:, None]
@@ -46,6 +52,8 @@ class FillingPainter:
             for image, hole in zip(torch.split(filled, 1), torch.split(holes.to(images.device), 1), strict=True):
                 if hole.any():
                     fill(self.network, image, hole)
+                if self.insertion:
+                    insert(self.network, image, self.insertion)
         return filled
 
 
@@ -68,6 +76,19 @@ def fill(network: Inpainter, image: Tensor, hole: Tensor) -> None:
             if place[own].any():
                 painted = _tile(network, given, hole, coarse, top, left)
                 image[own] = torch.where(place[own], as_given(painted, image), image[own])
+
+
+def insert(network: Inpainter, image: Tensor, insertion: Insertion) -> None:
+    """Put an object into an image (1, 3, H, W) in place, and fill its seam; see `Painter` for its type.
+
+    Raises:
+        ValueError: as `composite`.
+    """
+    made = composite(image, insertion)
+    if made.seam.any():
+        fill(network, made.pixels, made.seam)
+    part = image[made.window]
+    part.copy_(torch.where(made.changed, as_given(made.pixels, image), part))
 
 
 def _tile(network: Inpainter, image: Tensor, hole: Tensor, coarse: Tensor | None, top: int, left: int) -> Tensor:

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from ruamel.yaml import YAML
 
 from atelier.models import artifact
 from atelier.models.methods.gan import Dcgan
+from atelier.models.methods.inpaint import Inpaint
 from atelier.models.methods.stargan import Stargan
 from atelier.tasks.images.codec import decode, encode
 from tests.flows.cli.test_app import assert_one_line
 from tests.flows.conftest import Atelier
-from tests.models.tiny import DCGAN, STARGAN
+from tests.models.tiny import DCGAN, INPAINT, STARGAN
 from tests.tasks.inference.test_import_export import ReferenceGenerator
 
 
@@ -25,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("at-hand")
     torch.manual_seed(0)
     method: Any
-    for method, config in ((Stargan, STARGAN), (Dcgan, DCGAN)):
+    for method, config in ((Stargan, STARGAN), (Dcgan, DCGAN), (Inpaint, INPAINT)):
         artifact.save(root / config.name, config, method.build_generator(config, None), {"dataset": "d"})
     torch.save(ReferenceGenerator().state_dict(), root / "net_G_A.pth")
     pixels = np.random.default_rng(0).integers(0, 256, (30, 44, 3), dtype=np.uint8)
@@ -50,6 +52,31 @@ def test_one_picture(atelier: Atelier, folder: Path) -> None:
     assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "at most 1")
     assert_one_line(atelier(*command, "--stroke", "wide", cwd=folder), 2, "--stroke", "from 0.2 to 8", "not 'wide'")
     assert_one_line(atelier(*command, cwd=folder), 2, "out/painted.jpg exists")
+
+
+def test_an_object_is_added_to_one_picture(atelier: Atelier, folder: Path) -> None:
+    thing = np.zeros((12, 10, 4), np.uint8)
+    thing[1:9, 1:9] = 250, 10, 10, 255
+    Image.fromarray(thing).save(folder / "thing.png")
+    command = ("stylize", "photo.png", "with.png", "--model", "inpaint")
+    placed = ("--at", "-10,50%", "--scale", "0.5")
+    done = atelier(*command, "--insert", "thing.png", *placed, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    before, after = (decode((folder / name).read_bytes()) for name in ("photo.png", "with.png"))
+    there = (before != after).any(2)
+    assert there[13:17, 32:36].all()
+    there[12:18, 31:37] = False
+    assert not there.any()
+    said = json.loads(atelier("inspect", "with.png", "--json", cwd=folder).stdout)[0]["lineage"]["parameters"]["insert"]
+    assert (said["name"], said["at"], said["scale"]) == ("thing.png", "-10,50%", "0.5")
+    (folder / "cut.png").write_bytes((folder / "thing.png").read_bytes()[:60])
+    for options, told in (
+        (("--insert", "photo.png"), "photo.png has no transparency"),
+        (("--insert", "cut.png"), "cut.png cannot be read"),
+        (("--insert", "thing.png", "--at", "middle"), "a place is X,Y"),
+        (placed, "--at and --scale are of an object"),
+    ):
+        assert_one_line(atelier(*command, *options, cwd=folder), 2, told)
 
 
 def test_in_from_and_out_to_other_programs(atelier: Atelier, folder: Path) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from atelier.models import artifact
 from atelier.models.card import identify
+from atelier.models.methods.inpaint import Inpaint
 from atelier.tasks.bulk.preview import CELL_PX, preview
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
+from tests.models.tiny import INPAINT
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
@@ -41,6 +44,10 @@ def test_a_spread_sample_by_every_model_and_strength(tmp_path: Path, tiny_model:
     few = preview([job], 3, tmp_path / "few")
     assert few.columns == ("style-model v1.0.0",)
     assert 'title="3.png"' in few.page.read_text(), "from the middle too"
+    artifact.save(tmp_path / "filler", INPAINT, Inpaint.build_generator(INPAINT, None), {})
+    removal = replace(job, model=tmp_path / "filler", identity=identify(tmp_path / "filler", "filler", ""))
+    with pytest.raises(ValueError, match="in percent"):
+        preview([replace(removal, config=StylizeConfig(remove=("0,0,5%,5%",)))], 3, tmp_path / "few")
     labelled = replace(job, config=StylizeConfig(keep_from=str(source)))
     with pytest.raises(ValueError, match="label pictures"):
         preview([labelled], 3, tmp_path / "none")

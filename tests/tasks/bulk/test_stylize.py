@@ -1,5 +1,6 @@
 import csv
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -26,17 +27,19 @@ from atelier.models.methods.cin import Cin
 from atelier.models.methods.inpaint import Inpaint
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
+from atelier.tasks.bulk.manifest import differences, in_words, manifest_of
 from atelier.tasks.bulk.messages import ENTRY_FIELDS, RESULT_SCHEMA, TASK_SCHEMA, JobSpec, JobStep
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode
-from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.config import InsertConfig, StylizeConfig
 from atelier.tasks.inference.controls import controls_from_config
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.storage.local_folder import LocalFolder
+from atelier.tasks.storage.open_destination import open_destination
 from tests.models.tiny import CIN, INPAINT
 from tests.tasks.bulk.test_ledger import die
 
@@ -653,3 +656,69 @@ def test_what_is_marked_is_removed_and_nothing_else_changes(tmp_path: Path, work
     worker = StylizeWorker(replace(worker.spec, config=config))
     ((state, reason),) = _ask(worker, paths[2]).values()
     assert (state, reason[:22]) == ("quarantined", "label picture 2.png: s")
+
+
+def test_an_object_is_added_and_nothing_else_changes(tmp_path: Path, worker: StylizeWorker) -> None:
+    """In 8 and 16 bits, with the picture's own transparency; where it would not be seen is a reason."""
+    artifact.save(tmp_path / "filler", INPAINT, Inpaint.build_generator(INPAINT, None), {})
+    thing = np.zeros((14, 14, 4), np.uint8)
+    thing[2:12, 2:12] = 255, 20, 10, 255
+    Image.fromarray(thing).save(tmp_path / "thing.png")
+    paths = [_picture(tmp_path / f"{index}.png", index) for index in range(2)]
+    deep = np.random.default_rng(9).integers(0, 65536, (32, 40), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    clear = np.random.default_rng(8).integers(0, 256, (32, 40, 4), dtype=np.uint8)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    Image.fromarray(clear[:9, :12, :3]).save(tmp_path / "small.png")
+    config = replace(CONFIG, insert=InsertConfig("thing.png", at="-12,15"))
+    controls = controls_from_config(config, tmp_path, fills=True)
+    step = replace(worker.spec.steps[0], model=tmp_path / "filler", controls=controls)
+    worker = StylizeWorker(replace(worker.spec, steps=(step,), config=config))
+    assert _ask(worker, *paths, *(tmp_path / name for name in ("deep.png", "clear.png", "small.png"))) == {
+        **dict.fromkeys(("0.png", "1.png", "deep.png", "clear.png"), ("done", "")),
+        "small.png": (
+            "quarantined",
+            "the model failed: the object thing.png is outside of the picture, which has 12 × 9 pixels",
+        ),
+    }
+    place = np.zeros((32, 40), bool)
+    place[9:21, 22:34] = True  # with a seam of a pixel
+    for name in ("0.png", "1.png", "deep.png", "clear.png"):
+        with Image.open(tmp_path / name) as before, Image.open(tmp_path / "out" / name) as after:
+            assert after.mode == before.mode
+            same = np.atleast_3d(np.asarray(after) == np.asarray(before))
+        assert same[~place].all(), name
+        assert same[..., :3].all(2)[10:20, 23:33].mean() < 0.05, name
+    assert same[..., 3].all()
+    said = provenance.read((tmp_path / "out" / "0.png").read_bytes())
+    assert said is not None
+    sha256 = hashlib.sha256((tmp_path / "thing.png").read_bytes()).hexdigest()
+    assert said.parameters["insert"] == {"name": "thing.png", "sha256": sha256, "at": "-12,15", "scale": "1"}
+
+
+def test_another_object_is_another_job(tmp_path: Path) -> None:
+    artifact.save(tmp_path / "filler", INPAINT, Inpaint.build_generator(INPAINT, None), {})
+    (tmp_path / "in").mkdir()
+    object_ = tmp_path / "thing.png"
+    request = StylizeRequest(
+        (str(tmp_path / "in"),), tmp_path / "out", tmp_path / "filler",
+        replace(CONFIG, insert=InsertConfig("thing.png")), identify(tmp_path / "filler", "filler", ""), tmp_path,
+    )  # fmt: skip
+
+    def manifest(asked: StylizeRequest) -> dict[str, Any]:
+        return manifest_of(asked, asked.controls(), open_destination(tmp_path / "out"))[0]
+
+    found = []
+    for colour in ("red", "blue"):
+        thing = Image.new("RGBA", (9, 9))
+        thing.paste(colour, (2, 2, 7, 7))
+        thing.save(object_)
+        found.append(manifest(request))
+    changed = [pair for pair in differences(*found) if pair[1] != pair[2]]
+    told = list(in_words(*({**one, "then": []} for one in found), changed))
+    assert [text.partition(" is ")[0] for text in told] == ["its insert sha256"]
+    moved = replace(request, config=replace(CONFIG, insert=InsertConfig("thing.png", "9,9")))
+    assert [key for key, old, new in differences(found[1], manifest(moved)) if old != new] == ["parameters insert at"]
+    none = replace(request, config=replace(CONFIG, remove=("0,0,1,1",)))
+    assert "insert" not in manifest(none)["parameters"], "jobs of before have none"
+    assert StylizeRequest.from_json(request.to_json(), tmp_path / "out").config.insert == request.config.insert

@@ -62,6 +62,25 @@ class PaintingOptions:
             "from the right and from below. Repeatable; for models that fill holes.",
         ),
     ] = None
+    insert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OBJECT",
+            help="An object to add to every picture: a PNG that is transparent around it; for models that fill holes.",
+        ),
+    ] = None
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y",
+            help="Where the middle of the object of --insert is, in pixels or percent, as for --remove-box; 50%,50% by "
+            "default.",
+        ),
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Factor on the object's own size, like 0.5, or its width in percent of the picture's: 20%."),
+    ] = None
     keep_from: Annotated[
         str | None,
         typer.Option(

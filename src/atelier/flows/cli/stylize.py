@@ -165,7 +165,8 @@ def stylize(
     chains = [[model] for model in models] if rerun.preview and models and not rerun.chain else [models]
     sheet, to = chosen.pop("show_regions"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
-    changes = chosen | {"to": to.split(",") if to else None, "execution": execution}
+    insert = {"object": chosen.pop("insert"), "at": chosen.pop("at"), "scale": chosen.pop("scale")}
+    changes = chosen | {"to": to.split(",") if to else None, "execution": execution, "insert": insert}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
     changed = [changes | {"strength": strength or None} for strength in strengths]

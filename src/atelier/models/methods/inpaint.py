@@ -52,7 +52,7 @@ class Inpaint(Method):
     def painter(cls, config: InpaintConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `FillingPainter`."""
         assert isinstance(generator, Inpainter)
-        return FillingPainter(generator.eval(), tuple(map(parsed, controls.remove)))
+        return FillingPainter(generator.eval(), tuple(map(parsed, controls.remove)), controls.insert)
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""

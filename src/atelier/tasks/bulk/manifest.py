@@ -28,7 +28,7 @@ MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 NO_PARAMETERS = ("chain", "masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 # parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
-ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "remove", "regions", "palette", "noise")
+ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "remove", "insert", "regions", "palette", "noise")
 
 
 def manifest_of(

@@ -56,6 +56,8 @@ def preview(requests: Sequence[StylizeRequest], count: int, folder: Path) -> Pre
     first = requests[0]
     if first.config.mask_from or first.config.keep_from:
         raise ValueError("--preview shows no label pictures: leave out --mask-from and --keep-from, or use --limit")
+    if any(controls.in_pixels for request in requests for controls in request.controls()):
+        raise ValueError("--preview shows pictures smaller: give boxes, places and scales in percent, or use --limit")
     inputs = list_inputs(first.sources, first.base, first.selection)
     inputs = inputs.filter(pc.equal(inputs["skipped"], ""))
     limits = ImageLimits(first.config.max_bytes, first.config.max_pixels)

@@ -14,6 +14,25 @@ from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPla
 
 
 @dataclass(frozen=True)
+class InsertConfig(Settings):
+    """An object that is added to every picture, and where."""
+
+    object: str = setting("", "picture of the object, such as a PNG, transparent around it; empty: none")
+    at: str = setting(
+        "50%,50%",
+        "X,Y of its middle, in pixels or percent of the picture; below 0 they count from the right and from below",
+    )
+    scale: Annotated[str, BeforeValidator(str)] = setting(
+        "1", "factor on its own size, like 0.5; or its width in percent of the picture's, like 20%"
+    )
+
+
+def insert_values(insert: object) -> object:
+    """The fields of an `InsertConfig`, of a text that names its object; other values as they are."""
+    return {"object": insert} if isinstance(insert, str) else insert
+
+
+@dataclass(frozen=True)
 class ControlsConfig(Settings):
     """How a model paints."""
 
@@ -30,6 +49,9 @@ class ControlsConfig(Settings):
         (),
         "boxes X,Y,WIDTH,HEIGHT that are removed from every picture, in pixels or percent; X and Y below 0 count from "
         "the right and from below (models that fill holes)",
+    )
+    insert: Annotated[InsertConfig, BeforeValidator(insert_values)] = setting(
+        InsertConfig(), "an object that is added to every picture (models that fill holes)"
     )
     regions: Matching = setting(
         "off", "auto: each region of a picture gets the style of the region of the style pictures that it is nearest to"

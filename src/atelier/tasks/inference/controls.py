@@ -6,11 +6,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
-from atelier.models.boxes import parsed
 from atelier.models.controls import Controls, Style
+from atelier.models.insertion import Insertion
 from atelier.tasks.images.codec import Pixels, load, scaled
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
-from atelier.tasks.inference.config import ChainStep, ControlsConfig, StylizeConfig
+from atelier.tasks.inference.config import ChainStep, ControlsConfig, InsertConfig, StylizeConfig
+from atelier.tasks.inference.inserted_object import load_object
 from atelier.tasks.inference.label_pictures import is_one_for_all
 from atelier.tasks.inference.palette import load_palette
 from atelier.tasks.registry.starter_models import find_starter
@@ -64,12 +65,12 @@ def chain_controls(
                 f"{source} is no folder of label pictures, no archive of them and no PNG: name one, or leave it out"
             )
     labelled, steps = bool(config.mask_from), (config, *then)
-    if config.size and any(parsed(box).in_pixels for step in steps for box in step.remove):
-        raise ValueError("with --size pictures are shrunk first: give the boxes to remove in percent")
     found = tuple(
         replace(_controls(step, base, labelled=labelled), fill=labelled and bool(filling))
         for step, filling in zip_longest(steps, fills)
     )
+    if config.size and any(controls.in_pixels for controls in found):
+        raise ValueError("with --size pictures are shrunk first: give boxes, places and scales in percent")
     if labelled and not any(controls.takes_labels for controls in found):
         raise ValueError(LABELS)
     return found
@@ -85,7 +86,9 @@ def with_absolute_paths(config: C, base: Path) -> C:
         styles.append(f"{path}{at}={weight}" if path.suffix.lower() in FORMAT_OF_SUFFIX or path.is_file() else text)
     masks = tuple(str(_path(mask, base)) for mask in config.masks)
     palette = str(_path(config.palette, base)) if config.palette else ""
-    changed = replace(config, styles=tuple(styles), masks=masks, palette=palette)
+    object_ = str(_path(config.insert.object, base)) if config.insert.object else ""
+    insert = replace(config.insert, object=object_)
+    changed = replace(config, styles=tuple(styles), masks=masks, palette=palette, insert=insert)
     if isinstance(changed, StylizeConfig):
         mask_from, keep_from = (labels_location(one, base) for one in (changed.mask_from, changed.keep_from))
         chain = tuple(_with_absolute_model(with_absolute_paths(step, base), base) for step in changed.chain)
@@ -119,7 +122,16 @@ def _controls(config: ControlsConfig, base: Path, *, labelled: bool) -> Controls
         regions=config.regions,
         stroke=config.stroke,
         remove=config.remove,
+        insert=_insertion(config.insert, base),
     )
+
+
+def _insertion(config: InsertConfig, base: Path) -> Insertion | None:
+    if config.object:
+        return load_object(_path(config.object, base), config.at, config.scale)
+    if config != InsertConfig():
+        raise ValueError("--at and --scale are of an object: name it with --insert OBJECT.png")
+    return None
 
 
 def _with_absolute_model(step: ChainStep, base: Path) -> ChainStep:
