@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Contender:
     content: str = "photos"
     style: str = "paintings"
     start: str = ""  # starter/NAME, or the folder of the model to go on from
+    loop: dict[str, Any] = field(default_factory=dict)  # settings of the training loop
 
 
 # 0.7 to 0.8 million weights in every generator
@@ -117,6 +118,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
         return dict(json.loads(finished.read_text()))
     out.mkdir(parents=True, exist_ok=True)
     loop = {"batch_size": contender.batch, "sample_every": 10**6, "checkpoint_every": 10**6, "log_every": 50}
+    loop |= contender.loop
 
     def config(steps: int) -> TrainConfig:
         given = {
@@ -133,7 +135,7 @@ def train(contender: Contender, data: Path, out: Path, minutes: float) -> dict[s
     if not plan.is_file():
         plan.write_text(json.dumps(_steps(config, data, out, minutes)))
     planned = json.loads(plan.read_text())
-    loop["checkpoint_every"] = max(1, planned["steps"] // 4)
+    loop["checkpoint_every"] = max(1, planned["steps"] // 24)
     loop["log_every"] = max(1, planned["steps"] // 40)
     used, begin = cpu_seconds(), time.perf_counter()
     initial = (find_starter(contender.start) or Path(contender.start)) if contender.start else None

@@ -141,7 +141,13 @@ def test_a_method_that_paints_does_not_generate() -> None:
 
 
 def test_what_is_known_without_torch_is_what_the_methods_say() -> None:
-    assert {name for name, method in METHODS.items() if method.Config.generates} == {"dcgan", "gan", "infogan", "vae"}
+    assert {name for name, method in METHODS.items() if method.Config.generates} == {
+        "dcgan",
+        "gan",
+        "infogan",
+        "stylegan",
+        "vae",
+    }
     assert all(method.Config.controls == () for method in METHODS.values() if method.Config.generates)
 
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.base import OptimizerConfig
 from atelier.models.configs.filling import InpaintConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.loop import LoopConfig
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.configs.style_statistics import AdainConfig, CinConfig, CpganConfig, FastConfig
+from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.distributed import rank_places
 from atelier.models.encoders import Encoder
@@ -71,6 +73,24 @@ VAE = VaeConfig(
     adversarial_weight=0.1,
     diffaugment=("translation",),
     r1_every=2,
+)
+# with labels and the encoder's features; and as R3GAN has it
+STYLEGAN = StyleganConfig(
+    size_px=32, noise=8, latent=8, filters=4, attributes=("dark", "light", "warm"), discriminator_filters=4
+)
+R3GAN = StyleganConfig(
+    size_px=32,
+    noise=8,
+    latent=8,
+    filters=4,
+    discriminator="plain",
+    discriminator_filters=4,
+    adversarial="relativistic",
+    r1_weight=1.0,
+    r2_weight=1.0,
+    r1_every=2,
+    # differences of scores have biases with gradients of rounding alone, which Adam makes as large as its rate
+    optimizer=OptimizerConfig(discriminator_lr=1e-4, beta1=0.0),
 )
 # everything that has a memory or a random number
 REMEDIES = replace(

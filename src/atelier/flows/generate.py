@@ -54,6 +54,10 @@ def describe(summary: GenerateSummary) -> str:
     lines = [f"{summary.count} pictures in {summary.grid.parent}, {made}", f"all of them: {summary.grid}"]
     if summary.strips:
         lines.append(f"from one to another: {summary.strips}")
+    if summary.film:
+        lines.append(f"the same as a film: {summary.film}")
+    if summary.mixing:
+        lines.append(f"styles of some in others: {summary.mixing}")
     if summary.traversals:
         lines.append(f"what the codes mean: {summary.traversals}")
     if summary.reconstructions:

@@ -71,7 +71,7 @@ class TrainedModel:
         Raises:
             ValueError: the method does not generate.
         """
-        return self.from_noise(self.noise(seed, indices, most, codes))
+        return self.from_noise(self.noise(seed, indices, most, codes), most)
 
     def noise(
         self,
@@ -80,16 +80,30 @@ class TrainedModel:
         most: float | None = None,
         codes: Mapping[int, float] | None = None,
     ) -> Tensor:
-        """What images are generated from, (B, noise); see `random_draws.coded_noise`."""
+        """What images are generated from, (B, noise); see `random_draws.coded_noise`.
+
+        Args:
+            most: within which noise is drawn; where layers have latents, these are truncated instead.
+        """
+        if self.config.layers:
+            most = None
         return coded_noise(seed, indices, getattr(self.config, "noise", 1), most, self.config.codes, codes or {})
 
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """Pictures as the model's latents hold them, see `Method.reconstruct`."""
         return self.method.reconstruct(self.config, self.generator, pictures)
 
-    def from_noise(self, numbers: Tensor) -> Tensor:
-        """Images from the given noise (B, noise)."""
-        return self.method.generate(self.config, self.generator, numbers)
+    def from_noise(self, numbers: Tensor, truncation: float | None = None) -> Tensor:
+        """Images from the given noise (B, noise), which is truncated already where layers have no latents."""
+        return self.method.from_noise(self.config, self.generator, numbers, truncation)
+
+    def latents(self, numbers: Tensor, truncation: float | None = None) -> Tensor:
+        """What images are made of, from noise (B, noise); see `Method.latents`."""
+        return self.method.latents(self.config, self.generator, numbers, truncation)
+
+    def from_latents(self, latents: Tensor) -> Tensor:
+        """Images of the given latents; those of layers (B, layers, latent) may be mixed of several images."""
+        return self.method.generate(self.config, self.generator, latents)
 
 
 def save(folder: Path, method_config: Any, generator: nn.Module, facts: Mapping[str, Any]) -> None:

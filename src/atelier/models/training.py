@@ -285,7 +285,7 @@ class Trainer:
         """Paint uint8 pictures (B, 3, H, W) with the averaged generator; or generate as many, from the same noise."""
         if self.method_config.generates:
             drawn = noise(self.training.seed, range(len(content)), self.method_config.noise)
-            return self.method.generate(self.method_config, self.generator_ema, drawn)
+            return self.method.from_noise(self.method_config, self.generator_ema, drawn)
         given = self.method.inputs(self.method_config, content, 0)
         return self.method.painter(self.method_config, self.generator_ema, Controls())(given)
 

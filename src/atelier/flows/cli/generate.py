@@ -22,16 +22,25 @@ class DrawnOptions:
     count: Annotated[int, typer.Option(help="Number of pictures.")] = 64
     seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0
     truncation: Annotated[
-        float | None, typer.Option(help="Draw the noise within ± this: smaller is safer and less varied.")
+        float | None,
+        typer.Option(
+            help="Smaller is safer and less varied: noise is drawn within ± this; with stylegan, where 1 changes "
+            "nothing, it is the share of a picture's way from the mean picture."
+        ),
     ] = None
     interpolate: Annotated[
         int, typer.Option(help="Number of pictures on the way from each picture to the next, in a strip.")
+    ] = 0
+    video: Annotated[bool, typer.Option("--video", help="Also a film through these, as an animated WebP.")] = False
+    mix: Annotated[
+        int, typer.Option(help="A sheet of so many pictures with the styles of as many others (stylegan).")
     ] = 0
     code: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CODE=VALUE",
-            help="A code of all pictures, like 0=3 (infogan): a category from 0, or a number from -2 to 2. Repeatable.",
+            help="A code of all pictures, like 0=3 (infogan, stylegan): a category from 0, or a number from -2 to 2. "
+            "Repeatable.",
         ),
     ] = None
     reconstruct: Annotated[
@@ -51,7 +60,7 @@ def generate(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pictures from noise, with a model of method gan, dcgan, infogan or vae."""
+    """Make pictures from noise, with a model of method gan, dcgan, infogan, vae or stylegan."""
     from atelier.flows import generate as flow
     from atelier.tasks.inference.config import GenerateConfig
 
@@ -60,8 +69,10 @@ def generate(
         drawn.seed,
         drawn.truncation,
         drawn.interpolate,
-        codes=tuple(map(_code, drawn.code or ())),
-        reconstruct=tuple(path.absolute() for path in drawn.reconstruct or ()),
+        drawn.video,
+        drawn.mix,
+        tuple(map(_code, drawn.code or ())),
+        tuple(path.absolute() for path in drawn.reconstruct or ()),
     )
     summary = flow.run(destination, drawn.model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))

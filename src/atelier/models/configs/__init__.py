@@ -13,6 +13,7 @@ from atelier.models.configs.style_statistics import (
     FastConfig,
     GatysConfig,
 )
+from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, ImportedConfig, StarganConfig
 
 __all__ = ["CONFIGS", "MethodConfig", "config_class"]
@@ -22,7 +23,7 @@ CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     for config in (
         *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
         *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig, RestoreConfig),
-        *(StarganConfig, VaeConfig),
+        *(StarganConfig, StyleganConfig, VaeConfig),
     )
 }
 

@@ -62,6 +62,11 @@ class MethodConfig(Settings):
         return ()
 
     @property
+    def layers(self) -> int:
+        """Layers with a latent of their own, which can be mixed and truncated; 0 where noise itself is the latent."""
+        return 0
+
+    @property
     def embedded(self) -> str | None:
         """Name of an encoder that is a part of the generator, besides that of the losses; None for most methods."""
         return None

@@ -112,8 +112,11 @@ class EfficientNetLite0(Encoder):
 
 
 class DeepEfficientNetLite0(EfficientNetLite0):
-    """Features `block4` (40, H/8), and `block14` (192, H/32), which tell what a picture shows."""
+    """Features `block2` (24, H/4), `block4` (40, H/8), `block10` (112, H/16) and `block14` (192, H/32).
+
+    The deepest tells what a picture shows.
+    """
 
     content_layer: ClassVar[str] = "block14"
-    style_layers: ClassVar[tuple[str, ...]] = ("block4", "block14")
+    style_layers: ClassVar[tuple[str, ...]] = ("block2", "block4", "block10", "block14")
     bottlenecks: ClassVar[tuple[tuple[int, int, int, int], ...]] = (*BLOCKS, *DEEPER)

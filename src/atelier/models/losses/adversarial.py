@@ -62,6 +62,25 @@ def discriminator_losses(kind: Adversarial, scores: Tensor) -> dict[str, Tensor]
     return {"discriminator": discriminator_loss(kind, real, fake), "discriminator_accuracy": accuracy(kind, real, fake)}
 
 
+def relativistic_generator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """E[−log σ(D(G(z)) − D(x))]: Jolicoeur-Martineau 2019, "The Relativistic Discriminator", section 4.1.
+
+    Args:
+        real: scores of style pictures, each compared with the generated one at its place.
+        fake: scores of generated pictures, of the same shape.
+    """
+    return F.softplus(real - fake).mean()
+
+
+def relativistic_discriminator_losses(scores: Tensor) -> dict[str, Tensor]:
+    """E[−log σ(D(x) − D(G(z)))] and the share of pairs that are told apart; arguments as of `discriminator_losses`."""
+    real, fake = scores.chunk(2)
+    return {
+        "discriminator": F.softplus(fake - real).mean(),
+        "discriminator_accuracy": (real > fake).float().mean().detach(),
+    }
+
+
 @torch.no_grad()
 def accuracy(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
     """Accuracy of the discriminator on patches, 0…1; about ½ at chance level.

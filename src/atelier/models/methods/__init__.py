@@ -17,6 +17,7 @@ from atelier.models.methods.infogan import Infogan
 from atelier.models.methods.inpaint import Inpaint
 from atelier.models.methods.restore import Restore
 from atelier.models.methods.stargan import Stargan
+from atelier.models.methods.stylegan import Stylegan
 from atelier.models.methods.vae import Vae
 
 __all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
@@ -25,7 +26,7 @@ METHODS: dict[str, type[Method]] = {
     method.Config.name: method
     for method in (
         *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Infogan, Inpaint),
-        *(Restore, Stargan, Vae),
+        *(Restore, Stargan, Stylegan, Vae),
     )
 }
 

@@ -128,13 +128,27 @@ class Method(ABC):
         return downscaled(pictures, config.scale)
 
     @classmethod
-    def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
-        """uint8 pictures (B, 3, H, W) from standard normal numbers (B, config.noise), of a method that `generates`.
+    def latents(cls, config: Any, generator: nn.Module, noise: Tensor, truncation: float | None = None) -> Tensor:
+        """What `generate` makes pictures of, (B, …), from standard normal numbers (B, config.noise): by default these.
+
+        Args:
+            truncation: see `random_draws.noise`, which obeys it where the method has no layers.
+        """
+        return noise
+
+    @classmethod
+    def generate(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
+        """uint8 pictures (B, 3, H, W) from latents, of a method that `generates`.
 
         Raises:
             ValueError: the method paints.
         """
         raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
+
+    @classmethod
+    def from_noise(cls, config: Any, generator: nn.Module, noise: Tensor, truncation: float | None = None) -> Tensor:
+        """The same from noise; arguments as of `latents`."""
+        return cls.generate(config, generator, cls.latents(config, generator, noise, truncation))
 
     @classmethod
     def reconstruct(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ class NoiseMethod(Method):
 
     @classmethod
     @torch.inference_mode()
-    def generate(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
+    def generate(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
         """See `Method.generate`."""
-        return to_uint8(finite(generator(noise.to(next(generator.parameters()).device))))
+        return to_uint8(finite(generator(latents.to(next(generator.parameters()).device))))
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

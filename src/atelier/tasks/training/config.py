@@ -20,6 +20,7 @@ from atelier.models.configs.style_statistics import (
     FastConfig,
     GatysConfig,
 )
+from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.configs.translation import CutConfig, CycleganConfig, FastcutConfig, StarganConfig
 from atelier.models.settings import Settings, setting, setting_of
 
@@ -76,6 +77,7 @@ class TrainConfig(Settings):
     gatys: GatysConfig = setting_of(GatysConfig, "settings of gatys")
     restore: RestoreConfig = setting_of(RestoreConfig, "settings of restore")
     stargan: StarganConfig = setting_of(StarganConfig, "settings of stargan")
+    stylegan: StyleganConfig = setting_of(StyleganConfig, "settings of stylegan")
     vae: VaeConfig = setting_of(VaeConfig, "settings of vae")
 
     def __post_init__(self) -> None:
