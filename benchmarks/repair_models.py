@@ -53,6 +53,12 @@ LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_h
 RECIPES = {
     "even": Recipe(12_000, {"faults": ["noise"], "alike": 0.0}),
     "denoise": Recipe(4_000, {"faults": ["noise"]}, loop={"decay_from": 0.25}, begin_with="even"),
+    "noise25": Recipe(
+        4_000,
+        {"faults": ["noise"], "alike": 0.0, "noise_from": 25.0, "noise_to": 25.0},
+        loop={"decay_from": 0.25},
+        begin_with="even",
+    ),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
     "inpaint-begun": holes(700, 1.0),
     "inpaint-further": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),

@@ -133,9 +133,9 @@ def test_the_network_begins_near_its_picture(scale: int) -> None:
     assert (y[:, :, ::scale, ::scale] - x).abs().mean() < 0.1
 
 
-@pytest.mark.parametrize("scale", [1, 2])
-def test_a_pixel_depends_on_what_is_in_reach_only(scale: int) -> None:
-    network = Restorer(8, 1, scale)
+@pytest.mark.parametrize(("scale", "coarse"), [(1, 0), (2, 0), (1, 1)])
+def test_a_pixel_depends_on_what_is_in_reach_only(scale: int, coarse: int) -> None:
+    network = Restorer(8, 1, scale, coarse)
     x = torch.rand(1, 3, 64, 64) * 2 - 1
     changed = x.clone()
     changed[:, :, :, 32] += 0.5

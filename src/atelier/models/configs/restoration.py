@@ -41,6 +41,9 @@ class RestoreConfig(MethodConfig):
     darkest: float = setting(0.05, "least light, as a share of what the picture needs", gt=0, le=1)
     filters: int = setting(64, "channels, at half the size of the picture", ge=4, le=256)
     blocks: int = setting(8, "residual blocks", ge=1, le=64)
+    coarse_blocks: int = setting(
+        0, "more of them, in the middle, at half the size with twice the channels: they see far, as blur needs", ge=0, le=64
+    )
     pixel_weight: float = setting(1.0, "weight of the distance of pixels", ge=0)
     perceptual_weight: float = setting(0.0, "weight of the distance of the encoder's features", ge=0)
     adversarial_weight: float = setting(0.0, "weight of the adversarial loss; 0 trains no discriminator", ge=0)

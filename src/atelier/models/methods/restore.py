@@ -61,7 +61,7 @@ class Restore(Method):
     @staticmethod
     def build_generator(config: RestoreConfig, encoder: type[Encoder] | None) -> Restorer:
         """A new network; what it gives is near its picture at first."""
-        return Restorer(config.filters, config.blocks, config.scale)
+        return Restorer(config.filters, config.blocks, config.scale, config.coarse_blocks)
 
     @classmethod
     def painter(cls, config: RestoreConfig, generator: nn.Module, controls: Controls) -> Painter:
