@@ -64,6 +64,9 @@ RECIPES = {
     "inpaint-further": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
     "inpaint": replace(holes(3_000, 0.3), begin_with="inpaint-further"),
     "several": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
+    "deblur-begun": Recipe(
+        12_000, {"faults": ["blur"], "alike": 0.2, "filters": 48, "blocks": 4, "coarse_blocks": 6}, loop={"decay_from": 0.4}
+    ),
     "jpeg": Recipe(5_500, {"faults": ["jpeg"]}, loop={"decay_from": 0.3}, begin_with="several"),
 }
 
