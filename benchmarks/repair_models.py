@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from atelier.models import artifact
 from atelier.tasks.images import codec
 from atelier.tasks.storage import sample_images
 from base_models import COLOURFUL, lattice, scaled, train_in_process, write_windows
@@ -40,6 +41,7 @@ class Recipe:
     loop: Mapping[str, Any] = field(default_factory=dict)  # what differs from `LOOP`
     begin_with: str = ""  # another recipe, whose model is the first
     windows: str = "sharp"  # or "holed"
+    half: bool = False  # its weights are kept in float16, so that a larger network is as small a file
 
 
 def holes(steps: int, decay_from: float) -> Recipe:
@@ -60,6 +62,7 @@ RECIPES = {
         begin_with="even",
     ),
     "upscale2": Recipe(8_000, {"faults": [], "scale": 2, "filters": 32, "blocks": 8}, batch=16),
+    "upscale4": Recipe(12_000, {"faults": [], "scale": 4, "filters": 48, "blocks": 10}, batch=16),
     "inpaint-begun": holes(700, 1.0),
     "inpaint-further": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
     "inpaint": replace(holes(3_000, 0.3), begin_with="inpaint-further"),
@@ -152,7 +155,11 @@ def run(name: str, keep: Path) -> Path:
         "shuffle_rows": 16_384, "loop": {**LOOP, "batch_size": recipe.batch, "steps": recipe.steps, **recipe.loop},
     }  # fmt: skip
     examples = (holed_set if recipe.windows == "holed" else training_set)(keep, recipe.size_px)
-    train_in_process(name, given, examples, out / "model", before)
+    trained = out / ("trained" if recipe.half else "model")
+    train_in_process(name, given, examples, trained, before)
+    if recipe.half:
+        model = artifact.load(trained)
+        artifact.save(out / "model", model.config, model.generator.half(), model.card.training)
     return out / "model"
 
 

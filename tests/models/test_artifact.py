@@ -36,6 +36,15 @@ def test_round_trip(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["generator.safetensors", "model.json"]
 
 
+def test_weights_may_take_half_the_size(folder: Path) -> None:
+    whole = artifact.load(folder)
+    weights(Tensor.half)(folder)
+    halved = artifact.load(folder)
+    assert {value.dtype for value in halved.generator.state_dict().values()} == {torch.float32}
+    images = pictures(0)[:2]
+    assert (halved.painter()(images).int() - whole.painter()(images).int()).abs().max() <= 1
+
+
 def edit(**changes: object) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         path = folder / "model.json"

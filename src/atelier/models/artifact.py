@@ -1,4 +1,8 @@
-"""A model folder: weights in `generator.safetensors`, and the model card beside them."""
+"""A model folder: weights in `generator.safetensors`, and the model card beside them.
+
+Weights are written as they are trained, in float32. A file may hold them in float16, at half the size: they are read
+into float32.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -144,7 +148,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> TrainedModel:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
     if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise ValueError(f"{path} holds NaN or infinite weights, in {bad[0]}: {AGAIN}")
-    generator.load_state_dict(weights, assign=True)
+    wanted = generator.state_dict()
+    generator.load_state_dict({key: value.to(wanted[key].dtype) for key, value in weights.items()}, assign=True)
     return TrainedModel(method, config, generator.to(device).eval().requires_grad_(False), card)
 
 
@@ -156,11 +161,16 @@ def _check_weights(path: Path, generator: nn.Module) -> None:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
     wanted = {key: (_DTYPES[value.dtype], tuple(value.shape)) for key, value in generator.state_dict().items()}
     for key in [*wanted, *found]:
-        if found.get(key) != wanted.get(key):
+        if found.get(key) not in (wanted.get(key), _halved(wanted.get(key))):
             holds, needs = (_described(types.get(key)) for types in (found, wanted))
             raise ValueError(
                 f"{path} does not hold the network that {MODEL_CARD} describes: {key[:100]} is {holds}, not {needs}"
             )
+
+
+def _halved(kind: TensorType | None) -> TensorType | None:
+    """How a file may hold a tensor at half its size."""
+    return ("F16", kind[1]) if kind and kind[0] == "F32" else kind
 
 
 def _described(kind: TensorType | None) -> str:
