@@ -51,6 +51,12 @@ def holes(steps: int, decay_from: float) -> Recipe:
     return Recipe(steps, {"optimizer": optimizer}, "inpaint", 160, 16, loop, windows="holed")
 
 
+def blur(steps: int, decay_from: float) -> Recipe:
+    """A training of restore to take out blur."""
+    settings = {"faults": ["blur"], "alike": 0.2, "filters": 48, "blocks": 4, "coarse_blocks": 6}
+    return Recipe(steps, settings, loop={"decay_from": decay_from})
+
+
 LOOP = {"checkpoint_every": 500, "sample_every": 2000, "decay_from": 0.5, "ema_half_life_steps": 100, "log_every": 50}
 RECIPES = {
     "even": Recipe(12_000, {"faults": ["noise"], "alike": 0.0}),
@@ -67,9 +73,8 @@ RECIPES = {
     "inpaint-further": replace(holes(1_650, 0.4), begin_with="inpaint-begun"),
     "inpaint": replace(holes(3_000, 0.3), begin_with="inpaint-further"),
     "several": Recipe(4_500, {"faults": ["blur", "jpeg", "noise"], "mixed": 0.2}, begin_with="denoise"),
-    "deblur-begun": Recipe(
-        12_000, {"faults": ["blur"], "alike": 0.2, "filters": 48, "blocks": 4, "coarse_blocks": 6}, loop={"decay_from": 0.4}
-    ),
+    "deblur-begun": blur(12_000, 0.4),
+    "deblur": replace(blur(14_000, 0.2), begin_with="deblur-begun", half=True),
     "jpeg": Recipe(5_500, {"faults": ["jpeg"]}, loop={"decay_from": 0.3}, begin_with="several"),
 }
 
