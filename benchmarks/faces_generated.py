@@ -26,12 +26,10 @@ from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.create import init
-from faces import SIZE, faces, params
+from faces import GENERATED, SIZE, faces, params
 from methods import Contender, arguments_of, in_processes, record, workspace
 from parity import deep_features
 
-HELD_OUT = 1500  # real faces that are compared with
-GENERATED = 5000
 RESAMPLES = 100  # of KID, of SUBSET pictures each
 SUBSET = 500
 SHOWN = 60
@@ -83,8 +81,8 @@ def generated(models: dict[str, Path], dataset: Path, keep: Path) -> dict[str, A
             np.save(path, deep_features(inception, pictures))
         return np.asarray(np.load(path))
 
-    real = seen("held-out", faces(dataset, "holdout")[:HELD_OUT])
-    result = {f"{GENERATED} real training faces": measured(seen("train", faces(dataset, "train")[:GENERATED]), real)}
+    real = seen("held-out", faces(dataset, "holdout")[:GENERATED])
+    result = {"real training faces": measured(seen("train", faces(dataset, "train")[:GENERATED]), real)}
     for name, model in models.items():
         trained = artifact.load(model)
         made = torch.cat([trained.generate(0, range(i, i + 50)) for i in range(0, GENERATED, 50)])
@@ -107,7 +105,7 @@ def main() -> None:
     models = {name: keep / "methods" / name / "model" for name in names}
     record(f"faces from noise, {arguments.minutes:g} minutes", {
         "minutes_of_processor_time": arguments.minutes, "size_px": SIZE,
-        "generated": GENERATED, "held_out": HELD_OUT,
+        "generated": GENERATED, "held_out": GENERATED,
         "training": {n: json.loads((keep / "methods" / n / "training.json").read_text()) for n in names},
         "from_noise": generated(models, root / "data" / "dataset", keep),
     })  # fmt: skip
