@@ -43,7 +43,7 @@ SIDE, HELD_OUT, DIGITS = 32, 2000, 10
 GENERATED, TRAVERSED, STEPS = 5000, 200, 9  # pictures; traversals of a code, and pictures of each
 CONFIG = InfoganConfig(size_px=SIDE)
 LOOP = LoopConfig(
-    steps=6000, batch_size=64, checkpoint_every=500, sample_every=10**9, watchdog=WatchdogConfig(enabled=False)
+    steps=4000, batch_size=64, checkpoint_every=500, sample_every=10**9, watchdog=WatchdogConfig(enabled=False)
 )
 
 
@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("mnist", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=LOOP.steps)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.keep.mkdir(parents=True, exist_ok=True)
@@ -195,14 +196,14 @@ def main() -> None:
     told = digits(network, pictures[:HELD_OUT])
     result: dict[str, Any] = {
         "hardware": hardware(),
-        "steps": LOOP.steps,
+        "steps": arguments.steps,
         "batch": LOOP.batch_size,
         "classifier_on_held_out": round(float((told == labels[:HELD_OUT].numpy()).mean()), 4),
         "seeds": {},
     }
     for seed in arguments.seeds:
         folder = arguments.keep / f"seed-{seed}"
-        model = trained(CONFIG, replace(LOOP, seed=seed), pictures[HELD_OUT:], folder)
+        model = trained(CONFIG, replace(LOOP, seed=seed, steps=arguments.steps), pictures[HELD_OUT:], folder)
         found = measured(model, lambda made: digits(network, made))
         sheet(model, arguments.keep / f"seed-{seed}.png")
         result["seeds"][str(seed)] = found
