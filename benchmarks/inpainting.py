@@ -38,6 +38,7 @@ from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.model_lookup import find_model
 from atelier.tasks.runtime import encoder_weights
+from bootstrap import interval
 from training import RESULTS, hardware
 
 Hole = NDArray[np.uint8]  # (H, W), 255 where a picture is filled
@@ -124,14 +125,6 @@ def steepness(pixels: Pixels, hole: Hole) -> float:
     return float(np.concatenate(steps).mean())
 
 
-def told(values: list[float], digits: int) -> dict[str, Any]:
-    """Mean and its interval."""
-    found = np.array(values)
-    picks = np.random.default_rng(0).integers(0, len(found), (DRAWS, len(found)))
-    low, high = np.percentile(found[picks].mean(1), (2.5, 97.5))
-    return {"mean": round(found.mean(), digits), "interval": [round(low, digits), round(high, digits)]}
-
-
 def distance(encoder: Calibrated, a: Pixels, b: Pixels) -> float:
     """LPIPS of two pictures."""
     x, y = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 for pixels in (a, b))
@@ -178,14 +171,14 @@ def main() -> None:
                 rows.append([pixels, masked, *filled])
     means: dict[str, Any] = {
         kind: {
-            name: {measure: told(found, 4 if measure == "lpips" else 2) for measure, found in measures.items()}
+            name: {measure: interval(found, DRAWS) for measure, found in measures.items()}
             for name, measures in by_name.items()
         }
         for kind, by_name in values.items()
     }
     ours, theirs = (values["strokes"][name] for name in ("model", "telea"))
     means["beside_telea"] = {
-        "psnr_gain": told([a - b for a, b in zip(ours["psnr"], theirs["psnr"], strict=True)], 2),
+        "psnr_gain": interval([a - b for a, b in zip(ours["psnr"], theirs["psnr"], strict=True)], DRAWS),
         "lpips_ratio": round(float(np.mean(ours["lpips"]) / np.mean(theirs["lpips"])), 3),
     }
     result = {"pictures": len(files), "share": SHARE, "hardware": hardware(), **means}

@@ -48,6 +48,7 @@ from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.registry.starter_models import list_starters
 from atelier.tasks.runtime import encoder_weights
+from bootstrap import interval
 from training import RESULTS, hardware
 
 LUMA = 65.481 / 255, 128.553 / 255, 24.966 / 255  # BT.601, of values in [0, 1], to [16, 235] / 255
@@ -172,14 +173,6 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
     if folder := starters.get("deblur"):
         found |= {kind: Task(partial(blurry, kind), {"ours": model(folder)}, folder) for kind in BLURS}
     return found
-
-
-def interval(values: list[float]) -> dict[str, float]:
-    """Mean with its 95 % interval."""
-    numbers = np.array(values)
-    drawn = np.random.default_rng(0).integers(0, len(numbers), (2000, len(numbers)))
-    low, high = np.quantile(numbers[drawn].mean(1), (0.025, 0.975))
-    return {"mean": round(float(numbers.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 def run(task: str, what: Task, photos: list[Path], keep: Path, judge: Calibrated | None) -> dict[str, Any]:

@@ -19,11 +19,13 @@ from atelier.models.losses.perceptual import gram
 from atelier.models.methods.cpgan import StyleStatistics
 from atelier.models.methods.window import window
 from atelier.models.training import Trainer
+from tests.models import tiny
 from tests.models.tiny import (
     ADAIN,
     CIN,
     CONFIG,
     CUT,
+    CYCLEGAN,
     DCGAN,
     FAST,
     FASTCUT,
@@ -332,3 +334,13 @@ def test_the_window_moves_over_the_whole_picture() -> None:
     assert seen.amax(2).min() > 0
     assert len(offsets) > 100
     assert seen[window(0, 32, 32)].shape == seen.shape
+
+
+ENLARGING = tuple(replace(RESTORE, scale=scale, faults=()) for scale in (2, 4))
+
+
+@pytest.mark.parametrize("config", [CONFIG, CYCLEGAN, CUT, FAST, CIN, ADAIN, INPAINT, STARGAN, RESTORE, *ENLARGING])
+def test_a_method_trains_with_the_sizes_that_it_says_it_takes(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (32 + config.multiple, 40 + config.multiple):
+        monkeypatch.setattr(tiny, "SIZE", size)
+        trainer(config, steps=1, sample_every=1).run(batches(TRAINING), ignore, ignore, ignore)

@@ -79,6 +79,24 @@ def test_a_wrong_key_or_value_is_named_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "size_px", "message"),
+    [
+        ("restore: {scale: 4, faults: []}", 98, "restore takes multiples of 4 as it is set, such as 96"),
+        ("restore: {scale: 2, faults: []}", 97, "restore takes multiples of 2 as it is set, such as 96"),
+        ("inpaint: {}", 100, "inpaint takes multiples of 8 as it is set, such as 96"),
+    ],
+)
+def test_a_size_that_the_method_does_not_take_is_refused(
+    tmp_path: Path, method: str, size_px: int, message: str
+) -> None:
+    name = method.partition(":")[0]
+    text = f"augment: {{size_px: SIDE}}\ntrain:\n  method: {name}\n  {method}\n"
+    with pytest.raises(ValueError, match=rf"params\.yaml: augment\.size_px is {size_px}: {message}"):
+        Params(write(tmp_path, text.replace("SIDE", str(size_px)))).check()
+    Params(write(tmp_path, text.replace("SIDE", "96"))).check()
+
+
 def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="atelier init"):
         Params(tmp_path / "params.yaml")

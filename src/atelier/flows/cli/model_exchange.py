@@ -51,8 +51,8 @@ def models_export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a model as ONNX, checked against ONNX Runtime: pictures (B, 3, H, W) in [-1, 1], sides multiples of 4."""
+    from atelier.tasks.inference.chain import Step, controls_of
     from atelier.tasks.inference.config import StylizeConfig
-    from atelier.tasks.inference.controls import controls_from_config
     from atelier.tasks.inference.import_export import export_model
     from atelier.tasks.inference.model_lookup import find_model
 
@@ -66,8 +66,7 @@ def models_export(
         to=tuple(to.split(",")) if to else (),
         styles=tuple(style or ()),
     )
-    controls = controls_from_config(asked, Path.cwd())
-    found.check(controls)
+    (controls,) = controls_of([Step(found.folder, found.identity, asked)], Path.cwd())
     if format == "hf":
         from atelier.tasks.inference.folder_export import export_folder
 

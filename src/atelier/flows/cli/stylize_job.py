@@ -82,8 +82,7 @@ def plan(
     job = StylizeRequest(
         tuple(sources), where, first.folder, config, first.identity, Path.cwd(), selection, rerun, then
     )
-    for one, controls in zip(found, job.controls(), strict=True):
-        one.check(controls)
+    job.controls()  # raises where a control is wrong
     return job
 
 

@@ -145,6 +145,7 @@ class Params:
             getattr(self, name)
         try:
             check_starter(self.train)
+            self.train.check_size(self.augment.size_px)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
         return self

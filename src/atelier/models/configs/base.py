@@ -52,6 +52,11 @@ class MethodConfig(Settings):
         return float(getattr(self, "filters", 0))
 
     @property
+    def multiple(self) -> int:
+        """Width and height of a training picture must be multiples of this, px; 1 for networks that take any size."""
+        return 4 if self.architecture else 1  # such generators halve twice
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the labels that training needs with its pictures; None for most methods, which need none."""
         return None

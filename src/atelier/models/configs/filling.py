@@ -22,3 +22,8 @@ class InpaintConfig(MethodConfig):
     optimizer: OptimizerConfig = setting_of(
         lambda: OptimizerConfig(generator_lr=2e-3, beta1=0.9, beta2=0.99), "how the weights are updated"
     )
+
+    @property
+    def multiple(self) -> int:
+        """See `MethodConfig.multiple`: it halves three times."""
+        return 8

@@ -60,6 +60,11 @@ class RestoreConfig(MethodConfig):
         """See `MethodConfig.channels`: what does not enlarge works at half the size."""
         return self.filters / 4 if self.scale == 1 else self.filters
 
+    @property
+    def multiple(self) -> int:
+        """See `MethodConfig.multiple`: what does not enlarge works at half the size."""
+        return max(2, self.scale)
+
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to learn, or contradict each other."""
         if not self.faults and self.scale == 1:

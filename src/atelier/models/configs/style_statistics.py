@@ -73,6 +73,11 @@ class CinConfig(MethodConfig):
         return Architecture("light", self.filters, self.width, self.blocks)
 
     @property
+    def multiple(self) -> int:
+        """See `MethodConfig.multiple`: what was painted is cut to the size of its picture."""
+        return 1
+
+    @property
     def embedded(self) -> str | None:
         """See `MethodConfig.embedded`."""
         return None if self.styles else "efficientnet_lite0"

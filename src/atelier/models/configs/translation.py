@@ -155,6 +155,11 @@ class StarganConfig(MethodConfig):
         """See `MethodConfig.labels`."""
         return self.attributes
 
+    @property
+    def multiple(self) -> int:
+        """See `MethodConfig.multiple`: it halves twice."""
+        return 4
+
 
 @dataclass(frozen=True)
 class ImportedConfig(MethodConfig):

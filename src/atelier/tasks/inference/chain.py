@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from atelier.models.card import ModelCard, ModelIdentity
 from atelier.models.configs import MethodConfig, config_class
-from atelier.models.controls import Controls, check_controls, honoured_controls
+from atelier.models.controls import Controls, check_attributes, check_controls, honoured_controls
 from atelier.tasks.inference.config import CONTROLS, ChainStep, ControlsConfig, StylizeConfig, step_values
 from atelier.tasks.inference.controls import chain_controls
 from atelier.tasks.inference.model_lookup import FoundModel, find_model
@@ -34,15 +34,18 @@ def controls_of(steps: Sequence[Step], base: Path) -> tuple[Controls, ...]:
     """The controls of each step of a job, whose first has the config of the job.
 
     Raises:
-        FileNotFoundError, ValueError: as `chain_controls`, or a method does not support a control.
+        FileNotFoundError, ValueError: as `chain_controls`, or a method does not support a control, or a model does not
+            know an attribute.
     """
     methods = [config_class(step.identity.method) for step in steps]
     job = steps[0].config
     assert isinstance(job, StylizeConfig)
     then = (step.config for step in steps[1:])
     found = chain_controls(job, then, base, (method.fills for method in methods))
-    for method, controls in zip(methods, found, strict=True):
+    for step, method, controls in zip(steps, methods, found, strict=True):
         check_controls(method, controls)
+        if controls.to:
+            check_attributes(controls.to, ModelCard.read(step.model).attributes)
     return found
 
 

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from atelier.models.card import ModelCard, ModelIdentity, identify
-from atelier.models.configs import config_class
-from atelier.models.controls import Controls, check_attributes, check_controls
+from atelier.models.card import ModelIdentity, identify
 from atelier.tasks.evaluation.metric_catalogue import Metrics
 from atelier.tasks.registry.resolve import find_version, resolve
 from atelier.tasks.registry.starter_models import find_starter
@@ -37,16 +35,6 @@ class FoundModel:
     def metrics(self, workspace: Path | None) -> Metrics:
         """Its metrics in the registry of a workspace; empty for a model that is in no registry."""
         return find_version(Workspace.find(workspace), self.label).metrics if self.version else {}
-
-    def check(self, controls: Controls) -> None:
-        """Check that the model supports controls, before anything starts.
-
-        Raises:
-            ValueError: its method does not support a control, or it does not know an attribute.
-        """
-        check_controls(config_class(self.identity.method), controls)
-        if controls.to:
-            check_attributes(controls.to, ModelCard.read(self.folder).attributes)
 
 
 def find_model(text: str, workspace: Path | None) -> FoundModel:

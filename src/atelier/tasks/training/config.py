@@ -102,6 +102,15 @@ class TrainConfig(Settings):
         config: MethodConfig = getattr(self, self.method)
         return config
 
+    def check_size(self, size_px: int) -> None:
+        """Check that the method can be trained with pictures of this size. Raises ValueError."""
+        if size_px % self.method_config.multiple:
+            multiple = self.method_config.multiple
+            raise ValueError(
+                f"augment.size_px is {size_px}: {self.method} takes multiples of {multiple} as it is set, such as "
+                f"{size_px - size_px % multiple}"
+            )
+
     def facts(self) -> dict[str, Any]:
         """All that is said here and used, as JSON values: settings of other methods do not name a run."""
         facts = json.loads(json.dumps(asdict(self)))

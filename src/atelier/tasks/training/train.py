@@ -114,6 +114,7 @@ def _checked_card(config: TrainConfig, data: Path, initial: Path | None) -> shar
         raise ValueError(f"train.min_workers is {config.min_workers}: more than train.workers, {config.workers}")
     if (names := config.method_config.labels) is not None:
         labels.check_labels(data, card, (config.content, config.style), names)
+    config.check_size(card.facts.get("augment", {}).get("size_px", 0))
     if initial:
         artifact.load(initial)  # fails here where it is damaged, before anything starts
     return card
