@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from atelier.flows.control_plane.prefect_server import ask
@@ -81,8 +83,32 @@ def test_a_job_that_a_person_stops_ends_within_ten_seconds_in_a_final_state(
     assert json.loads(done.stdout)["done"] == PICTURES
 
 
-def draw(file: Path, seed: int) -> None:
-    pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+@pytest.mark.usefixtures("plane")
+def test_standard_output_is_the_results_alone_though_a_worker_is_killed(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Ray tells of the death on standard output."""
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        draw(tmp_path / f"in/{number}.png", number, 256)
+    out = tmp_path / "out"
+    command = [Path(sys.executable).with_name("atelier"), "stylize", tmp_path / "in", out, "--model", "starter/monet"]
+    running = subprocess.Popen([*command, "--json"], env=environment, stdout=PIPE, stderr=PIPE, text=True)
+    end = time.monotonic() + 300
+    while len(list(out.glob("*.png"))) < 3:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    raylet = json.loads((Path(environment["ATELIER_HOME"]) / "control-plane.json").read_text())["ray"]["pid"]
+    workers = [child for child in psutil.Process(raylet).children(recursive=True) if "PoolWorker" in child.name()]
+    workers[0].kill()
+    made, said = running.communicate(timeout=300)
+    assert running.returncode == 0, said
+    assert json.loads(made)["done"] == 60
+
+
+def draw(file: Path, seed: int, side: int = 64) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     file.write_bytes(encode(pixels, "png"))
 
 

@@ -15,6 +15,7 @@ from atelier.tasks.workspace.layout import Workspace
 PROGRAM = """
 import os, subprocess, sys, logging
 from pathlib import Path
+from atelier.flows.cli.output import result
 from atelier.flows.runs.terminal import library_log, say
 from atelier.tasks.workspace.layout import Workspace
 with library_log(Workspace(Path(sys.argv[1])), "train"):
@@ -22,14 +23,20 @@ with library_log(Workspace(Path(sys.argv[1])), "train"):
     print("python", file=sys.stderr)
     logging.getLogger("ray").warning("warned")
     os.write(2, b"core\\n")
-    subprocess.run(["sh", "-c", "echo child >&2"], check=True)
+    print("printed")
+    os.write(1, b"written\\n")
+    subprocess.run(["sh", "-c", "echo child >&2; echo child 1"], check=True)
     with library_log(None, "inner"):
         os.write(2, b"inner\\n")
+        result({"found": 1}, as_json=True)
     if len(sys.argv) > 2:
         raise eval(sys.argv[2])
 print("after", file=sys.stderr)
+print("after")
 """
-THEIRS = ["python", "warned", "core", "child", "inner"]
+THEIRS = ["python", "warned", "core", "printed", "written", "child", "child 1", "inner"]
+ON_STDERR = ["python", "warned", "core", "child", "inner"]
+RESULT = '{\n  "found": 1\n}\nafter\n'
 
 
 def run(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +54,7 @@ def test_only_our_own_lines_are_shown(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.stderr.splitlines() == ["ours [red]x[/red] 1 of 2", "after"]
     assert logged(tmp_path) == THEIRS
+    assert done.stdout == RESULT
 
 
 @pytest.mark.parametrize(("error", "named"), [("RuntimeError('lost')", True), ("ValueError('wrong')", False)])
@@ -58,6 +66,7 @@ def test_an_error_names_its_log(tmp_path: Path, error: str, named: bool) -> None
 def test_verbose_keeps_no_log(tmp_path: Path) -> None:
     done = run(tmp_path, ATELIER_VERBOSITY="verbose")
     assert done.stderr.splitlines() == ["ours [red]x[/red] 1 of 2", *THEIRS, "after"]
+    assert done.stdout == RESULT
     assert not Workspace(tmp_path).logs.exists()
 
 
@@ -67,7 +76,7 @@ def test_quiet_and_a_wrong_value(tmp_path: Path) -> None:
 
 
 def test_a_child_of_a_run_writes_into_its_log(tmp_path: Path) -> None:
-    assert run(tmp_path, **{LOG: "20261129-020000-retrain"}).stderr.splitlines()[1:] == [*THEIRS, "after"]
+    assert run(tmp_path, **{LOG: "20261129-020000-retrain"}).stderr.splitlines()[1:] == [*ON_STDERR, "after"]
 
 
 def test_a_log_is_found_by_name_beginning_and_command(tmp_path: Path) -> None:

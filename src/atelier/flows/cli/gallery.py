@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from atelier.flows.control_plane import api_password
 from atelier.flows.control_plane.prefect_server import home
+from atelier.flows.runs.standard_streams import results
 from atelier.tasks.storage.location import absolute
 from atelier.tasks.workspace.layout import Workspace
 
@@ -50,9 +51,10 @@ def _open(address: str, sign_in: str, password: str) -> None:
     """Open the gallery in a browser, signed in; without a browser print where, and the password."""
     page = api_password.gallery_page(home(), f"{address}{sign_in}", password)
     if _has_browser() and webbrowser.open(page.as_uri()):
-        print(f"opened {address}; Ctrl-C ends it", flush=True)
+        said = f"opened {address}; Ctrl-C ends it"
     else:
-        print(f"open {address} and paste this password: {password}; Ctrl-C ends it", flush=True)
+        said = f"open {address} and paste this password: {password}; Ctrl-C ends it"
+    print(said, file=results(), flush=True)
 
 
 def _has_browser() -> bool:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from atelier.flows.runs.standard_streams import results
+
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
 ]
@@ -29,13 +31,10 @@ def result(value: Any, as_json: bool, text: str | None = None) -> None:
     """Print a result: as JSON, as the text for people, or field by field where there is no text."""
     plain = _plain(value)
     if as_json:
-        print(json.dumps(plain, indent=2, default=str))
-    elif text is not None:
-        print(text)
-    elif isinstance(plain, dict):
-        print("\n".join(f"{key}: {item}" for key, item in plain.items()))
-    else:
-        print(plain)
+        text = json.dumps(plain, indent=2, default=str)
+    elif text is None and isinstance(plain, dict):
+        text = "\n".join(f"{key}: {item}" for key, item in plain.items())
+    print(plain if text is None else text, file=results())
 
 
 def _plain(value: Any) -> Any:

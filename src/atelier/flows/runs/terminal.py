@@ -1,22 +1,22 @@
 """The terminal of a command, which has our own lines only: what libraries write goes into a log.
 
-Libraries write to standard error, from Python and from C++, and so do child processes. While a log is open, file
-descriptor 2 leads to it, and our own lines go to a copy of the descriptor from before.
+Libraries write to standard error, from Python and from C++, and so do child processes; Ray also writes to standard
+output, which is for results alone. While a log is open, file descriptors 1 and 2 lead to it, and our own lines and
+results go to copies of the descriptors from before.
 """
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
 
 import rich
 from rich.console import Console
 
 from atelier.flows.runs.logs import logs_folder, new_log
+from atelier.flows.runs.standard_streams import diverted, output_to
 from atelier.tasks.runtime.errors import USER_ERRORS
 from atelier.tasks.runtime.progress import RECORDS, to_parent
 from atelier.tasks.workspace.layout import Workspace
@@ -72,13 +72,16 @@ def library_log(workspace: Workspace | None, name: str) -> Iterator[None]:
 
     An error of the block that is not the user's gets a note which names the log.
     """
-    kept = {LOG, RECORDS}.intersection(os.environ)  # by this process, or by the one that started it
-    if kept or verbosity() in (Verbosity.verbose, Verbosity.debug):
+    if {LOG, RECORDS}.intersection(os.environ):  # by this process, or by the one that started it
         yield
+        return
+    if verbosity() in (Verbosity.verbose, Verbosity.debug):
+        with output_to(2):
+            yield
         return
     with new_log(logs_folder(workspace), name) as log:
         run = Path(log.name).stem
-        with _standard_error_to(log.fileno()):
+        with output_to(log.fileno()), _standard_error_to(log.fileno()):
             os.environ[LOG] = run
             try:
                 yield
@@ -92,26 +95,10 @@ def library_log(workspace: Workspace | None, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _standard_error_to(descriptor: int) -> Iterator[None]:
-    """File descriptor 2 leads to another file in the block; our own lines stay where they were."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    own = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") if _is_descriptor_2(sys.stderr) else None
-    os.dup2(descriptor, 2)
-    rich.reconfigure(file=own, stderr=True, quiet=console().quiet, highlight=False)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        rich.reconfigure(stderr=True, quiet=console().quiet, highlight=False)
-        os.dup2(before, 2)
-        os.close(before)
-        if own:
-            own.close()
-
-
-def _is_descriptor_2(stream: TextIO) -> bool:
-    """Whether a stream writes to file descriptor 2; a test may have put another there."""
-    try:
-        return stream.fileno() == 2
-    except (io.UnsupportedOperation, AttributeError):
-        return False
+    """Standard error leads to another file in the block; our own lines stay where they were."""
+    with diverted(2, sys.stderr, descriptor) as own:
+        rich.reconfigure(file=own, stderr=True, quiet=console().quiet, highlight=False)
+        try:
+            yield
+        finally:
+            rich.reconfigure(stderr=True, quiet=console().quiet, highlight=False)

@@ -1,6 +1,10 @@
-"""The preview of a bulk job: a spread sample, painted small in this process by each of several models or strengths."""
+"""The preview of a bulk job: a spread sample, painted in this process by each of several models or strengths.
 
-from collections.abc import Iterator, Sequence
+Pictures are painted small. Of models that restore, enlarge or fill, which change fine detail, a window of each picture
+is shown at full resolution.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -8,12 +12,16 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from atelier.models.boxes import parsed
+from atelier.models.configs import config_class
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.images import codec
-from atelier.tasks.images.codec import BadImage, ImageLimits, Pixels
+from atelier.tasks.images.codec import ImageLimits, Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.images.detail import detailed_window, window_around
+from atelier.tasks.images.resampling import enlarged
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.entry import Entry
@@ -22,6 +30,10 @@ from atelier.tasks.storage.open_source import read
 LONGEST_PX = 640  # of a painted picture: strokes have the breadth there that large pictures are painted with
 PAGE_PX = 560  # width of a picture on the page
 CELL_PX = 256  # of the contact sheet
+DETAIL_PX = 480  # side of a window at full resolution, of the outputs
+REACH_PX = 128  # around such a window, which a model that restores sees too
+
+Column = tuple[StylizeRequest, Callable[[Pixels], Pixels]]  # a job, and what paints as its models do
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Preview:
     @property
     def summary(self) -> str:
         """The result in a few lines."""
-        lines = [f"{name} cannot be read: {reason}" for name, reason in self.unreadable.items()]
+        lines = [f"{name} is not shown: {reason}" for name, reason in self.unreadable.items()]
         painted = f"{self.shown} of {self.total} pictures by {', '.join(self.columns)}"
         return "\n".join([painted, *lines, f"page: {self.page}", f"sheet: {self.sheet}; nothing else was written"])
 
@@ -56,47 +68,80 @@ def preview(requests: Sequence[StylizeRequest], count: int, folder: Path) -> Pre
     first = requests[0]
     if first.config.mask_from or first.config.keep_from:
         raise ValueError("--preview shows no label pictures: leave out --mask-from and --keep-from, or use --limit")
-    if any(controls.in_pixels for request in requests for controls in request.controls()):
-        raise ValueError("--preview shows pictures smaller: give boxes, places and scales in percent, or use --limit")
     inputs = list_inputs(first.sources, first.base, first.selection)
     inputs = inputs.filter(pc.equal(inputs["skipped"], ""))
-    limits = ImageLimits(first.config.max_bytes, first.config.max_pixels)
-    photos, unreadable = _read(evenly_spaced(inputs, count).to_pylist(), limits)
-    if not photos:
+    pixels = min(request.config.max_pixels // request.scale**2 for request in requests)
+    limits, columns = ImageLimits(first.config.max_bytes, pixels), _labels(requests)
+    painters = [(request, _painter(request)) for request in requests]
+    detail = any(map(_changes_detail, requests))
+    rows, unreadable = dict[str, list[Pixels]](), dict[str, str]()
+    for row in evenly_spaced(inputs, count).to_pylist():
+        try:
+            rows[row["input"]] = (_in_detail if detail else _as_a_whole)(_read(row, limits), painters)
+        except ValueError as error:
+            unreadable[row["input"]] = str(error)
+    if not rows:
         raise ValueError(f"no picture of the sample can be read: {next(iter(unreadable.values()))}")
-    columns = _labels(requests)
-    painted = [list(_painted(request, list(photos.values()))) for request in requests]  # a list for each column
-    rows = [list(row) for row in zip(photos.values(), *painted, strict=True)]
-    made = Preview(folder / "index.html", folder / "sheet.png", len(photos), inputs.num_rows, columns, unreadable)
-    files = [PurePosixPath(name).name for name in photos]
-    write(made.sheet, codec.encode(contact_sheet(rows, files, ("photograph", *columns), CELL_PX), "png"))
-    write(made.page, _page(made, list(photos), rows))
+    made = Preview(folder / "index.html", folder / "sheet.png", len(rows), inputs.num_rows, columns, unreadable)
+    files, cell_px = [PurePosixPath(name).name for name in rows], DETAIL_PX if detail else CELL_PX
+    sheet = contact_sheet(list(rows.values()), files, ("photograph", *columns), cell_px)
+    write(made.sheet, codec.encode(sheet, "png"))
+    write(made.page, _page(made, rows, cell_px))
     return made
 
 
-def _read(rows: Sequence[dict[str, Any]], limits: ImageLimits) -> tuple[dict[str, Pixels], dict[str, str]]:
-    """Pictures by name, shrunk to `LONGEST_PX`, and the reasons of those that cannot be read."""
-    photos, unreadable = dict[str, Pixels](), dict[str, str]()
-    for row in rows:
-        name = row["input"]
-        try:
-            pixels = codec.decode(
-                read(Entry(**{field: row[field] for field in ENTRY_FIELDS}), limits.max_bytes), limits
-            )
-        except BadImage as error:
-            unreadable[name] = str(error)
-            continue
-        photos[name] = codec.scaled(pixels, min(1.0, LONGEST_PX / max(pixels.shape[:2])))
-    return photos, unreadable
+def _read(row: dict[str, Any], limits: ImageLimits) -> Pixels:
+    """A picture of the listing. Raises BadImage."""
+    return codec.decode(read(Entry(**{field: row[field] for field in ENTRY_FIELDS}), limits.max_bytes), limits)
 
 
-def _painted(request: StylizeRequest, photos: Sequence[Pixels]) -> Iterator[Pixels]:
-    """The pictures as a job's models paint them."""
+def _painter(request: StylizeRequest) -> Callable[[Pixels], Pixels]:
+    """Paints one picture as a job's models do."""
     from atelier.models import artifact  # PyTorch, which takes seconds to load
     from atelier.tasks.inference.backends import pixels_painter
 
     models = [artifact.load(step.model) for step in request.steps]
-    return map(pixels_painter(*zip(models, request.controls(), strict=True)), photos)
+    return pixels_painter(*zip(models, request.controls(), strict=True))
+
+
+def _as_a_whole(photo: Pixels, columns: Sequence[Column]) -> list[Pixels]:
+    """A picture shrunk to `LONGEST_PX`, and what becomes of it in each column."""
+    small = codec.scaled(photo, min(1.0, LONGEST_PX / max(photo.shape[:2])))
+    return [small, *(paint(small) for _, paint in columns)]
+
+
+def _in_detail(photo: Pixels, columns: Sequence[Column]) -> list[Pixels]:
+    """A window of a picture at full resolution, and what becomes of it in each column, all of the same size."""
+    largest, (height, width) = max(request.scale for request, _ in columns), photo.shape[:2]
+    side = max(1, DETAIL_PX // largest)
+    boxes = [box for request, _ in columns for step in request.steps for box in step.config.remove]
+    if boxes:
+        hole = parsed(boxes[0]).place(height, width)
+        margin = max((side - max(part.stop - part.start for part in hole)) // 2, side // 8)
+        window = window_around(hole, margin, height, width)
+    else:
+        window = detailed_window(photo, side)
+    cells = [photo[window]]
+    for request, paint in columns:
+        around = slice(0, height), slice(0, width)
+        if all(
+            config_class(step.identity.method).restores for step in request.steps
+        ):  # a pixel depends on what is near
+            around = window_around(window, REACH_PX, height, width)
+        painted, scale = paint(photo[around]), request.scale
+        within = (
+            slice(scale * (part.start - outer.start), scale * (part.stop - outer.start))
+            for part, outer in zip(window, around, strict=True)
+        )
+        cells.append(painted[tuple(within)])
+    shape = largest * cells[0].shape[0], largest * cells[0].shape[1]
+    return [enlarged(cell, shape) for cell in cells]
+
+
+def _changes_detail(request: StylizeRequest) -> bool:
+    """Whether a job does what is hardly seen in a picture that is shrunk: restores, enlarges or fills."""
+    methods = [config_class(step.identity.method) for step in request.steps]
+    return request.scale != 1 or any(method.restores or method.fills for method in methods)
 
 
 def _labels(requests: Sequence[StylizeRequest]) -> tuple[str, ...]:
@@ -107,15 +152,16 @@ def _labels(requests: Sequence[StylizeRequest]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _page(made: Preview, names: Sequence[str], rows: Sequence[Sequence[Pixels]]) -> bytes:
+def _page(made: Preview, rows: Mapping[str, Sequence[Pixels]], cell_px: int) -> bytes:
     """The page, HTML."""
     pairs = []
-    for name, (photo, *variants) in zip(names, rows, strict=True):
+    for name, (photo, *variants) in rows.items():
         before = data_uri(photo, PAGE_PX)
         for column, variant in zip(made.columns, variants, strict=True):
             pairs.append((before, data_uri(variant, PAGE_PX), name if len(variants) == 1 else f"{name}, {column}"))
-    lead = render("preview.html.j2", "lead", shown=made.shown, total=made.total, columns=made.columns)
-    sheet = data_uri(codec.decode(made.sheet.read_bytes()), CELL_PX * (2 + len(made.columns)))
+    how = "a window of each at full resolution, repaired," if cell_px == DETAIL_PX else "painted small"
+    lead = render("preview.html.j2", "lead", shown=made.shown, total=made.total, columns=made.columns, how=how)
+    sheet = data_uri(codec.decode(made.sheet.read_bytes()), cell_px * (2 + len(made.columns)))
     shown = render(MACROS, "figure", uri=sheet, caption="Each picture, and what becomes of it.")
     failed = list(made.unreadable.items())
     sections: dict[str, Markup] = {
