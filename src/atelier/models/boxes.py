@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 Number = tuple[float, bool]  # and whether it is a percentage
 
+KINDS = ("faces", "text")  # of things that are found in each picture, instead of in a box
 _NUMBER = re.compile(r"(-?\d{1,6}(?:\.\d+)?)(%?)")
 
 
@@ -61,7 +62,7 @@ def parsed(text: str) -> Box:
     if len(found) != 4 or found[2][0] <= 0 or found[3][0] <= 0:
         raise ValueError(
             f"a box is X,Y,WIDTH,HEIGHT in pixels or percent, like -210,-60,200,50 (X and Y below 0 count from the "
-            f"right and from below) or 80%,92%,20%,8%, not {text!r}"
+            f"right and from below) or 80%,92%,20%,8%, and what is found is {' or '.join(KINDS)}, not {text!r}"
         )
     return Box(*found)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier.models.boxes import parsed
+from atelier.models.boxes import KINDS, Box, parsed
 from atelier.models.configs.base import MethodConfig
 from atelier.models.insertion import Insertion
 
@@ -79,7 +79,8 @@ class Controls:
     regions: Matching = "off"  # "auto" gives each region of a picture the style of a region of the style images
     stroke: Stroke = 1.0  # breadth of the strokes, relative to the usual one; "full" paints at full size
     fill: bool = False  # pictures are filled where their label pictures are not 0
-    remove: tuple[str, ...] = ()  # boxes that are filled in every picture, see `boxes.parsed`
+    remove: tuple[str, ...] = ()  # boxes that are filled in every picture, see `boxes.parsed`; or some of `boxes.KINDS`
+    found_by: tuple[str, ...] = ()  # which detectors find those kinds
     insert: Insertion | None = None  # an object that is put into every picture
 
     def __post_init__(self) -> None:
@@ -111,14 +112,24 @@ class Controls:
         return any(style.label is not None for style in self.styles)
 
     @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The boxes that are filled in every picture."""
+        return tuple(parsed(one) for one in self.remove if one not in KINDS)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that are found in each picture and filled."""
+        return tuple(one for one in KINDS if one in self.remove)
+
+    @property
     def takes_labels(self) -> bool:
         """Whether the painter is given label pictures."""
-        return self.labelled or self.fill
+        return self.labelled or self.fill or bool(self.kinds)
 
     @property
     def in_pixels(self) -> bool:
         """Whether a box or an object has its place in pixels, which belongs to pictures of one size."""
-        return any(parsed(box).in_pixels for box in self.remove) or bool(self.insert and self.insert.in_pixels)
+        return any(box.in_pixels for box in self.boxes) or bool(self.insert and self.insert.in_pixels)
 
     def _check_places(self) -> None:
         if self.labelled and any(style.label is None for style in self.styles):
@@ -130,8 +141,7 @@ class Controls:
         if self.regions != "off" and any(style.weight != self.styles[0].weight for style in self.styles):
             raise ValueError("with regions the styles have no weights: each region has one style, the nearest")
         checked_stroke(self.stroke)
-        for box in self.remove:
-            parsed(box)
+        _ = self.boxes  # raises where one is no box
 
     def changed(self) -> dict[str, Any]:
         """The controls that differ from their defaults, as JSON values; they are part of the provenance of outputs."""

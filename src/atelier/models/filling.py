@@ -32,15 +32,19 @@ class FillingPainter:
 
     network: Inpainter
     boxes: tuple[Box, ...] = ()  # that are filled in every picture
+    labelled: bool = False  # whether it needs labels
     insertion: Insertion | None = None  # what is put into every picture then
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Fill pictures (B, 3, H, W), see `Painter`, in the boxes and where labels (B, H, W) are not 0.
 
         Raises:
-            ValueError: a box or the object is outside of the pictures, or the object larger than they are.
+            ValueError: a box or the object is outside of the pictures, or the object larger than they are; or there are
+                no labels, and they are needed.
         """
         height, width = images.shape[2:]
+        if labels is None and self.labelled:
+            raise ValueError("what is filled is shown by label pictures, and the picture has none")
         if labels is None and not self.boxes and not self.insertion:
             holes = drawn_holes(uniform(0, 0, 0, len(images), NUMBERS, 0), height, width)
         else:

@@ -56,10 +56,11 @@ class PaintingOptions:
     remove: Annotated[
         list[str] | None,
         typer.Option(
+            "--remove",
             "--remove-box",
-            metavar="X,Y,W,H",
-            help="A box to remove from every picture, like a watermark, in pixels or percent: -210,-60,200,50 counts "
-            "from the right and from below. Repeatable; for models that fill holes.",
+            metavar="WHAT",
+            help="faces or text, which is found in each picture; or a box X,Y,W,H in every picture, in pixels or "
+            "percent: -210,-60,200,50 counts from the right and from below. Repeatable; for models that fill holes.",
         ),
     ] = None
     insert: Annotated[

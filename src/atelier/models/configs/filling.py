@@ -12,7 +12,7 @@ class InpaintConfig(MethodConfig):
     """Network of inpaint."""
 
     name: ClassVar[str] = "inpaint"
-    controls: ClassVar[tuple[str, ...]] = ("fill", "remove", "insert")
+    controls: ClassVar[tuple[str, ...]] = ("fill", "remove", "found_by", "insert")
     fills: ClassVar[bool] = True
     strokes: ClassVar[bool] = False  # it continues what is there, at the size that it has
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atelier.models.boxes import parsed
 from atelier.models.configs.filling import InpaintConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.base import Encoder
@@ -52,7 +51,7 @@ class Inpaint(Method):
     def painter(cls, config: InpaintConfig, generator: nn.Module, controls: Controls) -> Painter:
         """See `FillingPainter`."""
         assert isinstance(generator, Inpainter)
-        return FillingPainter(generator.eval(), tuple(map(parsed, controls.remove)), controls.insert)
+        return FillingPainter(generator.eval(), controls.boxes, controls.takes_labels, controls.insert)
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; there is one turn with one group."""

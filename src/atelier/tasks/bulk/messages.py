@@ -75,7 +75,7 @@ class JobSpec:
     def provenance(self, decoded: "DecodedInput") -> Provenance:
         """The provenance of the output of one input."""
         given = {"labels": decoded.labels, "kept": decoded.kept}
-        pictures = {name: picture.sha256 for name, picture in given.items() if picture}
+        pictures = {name: picture.sha256 for name, picture in given.items() if picture and picture.sha256}
         first, *then = (step.identity for step in self.steps)
         parameters = self.parameters | pictures
         return Provenance(first, parameters, decoded.sha256, revision=self.revision, then=tuple(then))

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from atelier.models.boxes import parsed
 from atelier.models.configs import config_class
 from atelier.tasks.bulk.inputs import evenly_spaced, list_inputs
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
@@ -22,6 +21,8 @@ from atelier.tasks.images.codec import ImageLimits, Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.images.detail import detailed_window, window_around
 from atelier.tasks.images.resampling import enlarged
+from atelier.tasks.inference.detectors import found_mask
+from atelier.tasks.inference.label_pictures import kinds_of
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.entry import Entry
@@ -33,7 +34,7 @@ CELL_PX = 256  # of the contact sheet
 DETAIL_PX = 480  # side of a window at full resolution, of the outputs
 REACH_PX = 128  # around such a window, which a model that restores sees too
 
-Column = tuple[StylizeRequest, Callable[[Pixels], Pixels]]  # a job, and what paints as its models do
+Column = tuple[StylizeRequest, Callable[..., Pixels]]  # a job, and what paints as its models do
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def _read(row: dict[str, Any], limits: ImageLimits) -> Pixels:
     return codec.decode(read(Entry(**{field: row[field] for field in ENTRY_FIELDS}), limits.max_bytes), limits)
 
 
-def _painter(request: StylizeRequest) -> Callable[[Pixels], Pixels]:
-    """Paints one picture as a job's models do."""
+def _painter(request: StylizeRequest) -> Callable[..., Pixels]:
+    """Paints one picture as a job's models do, with what is found in it where that is removed."""
     from atelier.models import artifact  # PyTorch, which takes seconds to load
     from atelier.tasks.inference.backends import pixels_painter
 
@@ -114,21 +115,21 @@ def _in_detail(photo: Pixels, columns: Sequence[Column]) -> list[Pixels]:
     """A window of a picture at full resolution, and what becomes of it in each column, all of the same size."""
     largest, (height, width) = max(request.scale for request, _ in columns), photo.shape[:2]
     side = max(1, DETAIL_PX // largest)
-    boxes = [box for request, _ in columns for step in request.steps for box in step.config.remove]
+    controls = [one for request, _ in columns for one in request.controls()]
+    boxes, found = [box for one in controls for box in one.boxes], found_mask(kinds_of(controls), photo)
     if boxes:
-        hole = parsed(boxes[0]).place(height, width)
+        hole = boxes[0].place(height, width)
         margin = max((side - max(part.stop - part.start for part in hole)) // 2, side // 8)
         window = window_around(hole, margin, height, width)
     else:
-        window = detailed_window(photo, side)
+        window = detailed_window(found[..., None] if found.any() else photo, side)
     cells = [photo[window]]
     for request, paint in columns:
         around = slice(0, height), slice(0, width)
-        if all(
-            config_class(step.identity.method).restores for step in request.steps
-        ):  # a pixel depends on what is near
+        if all(config_class(step.identity.method).restores for step in request.steps):  # by what is near
             around = window_around(window, REACH_PX, height, width)
-        painted, scale = paint(photo[around]), request.scale
+        labels = [found] if kinds_of(request.controls()) else []
+        painted, scale = paint(photo[around], *labels), request.scale
         within = (
             slice(scale * (part.start - outer.start), scale * (part.stop - outer.start))
             for part, outer in zip(window, around, strict=True)

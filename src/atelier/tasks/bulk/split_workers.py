@@ -100,7 +100,7 @@ def read_block(tasks: pa.Table, spec: JobSpec) -> Iterator[pa.Table]:
     try:
         for each in markers.process(todo, decode, spec.crashed):
             yield _pickled([each])
-    except OSError as error:
+    except (JobStopped, OSError) as error:
         yield _pickled([spec.stopped(todo[0].input, error)])
 
 

@@ -30,9 +30,10 @@ from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
+from atelier.tasks.inference.detectors import NoDetector
 from atelier.tasks.inference.execution_plan import Execution, chain_scales
 from atelier.tasks.inference.input_limits import input_size, limits_for, read_image
-from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
+from atelier.tasks.inference.label_pictures import LabelPicture, kinds_of, read_kept, read_labels, with_found, with_kept
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.errors import short_line
 from atelier.tasks.storage.open_destination import open_destination
@@ -68,9 +69,14 @@ class Reader:
     def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
         self.spec, self.markers = spec, markers
         self.limits = limits_for(spec.config, *spec.plans)
+        self.kinds = kinds_of(step.controls for step in spec.steps)
 
     def __call__(self, task: Task) -> DecodedInput | LedgerRow:
-        """The decoded input of a task, or its row if it failed."""
+        """The decoded input of a task, or its row if it failed.
+
+        Raises:
+            JobStopped: a detector is not installed.
+        """
         begun = time.perf_counter()
         factor = task.entry.size / FILE_BYTES
         try:
@@ -89,11 +95,14 @@ class Reader:
                 given, labels, kept = (task.input, image, self.limits, size), None, None
                 if config.mask_from:
                     labels = read_labels(config.mask_from, *given)
+                labels = with_found(labels, image, self.kinds)
                 if config.keep_from:
                     kept = read_kept(config.keep_from, *given)
             return DecodedInput(task, image, sha256, time.perf_counter() - begun, labels, kept)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)
+        except NoDetector as error:
+            raise JobStopped(str(error)) from error
 
 
 class Stylizer:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atelier.models import artifact, tiling
@@ -204,13 +206,13 @@ def chain_painter(*chain: tuple[TrainedModel, Controls, Execution]) -> Callable[
     return painters[0] if len(painters) == 1 else ChainPainter(painters, labelled)
 
 
-def pixels_painter(*chain: tuple[TrainedModel, Controls]) -> Callable[[Pixels], Pixels]:
-    """The painter of the default plans for one picture (H, W, 3) at a time, for styles without labels."""
+def pixels_painter(*chain: tuple[TrainedModel, Controls]) -> Callable[..., Pixels]:
+    """The painter of the default plans for one picture (H, W, 3) at a time, with labels (H, W) where it takes them."""
     paint = chain_painter(*((*one, Execution(default_plan(*one))) for one in chain))
 
-    def painted(pixels: Pixels) -> Pixels:
+    def painted(pixels: Pixels, *labels: NDArray[np.uint8]) -> Pixels:
         batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
-        return paint(batch)[0].permute(1, 2, 0).contiguous().numpy()
+        return paint(batch, *(torch.from_numpy(one)[None] for one in labels))[0].permute(1, 2, 0).contiguous().numpy()
 
     return painted
 

@@ -47,8 +47,8 @@ class ControlsConfig(Settings):
     )
     remove: tuple[str, ...] = setting(
         (),
-        "boxes X,Y,WIDTH,HEIGHT that are removed from every picture, in pixels or percent; X and Y below 0 count from "
-        "the right and from below (models that fill holes)",
+        "what is removed: faces or text, which is found in each picture, or boxes X,Y,WIDTH,HEIGHT in every picture, "
+        "in pixels or percent; X and Y below 0 count from the right and from below (models that fill holes)",
     )
     insert: Annotated[InsertConfig, BeforeValidator(insert_values)] = setting(
         InsertConfig(), "an object that is added to every picture (models that fill holes)"

@@ -6,11 +6,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
+from atelier.models.boxes import KINDS
 from atelier.models.controls import Controls, Style
 from atelier.models.insertion import Insertion
 from atelier.tasks.images.codec import Pixels, load, scaled
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import ChainStep, ControlsConfig, InsertConfig, StylizeConfig
+from atelier.tasks.inference.detectors import detector_label
 from atelier.tasks.inference.inserted_object import load_object
 from atelier.tasks.inference.label_pictures import is_one_for_all
 from atelier.tasks.inference.palette import load_palette
@@ -73,6 +75,10 @@ def chain_controls(
         raise ValueError("with --size pictures are shrunk first: give boxes, places and scales in percent")
     if labelled and not any(controls.takes_labels for controls in found):
         raise ValueError(LABELS)
+    if any(controls.labelled for controls in found) and any(controls.kinds for controls in found):
+        raise ValueError(
+            "styles have labels, and what is removed is found by a detector: use two jobs, one after the other"
+        )
     return found
 
 
@@ -122,6 +128,7 @@ def _controls(config: ControlsConfig, base: Path, *, labelled: bool) -> Controls
         regions=config.regions,
         stroke=config.stroke,
         remove=config.remove,
+        found_by=tuple(detector_label(kind) for kind in KINDS if kind in config.remove),
         insert=_insertion(config.insert, base),
     )
 

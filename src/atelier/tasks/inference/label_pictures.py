@@ -1,6 +1,7 @@
 """Label pictures: PNG files whose values say what goes where or what stays, in a source that mirrors the inputs."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier.models.controls import Controls
 from atelier.tasks.images.codec import BadImage, ImageLimits, open_image
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.images.reader import DecodedImage, fit
 from atelier.tasks.images.resampling import enlarged
+from atelier.tasks.inference.detectors import found_mask
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.location import file_stat, is_url
 from atelier.tasks.storage.open_source import archive_class, list_files, read
@@ -29,7 +32,7 @@ class LabelPicture:
     """The labels of an input."""
 
     labels: NDArray[np.uint8]  # (H, W)
-    sha256: str  # of the file
+    sha256: str  # of the file, "" of what was found without one
 
 
 def label_entry(source: str, name: str) -> Entry:
@@ -115,6 +118,32 @@ def read_kept(
         return read_labels(source, name, image, limits, size)
     except NoLabelPicture:
         return None
+
+
+def kinds_of(controls: Iterable[Controls]) -> tuple[str, ...]:
+    """The kinds of things that are found for any model of a chain."""
+    return tuple(dict.fromkeys(kind for one in controls for kind in one.kinds))
+
+
+def with_found(labels: LabelPicture | None, image: DecodedImage, kinds: Sequence[str]) -> LabelPicture | None:
+    """The labels of an input, with holes where things of these kinds are in any of its frames; as they are of no kind.
+
+    Raises:
+        BadImage: its frames have different sizes.
+        NoDetector: a detector is not installed.
+    """
+    if not kinds:
+        return labels
+    shapes = {frame.pixels.shape[:2] for frame in image.frames}
+    if len(shapes) > 1:
+        raise BadImage(f"{' and '.join(kinds)} cannot be removed: its pages have different sizes")
+    found = labels.labels if labels else np.zeros(shapes.pop(), np.uint8)
+    for frame in image.frames:
+        pixels = frame.pixels
+        if pixels.dtype != np.uint8:  # float32 in [-1, 1]
+            pixels = np.rint((pixels + 1) * 127.5).clip(0, 255).astype(np.uint8)
+        found = np.maximum(found, found_mask(kinds, pixels))
+    return LabelPicture(found, labels.sha256 if labels else "")
 
 
 def with_kept(painted: Any, given: Any, kept: LabelPicture | None) -> Any:

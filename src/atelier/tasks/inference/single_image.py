@@ -20,7 +20,7 @@ from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.controls import labels_location
 from atelier.tasks.inference.execution_plan import Execution
 from atelier.tasks.inference.input_limits import InputLimits, input_size, limits_for, read_image
-from atelier.tasks.inference.label_pictures import LabelPicture, read_kept, read_labels, with_kept
+from atelier.tasks.inference.label_pictures import LabelPicture, kinds_of, read_kept, read_labels, with_found, with_kept
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import write
 
@@ -84,8 +84,8 @@ def stylize_image(
         decoded = read_image(data, limits, format, config)
     except BadImage as error:
         raise BadImage(f"{picture} cannot be read: {error}") from error
-    labels, kept = _label_pictures(picture, decoded, config, limits, base)
-    shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found}
+    labels, kept = _label_pictures(picture, decoded, controls, config, limits, base)
+    shown = {name: found.sha256 for name, found in (("labels", labels), ("kept", kept)) if found and found.sha256}
     parameters = provenance_parameters(controls, config) | shown
     models = tuple(step.identity for step in then)
     provenance = Provenance(identity, parameters, hashlib.sha256(data).hexdigest(), then=models)
@@ -146,13 +146,19 @@ def _painted(
 
 
 def _label_pictures(
-    picture: Path, decoded: DecodedImage, config: StylizeConfig, limits: InputLimits, base: Path
+    picture: Path,
+    decoded: DecodedImage,
+    controls: Sequence[Controls],
+    config: StylizeConfig,
+    limits: InputLimits,
+    base: Path,
 ) -> tuple[LabelPicture | None, LabelPicture | None]:
-    """The labels that place styles, and those of what stays. Raises BadImage where they are missing, or other ones."""
+    """Where styles or holes are, and what stays. Raises BadImage where a label picture is missing, or another one."""
     labels_from, keep_from = (labels_location(folder, base) for folder in (config.mask_from, config.keep_from))
     given = picture.name, decoded, limits, input_size(config, limits.scale)
     try:
         labels = read_labels(labels_from, *given) if labels_from else None
-        return labels, read_kept(keep_from, *given) if keep_from else None
+        kept = read_kept(keep_from, *given) if keep_from else None
+        return with_found(labels, decoded, kinds_of(controls)), kept
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
