@@ -1,5 +1,9 @@
 """Regions of real pictures, and the styles that they get."""
 
+import os
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ from PIL import Image
 from atelier.models.controls import Controls, Style
 from atelier.tasks.images.codec import BadImage, ImageLimits, encode
 from atelier.tasks.images.reader import DecodedImage, read
-from atelier.tasks.inference.label_pictures import read_labels
+from atelier.tasks.inference.label_pictures import read_kept, read_labels
 from atelier.tasks.inference.regions import HEIGHT_PX, placed_by_regions, region_sheet
 
 LIMITS = ImageLimits()
@@ -87,3 +91,36 @@ def test_what_is_no_label_picture_is_told(tmp_path: Path, picture: DecodedImage)
     fails("lossy.png", "no grey or palette PNG")
     (tmp_path / "cut.png").write_bytes((tmp_path / "turned.png").read_bytes()[:40])
     fails("cut.png", r"label picture cut\.png: ")
+
+
+def test_a_hostile_label_picture_is_refused(tmp_path: Path, picture: DecodedImage) -> None:
+    limits, source = ImageLimits(max_bytes=100_000), tmp_path / "labels"
+    source.mkdir()
+    Image.fromarray(np.zeros((30, 40), np.uint16)).save(source / "deep.png")
+    header = b"IHDR" + struct.pack(">II5B", 200_000, 200_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (source / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT")
+    (source / "long.png").write_bytes(bytes(100_001))
+    os.mkfifo(source / "pipe.png")
+    (tmp_path / "outside").mkdir()
+    Image.new("L", (40, 30)).save(tmp_path / "outside/a.png")
+    (source / "b").symlink_to(tmp_path / "outside")
+    (source / "linked.png").symlink_to(tmp_path / "outside/a.png")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(10**7))
+        archive.writestr("../b.png", (tmp_path / "outside/a.png").read_bytes())
+    for name, where, reason in (
+        ("deep", source, "it is no grey or palette PNG"),
+        ("huge", source, "the limit of"),
+        ("long", source, "more than the limit of 100,000"),
+        ("pipe", source, "a pipe, socket or device, not a file"),
+        ("b/a", source, "a link that leads out of the source"),
+        ("linked", source, "a link that leads out of the source"),
+        ("a", tmp_path / "bomb.zip", "the limit of 100,000"),
+        ("b", tmp_path / "bomb.zip", r"there is no label picture b\.png"),
+    ):
+        with pytest.raises(BadImage, match=rf"label picture {name}\.png.*{reason}|^{reason}"):
+            read_labels(str(where), f"{name}.jpg", picture, limits, None)
+    with pytest.raises(BadImage, match="a link that leads out"):
+        read_kept(str(source), "linked.jpg", picture, limits, None)
+    assert read_kept(str(source), "none.jpg", picture, limits, None) is None

@@ -17,6 +17,7 @@ from atelier.tasks.images.reader import DecodedImage, fit
 from atelier.tasks.images.resampling import enlarged
 from atelier.tasks.inference.detectors import found_mask
 from atelier.tasks.storage.entry import Entry
+from atelier.tasks.storage.file_source import NO_FILE, file_entry
 from atelier.tasks.storage.location import file_stat, is_url
 from atelier.tasks.storage.open_source import archive_class, list_files, read
 
@@ -43,7 +44,7 @@ def label_entry(source: str, name: str) -> Entry:
         name: of the input.
 
     Raises:
-        NoLabelPicture: an archive has none of this name.
+        NoLabelPicture: a folder or an archive has none of this name.
         BadImage: an archive cannot be read.
     """
     if is_one_for_all(source):
@@ -58,8 +59,13 @@ def label_entry(source: str, name: str) -> Entry:
         if relative not in members:
             raise NoLabelPicture(f"there is no label picture {relative}")
         return members[relative]
-    path = f"{source.rstrip('/')}/{relative}" if is_url(source) else str(Path(source) / relative)
-    return Entry(relative, source, path=path)
+    if is_url(source):
+        return Entry(relative, source, path=f"{source.rstrip('/')}/{relative}")
+    root = Path(source).resolve()
+    entry = file_entry(relative, source, root / relative, [root])  # no link leads out of the folder
+    if entry.problem == NO_FILE:
+        raise NoLabelPicture(f"there is no label picture {relative}")
+    return entry
 
 
 def is_one_for_all(source: str) -> bool:

@@ -12,6 +12,7 @@ from atelier.tasks.storage.location import FileStat, is_url, read_range, stat_of
 from atelier.tasks.storage.source import Source
 
 IS_FOLDER = "a folder"  # the problem of an entry that leads to one
+NO_FILE = "no such file"  # of one that is not there
 
 
 class FileSource(Source):
@@ -125,7 +126,7 @@ def _unreachable(path: Path, error: OSError | RuntimeError) -> str:
     if isinstance(error, RuntimeError):  # pathlib's error for a loop of links
         return "a link that leads to itself"
     if isinstance(error, FileNotFoundError):
-        return "a link to nothing" if path.is_symlink() else "no such file"
+        return "a link to nothing" if path.is_symlink() else NO_FILE
     return f"cannot be read: {error.strerror}"
 
 
