@@ -82,7 +82,7 @@ def test_without_its_package_a_job_is_refused_and_the_package_named(monkeypatch:
         plan(["in"], "out", ["starter/inpaint"], {"remove": ["faces"]}, None, {}, Rerun())
     with pytest.raises(ValueError, match="and what is found is faces or text, not 'hands'"):
         Controls(remove=("hands",))
-    with pytest.raises(ValueError, match="the picture has none"):
+    with pytest.raises(ValueError, match="the picture has no labels"):
         _fill_without_labels()
 
 

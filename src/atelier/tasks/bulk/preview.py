@@ -116,9 +116,10 @@ def _in_detail(photo: Pixels, columns: Sequence[Column]) -> list[Pixels]:
     largest, (height, width) = max(request.scale for request, _ in columns), photo.shape[:2]
     side = max(1, DETAIL_PX // largest)
     controls = [one for request, _ in columns for one in request.controls()]
-    boxes, found = [box for one in controls for box in one.boxes], found_mask(kinds_of(controls), photo)
-    if boxes:
-        hole = boxes[0].place(height, width)
+    placed = [place for one in controls for place in (*one.boxes, one.insert) if place]
+    found = found_mask(kinds_of(controls), photo)
+    if placed:
+        hole = placed[0].place(height, width)
         margin = max((side - max(part.stop - part.start for part in hole)) // 2, side // 8)
         window = window_around(hole, margin, height, width)
     else:

@@ -145,10 +145,9 @@ def with_found(labels: LabelPicture | None, image: DecodedImage, kinds: Sequence
         raise BadImage(f"{' and '.join(kinds)} cannot be removed: its pages have different sizes")
     found = labels.labels if labels else np.zeros(shapes.pop(), np.uint8)
     for frame in image.frames:
-        pixels = frame.pixels
-        if pixels.dtype != np.uint8:  # float32 in [-1, 1]
-            pixels = np.rint((pixels + 1) * 127.5).clip(0, 255).astype(np.uint8)
-        found = np.maximum(found, found_mask(kinds, pixels))
+        deep = frame.pixels.dtype != np.uint8  # float32 in [-1, 1]
+        levels = np.rint((frame.pixels + 1) * 127.5).clip(0, 255) if deep else frame.pixels
+        found = np.maximum(found, found_mask(kinds, levels.astype(np.uint8)))
     return LabelPicture(found, labels.sha256 if labels else "")
 
 
