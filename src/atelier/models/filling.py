@@ -44,9 +44,7 @@ class FillingPainter:
         """
         height, width = images.shape[2:]
         if labels is None and self.labelled:
-            raise ValueError(
-                "what is filled is shown by label pictures, or found by a detector: the picture has no labels"
-            )
+            raise ValueError("what is filled is shown by label pictures, or found: the picture has no labels")
         if labels is None and not self.boxes and not self.insertion:
             holes = drawn_holes(uniform(0, 0, 0, len(images), NUMBERS, 0), height, width)
         else:
