@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.inference.detectors import detector_label, found_mask
+from atelier.tasks.images.detectors import detector_label, found_mask
 from training import RESULTS, hardware
 
 SEED = 0

@@ -337,9 +337,12 @@ def test_the_window_moves_over_the_whole_picture() -> None:
 
 
 ENLARGING = tuple(replace(RESTORE, scale=scale, faults=()) for scale in (2, 4))
+COARSE = tuple(replace(one, coarse_blocks=1) for one in (RESTORE, *ENLARGING))
 
 
-@pytest.mark.parametrize("config", [CONFIG, CYCLEGAN, CUT, FAST, CIN, ADAIN, INPAINT, STARGAN, RESTORE, *ENLARGING])
+@pytest.mark.parametrize(
+    "config", [CONFIG, CYCLEGAN, CUT, FAST, CIN, ADAIN, INPAINT, STARGAN, RESTORE, *ENLARGING, *COARSE]
+)
 def test_a_method_trains_with_the_sizes_that_it_says_it_takes(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (32 + config.multiple, 40 + config.multiple):
         monkeypatch.setattr(tiny, "SIZE", size)

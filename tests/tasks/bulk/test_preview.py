@@ -13,9 +13,9 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.preview import CELL_PX, DETAIL_PX, preview
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.images.codec import decode, encode
-from atelier.tasks.images.detail import detailed_window
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.model_lookup import find_model
+from atelier.tasks.reports.detail import detailed_window
 from tests.tasks.restorers import save_restorer
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"

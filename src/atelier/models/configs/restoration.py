@@ -62,8 +62,8 @@ class RestoreConfig(MethodConfig):
 
     @property
     def multiple(self) -> int:
-        """See `MethodConfig.multiple`: what does not enlarge works at half the size."""
-        return max(2, self.scale)
+        """See `MethodConfig.multiple`: what does not enlarge works at half the size, coarse blocks at half of that."""
+        return max(2, self.scale) * (2 if self.coarse_blocks else 1)
 
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to learn, or contradict each other."""

@@ -19,10 +19,10 @@ from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import ImageLimits, Pixels
 from atelier.tasks.images.contact_sheet import contact_sheet
-from atelier.tasks.images.detail import detailed_window, window_around
+from atelier.tasks.images.detectors import found_mask
 from atelier.tasks.images.resampling import enlarged
-from atelier.tasks.inference.detectors import found_mask
 from atelier.tasks.inference.label_pictures import kinds_of
+from atelier.tasks.reports.detail import detailed_window, window_around
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.entry import Entry

@@ -28,9 +28,9 @@ from atelier.tasks.bulk.messages import (
 )
 from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage
+from atelier.tasks.images.detectors import NoDetector
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
-from atelier.tasks.inference.detectors import NoDetector
 from atelier.tasks.inference.execution_plan import Execution, chain_scales
 from atelier.tasks.inference.input_limits import input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, kinds_of, read_kept, read_labels, with_found, with_kept

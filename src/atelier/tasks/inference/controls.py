@@ -10,9 +10,9 @@ from atelier.models.boxes import KINDS
 from atelier.models.controls import Controls, Style
 from atelier.models.insertion import Insertion
 from atelier.tasks.images.codec import Pixels, load, scaled
+from atelier.tasks.images.detectors import detector_label
 from atelier.tasks.images.formats import FORMAT_OF_SUFFIX
 from atelier.tasks.inference.config import ChainStep, ControlsConfig, InsertConfig, StylizeConfig
-from atelier.tasks.inference.detectors import detector_label
 from atelier.tasks.inference.inserted_object import load_object
 from atelier.tasks.inference.label_pictures import is_one_for_all
 from atelier.tasks.inference.palette import load_palette

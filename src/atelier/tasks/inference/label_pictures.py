@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from atelier.models.controls import Controls
 from atelier.tasks.images.codec import BadImage, ImageLimits, open_image
+from atelier.tasks.images.detectors import found_mask
 from atelier.tasks.images.formats import split_suffix
 from atelier.tasks.images.reader import DecodedImage, fit
 from atelier.tasks.images.resampling import enlarged
-from atelier.tasks.inference.detectors import found_mask
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.file_source import NO_FILE, file_entry
 from atelier.tasks.storage.location import file_stat, is_url

@@ -13,10 +13,9 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.messages import DecodedInput, JobSpec, JobStep, Task
 from atelier.tasks.bulk.request import Rerun
 from atelier.tasks.bulk.steps import Reader, markers_of
-from atelier.tasks.images import provenance
+from atelier.tasks.images import detectors, provenance
 from atelier.tasks.images.codec import encode, load
-from atelier.tasks.inference import detectors
-from atelier.tasks.inference.detectors import found_mask
+from atelier.tasks.images.detectors import found_mask
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
 from atelier.tasks.inference.single_image import stylize_image
 from atelier.tasks.storage.open_source import list_entries
