@@ -1,9 +1,11 @@
 """Chains: models that paint one after another, from one decoding to one encoding, with one record of all."""
 
+import io
 import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from atelier.flows.config.params import Params
 from atelier.models import artifact
 from atelier.models.card import identify
 from atelier.models.controls import Controls
+from atelier.models.methods.inpaint import Inpaint
 from atelier.tasks.bulk import subscriptions
 from atelier.tasks.bulk.admission import check_job, image_memory
 from atelier.tasks.bulk.dry_run import dry_run
@@ -30,13 +33,15 @@ from atelier.tasks.bulk.request import Rerun, StylizeRequest, read_request
 from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.bulk.subscriptions import Subscription
 from atelier.tasks.images import provenance
+from atelier.tasks.images.codec import decode
 from atelier.tasks.inference.chain import find_chain, parse_step
 from atelier.tasks.inference.config import ChainStep, StylizeConfig
 from atelier.tasks.inference.execution_plan import ExecutionPlan, chain_batch_size
 from atelier.tasks.inference.input_limits import limits_for
 from atelier.tasks.inference.single_image import stylize_image
 from atelier.tasks.registry.resolve import ResolvedModel
-from tests.tasks.bulk.test_kills import _new, _until
+from tests.models.tiny import INPAINT
+from tests.tasks.bulk.test_kills import _kill_a_worker, _new, _until, _workers
 from tests.tasks.bulk.test_stylize import _already, _no_connection, _picture, _quarantine, _tree
 from tests.tasks.restorers import save_restorer
 
@@ -150,6 +155,52 @@ def test_a_chain_is_one_job_that_a_kill_does_not_change(tmp_path: Path, models: 
     with pytest.raises(ValueError, match="it was made by denoise, you ask for denoise → style → upscale"):
         stylize(job, connect=_no_connection)
     assert check_job(replace(job, rerun=Rerun(replace=True)))[1] > 1, "it replaces what there is"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_kills_change_nothing_of_a_chain_with_an_archive_of_masks(tmp_path: Path, models: Path) -> None:
+    """Holes are filled, and the result is enlarged; a worker is killed, and then the driver."""
+    import ray
+
+    (tmp_path / "upscale").symlink_to(models / "upscale")
+    artifact.save(tmp_path / "fill", INPAINT, Inpaint.build_generator(INPAINT, None), {})
+    with zipfile.ZipFile(tmp_path / "holes.zip", "w") as archive:
+        for index in range(24):
+            _picture(tmp_path / f"in/{index}.png", index, (90, 80))
+            hole = np.zeros((80, 90), np.uint8)
+            hole[index : index + 20, 10:50] = 255
+            if index:  # the first has none
+                archive.writestr(f"{index}.png", encode_mask(hole))
+    config = replace(CONFIG, mask_from=str(tmp_path / "holes.zip"))
+    asked = chain(tmp_path, "fill", "upscale", config=config)
+    calm = replace(asked, sources=(str(tmp_path / "in"),), destination=tmp_path / "calm")
+    assert stylize(calm, connect=_already).done == 23
+    assert decode((tmp_path / "calm/3.png").read_bytes()).shape == (160, 180, 3)
+    out = tmp_path / "out"
+    job = replace(calm, destination=out)
+    (tmp_path / "request").write_bytes(job.to_json())
+    begun = time.time_ns()
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "request"), str(out)]
+    driver = subprocess.Popen([*command, ray.get_runtime_context().gcs_address])
+    try:
+        _until(lambda: _new(out, begun) > 1 or bool(_workers()), driver)
+        _kill_a_worker(out, driver)
+        _until(lambda: _new(out, begun) > 3, driver)
+        with pytest.raises(RuntimeError, match="another job is running on"):
+            stylize(job, connect=_no_connection)
+    finally:
+        driver.kill()
+        driver.wait(60)
+    assert stylize(job, connect=_already).done == 23
+    assert _tree(out) == _tree(tmp_path / "calm")
+    assert [(row["path"], row["reason"]) for row in _quarantine(out)] == [("0.png", "there is no label picture 0.png")]
+
+
+def encode_mask(hole: np.ndarray) -> bytes:
+    """A grey PNG."""
+    file = io.BytesIO()
+    Image.fromarray(hole).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_one_picture_the_library_and_a_preview(tmp_path: Path, models: Path) -> None:
