@@ -102,6 +102,15 @@ def attributes(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
     return found
 
 
+def from_noise(model: Path, sheet: Path) -> Tensor:
+    """Pictures that a model generates, uint8 (GENERATED, 3, SIZE, SIZE); writes a grid of the first sixty."""
+    trained = artifact.load(model)
+    made = torch.cat([trained.generate(0, range(i, i + 50)) for i in range(0, GENERATED, 50)])
+    cells = [[x.permute(1, 2, 0).numpy() for x in made[i : i + 10]] for i in range(0, 60, 10)]
+    sheet.write_bytes(codec.encode(contact_sheet(cells, cell_px=96), "png"))
+    return made
+
+
 def generated(models: dict[str, Path], dataset: Path, folder: Path) -> dict[str, Any]:
     """FID and KID of faces from noise."""
     inception = networks.load("inception", encoder_weights.resolve("inception"))
@@ -113,11 +122,7 @@ def generated(models: dict[str, Path], dataset: Path, folder: Path) -> dict[str,
 
     result = {"real training faces": measured(faces(dataset, "train")[:GENERATED])}
     for name, model in models.items():
-        trained = artifact.load(model)
-        made = torch.cat([trained.generate(0, range(i, i + 50)) for i in range(0, GENERATED, 50)])
-        cells = [[x.permute(1, 2, 0).numpy() for x in made[i : i + 10]] for i in range(0, 60, 10)]
-        (folder / f"{name}.png").write_bytes(codec.encode(contact_sheet(cells, cell_px=96), "png"))
-        result[name] = measured(made)
+        result[name] = measured(from_noise(model, folder / f"{name}.png"))
     return result
 
 

@@ -13,26 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from atelier.models import artifact
 from atelier.models import encoders as networks
 from atelier.models.metrics.fid import frechet
 from atelier.models.metrics.kid import kid
 from atelier.models.metrics.manifold import precision_recall
 from atelier.models.metrics.mmd import Array
-from atelier.tasks.images import codec
-from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.create import init
-from faces import GENERATED, SIZE, faces, params
+from faces import GENERATED, SIZE, faces, from_noise, params
 from methods import Contender, arguments_of, in_processes, record, workspace
 from parity import deep_features
 
 RESAMPLES = 100  # of KID, of SUBSET pictures each
 SUBSET = 500
-SHOWN = 60
 ALIKE: dict[str, Any] = {
     "batch": 16, "content": "faces", "style": "faces", "encoder": "efficientnet_lite0_deep",
     "loop": {"ema_half_life_steps": 400.0, "decay_from": 0.7},
@@ -84,11 +79,7 @@ def generated(models: dict[str, Path], dataset: Path, keep: Path) -> dict[str, A
     real = seen("held-out", faces(dataset, "holdout")[:GENERATED])
     result = {"real training faces": measured(seen("train", faces(dataset, "train")[:GENERATED]), real)}
     for name, model in models.items():
-        trained = artifact.load(model)
-        made = torch.cat([trained.generate(0, range(i, i + 50)) for i in range(0, GENERATED, 50)])
-        cells = [[x.permute(1, 2, 0).numpy() for x in made[i : i + 10]] for i in range(0, SHOWN, 10)]
-        (keep / f"{name}.png").write_bytes(codec.encode(contact_sheet(cells, cell_px=96), "png"))
-        result[name] = measured(seen(name, made), real)
+        result[name] = measured(seen(name, from_noise(model, keep / f"{name}.png")), real)
     return result
 
 

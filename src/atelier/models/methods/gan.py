@@ -25,7 +25,7 @@ from atelier.models.random_draws import normal
 
 
 class NoiseMethod(Method):
-    """A method that generates: one generator from noise, and a `DcganDiscriminator`."""
+    """A method that generates: one generator from noise, and one discriminator, by default a `DcganDiscriminator`."""
 
     turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
 
@@ -34,9 +34,14 @@ class NoiseMethod(Method):
             raise ValueError(f"train.{config.name}.size_px is 0, and the training set does not tell its size: set it")
         self.config, self.device, self.dtype = config, device, dtype
         self.generator = self.build_generator(config, type(encoder)).to(device)
-        self.discriminator = DcganDiscriminator(config.discriminator_filters, config.size_px).to(device)
+        self.discriminator = self.build_discriminator(config, encoder).to(device)
         self.modules = {"generator": self.generator, "discriminator": self.discriminator}
         self.weights = {"adversarial": 1.0, "discriminator": 1.0, "r1": config.r1_weight / 2 * config.r1_every}
+
+    @staticmethod
+    def build_discriminator(config: Any, encoder: Encoder) -> Any:
+        """The discriminator of this config."""
+        return DcganDiscriminator(config.discriminator_filters, config.size_px)
 
     @classmethod
     def painter(cls, config: Any, generator: nn.Module, controls: Controls) -> Painter:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from atelier.models import random_draws
 from atelier.models.configs.stylegan import StyleganConfig
-from atelier.models.controls import Controls, check_controls
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import (
     discriminator_losses,
@@ -28,14 +27,14 @@ from atelier.models.losses.adversarial import (
     relativistic_generator_loss,
 )
 from atelier.models.losses.penalties import r1_penalty
-from atelier.models.methods.base import Batch, Method, MicroBatch, augmented, autocast
+from atelier.models.methods.base import Batch, MicroBatch, augmented, autocast
+from atelier.models.methods.gan import NoiseMethod
 from atelier.models.methods.style_inputs import fit_units
 from atelier.models.networks.infogan import code_values
 from atelier.models.networks.residual_discriminator import ResidualDiscriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.networks.stage_discriminator import StageDiscriminator
 from atelier.models.networks.stylegan import StyleGenerator
-from atelier.models.painter import Painter
 from atelier.models.pixels import finite, to_uint8
 from atelier.models.random_draws import normal
 
@@ -43,26 +42,15 @@ MEANT = 1024  # latents whose mean is that of all
 LATENTS, AUGMENTATION, NOISE = range(3)  # salts of random draws
 
 
-class Stylegan(Method):
+class Stylegan(NoiseMethod):
     """The training method; see the module."""
 
     Config: ClassVar[type[StyleganConfig]] = StyleganConfig
-    turns: ClassVar[dict[str, tuple[str, ...]]] = {"generator": ("generator",), "discriminator": ("discriminator",)}
+    generator: StyleGenerator
 
     def __init__(self, config: StyleganConfig, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> None:
-        if not config.size_px:
-            raise ValueError("train.stylegan.size_px is 0, and the training set does not tell its size: set it")
-        self.config, self.device, self.dtype = config, device, dtype
-        self.generator = self.build_generator(config, type(encoder)).to(device)
-        self.discriminator = _discriminator(config, encoder, device)
-        self.modules = {"generator": self.generator, "discriminator": self.discriminator}
-        lazy = config.r1_every / 2
-        self.weights = {
-            "adversarial": 1.0,
-            "discriminator": 1.0,
-            "r1": lazy * config.r1_weight,
-            "r2": lazy * config.r2_weight,
-        }
+        super().__init__(config, encoder.to(device), device, dtype)
+        self.weights["r2"] = config.r2_weight / 2 * config.r1_every
 
     @staticmethod
     def build_generator(config: StyleganConfig, encoder: type[Encoder] | None) -> StyleGenerator:
@@ -70,11 +58,13 @@ class Stylegan(Method):
         labels = len(config.attributes)
         return StyleGenerator(config.noise - labels, config.latent, config.filters, config.size_px, labels)
 
-    @classmethod
-    def painter(cls, config: StyleganConfig, generator: nn.Module, controls: Controls) -> Painter:
-        """There is none: raises ValueError with what to do instead."""
-        check_controls(cls.Config, controls)
-        raise AssertionError("unreachable: check_controls refuses methods that generate")
+    @staticmethod
+    def build_discriminator(config: StyleganConfig, encoder: Encoder) -> StageDiscriminator | ResidualDiscriminator:
+        """The discriminator of this config."""
+        filters, labels = config.discriminator_filters, len(config.attributes)
+        if config.discriminator == "plain":
+            return ResidualDiscriminator(filters, config.size_px, labels)
+        return StageDiscriminator(encoder, config.size_px, filters, labels)
 
     @classmethod
     @torch.inference_mode()
@@ -171,12 +161,3 @@ def _mapped(config: StyleganConfig, generator: nn.Module, noise: Tensor) -> Tens
     labels, noise = noise.to(generator.constant.device).tensor_split([len(config.codes)], 1)
     latents: Tensor = generator.mapping(noise, code_values(labels, config.codes) if config.codes else None)
     return latents
-
-
-def _discriminator(
-    config: StyleganConfig, encoder: Encoder, device: torch.device
-) -> StageDiscriminator | ResidualDiscriminator:
-    filters, labels = config.discriminator_filters, len(config.attributes)
-    if config.discriminator == "plain":
-        return ResidualDiscriminator(filters, config.size_px, labels).to(device)
-    return StageDiscriminator(encoder.to(device), config.size_px, filters, labels).to(device)
