@@ -24,8 +24,7 @@ from atelier.flows.runs.prefect_artifacts import picture_artifact, table_artifac
 from atelier.flows.runs.terminal import library_log
 from atelier.tasks.dataset import checks
 from atelier.tasks.evaluation.gate import PairedComparison
-from atelier.tasks.images.codec import BadImage, load
-from atelier.tasks.images.thumbnail import thumbnail
+from atelier.tasks.images.codec import BadImage, load, thumbnail
 from atelier.tasks.registry.data_validation import DataValidation
 from atelier.tasks.registry.release import ReleaseResult
 from atelier.tasks.runtime import files

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from atelier.flows.runs.prefect_artifacts import artifact_key
-from atelier.tasks.images.codec import decode
-from atelier.tasks.images.thumbnail import MAX_BYTES, thumbnail
+from atelier.tasks.images.codec import MAX_THUMBNAIL_BYTES, decode, thumbnail
 
 
 def test_workspaces_of_one_name_share_no_key() -> None:
@@ -19,7 +18,7 @@ def test_workspaces_of_one_name_share_no_key() -> None:
 
 def test_a_thumbnail_is_small_however_rich_the_picture() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
-    assert len(data := thumbnail(noise)) <= MAX_BYTES
+    assert len(data := thumbnail(noise)) <= MAX_THUMBNAIL_BYTES
     assert decode(data).shape[1] > 200
     plain = np.full((30, 40, 3), 200, np.uint8)
     assert decode(thumbnail(plain)).shape == plain.shape, "small pictures stay as they are"

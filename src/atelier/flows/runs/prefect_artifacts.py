@@ -14,8 +14,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from atelier.tasks.images.codec import BadImage, load
-from atelier.tasks.images.thumbnail import thumbnail
+from atelier.tasks.images.codec import BadImage, load, thumbnail
 
 _NAME_LENGTH = 40  # characters of an owner's name in a key
 

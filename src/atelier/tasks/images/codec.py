@@ -30,6 +30,9 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) sRGB
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
 FORMATS = (*PILLOW_FORMATS, "TIFF", "JPEG 2000", "PSD", "PPM", "TGA")
 
+MAX_THUMBNAIL_BYTES = 70_000  # below 100 kB in base64
+THUMBNAIL_PX, THUMBNAIL_QUALITY = 1280, 65  # at most
+
 
 class BadImage(ValueError):  # noqa: N818 (a name like StopIteration)
     """A picture that cannot be read; the message is the reason, for users."""
@@ -236,6 +239,18 @@ def scaled(image: Pixels, scale: float) -> Pixels:
     """`resize` both sides by one factor, to a pixel at least."""
     height, width = image.shape[:2]
     return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def thumbnail(picture: Pixels) -> bytes:
+    """A small JPEG, for messages and rows of databases: as large as the limits of bytes and of 1280 px allow.
+
+    Args:
+        picture: (H, W, 3) uint8 sRGB.
+    """
+    scale = min(1.0, THUMBNAIL_PX / max(picture.shape[:2]))
+    while len(data := encode(scaled(picture, scale), "jpeg", quality=THUMBNAIL_QUALITY)) > MAX_THUMBNAIL_BYTES:
+        scale *= 0.85
+    return data
 
 
 def read_xmp(data: bytes) -> bytes | None:

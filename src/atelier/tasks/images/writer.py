@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from atelier.tasks.images import bmp, gif, png, sixteen_bit, tiff
+from atelier.tasks.images import avif, bmp, gif, png, sixteen_bit, tiff
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.color import srgb_profile, to_cmyk
 from atelier.tasks.images.metadata import COMMENT, Metadata
@@ -105,7 +105,7 @@ def _avif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
     animation = _animation(painting, pictures)
     if animation:
         animation["duration"] = [round(frame.duration_ms) for frame in painting.frames]
-    return _save(pictures[0], "AVIF", quality=quality, **options, **tags, **animation)
+    return avif.without_times(_save(pictures[0], "AVIF", quality=quality, **options, **tags, **animation))
 
 
 def _gif(painting: DecodedImage, quality: int, xmp: bytes) -> bytes:
