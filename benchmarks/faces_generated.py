@@ -30,24 +30,17 @@ RESAMPLES = 100  # of KID, of SUBSET pictures each
 SUBSET = 500
 ALIKE: dict[str, Any] = {
     "batch": 16, "content": "faces", "style": "faces", "encoder": "efficientnet_lite0_deep",
-    "loop": {"ema_half_life_steps": 400.0, "decay_from": 0.7},
+    "loop": {"ema_half_life_steps": 600.0, "decay_from": 0.7},
 }  # fmt: skip
-PLAIN = {"size_px": SIZE, "discriminator": "plain", "discriminator_filters": 32, "diffaugment": ["translation"]}
+PLAIN: dict[str, Any] = {"size_px": SIZE, "mixing": 0.5, "diffaugment": []}
 CONTENDERS = {
-    "stylegan": Contender(
+    "stylegan": Contender("stylegan", PLAIN, **ALIKE),
+    "stylegan-r3gan": Contender("stylegan", PLAIN | {"adversarial": "relativistic", "r2_weight": 1.0}, **ALIKE),
+    "stylegan-projected": Contender(
         "stylegan",
-        {
-            "size_px": SIZE,
-            "diffaugment": ["translation"],
-            "optimizer": {"generator_lr": 2e-3, "discriminator_lr": 5e-4, "beta1": 0.0, "beta2": 0.99},
-        },
+        PLAIN | {"discriminator": "projected", "discriminator_filters": 64, "adversarial": "hinge", "r1_weight": 0.0,
+                 "optimizer": {"generator_lr": 2e-3, "discriminator_lr": 5e-4, "beta1": 0.0, "beta2": 0.99}},
         **ALIKE,
-    ),
-    "stylegan-plain": Contender(
-        "stylegan", PLAIN | {"adversarial": "non_saturating", "r1_weight": 0.5}, **ALIKE
-    ),
-    "stylegan-r3gan": Contender(
-        "stylegan", PLAIN | {"adversarial": "relativistic", "r1_weight": 0.5, "r2_weight": 0.5}, **ALIKE
     ),
     "dcgan": Contender("dcgan", {"size_px": SIZE}, batch=16, content="faces", style="faces"),
 }  # fmt: skip

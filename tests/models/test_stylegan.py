@@ -110,13 +110,12 @@ def test_the_pictures_of_the_style_are_learned(config: Any) -> None:
     red = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     red[:, 0] = torch.randint(150, 250, (4, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     config = replace(
-        config, diffaugment=(), optimizer=replace(config.optimizer, generator_lr=1e-2, discriminator_lr=2e-3)
+        config, diffaugment=(), optimizer=replace(config.optimizer, generator_lr=5e-3, discriminator_lr=5e-3)
     )
-    t = trainer(config, steps=100, watchdog=WatchdogConfig(enabled=False), decay_from=1.0)
+    t = trainer(config, steps=150, watchdog=WatchdogConfig(enabled=False), decay_from=1.0)
     t.run(lambda step: Batch(pictures(1)[:4], red), ignore, ignore, ignore)
     made = t.sample(pictures(1)).float().mean((0, 2, 3))
-    assert made[0] > 120
-    assert made[1:].max() < 80
+    assert made[0] > made[1:].max() + 60
 
 
 def test_a_model_generates_what_the_trainer_sampled(tmp_path: Any) -> None:

@@ -76,7 +76,15 @@ VAE = VaeConfig(
 )
 # with labels and the encoder's features; and as R3GAN has it
 STYLEGAN = StyleganConfig(
-    size_px=32, noise=8, latent=8, filters=4, attributes=("dark", "light", "warm"), discriminator_filters=4
+    size_px=32,
+    noise=8,
+    latent=8,
+    filters=4,
+    attributes=("dark", "light", "warm"),
+    discriminator="projected",
+    discriminator_filters=4,
+    adversarial="hinge",
+    r1_weight=0.0,
 )
 R3GAN = StyleganConfig(
     size_px=32,

@@ -6,6 +6,7 @@ from typing import ClassVar
 from atelier.models.configs.base import DIFFAUGMENT, Adversarial, MethodConfig, OptimizerConfig, Policy
 from atelier.models.settings import setting, setting_of
 
+LEAST_PX = 4  # a side, of the smallest features
 SIZES = (16, 32, 64, 128, 256)  # px: sides that the generators have
 
 

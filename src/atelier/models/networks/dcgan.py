@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.gan import LEAST_PX
 from atelier.models.networks.resnet import initialise
 
-LEAST_PX = 4  # a side, of the smallest features
 SLOPE = 0.2  # of the leaky ReLUs
 
 

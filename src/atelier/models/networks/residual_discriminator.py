@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.gan import LEAST_PX
 from atelier.models.networks.convolution import channels_last
-from atelier.models.networks.dcgan import LEAST_PX, SLOPE, doublings
+from atelier.models.networks.dcgan import SLOPE, doublings
 from atelier.models.networks.stylegan import WIDEST, EqualizedLinear
 
 
@@ -53,7 +54,7 @@ class ResidualDiscriminator(nn.Module):
     With labels, the projection of Miyato & Koyama 2018, "cGANs with Projection Discriminator", equation 4.
 
     Args:
-        filters: channels at full size; they double with every halving, up to eight times.
+        filters: channels at full size; they double with every halving, up to sixteen times.
         labels: attributes of a picture that are given.
     """
 

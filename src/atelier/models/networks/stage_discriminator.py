@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from atelier.models.configs.gan import LEAST_PX
 from atelier.models.encoders.base import Encoder
 from atelier.models.networks.convolution import channels_last
-from atelier.models.networks.dcgan import LEAST_PX, SLOPE, doublings
+from atelier.models.networks.dcgan import SLOPE, doublings
 from atelier.models.networks.discriminator import GAIN, in_units
 
 LEAST_SEEN_PX = 64  # a side: smaller pictures are enlarged, since encoders know larger ones

@@ -6,8 +6,9 @@ Karras et al. 2019, "A Style-Based Generator Architecture for Generative Adversa
 The authors modulate and demodulate the weights, another set for each picture, in one grouped convolution. Here the
 features are scaled, convolved with the same weights for all pictures, and scaled again: the same mathematics, of
 equation 1 and 3 of the latter, and what a processor is quick at. What differs besides: resolution is doubled after
-a layer's convolution, not before, a quarter of the work; the noise of a trained model is fixed, so that a picture is a
-function of its latent alone.
+a layer's convolution, not before, a quarter of the work; the smallest features are a constant and a linear map of the
+first latent, without which a short training finds one face and varies its colours; the noise of a trained model is
+fixed, so that a picture is a function of its latent alone.
 """
 
 import math
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atelier.models.configs.gan import LEAST_PX
 from atelier.models.networks.convolution import channels_last
-from atelier.models.networks.dcgan import LEAST_PX, SLOPE, doublings
+from atelier.models.networks.dcgan import SLOPE, doublings
 
-WIDEST = 8  # most channels, in multiples of those at full size
+WIDEST = 16  # most channels, in multiples of those at full size
 MAPPING_RATE = 0.1  # of the mapping network's learning rate: at 1 the latents run away
 
 
@@ -121,7 +123,7 @@ class StyleGenerator(nn.Module):
     Args:
         noise: numbers that a picture is made from.
         latent: of w.
-        filters: channels at full size; they double with every halving, up to eight times.
+        filters: channels at full size; they double with every halving, up to sixteen times.
         labels: attributes of a picture that are given.
     """
 
@@ -131,6 +133,7 @@ class StyleGenerator(nn.Module):
         channels = [filters * min(2 ** (count - index), WIDEST) for index in range(count + 1)]
         self.mapping = Mapping(noise, latent, labels)
         self.constant = nn.Parameter(torch.randn(1, channels[0], LEAST_PX, LEAST_PX))
+        self.start = EqualizedLinear(latent, channels[0] * LEAST_PX**2)
         self.convs = nn.ModuleList([StyledConv(channels[0], channels[0], latent, up=False)])
         self.to_rgb = nn.ModuleList([ToRgb(channels[0], latent)])
         for index in range(count):
@@ -159,7 +162,9 @@ class StyleGenerator(nn.Module):
         if noise is None:
             noise = self.get_buffer("fixed_noise")
         planes = torch.split(noise, self.places, 1)
-        x = channels_last(self.constant.expand(len(latents[0]), -1, -1, -1))
+        with torch.autocast(latents[0].device.type, enabled=False):
+            start = self.start(latents[0].float()).view(-1, *self.constant.shape[1:])  # (B, C, 4, 4)
+            x = channels_last(self.constant + start)
         picture = None
         for layer, (conv, plane) in enumerate(zip(self.convs, planes, strict=True)):
             side = math.isqrt(plane.shape[1])
