@@ -46,6 +46,15 @@ def test_the_start_up_and_a_moment_promise_nothing() -> None:
     assert pace.describe(Progress("ingest", 6, 10, "images")) == "6/10 images"
 
 
+def test_a_single_slow_unit_of_many_promises_nothing() -> None:
+    pace = ProgressRate()
+    for second, done in [(0.0, 0), (1.0, 1), (9.0, 2)]:
+        pace.observe(second, Progress("ingest", done, 6400, "images"))
+    assert "left" not in pace.describe(Progress("ingest", 2, 6400, "images"))
+    pace.observe(11.0, Progress("ingest", 40, 6400, "images"))
+    assert "left" in pace.describe(Progress("ingest", 40, 6400, "images"))
+
+
 def test_the_time_left_waits_and_is_smooth() -> None:
     """An uneven pace of 4 steps a second: nothing is promised at first, and no promise jumps by a quarter."""
     pace, draw, now, left = ProgressRate(), random.Random(0), 0.0, list[tuple[float, int]]()

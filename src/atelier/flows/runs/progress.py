@@ -24,6 +24,7 @@ ARTIFACT_EVERY_S = 2.0
 RATE_WINDOW_S = 30.0
 NO_RATE_S = 1.0  # at the beginning, without a rate
 NO_PROMISE_S = 5.0  # and without a time left
+LEAST_COUNTED = 10, 0.02  # units, or a share of all, from which a time left is promised
 SMOOTHING_S = 10.0  # in which the time left follows a change of the rate
 
 
@@ -51,7 +52,9 @@ class ProgressRate:
         while len(self._observed) > 2 and seconds - self._observed[0][0] > RATE_WINDOW_S:
             self._observed.popleft()
         (t0, done0, _), (t1, done1, _) = self._observed[0], self._observed[-1]
-        if t1 - t0 < NO_PROMISE_S or done1 <= done0 or progress.total <= progress.done:
+        units, share = LEAST_COUNTED
+        too_few = done1 - done0 < min(units, share * progress.total)
+        if t1 - t0 < NO_PROMISE_S or too_few or done1 <= done0 or progress.total <= progress.done:
             return
         end = t1 + (progress.total - done1) * (t1 - t0) / (done1 - done0)
         weight = 1 - math.exp(-(t1 - self._observed[-2][0]) / SMOOTHING_S)
