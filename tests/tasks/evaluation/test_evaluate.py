@@ -86,6 +86,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_shard(folder, "photos", "holdout", 5, 2),
         make_shard(folder, "paintings", "holdout", 6, 3),
         make_shard(folder, "photos", "train", 3, 4),
+        make_shard(folder, "paintings", "train", 9, 6),
         make_shard(folder, "lonely", "holdout", 1, 5),
     ]
     write_card(folder, Card(1, tuple(shards)))
@@ -245,6 +246,11 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     for name in ("kid", "frechet", "style"):
         assert metrics[name]["stylized"] > 0
         assert not metrics[name].keys() & {"photos", "ratio", "ratio_low"}, "paintings are no baseline for paintings"
+    copies = metrics["memorisation"]
+    assert (copies["share"], copies["pictures"], copies["training_pictures"]) == (0, 6, 9)
+    assert (copies["encoder"], "lpips" in copies) == ("efficientnet_lite0", False), "there is no AlexNet"
+    assert decode((plots / "nearest.png").read_bytes()).shape[0] > 2 * 160, "generated above, training pictures below"
+    assert len([*cache.iterdir()]) == 2 + 2, "the training pictures' embeddings, and how near they are"
     assert metrics["diversity"]["ratio"] > 0
     assert metrics["checkerboard"]["ratio"] > 0
     made = artifact.load(tmp_path / "model").generate(0, range(6))

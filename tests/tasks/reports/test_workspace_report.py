@@ -73,7 +73,8 @@ def fill(root: Path, name: str = "plain") -> Path:
     for index in range(3):
         for side in ("before", "after"):
             (pairs / f"{index:02}-{side}.jpg").write_bytes(encode(picture, "jpeg"))
-    (root / "reports/evaluation/grid.png").write_bytes(encode(picture, "png"))
+    for sheet in ("grid.png", "nearest.png"):
+        (root / "reports/evaluation" / sheet).write_bytes(encode(picture, "png"))
     (root / "data/augmented").mkdir(parents=True)
     (root / "data/augmented/contact_sheet.png").write_bytes(encode(picture, "png"))
     metrics = METRICS | {"kid": METRICS["kid"] | {"metric": name}, name: {"ratio": 1}}
@@ -138,7 +139,8 @@ def page(tmp_path: Path) -> Page:
 
 def test_everything_is_there(page: Page) -> None:
     assert page.titles == [
-        "Last night", "Before and after", "What changed in the data", "How good it is", "Candidate and prod",
+        "Last night", "Before and after", "Nearest training pictures",
+        "What changed in the data", "How good it is", "Candidate and prod",
         "Version by version",
         "Training", "What the model saw", "The pictures", "The model", "Made with",
     ]  # fmt: skip
@@ -195,7 +197,7 @@ def test_damaged_files_are_left_out(tmp_path: Path) -> None:
     (root / "data/dataset/dataset.json").write_text("{")
     (root / "artifacts/style-model/model.json").write_text("[]")
     page = Page(write_report(root, tmp_path / "index.html"))
-    assert page.titles == ["Before and after", "Training", "The pictures"]
+    assert page.titles == ["Before and after", "Nearest training pictures", "Training", "The pictures"]
     assert sum(a.get("alt") == "photograph" for _, a in page.tags) == 3  # the stage and two of the three pairs
     assert "is damaged" in page.text
 

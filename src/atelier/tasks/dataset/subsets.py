@@ -44,16 +44,21 @@ def held_out_pictures(
             f"{len(ids)} pictures of {domain!r} are held out and at least 2 are needed (the dataset has "
             f"{', '.join(card.domains)}): raise ingest.holdout_share or add pictures"
         )
-    ids = _some(ids, most)
+    ids = stable_sample(ids, most)
     found = {picture.id: picture for picture in _read(folder, select(card.shards, domain, split), ids)}
     return [found[i] for i in ids]
 
 
 def training_pictures(folder: Path, card: Card, domain: str, most: int) -> Iterator[list[Picture]]:
     """Pictures of a domain's training split, shard by shard; the same dataset gives the same pictures."""
-    ids = _some(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
+    ids = stable_sample(read_rows(folder, card, domain, "train", ["id"])["id"].to_pylist(), most)
     for shard in select(card.shards, domain, "train"):
         yield _read(folder, [shard], ids)
+
+
+def stable_sample(ids: Iterable[str], most: int) -> list[str]:
+    """At most so many, in the order of a hash: random and stable."""
+    return sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]
 
 
 def batches(pictures: Sequence[Picture], batch: int) -> list[Sequence[Picture]]:
@@ -74,11 +79,6 @@ def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
         turns.append((seen[picture.group], len(turns)))
         seen[picture.group] += 1
     return [pictures[place] for _, place in sorted(turns)[:count]]
-
-
-def _some(ids: Iterable[str], most: int) -> list[str]:
-    """At most so many, in the order of a hash: random and stable."""
-    return sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:most]
 
 
 def _read(folder: Path, shards: Sequence[Shard], ids: Sequence[str]) -> list[Picture]:

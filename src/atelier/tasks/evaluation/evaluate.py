@@ -15,10 +15,12 @@ from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, files, held_out_pictures, spread
 from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
+from atelier.tasks.evaluation.memorisation_audit import audit, training_split
 from atelier.tasks.evaluation.metric_catalogue import METRICS
-from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_plots
+from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_nearest, write_plots
 from atelier.tasks.evaluation.protocol import SHOWN_PX, ClassifierSpec, EvaluateConfig, choose_encoder, remove_stale
 from atelier.tasks.evaluation.viewing_sizes import at_viewing_sizes, measure_sizes
+from atelier.tasks.images.codec import Pixels
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Report, silent
@@ -38,7 +40,8 @@ def evaluate(
     """Measure a model on the held-out split; Ray must be connected.
 
     Args:
-        plots: folder to write `ssim.csv`, `grid.png` and `pairs/` into; its content is replaced.
+        plots: folder to write `ssim.csv`, `grid.png`, `pairs/`, and of a model that generates `nearest.png` into; its
+            content is replaced.
         cache: folder that keeps from run to run what does not depend on the model: features of untouched pictures, and
             the classifier of attributes; files that this run does not use are removed.
 
@@ -62,11 +65,19 @@ def evaluate(
         spec = ClassifierSpec(dataset.resolve(), tuple(domains), facts.attributes, on.size_px, cache.resolve())
         measured |= measure_edits(model, spec, domains, on, report)
         kept.append(spec.file)
+    near: list[tuple[Pixels, Pixels]] = []
+    if facts.kind == "generates":
+        compared = training_split(dataset, card, facts.style_domain, on)
+        copies, near = audit(compared, model, len(photos), report)
+        measured |= copies
+        kept += compared.kept_files
     remove_stale(cache.resolve(), kept)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
     names = ("photograph", "stylized") if facts.kind != "generates" else (facts.content_domain, "generated")
     write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    if near:
+        write_nearest(plots, near)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(out, metrics)
 

@@ -71,6 +71,9 @@ class GateConfig(Settings):
     min_psnr_gain_db: float = setting(
         0.5, "of a model that restores, least mean gain of PSNR over the degraded pictures, in dB"
     )
+    max_memorised_share: float = setting(
+        0.01, "of a model that generates, largest share of pictures that are copies of training pictures", ge=0, le=1
+    )
     first_leniency: float = setting(
         0.5,
         "how far these three limits give way while no version is prod; 0.5: half of the way to 1, or for SSIM to 0",
@@ -99,6 +102,7 @@ class GateConfig(Settings):
             metrics.INVERSION.key: {"max": self.max_inversion_share},
             metrics.CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
             metrics.REPETITION.key: {"max": self.max_repetition_share},
+            metrics.MEMORISED.key: {"max": self.max_memorised_share},
         }
 
     def first_limit(self, metric: Metric) -> float:
@@ -159,6 +163,8 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig, 
     verdicts += _at_sizes(candidate, limits)
     if kind == "restores":
         verdicts.append(_within(metrics.PSNR_GAIN, candidate, _Limit("min", config.min_psnr_gain_db)))
+    if kind == "generates":
+        verdicts.append(_within(metrics.MEMORISED, candidate, _Limit("max", config.max_memorised_share)))
     if prod is not None:
         held_out = _held_out(candidate)
         headline = [one for one in metrics.HEADLINE if one.compared_with not in skipped]

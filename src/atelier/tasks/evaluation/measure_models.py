@@ -108,8 +108,8 @@ def measure_models(models: Sequence[Path], on: Measurement, stage: str, report: 
         for of in (on.photos, on.paintings)
     )
     tasks = [task for of in (*stylized, photos, paintings) for task in of]
-    _follow(tasks, (len(models) + 1) * len(on.photos) + len(on.paintings), stage, report)
-    made, before, style = [_results(of) for of in stylized], _results(photos), _results(paintings)
+    follow(tasks, (len(models) + 1) * len(on.photos) + len(on.paintings), stage, report)
+    made, before, style = [results(of) for of in stylized], results(photos), results(paintings)
     return Measured(made, before, style)
 
 
@@ -145,8 +145,8 @@ def measure_edits(
     edited = [
         edit.remote(data, spec.size_px, model.resolve(), recognised, on.encoder.lpips) for data in on.batches(on.photos)
     ]
-    _follow(edited, len(on.photos), "evaluate", report, "attributes")
-    found: dict[str, Any] = rounded(cluster.get_result(remote(_summarize_edits).remote(recognised, _results(edited))))
+    follow(edited, len(on.photos), "evaluate", report, "attributes")
+    found: dict[str, Any] = rounded(cluster.get_result(remote(_summarize_edits).remote(recognised, results(edited))))
     return found
 
 
@@ -165,14 +165,7 @@ def train_classifier(spec: ClassifierSpec) -> None:
     cluster.get_result(remote(_train_classifier).remote(spec))
 
 
-def remote(task: Any) -> Any:
-    """A function as a Ray task of one core."""
-    import ray
-
-    return ray.remote(task).options(num_cpus=1)
-
-
-def _follow(tasks: Sequence[tuple[Ref, Ref]], total: int, stage: str, report: Report, note: str = "") -> None:
+def follow(tasks: Sequence[tuple[Ref, Ref]], total: int, stage: str, report: Report, note: str = "") -> None:
     """Wait for tasks, whose second result is a number of pictures; the first error ends it."""
     done = 0
     report(Progress(stage, 0, total, "images", note))
@@ -181,8 +174,16 @@ def _follow(tasks: Sequence[tuple[Ref, Ref]], total: int, stage: str, report: Re
         report(Progress(stage, done, total, "images", note, images=done))
 
 
-def _results(tasks: Sequence[tuple[Ref, Ref]]) -> list[Ref]:
+def results(tasks: Sequence[tuple[Ref, Ref]]) -> list[Ref]:
+    """The first result of each task."""
     return [result for result, _ in tasks]
+
+
+def remote(task: Any) -> Any:
+    """A function as a Ray task of one core."""
+    import ray
+
+    return ray.remote(task).options(num_cpus=1)
 
 
 def _features(data: list[bytes], size_px: int, encoder: MeasuringEncoder, cache: Path) -> tuple[Any, int]:

@@ -119,6 +119,11 @@ CORRELATION = Metric(
     "inversion.correlation", "Luminance correlation", "higher", "mean, with the photograph; below 0 is inverted",
     "models.metrics.inversion.correlation", compared_with="photo",
 )  # fmt: skip
+MEMORISED = Metric(
+    "memorisation.share", "Copies of training pictures", "lower",
+    "share of pictures nearer to one than 999 of 1,000 training pictures are to any other",
+    "models.metrics.memorisation.Distances",
+)  # fmt: skip
 ATTRIBUTES = Metric(
     "attributes.share", "Attributes given", "higher", "mean share of edits that a classifier recognises",
     "models.metrics.attributes.successes", "Choi et al. 2018, section 5.5",
@@ -141,7 +146,7 @@ MEGABYTES = Metric(
 
 METRICS = (
     KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, PSNR, PSNR_GAIN, SSIM, LPIPS, INVERSION,
-    CORRELATION, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+    CORRELATION, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`
 GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio, REPETITION)  # have a threshold in `gate`

@@ -9,6 +9,7 @@ from atelier.tasks.runtime.files import write
 
 GRID_COLUMNS = 6
 CELL_PX = 160
+NEAREST = "nearest.png"
 
 
 def write_plots(
@@ -40,3 +41,13 @@ def write_plots(
     cells.append([decode(data) for data in paintings])
     names.append("the style")
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))
+
+
+def write_nearest(folder: Path, pairs: list[tuple[Pixels, Pixels]]) -> None:
+    """Write `nearest.png`: generated pictures, and below each the training picture that is nearest to it."""
+    cells, names = [], []
+    for start in range(0, len(pairs), GRID_COLUMNS):
+        part = pairs[start : start + GRID_COLUMNS]
+        cells += [[made for made, _ in part], [known for _, known in part]]
+        names += ["generated", "nearest"]
+    write(folder / NEAREST, encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))

@@ -15,6 +15,7 @@ from atelier.tasks.workspace.format_versions import EVALUATE
 
 LPIPS_IN = "alexnet"  # as in published scores
 MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
+EMBEDDER = "efficientnet_lite0"  # of the memorisation audit; it comes with the packages
 CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures in reports
 
@@ -29,6 +30,9 @@ class EvaluateConfig(Settings):
     )
     batch: int = setting(16, "pictures in one task of a worker", ge=1, le=256)
     resamples: int = setting(1000, "bootstrap resamples of each interval", ge=20, le=100_000)
+    audited_pictures: int = setting(
+        20_000, "training pictures, at most, that those of a model that generates are compared with", ge=2
+    )
     pairs: int = setting(12, "pictures shown before and after in the report", ge=1, le=100)
     seed: int = setting(0, "seed of the resamples", ge=0)
 
@@ -68,7 +72,33 @@ class ClassifierSpec:
         """Where exactly this classifier is kept."""
         shards = read_card(self.dataset).shards
         learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
-        return self.cache / f"{_key(EVALUATE, self.size_px, self.names, learned)}{CLASSIFIER}"
+        return self.cache / f"{cache_key(EVALUATE, self.size_px, self.names, learned)}{CLASSIFIER}"
+
+
+@dataclass(frozen=True)
+class TrainingShard:
+    """Training pictures in one shard."""
+
+    file: Path
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    kept: Path  # file that keeps their embeddings
+
+
+@dataclass(frozen=True)
+class AuditSpec:
+    """The training pictures, numbered from shard to shard, and how they are compared."""
+
+    shards: tuple[TrainingShard, ...]
+    size_px: int
+    embedder: Path  # weights
+    lpips: Path | None
+    kept: Path  # file that keeps the distances between training pictures
+
+    @property
+    def kept_files(self) -> list[Path]:
+        """All files that keep what does not depend on the model."""
+        return [self.kept, *(shard.kept for shard in self.shards)]
 
 
 def choose_encoder(*loss_encoders: str) -> MeasuringEncoder:
@@ -101,8 +131,9 @@ def remove_stale(cache: Path, kept: Iterable[Path]) -> None:
 
 def cache_name(batch: Sequence[Picture], size: int, encoder: MeasuringEncoder) -> str:
     """The file of the features of exactly these pictures, at this size, in this encoder."""
-    return f"{_key(EVALUATE, encoder.name, size, [p.id for p in batch])}.safetensors"
+    return f"{cache_key(EVALUATE, encoder.name, size, [p.id for p in batch])}.safetensors"
 
 
-def _key(*decides: Any) -> str:
+def cache_key(*decides: Any) -> str:
+    """A name of what is decided by some JSON values alone."""
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:24]

@@ -9,6 +9,7 @@ from atelier.tasks.evaluation.metric_catalogue import (
     CHECKERBOARD,
     INVERSION,
     KID,
+    MEMORISED,
     PSNR_GAIN,
     REPETITION,
     SSIM,
@@ -30,6 +31,7 @@ LIMITS = {
     CHECKERBOARD.ratio.key: "max_checkerboard_ratio",
     REPETITION.key: "max_repetition_share",
     PSNR_GAIN.key: "min_psnr_gain_db",
+    MEMORISED.key: "max_memorised_share",
 }  # fields of `GateConfig` by the metric that begins a reason
 FAULTS = {CHECKERBOARD.ratio.key, REPETITION.key}  # of a young generator, whatever the pictures
 FEW_STEPS = 500  # of which a style needs more, whatever the pictures
@@ -62,7 +64,9 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
     young = bool(missed) and (missed <= FAULTS or train.loop.steps < FEW_STEPS)
     if lacking and not young:
         yield pictures
-    if missed and missed <= {SSIM.key, INVERSION.key} and hasattr(train.method_config, "content_weight"):
+    if MEMORISED.key in missed:
+        yield f"pictures learned by heart: more pictures, fewer steps, or train.{train.method}.diffaugment"
+    elif missed and missed <= {SSIM.key, INVERSION.key} and hasattr(train.method_config, "content_weight"):
         yield f"a weaker style: raise train.{train.method}.content_weight, or lower the style's weight beside it"
     elif missed and _takes_steps(train.method):
         steps = max(2 * train.loop.steps, FEW_STEPS)

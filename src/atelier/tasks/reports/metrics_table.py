@@ -10,6 +10,7 @@ from atelier.tasks.evaluation.metric_catalogue import (
     AT_SIZES,
     INVERSION,
     LPIPS,
+    MEMORISED,
     METRICS,
     REPETITION,
     SPEED,
@@ -21,7 +22,7 @@ from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
 BASELINED = tuple(one for one in METRICS if one.baseline)
-SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, SPEED)
+SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, MEMORISED, SPEED)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
 Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from atelier.models.card import MODEL_CARD, ModelCard
 from atelier.tasks.dataset.shards import CARD, read_card
 from atelier.tasks.evaluation.metric_catalogue import lookup
+from atelier.tasks.evaluation.plots import NEAREST
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.registry.tags import Version
 from atelier.tasks.reports import nightly_section
@@ -63,11 +64,13 @@ def write_report(
     """
     model = _card(root / "artifacts/style-model")
     metrics = read_object(root / "reports/evaluation.json")
+    nearest = _nearest(root / "reports/evaluation" / NEAREST)
     name = Workspace(root.resolve()).name
     data_sheet, canary_sheet = _sheet(pictures, DATA_SHEET), _sheet(pictures, CANARY_SHEET)
     sections = {
         "Last night": nightly_section.night(night) if night else Markup(),
         "Before and after": _before_and_after(root / "reports/evaluation"),
+        **({"Nearest training pictures": nearest} if nearest else {}),  # of a model that generates
         "What changed in the data": nightly_section.data_changes(night, data_sheet) if night else Markup(),
         "How good it is": metrics_table(metrics, registry.previous_metrics, registry.thresholds, registry.previous),
         "Candidate and prod": nightly_section.candidate(night, canary_sheet) if night else Markup(),
@@ -139,6 +142,12 @@ def _before_and_after(folder: Path) -> Markup:
             pairs.append((sides[0], sides[1], ""))
     sheet = _picture(folder / "grid.png", SHEET_PX)
     return render(TEMPLATE, "evaluated_pairs", pairs=pairs, sheet=sheet) if pairs else Markup()
+
+
+def _nearest(path: Path) -> Markup:
+    uri = _picture(path, SHEET_PX)
+    caption = "The generated pictures that are nearest to a training picture, and below each that one."
+    return render(MACROS, "figure", uri=uri, caption=caption) if uri else Markup()
 
 
 def _contact_sheet(path: Path) -> Markup:
