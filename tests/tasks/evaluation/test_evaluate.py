@@ -246,6 +246,10 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     for name in ("kid", "frechet", "style"):
         assert metrics[name]["stylized"] > 0
         assert not metrics[name].keys() & {"photos", "ratio", "ratio_low"}, "paintings are no baseline for paintings"
+    among = metrics["manifold"]
+    assert among["encoder"] == "efficientnet_lite0"
+    assert among["precision"] == among["recall"] == 0, "an untrained network makes no paintings"
+    assert among.keys() == {"encoder", "precision", "recall", "density", "coverage"}
     copies = metrics["memorisation"]
     assert (copies["share"], copies["pictures"], copies["training_pictures"]) == (0, 6, 9)
     assert (copies["encoder"], "lpips" in copies) == ("efficientnet_lite0", False), "there is no AlexNet"

@@ -124,6 +124,22 @@ MEMORISED = Metric(
     "share of pictures nearer to one than 999 of 1,000 training pictures are to any other",
     "models.metrics.memorisation.Distances",
 )  # fmt: skip
+PRECISION = Metric(
+    "manifold.precision", "Precision", "higher", "share of generated pictures that lie among real ones: believable",
+    "models.metrics.manifold.precision_recall", "Kynkäänniemi et al. 2019, arXiv:1904.06991",
+)  # fmt: skip
+RECALL = Metric(
+    "manifold.recall", "Recall", "higher", "share of real pictures that lie among generated ones: variety",
+    "models.metrics.manifold.precision_recall", "Kynkäänniemi et al. 2019, arXiv:1904.06991",
+)  # fmt: skip
+DENSITY = Metric(
+    "manifold.density", "Density", "higher", "as precision, by how many real ones: 1 for the same distribution",
+    "models.metrics.manifold.precision_recall", "Naeem et al. 2020, arXiv:2002.09797",
+)  # fmt: skip
+COVERAGE = Metric(
+    "manifold.coverage", "Coverage", "higher", "share of real pictures with a generated one near",
+    "models.metrics.manifold.precision_recall", "Naeem et al. 2020, arXiv:2002.09797",
+)  # fmt: skip
 ATTRIBUTES = Metric(
     "attributes.share", "Attributes given", "higher", "mean share of edits that a classifier recognises",
     "models.metrics.attributes.successes", "Choi et al. 2018, section 5.5",
@@ -146,7 +162,7 @@ MEGABYTES = Metric(
 
 METRICS = (
     KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, PSNR, PSNR_GAIN, SSIM, LPIPS, INVERSION,
-    CORRELATION, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+    CORRELATION, PRECISION, RECALL, DENSITY, COVERAGE, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`
 GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio, REPETITION)  # have a threshold in `gate`

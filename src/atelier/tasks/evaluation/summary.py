@@ -14,6 +14,7 @@ from atelier.models.metrics.fid import frechet
 from atelier.models.metrics.gram import style_kernel
 from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
+from atelier.models.metrics.manifold import NEIGHBOURS_OF_DENSITY, precision_recall
 from atelier.models.metrics.mmd import compare, group_weights
 from atelier.models.metrics.repetition import VISIBLE
 from atelier.tasks.evaluation.measures import Features, LpipsBatch, Stylized
@@ -39,7 +40,8 @@ def summarize(
     metrics, fid = _of_sets(stylized, features, encoder, bootstrap)
     ssims = [batch.ssim for batch in stylized if batch.ssim is not None]
     if not ssims:
-        return metrics, []
+        deep = np.concatenate([part.deep for part in features])
+        return metrics | _manifold(deep[:n], deep[2 * n :], encoder), []
     similarity = np.concatenate(ssims)
     correlations = np.concatenate([batch.correlation for batch in stylized if batch.correlation is not None])
     content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
@@ -104,6 +106,13 @@ def _of_sets(
         "speed": {"images_per_second": rate},
     }
     return metrics, fid
+
+
+def _manifold(made: np.ndarray, real: np.ndarray, encoder: MeasuringEncoder) -> dict[str, Any]:
+    """How generated pictures (n, D) lie among real ones of the style (m, D); nothing where there are too few."""
+    if min(len(made), len(real)) <= NEIGHBOURS_OF_DENSITY:
+        return {}
+    return {"manifold": {"encoder": encoder.name, **precision_recall(made, real)._asdict()}}
 
 
 def _repetition(batches: Sequence[np.ndarray]) -> dict[str, Any]:

@@ -8,10 +8,14 @@ from markupsafe import Markup
 
 from atelier.tasks.evaluation.metric_catalogue import (
     AT_SIZES,
+    COVERAGE,
+    DENSITY,
     INVERSION,
     LPIPS,
     MEMORISED,
     METRICS,
+    PRECISION,
+    RECALL,
     REPETITION,
     SPEED,
     SSIM,
@@ -22,7 +26,7 @@ from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
 BASELINED = tuple(one for one in METRICS if one.baseline)
-SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, MEMORISED, SPEED)
+SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, PRECISION, RECALL, DENSITY, COVERAGE, MEMORISED, SPEED)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
 Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
