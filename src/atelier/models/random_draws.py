@@ -92,7 +92,12 @@ def traversals(base: Tensor, codes: Sequence[int], count: int) -> list[Tensor]:
 
 
 def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Noise (steps, numbers) on the great circle from one to another, (numbers,) each; 2 steps at least.
+    """Noise (steps, numbers) evenly along the way from one to another, (numbers,) each, with both; see `along`."""
+    return along(first, last, torch.linspace(0, 1, steps))
+
+
+def along(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
+    """Noise (S, numbers) at some shares (S,) of the great circle from one to another, (numbers,) each.
 
     White 2016, "Sampling Generative Networks" (slerp). Lengths go evenly from the first's to the last's. A straight
     line would pass near the centre, where no noise lies.
@@ -100,7 +105,7 @@ def between(first: Tensor, last: Tensor, steps: int) -> Tensor:
     lengths = first.norm(), last.norm()
     a, b = first / lengths[0], last / lengths[1]
     angle = torch.acos((a @ b).clamp(-1, 1))
-    share = torch.linspace(0, 1, steps)[:, None]
+    share = shares[:, None]
     if angle.sin() < 1e-6:  # the same direction, or the opposite one, to which there is no one shortest way
         return torch.lerp(first, last, share)
     way = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()

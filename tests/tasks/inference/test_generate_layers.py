@@ -9,14 +9,16 @@ from PIL import Image
 
 from atelier.models import artifact
 from atelier.models.card import ModelIdentity, identify
-from atelier.models.configs.gan import DcganConfig
+from atelier.models.characters import character_latents
+from atelier.models.configs.gan import DcganConfig, InfoganConfig
 from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.methods.gan import Dcgan
+from atelier.models.methods.infogan import Infogan
 from atelier.models.methods.stylegan import Stylegan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.inference.generate import FILM, GRID, MIXING, STRIPS, TRAVERSALS, file_name, generate
+from atelier.tasks.inference.generate import FILM, GRID, MIXING, POSES, STRIPS, TRAVERSALS, file_name, generate
 
 CONFIG = StyleganConfig(size_px=16, noise=8, latent=8, filters=4)
 PITCH = 20  # px of a cell on a sheet
@@ -117,3 +119,42 @@ def test_a_model_without_layers_mixes_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_made_is_refused(values: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         GenerateConfig(**values)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_characters_have_a_row_of_poses_each(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    config = GenerateConfig(count=3 * POSES, seed=5, truncation=0.7, poses=POSES)
+    generate(config, tmp_path, model, identity, connect=lambda: None)
+    names = [[file_name(POSES * character + pose, POSES) for pose in range(POSES)] for character in range(3)]
+    assert names[2][:2] == ["000002-00.png", "000002-01.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {GRID, *(name for row in names for name in row)}
+    made = [[decode((tmp_path / name).read_bytes()).astype(int) for name in row] for row in names]
+    alone = artifact.load(model).generate(5, range(3), 0.7).permute(0, 2, 3, 1).numpy().astype(int)
+    for character, row in enumerate(made):
+        assert np.abs(row[0] - alone[character]).max() <= 1, "the first pose is the picture of that number"
+        assert min(np.abs(row[0] - other).mean() for other in row[1:]) > 0
+    sheet = decode((tmp_path / GRID).read_bytes())
+    assert sheet.shape[0] == 3 * PITCH + 4
+    found = provenance.read((tmp_path / names[1][3]).read_bytes())
+    assert found is not None
+    assert found.parameters == {"seed": 5, "truncation": 0.7, "poses": POSES, "index": POSES + 3}
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    generate(config, tmp_path, model, identity, connect=never)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_poses_of_one_character_are_nearer_than_characters(model: Path, tmp_path: Path) -> None:
+    """Where layers have latents, all but the coarse ones are kept; elsewhere noise moves a little. Codes stay."""
+    places = [(character, pose) for character in range(4) for pose in range(4)]
+    latents = character_latents(artifact.load(model), 0, places)
+    by_character = latents.view(4, 4, *latents.shape[1:])
+    assert (by_character[:, :, 3:] == by_character[:, :1, 3:]).all()
+    assert not (by_character[:, 1:, :3] == by_character[:, :1, :3]).any()
+    plain = InfoganConfig(size_px=16, noise=12, filters=4, categories=(10,), continuous=1)
+    artifact.save(tmp_path, plain, Infogan.build_generator(plain, None), {})
+    noise = character_latents(artifact.load(tmp_path), 0, places).view(4, 4, -1)
+    assert (noise[:, :, :2] == noise[:, :1, :2]).all()
+    within, between = (torch.cdist(x, x) for x in (noise, noise.transpose(0, 1)))
+    assert 0 < within.mean() < 0.7 * between.mean()
+    first = character_latents(artifact.load(tmp_path), 0, [(2, 3)])
+    torch.testing.assert_close(first[0], noise[2, 3])

@@ -20,6 +20,12 @@ class DrawnOptions:
         str, typer.Option(help="style-model@prod, style-model@v1.2.0 or a model folder, of a method that generates.")
     ] = "style-model@prod"
     count: Annotated[int, typer.Option(help="Number of pictures.")] = 64
+    characters: Annotated[
+        int, typer.Option(help="Number of characters, in place of --count: with a row for each on the sheet.")
+    ] = 0
+    consistent: Annotated[
+        bool, typer.Option("--consistent", help="Six pictures of each character, in other poses, instead of one.")
+    ] = False
     seed: Annotated[int, typer.Option(help="Seed; a picture is a function of the seed and its number.")] = 0
     truncation: Annotated[
         float | None,
@@ -63,9 +69,13 @@ def generate(
     """Make pictures from noise, with a model of method gan, dcgan, infogan, vae or stylegan."""
     from atelier.flows import generate as flow
     from atelier.tasks.inference.config import GenerateConfig
+    from atelier.tasks.inference.generate import POSES
 
+    if drawn.consistent and not drawn.characters:
+        raise ValueError("--consistent makes several pictures of each character: say with --characters of how many")
+    poses = POSES if drawn.consistent else 1
     config = GenerateConfig(
-        drawn.count,
+        poses * drawn.characters or drawn.count,
         drawn.seed,
         drawn.truncation,
         drawn.interpolate,
@@ -73,6 +83,7 @@ def generate(
         drawn.mix,
         tuple(map(_code, drawn.code or ())),
         tuple(path.absolute() for path in drawn.reconstruct or ()),
+        poses,
     )
     summary = flow.run(destination, drawn.model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))

@@ -7,6 +7,9 @@ from atelier.models.configs.base import OptimizerConfig
 from atelier.models.configs.gan import LEAST_PX, NoiseConfig
 from atelier.models.settings import setting, setting_of
 
+# layers, Karras et al. 2019, figure 3: coarse styles are those of 4² and 8² positions, middle ones of 16² and 32²
+COARSE, MIDDLE, FINE = slice(0, 3), slice(3, 7), slice(7, None)
+
 
 @dataclass(frozen=True)
 class StyleganConfig(NoiseConfig):

@@ -214,6 +214,7 @@ class GenerateConfig:
     mix: int = 0  # pictures that give styles of layers to as many others; 0: no mixing
     codes: tuple[tuple[int, float], ...] = ()  # values that codes have in all pictures, by number of the code
     reconstruct: tuple[Path, ...] = ()  # picture files that are shown beside their reconstructions
+    poses: int = 1  # consecutive pictures of one character
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -233,5 +234,7 @@ class GenerateConfig:
             raise ValueError("--video shows interpolations: say with --interpolate how many pictures each has")
         if self.mix and not 1 <= self.mix <= 16:
             raise ValueError(f"--mix must be between 1 and 16 pictures, not {self.mix}")
+        if self.poses > 1 and self.interpolate:
+            raise ValueError("--interpolate goes from one picture to the next, not between characters: leave one out")
         if len(dict(self.codes)) < len(self.codes):
             raise ValueError("--code has two values for one code: name each code once")

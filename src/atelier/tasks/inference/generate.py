@@ -30,6 +30,8 @@ GRID, STRIPS, TRAVERSALS = "grid.png", "interpolation.png", "codes.png"
 RECONSTRUCTIONS = "reconstructions.png"
 FILM, MIXING = "interpolation.webp", "mixing.png"
 MAX_SHOWN = 144  # pictures on the grid
+MAX_CHARACTERS = 64  # on it, where there are some
+POSES = 6  # of a character
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,10 @@ def generate(
         raise NotADirectoryError(f"{destination} is a file: choose a folder")
 
     def exists(index: int) -> bool:
-        return _exists(destination / file_name(index), _provenance(config, identity, index))
+        return _exists(destination / file_name(index, config.poses), _provenance(config, identity, index))
 
     missing = [index for index in range(config.count) if not exists(index)]
-    shown = range(min(config.count, MAX_SHOWN))
+    shown = range(min(config.count, MAX_CHARACTERS * config.poses if config.poses > 1 else MAX_SHOWN))
     sheet = Provenance(identity, _parameters(config) | {"pictures": len(shown)}, "")
     sheets = _sheets(config, identity, codes)
     due = {name: made for name, made in sheets.items() if not _exists(destination / name, made[1], replaceable=True)}
@@ -94,8 +96,8 @@ def generate(
             for name, (draw, record) in due.items():
                 write(destination / name, cluster.get_result(_remote(draw).remote(config, model, xmp_packet(record))))
     if missing or not _exists(destination / GRID, sheet, replaceable=True):
-        pictures = [decode((destination / file_name(index)).read_bytes()) for index in shown]
-        write(destination / GRID, generate_sheets.grid(pictures, xmp_packet(sheet)))
+        pictures = [decode((destination / file_name(index, config.poses)).read_bytes()) for index in shown]
+        write(destination / GRID, generate_sheets.grid(pictures, config.poses, xmp_packet(sheet)))
     return GenerateSummary(
         count=config.count,
         made=len(missing),
@@ -158,9 +160,9 @@ def _sheets(
     return drawn
 
 
-def file_name(index: int) -> str:
-    """Name of a picture's file."""
-    return f"{index:06}.png"
+def file_name(index: int, poses: int = 1) -> str:
+    """Name of a picture's file; of a character's the number of the character, and of its pose."""
+    return f"{index:06}.png" if poses == 1 else f"{index // poses:06}-{index % poses:02}.png"
 
 
 def _parameters(config: GenerateConfig) -> dict[str, Any]:
@@ -168,6 +170,8 @@ def _parameters(config: GenerateConfig) -> dict[str, Any]:
     given: dict[str, Any] = {} if config.truncation is None else {"truncation": config.truncation}
     if config.codes:
         given["codes"] = {str(code): value for code, value in sorted(config.codes)}
+    if config.poses > 1:
+        given["poses"] = config.poses
     return {"seed": config.seed, **given}
 
 
@@ -233,12 +237,22 @@ def _write_batches(config: GenerateConfig, destination: Path, model: Path, batch
     trained = generate_sheets.load(model)
     for provenances in batches:
         whole = _indices(next(iter(provenances)) // BATCH)
-        numbers = trained.noise(config.seed, whole, config.truncation, dict(config.codes))
-        pictures = trained.from_noise(numbers, config.truncation).permute(0, 2, 3, 1).cpu().numpy()
+        made = trained.from_latents(_latents(config, trained, whole))
+        pictures = made.permute(0, 2, 3, 1).cpu().numpy()
         for index, provenance in provenances.items():
             data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(provenance))
-            write(destination / file_name(index), data)
+            write(destination / file_name(index, config.poses), data)
     return sum(len(provenances) for provenances in batches)
+
+
+def _latents(config: GenerateConfig, trained: Any, indices: range) -> Any:
+    """What the pictures with these indices are made of."""
+    from atelier.models.characters import character_latents
+
+    given = config.truncation, dict(config.codes)
+    if config.poses > 1:
+        return character_latents(trained, config.seed, [divmod(index, config.poses) for index in indices], *given)
+    return trained.latents(trained.noise(config.seed, indices, *given), config.truncation)
 
 
 def _remote(work: Callable[..., Any]) -> Any:

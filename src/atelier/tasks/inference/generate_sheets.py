@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from atelier.models.configs.stylegan import COARSE, FINE, MIDDLE
 from atelier.tasks.images.codec import Pixels, center_square, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.config import GenerateConfig
@@ -18,8 +19,7 @@ TRAVERSED, VALUES = 3, 10  # pictures that are shown with the values of each cod
 CELL_PX = 128  # side of a picture, at most
 MAX_STOPS = 16  # pictures that a film goes through
 FRAME_MS = 40
-# Karras et al. 2019, figure 3: coarse styles are those of 4² and 8² positions, middle ones of 16² and 32²
-LAYERS_OF = {"coarse": slice(0, 3), "middle": slice(3, 7), "fine": slice(7, None)}
+LAYERS_OF = {"coarse": COARSE, "middle": MIDDLE, "fine": FINE}
 
 
 def load(model: Path) -> Any:
@@ -107,10 +107,11 @@ def reconstructions(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     return _png(rows, ["picture", "reconstructed"] * (len(rows) // 2), xmp)
 
 
-def grid(pictures: Sequence[Pixels], xmp: bytes) -> bytes:
-    """A PNG of pictures, nearly square."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    return _png([pictures[start : start + columns] for start in range(0, len(pictures), columns)], (), xmp)
+def grid(pictures: Sequence[Pixels], poses: int, xmp: bytes) -> bytes:
+    """A PNG of pictures, nearly square; or with a row for each character."""
+    columns = poses if poses > 1 else math.ceil(math.sqrt(len(pictures)))
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    return _png(rows, [str(number) for number in range(len(rows))] if poses > 1 else (), xmp)
 
 
 def _cells(pictures: Any) -> list[Pixels | None]:
