@@ -19,6 +19,7 @@ Direction = Literal["a2b", "b2a"]
 Matching = Literal["off", "auto"]
 Stroke = float | Literal["full"]
 MOST_NOISE = 100.0  # σ in 8-bit values
+MOST_AMOUNT = 2.0  # of an attribute
 FINEST, BROADEST = 0.2, 8.0  # strokes: at 8 the longest side is painted at 80 px
 
 
@@ -40,6 +41,25 @@ def checked_stroke(stroke: object) -> Stroke:
             f"or full to paint at full size, not {stroke!r}"
         )
     return number
+
+
+def parse_wish(text: str) -> tuple[str, float]:
+    """An attribute and how much of it is given, below 0 taken, from NAME, NAME=AMOUNT, -NAME or -NAME=AMOUNT.
+
+    Raises:
+        ValueError: the amount is none.
+    """
+    name, _, amount = text.removeprefix("-").partition("=")
+    try:
+        number = float(amount or 1)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= MOST_AMOUNT:
+        raise ValueError(
+            f"{text!r} is no attribute with an amount: NAME=AMOUNT has a number above 0 and up to {MOST_AMOUNT:g}, "
+            "such as 0.8; -NAME takes it away"
+        )
+    return name, -number if text.startswith("-") else number
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +89,7 @@ class Controls:
 
     strength: float = 1.0  # 0 the input bit by bit … 1 the full style
     direction: Direction = "a2b"  # from content to style, or back
-    to: tuple[str, ...] = ()  # attributes or domains to give; "-NAME" removes one
+    to: tuple[str, ...] = ()  # attributes or domains to give, see `parse_wish`
     styles: tuple[Style, ...] = ()  # mixed by their weights; none means the style of the training
     preserve_color: bool = False  # keep the colours of the input
     noise: float | None = None  # σ of the noise that is taken out, in 8-bit values; None: as much as the model sees
@@ -90,7 +110,7 @@ class Controls:
         for style in self.styles:
             if not 0 < style.weight < float("inf"):
                 raise ValueError(f"the weight of style {style.name!r} must be above 0, not {style.weight}")
-        names = [wish.removeprefix("-") for wish in self.to]
+        names = [parse_wish(wish)[0] for wish in self.to]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{twice[0]!r} is asked for twice: name it once, as it or as -{twice[0]}")
         if self.noise is not None and not 0 <= self.noise <= MOST_NOISE:
@@ -169,7 +189,10 @@ def check_controls(method: type[MethodConfig], controls: Controls) -> None:
             fills holes of which there are none.
     """
     if method.generates:
-        raise ValueError(f"{method.name} makes pictures from noise and paints none: use `atelier generate`")
+        raise ValueError(
+            f"{method.name} makes pictures from noise and paints none: use `atelier generate`, or make a model that "
+            "edits pictures of it by `atelier directions`"
+        )
     if method.fills and not (controls.fill or controls.remove or controls.insert):
         raise ValueError(
             f"{method.name} fills holes: say where they are, by --mask-from FOLDER or --remove-box BOX, or what is "
@@ -188,6 +211,6 @@ def check_attributes(to: Sequence[str], known: Sequence[str]) -> None:
     Raises:
         ValueError: names the first, and those that there are.
     """
-    for name in (wish.removeprefix("-") for wish in to):
+    for name, _ in map(parse_wish, to):
         if name not in known:
             raise ValueError(f"the model knows no attribute {name!r}: it has {', '.join(known)}")

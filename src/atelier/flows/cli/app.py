@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.flows.cli import create, datasets, encoders, generate, models, pipeline, services, stylize
+from atelier.flows.cli import create, datasets, edit, encoders, generate, models, pipeline, services, stylize
 from atelier.tasks.runtime.child_environment import safe_environment
 from atelier.tasks.runtime.errors import USER_ERRORS, user_message
 from atelier.version import __version__
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (create, pipeline, stylize, generate, services):
+for part in (create, pipeline, stylize, edit, generate, services):
     app.add_typer(part.commands)
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")

@@ -3,17 +3,14 @@
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from atelier.flows.cli.options import SetOption, change_parameters, grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, asks, confirm, result
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, result
 from atelier.flows.cli.painting_options import PaintingOptions
 from atelier.tasks.workspace.layout import Workspace
-
-if TYPE_CHECKING:
-    from atelier.tasks.bulk.request import StylizeRequest
 
 commands = typer.Typer()
 
@@ -153,9 +150,7 @@ def stylize(
 
     Pictures that cannot be read are listed in quarantine. A second run of a finished job changes nothing.
     """
-    from atelier.flows import stylize as flow
     from atelier.flows.cli import stylize_job
-    from atelier.tasks.bulk.admission import check_job
     from atelier.tasks.bulk.request import Rerun
 
     if settings:
@@ -187,17 +182,7 @@ def stylize(
         return
     if sheet:
         stylize_job.show_regions(job, sheet)
-    if painted := stylize_job.single_image(job, dry_run=rerun.dry_run):
-        result(painted, as_json, text=painted.summary)
-        return
-    check_job(job)  # before any server is started
-    if rerun.dry_run:
-        expected = flow.estimate(job)
-        result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
-        return
-    if rerun.replace and asks(rerun.yes):
-        confirm(f"--replace deletes what another model or other parameters made in {destination}")
-    _run(job, as_json)
+    stylize_job.start(job, as_json, dry_run=rerun.dry_run, yes=rerun.yes)
 
 
 @commands.command(epilog="Example: atelier retry ~/restyled")
@@ -205,10 +190,11 @@ def retry(
     destination: Annotated[str, typer.Argument(help="Folder or URL of a bulk job.")], as_json: JsonOption = False
 ) -> None:
     """Continue a bulk job as it was begun, and try its quarantined pictures again."""
+    from atelier.flows.cli import stylize_job
     from atelier.tasks.bulk.request import Rerun, read_request
     from atelier.tasks.storage.location import absolute
 
-    _run(replace(read_request(absolute(destination)), rerun=Rerun(retry_quarantined=True)), as_json)
+    stylize_job.run(replace(read_request(absolute(destination)), rerun=Rerun(retry_quarantined=True)), as_json)
 
 
 @commands.command(epilog="Example: atelier check-brand restyled ~/brand-pictures --sheet matches.png")
@@ -255,15 +241,3 @@ def inspect(
         print(f"atelier: {problem}", file=sys.stderr)
     if silent:
         raise typer.Exit(2)
-
-
-def _run(job: "StylizeRequest", as_json: bool) -> None:
-    """Run a bulk job, print its counts, and exit as they say."""
-    from atelier.flows import stylize as flow
-
-    summary = flow.run(job, quiet=as_json)
-    result(summary, as_json, text=flow.describe(summary, str(job.destination)))
-    if summary.pending:
-        raise typer.Exit(1)
-    if summary.quarantined:
-        raise typer.Exit(3)

@@ -6,15 +6,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import typer
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.flows.cli.output import result
+from atelier.flows.cli.output import asks, confirm, result
 from atelier.flows.cli.painting_options import DEFAULT_MODEL
 from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
+from atelier.tasks.bulk.admission import check_job
 from atelier.tasks.bulk.inputs import Selection
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.images.codec import encode, load
+from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.chain import find_chain, parse_step
 from atelier.tasks.inference.config import ChainStep, StylizeConfig
 from atelier.tasks.inference.controls import with_absolute_paths
@@ -29,6 +32,8 @@ from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
 C = TypeVar("C")
+
+CHANGE_PX = 512  # side of a picture on the sheet of a change
 
 
 def sources_and_destination(paths: Sequence[str], *, needed: bool) -> tuple[Sequence[str], str]:
@@ -100,10 +105,44 @@ def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:
                 raise
 
 
-def single_image(job: StylizeRequest, *, dry_run: bool = False) -> SingleImageResult | None:
+def start(job: StylizeRequest, as_json: bool, *, dry_run: bool, yes: bool) -> SingleImageResult | None:
+    """Run a job, or only estimate it, and print the result; a single picture's is returned.
+
+    Args:
+        yes: whether nothing is asked where outputs are replaced.
+    """
+    if painted := _single_image(job, dry_run=dry_run):
+        result(painted, as_json, text=painted.summary)
+        return painted
+    check_job(job)  # before any server is started
+    if dry_run:
+        from atelier.flows import stylize as flow
+
+        expected = flow.estimate(job)
+        result(expected, as_json, text=f"{expected.summary}\nto see some: the same command with --preview 12")
+        return None
+    if job.rerun.replace and asks(yes):
+        confirm(f"--replace deletes what another model or other parameters made in {job.destination}")
+    run(job, as_json)
+    return None
+
+
+def run(job: StylizeRequest, as_json: bool) -> None:
+    """Run a bulk job, print its counts, and exit as they say."""
+    from atelier.flows import stylize as flow
+
+    summary = flow.run(job, quiet=as_json)
+    result(summary, as_json, text=flow.describe(summary, str(job.destination)))
+    if summary.pending:
+        raise typer.Exit(1)
+    if summary.quarantined:
+        raise typer.Exit(3)
+
+
+def _single_image(job: StylizeRequest, *, dry_run: bool) -> SingleImageResult | None:
     """Restyle a source that is a single picture in this process; None where it is more, or continues a bulk job."""
     destination = Path(job.destination)
-    if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := _picture(job)):
+    if is_url(str(job.destination)) or (destination / RESERVED).is_dir() or not (path := picture_of(job)):
         return None
     return stylize_image(
         path, destination, job.model, job.config, job.identity, job.base, then=job.then, dry_run=dry_run
@@ -128,7 +167,7 @@ def watch(job: StylizeRequest, every: str, as_json: bool) -> None:
 def show_regions(job: StylizeRequest, file: Path) -> None:
     """Write a PNG that shows the regions of a single picture and of its style pictures."""
     controls = next((one for one in job.controls() if one.regions != "off"), None)
-    if not (controls and (path := _picture(job))):
+    if not (controls and (path := picture_of(job))):
         raise ValueError("--show-regions is for one picture, with --regions auto")
     from atelier.tasks.inference.regions import region_sheet
 
@@ -136,7 +175,13 @@ def show_regions(job: StylizeRequest, file: Path) -> None:
     write(file, encode(sheet, "png"))
 
 
-def _picture(job: StylizeRequest) -> Path | None:
+def show_change(picture: Path, made: Path, file: Path) -> None:
+    """Write a PNG of a picture before and after."""
+    sheet = contact_sheet([[load(picture), load(made)]], columns=("before", "after"), cell_px=CHANGE_PX)
+    write(file, encode(sheet, "png"))
+
+
+def picture_of(job: StylizeRequest) -> Path | None:
     """The only source of a job if it is a single picture."""
     if len(job.sources) > 1 or is_url(job.sources[0]):
         return None

@@ -1,6 +1,7 @@
 """Settings of the training methods and of the training loop, without torch: reading parameters takes no second."""
 
 from atelier.models.configs.base import MethodConfig
+from atelier.models.configs.edit import EditConfig
 from atelier.models.configs.filling import InpaintConfig
 from atelier.models.configs.gan import DcganConfig, GanConfig, InfoganConfig, VaeConfig
 from atelier.models.configs.plugins import load_plugin, plugin_names
@@ -21,7 +22,17 @@ __all__ = ["CONFIGS", "MethodConfig", "config_class"]
 CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
-        *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, FastConfig),
+        *(
+            AdainConfig,
+            CinConfig,
+            ColorConfig,
+            CpganConfig,
+            CutConfig,
+            CycleganConfig,
+            DcganConfig,
+            EditConfig,
+            FastConfig,
+        ),
         *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig, RestoreConfig),
         *(StarganConfig, StyleganConfig, VaeConfig),
     )

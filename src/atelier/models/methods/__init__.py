@@ -9,6 +9,7 @@ from atelier.models.methods.color import Color
 from atelier.models.methods.cpgan import Cpgan
 from atelier.models.methods.cut import Cut, Fastcut
 from atelier.models.methods.cyclegan import Cyclegan
+from atelier.models.methods.edit import Edit
 from atelier.models.methods.fast import Fast
 from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.gatys import Gatys
@@ -25,7 +26,7 @@ __all__ = ["METHODS", "Batch", "Method", "method_class", "method_of"]
 METHODS: dict[str, type[Method]] = {
     method.Config.name: method
     for method in (
-        *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Fast, Fastcut, Gan, Gatys, Imported, Infogan, Inpaint),
+        *(Adain, Cin, Color, Cpgan, Cut, Cyclegan, Dcgan, Edit, Fast, Fastcut, Gan, Gatys, Imported, Infogan, Inpaint),
         *(Restore, Stargan, Stylegan, Vae),
     )
 }

@@ -13,7 +13,7 @@ from atelier.models.controls import Controls
 from atelier.models.diffaugment import DRAWS, diffaugment
 from atelier.models.encoders.base import Encoder
 from atelier.models.painter import NetworkPainter, Painter, StylesPainter
-from atelier.models.pixels import downscaled
+from atelier.models.pixels import downscaled, finite, to_float, to_uint8
 from atelier.models.random_draws import uniform
 
 
@@ -137,8 +137,8 @@ class Method(ABC):
         return noise
 
     @classmethod
-    def generate(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
-        """uint8 pictures (B, 3, H, W) from latents, of a method that `generates`.
+    def synthesize(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in about [-1, 1] from latents, of a method that `generates`; differentiable.
 
         Raises:
             ValueError: the method paints.
@@ -146,18 +146,31 @@ class Method(ABC):
         raise ValueError(f"{cls.Config.name} paints pictures and makes none from noise: use `atelier stylize`")
 
     @classmethod
+    @torch.inference_mode()
+    def generate(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
+        """The same as uint8."""
+        return to_uint8(finite(cls.synthesize(config, generator, latents)))
+
+    @classmethod
     def from_noise(cls, config: Any, generator: nn.Module, noise: Tensor, truncation: float | None = None) -> Tensor:
         """The same from noise; arguments as of `latents`."""
         return cls.generate(config, generator, cls.latents(config, generator, noise, truncation))
 
     @classmethod
-    def reconstruct(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:
-        """What is left of uint8 pictures (B, 3, H, W) of the training's size, by a method that `reconstructs`.
+    def encode(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:
+        """Latents of pictures (B, 3, H, W) in [-1, 1], of the training's size, by a method that `reconstructs`.
 
         Raises:
             ValueError: the method has no encoder.
         """
         raise ValueError(f"{cls.Config.name} has no encoder, so that it reconstructs no pictures: train one by vae")
+
+    @classmethod
+    @torch.inference_mode()
+    def reconstruct(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:
+        """What latents hold of uint8 pictures (B, 3, H, W); see `encode`."""
+        device = next(generator.parameters()).device
+        return cls.generate(config, generator, cls.encode(config, generator, to_float(pictures, device)))
 
     @classmethod
     def sample_rows(cls, config: Any, generator: nn.Module, pictures: Tensor, seed: int) -> dict[str, Tensor]:

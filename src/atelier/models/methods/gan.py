@@ -20,7 +20,6 @@ from atelier.models.losses.penalties import r1_penalty
 from atelier.models.methods.base import Method, MicroBatch, augmented, autocast
 from atelier.models.networks.dcgan import DcganDiscriminator, DcganGenerator, DenseGenerator
 from atelier.models.painter import Painter
-from atelier.models.pixels import finite, to_uint8
 from atelier.models.random_draws import normal
 
 
@@ -50,10 +49,10 @@ class NoiseMethod(Method):
         raise AssertionError("unreachable: check_controls refuses methods that generate")
 
     @classmethod
-    @torch.inference_mode()
-    def generate(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
-        """See `Method.generate`."""
-        return to_uint8(finite(generator(latents.to(next(generator.parameters()).device))))
+    def synthesize(cls, config: Any, generator: nn.Module, latents: Tensor) -> Tensor:
+        """See `Method.synthesize`."""
+        made: Tensor = generator(latents.to(next(generator.parameters()).device))
+        return made
 
     def losses(self, turn: str, batch: MicroBatch) -> Iterator[dict[str, Tensor]]:
         """See `Method.losses`; each turn has one group."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.configs.translation import StarganConfig
-from atelier.models.controls import Controls, check_attributes
+from atelier.models.controls import Controls, check_attributes, parse_wish
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import discriminator_losses, generator_loss
 from atelier.models.losses.penalties import gradient_penalty
@@ -56,8 +56,9 @@ class EditRequest:
     """An edit of the labels of images.
 
     Args:
-        to: names to give; "-NAME" takes one away. Nothing named is a demonstration: the first attribute is given to
-            pictures that lack it and taken from the others, which get the next of the exclusive ones if it is one.
+        to: names to give or take, see `controls.parse_wish`; an amount is the label to give, or 1 minus it to take.
+            Nothing named is a demonstration: the first attribute is given to pictures that lack it and taken from the
+            others, which get the next of the exclusive ones if it is one.
 
     Raises:
         ValueError: a name that the model does not know, or two that exclude each other.
@@ -65,13 +66,11 @@ class EditRequest:
 
     def __init__(self, config: StarganConfig, to: Sequence[str]) -> None:
         names, self.config = config.attributes, config
-        self.given: dict[int, float] = {}
         check_attributes(to, names)
-        for text in to:
-            name = text.removeprefix("-")
-            self.given[names.index(name)] = float(name == text)
+        wishes = {names.index(name): amount for name, amount in map(parse_wish, to)}
+        self.given = {index: amount if amount > 0 else 1 + amount for index, amount in wishes.items()}
         self.exclusive = [names.index(name) for name in config.exclusive]
-        chosen = [index for index in self.exclusive if self.given.get(index)]
+        chosen = [index for index in self.exclusive if wishes.get(index, 0) > 0]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(names[i] for i in chosen)} exclude each other: name one of them")
         if chosen:

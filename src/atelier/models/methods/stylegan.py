@@ -35,7 +35,6 @@ from atelier.models.networks.residual_discriminator import ResidualDiscriminator
 from atelier.models.networks.spectral import advance
 from atelier.models.networks.stage_discriminator import StageDiscriminator
 from atelier.models.networks.stylegan import StyleGenerator
-from atelier.models.pixels import finite, to_uint8
 from atelier.models.random_draws import normal
 
 MEANT = 1024  # latents whose mean is that of all
@@ -83,10 +82,10 @@ class Stylegan(NoiseMethod):
         return latents[:, None].expand(-1, config.layers, -1)
 
     @classmethod
-    @torch.inference_mode()
-    def generate(cls, config: StyleganConfig, generator: nn.Module, latents: Tensor) -> Tensor:
-        """See `Method.generate`; latents of the layers (B, layers, latent)."""
-        return to_uint8(finite(generator(latents.unbind(1))))
+    def synthesize(cls, config: StyleganConfig, generator: nn.Module, latents: Tensor) -> Tensor:
+        """See `Method.synthesize`; latents of the layers (B, layers, latent)."""
+        made: Tensor = generator(latents.unbind(1))
+        return made
 
     def prepare(self, batches: Callable[[int], Batch], batch_size: int) -> None:
         """Set the feature scales of the discriminator."""

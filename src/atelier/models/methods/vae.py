@@ -26,7 +26,6 @@ from atelier.models.losses.perceptual import unit_distance
 from atelier.models.methods.base import MicroBatch, augmented, autocast
 from atelier.models.methods.gan import NoiseMethod
 from atelier.models.networks.vae import Autoencoder, divergence, drawn
-from atelier.models.pixels import finite, to_float, to_uint8
 from atelier.models.random_draws import normal
 
 
@@ -56,13 +55,11 @@ class Vae(NoiseMethod):
         return Autoencoder(config.noise, config.filters, config.size_px)
 
     @classmethod
-    @torch.inference_mode()
-    def reconstruct(cls, config: VaeConfig, generator: nn.Module, pictures: Tensor) -> Tensor:
-        """See `Method.reconstruct`: from the means of the latents."""
+    def encode(cls, config: VaeConfig, generator: nn.Module, pictures: Tensor) -> Tensor:
+        """See `Method.encode`: the means of the latents."""
         assert isinstance(generator, Autoencoder)
-        device = next(generator.parameters()).device
-        mean, _ = generator.encode(to_float(pictures, device))
-        return to_uint8(finite(generator(mean)))
+        mean, _ = generator.encode(pictures)
+        return mean
 
     @classmethod
     def sample_rows(cls, config: VaeConfig, generator: nn.Module, pictures: Tensor, seed: int) -> dict[str, Tensor]:

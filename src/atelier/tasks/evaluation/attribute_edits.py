@@ -79,7 +79,8 @@ def train_classifier(spec: ClassifierSpec) -> Classifier:
         for shard in training_pictures(spec.dataset, card, domain, TRAINED_ON):
             pictures += [_small(center_squares(files(part), spec.size_px)) for part in batches(shard, _TOGETHER)]
             truth.append(labels_of((picture.attributes for picture in shard), spec.names, domain))
-    classifier = metric.learn(torch.cat(pictures), torch.from_numpy(np.concatenate(truth)), filters=FILTERS)
+    labels = torch.from_numpy(np.concatenate(truth))
+    classifier = metric.learn(torch.cat(pictures), labels, filters=FILTERS, seed=spec.seed)
     write(spec.file, save(classifier.state_dict()))
     return classifier
 

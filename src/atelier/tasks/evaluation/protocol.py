@@ -66,13 +66,15 @@ class ClassifierSpec:
     names: tuple[str, ...]  # of the attributes
     size_px: int  # side of the pictures whose attributes it will predict
     cache: Path  # folder that keeps the classifier from run to run
+    seed: int = 0  # of its weights and the order of pictures
 
     @property
     def file(self) -> Path:
         """Where exactly this classifier is kept."""
         shards = read_card(self.dataset).shards
         learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
-        return self.cache / f"{cache_key(EVALUATE, self.size_px, self.names, learned)}{CLASSIFIER}"
+        seed = [self.seed] if self.seed else []
+        return self.cache / f"{cache_key(EVALUATE, self.size_px, self.names, learned, *seed)}{CLASSIFIER}"
 
 
 @dataclass(frozen=True)
