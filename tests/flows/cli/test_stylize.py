@@ -11,13 +11,17 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from atelier.models import artifact
+from atelier.models.encoders.efficientnet_lite0 import EfficientNetLite0
+from atelier.models.methods import edit
 from atelier.models.methods.gan import Dcgan
 from atelier.models.methods.inpaint import Inpaint
 from atelier.models.methods.stargan import Stargan
+from atelier.models.methods.vae import Vae
+from atelier.models.networks.classifier import Classifier
 from atelier.tasks.images.codec import decode, encode
 from tests.flows.cli.test_app import assert_one_line
 from tests.flows.conftest import Atelier
-from tests.models.tiny import DCGAN, INPAINT, STARGAN
+from tests.models.tiny import DCGAN, INPAINT, STARGAN, VAE, pictures
 from tests.tasks.inference.test_import_export import ReferenceGenerator
 
 
@@ -29,6 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     method: Any
     for method, config in ((Stargan, STARGAN), (Dcgan, DCGAN), (Inpaint, INPAINT)):
         artifact.save(root / config.name, config, method.build_generator(config, None), {"dataset": "d"})
+    encoder = EfficientNetLite0()
+    with torch.no_grad():
+        networks = edit.learn(
+            VAE, Vae.build_generator(VAE, None), Classifier(2, 4), ("warm", "light"), encoder, pictures(1)
+        )
+    artifact.save(root / "editor", *networks, {"encoder": "efficientnet_lite0"})
     torch.save(ReferenceGenerator().state_dict(), root / "net_G_A.pth")
     pixels = np.random.default_rng(0).integers(0, 256, (30, 44, 3), dtype=np.uint8)
     (root / "photo.png").write_bytes(encode(pixels, "png"))
@@ -52,6 +62,52 @@ def test_one_picture(atelier: Atelier, folder: Path) -> None:
     assert_one_line(atelier(*command, "--strength", "2", cwd=folder), 2, "--strength", "at most 1")
     assert_one_line(atelier(*command, "--stroke", "wide", cwd=folder), 2, "--stroke", "from 0.2 to 8", "not 'wide'")
     assert_one_line(atelier(*command, cwd=folder), 2, "out/painted.jpg exists")
+
+
+def test_attributes_are_edited(atelier: Atelier, folder: Path) -> None:
+    wishes = ("--with", "warm=0.8", "--without", "dark")
+    command = ("edit", "photo.png", "edited.png", "--model", "stargan", *wishes)
+    assert "would be made" in atelier(*command, "--dry-run", cwd=folder).stdout
+    done = atelier(*command, "--sheet", "change.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert decode((folder / "change.png").read_bytes()).shape[1] > 1000, "before, after"
+    same = atelier("stylize", "photo.png", "edited.png", "--model", "stargan", "--to", "warm=0.8,-dark", cwd=folder)
+    assert "this very result" in same.stdout
+    made = (folder / "edited.png").read_bytes()
+    (folder / "edited.png").unlink()
+    assert atelier(*command, cwd=folder).returncode == 0
+    assert (folder / "edited.png").read_bytes() == made
+    other = ("edit", "photo.png", "other.png")
+    for options, told in (
+        (("--model", "stargan"), "say what to change: --with NAME"),
+        (("--model", "stargan", "--with", "Beard"), "no attribute 'Beard': it has dark, light, warm"),
+        (("--model", "stargan", "--with", "warm=9"), "'warm=9' is no attribute with an amount"),
+        (("--model", "stargan", "--with", "warm", "--steps", "9"), "stargan has no control 'steps': it has strength"),
+        (("--model", "dcgan", "--with", "warm"), "`atelier directions`"),
+        (("--model", "inpaint", "--with", "warm"), "inpaint"),
+    ):
+        assert_one_line(atelier(*other, *options, cwd=folder), 2, told)
+    assert not (folder / "other.png").exists()
+
+
+@pytest.mark.usefixtures("plane")
+def test_an_archive_is_edited_once(atelier: Atelier, folder: Path) -> None:
+    photos = folder / "photos"
+    photos.mkdir()
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 32, 3), dtype=np.uint8)
+        (photos / f"{seed}.png").write_bytes(encode(pixels, "png"))
+    command = ("edit", "photos", "edited", "--model", "editor", "--with", "warm", "--without", "light=0.5")
+    done = atelier(*command, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["done"] == 3
+    outputs = [folder / "edited" / f"{seed}.png" for seed in range(3)]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in outputs]
+    assert atelier(*command, cwd=folder).returncode == 0
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in outputs] == before
+    assert_one_line(atelier(*command, "--sheet", "x.png", cwd=folder), 2, "--sheet is of one picture")
+    said = json.loads(atelier("inspect", "edited/0.png", "--json", cwd=folder).stdout)[0]["lineage"]["parameters"]
+    assert said["to"] == ["warm", "-light=0.5"]
 
 
 def test_an_object_is_added_to_one_picture(atelier: Atelier, folder: Path) -> None:

@@ -14,6 +14,7 @@ class EditConfig(MethodConfig):
     name: ClassVar[str] = "edit"
     controls: ClassVar[tuple[str, ...]] = ("strength", "to", "steps")
     strokes: ClassVar[bool] = False
+    exclusive: ClassVar[tuple[str, ...]] = ()  # attributes of which a picture has one, as `StarganConfig` has them
 
     base: str = setting("", "method of the model whose latents are moved")
     base_settings: dict[str, Any] = setting_of(dict, "its settings")

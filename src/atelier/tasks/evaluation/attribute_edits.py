@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atelier.models import artifact, encoders
+from atelier.models.configs.edit import EditConfig
 from atelier.models.configs.translation import StarganConfig
 from atelier.models.controls import Controls
 from atelier.models.encoders.calibrated import Calibrated
@@ -105,14 +106,14 @@ def edit_photos(photos: Sequence[bytes], size_px: int, model: Path, real: Recogn
         lpips: weights of `LPIPS_IN`, None where they are not at hand.
     """
     trained = artifact.load(model)
-    assert isinstance(trained.config, StarganConfig)
+    assert isinstance(trained.config, StarganConfig | EditConfig)
     before = center_squares(photos, size_px)
     edited = {edit: trained.painter(Controls(to=(edit,)))(before) for edit in single_edits(trained.config)}
     predicted = {edit: metric.predict(real.classifier, pictures) for edit, pictures in edited.items()}
     return Edited(predicted, _measure_lpips(before, edited, lpips) if lpips and size_px >= SMALLEST else None)
 
 
-def single_edits(config: StarganConfig) -> list[str]:
+def single_edits(config: StarganConfig | EditConfig) -> list[str]:
     """Every edit of one attribute, as `Controls.to` has them: an exclusive one is only removed by giving another."""
     return [*config.attributes, *(f"-{name}" for name in config.attributes if name not in config.exclusive)]
 
