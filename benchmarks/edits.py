@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atelier.models import artifact
-from atelier.models import encoders as networks
+from atelier.models import artifact, encoders
 from atelier.models.card import identify
 from atelier.models.configs.edit import EditConfig
 from atelier.models.controls import Controls
@@ -29,6 +28,7 @@ from atelier.models.methods.edit import EditPainter, base_of
 from atelier.models.metrics.attributes import predict
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
+from atelier.models.networks.latent_editor import LatentEditor
 from atelier.models.pixels import to_float, to_uint8
 from atelier.models.random_draws import noise
 from atelier.tasks.evaluation.attribute_directions import learn_directions
@@ -41,7 +41,8 @@ from faces import SIZE, faces
 from training import RESULTS, hardware
 
 NAMES = ("Black_Hair", "Blond_Hair", "Eyeglasses", "Male", "Smiling", "Young")
-JUDGED = (*NAMES, "Bangs", "Mouth_Slightly_Open")
+LEARNED = (*NAMES, "Bangs")
+JUDGED = (*LEARNED, "Mouth_Slightly_Open")  # smiles open mouths: it may change
 SHOWN = 8
 Edit = Callable[[str, Tensor], Tensor]  # a wish and the places of pictures (N,) to the edited pictures
 
@@ -52,7 +53,7 @@ def edit_model(model: Path, root: Path, keep: Path) -> artifact.TrainedModel:
         made = keep / "model"
         if not (made / "model.json").is_file():
             dataset, cache = root / "data" / "dataset", keep.parent / "classifiers"
-            found = learn_directions(model, identify(model, model.name, ""), dataset, "faces", JUDGED, made, cache)
+            found = learn_directions(model, identify(model, model.name, ""), dataset, "faces", LEARNED, made, cache)
             print(found.summary, flush=True)
         model = made
     return artifact.load(model)
@@ -81,10 +82,11 @@ def of_latents(trained: artifact.TrainedModel, x: Tensor, latents: Tensor) -> Ed
 
 def from_noise(trained: artifact.TrainedModel, count: int) -> tuple[Tensor, Edit]:
     """Pictures of the model's own, and edits of them."""
-    method, settings = base_of(trained.config)
-    latents = method.latents(settings, trained.generator.base, noise(0, range(count), settings.noise))
+    (method, settings), networks = base_of(trained.config), trained.generator
+    assert isinstance(networks, LatentEditor)
+    latents = method.latents(settings, networks.base, noise(0, range(count), settings.noise))
     with torch.inference_mode():
-        x = method.synthesize(settings, trained.generator.base, latents).clamp(-1, 1)
+        x = method.synthesize(settings, networks.base, latents).clamp(-1, 1)
     return to_uint8(x), of_latents(trained, x, latents)
 
 
@@ -145,7 +147,7 @@ def main() -> None:
     root, keep = arguments.workspace.resolve(), arguments.keep.resolve()
     dataset = root / "data" / "dataset"
     judge = train_classifier(ClassifierSpec(dataset, ("faces",), JUDGED, SIZE, keep / "classifiers"))
-    eye = networks.load("alexnet", encoder_weights.resolve("alexnet"))
+    eye = encoders.load("alexnet", encoder_weights.resolve("alexnet"))
     assert isinstance(eye, Calibrated)
     held_out = faces(dataset, "holdout")[: arguments.pictures]
     path = RESULTS / "edits.json"

@@ -31,7 +31,8 @@ class PaintingOptions:
     ] = None
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, for a model that translates both ways.")] = None
     to: Annotated[
-        str | None, typer.Option(help="Attributes to add, like Blond_Hair,Young; -NAME removes one (stargan).")
+        str | None,
+        typer.Option(help="Attributes to add, like Blond_Hair,Young=0.5; -NAME removes one (stargan, edit)."),
     ] = None
     styles: Annotated[
         list[str] | None,

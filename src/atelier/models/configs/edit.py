@@ -20,4 +20,4 @@ class EditConfig(MethodConfig):
     base_settings: dict[str, Any] = setting_of(dict, "its settings")
     attributes: tuple[str, ...] = setting((), "attributes that can be given and taken")
     classifier_filters: int = setting(24, "channels of the classifier's first layer", ge=1, le=256)
-    steps: int = setting(60, "optimisation steps in which the latents of a picture are found", ge=0)
+    steps: int = setting(100, "optimisation steps in which the latents of a picture are found", ge=0)

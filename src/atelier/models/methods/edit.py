@@ -3,7 +3,7 @@
 The picture's middle square, as small as the model's pictures, is encoded or inverted (see `gan_inversion`), its latent
 is moved along attribute directions (see `directions`), and what changes in the generated picture is added to the given
 one: so what the model cannot draw stays as it is, such as the background and whose face it is. Larsen et al. 2016,
-"Autoencoding beyond pixels", section 4.2.1, edit by attribute vectors in the latents of a VAE in this way.
+"Autoencoding beyond pixels", edit by attribute vectors in the latents of a VAE.
 
 How far a latent is moved is found in a few steps: a classifier looks at the picture so far, and all attributes that the
 model has are moved by what they lack, those that were not asked for too, so that they stay. A model of this
@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models import random_draws
-from atelier.models.configs.base import MethodConfig
 from atelier.models.configs.edit import EditConfig
 from atelier.models.controls import Controls, check_attributes, parse_wish
-from atelier.models.directions import learn_directions
+from atelier.models.directions import find_excluding, learn_directions
 from atelier.models.encoders.base import Encoder
 from atelier.models.gan_inversion import invert
 from atelier.models.methods.base import Method
@@ -42,7 +41,8 @@ SURE = 4.0  # logit of an attribute that is given by 1: 98 %
 TOGETHER = 64  # pictures that are learned from at once
 MOVES = 8  # steps in which a latent is moved
 GAIN = 0.7  # of a step: the share of what is lacking
-FURTHEST, SLACK = 1.5, 1.0  # bounds on it: multiples of the change that is asked for, and logits
+FURTHEST = 7.0  # that it is moved, in deviations of latents
+SLACK = 1.0  # logits by which attributes that were not asked for are moved back, at most
 LEAST_CHANGE = 0.05  # of colours in [-1, 1], that is kept
 EDGE = 1 / 16  # of the square's side, over which changes fade where the picture goes on
 
@@ -88,7 +88,7 @@ def base_of(config: EditConfig) -> tuple[type[Method], Any]:
 
 
 def learn(
-    base: MethodConfig,
+    base: Any,
     generator: nn.Module,
     classifier: Classifier,
     attributes: Sequence[str],
@@ -106,23 +106,30 @@ def learn(
             where the model has an encoder; elsewhere as many latents are drawn.
     """
     settings = json.loads(json.dumps(asdict(base)))
-    config = EditConfig(base.name, settings, tuple(attributes), classifier.body[0].out_channels)
+    steps = 0 if base.reconstructs else EditConfig.steps  # what an encoder finds is near enough
+    config = EditConfig(base.name, settings, tuple(attributes), classifier.filters, steps)
     method, _ = base_of(config)
     networks = Edit.build_generator(config, type(encoder))
     networks.base, networks.classifier, networks.encoder = generator, classifier, encoder
-    found, logits = [], []
+    found, logits, beside, real = [], [], [], []
     with torch.inference_mode():
         for first in range(0, len(pictures), TOGETHER):
-            part = pictures[first : first + TOGETHER]
+            part = to_float(pictures[first : first + TOGETHER], networks.mean.device)
+            real.append(classifier(part))
             if base.reconstructs:
-                latents = method.encode(base, generator, to_float(part, networks.mean.device))
+                latents = method.encode(base, generator, part)
             else:
                 numbers = random_draws.noise(0, range(first, first + len(part)), base.noise)
                 latents = method.latents(base, generator, numbers)
-            logits.append(classifier(method.synthesize(base, generator, latents)))
+            made = method.synthesize(base, generator, latents)
+            logits.append(classifier(made))
+            beside.append(_surroundings(made))
             found.append(latents[:, 0] if latents.ndim == 3 else latents)
     all_latents = torch.cat(found)
-    networks.directions.copy_(learn_directions(all_latents, torch.cat(logits)))
+    networks.excluding.copy_(find_excluding(torch.cat(real) > 0))
+    found_directions = learn_directions(all_latents, torch.cat(logits), networks.excluding, torch.cat(beside))
+    networks.changes.copy_(found_directions.changes)
+    networks.squares.copy_(found_directions.squares)
     networks.mean.copy_(all_latents.mean(0))
     networks.spread.copy_(all_latents.std(0).clamp(min=1e-6))
     return config, networks.eval().requires_grad_(False)
@@ -187,27 +194,42 @@ class EditPainter:
         networks = self.networks
         made = method.synthesize(settings, networks.base, latents)
         had = networks.classifier(pictures)
-        wanted = self.wanted(had)
-        most = FURTHEST * (wanted - had).abs() + SLACK
+        wanted, asked = self.wanted(had)
         shift, changed = torch.zeros_like(had), torch.zeros_like(pictures)
         for _ in range(MOVES):
-            lacking = wanted - networks.classifier((pictures + changed).clamp(-1, 1))
-            shift = (shift + GAIN * lacking).clamp(-most, most)
-            moved = latents + _for_layers(shift @ networks.directions, latents)
+            now = networks.classifier((pictures + changed).clamp(-1, 1))
+            # what was not asked for is moved back where it is another now
+            lacking = (wanted - now) * (asked | (now.sign() != had.sign()))
+            shift = shift + GAIN * lacking
+            shift = torch.where(asked, shift, shift.clamp(-SLACK, SLACK))
+            length = ((shift @ networks.squares) * shift).sum(1, keepdim=True).sqrt()
+            shift = shift * (FURTHEST / length.clamp(min=FURTHEST))
+            moved = latents + _for_layers(shift @ networks.changes, latents)
             changed = _kept(method.synthesize(settings, networks.base, moved) - made)
         return changed
 
-    def wanted(self, had: Tensor) -> Tensor:
-        """The logits (B, A) that pictures should have, from those that they have."""
-        wanted = had.clone()
-        for index, amount in self.wishes.items():
-            bound = torch.full_like(had[:, index], SURE * amount)
-            wanted[:, index] = (
-                torch.maximum(had[:, index], bound) if amount > 0 else torch.minimum(had[:, index], bound)
+    def wanted(self, had: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B, A) that pictures should have, from those that they have; and which were asked for, (B, A)."""
+        wishes = {index: torch.full_like(had[:, index], amount) for index, amount in self.wishes.items()}
+        wishes = wishes or {0: -had[:, 0].sign()}
+        wanted, asked = had.clone(), torch.zeros_like(had, dtype=torch.bool)
+        for index, amount in wishes.items():
+            given = amount > 0
+            wanted[:, index] = torch.where(
+                given, torch.maximum(had[:, index], SURE * amount), torch.minimum(had[:, index], SURE * amount)
             )
-        if not self.wishes:
-            wanted[:, 0] = -SURE * had[:, 0].sign()
-        return wanted
+            asked[:, index] = True
+            # what excludes it may go
+            gone = self.networks.excluding[index] & given[:, None] & ~asked
+            wanted = torch.where(gone, had.clamp(max=-SURE / 4), wanted)
+        return wanted, asked
+
+
+def _surroundings(pictures: Tensor) -> Tensor:
+    """Mean colours (B, 3) of the left and right edges of pictures (B, 3, S, S), which are background."""
+    edge, above = pictures.shape[3] // 8, 3 * pictures.shape[2] // 4
+    both = torch.cat([pictures[:, :, :above, :edge], pictures[:, :, :above, -edge:]], 3)
+    return both.mean((2, 3))
 
 
 def _resized(x: Tensor, side: int) -> Tensor:

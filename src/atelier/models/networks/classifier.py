@@ -19,6 +19,7 @@ class Classifier(nn.Module):
 
     def __init__(self, attributes: int, filters: int) -> None:
         super().__init__()
+        self.filters = filters
         layers: list[nn.Module] = []
         channels = 3
         for index in range(4):

@@ -18,7 +18,9 @@ class LatentEditor(nn.Module):
         encoder: for distances of pictures.
     """
 
-    directions: Tensor  # (A, D), see `directions.learn_directions`
+    changes: Tensor  # (A, D), see `directions.Directions`
+    squares: Tensor  # (A, A), see there
+    excluding: Tensor  # (A, A) bool, see `directions.find_excluding`
     mean: Tensor  # (D,), of latents
     spread: Tensor  # (D,), their deviation
 
@@ -26,6 +28,8 @@ class LatentEditor(nn.Module):
         super().__init__()
         self.base, self.encoder = base, encoder
         self.classifier = Classifier(attributes, filters)
-        self.register_buffer("directions", torch.zeros(attributes, latent))
+        self.register_buffer("changes", torch.zeros(attributes, latent))
+        self.register_buffer("squares", torch.eye(attributes))
+        self.register_buffer("excluding", torch.zeros(attributes, attributes, dtype=torch.bool))
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("spread", torch.ones(latent))

@@ -38,7 +38,9 @@ class ControlsConfig(Settings):
 
     strength: float = setting(1.0, "strength of the style: 0 returns the picture, 1 is the full style", ge=0, le=1)
     direction: Direction = setting("a2b", "a2b: content to style; b2a: style to content (cyclegan)")
-    to: tuple[str, ...] = setting((), "attributes or domains to add; -NAME removes one (stargan)")
+    to: tuple[str, ...] = setting(
+        (), "attributes or domains to add, NAME or NAME=AMOUNT; -NAME removes one (stargan, edit)"
+    )
     styles: tuple[str, ...] = setting(
         (), "styles to mix, NAME=WEIGHT or IMAGE=WEIGHT, with mask_from IMAGE@LABEL=WEIGHT; empty: the trained style"
     )
