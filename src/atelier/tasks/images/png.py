@@ -1,7 +1,8 @@
-"""PNG chunks with metadata, and PNG files with 16-bit colour, which Pillow does not write."""
+"""PNG chunks with metadata, PNG files with 16-bit colour, which Pillow does not write, and small ones in a hurry."""
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,30 @@ def add_metadata(file: bytes, metadata: Metadata, xmp: bytes) -> bytes:
 
 def encode_sixteen_bit(samples: NDArray[np.uint16]) -> bytes:
     """A PNG file of 16-bit samples, (H, W) or (H, W, C): grey, grey and alpha, RGB or RGBA, by C."""
+    return _encode(samples.astype(">u2"), zlib.Z_DEFAULT_STRATEGY)
+
+
+def encode_quickly(samples: NDArray[np.uint8], xmp: bytes) -> bytes:
+    """A PNG file of 8-bit samples (H, W, C) with an XMP packet, in half of Pillow's time, about as small.
+
+    Differences of rows are compressed by Huffman codes and runs alone, without a search for what repeats.
+    """
+    return add_metadata(_encode(samples, zlib.Z_RLE), Metadata(), xmp)
+
+
+def _encode(samples: NDArray[Any], strategy: int) -> bytes:
+    """A PNG file of big-endian samples, (H, W) or (H, W, C)."""
     height, width = samples.shape[:2]
     channels = samples.size // (height * width)
-    rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)  # (H, 2 C W)
+    rows = np.ascontiguousarray(samples).reshape(height, -1).view(np.uint8)  # (H, bytes of a row)
     lines = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
     lines[:, 0] = 2  # PNG filter type Up: differences to the line above
     lines[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0)
-    data = zlib.compress(lines.tobytes(), COMPRESSION)
+    depth = 8 * samples.dtype.itemsize
+    header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPE[channels], 0, 0, 0)
+    compressor = zlib.compressobj(COMPRESSION, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, strategy)
+    data = compressor.compress(lines.tobytes()) + compressor.flush()
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 

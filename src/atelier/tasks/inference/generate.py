@@ -9,13 +9,16 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.card import MODEL_CARD, ModelCard, ModelIdentity
 from atelier.models.codes import check_codes
 from atelier.models.configs import config_class
-from atelier.tasks.images.codec import BadImage, decode, encode
+from atelier.tasks.images import png
+from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.inference import generate_sheets
 from atelier.tasks.inference.config import GenerateConfig
@@ -25,7 +28,7 @@ from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report, silent
 
 BATCH = 8  # pictures of a forward pass
-TASK_BATCHES = 8  # batches of a Ray task
+TASK_BATCHES = 32  # batches of a Ray task
 GRID, STRIPS, TRAVERSALS = "grid.png", "interpolation.png", "codes.png"
 RECONSTRUCTIONS = "reconstructions.png"
 FILM, MIXING = "interpolation.webp", "mixing.png"
@@ -212,37 +215,46 @@ def _generate_missing(
     report: Report,
 ) -> None:
     """Generate the missing pictures in Ray tasks."""
-    batches = sorted({index // BATCH for index in missing})
-    wanted = set(missing)
-    tasks = []
-    for start in range(0, len(batches), TASK_BATCHES):
-        provenances = [
-            {index: _provenance(config, identity, index) for index in _indices(batch) if index in wanted}
-            for batch in batches[start : start + TASK_BATCHES]
-        ]
-        tasks.append(_remote(_write_batches).remote(config, destination, model, provenances))
+    by_batch = [list(batch) for _, batch in groupby(missing, lambda index: index // BATCH)]
+    tasks = [
+        _remote(write_batches).remote(config, destination, model, identity, by_batch[start : start + TASK_BATCHES])
+        for start in range(0, len(by_batch), TASK_BATCHES)
+    ]
     done = config.count - len(missing)
     for made in cluster.finished(tasks):
         done += made
         report(Progress("generate", done, config.count, "images"))
 
 
-def _indices(batch: int) -> range:
-    """Indices of the pictures of a batch."""
-    return range(batch * BATCH, (batch + 1) * BATCH)
+def write_batches(
+    config: GenerateConfig, destination: Path, model: Path, identity: ModelIdentity, batches: Sequence[Sequence[int]]
+) -> int:
+    """Task of a worker: write pictures, given by their indices; those of a batch are all that are due of it.
+
+    Returns:
+        Their number.
+    """
+    trained = _kept_model(model, identity, (model / MODEL_CARD).read_bytes())
+    made = []
+    for due in batches:
+        first = due[0] - due[0] % BATCH
+        pictures = trained.from_latents(_latents(config, trained, range(first, first + BATCH)))
+        made += list(
+            zip(due, pictures[[index - first for index in due]].permute(0, 2, 3, 1).cpu().numpy(), strict=True)
+        )
+    # one kind of work after another: caches are warm
+    files = [
+        (index, png.encode_quickly(shown, xmp_packet(_provenance(config, identity, index)))) for index, shown in made
+    ]
+    for index, data in files:
+        write(destination / file_name(index, config.poses), data)
+    return len(files)
 
 
-def _write_batches(config: GenerateConfig, destination: Path, model: Path, batches: list[dict[int, Provenance]]) -> int:
-    """Task of a worker: write the pictures of some batches; returns their number."""
-    trained = generate_sheets.load(model)
-    for provenances in batches:
-        whole = _indices(next(iter(provenances)) // BATCH)
-        made = trained.from_latents(_latents(config, trained, whole))
-        pictures = made.permute(0, 2, 3, 1).cpu().numpy()
-        for index, provenance in provenances.items():
-            data = encode(pictures[index - whole.start].copy(), "png", xmp=xmp_packet(provenance))
-            write(destination / file_name(index, config.poses), data)
-    return sum(len(provenances) for provenances in batches)
+@lru_cache(maxsize=1)
+def _kept_model(model: Path, identity: ModelIdentity, card: bytes) -> Any:
+    """The model, loaded once for all tasks of a worker: loading takes a tenth of the time of a task at 64 px."""
+    return generate_sheets.load(model)
 
 
 def _latents(config: GenerateConfig, trained: Any, indices: range) -> Any:
