@@ -6,6 +6,7 @@ into float32.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from atelier.models.files import replacing
 from atelier.models.methods import Method, method_class
 from atelier.models.painter import Painter
 from atelier.models.placement import PlacedPainter, StylePlaces
-from atelier.models.random_draws import coded_noise
+from atelier.models.random_draws import coded_noise, noise
 from atelier.models.weights_file import TensorType, read_header
 
+MEANT = 1024  # latents whose mean is that of all
 _DTYPES = {  # as safetensors names those that networks have
     torch.float32: "F32",
     torch.float64: "F64",
@@ -98,12 +100,30 @@ class TrainedModel:
         return self.method.reconstruct(self.config, self.generator, pictures)
 
     def from_noise(self, numbers: Tensor, truncation: float | None = None) -> Tensor:
-        """Images from the given noise (B, noise), which is truncated already where layers have no latents."""
-        return self.method.from_noise(self.config, self.generator, numbers, truncation)
+        """Images from the given noise (B, noise); see `latents`."""
+        return self.from_latents(self.latents(numbers, truncation))
 
     def latents(self, numbers: Tensor, truncation: float | None = None) -> Tensor:
-        """What images are made of, from noise (B, noise); see `Method.latents`."""
-        return self.method.latents(self.config, self.generator, numbers, truncation)
+        """What images are made of, from noise (B, noise); see `Method.latents`.
+
+        Args:
+            truncation: ψ of Karras et al. 2019, appendix B: where layers have latents, the share of their way from the
+                mean latent that is left; None leaves all. Elsewhere noise is truncated already.
+        """
+        latents = self.method.latents(self.config, self.generator, numbers)
+        if truncation is None or not self.config.layers:
+            return latents
+        return torch.lerp(self.mean_latent, latents, truncation)
+
+    @cached_property
+    def mean_latent(self) -> Tensor:
+        """The mean of many latents, (…)."""
+        numbers = noise(0, range(MEANT), self.config.noise)
+        return self.method.latents(self.config, self.generator, numbers).mean(0)
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in about [-1, 1] of the given latents; see `Method.synthesize`."""
+        return self.method.synthesize(self.config, self.generator, latents)
 
     def from_latents(self, latents: Tensor) -> Tensor:
         """Images of the given latents; those of layers (B, layers, latent) may be mixed of several images."""

@@ -29,6 +29,7 @@ from atelier.models.methods.stargan import Editor
 from atelier.models.metrics.lpips import lpips
 from atelier.models.networks.classifier import Classifier
 from atelier.models.pixels import luminance
+from atelier.models.random_draws import along, uniform
 from atelier.tasks.dataset.shards import Card, Shard, read_card, write_card, write_shard
 from atelier.tasks.dataset.subsets import batches, files, held_out_pictures, spread
 from atelier.tasks.evaluation import attribute_edits, measures, summary
@@ -322,15 +323,25 @@ class TestLpips:
         torch.manual_seed(0)
         artifact.save(tmp_path, config, Dcgan.build_generator(config, None), FACTS)
         data = files(held_out_pictures(dataset, read_card(dataset), "paintings", 2))
-        seen = measures.measure_stylized(data, 32, tmp_path, with_lpips).lpips
+        measured = measures.measure_stylized(data, 32, tmp_path, with_lpips)
+        seen = measured.lpips
         assert seen is not None
         assert seen.distances is None, "they come from no photograph"
         assert with_lpips.lpips is not None
         encoder = load("alexnet", with_lpips.lpips)
         assert isinstance(encoder, AlexNet)
         made = artifact.load(tmp_path).generate(0, range(2)) / 255
+        self.check_path_lengths(measured.path_lengths, artifact.load(tmp_path), encoder)
         expected = float(lpips(encoder, made[:1], made[1:]))
         assert summary._lpips_diversity([seen], 2)["stylized"] == pytest.approx(expected, rel=1e-4)
+
+    def check_path_lengths(self, lengths: np.ndarray | None, trained: artifact.TrainedModel, encoder: AlexNet) -> None:
+        """By steps of another length: where the network is smooth, the quotient hardly depends on it."""
+        assert lengths is not None
+        step, place = 1e-3, float(uniform(0, 0, 0, 1, 1, measures.PLACES))
+        ends = trained.noise(0, [0])[0], trained.noise(1, [0])[0]
+        near, far = ((trained.synthesize(along(*ends, torch.tensor([t]))) + 1) / 2 for t in (place, place + step))
+        assert float(lengths[0]) == pytest.approx(float(lpips(encoder, near, far)) / step**2, rel=0.1)
 
     def test_pictures_smaller_than_it_takes(self, dataset: Path, model: Path, with_lpips: MeasuringEncoder) -> None:
         photos = held_out_pictures(dataset, read_card(dataset), "photos", 2)

@@ -128,12 +128,8 @@ class Method(ABC):
         return downscaled(pictures, config.scale)
 
     @classmethod
-    def latents(cls, config: Any, generator: nn.Module, noise: Tensor, truncation: float | None = None) -> Tensor:
-        """What `generate` makes pictures of, (B, …), from standard normal numbers (B, config.noise): by default these.
-
-        Args:
-            truncation: see `random_draws.noise`, which obeys it where the method has no layers.
-        """
+    def latents(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
+        """What `generate` makes pictures of, (B, …), from normal numbers (B, config.noise): by default these."""
         return noise
 
     @classmethod
@@ -152,9 +148,9 @@ class Method(ABC):
         return to_uint8(finite(cls.synthesize(config, generator, latents)))
 
     @classmethod
-    def from_noise(cls, config: Any, generator: nn.Module, noise: Tensor, truncation: float | None = None) -> Tensor:
+    def from_noise(cls, config: Any, generator: nn.Module, noise: Tensor) -> Tensor:
         """The same from noise; arguments as of `latents`."""
-        return cls.generate(config, generator, cls.latents(config, generator, noise, truncation))
+        return cls.generate(config, generator, cls.latents(config, generator, noise))
 
     @classmethod
     def encode(cls, config: Any, generator: nn.Module, pictures: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from atelier.models import random_draws
 from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.adversarial import (
@@ -37,7 +36,6 @@ from atelier.models.networks.stage_discriminator import StageDiscriminator
 from atelier.models.networks.stylegan import StyleGenerator
 from atelier.models.random_draws import normal
 
-MEANT = 1024  # latents whose mean is that of all
 LATENTS, AUGMENTATION, NOISE = range(3)  # salts of random draws
 
 
@@ -67,19 +65,9 @@ class Stylegan(NoiseMethod):
 
     @classmethod
     @torch.inference_mode()
-    def latents(
-        cls, config: StyleganConfig, generator: nn.Module, noise: Tensor, truncation: float | None = None
-    ) -> Tensor:
-        """w of each layer, (B, layers, latent); Karras et al. 2019, section 3.2 and appendix B.
-
-        Args:
-            truncation: ψ, the share of a latent's way from the mean that is left; None leaves all.
-        """
-        latents = _mapped(config, generator, noise)
-        if truncation is not None:
-            mean = _mapped(config, generator, random_draws.noise(0, range(MEANT), config.noise)).mean(0)
-            latents = torch.lerp(mean, latents, truncation)
-        return latents[:, None].expand(-1, config.layers, -1)
+    def latents(cls, config: StyleganConfig, generator: nn.Module, noise: Tensor) -> Tensor:
+        """w of each layer, (B, layers, latent)."""
+        return _mapped(config, generator, noise)[:, None].expand(-1, config.layers, -1)
 
     @classmethod
     def synthesize(cls, config: StyleganConfig, generator: nn.Module, latents: Tensor) -> Tensor:

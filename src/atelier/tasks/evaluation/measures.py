@@ -22,13 +22,16 @@ from atelier.models.files import replacing
 from atelier.models.metrics.gram import gram_vectors
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.lpips import SMALLEST, embed
+from atelier.models.metrics.path_length import path_lengths
 from atelier.models.metrics.psnr import psnr
 from atelier.models.metrics.repetition import repetition
 from atelier.models.metrics.ssim import ssim
 from atelier.models.pixels import luminance, upscaled
+from atelier.models.random_draws import uniform
 from atelier.tasks.evaluation.protocol import LPIPS_IN, MeasuringEncoder
 from atelier.tasks.images.codec import Pixels, center_square, decode, resize, scaled
 
+PLACES = 1  # salt of the places at which path lengths are measured
 CONTENT_CELLS = 8  # deep features are kept on a grid of at most 8×8: enough to see objects move, small enough to keep
 
 
@@ -63,6 +66,7 @@ class Stylized:
     repetition: np.ndarray | None  # (B,), the same; NaN of a picture without plain areas
     seconds: float  # to stylize the batch
     lpips: LpipsBatch | None = None  # None without weights of LPIPS, or where pictures are too small for it
+    path_lengths: np.ndarray | None = None  # (B,), of pictures from noise, where there is LPIPS
     psnr: np.ndarray | None = None  # (2, B), dB, of restored pictures and of what they were restored from
 
 
@@ -109,6 +113,9 @@ def measure_stylized(
         lpips=_measure_lpips(photos, stylized, encoder.lpips, not generates)
         if encoder.lpips and size >= SMALLEST
         else None,
+        path_lengths=_path_lengths(trained, range(first, first + len(files)), encoder.lpips)
+        if generates and encoder.lpips and size >= SMALLEST
+        else None,
         psnr=_measure_psnr(photos, given, stylized) if trained.config.restores else None,
     )
 
@@ -145,6 +152,19 @@ def _measure_lpips(photos: Tensor, stylized: Tensor, weights: Path, paired: bool
     before, after = (embed(network, pictures / 255).double() for pictures in (photos, stylized))  # (B, D)
     sums = [(points.sum(0).numpy(), float(points.square().sum())) for points in (after, before)]
     return LpipsBatch((after - before).square().sum(1).float().numpy() if paired else None, *sums)
+
+
+@torch.inference_mode()
+def _path_lengths(trained: artifact.TrainedModel, numbers: range, weights: Path) -> np.ndarray:
+    """Perceptual path lengths between generated pictures and as many others, (B,)."""
+    network, codes = encoders.load(LPIPS_IN, weights), len(trained.config.codes)
+    assert isinstance(network, Calibrated)
+    first, last = (trained.noise(seed, numbers) for seed in (0, 1))
+    last[:, :codes] = first[:, :codes]
+    ends = trained.latents(first), trained.latents(last)
+    places = uniform(0, 0, numbers.start, len(numbers), 1, PLACES)[:, 0]
+    lengths: np.ndarray = path_lengths(trained.synthesize, network, ends, places, codes).numpy()
+    return lengths
 
 
 def _measure_psnr(photos: Tensor, given: Tensor, restored: Tensor) -> np.ndarray:

@@ -140,6 +140,10 @@ COVERAGE = Metric(
     "manifold.coverage", "Coverage", "higher", "share of real pictures with a generated one near",
     "models.metrics.manifold.precision_recall", "Naeem et al. 2020, arXiv:2002.09797",
 )  # fmt: skip
+PATH_LENGTH = Metric(
+    "path_length.mean", "Perceptual path length", "lower", "how abruptly pictures change between two latents",
+    "models.metrics.path_length.path_lengths", "Karras et al. 2019, arXiv:1812.04948",
+)  # fmt: skip
 ATTRIBUTES = Metric(
     "attributes.share", "Attributes given", "higher", "mean share of edits that a classifier recognises",
     "models.metrics.attributes.successes", "Choi et al. 2018, section 5.5",
@@ -162,7 +166,8 @@ MEGABYTES = Metric(
 
 METRICS = (
     KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, PSNR, PSNR_GAIN, SSIM, LPIPS, INVERSION,
-    CORRELATION, PRECISION, RECALL, DENSITY, COVERAGE, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED, PARAMETERS, MEGABYTES,
+    CORRELATION, PRECISION, RECALL, DENSITY, COVERAGE, PATH_LENGTH, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED,
+    PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`
 GATED = (*HEADLINE, INVERSION, CHECKERBOARD.ratio, REPETITION)  # have a threshold in `gate`

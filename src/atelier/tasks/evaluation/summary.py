@@ -16,6 +16,7 @@ from atelier.models.metrics.inversion import INVERTED
 from atelier.models.metrics.kid import polynomial_kernel
 from atelier.models.metrics.manifold import NEIGHBOURS_OF_DENSITY, precision_recall
 from atelier.models.metrics.mmd import compare, group_weights
+from atelier.models.metrics.path_length import mean_length
 from atelier.models.metrics.repetition import VISIBLE
 from atelier.tasks.evaluation.measures import Features, LpipsBatch, Stylized
 from atelier.tasks.evaluation.protocol import LPIPS_IN, Bootstrap, MeasuringEncoder
@@ -41,7 +42,8 @@ def summarize(
     ssims = [batch.ssim for batch in stylized if batch.ssim is not None]
     if not ssims:
         deep = np.concatenate([part.deep for part in features])
-        return metrics | _manifold(deep[:n], deep[2 * n :], encoder), []
+        lengths = [batch.path_lengths for batch in stylized if batch.path_lengths is not None]
+        return metrics | _manifold(deep[:n], deep[2 * n :], encoder) | _path_length(lengths), []
     similarity = np.concatenate(ssims)
     correlations = np.concatenate([batch.correlation for batch in stylized if batch.correlation is not None])
     content = np.concatenate([part.content for part in features[: 2 * len(stylized)]]).astype(np.float64)
@@ -113,6 +115,13 @@ def _manifold(made: np.ndarray, real: np.ndarray, encoder: MeasuringEncoder) -> 
     if min(len(made), len(real)) <= NEIGHBOURS_OF_DENSITY:
         return {}
     return {"manifold": {"encoder": encoder.name, **precision_recall(made, real)._asdict()}}
+
+
+def _path_length(batches: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The perceptual path length; nothing where it was not measured."""
+    if not batches:
+        return {}
+    return {"path_length": {"metric": f"lpips_{LPIPS_IN}", "mean": mean_length(np.concatenate(batches))}}
 
 
 def _repetition(batches: Sequence[np.ndarray]) -> dict[str, Any]:

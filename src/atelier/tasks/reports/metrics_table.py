@@ -14,6 +14,7 @@ from atelier.tasks.evaluation.metric_catalogue import (
     LPIPS,
     MEMORISED,
     METRICS,
+    PATH_LENGTH,
     PRECISION,
     RECALL,
     REPETITION,
@@ -26,7 +27,7 @@ from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
 BASELINED = tuple(one for one in METRICS if one.baseline)
-SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, PRECISION, RECALL, DENSITY, COVERAGE, MEMORISED, SPEED)
+SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, PRECISION, RECALL, DENSITY, COVERAGE, PATH_LENGTH, MEMORISED, SPEED)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
 Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
