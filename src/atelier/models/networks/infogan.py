@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atelier.models.codes import BOUND
-from atelier.models.networks.dcgan import LEAST_PX, SLOPE, DcganDiscriminator, DcganGenerator
+from atelier.models.configs.gan import LEAST_PX
+from atelier.models.networks.dcgan import SLOPE, DcganDiscriminator, DcganGenerator
 
 HIDDEN = 128
 CATEGORY = (
