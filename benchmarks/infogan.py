@@ -4,8 +4,9 @@
 
 MNIST holds `t10k-images-idx3-ubyte.gz` and `t10k-labels-idx1-ubyte.gz`: 10,000 digits, split once into 8,000 to train
 on and 2,000 held out. A classifier is trained on the 8,000 with their labels; it had no part in the generator's
-training, and its own accuracy on the 2,000 is measured. Of each seed 5,000 pictures are generated. What is stopped goes
-on exactly where it was. `results/infogan.json` gets all figures, WORK a sheet of traversals for each seed.
+training, and its own accuracy on the 2,000 is measured. Of each seed 5,000 pictures are generated: by one half
+categories are assigned to digits, on the other the share that is right is measured. What is stopped goes on exactly
+where it was. `results/infogan.json` gets all figures, WORK a sheet of traversals for each seed.
 """
 
 import argparse
@@ -43,7 +44,7 @@ SIDE, HELD_OUT, DIGITS = 32, 2000, 10
 GENERATED, TRAVERSED, STEPS = 5000, 200, 9  # pictures; traversals of a code, and pictures of each
 CONFIG = InfoganConfig(size_px=SIDE)
 LOOP = LoopConfig(
-    steps=4000, batch_size=64, checkpoint_every=500, sample_every=10**9, watchdog=WatchdogConfig(enabled=False)
+    steps=2000, batch_size=64, checkpoint_every=500, sample_every=10**9, watchdog=WatchdogConfig(enabled=False)
 )
 
 
@@ -131,14 +132,15 @@ def measured(model: artifact.TrainedModel, read: Callable[[Tensor], np.ndarray])
     values, pictures = code_values(drawn, codes).numpy(), made(model, drawn)
     classes, slants = read(pictures), slant(light(pictures)[:, 0].double().numpy())
     kinds = values[:, 0].astype(np.int64)
-    accuracy, of = assignment_accuracy(kinds, classes, DIGITS)
+    half = GENERATED // 2
+    _, of = assignment_accuracy(kinds[:half], classes[:half], DIGITS)
     table = np.zeros((DIGITS, DIGITS), np.int64)
     np.add.at(table, (kinds, classes), 1)
     bins = np.stack([values[:, c] if n else np.clip((values[:, c] + 2) * 2.5, 0, 9) for c, n in enumerate(codes)], 1)
     edges = np.quantile(slants, np.linspace(0, 1, DIGITS + 1)[1:-1])
     gaps = information_gap(bins.astype(np.int64), np.stack([classes, np.digitize(slants, edges)], 1))
     return {
-        "digit": round(accuracy, 4),
+        "digit": round(float((np.array(of)[kinds[half:]] == classes[half:]).mean()), 4),
         "digit_of_category": of,
         "share_of_category": [round(float(row.max() / row.sum()), 3) for row in table],
         "most_of_category": table.argmax(1).tolist(),

@@ -16,6 +16,7 @@ from atelier.models.methods.base import Batch
 from atelier.models.methods.infogan import Infogan
 from atelier.models.metrics.disentanglement import assignment_accuracy, information_gap, rank_correlation, slant
 from atelier.models.networks.infogan import RecognisingDiscriminator, code_values
+from atelier.models.pixels import to_float
 from atelier.models.random_draws import noise, traversals
 from tests.models.tiny import INFOGAN, ignore, pictures, trainer
 
@@ -60,11 +61,12 @@ def test_what_is_told_of_codes_is_their_likelihood() -> None:
             assert found[row, 1 + code].item() == pytest.approx(wanted, rel=1e-4)
 
 
-def test_codes_become_what_pictures_differ_in() -> None:
-    """What is known of the category from a picture comes near to all that there is."""
+@pytest.mark.parametrize("clustered", [0, 8])
+def test_codes_become_what_pictures_differ_in(clustered: int) -> None:
+    """What is known of the category from a picture comes near to all that there is; of a real one, by choice, too."""
     shades = torch.tensor([20, 128, 235], dtype=torch.uint8)[torch.arange(8) % 3]
     real = shades[:, None, None, None].expand(8, 3, 32, 32).contiguous()
-    config = replace(INFOGAN, diffaugment=(), continuous=0)
+    config = replace(INFOGAN, diffaugment=(), continuous=0, clustered_pictures=clustered)
     config = replace(config, optimizer=replace(config.optimizer, generator_lr=2e-3, discriminator_lr=2e-3))
     seen: list[dict[str, float]] = []
     t = trainer(config, steps=120, batch_size=8, decay_from=1.0, watchdog=WatchdogConfig(enabled=False))
@@ -75,6 +77,12 @@ def test_codes_become_what_pictures_differ_in() -> None:
     (row,) = t.sample_rows(pictures(1)[:5]).values()
     assert row.shape == (3, 3, 32, 32)
     assert len({picture.numpy().tobytes() for picture in row}) == 3
+    assert isinstance(t.method, Infogan)
+    if t.method.clusters is not None:
+        shown = to_float(real, real.device)
+        found = t.method.discriminator.both(shown)[1].argmax(1)
+        assert found.tolist() == t.method.clusters(shown).tolist()
+        assert len(set(found.tolist())) == 3
 
 
 def test_information_moves_the_generator_and_both_turns_have_it() -> None:

@@ -59,6 +59,7 @@ INFOGAN = InfoganConfig(
     noise=8,
     categories=(3,),
     continuous=2,
+    clustered_pictures=24,
     filters=4,
     discriminator_filters=4,
     diffaugment=("translation",),

@@ -24,6 +24,11 @@ def world_size() -> int:
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
+def rank() -> int:
+    """Rank of this process, 0 without torch.distributed."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
 def all_reduce(value: Tensor) -> Tensor:
     """The sum over all ranks, in place."""
     if world_size() > 1:

@@ -1,9 +1,8 @@
 """Regions of pictures, and which region of a style each region of a picture is matched to.
 
-A picture is divided by k-means (Lloyd 1982, begun as k-means++: Arthur & Vassilvitskii 2007) on an encoder's features,
-colour and height in the picture. A region is then described by its mean of deep features, which tell sky from water
-where colours do not, in photographs as in paintings. Each region of the picture is matched to the nearest region of the
-style pictures; several may be matched to the same one.
+A picture is divided by k-means on an encoder's features, colour and height in the picture. A region is then described
+by its mean of deep features, which tell sky from water where colours do not, in photographs as in paintings. Each
+region of the picture is matched to the nearest region of the style pictures; several may be matched to the same one.
 
 Everything is computed on a copy of 256 px, with fixed random numbers: the same picture has the same regions.
 """
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from atelier.models.controls import Style
 from atelier.models.encoders.efficientnet_lite0 import DeepEfficientNetLite0
+from atelier.models.k_means import k_means
 from atelier.models.methods.color import to_lab
 from atelier.models.pixels import fitted, luminance, pad, to_float
 from atelier.models.placement import MASK_PX, Places, box_mean, guided_filter
@@ -29,7 +29,7 @@ NEAR, DEEP = "block4", "block14"
 WEIGHTS = (1.0, 0.7, 0.7)  # of features, colours and height, each with a variance of 1 over the picture
 LEAST = 0.02  # share of a picture that is a region
 OWN = 0.5  # share of the difference of two pictures' means that is their look, and not what they show
-ATTEMPTS, ITERATIONS = 3, 25  # of k-means
+ATTEMPTS = 3  # of k-means
 RADIUS = 1 / 32  # of the windows that smooth borders, as a share of the longest side: a position of the features
 EPSILON = 4e-3  # of that filter, for luminance in [-1, 1]
 
@@ -58,7 +58,7 @@ def find_regions(picture: Tensor, encoder: DeepEfficientNetLite0) -> Regions:
     level = torch.linspace(0, 1, rows)[:, None].expand(1, 1, rows, columns)
     parts = [_standardised(x[0].flatten(1).T) for x in (near, colours, level)]  # (N, C) each
     points = torch.cat([weight * part for weight, part in zip(WEIGHTS, parts, strict=True)], 1)
-    labels = without_small(points, cluster(points, REGIONS))
+    labels = without_small(points, k_means(points, REGIONS, ATTEMPTS))
     labels = without_small(points, _majority(labels.reshape(rows, columns)).flatten())
     members = F.one_hot(labels).T.float()  # (regions, N)
     return Regions(labels.reshape(rows, columns), members @ deep / members.sum(1, keepdim=True), deep.mean(0))
@@ -112,34 +112,6 @@ def styles_of_regions(styles: Sequence[Style], encoder: DeepEfficientNetLite0) -
             region = np.where(found[-1].labels.numpy() == number, np.uint8(255), np.uint8(0))
             parts.append(replace(style, region=region))
     return parts, found
-
-
-def cluster(points: Tensor, count: int) -> Tensor:
-    """k-means of points (N, C) in up to `count` clusters: their numbers (N), the best of a few seeded attempts."""
-    random = torch.Generator().manual_seed(0)
-    points = points.double()
-    best, least = torch.zeros(len(points), dtype=torch.int64), float("inf")
-    for _ in range(ATTEMPTS):
-        centres = _begin(points, count, random)
-        for _ in range(ITERATIONS):
-            distances, labels = torch.cdist(points, centres).min(1)
-            members = F.one_hot(labels, len(centres)).T.double()  # (k, N)
-            total = members.sum(1, keepdim=True)
-            centres = torch.where(total > 0, members @ points / total.clamp(min=1), centres)
-        if (error := distances.square().sum().item()) < least:
-            best, least = labels, error
-    return best
-
-
-def _begin(points: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """The first centres of k-means++ (k, C): each a point, drawn by its squared distance from those before."""
-    chosen = [int(torch.randint(len(points), (1,), generator=random))]
-    while len(chosen) < count:
-        squares = torch.cdist(points, points[chosen]).min(1).values.square()
-        if squares.sum() < 1e-12:
-            break
-        chosen.append(int(torch.multinomial(squares, 1, generator=random)))
-    return points[chosen]
 
 
 def without_small(points: Tensor, labels: Tensor) -> Tensor:

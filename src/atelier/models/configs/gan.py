@@ -70,7 +70,10 @@ class InfoganConfig(DcganConfig):
     )
     categories: tuple[int, ...] = setting((10,), "categories of each code that has some; these are the first codes")
     continuous: int = setting(2, "codes that are numbers, uniform in ±2", ge=0, le=64)
-    invariant: bool = setting(True, "whether categories must be recognised in turned, slanted and moved pictures too")
+    clustered_pictures: int = setting(
+        4096, "training pictures of which the first code's categories begin as clusters; 0 leaves categories to chance",
+        ge=0, le=16384,
+    )  # fmt: skip
     category_weight: float = setting(1.0, "weight λ of the information in codes of categories", ge=0)
     continuous_weight: float = setting(0.1, "weight λ of the information in continuous codes", ge=0)
 

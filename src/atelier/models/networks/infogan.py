@@ -15,9 +15,7 @@ from atelier.models.configs.gan import LEAST_PX
 from atelier.models.networks.dcgan import SLOPE, DcganDiscriminator, DcganGenerator
 
 HIDDEN = 128
-CATEGORY = (
-    10.0  # what a category is told by, beside noise of deviation 1: Mukherjee et al. 2019, "ClusterGAN", section 3
-)
+CATEGORY = 2.0  # what a category is told by, beside noise of deviation 1: 1 in the paper; 10 leaves noise no say
 LEAST_LOG_STD = -3.0  # of a continuous code, as told by Q: no certainty is worth more
 
 
