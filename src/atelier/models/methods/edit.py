@@ -41,7 +41,8 @@ SURE = 4.0  # logit of an attribute that is given by 1: 98 %
 TOGETHER = 64  # pictures that are learned from at once
 MOVES = 8  # steps in which a latent is moved
 GAIN = 0.7  # of a step: the share of what is lacking
-FURTHEST = 7.0  # that it is moved, in deviations of latents
+FURTHEST = 10.0  # that it is moved, in deviations of latents
+SIDE = 0.5  # weight of attributes that were not asked for, in what is best
 SLACK = 1.0  # logits by which attributes that were not asked for are moved back, at most
 LEAST_CHANGE = 0.05  # of colours in [-1, 1], that is kept
 EDGE = 1 / 16  # of the square's side, over which changes fade where the picture goes on
@@ -196,17 +197,21 @@ class EditPainter:
         had = networks.classifier(pictures)
         wanted, asked = self.wanted(had)
         shift, changed = torch.zeros_like(had), torch.zeros_like(pictures)
-        for _ in range(MOVES):
+        best, least = changed, torch.full_like(had[:, 0], torch.inf)
+        for _ in range(MOVES + 1):
             now = networks.classifier((pictures + changed).clamp(-1, 1))
             # what was not asked for is moved back where it is another now
             lacking = (wanted - now) * (asked | (now.sign() != had.sign()))
+            missed = (lacking.abs() * torch.where(asked, 1.0, SIDE)).sum(1)
+            best = torch.where((missed < least)[:, None, None, None], changed, best)
+            least = torch.minimum(missed, least)
             shift = shift + GAIN * lacking
             shift = torch.where(asked, shift, shift.clamp(-SLACK, SLACK))
             length = ((shift @ networks.squares) * shift).sum(1, keepdim=True).sqrt()
             shift = shift * (FURTHEST / length.clamp(min=FURTHEST))
             moved = latents + _for_layers(shift @ networks.changes, latents)
             changed = _kept(method.synthesize(settings, networks.base, moved) - made)
-        return changed
+        return best
 
     def wanted(self, had: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (B, A) that pictures should have, from those that they have; and which were asked for, (B, A)."""
