@@ -1,5 +1,6 @@
 """Generation by a model whose layers have latents: truncation, mixed styles, and films."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from atelier.models.methods.gan import Dcgan
 from atelier.models.methods.infogan import Infogan
 from atelier.models.methods.stylegan import Stylegan
 from atelier.tasks.images import provenance
-from atelier.tasks.images.codec import decode
+from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import GenerateConfig
 from atelier.tasks.inference.generate import FILM, GRID, MIXING, POSES, STRIPS, TRAVERSALS, file_name, generate
 
@@ -141,6 +142,29 @@ def test_characters_have_a_row_of_poses_each(tmp_path: Path, model: Path, identi
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     generate(config, tmp_path, model, identity, connect=never)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pictures_like_a_given_one(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
+    """What the model itself made is found again in its latents, and the others are near it."""
+    trained, given = artifact.load(model), tmp_path / "given.png"
+    target = trained.generate(9, [1])[0].permute(1, 2, 0).numpy()
+    given.write_bytes(encode(target.copy(), "png"))
+    config = GenerateConfig(count=4, seed=5, like=given)
+    generate(config, tmp_path / "out", model, identity, connect=lambda: None)
+    first, *others = (decode((tmp_path / "out" / file_name(index)).read_bytes()).astype(int) for index in range(4))
+    mean = trained.from_latents(trained.mean_latent[None])[0].permute(1, 2, 0).numpy()
+    far = np.abs(mean - target.astype(int)).mean()
+    assert np.abs(first - target).mean() < 0.5 * far
+    plain = trained.generate(5, range(1, 4)).permute(0, 2, 3, 1).numpy().astype(int)
+    for other, unlike in zip(others, plain, strict=True):
+        assert 0 < np.abs(other - first).mean() < np.abs(unlike - first).mean()
+    found = provenance.read((tmp_path / "out" / file_name(2)).read_bytes())
+    assert found is not None
+    assert found.parameters == {"seed": 5, "index": 2, "like": hashlib.sha256(given.read_bytes()).hexdigest()}
+    (tmp_path / "out" / file_name(1)).unlink()
+    generate(config, tmp_path / "out", model, identity, connect=lambda: None)
+    assert (decode((tmp_path / "out" / file_name(1)).read_bytes()) == others[0]).all()
 
 
 def test_poses_of_one_character_are_nearer_than_characters(model: Path, tmp_path: Path) -> None:

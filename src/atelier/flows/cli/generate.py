@@ -49,6 +49,10 @@ class DrawnOptions:
             "Repeatable.",
         ),
     ] = None
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Pictures like this one: the first is as near to it as the model comes."),
+    ] = None
     reconstruct: Annotated[
         list[Path] | None,
         typer.Option(metavar="PICTURE", help="Also a sheet of this picture and what is made of it (vae). Repeatable."),
@@ -84,6 +88,7 @@ def generate(
         tuple(map(_code, drawn.code or ())),
         tuple(path.absolute() for path in drawn.reconstruct or ()),
         poses,
+        drawn.like.absolute() if drawn.like else None,
     )
     summary = flow.run(destination, drawn.model, config, workspace, quiet=as_json)
     result(summary, as_json, text=flow.describe(summary))

@@ -1,8 +1,10 @@
 """Parameters of stylization, and of generation."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -217,6 +219,7 @@ class GenerateConfig:
     codes: tuple[tuple[int, float], ...] = ()  # values that codes have in all pictures, by number of the code
     reconstruct: tuple[Path, ...] = ()  # picture files that are shown beside their reconstructions
     poses: int = 1  # consecutive pictures of one character
+    like: Path | None = None  # picture file that all pictures are like
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -236,7 +239,14 @@ class GenerateConfig:
             raise ValueError("--video shows interpolations: say with --interpolate how many pictures each has")
         if self.mix and not 1 <= self.mix <= 16:
             raise ValueError(f"--mix must be between 1 and 16 pictures, not {self.mix}")
+        if self.like and (self.poses > 1 or self.interpolate):
+            raise ValueError("--like makes pictures like one, without characters or strips: leave these options out")
         if self.poses > 1 and self.interpolate:
             raise ValueError("--interpolate goes from one picture to the next, not between characters: leave one out")
         if len(dict(self.codes)) < len(self.codes):
             raise ValueError("--code has two values for one code: name each code once")
+
+    @cached_property
+    def like_sha256(self) -> str:
+        """SHA-256 of the picture that all are like, "" without one."""
+        return hashlib.sha256(self.like.read_bytes()).hexdigest() if self.like else ""

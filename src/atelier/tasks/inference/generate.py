@@ -20,9 +20,9 @@ from atelier.models.configs import config_class
 from atelier.tasks.images import png
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
-from atelier.tasks.inference import generate_sheets
+from atelier.tasks.inference import generate_sheets, likeness
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.runtime import cluster
+from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Progress, Report, silent
@@ -122,7 +122,7 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     Raises:
         ValueError: it stylizes instead, and the message names the command to use; or it has no such code or value, or
             no encoder.
-        FileNotFoundError: a picture to reconstruct is missing.
+        FileNotFoundError: a given picture is missing.
     """
     if not config_class(identity.method).generates:
         raise ValueError(
@@ -133,8 +133,12 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     check_codes(dict(config.codes), settings.codes, identity.label)
     if config.reconstruct and not settings.reconstructs:
         raise ValueError(f"{identity.label} has no encoder, so that it reconstructs no pictures: train one by vae")
-    if missing := [path for path in config.reconstruct if not path.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} does not exist: --reconstruct takes a picture")
+    given = (*(("reconstruct", path) for path in config.reconstruct), *([("like", config.like)] if config.like else []))
+    for option, path in given:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: --{option} takes a picture")
+    if config.like and any(settings.codes) and not settings.layers:
+        raise ValueError(f"{identity.label} has codes of categories, which cannot be found in a picture: use --code")
     if config.mix and not settings.layers:
         raise ValueError(f"{identity.label} has no layers whose styles could be mixed: train one by stylegan")
     codes: tuple[int, ...] = settings.codes
@@ -175,6 +179,8 @@ def _parameters(config: GenerateConfig) -> dict[str, Any]:
         given["codes"] = {str(code): value for code, value in sorted(config.codes)}
     if config.poses > 1:
         given["poses"] = config.poses
+    if config.like:
+        given["like"] = config.like_sha256
     return {"seed": config.seed, **given}
 
 
@@ -216,8 +222,14 @@ def _generate_missing(
 ) -> None:
     """Generate the missing pictures in Ray tasks."""
     by_batch = [list(batch) for _, batch in groupby(missing, lambda index: index // BATCH)]
+    near = None
+    if config.like:
+        weights = encoder_weights.resolve(likeness.ENCODER)
+        near = _remote(likeness.find_latents).remote(model, config.like, weights)
     tasks = [
-        _remote(write_batches).remote(config, destination, model, identity, by_batch[start : start + TASK_BATCHES])
+        _remote(write_batches).remote(
+            config, destination, model, identity, by_batch[start : start + TASK_BATCHES], near
+        )
         for start in range(0, len(by_batch), TASK_BATCHES)
     ]
     done = config.count - len(missing)
@@ -227,9 +239,17 @@ def _generate_missing(
 
 
 def write_batches(
-    config: GenerateConfig, destination: Path, model: Path, identity: ModelIdentity, batches: Sequence[Sequence[int]]
+    config: GenerateConfig,
+    destination: Path,
+    model: Path,
+    identity: ModelIdentity,
+    batches: Sequence[Sequence[int]],
+    near: Any = None,
 ) -> int:
     """Task of a worker: write pictures, given by their indices; those of a batch are all that are due of it.
+
+    Args:
+        near: latents of the picture that all are like, see `likeness.find_latents`; None without one.
 
     Returns:
         Their number.
@@ -238,10 +258,9 @@ def write_batches(
     made = []
     for due in batches:
         first = due[0] - due[0] % BATCH
-        pictures = trained.from_latents(_latents(config, trained, range(first, first + BATCH)))
-        made += list(
-            zip(due, pictures[[index - first for index in due]].permute(0, 2, 3, 1).cpu().numpy(), strict=True)
-        )
+        pictures = trained.from_latents(_latents(config, trained, range(first, first + BATCH), near))
+        pixels = pictures.permute(0, 2, 3, 1).cpu().numpy()
+        made += [(index, pixels[index - first]) for index in due]
     # one kind of work after another: caches are warm
     files = [
         (index, png.encode_quickly(shown, xmp_packet(_provenance(config, identity, index)))) for index, shown in made
@@ -257,11 +276,16 @@ def _kept_model(model: Path, identity: ModelIdentity, card: bytes) -> Any:
     return generate_sheets.load(model)
 
 
-def _latents(config: GenerateConfig, trained: Any, indices: range) -> Any:
+def _latents(config: GenerateConfig, trained: Any, indices: range, near: Any) -> Any:
     """What the pictures with these indices are made of."""
+    import torch
+
     from atelier.models.characters import character_latents
+    from atelier.models.likeness import latents_around
 
     given = config.truncation, dict(config.codes)
+    if near is not None:
+        return latents_around(trained, torch.from_numpy(near.copy()), config.seed, indices, *given)
     if config.poses > 1:
         return character_latents(trained, config.seed, [divmod(index, config.poses) for index in indices], *given)
     return trained.latents(trained.noise(config.seed, indices, *given), config.truncation)
