@@ -215,9 +215,9 @@ def test_codes_that_there_are_not_are_refused(tmp_path: Path, codes: tuple[tuple
     coded = identify(tmp_path / "model", "digits", "")
     with pytest.raises(ValueError, match=said):
         generate(GenerateConfig(codes=codes), tmp_path / "out", tmp_path / "model", coded, connect=never)
+    like = GenerateConfig(like=tmp_path / "model" / "model.json")
     with pytest.raises(ValueError, match="cannot be found in a picture: use --code"):
-        picture = tmp_path / "model" / "model.json"
-        generate(GenerateConfig(like=picture), tmp_path / "out", tmp_path / "model", coded, connect=never)
+        generate(like, tmp_path / "out", tmp_path / "model", coded, connect=never)
     assert not (tmp_path / "out").exists()
 
 
