@@ -20,7 +20,7 @@ from atelier.models.configs import config_class
 from atelier.tasks.images import png
 from atelier.tasks.images.codec import BadImage, decode
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
-from atelier.tasks.inference import generate_sheets, likeness
+from atelier.tasks.inference import generate_sheets
 from atelier.tasks.inference.config import GenerateConfig
 from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
@@ -224,8 +224,8 @@ def _generate_missing(
     by_batch = [list(batch) for _, batch in groupby(missing, lambda index: index // BATCH)]
     near = None
     if config.like:
-        weights = encoder_weights.resolve(likeness.ENCODER)
-        near = _remote(likeness.find_latents).remote(model, config.like, weights)
+        weights = encoder_weights.resolve(generate_sheets.COMPARED_IN)
+        near = _remote(generate_sheets.find_latents).remote(model, config.like, weights)
     tasks = [
         _remote(write_batches).remote(
             config, destination, model, identity, by_batch[start : start + TASK_BATCHES], near
@@ -249,7 +249,7 @@ def write_batches(
     """Task of a worker: write pictures, given by their indices; those of a batch are all that are due of it.
 
     Args:
-        near: latents of the picture that all are like, see `likeness.find_latents`; None without one.
+        near: latents of the picture that all are like, see `generate_sheets.find_latents`; None without one.
 
     Returns:
         Their number.

@@ -1,4 +1,7 @@
-"""Sheets of generated pictures: all of them, ways from one to another, mixed styles, and the values of codes."""
+"""A worker's part of generation: the model, the latents of a given picture, and sheets of generated pictures.
+
+Sheets show all of them, ways from one to another, mixed styles, and the values of codes.
+"""
 
 import io
 import math
@@ -19,6 +22,7 @@ TRAVERSED, VALUES = 3, 10  # pictures that are shown with the values of each cod
 CELL_PX = 128  # side of a picture, at most
 MAX_STOPS = 16  # pictures that a film goes through
 FRAME_MS = 40
+COMPARED_IN = "efficientnet_lite0"  # encoder by which latents of a picture are found; it comes with the packages
 LAYERS_OF = {"coarse": COARSE, "middle": MIDDLE, "fine": FINE}
 
 
@@ -30,6 +34,23 @@ def load(model: Path) -> Any:
 
     torch.set_num_threads(1)
     return artifact.load(model)
+
+
+def find_latents(model: Path, picture: Path, weights: Path) -> Any:
+    """The latents (…, D) of a picture's middle square in a model, as a NumPy array that other workers get.
+
+    Args:
+        weights: of `COMPARED_IN`.
+    """
+    import torch
+
+    from atelier.models import encoders
+    from atelier.models.likeness import latents_of
+
+    trained = load(model)
+    square = center_square(decode(picture.read_bytes()), trained.config.size_px)
+    pictures = torch.from_numpy(square.copy()).permute(2, 0, 1)[None]
+    return latents_of(trained, pictures, encoders.load(COMPARED_IN, weights))[0].numpy()
 
 
 def interpolations(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
