@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     """Options of `load`, of which a method honours some."""
 
     strength: float  # 0 leaves the image, 1 (the default) is the full style
-    to: Sequence[str]  # attributes or domains that the result has (stargan); "-NAME" takes one away
+    to: Sequence[str]  # attributes that the result has, NAME or NAME=AMOUNT (stargan, edit); "-NAME" takes one away
     preserve_color: bool  # keep the colours of the input
     palette: Sequence[str]  # colours like "#20409a" that those of the result stay near
     direction: Direction  # "a2b" (the default) from content to style, or "b2a" back (cyclegan)

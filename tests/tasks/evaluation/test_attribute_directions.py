@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,10 @@ from atelier.models.card import ModelCard, identify
 from atelier.models.controls import Controls
 from atelier.models.methods.stargan import Editor
 from atelier.models.methods.vae import Vae
+from atelier.models.networks.classifier import Classifier
 from atelier.tasks.dataset.shards import Card, write_card
-from atelier.tasks.evaluation import attribute_directions
+from atelier.tasks.dataset.subsets import files, held_out_pictures
+from atelier.tasks.evaluation import attribute_directions, attribute_edits
 from atelier.tasks.evaluation.attribute_directions import learn_directions
 from tests.models.tiny import STARGAN, VAE
 from tests.tasks.evaluation.test_evaluate import make_faces
@@ -42,6 +45,11 @@ def test_a_model_that_edits_is_made_of_one_that_generates(tmp_path: Path) -> Non
     assert facts.training["made_of"]["model"] == "vae@v1.0.0"
     pictures = torch.randint(0, 256, (2, 3, 40, 32), dtype=torch.uint8)
     assert artifact.load(one).painter(Controls(to=("warm=0.5",)))(pictures).shape == pictures.shape
+    held_out = files(held_out_pictures(dataset, card, "faces", 4))
+    truth = np.zeros((4, 2), np.bool_)
+    real = attribute_edits.Recognised(Classifier(2, 2), names, truth, truth)
+    measured = attribute_edits.edit_photos(held_out, 32, one, real, None)
+    assert list(measured.predicted) == ["warm", "light", "-warm", "-light"], "it is evaluated as stargan is"
     with pytest.raises(FileExistsError, match="one is not empty"):
         learned("one")
     with pytest.raises(ValueError, match="no picture has the attribute 'soft': there are dark, faces, light, warm"):

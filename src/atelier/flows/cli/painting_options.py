@@ -110,7 +110,7 @@ class PaintingOptions:
             "(restore).",
         ),
     ] = None
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys).")] = None
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps of each picture (gatys, edit).")] = None
     stroke: Annotated[
         str | None,
         typer.Option(

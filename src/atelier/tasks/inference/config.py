@@ -69,7 +69,7 @@ class ControlsConfig(Settings):
         ge=0,
         le=100,
     )
-    steps: int | None = setting(None, "optimisation steps of gatys; null: its own number", ge=1)
+    steps: int | None = setting(None, "optimisation steps of gatys and edit; null: its own number", ge=1)
     stroke: Annotated[Stroke, BeforeValidator(checked_stroke)] = setting(
         1.0,
         "breadth of the strokes, from 0.2 to 8: 1 is that of a picture of 640 px, 2 is twice as broad; larger pictures "
