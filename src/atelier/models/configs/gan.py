@@ -104,7 +104,7 @@ class VaeConfig(NoiseConfig):
     noise: int = setting(128, "numbers that a picture is encoded in and made from", ge=1, le=4096)
     filters: int = setting(32, "channels before the picture, of the decoder and the encoder", ge=4, le=256)
     pixel_weight: float = setting(1.0, "weight of the squared distance of pixels, whose range is 2", ge=0)
-    perceptual_weight: float = setting(0.25, "weight of the distance of an encoder's features; 0: a plain VAE", ge=0)
+    perceptual_weight: float = setting(1.0, "weight of the distance of an encoder's features; 0: a plain VAE", ge=0)
     beta: float = setting(
         0.03, "weight β of the KL divergence in nats per value; the paper's for pixels of variance β / 2", ge=0
     )

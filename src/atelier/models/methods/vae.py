@@ -25,6 +25,7 @@ from atelier.models.losses.penalties import r1_penalty
 from atelier.models.losses.perceptual import unit_distance
 from atelier.models.methods.base import MicroBatch, augmented, autocast
 from atelier.models.methods.gan import NoiseMethod
+from atelier.models.networks.convolution import channels_last
 from atelier.models.networks.vae import Autoencoder, divergence, drawn
 from atelier.models.random_draws import normal
 
@@ -83,8 +84,8 @@ class Vae(NoiseMethod):
         if c.perceptual_weight:
             layers = self.encoder.style_layers
             with torch.no_grad():
-                target = self.encoder.encode(real)
-            losses["perceptual"] = unit_distance(self.encoder.encode(made), target, layers)
+                target = self.encoder.encode(channels_last(real))
+            losses["perceptual"] = unit_distance(self.encoder.encode(channels_last(made)), target, layers)
         if c.adversarial_weight:
             with autocast(self.device, self.dtype):
                 sampled = self.generator(normal(batch.uniform(c.noise, 1)).to(self.device))
