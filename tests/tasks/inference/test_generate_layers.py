@@ -165,6 +165,10 @@ def test_pictures_like_a_given_one(tmp_path: Path, model: Path, identity: ModelI
     (tmp_path / "out" / file_name(1)).unlink()
     generate(config, tmp_path / "out", model, identity, connect=lambda: None)
     assert (decode((tmp_path / "out" / file_name(1)).read_bytes()) == others[0]).all()
+    (bad := tmp_path / "bad.png").write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"bad\.png cannot be read"):
+        generate(GenerateConfig(count=4, like=bad), tmp_path / "bad", model, identity, connect=lambda: None)
+    assert not (tmp_path / "bad").exists()
 
 
 def test_poses_of_one_character_are_nearer_than_characters(model: Path, tmp_path: Path) -> None:

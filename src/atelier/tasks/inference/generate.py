@@ -19,6 +19,7 @@ from atelier.models.codes import check_codes
 from atelier.models.configs import config_class
 from atelier.tasks.images import png
 from atelier.tasks.images.codec import BadImage, decode
+from atelier.tasks.images.codec import load as load_picture
 from atelier.tasks.images.provenance import Provenance, read, xmp_packet
 from atelier.tasks.inference import generate_sheets
 from atelier.tasks.inference.config import GenerateConfig
@@ -122,7 +123,7 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     Raises:
         ValueError: it stylizes instead, and the message names the command to use; or it has no such code or value, or
             no encoder.
-        FileNotFoundError: a given picture is missing.
+        FileNotFoundError, ValueError: a given picture is missing, or cannot be read.
     """
     if not config_class(identity.method).generates:
         raise ValueError(
@@ -133,12 +134,13 @@ def check_generates(identity: ModelIdentity, model: Path, config: GenerateConfig
     check_codes(dict(config.codes), settings.codes, identity.label)
     if config.reconstruct and not settings.reconstructs:
         raise ValueError(f"{identity.label} has no encoder, so that it reconstructs no pictures: train one by vae")
+    if config.like and any(settings.codes) and not settings.layers:
+        raise ValueError(f"{identity.label} has codes of categories, which cannot be found in a picture: use --code")
     given = (*(("reconstruct", path) for path in config.reconstruct), *([("like", config.like)] if config.like else []))
     for option, path in given:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: --{option} takes a picture")
-    if config.like and any(settings.codes) and not settings.layers:
-        raise ValueError(f"{identity.label} has codes of categories, which cannot be found in a picture: use --code")
+        load_picture(path)
     if config.mix and not settings.layers:
         raise ValueError(f"{identity.label} has no layers whose styles could be mixed: train one by stylegan")
     codes: tuple[int, ...] = settings.codes

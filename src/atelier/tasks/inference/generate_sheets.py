@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from atelier.models.configs.stylegan import COARSE, FINE, MIDDLE
-from atelier.tasks.images.codec import Pixels, center_square, decode, encode
+from atelier.tasks.images.codec import Pixels, center_square, encode
+from atelier.tasks.images.codec import load as load_picture
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.inference.config import GenerateConfig
 
@@ -48,7 +49,7 @@ def find_latents(model: Path, picture: Path, weights: Path) -> Any:
     from atelier.models.likeness import latents_of
 
     trained = load(model)
-    square = center_square(decode(picture.read_bytes()), trained.config.size_px)
+    square = center_square(load_picture(picture), trained.config.size_px)
     pictures = torch.from_numpy(square.copy()).permute(2, 0, 1)[None]
     return latents_of(trained, pictures, encoders.load(COMPARED_IN, weights))[0].numpy()
 
@@ -122,7 +123,7 @@ def reconstructions(config: GenerateConfig, model: Path, xmp: bytes) -> bytes:
     import torch
 
     trained = load(model)
-    squares = [center_square(decode(path.read_bytes()), trained.config.size_px) for path in config.reconstruct]
+    squares = [center_square(load_picture(path), trained.config.size_px) for path in config.reconstruct]
     given = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     rows = [_cells(x) for part in torch.split(given, VALUES) for x in (part, trained.reconstruct(part))]
     return _png(rows, ["picture", "reconstructed"] * (len(rows) // 2), xmp)
