@@ -22,19 +22,9 @@ __all__ = ["CONFIGS", "MethodConfig", "config_class"]
 CONFIGS: dict[str, type[MethodConfig]] = {  # by name of the method
     config.name: config
     for config in (
-        *(
-            AdainConfig,
-            CinConfig,
-            ColorConfig,
-            CpganConfig,
-            CutConfig,
-            CycleganConfig,
-            DcganConfig,
-            EditConfig,
-            FastConfig,
-        ),
-        *(FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig, RestoreConfig),
-        *(StarganConfig, StyleganConfig, VaeConfig),
+        *(AdainConfig, CinConfig, ColorConfig, CpganConfig, CutConfig, CycleganConfig, DcganConfig, EditConfig),
+        *(FastConfig, FastcutConfig, GanConfig, GatysConfig, ImportedConfig, InfoganConfig, InpaintConfig),
+        *(RestoreConfig, StarganConfig, StyleganConfig, VaeConfig),
     )
 }
 
