@@ -9,12 +9,14 @@ the picture itself that is wanted but its edits.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atelier.models.encoders.base import Encoder
 from atelier.models.losses.perceptual import unit_distance
+from atelier.models.methods.base import Method
 
 RATE = 0.1  # of Adam, in deviations of the latents
 RISE, FALL = 0.05, 0.25  # shares of the steps in which the rate rises and falls: Karras et al. 2020
@@ -60,6 +62,37 @@ def invert(
             torch.autograd.backward(loss * len(pictures), inputs=[moved])
             optimizer.step()
     return (mean + spread * moved).detach()
+
+
+def find_latents(
+    method: type[Method],
+    settings: Any,
+    generator: nn.Module,
+    encoder: Encoder,
+    pictures: Tensor,
+    mean: Tensor,
+    spread: Tensor,
+    steps: int,
+) -> Tensor:
+    """Latents of pictures in a generator, from those of its encoder or from the mean; arguments as of `invert`.
+
+    Args:
+        method, settings: of the generator.
+        steps: 0 takes where it would start.
+    """
+    if settings.reconstructs:
+        with torch.inference_mode():
+            start = method.encode(settings, generator, pictures)
+    else:
+        layers = (settings.layers,) if settings.layers else ()
+        start = mean.expand(len(pictures), *layers, -1)
+    if not steps:
+        return start
+
+    def synthesize(latents: Tensor) -> Tensor:
+        return method.synthesize(settings, generator, latents)
+
+    return invert(synthesize, encoder, pictures, start, mean, spread, steps)
 
 
 def _ramp(share: float) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from atelier.models.artifact import MEANT, TrainedModel
 from atelier.models.encoders.base import Encoder
-from atelier.models.gan_inversion import invert
+from atelier.models.gan_inversion import find_latents
 from atelier.models.pixels import to_float
 from atelier.models.random_draws import along
 
@@ -30,12 +30,7 @@ def latents_of(model: TrainedModel, pictures: Tensor, encoder: Encoder, steps: i
     many = model.latents(model.noise(0, range(MEANT)))
     known = many[:, 0] if many.ndim == 3 else many
     mean, spread = known.mean(0), known.std(0).clamp(min=1e-6)
-    if model.config.reconstructs:
-        with torch.inference_mode():
-            start = model.method.encode(model.config, model.generator, given)
-    else:
-        start = mean.expand(len(pictures), *many.shape[1:])
-    return invert(model.synthesize, encoder, given, start, mean, spread, steps)
+    return find_latents(model.method, model.config, model.generator, encoder, given, mean, spread, steps)
 
 
 def latents_around(

@@ -24,7 +24,7 @@ from atelier.models.configs.edit import EditConfig
 from atelier.models.controls import Controls, check_attributes, parse_wish
 from atelier.models.directions import find_excluding, learn_directions
 from atelier.models.encoders.base import Encoder
-from atelier.models.gan_inversion import invert
+from atelier.models.gan_inversion import find_latents
 from atelier.models.methods.base import Method
 from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.infogan import Infogan
@@ -170,23 +170,8 @@ class EditPainter:
     def latents(self, pictures: Tensor) -> Tensor:
         """Latents (B, …, D) of pictures (B, 3, S, S) in [-1, 1], of the size that the model has."""
         method, settings = base_of(self.config)
-        networks = self.networks
-        if settings.reconstructs:
-            start = method.encode(settings, networks.base, pictures)
-        else:
-            layers = (settings.layers,) if settings.layers else ()
-            start = networks.mean.expand(len(pictures), *layers, -1)
-        if not self.steps:
-            return start
-        return invert(
-            lambda latents: method.synthesize(settings, networks.base, latents),
-            networks.encoder,
-            pictures,
-            start,
-            networks.mean,
-            networks.spread,
-            self.steps,
-        )
+        net = self.networks
+        return find_latents(method, settings, net.base, net.encoder, pictures, net.mean, net.spread, self.steps)
 
     @torch.inference_mode()
     def change(self, pictures: Tensor, latents: Tensor) -> Tensor:
