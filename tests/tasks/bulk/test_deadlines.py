@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -18,7 +20,6 @@ from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.stylize import stylize
-from atelier.tasks.runtime.process_watch import ProcessWatch
 from atelier.tasks.runtime.progress import Progress
 from tests.tasks.bulk.test_kills import _workers
 from tests.tasks.bulk.test_stylize import (
@@ -80,22 +81,17 @@ def _wait_for_the_end_of(process: psutil.Process) -> None:
         time.sleep(0.1)
 
 
-def test_a_process_is_killed_while_it_holds_the_lock_of_the_interpreter(tmp_path: Path) -> None:
+def test_a_process_is_killed_while_it_holds_the_lock_of_the_interpreter() -> None:
     """As by a decoder in C that never returns; quick operations and idle times are left alone."""
-    child = os.fork()
-    if not child:
-        watch = ProcessWatch(60.0)
-        for _ in range(3):
-            with watch.operation("quick", 0.9):
-                time.sleep(0.5)
-        time.sleep(1.5)
-        with watch.operation("a regular expression", 1.0):
-            re.match(r"(a*)*b", "a" * 64)
-        os._exit(0)
+    program = (
+        "import re, time\nfrom atelier.tasks.runtime.process_watch import ProcessWatch\nwatch = ProcessWatch(60.0)\n"
+        "for _ in range(3):\n    with watch.operation('quick', 0.9):\n        time.sleep(0.5)\n"
+        "time.sleep(1.5)\n"
+        "with watch.operation('a regular expression', 1.0):\n    re.match(r'(a*)*b', 'a' * 64)\n"
+    )
     begun = time.monotonic()
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert 3.0 < time.monotonic() - begun < 30.0
 
 

@@ -1,10 +1,9 @@
 """Garbage collection keeps what kept versions, branches, worktrees and failed nights need."""
 
-import os
+import multiprocessing
 import re
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.locks import lock
 from atelier.tasks.workspace.repository import dvc, git
 from tests.tasks.published import PARAMS, age, forget, lay, noise, publish
+from tests.tasks.registry.counted_collection import PRELOADED, collect_counted
 
 
 def whole(workspace: Workspace) -> dict[str, bool]:
@@ -152,31 +152,24 @@ def test_checkpoints_that_a_version_has_overtaken_go(own: Workspace) -> None:
 def collect_until(workspace: Workspace, last: int) -> int:
     """Collect in a process that is killed at this call, counted from 0, by which it removes or moves anything.
 
+    A server without threads forks it: a fork of this process, which has some, could wait for a lock for ever.
+
     Returns the number of such calls, where it ends before that.
     """
-    reading, writing = os.pipe()
-    if child := os.fork():
-        os.close(writing)
-        with os.fdopen(reading) as said:
-            counted = said.read()
-        _, status = os.waitpid(child, 0)
-        assert counted or os.WTERMSIG(status) == signal.SIGKILL
-        return int(counted or last)
-    calls = 0
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal calls
-        if event in ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree"):
-            if calls == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            calls += 1
-
-    try:
-        sys.addaudithook(count)
-        collect_garbage(workspace, keep=2)
-        os.write(writing, str(calls).encode())
-    finally:
-        os._exit(1)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=collect_counted, args=(workspace, last, theirs))
+    process.start()
+    theirs.close()
+    with ours:
+        try:
+            return int(ours.recv())
+        except EOFError:
+            return last
+        finally:
+            process.join()
+            assert process.exitcode in (0, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(10**6, marks=pytest.mark.slow)])
