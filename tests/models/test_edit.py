@@ -13,6 +13,7 @@ from atelier.models.configs.loop import WatchdogConfig
 from atelier.models.controls import Controls, parse_wish
 from atelier.models.directions import learn_directions
 from atelier.models.gan_inversion import invert
+from atelier.models.latent_refinement import refine
 from atelier.models.methods import edit, method_of
 from atelier.models.methods.base import Batch
 from atelier.models.methods.stargan import EditRequest
@@ -80,6 +81,41 @@ def test_inversion_finds_latents_and_each_picture_its_own() -> None:
     torch.testing.assert_close(alone[0], found[0], atol=1e-3, rtol=0)
 
 
+def test_a_gradient_goes_where_no_direction_leads_and_each_picture_its_own_way() -> None:
+    """The logits bend: along the direction of the mean one of the pictures would lose what it is to keep."""
+    torch.manual_seed(0)
+    matrix = torch.randn(4, 3 * 16 * 16) / 8
+
+    def synthesize(latents: Tensor) -> Tensor:
+        return (latents @ matrix).view(-1, 3, 16, 16).tanh()
+
+    class Bent(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            found = x.flatten(1) @ matrix.t() / 4  # (B, 4)
+            return torch.stack([3 * found[:, 0].tanh() + found[:, 1], found[:, 2] - found[:, 0].square() / 2], 1)
+
+    latents = torch.tensor([[-1.0, 0.3, 0.5, 0.2], [-0.5, -0.5, 1.0, 0.0], [-2.0, 0.0, 2.5, 0.0]])
+    pictures = synthesize(latents)
+    had, asked = Bent()(pictures), torch.tensor([[True, False]]).expand(3, -1)
+    wanted = torch.where(asked, 2.0, had)
+
+    def found(rows: slice) -> list[Tensor]:
+        def change(move: Tensor) -> Tensor:
+            return synthesize(latents[rows] + move) - pictures[rows]
+
+        return refine(change, Bent(), pictures[rows], torch.zeros_like(latents[rows]), wanted[rows], asked[rows], 60)
+
+    with torch.inference_mode():  # as painters call it
+        moves = found(slice(3))
+    assert len(moves) == 60
+    now = Bent()(synthesize(latents + moves[-1]))
+    assert (had[:, 0] < 0).all()
+    assert (now[:, 0] > 1).all()
+    assert torch.equal(now[:, 1].sign(), had[:, 1].sign())
+    alone = found(slice(1))
+    torch.testing.assert_close(alone[-1][0], moves[-1][0], atol=1e-3, rtol=0)
+
+
 def test_an_attribute_changes_and_the_other_stays(tmp_path: Path) -> None:
     config = replace(VAE, adversarial_weight=0.0, perceptual_weight=0.0, beta=1e-4, filters=8)
     config = replace(config, optimizer=replace(VAE.optimizer, generator_lr=3e-3))
@@ -131,6 +167,7 @@ def test_models_without_an_encoder_are_inverted(config: Any, tmp_path: Path) -> 
         near = method_of(config).synthesize(config, generator, painter.latents(x))
         far = method_of(config).synthesize(config, generator, replace(painter, steps=0).latents(x))
     assert (near - x).square().mean() < (far - x).square().mean()
+    assert painter.config.refinements > 0
     assert not torch.equal(painter(pictures), pictures)
 
 

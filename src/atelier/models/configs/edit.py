@@ -21,3 +21,4 @@ class EditConfig(MethodConfig):
     attributes: tuple[str, ...] = setting((), "attributes that can be given and taken")
     classifier_filters: int = setting(24, "channels of the classifier's first layer", ge=1, le=256)
     steps: int = setting(100, "optimisation steps in which the latents of a picture are found", ge=0)
+    refinements: int = setting(0, "steps in which latents are moved on by the classifier's gradient", ge=0)

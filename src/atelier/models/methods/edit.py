@@ -6,8 +6,9 @@ one: so what the model cannot draw stays as it is, such as the background and wh
 "Autoencoding beyond pixels", edit by attribute vectors in the latents of a VAE.
 
 How far a latent is moved is found in a few steps: a classifier looks at the picture so far, and all attributes that the
-model has are moved by what they lack, those that were not asked for too, so that they stay. A model of this
-method is not trained but made of another one: see `learn`.
+model has are moved by what they lack, those that were not asked for too, so that they stay. In a model that has no
+encoder latents are then moved on by the classifier's gradient (see `latent_refinement`), since far along a direction
+its pictures are none. A model of this method is not trained but made of another one: see `learn`.
 """
 
 import json
@@ -25,6 +26,7 @@ from atelier.models.controls import Controls, check_attributes, parse_wish
 from atelier.models.directions import find_excluding, learn_directions
 from atelier.models.encoders.base import Encoder
 from atelier.models.gan_inversion import find_latents
+from atelier.models.latent_refinement import refine
 from atelier.models.methods.base import Method
 from atelier.models.methods.gan import Dcgan, Gan
 from atelier.models.methods.infogan import Infogan
@@ -42,6 +44,8 @@ TOGETHER = 64  # pictures that are learned from at once
 MOVES = 8  # steps in which a latent is moved
 GAIN = 0.7  # of a step: the share of what is lacking
 FURTHEST = 10.0  # that it is moved, in deviations of latents
+NEAR = 2.0  # the same where the gradient goes on from there
+REFINEMENTS = 30  # its steps
 SIDE = 0.5  # weight of attributes that were not asked for, in what is best
 SLACK = 1.0  # logits by which attributes that were not asked for are moved back, at most
 LEAST_CHANGE = 0.05  # of colours in [-1, 1], that is kept
@@ -107,8 +111,9 @@ def learn(
             where the model has an encoder; elsewhere as many latents are drawn.
     """
     settings = json.loads(json.dumps(asdict(base)))
-    steps = 0 if base.reconstructs else EditConfig.steps  # what an encoder finds is near enough
-    config = EditConfig(base.name, settings, tuple(attributes), classifier.filters, steps)
+    # what an encoder finds is near enough, and where it puts pictures directions reach far
+    steps, refinements = (0, 0) if base.reconstructs else (EditConfig.steps, REFINEMENTS)
+    config = EditConfig(base.name, settings, tuple(attributes), classifier.filters, steps, refinements)
     method, _ = base_of(config)
     networks = Edit.build_generator(config, type(encoder))
     networks.base, networks.classifier, networks.encoder = generator, classifier, encoder
@@ -178,24 +183,43 @@ class EditPainter:
         """What is added to pictures (B, 3, S, S) in [-1, 1], whose latents these are."""
         method, settings = base_of(self.config)
         networks = self.networks
-        made = method.synthesize(settings, networks.base, latents)
-        had = networks.classifier(pictures)
+
+        had, made = networks.classifier(pictures), method.synthesize(settings, networks.base, latents)
         wanted, asked = self.wanted(had)
-        shift, changed = torch.zeros_like(had), torch.zeros_like(pictures)
-        best, least = changed, torch.full_like(had[:, 0], torch.inf)
-        for _ in range(MOVES + 1):
+        best, least = torch.zeros_like(pictures), torch.full_like(had[:, 0], torch.inf)
+
+        def change(move: Tensor) -> Tensor:
+            """What a move (B, D), in deviations of latents, the same for all layers, changes in pictures."""
+            step = networks.spread * move
+            return (
+                method.synthesize(settings, networks.base, latents + (step[:, None] if settings.layers else step))
+                - made
+            )
+
+        def compare(changed: Tensor) -> Tensor:
+            """Keep of each picture what misses least; returns the logits (B, A) that are lacking."""
+            nonlocal best, least
             now = networks.classifier((pictures + changed).clamp(-1, 1))
             # what was not asked for is moved back where it is another now
-            lacking = (wanted - now) * (asked | (now.sign() != had.sign()))
+            lacking: Tensor = (wanted - now) * (asked | (now.sign() != had.sign()))
             missed = (lacking.abs() * torch.where(asked, 1.0, SIDE)).sum(1)
             best = torch.where((missed < least)[:, None, None, None], changed, best)
             least = torch.minimum(missed, least)
-            shift = shift + GAIN * lacking
+            return lacking
+
+        refined = self.config.refinements
+        furthest, shift, changed = NEAR if refined else FURTHEST, torch.zeros_like(had), torch.zeros_like(pictures)
+        for _ in range(MOVES):
+            shift = shift + GAIN * compare(changed)
             shift = torch.where(asked, shift, shift.clamp(-SLACK, SLACK))
             length = ((shift @ networks.squares) * shift).sum(1, keepdim=True).sqrt()
-            shift = shift * (FURTHEST / length.clamp(min=FURTHEST))
-            moved = latents + _for_layers(shift @ networks.changes, latents)
-            changed = _kept(method.synthesize(settings, networks.base, moved) - made)
+            shift = shift * (furthest / length.clamp(min=furthest))
+            move = shift @ networks.changes / networks.spread  # (B, D)
+            changed = _kept(change(move))
+        compare(changed)
+        if refined:
+            for nearer in refine(change, networks.classifier, pictures, move, wanted, asked, refined):
+                compare(_kept(change(nearer)))
         return best
 
     def wanted(self, had: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,11 +249,6 @@ def _surroundings(pictures: Tensor) -> Tensor:
 def _resized(x: Tensor, side: int) -> Tensor:
     """(B, C, H, W) to (B, C, side, side)."""
     return F.interpolate(x, (side, side), mode="bicubic", antialias=True)
-
-
-def _for_layers(shift: Tensor, latents: Tensor) -> Tensor:
-    """A change of latents (B, D), the same for all layers where there are some."""
-    return shift[:, None] if latents.ndim == 3 else shift
 
 
 def _kept(change: Tensor) -> Tensor:
