@@ -120,6 +120,33 @@ def test_the_end_of_a_cluster_is_one_sentence(tmp_path: Path) -> None:
         assert line.startswith(f"the Ray cluster at {started.address} has ended: start it again")
 
 
+# a head and its only child, which ends with it; with so much memory that takes the kernel a while
+LISTENER = """
+import socket, time
+from atelier.tasks.runtime.processes import die_with_parent
+die_with_parent()
+with socket.socket() as server:
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    memory = b"x" * 400_000_000
+    print(server.getsockname()[1], flush=True)
+    time.sleep(600)
+"""
+LEADER = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LISTENER!r}])"
+
+
+def test_a_child_that_the_kernel_ends_with_its_head_is_waited_for(tmp_path: Path) -> None:
+    """It has no command and no environment any more, and still its port, which the next head is given."""
+    with subprocess.Popen([sys.executable, "-c", LEADER], stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout
+        port = int(leader.stdout.readline())
+        created = psutil.Process(leader.pid).create_time()
+        leader.kill()
+    ray_head.stop(ray_head.RayHead("127.0.0.1:9", str(tmp_path / "token"), str(tmp_path / "ray"), leader.pid, created))
+    with socket.socket() as next_one:
+        next_one.bind(("127.0.0.1", port))
+
+
 def test_only_this_machine_reaches_it(head: ray_head.RayHead) -> None:
     assert stat.S_IMODE(Path(head.token).stat().st_mode) == 0o600
     for process in psutil.process_iter():

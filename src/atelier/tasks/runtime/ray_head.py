@@ -132,14 +132,20 @@ def stop(head: RayHead) -> None:
 
 
 def _processes_of(head: RayHead) -> list[psutil.Process]:
-    """The processes of the head's session; of a dead head, those with its folder in their command or with its token."""
+    """The processes of the head's session; of a dead head, those with its folder in their command or with its token.
+
+    Those that the kernel has begun to end, as it ends the children of a killed head, have no command and no environment
+    any more, and still their ports.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             session = os.getsid(process.pid) == head.pid
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            named = any(f"{head.temp}/session_" in word for word in process.cmdline())
-            if (session and (head.alive or process.environ().get("RAY_AUTH_TOKEN_PATH") == head.token)) or named:
+            command = process.cmdline()
+            named = any(f"{head.temp}/session_" in word for word in command)
+            ours = head.alive or not command or process.environ().get("RAY_AUTH_TOKEN_PATH") == head.token
+            if named or (session and ours):
                 found.append(process)
     return found
