@@ -11,6 +11,7 @@ from atelier.tasks.runtime.ray_settings import NO_METRICS
 from atelier.tasks.workspace.layout import Workspace
 from tests.tasks.published import studio
 
+PRIORITY = {"RAY_worker_niceness": "0"}
 SERVICES = {"ray_cluster", "nodes", "published", "own", "environment", "atelier", "plane", "studio", "server", "bucket"}
 
 
@@ -26,6 +27,12 @@ def _one_thread() -> None:
     """Networks of tests are too small to share: threads, of commands and of workers too, would wait for each other."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_like_drivers() -> None:
+    """By default Ray's workers have a low priority: beside other tests they would hardly start."""
+    os.environ.update(PRIORITY)
 
 
 @pytest.fixture(scope="session", autouse=True)

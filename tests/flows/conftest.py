@@ -15,6 +15,7 @@ import pytest
 
 from atelier.flows.control_plane import api_password, prefect_server
 from atelier.flows.control_plane.api_password import VARIABLE
+from tests.conftest import PRIORITY
 from tests.flows.receiver import Service
 
 Atelier = Callable[..., subprocess.CompletedProcess[str]]
@@ -45,7 +46,9 @@ def environment(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathF
     """Variables under which commands meet nobody else's control plane, cluster or encoders, but those that we bring."""
     named = ("PREFECT_", "RAY_", "ATELIER_", "DVC_", "GIT_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(named)}
-    return inherited | {"ATELIER_HOME": str(new_home()), "ATELIER_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    return (
+        inherited | PRIORITY | {"ATELIER_HOME": str(new_home()), "ATELIER_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    )
 
 
 @pytest.fixture(scope="session")
