@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atelier.flows.control_plane.prefect_server import ask
+from atelier.flows.schedule import serve_schedule
 
 pytestmark = pytest.mark.long
 
@@ -51,6 +52,11 @@ def test_a_served_cron_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         finally:
             server.terminate()
             server.wait(30)
+
+
+def test_a_schedule_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--cron: 'every night' is no schedule: give five fields"):
+        serve_schedule(tmp_path, "every night", "UTC")
 
 
 def test_sigterm_ends_what_serves(api: str, tmp_path: Path) -> None:
