@@ -6,7 +6,8 @@ WORK/faces is the workspace that `faces.py` or `faces_generated.py` makes. A mod
 `atelier directions` does; one of method stargan is taken as it is. Each attribute is given to faces that lack it and
 taken from those that have it, as a classifier says which had no part in learning, and which judges the edited faces
 too: held-out photographs and, of models that generate, faces from noise with the latents that they were made of.
-LPIPS is in AlexNet, which is in no loss. The faces are for research only: sheets stay in WORK.
+LPIPS is in AlexNet, which is in no loss. Where the weights for faces are installed, see docs/metrics.md, it is measured
+too whether the face is still that of the same person. The faces are for research only: sheets stay in WORK.
 """
 
 import argparse
@@ -16,7 +17,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atelier.models import artifact, encoders
@@ -33,7 +36,8 @@ from atelier.models.pixels import to_float, to_uint8
 from atelier.models.random_draws import noise
 from atelier.tasks.evaluation.attribute_directions import learn_directions
 from atelier.tasks.evaluation.attribute_edits import train_classifier
-from atelier.tasks.evaluation.protocol import ClassifierSpec
+from atelier.tasks.evaluation.face_embedding import SAME_PERSON, distances, embed_faces
+from atelier.tasks.evaluation.protocol import ClassifierSpec, face_weights
 from atelier.tasks.images import codec
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime import encoder_weights
@@ -91,10 +95,15 @@ def from_noise(trained: artifact.TrainedModel, count: int) -> tuple[Tensor, Edit
 
 
 def measured(
-    pictures: Tensor, edit: Edit, known: tuple[str, ...], judge: Classifier, eye: Calibrated
+    pictures: Tensor, edit: Edit, known: tuple[str, ...], judge: Classifier, eye: Calibrated, faces: Path | None
 ) -> dict[str, Any]:
-    """Success, LPIPS and other changes of each edit; a wish is "Smiling" or "-Smiling"."""
+    """Success, LPIPS, other changes and identity of each edit; a wish is "Smiling" or "-Smiling".
+
+    Args:
+        faces: weights of `face_embedding`; None leaves identity out.
+    """
     had, found = torch.from_numpy(predict(judge, pictures)), {}
+    before = embed_faces(pictures, faces) if faces else None
     for name in [name for name in NAMES if name in known]:
         index = JUDGED.index(name)
         for wish, rows in ((name, ~had[:, index]), (f"-{name}", had[:, index])):
@@ -112,8 +121,14 @@ def measured(
                 "lpips": round(float(distance.mean()), 3),
                 "others_changed": round(float((has != had[rows])[:, others].float().mean()), 3),
             }
+            if faces and before is not None:
+                moved = distances(before[rows], embed_faces(made, faces)).diagonal()
+                found[wish] |= {
+                    "same_person": round(float((moved < SAME_PERSON).mean()), 3),
+                    "face_distance": round(float(np.median(moved)), 3),
+                }
             print(wish, found[wish], flush=True)
-    each = ("success", "lpips", "others_changed")
+    each = ("success", "lpips", "others_changed", *(("same_person", "face_distance") if faces else ()))
     by_name = {name: [found[wish] for wish in (name, f"-{name}") if wish in found] for name in NAMES}
     of_attribute = {
         name: {
@@ -123,7 +138,16 @@ def measured(
         if both
     }  # of all pictures: given to those without, taken from those with it
     mean = {key: round(fmean(one[key] for one in of_attribute.values()), 3) for key in each}
-    return {"mean": mean, "attributes": of_attribute, "wishes": found}
+    return {"mean": mean, "attributes": of_attribute, "wishes": found} | (
+        others_of(before) if before is not None else {}
+    )
+
+
+def others_of(faces: NDArray[np.float32]) -> dict[str, Any]:
+    """How far apart the faces (N, 128) of different persons are, and how often they are taken for the same."""
+    between = distances(faces, faces)[np.triu_indices(len(faces), 1)]
+    taken = {"same_person": round(float((between < SAME_PERSON).mean()), 4)}
+    return {"different_persons": taken | {"face_distance": round(float(np.median(between)), 3)}}
 
 
 def sheet(pictures: Tensor, edit: Edit, known: tuple[str, ...], path: Path) -> None:
@@ -162,7 +186,7 @@ def main() -> None:
         results[name] = {"hardware": hardware(), "judged": list(JUDGED)}
         for part, (pictures, edit) in parts.items():
             sheet(pictures, edit, known, keep / f"{name}, {part}.png")
-            results[name][part] = measured(pictures, edit, known, judge, eye)
+            results[name][part] = measured(pictures, edit, known, judge, eye, face_weights())
             print(name, part, results[name][part]["mean"], flush=True)
     path.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -44,14 +44,14 @@ def make_shard(folder: Path, pictures: list[Pixels], group: str) -> Shard:
     return write_shard(folder, pa.Table.from_pylist(rows), "faces", "train")
 
 
-def make_model(folder: Path, picture: Pixels | None) -> Path:
+def make_model(folder: Path, picture: Pixels | None, size: int = SIZE) -> Path:
     """A model that makes a picture from whatever noise, or without one what an untrained network makes."""
-    config = GanConfig(size_px=SIZE, noise=4, width=16)
+    config = GanConfig(size_px=size, noise=4, width=16)
     torch.manual_seed(0)
     generator = Gan.build_generator(config, None)
     if picture is not None:
         values = torch.from_numpy(picture.copy()).permute(2, 0, 1).flatten() / 127.5 - 1
-        state = {"body.9.weight": torch.zeros(3 * SIZE**2, 16), "body.9.bias": values.clamp(-0.999, 0.999).atanh()}
+        state = {"body.9.weight": torch.zeros(3 * size**2, 16), "body.9.bias": values.clamp(-0.999, 0.999).atanh()}
         generator.load_state_dict(generator.state_dict() | state)
     artifact.save(folder, config, generator, {})
     return folder

@@ -11,13 +11,13 @@ from atelier.tasks.dataset.shards import Card, read_rows, select
 from atelier.tasks.dataset.subsets import stable_sample
 from atelier.tasks.evaluation.measure_models import Measurement, follow, remote, results
 from atelier.tasks.evaluation.metric_catalogue import rounded
-from atelier.tasks.evaluation.protocol import EMBEDDER, AuditSpec, TrainingShard, cache_key
+from atelier.tasks.evaluation.protocol import EMBEDDER, FACES_BY, AuditSpec, TrainingShard, cache_key, face_weights
 from atelier.tasks.images.codec import Pixels
 from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.workspace.format_versions import EVALUATE
 
-Pair = tuple[Pixels, Pixels]  # a generated picture, and the training picture that is nearest to it
+Shown = tuple[Pixels, ...]  # a generated picture, the nearest training picture, and that with the nearest face
 
 
 def training_split(dataset: Path, card: Card, domain: str, on: Measurement) -> AuditSpec:
@@ -28,7 +28,7 @@ def training_split(dataset: Path, card: Card, domain: str, on: Measurement) -> A
     ]
     ids = [row["id"] for _, of_shard in rows for row in of_shard]
     taken = set(stable_sample(ids, on.config.audited_pictures))
-    rule, cache = (EVALUATE, EMBEDDER, on.size_px), on.cache.resolve()
+    rule, cache, faces = (EVALUATE, EMBEDDER, on.size_px), on.cache.resolve(), face_weights()
 
     def kept(*decides: Any) -> Path:
         return cache / f"{cache_key(*rule, *decides)}.safetensors"
@@ -37,13 +37,15 @@ def training_split(dataset: Path, card: Card, domain: str, on: Measurement) -> A
     for shard, of_shard in rows:
         if pictures := [(row["id"], row["group"]) for row in of_shard if row["id"] in taken]:
             of_ids, groups = zip(*pictures, strict=True)
-            shards.append(TrainingShard(dataset.resolve() / shard.file, of_ids, groups, kept(of_ids)))
+            shards.append(
+                TrainingShard(dataset.resolve() / shard.file, of_ids, groups, kept(of_ids, *[FACES_BY][: bool(faces)]))
+            )
     lpips = on.encoder.lpips
     between = kept([shard.kept.name for shard in shards], lpips is not None)
-    return AuditSpec(tuple(shards), on.size_px, encoder_weights.resolve(EMBEDDER), lpips, between)
+    return AuditSpec(tuple(shards), on.size_px, encoder_weights.resolve(EMBEDDER), lpips, between, faces)
 
 
-def audit(spec: AuditSpec, model: Path, count: int, report: Report = silent) -> tuple[dict[str, Any], list[Pair]]:
+def audit(spec: AuditSpec, model: Path, count: int, report: Report = silent) -> tuple[dict[str, Any], list[Shown]]:
     """Compare the first `count` pictures that a model generates with the training pictures.
 
     Returns:
@@ -67,7 +69,7 @@ def _embed_shard(spec: AuditSpec, shard: int) -> tuple[Any, int]:
     return memorisation.embed_shard(spec, shard), len(spec.shards[shard].ids)
 
 
-def _audit(spec: AuditSpec, model: Path, count: int, points: list[Any]) -> tuple[dict[str, Any], list[Pair]]:
+def _audit(spec: AuditSpec, model: Path, count: int, points: list[Any]) -> tuple[dict[str, Any], list[Shown]]:
     import ray
 
     from atelier.tasks.evaluation import memorisation

@@ -1,6 +1,7 @@
 """Pictures before and after of an evaluation, and a table of each picture's metrics."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from atelier.tasks.images.codec import Pixels, decode, encode
@@ -43,11 +44,15 @@ def write_plots(
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))
 
 
-def write_nearest(folder: Path, pairs: list[tuple[Pixels, Pixels]]) -> None:
-    """Write `nearest.png`: generated pictures, and below each the training picture that is nearest to it."""
+def write_nearest(folder: Path, shown: Sequence[tuple[Pixels, ...]]) -> None:
+    """Write `nearest.png`: generated pictures, below each the nearest training picture, and that with the nearest face.
+
+    Args:
+        shown: each generated picture with its one or two training pictures.
+    """
     cells, names = [], []
-    for start in range(0, len(pairs), GRID_COLUMNS):
-        part = pairs[start : start + GRID_COLUMNS]
-        cells += [[made for made, _ in part], [known for _, known in part]]
-        names += ["generated", "nearest"]
+    for start in range(0, len(shown), GRID_COLUMNS):
+        rows = list(zip(*shown[start : start + GRID_COLUMNS], strict=True))
+        cells += rows
+        names += ["generated", "nearest", "nearest face"][: len(rows)]
     write(folder / NEAREST, encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))

@@ -10,12 +10,14 @@ from typing import Any
 from atelier.models.settings import Settings, setting
 from atelier.tasks.dataset.shards import read_card, select
 from atelier.tasks.dataset.subsets import Picture
+from atelier.tasks.images.detectors import NoDetector, detector_label, packaged
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.format_versions import EVALUATE
 
 LPIPS_IN = "alexnet"  # as in published scores
 MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
 EMBEDDER = "efficientnet_lite0"  # of the memorisation audit; it comes with the packages
+FACES_BY = "face_recognition_models==0.3.0"  # package with the weights of `face_embedding`
 CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures in reports
 
@@ -84,7 +86,7 @@ class TrainingShard:
     file: Path
     ids: tuple[str, ...]
     groups: tuple[str, ...]
-    kept: Path  # file that keeps their embeddings
+    kept: Path  # file that keeps their embeddings, and those of their faces
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class AuditSpec:
     embedder: Path  # weights
     lpips: Path | None
     kept: Path  # file that keeps the distances between training pictures
+    faces: Path | None  # weights of `face_embedding`
 
     @property
     def kept_files(self) -> list[Path]:
@@ -123,6 +126,15 @@ def lpips_weights() -> Path | None:
         return encoder_weights.resolve(LPIPS_IN)
     except FileNotFoundError:
         return None
+
+
+def face_weights() -> Path | None:
+    """The weights of `face_embedding`; None where they or the detector of faces are not installed."""
+    try:
+        detector_label("faces")
+    except NoDetector:
+        return None
+    return packaged(FACES_BY.partition("==")[0], "models/dlib_face_recognition_resnet_model_v1.dat")
 
 
 def remove_stale(cache: Path, kept: Iterable[Path]) -> None:

