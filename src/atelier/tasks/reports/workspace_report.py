@@ -146,9 +146,7 @@ def _before_and_after(folder: Path) -> Markup:
 
 def _nearest(path: Path) -> Markup:
     uri = _picture(path, SHEET_PX)
-    caption = (
-        "The generated pictures that are nearest to a training picture, and below each that one, or two: by faces too."
-    )
+    caption = "The generated pictures that are nearest to a training picture, and below each that one, also by faces."
     return render(MACROS, "figure", uri=uri, caption=caption) if uri else Markup()
 
 
