@@ -31,7 +31,8 @@ from atelier.models.card import identify
 from atelier.models.configs.stylegan import StyleganConfig
 from atelier.models.methods.stylegan import Stylegan
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.inference.generate import BATCH, TASK_BATCHES, file_name, generate, write_batches
+from atelier.tasks.inference.generate import TASK_BATCHES, check_request, generate
+from atelier.tasks.inference.generate_worker import BATCH, file_name, write_batches
 from atelier.tasks.runtime import cluster, ray_head
 from atelier.tasks.runtime.progress import Progress
 from training import RESULTS, hardware
@@ -48,10 +49,8 @@ def job(model: Path, out: Path, count: int, address: str, token: Path, killed_at
         if killed_at and progress.done >= killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    summary = generate(
-        GenerateConfig(count), out, model, identify(model, "faces", ""), report,
-        connect=lambda: cluster.connect(address, token),
-    )  # fmt: skip
+    request = check_request(GenerateConfig(count), model, identify(model, "faces", ""))
+    summary = generate(request, out, report, connect=lambda: cluster.connect(address, token))
     first, last = seen[1], seen[-1]
     rate = (last[1] - first[1]) / (last[0] - first[0])
     out.with_suffix(".json").write_text(json.dumps({"rate": rate, "made": summary.made}))
@@ -61,7 +60,7 @@ def job(model: Path, out: Path, count: int, address: str, token: Path, killed_at
 def network(model: Path, out: Path) -> tuple[float, list[float]]:
     """Pictures a second from latents; and their processor time as a share of that of a worker's task, in turns."""
     torch.set_num_threads(1)
-    trained, identity = artifact.load(model), identify(model, "faces", "")
+    trained, request = artifact.load(model), check_request(GenerateConfig(), model, identify(model, "faces", ""))
     latents = trained.latents(trained.noise(0, range(BATCH)))
     batches = [list(range(first, first + BATCH)) for first in range(0, TASK_BATCHES * BATCH, BATCH)]
 
@@ -70,7 +69,7 @@ def network(model: Path, out: Path) -> tuple[float, list[float]]:
             trained.from_latents(latents)
 
     def task() -> None:
-        write_batches(GenerateConfig(), out, model, identity, batches)
+        write_batches(request, out, batches)
 
     def timed(work: Callable[[], None], clock: Callable[[], float]) -> float:
         started = clock()

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from atelier.models import artifact
 from atelier.models.controls import Controls
-from tests.models.tiny import CONFIG, assert_precision_is_kept, pictures, trainer
+from atelier.models.methods.gan import Dcgan
+from tests.models.tiny import CONFIG, DCGAN, assert_precision_is_kept, pictures, trainer
 
 
 @pytest.fixture
@@ -113,6 +114,8 @@ def cut(folder: Path) -> None:
         (edit(dataset="x" * 10**5), "model.json is damaged .its dataset is no name"),
         (edit(encoder=["x"]), "model.json is damaged .its encoder is no name"),
         (edit(style_domain="\x1b[31m"), "model.json is damaged .its style_domain has control characters"),
+        (config(attributes=["warm", "\x1b[31m"]), "model.json is damaged .its attributes has control characters"),
+        (config(styles=["x" * 10**5]), "model.json is damaged .its styles is no name"),
         (edit(format=True), "has model format True"),
         (config(blocks=10**7), "does not take: blocks is 10000000: it must be ≤ 32"),
         (config(filters=10**40), "does not take: filters is 10+: it must be ≤ 256"),
@@ -161,6 +164,13 @@ def test_damage_is_named(folder: Path, damage: Callable[[Path], None], message: 
         artifact.load(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_generator_has_a_size(tmp_path: Path) -> None:
+    artifact.save(tmp_path, DCGAN, Dcgan.build_generator(DCGAN, None), {})
+    config(size_px=0)(tmp_path)
+    with pytest.raises(ValueError, match=r"does not take: size_px is 0: a trained model has the side of its pictures"):
+        artifact.load(tmp_path)
 
 
 def test_finite_weights_that_are_too_large_paint_nothing(folder: Path) -> None:

@@ -93,6 +93,7 @@ def test_the_way_between_two_keeps_its_length() -> None:
     steps = F.cosine_similarity(way[:-1], way[1:])
     torch.testing.assert_close(steps, steps[0].expand(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(between(a, a, 3), a.expand(3, -1))
+    torch.testing.assert_close(between(torch.zeros(4), torch.zeros(4), 2), torch.zeros(2, 4))
 
 
 @BOTH

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.inference.generate import GenerateSummary, check_generates
+from atelier.tasks.inference.generate import GenerateSummary, check_destination, check_request
 from atelier.tasks.inference.model_lookup import find_model
 
 
@@ -25,8 +25,8 @@ def run(
     from atelier.flows.runs.services import services
 
     found = find_model(model, workspace)
-    check_generates(found.identity, found.folder, config)
-    folder = destination.absolute()
+    request, folder = check_request(config, found.folder, found.identity), destination.absolute()
+    check_destination(folder)
     with services(None, "generate"):
         from prefect import flow
 
@@ -40,7 +40,7 @@ def run(
         def generate_flow() -> GenerateSummary:
             tag_with_process()
             with show_progress("generate", quiet=quiet) as report:
-                summary = generate(config, folder, found.folder, found.identity, report, connect=cluster.connect)
+                summary = generate(request, folder, report, connect=cluster.connect)
             picture_artifact(folder, "generated", summary.grid, f"{found.identity.label}, seed {config.seed}")
             return summary
 

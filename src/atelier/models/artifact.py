@@ -115,11 +115,16 @@ class TrainedModel:
             return latents
         return torch.lerp(self.mean_latent, latents, truncation)
 
-    @cached_property
+    @property
     def mean_latent(self) -> Tensor:
         """The mean of many latents, (…)."""
-        numbers = noise(0, range(MEANT), self.config.noise)
-        return self.method.latents(self.config, self.generator, numbers).mean(0)
+        return self.latent_statistics[0]
+
+    @cached_property
+    def latent_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of many latents, (…) each."""
+        latents = self.method.latents(self.config, self.generator, noise(0, range(MEANT), self.config.noise))
+        return latents.mean(0), latents.std(0)
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Images (B, 3, H, W) in about [-1, 1] of the given latents; see `Method.synthesize`."""

@@ -21,6 +21,7 @@ MAX_CARD_BYTES = 2**20
 MAX_NAME = 1000  # characters of a name in it
 MAX_SIZE_PX = 4096
 NAMES = ("dataset", "content_domain", "style_domain", "encoder")  # facts of the training that are shown and looked up
+LISTS = ("attributes", "styles")  # names in the settings, which are shown and looked up likewise
 AGAIN = "train the model again or fetch it again"
 
 
@@ -53,6 +54,9 @@ class ModelCard:
                 raise TypeError("method and config are of other types")
             for name in NAMES:
                 _check_name(name, content.get(name))
+            for kind in LISTS:
+                for name in _listed(config, kind):
+                    _check_name(kind, name)
         except KeyError as error:
             raise ValueError(f"{source} is damaged (it has no {error.args[0]}): {AGAIN}") from error
         except RecursionError:
@@ -208,6 +212,12 @@ def _existing(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise FileNotFoundError(f"{folder} is no model folder ({name} is missing): run `atelier train`")
     return folder / name
+
+
+def _listed(config: Mapping[str, Any], kind: str) -> list[Any]:
+    """The names in a list of the settings; of other types the method's settings say what is wrong."""
+    found = config.get(kind)
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _check_name(key: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from atelier.models.artifact import MEANT, TrainedModel
+from atelier.models.artifact import TrainedModel
 from atelier.models.encoders.base import Encoder
 from atelier.models.gan_inversion import find_latents
 from atelier.models.pixels import to_float
@@ -27,9 +27,8 @@ def latents_of(model: TrainedModel, pictures: Tensor, encoder: Encoder, steps: i
         encoder: whose features are compared.
     """
     given = to_float(pictures, torch.device("cpu"))
-    many = model.latents(model.noise(0, range(MEANT)))
-    known = many[:, 0] if many.ndim == 3 else many
-    mean, spread = known.mean(0), known.std(0).clamp(min=1e-6)
+    mean, spread = (x[0] if x.ndim == 2 else x for x in model.latent_statistics)  # layers draw the same ones
+    spread = spread.clamp(min=1e-6)
     return find_latents(model.method, model.config, model.generator, encoder, given, mean, spread, steps)
 
 

@@ -106,7 +106,8 @@ def along(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
     a, b = first / lengths[0], last / lengths[1]
     angle = torch.acos((a @ b).clamp(-1, 1))
     share = shares[:, None]
-    if angle.sin() < 1e-6:  # the same direction, or the opposite one, to which there is no one shortest way
+    # the same direction, or the opposite one, to which there is no one shortest way; or noise that truncation made 0
+    if not angle.sin() >= 1e-6:
         return torch.lerp(first, last, share)
     way = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
     strip: Tensor = way * torch.lerp(*lengths, share)

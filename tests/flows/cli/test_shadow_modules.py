@@ -18,6 +18,8 @@ _COMMANDS = {
         "init here --from demo": 0,
         "models import net.pth out": 2,
         "inspect a.png": 2,
+        "generate out --model starter/monet --like a.png": 2,
+        "directions starter/monet edits --attribute Smiling": 2,
         "models promote v1.0.0 --reason x": 2,
     },
     **{"stylize a.png b.png --model starter/monet": 0, "stylize pictures out --model starter/monet": 0},

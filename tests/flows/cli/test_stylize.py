@@ -72,6 +72,9 @@ def test_attributes_are_edited(atelier: Atelier, folder: Path) -> None:
     assert decode((folder / "change.png").read_bytes()).shape[1] > 1000, "before, after"
     same = atelier("stylize", "photo.png", "edited.png", "--model", "stargan", "--to", "warm=0.8,-dark", cwd=folder)
     assert "this very result" in same.stdout
+    before = (folder / "photo.png").read_bytes()
+    assert_one_line(atelier(*command, "--sheet", "photo.png", cwd=folder), 2, "photo.png exists and is another file")
+    assert (folder / "photo.png").read_bytes() == before
     other = ("edit", "photo.png", "other.png")
     for options, told in (
         (("--model", "stargan"), "say what to change: --with NAME"),

@@ -50,8 +50,13 @@ def test_a_model_that_edits_is_made_of_one_that_generates(tmp_path: Path) -> Non
     real = attribute_edits.Recognised(Classifier(2, 2), names, truth, truth)
     measured = attribute_edits.edit_photos(held_out, 32, one, real, None)
     assert list(measured.predicted) == ["warm", "light", "-warm", "-light"], "it is evaluated as stargan is"
+    (two / "model.json").unlink()  # as after a kill between the files
+    assert (learned("two") / "model.json").read_bytes() == (one / "model.json").read_bytes()
     with pytest.raises(FileExistsError, match="one is not empty"):
         learned("one")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file: choose a folder"):
+        learned("file")
     with pytest.raises(ValueError, match="no picture has the attribute 'soft': there are dark, faces, light, warm"):
         learned("three", ("soft",))
     with pytest.raises(ValueError, match="no attributes are named"):

@@ -1,5 +1,6 @@
 """Generation on a real cluster: a picture depends on the seed and its index, and existing files are kept."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,15 +23,15 @@ from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import GenerateConfig
 from atelier.tasks.inference.generate import (
-    BATCH,
     GRID,
     RECONSTRUCTIONS,
     STRIPS,
     TRAVERSALS,
     GenerateSummary,
-    file_name,
+    check_request,
     generate,
 )
+from atelier.tasks.inference.generate_worker import BATCH, file_name
 from atelier.tasks.runtime.progress import Progress
 
 CONFIG = DcganConfig(size_px=16, noise=8, filters=4, discriminator_filters=4)
@@ -57,7 +58,7 @@ def made(
     folder = tmp_path_factory.mktemp("made") / "new" / "faces"
     seen: list[Progress] = []
     config = GenerateConfig(count=11, seed=5, truncation=0.8, interpolate=4)
-    return folder, generate(config, folder, model, identity, seen.append, connect=lambda: None), seen
+    return folder, generate(check_request(config, model, identity), folder, seen.append, connect=lambda: None), seen
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -114,7 +115,7 @@ def test_a_second_run_does_nothing_and_does_not_connect(
     folder, _, _ = made
     before = contents(folder)
     config = GenerateConfig(count=11, seed=5, truncation=0.8, interpolate=4)
-    summary = generate(config, folder, model, identity, connect=never)
+    summary = generate(check_request(config, model, identity), folder, connect=never)
     assert summary.made == 0
     assert contents(folder) == before
 
@@ -126,13 +127,13 @@ def test_pictures_do_not_depend_on_how_many_there_are_or_what_was_lost(
     folder, _, _ = made
     expected = {file: data for file, data in contents(folder).items() if file not in (GRID, STRIPS)}
     config = GenerateConfig(count=3, seed=5, truncation=0.8)
-    generate(config, tmp_path, model, identity, connect=lambda: None)
+    generate(check_request(config, model, identity), tmp_path, connect=lambda: None)
     few = contents(tmp_path)
     assert {file: few[file] for file in few if file != GRID} == {file_name(i): expected[file_name(i)] for i in range(3)}
     # interrupted: some are there, of both batches
     (tmp_path / file_name(1)).unlink()
     (tmp_path / file_name(9)).write_bytes(expected[file_name(9)])
-    summary = generate(replace(config, count=11), tmp_path, model, identity, connect=lambda: None)
+    summary = generate(check_request(replace(config, count=11), model, identity), tmp_path, connect=lambda: None)
     assert summary.made == 11 - 3
     assert {file: data for file, data in contents(tmp_path).items() if file != GRID} == expected
     assert contents(tmp_path)[GRID] == contents(folder)[GRID], "the sheet follows the pictures"
@@ -148,25 +149,33 @@ def test_other_seeds_and_truncations_give_other_pictures(
     for part, config in (
         ("seed", GenerateConfig(1, 6, 0.8)), ("all", GenerateConfig(1, 5)), ("less", GenerateConfig(1, 5, 0.1)),
     ):  # fmt: skip
-        generate(config, tmp_path / part, model, identity, connect=lambda: None)
+        generate(check_request(config, model, identity), tmp_path / part, connect=lambda: None)
         seen.add(decode((tmp_path / part / file_name(0)).read_bytes()).tobytes())
     assert len(seen) == 4
 
 
-@pytest.mark.parametrize("other", ["foreign", "seed", "damaged"])
+@pytest.mark.parametrize("other", ["foreign", "seed", "damaged", "pipe", "folder"])
 def test_other_files_are_not_overwritten(
     made: tuple[Path, GenerateSummary, list[Progress]], tmp_path: Path, model: Path, identity: ModelIdentity, other: str
 ) -> None:
     folder, _, _ = made
+    if other == "pipe":
+        os.mkfifo(tmp_path / file_name(2))
+    elif other == "folder":
+        (tmp_path / file_name(2)).mkdir()
     data = {
         "foreign": encode(np.zeros((8, 8, 3), np.uint8), "png"),
         "seed": (folder / file_name(1)).read_bytes(),
         "damaged": b"no picture",
-    }[other]
-    (tmp_path / file_name(2)).write_bytes(data)
+    }.get(other)
+    if data:
+        (tmp_path / file_name(2)).write_bytes(data)
     with pytest.raises(ValueError, match=f"{file_name(2)} is another picture: choose another dest"):
-        generate(GenerateConfig(count=4, seed=5, truncation=0.8), tmp_path, model, identity, connect=never)
-    assert contents(tmp_path) == {file_name(2): data}
+        generate(
+            check_request(GenerateConfig(count=4, seed=5, truncation=0.8), model, identity), tmp_path, connect=never
+        )
+    assert [path.name for path in tmp_path.iterdir()] == [file_name(2)]
+    assert not data or (tmp_path / file_name(2)).read_bytes() == data
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -179,7 +188,7 @@ def test_codes_are_chosen_and_shown(tmp_path: Path) -> None:
 
     def run(part: str, codes: tuple[tuple[int, float], ...]) -> dict[str, bytes]:
         given = GenerateConfig(count=9, truncation=0.5, codes=codes)
-        generate(given, tmp_path / part, tmp_path / "model", coded, connect=lambda: None)
+        generate(check_request(given, tmp_path / "model", coded), tmp_path / part, connect=lambda: None)
         return contents(tmp_path / part)
 
     free, chosen = run("free", ()), run("chosen", ((0, 2.0), (1, -1.5)))
@@ -214,11 +223,10 @@ def test_codes_that_there_are_not_are_refused(tmp_path: Path, codes: tuple[tuple
     artifact.save(tmp_path / "model", config, Infogan.build_generator(config, None), {})
     coded = identify(tmp_path / "model", "digits", "")
     with pytest.raises(ValueError, match=said):
-        generate(GenerateConfig(codes=codes), tmp_path / "out", tmp_path / "model", coded, connect=never)
+        check_request(GenerateConfig(codes=codes), tmp_path / "model", coded)
     like = GenerateConfig(like=tmp_path / "model" / "model.json")
     with pytest.raises(ValueError, match="cannot be found in a picture: use --code"):
-        generate(like, tmp_path / "out", tmp_path / "model", coded, connect=never)
-    assert not (tmp_path / "out").exists()
+        check_request(like, tmp_path / "model", coded)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -230,25 +238,23 @@ def test_pictures_are_reconstructed(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     (tmp_path / "one.png").write_bytes(encode(picture, "png"))
     given = GenerateConfig(count=1, reconstruct=(tmp_path / "one.png",) * 3)
-    summary = generate(given, tmp_path / "out", tmp_path / "model", coder, connect=lambda: None)
+    summary = generate(check_request(given, tmp_path / "model", coder), tmp_path / "out", connect=lambda: None)
     assert summary.reconstructions == tmp_path / "out" / RECONSTRUCTIONS
     with Image.open(summary.reconstructions) as sheet:
         assert sheet.height == 4 + 2 * 20
-    assert generate(given, tmp_path / "out", tmp_path / "model", coder, connect=never).made == 0
+    assert generate(check_request(given, tmp_path / "model", coder), tmp_path / "out", connect=never).made == 0
     with pytest.raises(FileNotFoundError, match=r"none\.png does not exist"):
-        generate(
-            GenerateConfig(reconstruct=(tmp_path / "none.png",)), tmp_path, tmp_path / "model", coder, connect=never
-        )
+        check_request(GenerateConfig(reconstruct=(tmp_path / "none.png",)), tmp_path / "model", coder)
 
 
 def test_a_model_without_an_encoder_reconstructs_nothing(model: Path, identity: ModelIdentity, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no encoder, so that it reconstructs no pictures: train one by vae"):
-        generate(GenerateConfig(reconstruct=(tmp_path / "a.png",)), tmp_path, model, identity, connect=never)
+        check_request(GenerateConfig(reconstruct=(tmp_path / "a.png",)), model, identity)
 
 
 def test_a_model_without_codes_takes_none(model: Path, identity: ModelIdentity, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"style-model@v1\.0\.0 has no codes: train one by infogan"):
-        generate(GenerateConfig(codes=((0, 1.0),)), tmp_path, model, identity, connect=never)
+        check_request(GenerateConfig(codes=((0, 1.0),)), model, identity)
 
 
 def test_a_model_that_paints_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -257,9 +263,8 @@ def test_a_model_that_paints_is_reported_in_one_line(tmp_path: Path) -> None:
     identity = identify(tmp_path / "model", "style-model", "v1.0.0")
     said = "style-model@v1.0.0 was trained by cpgan, which paints .* use `atelier stylize`"
     with pytest.raises(ValueError, match=said) as raised:
-        generate(GenerateConfig(), tmp_path / "out", tmp_path / "model", identity, connect=never)
+        check_request(GenerateConfig(), tmp_path / "model", identity)
     assert "\n" not in str(raised.value)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -269,7 +274,9 @@ def test_a_damaged_model_is_reported_in_one_line(tmp_path: Path, model: Path) ->
     save_file({"other": np.zeros(3, np.float32)}, tmp_path / "model" / "generator.safetensors")
     identity = identify(tmp_path / "model", "m", "")
     with pytest.raises(ValueError, match="does not hold the network") as raised:
-        generate(GenerateConfig(count=1), tmp_path / "out", tmp_path / "model", identity, connect=lambda: None)
+        generate(
+            check_request(GenerateConfig(count=1), tmp_path / "model", identity), tmp_path / "out", connect=lambda: None
+        )
     assert "\n" not in str(raised.value)
 
 
@@ -291,5 +298,6 @@ def test_what_cannot_be_made_is_refused(values: dict[str, int], said: str) -> No
 
 def test_a_destination_that_is_a_file(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="is a file: choose a folder"):
-        generate(GenerateConfig(), tmp_path / "file", model, identity, connect=never)
+    for place in ("file", "file/below/it"):
+        with pytest.raises(NotADirectoryError, match="file is a file: choose a folder"):
+            generate(check_request(GenerateConfig(), model, identity), tmp_path / place, connect=never)

@@ -19,7 +19,8 @@ from atelier.models.methods.stylegan import Stylegan
 from atelier.tasks.images import provenance
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import GenerateConfig
-from atelier.tasks.inference.generate import FILM, GRID, MIXING, POSES, STRIPS, TRAVERSALS, file_name, generate
+from atelier.tasks.inference.generate import FILM, GRID, MIXING, POSES, STRIPS, TRAVERSALS, check_request, generate
+from atelier.tasks.inference.generate_worker import file_name
 
 CONFIG = StyleganConfig(size_px=16, noise=8, latent=8, filters=4)
 PITCH = 20  # px of a cell on a sheet
@@ -50,7 +51,7 @@ def cell(sheet: np.ndarray, row: int, column: int, left: int, top: int) -> np.nd
 @pytest.mark.usefixtures("ray_cluster")
 def test_mixed_styles_and_a_film(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     config = GenerateConfig(count=4, seed=5, truncation=0.7, interpolate=3, video=True, mix=2)
-    summary = generate(config, tmp_path, model, identity, connect=lambda: None)
+    summary = generate(check_request(config, model, identity), tmp_path, connect=lambda: None)
     names = {file_name(index) for index in range(4)} | {GRID, STRIPS, FILM, MIXING}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert (summary.film, summary.mixing) == (tmp_path / FILM, tmp_path / MIXING)
@@ -78,7 +79,7 @@ def test_mixed_styles_and_a_film(tmp_path: Path, model: Path, identity: ModelIde
         assert (found.model, found.parameters) == (identity, {"seed": 5, "truncation": 0.7, **given})
 
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    generate(config, tmp_path, model, identity, connect=never)
+    generate(check_request(config, model, identity), tmp_path, connect=never)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -98,12 +99,12 @@ def test_attributes_are_codes(tmp_path: Path) -> None:
     seen = set()
     for value in (0.0, 1.0):
         given = GenerateConfig(count=1, codes=((0, value), (1, 0.0)))
-        generate(given, tmp_path / str(value), tmp_path / "model", one, connect=lambda: None)
+        generate(check_request(given, tmp_path / "model", one), tmp_path / str(value), connect=lambda: None)
         assert (tmp_path / str(value) / TRAVERSALS).exists()
         seen.add(decode((tmp_path / str(value) / file_name(0)).read_bytes()).tobytes())
     assert len(seen) == 2
     with pytest.raises(ValueError, match=r"code 1 of faces .* is a category from 0 to 1, not 2"):
-        generate(GenerateConfig(codes=((1, 2.0),)), tmp_path / "no", tmp_path / "model", one, connect=never)
+        check_request(GenerateConfig(codes=((1, 2.0),)), tmp_path / "model", one)
 
 
 def test_a_model_without_layers_mixes_nothing(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_model_without_layers_mixes_nothing(tmp_path: Path) -> None:
     artifact.save(tmp_path / "model", config, Dcgan.build_generator(config, None), {})
     plain = identify(tmp_path / "model", "style-model", "v1.0.0")
     with pytest.raises(ValueError, match=r"style-model@v1\.0\.0 has no layers whose styles could be mixed"):
-        generate(GenerateConfig(mix=2), tmp_path / "out", tmp_path / "model", plain, connect=never)
+        check_request(GenerateConfig(mix=2), tmp_path / "model", plain)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_what_cannot_be_made_is_refused(values: dict[str, int], said: str) -> No
 @pytest.mark.usefixtures("ray_cluster")
 def test_characters_have_a_row_of_poses_each(tmp_path: Path, model: Path, identity: ModelIdentity) -> None:
     config = GenerateConfig(count=3 * POSES, seed=5, truncation=0.7, poses=POSES)
-    generate(config, tmp_path, model, identity, connect=lambda: None)
+    generate(check_request(config, model, identity), tmp_path, connect=lambda: None)
     names = [[file_name(POSES * character + pose, POSES) for pose in range(POSES)] for character in range(3)]
     assert names[2][:2] == ["000002-00.png", "000002-01.png"]
     assert {path.name for path in tmp_path.iterdir()} == {GRID, *(name for row in names for name in row)}
@@ -140,7 +141,7 @@ def test_characters_have_a_row_of_poses_each(tmp_path: Path, model: Path, identi
     assert found is not None
     assert found.parameters == {"seed": 5, "truncation": 0.7, "poses": POSES, "index": POSES + 3}
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    generate(config, tmp_path, model, identity, connect=never)
+    generate(check_request(config, model, identity), tmp_path, connect=never)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -151,7 +152,7 @@ def test_pictures_like_a_given_one(tmp_path: Path, model: Path, identity: ModelI
     target = trained.generate(9, [1])[0].permute(1, 2, 0).numpy()
     given.write_bytes(encode(target.copy(), "png"))
     config = GenerateConfig(count=4, seed=5, like=given)
-    generate(config, tmp_path / "out", model, identity, connect=lambda: None)
+    generate(check_request(config, model, identity), tmp_path / "out", connect=lambda: None)
     first, *others = (decode((tmp_path / "out" / file_name(index)).read_bytes()).astype(int) for index in range(4))
     mean = trained.from_latents(trained.mean_latent[None])[0].permute(1, 2, 0).numpy()
     far = np.abs(mean - target.astype(int)).mean()
@@ -163,12 +164,11 @@ def test_pictures_like_a_given_one(tmp_path: Path, model: Path, identity: ModelI
     assert found is not None
     assert found.parameters == {"seed": 5, "index": 2, "like": hashlib.sha256(given.read_bytes()).hexdigest()}
     (tmp_path / "out" / file_name(1)).unlink()
-    generate(config, tmp_path / "out", model, identity, connect=lambda: None)
+    generate(check_request(config, model, identity), tmp_path / "out", connect=lambda: None)
     assert (decode((tmp_path / "out" / file_name(1)).read_bytes()) == others[0]).all()
     (bad := tmp_path / "bad.png").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"bad\.png cannot be read"):
-        generate(GenerateConfig(count=4, like=bad), tmp_path / "bad", model, identity, connect=lambda: None)
-    assert not (tmp_path / "bad").exists()
+        check_request(GenerateConfig(count=4, like=bad), model, identity)
 
 
 def test_poses_of_one_character_are_nearer_than_characters(model: Path, tmp_path: Path) -> None:

@@ -141,6 +141,12 @@ def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
     assert next_steps(again, workspace.evaluation, longer)[2] == (
         "more steps: train.loop.steps is 600, try the same command with --set train.loop.steps=1200"
     )
+    made = json.loads(workspace.evaluation.read_bytes()) | {"kind": "generates"}
+    workspace.evaluation.write_text(json.dumps(made))
+    copies = replace(refused, reasons=("memorisation.share is 0.4, it must be at most 0.01",))
+    steps = next_steps(copies, workspace.evaluation, TrainConfig(method="dcgan", loop=LoopConfig(steps=600)))
+    assert steps[1].startswith("pictures learned by heart: more pictures, fewer steps, or train.dcgan.diffaugment")
+    assert "`atelier generate FOLDER --model style-model@v1.0.0`" in steps[-2]
     grid = replace(refused, reasons=("checkerboard.ratio is 3.31, it must be at most 2",))
     assert [step.split(":")[0] for step in next_steps(grid, workspace.evaluation, train)][:3] == [
         "more steps", "a base model instead of scratch", "more pictures",

@@ -157,6 +157,19 @@ def test_limits_say_whether_they_are_kept(page: Page) -> None:
     assert re.search(r'≥ 0\.7 <span class="bad">✗', page.source)
 
 
+def test_a_model_that_generates_has_no_before(tmp_path: Path) -> None:
+    root = fill(tmp_path / "w")
+    kid = {"kid": {"stylized": 0.3}, "memorisation": {"share": 0.2}, "kind": "generates"}
+    (root / "reports/evaluation.json").write_text(json.dumps(kid))
+    limits = {"kid.ratio": {"max": 0.6}, "memorisation.share": {"max": 0.01}}
+    page = Page(write_report(root, tmp_path / "index.html", RegistryInfo(thresholds=limits)))
+    assert page.titles[:3] == ["Generated pictures", "Nearest training pictures", "How good it is"]
+    assert "makes pictures like plain from noise." in page.text
+    assert "≤ 0.01 ✗" in page.text
+    assert "0.6" not in page.text, "without photographs to compare with, that limit is none of its"
+    assert "stylized" not in page.text
+
+
 def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "base", "object")

@@ -72,6 +72,8 @@ def edit(
     changes = {"to": to, "strength": wishes.strength, "steps": wishes.steps, "format": wishes.format}
     job = stylize_job.plan([picture], out, [wishes.model], changes, workspace, {}, Rerun(replace=replace))
     source = stylize_job.picture_of(job)
+    if wishes.sheet and wishes.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet is a PNG, not {wishes.sheet}: choose a name like before-after.png")
     if wishes.sheet and not source:
         raise ValueError(f"--sheet is of one picture, and {picture} is more: use `atelier stylize --preview 12 --to …`")
     edited = stylize_job.start(job, as_json, dry_run=dry_run, yes=yes)

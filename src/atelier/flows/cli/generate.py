@@ -72,12 +72,16 @@ def generate(
 ) -> None:
     """Make pictures from noise, with a model of method gan, dcgan, infogan, vae or stylegan."""
     from atelier.flows import generate as flow
-    from atelier.tasks.inference.config import GenerateConfig
+    from atelier.tasks.inference.config import MOST_GENERATED, GenerateConfig
     from atelier.tasks.inference.generate import POSES
 
+    poses = POSES if drawn.consistent else 1
     if drawn.consistent and not drawn.characters:
         raise ValueError("--consistent makes several pictures of each character: say with --characters of how many")
-    poses = POSES if drawn.consistent else 1
+    if not 0 <= drawn.characters <= MOST_GENERATED // poses:
+        each = f", with {poses} pictures each" if poses > 1 else ""
+        most = f"{MOST_GENERATED // poses:,}"
+        raise ValueError(f"--characters must be between 1 and {most}{each}, not {drawn.characters:,}")
     config = GenerateConfig(
         poses * drawn.characters or drawn.count,
         drawn.seed,

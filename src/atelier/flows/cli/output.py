@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atelier.flows.runs.standard_streams import results
+from atelier.tasks.runtime.files import write
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="The workspace; by default the one that holds the current folder.")
@@ -35,6 +36,13 @@ def result(value: Any, as_json: bool, text: str | None = None) -> None:
     elif text is None and isinstance(plain, dict):
         text = "\n".join(f"{key}: {item}" for key, item in plain.items())
     print(plain if text is None else text, file=results())
+
+
+def write_sheet(file: Path, png: bytes) -> None:
+    """Write a PNG for people to look at. Raises FileExistsError where another file has its name: it is kept."""
+    if file.exists() and not (file.is_file() and file.read_bytes() == png):
+        raise FileExistsError(f"{file} exists and is another file: choose another name for the sheet")
+    write(file, png)
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atelier.flows.cli.options import SetOption, change_parameters, grouped
-from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, result
+from atelier.flows.cli.output import JsonOption, WorkspaceOption, YesOption, result, write_sheet
 from atelier.flows.cli.painting_options import PaintingOptions
 from atelier.tasks.workspace.layout import Workspace
 
@@ -210,13 +210,12 @@ def check_brand(
     from atelier.tasks.images import codec
     from atelier.tasks.images.contact_sheet import contact_sheet
     from atelier.tasks.inference.brand_check import check_brand as check
-    from atelier.tasks.runtime.files import write
 
     found, matches = check(outputs, pictures)
     if sheet:
         rows = [f"{Path(name).name} {match.correlation:.2f}" for name, match in matches.items()]
         cells = [[match.window, match.place] for match in matches.values()]
-        write(sheet, codec.encode(contact_sheet(cells, rows, ("output", "brand")), "png"))
+        write_sheet(sheet, codec.encode(contact_sheet(cells, rows, ("output", "brand")), "png"))
     result(found, as_json, text=found.summary)
     if not found.passed:
         raise typer.Exit(1)

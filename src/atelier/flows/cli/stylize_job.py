@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from atelier.flows.cli.output import asks, confirm, result
+from atelier.flows.cli.output import asks, confirm, result, write_sheet
 from atelier.flows.cli.painting_options import DEFAULT_MODEL
 from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
@@ -24,7 +24,6 @@ from atelier.tasks.inference.controls import with_absolute_paths
 from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.inference.single_image import SingleImageResult, stylize_image
 from atelier.tasks.registry.tags import parse_name
-from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import absolute, is_url
 from atelier.tasks.storage.open_source import NoPictures, archive_class, list_entries, locate
@@ -172,13 +171,13 @@ def show_regions(job: StylizeRequest, file: Path) -> None:
     from atelier.tasks.inference.regions import region_sheet
 
     sheet = region_sheet(load(path), controls)
-    write(file, encode(sheet, "png"))
+    write_sheet(file, encode(sheet, "png"))
 
 
 def show_change(picture: Path, made: Path, file: Path) -> None:
     """Write a PNG of a picture before and after."""
     sheet = contact_sheet([[load(picture), load(made)]], columns=("before", "after"), cell_px=CHANGE_PX)
-    write(file, encode(sheet, "png"))
+    write_sheet(file, encode(sheet, "png"))
 
 
 def picture_of(job: StylizeRequest) -> Path | None:

@@ -20,5 +20,5 @@ class EditConfig(MethodConfig):
     base_settings: dict[str, Any] = setting_of(dict, "its settings")
     attributes: tuple[str, ...] = setting((), "attributes that can be given and taken")
     classifier_filters: int = setting(24, "channels of the classifier's first layer", ge=1, le=256)
-    steps: int = setting(100, "optimisation steps in which the latents of a picture are found", ge=0)
-    refinements: int = setting(0, "steps in which latents are moved on by the classifier's gradient", ge=0)
+    steps: int = setting(100, "optimisation steps in which the latents of a picture are found", ge=0, le=10_000)
+    refinements: int = setting(0, "steps in which latents are moved on by the classifier's gradient", ge=0, le=10_000)

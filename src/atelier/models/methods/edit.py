@@ -183,8 +183,8 @@ class EditPainter:
         """What is added to pictures (B, 3, S, S) in [-1, 1], whose latents these are."""
         method, settings = base_of(self.config)
         networks = self.networks
-
-        had, made = networks.classifier(pictures), method.synthesize(settings, networks.base, latents)
+        made = finite(method.synthesize(settings, networks.base, latents))
+        had = finite(networks.classifier(pictures))
         wanted, asked = self.wanted(had)
         best, least = torch.zeros_like(pictures), torch.full_like(had[:, 0], torch.inf)
 

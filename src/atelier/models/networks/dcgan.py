@@ -19,7 +19,9 @@ SLOPE = 0.2  # of the leaky ReLUs
 
 
 def doublings(size: int) -> int:
-    """From the smallest features to the picture: 4 for 64 px."""
+    """From the smallest features to the picture: 4 for 64 px. Raises ValueError where the size is not known."""
+    if size < LEAST_PX:
+        raise ValueError(f"size_px is {size}: a trained model has the side of its pictures")
     return (size // LEAST_PX).bit_length() - 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from atelier.models import artifact, encoders
-from atelier.models.card import ModelCard, ModelIdentity
+from atelier.models.card import MODEL_CARD, WEIGHTS, ModelCard, ModelIdentity
 from atelier.models.methods import edit
 from atelier.models.metrics import attributes as metric
 from atelier.tasks.dataset.labels import check_labels, labels_of
@@ -64,7 +64,7 @@ def learn_directions(
 
     Raises:
         FileNotFoundError: there is no such model, dataset or encoder.
-        FileExistsError: `out` holds something.
+        FileExistsError, NotADirectoryError: `out` holds something, or is a file.
         ValueError: the model has no latents, or an attribute is that of no picture.
     """
     facts = ModelCard.read(model)
@@ -73,8 +73,7 @@ def learn_directions(
             f"{identity.label} was trained by {facts.method}, which has no latents that could be moved: "
             f"{', '.join(edit.BASES)} have"
         )
-    if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty: choose another folder")
+    _check_free(out)
     card = read_card(dataset)
     domain = domain or facts.style_domain or card.domains[0]
     if domain not in card.domains:
@@ -104,3 +103,12 @@ def learn_directions(
         },
     )
     return AttributeDirections(out, len(real), metric.accuracies(predicted, truth, names))
+
+
+def _check_free(out: Path) -> None:
+    """Refuse a place that holds something, but for a model that a killed run began to write."""
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
+    parts = {WEIGHTS} | {one.name for file in (MODEL_CARD, WEIGHTS) for one in out.glob(f".{file}.*.tmp")}
+    if out.exists() and not {one.name for one in out.iterdir()} <= parts:
+        raise FileExistsError(f"{out} is not empty: choose another folder")

@@ -73,8 +73,10 @@ def evaluate(
     remove_stale(cache.resolve(), kept)
     metrics = {"split": "holdout", "dataset": card.id[:12], **measured}
     rows = [(p.id[:12], p.group[:12], *values) for p, values in zip(photos if each else [], each, strict=True)]
-    names = ("photograph", "stylized") if facts.kind != "generates" else (facts.content_domain, "generated")
-    write_plots(plots, rows, cluster.get_result(pairs), files(spread(paintings, GRID_COLUMNS)), names)
+    names, style = ("photograph", "stylized"), files(spread(paintings, GRID_COLUMNS))
+    if facts.kind == "generates":
+        names, style = (facts.content_domain, "generated"), []
+    write_plots(plots, rows, cluster.get_result(pairs), style, names)
     if near:
         write_nearest(plots, near)
     write(out, json.dumps(metrics, indent=2).encode() + b"\n")

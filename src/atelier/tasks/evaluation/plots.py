@@ -24,7 +24,7 @@ def write_plots(
 
     Args:
         rows: picture, group, SSIM and luminance correlation of each measured picture.
-        paintings: encoded pictures of the style, for the last row of the grid.
+        paintings: encoded pictures of the style, for the last row of the grid; none of a model that generates.
     """
     shutil.rmtree(folder, ignore_errors=True)
     lines = ["image,group,ssim,correlation"]
@@ -39,8 +39,9 @@ def write_plots(
         part = pairs[start : start + GRID_COLUMNS]
         cells += [[before for before, _ in part], [after for _, after in part]]
         names += labels
-    cells.append([decode(data) for data in paintings])
-    names.append("the style")
+    if paintings:
+        cells.append([decode(data) for data in paintings])
+        names.append("the style")
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))
 
 

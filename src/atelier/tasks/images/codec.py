@@ -173,7 +173,7 @@ def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
         BadImage: it is too large; the message names the file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"picture {path} does not exist")
+        raise FileNotFoundError(f"picture {path} {'is no file' if path.exists() else 'does not exist'}")
     try:
         check_size(path.stat().st_size, limits.max_bytes)
     except BadImage as error:

@@ -1,10 +1,8 @@
 """Parameters of stylization, and of generation."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -199,6 +197,7 @@ def provenance_parameters(
     return first | output | ({"then": then} if then else {})
 
 
+MOST_GENERATED = 1_000_000  # pictures
 MOST_RECONSTRUCTED = 64  # pictures on a sheet
 
 
@@ -223,8 +222,8 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 1 <= self.count <= 1_000_000:
-            raise ValueError(f"--count must be between 1 and 1,000,000, not {self.count}")
+        if not 1 <= self.count <= MOST_GENERATED:
+            raise ValueError(f"--count must be between 1 and {MOST_GENERATED:,}, not {self.count:,}")
         if self.seed < 0:
             raise ValueError(f"--seed must not be below 0, it is {self.seed}")
         if self.truncation is not None and not 0 < self.truncation < math.inf:
@@ -245,8 +244,3 @@ class GenerateConfig:
             raise ValueError("--interpolate goes from one picture to the next, not between characters: leave one out")
         if len(dict(self.codes)) < len(self.codes):
             raise ValueError("--code has two values for one code: name each code once")
-
-    @cached_property
-    def like_sha256(self) -> str:
-        """SHA-256 of the picture that all are like, "" without one."""
-        return hashlib.sha256(self.like.read_bytes()).hexdigest() if self.like else ""

@@ -82,9 +82,11 @@ def _steps(release: ReleaseResult, metrics: Metrics, train: TrainConfig, missed:
         yield "more tolerance for the models to come: gate.tolerance in params.yaml"
     if release.version:
         name = release.version if release.model == MODEL else f"{release.model}@{release.version}"
+        generates = metrics.get("kind") == "generates"
+        see = "generate FOLDER" if generates else "stylize FOLDER --preview 12"
         yield (
             "its pictures, to judge by eye: those of the report, or "
-            f"`atelier stylize FOLDER --preview 12 --model {release.model}@{release.version}`"
+            f"`atelier {see} --model {release.model}@{release.version}`"
         )
         yield f'your own decision: `atelier models promote {name} --reason "…"` makes it prod all the same'
 

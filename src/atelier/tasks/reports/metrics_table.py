@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from atelier.tasks.evaluation.gate import NOT_APPLICABLE
 from atelier.tasks.evaluation.metric_catalogue import (
     AT_SIZES,
     COVERAGE,
@@ -36,6 +37,10 @@ Shown = dict[str, object]  # what the template reads; None stands for what is no
 
 def metrics_table(metrics: Metrics, previous: Metrics, thresholds: Thresholds, previous_name: str | None) -> Markup:
     """HTML of all metrics that are there; empty when none is."""
+    kind = metrics.get("kind", "")
+    skipped = NOT_APPLICABLE.get(kind, ()) if isinstance(kind, str) else ()
+    without = {one.section for one in METRICS if one.compared_with in skipped}
+    thresholds = {key: limits for key, limits in thresholds.items() if key.partition(".")[0] not in without}
     there = [metric for metric in BASELINED if isinstance(metrics.get(metric.section), dict)]
     rows = [_ratio_row(metric, metrics, previous, thresholds) for metric in there]
     singles = _single_numbers(metrics, previous, thresholds)
@@ -47,6 +52,7 @@ def metrics_table(metrics: Metrics, previous: Metrics, thresholds: Thresholds, p
         "metrics_table.html.j2",
         "metrics",
         rows=rows,
+        made="generated" if kind == "generates" else "stylized",
         previous_name=(previous_name or "last version") if previous else None,
         singles=singles,
         sizes=_at_sizes(metrics),

@@ -69,7 +69,7 @@ def write_report(
     data_sheet, canary_sheet = _sheet(pictures, DATA_SHEET), _sheet(pictures, CANARY_SHEET)
     sections = {
         "Last night": nightly_section.night(night) if night else Markup(),
-        "Before and after": _before_and_after(root / "reports/evaluation"),
+        **_evaluated(root / "reports/evaluation", metrics),
         **({"Nearest training pictures": nearest} if nearest else {}),  # of a model that generates
         "What changed in the data": nightly_section.data_changes(night, data_sheet) if night else Markup(),
         "How good it is": metrics_table(metrics, registry.previous_metrics, registry.thresholds, registry.previous),
@@ -112,6 +112,7 @@ def _lead(model: dict[str, Any], metrics: dict[str, Any], decision: str | None) 
         TEMPLATE,
         "lead",
         model=model,
+        kind=metrics.get("kind", ""),
         gone=100 * (1 - ratio) if isinstance(ratio, float) and 0 < ratio < 1 else None,
         held_out=counts.get("content") if isinstance(counts, dict) else None,
         decided=decision,
@@ -130,6 +131,15 @@ def _picture(path: Path, most_px: int) -> str | None:
 
 def _sheet(folder: Path | None, name: str) -> str | None:
     return _picture(folder / name, SHEET_PX) if folder else None
+
+
+def _evaluated(folder: Path, metrics: dict[str, Any]) -> dict[str, Markup]:
+    """The section of held-out pictures, by its title: before and after; or beside generated ones."""
+    if metrics.get("kind") != "generates":
+        return {"Before and after": _before_and_after(folder)}
+    uri = _picture(folder / "grid.png", SHEET_PX)
+    caption = "Held-out pictures, and below them generated ones; those below each other have nothing to do with it."
+    return {"Generated pictures": render(MACROS, "figure", uri=uri, caption=caption) if uri else Markup()}
 
 
 def _before_and_after(folder: Path) -> Markup:

@@ -20,8 +20,16 @@ def first_line(error: BaseException) -> str:
 
 
 def user_message(error: Exception) -> str:
-    """The message of an error on one line, without Python's prefix of a system error, and with its notes."""
+    """The message of an error on one line, without Python's prefix of a system error, and with its notes.
+
+    Names in it may be a stranger's: what would command a terminal is shown as an escape sequence.
+    """
     text = one_line(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return "; ".join([text, *getattr(error, "__notes__", ())])
+    return printable("; ".join([text, *getattr(error, "__notes__", ())]))
+
+
+def printable(text: str) -> str:
+    """A text in which characters that would command a terminal are escape sequences of Python."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

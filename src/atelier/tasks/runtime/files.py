@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from atelier.models.files import replacing
+from atelier.tasks.runtime.errors import printable
 
 
 def cache_folder(part: str) -> Path:
@@ -40,5 +41,5 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _cell(text: str) -> str:
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    safe = printable(text)
     return f"'{safe}" if safe.startswith(("=", "+", "-", "@")) else safe
