@@ -80,12 +80,12 @@ def _loaded(model: Path, identity: ModelIdentity, card: bytes) -> Any:
 
     Loading takes a tenth of the time of a task at 64 px.
     """
+    _watch()  # before PyTorch, which takes seconds to load
     import torch
 
     from atelier.models import artifact
 
     torch.set_num_threads(1)
-    _watch()
     return artifact.load(model)
 
 
