@@ -162,7 +162,9 @@ def test_a_model_that_generates_has_no_before(tmp_path: Path) -> None:
     kid = {"kid": {"stylized": 0.3}, "memorisation": {"share": 0.2}, "kind": "generates"}
     (root / "reports/evaluation.json").write_text(json.dumps(kid))
     limits = {"kid.ratio": {"max": 0.6}, "memorisation.share": {"max": 0.01}}
-    page = Page(write_report(root, tmp_path / "index.html", RegistryInfo(thresholds=limits)))
+    before = {"kid": {"stylized": 0.3, "ratio": 2e12}}  # as it is measured beside a candidate
+    page = Page(write_report(root, tmp_path / "index.html", RegistryInfo(thresholds=limits, previous_metrics=before)))
+    assert "2,000" not in page.text
     assert page.titles[:3] == ["Generated pictures", "Nearest training pictures", "How good it is"]
     assert "makes pictures like plain from noise." in page.text
     assert "≤ 0.01 ✗" in page.text

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
-from atelier.tasks.evaluation.metric_catalogue import HEADLINE, Metrics, value
+from atelier.tasks.evaluation.metric_catalogue import COVERAGE, FRECHET, HEADLINE, MEMORISED, Metrics, value
 from atelier.tasks.workspace.layout import Workspace
 from atelier.tasks.workspace.repository import git
 
@@ -51,7 +51,9 @@ class Version:
     @property
     def headline(self) -> str:
         """The most important metrics in one line."""
-        found = [(one.label, value(self.metrics, one.key)) for one in HEADLINE]
+        generates = self.metrics.get("kind") == "generates"
+        shown = (FRECHET, COVERAGE, MEMORISED) if generates else HEADLINE
+        found = [(one.label, value(self.metrics, one.key)) for one in shown]
         return ", ".join(f"{label} {number:.3g}" for label, number in found if not isnan(number)) or "no metrics"
 
 

@@ -80,7 +80,7 @@ def _ratio_row(metric: Metric, metrics: Metrics, previous: Metrics, thresholds: 
         "ratio": ratio,
         "interval": interval,
         "bar": Markup() if ratio is None else ratio_bar(ratio, low, high, limit.get("max", limit.get("min"))),
-        "previous": lookup(previous, metric.ratio.key),
+        "previous": None if ratio is None else lookup(previous, metric.ratio.key),
         "limits": _limits(metric.section, metrics, thresholds),
     }
 
