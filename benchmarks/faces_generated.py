@@ -28,14 +28,15 @@ from parity import deep_features
 
 RESAMPLES = 100  # of KID, of SUBSET pictures each
 SUBSET = 500
+COPIES = 6  # of each face, mirrored half of the time: a discriminator learns a single one by heart
 ALIKE: dict[str, Any] = {
     "batch": 16, "content": "faces", "style": "faces", "encoder": "efficientnet_lite0_deep",
     "loop": {"ema_half_life_steps": 600.0, "decay_from": 0.7},
 }  # fmt: skip
-PLAIN: dict[str, Any] = {"size_px": SIZE, "mixing": 0.5, "diffaugment": []}
+PLAIN: dict[str, Any] = {"size_px": SIZE, "mixing": 0.5, "diffaugment": ["translation"]}
 CONTENDERS = {
     "stylegan": Contender("stylegan", PLAIN, **ALIKE),
-    "stylegan-r3gan": Contender("stylegan", PLAIN | {"adversarial": "relativistic", "r2_weight": 1.0}, **ALIKE),
+    "stylegan-r3gan": Contender("stylegan", PLAIN | {"adversarial": "relativistic", "r1_weight": 0.2, "r2_weight": 0.2}, **ALIKE),
     "stylegan-projected": Contender(
         "stylegan",
         PLAIN | {"discriminator": "projected", "discriminator_filters": 64, "adversarial": "hinge", "r1_weight": 0.0,
@@ -83,7 +84,7 @@ def main() -> None:
     root = keep / "faces"
     if not (root / "params.yaml").is_file():
         init(root, params(arguments.folder.resolve()))
-    workspace(root, [], {})
+    workspace(root, [], {"augment.copies": COPIES})
     names = arguments.methods or list(CONTENDERS)
     in_processes(names, CONTENDERS, root / "data" / "augmented", keep / "methods", arguments.minutes)
     models = {name: keep / "methods" / name / "model" for name in names}
