@@ -137,12 +137,15 @@ LEADER = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LISTEN
 
 def test_a_child_that_the_kernel_ends_with_its_head_is_waited_for(tmp_path: Path) -> None:
     """It has no command and no environment any more, and still its port, which the next head is given."""
-    with subprocess.Popen([sys.executable, "-c", LEADER], stdout=subprocess.PIPE, start_new_session=True) as leader:
+    token = str(tmp_path / "token")
+    variables = os.environ | {"RAY_AUTH_TOKEN_PATH": token}
+    command = [sys.executable, "-c", LEADER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=variables, start_new_session=True) as leader:
         assert leader.stdout
         port = int(leader.stdout.readline())
         created = psutil.Process(leader.pid).create_time()
         leader.kill()
-    ray_head.stop(ray_head.RayHead("127.0.0.1:9", str(tmp_path / "token"), str(tmp_path / "ray"), leader.pid, created))
+    ray_head.stop(ray_head.RayHead("127.0.0.1:9", token, str(tmp_path / "ray"), leader.pid, created))
     with socket.socket() as next_one:
         next_one.bind(("127.0.0.1", port))
 

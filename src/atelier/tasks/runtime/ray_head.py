@@ -143,9 +143,13 @@ def _processes_of(head: RayHead) -> list[psutil.Process]:
             session = os.getsid(process.pid) == head.pid
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            command = process.cmdline()
-            named = any(f"{head.temp}/session_" in word for word in command)
-            ours = head.alive or not command or process.environ().get("RAY_AUTH_TOKEN_PATH") == head.token
-            if named or (session and ours):
+            named = any(f"{head.temp}/session_" in word for word in process.cmdline())
+            if named or (session and (head.alive or _has_token(process, head.token))):
                 found.append(process)
     return found
+
+
+def _has_token(process: psutil.Process, token: str) -> bool:
+    """Whether a process was given this token; so may one have been that is being ended."""
+    variables = process.environ()
+    return not variables or variables.get("RAY_AUTH_TOKEN_PATH") == token
