@@ -135,21 +135,24 @@ def _processes_of(head: RayHead) -> list[psutil.Process]:
     """The processes of the head's session; of a dead head, those with its folder in their command or with its token.
 
     Those that the kernel has begun to end, as it ends the children of a killed head, have no command and no environment
-    any more, and still their ports.
+    any more, or are zombies with a thread that is not, and still have their ports.
     """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             session = os.getsid(process.pid) == head.pid
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1:
                 continue
-            named = any(f"{head.temp}/session_" in word for word in process.cmdline())
-            if named or (session and (head.alive or _has_token(process, head.token))):
+            ours = session and (head.alive or _has_token(process, head.token))
+            if ours or any(f"{head.temp}/session_" in word for word in process.cmdline()):
                 found.append(process)
     return found
 
 
 def _has_token(process: psutil.Process, token: str) -> bool:
-    """Whether a process was given this token; so may one have been that is being ended."""
-    variables = process.environ()
+    """Whether a process was given this token, or can no longer tell, since it is being ended."""
+    try:
+        variables = process.environ()
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return True
     return not variables or variables.get("RAY_AUTH_TOKEN_PATH") == token
