@@ -36,7 +36,9 @@ ALIKE: dict[str, Any] = {
 PLAIN: dict[str, Any] = {"size_px": SIZE, "mixing": 0.5, "diffaugment": ["translation"]}
 CONTENDERS = {
     "stylegan": Contender("stylegan", PLAIN, **ALIKE),
-    "stylegan-r3gan": Contender("stylegan", PLAIN | {"adversarial": "relativistic", "r1_weight": 0.2, "r2_weight": 0.2}, **ALIKE),
+    "stylegan-r3gan": Contender(
+        "stylegan", PLAIN | {"adversarial": "relativistic", "r1_weight": 0.2, "r2_weight": 0.2}, **ALIKE
+    ),
     "stylegan-projected": Contender(
         "stylegan",
         PLAIN | {"discriminator": "projected", "discriminator_filters": 64, "adversarial": "hinge", "r1_weight": 0.0,
