@@ -1,11 +1,12 @@
 """Which planted copies of training pictures the memorisation audit finds, and what it says of new photographs.
 
-    python benchmarks/memorisation.py WORKSPACE/data/dataset DOMAIN [--size 64]
+    python benchmarks/memorisation.py WORKSPACE/data/dataset DOMAIN [--size 64] [--model FOLDER]
 
 Every hundredth training picture is planted: as it is, and changed as below. Held-out pictures are new ones of the same
 kind, so that the share of them that is called copies is the audit's error, and smoothed ones stand for what a generator
 makes that has not learned detail. Beside the shares is the time of a first and of a later audit. Where the weights for
-faces are installed, see docs/metrics.md, there are also the shares that are found by whose face it is.
+faces are installed, see docs/metrics.md, there are also the shares that are found by whose face it is. The first
+pictures of a MODEL that was trained on the dataset are compared too.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from atelier.models import artifact
 from atelier.models.metrics.memorisation import Limits
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import files, held_out_pictures
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("domain")
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--model", type=Path, help="one that generates")
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -86,6 +89,10 @@ def main() -> None:
         smooth = resized(resized(new[:100], given.size // 4), given.size)
         sets = {"held-out pictures": new, "held-out pictures at a quarter of the resolution": smooth}
         sets |= changed(auditor.training(range(0, len(known), EVERY)))
+        if given.model:
+            trained = artifact.load(given.model)
+            made = [trained.generate(0, range(start, start + 50)) for start in range(0, HELD_OUT, 50)]
+            sets["generated"] = torch.cat(made)
         found, seconds = {}, {}
         for name, pictures in sets.items():
             started = time.process_time()
