@@ -10,10 +10,8 @@ HASHES ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 HASHED := $(PIP) --require-hashes --no-deps $(addprefix -r requirements,.txt -dev.txt -$(HASHES).txt)
 INSTALL := $(if $(HASHES),$(HASHED) && $(PIP) --no-deps --no-build-isolation -e .,$(PIP) -c constraints.txt -e '.[dev]')
-# files side by side, each with a control plane of its own where it needs one; in their own order, the longest come first
-PARALLEL := --dist loadfile --no-loadscope-reorder
-# more than there are cores: tests that start servers and workers wait for a third of their time
-ALL := -n 3 $(PARALLEL)
+# two files at a time, each with a control plane of its own where it needs one; in their own order, the longest come first
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo check lint test test-all coverage bench docs sbom requirements clean
 
@@ -35,16 +33,16 @@ demo: $(SETUP)  ## the whole job on the embedded pictures, in the workspace demo
 	$(BIN)/atelier report --workspace demo
 
 check: lint  ## what to run before a commit: style, types and the quick tests, within a minute
-	$(BIN)/pytest -n 2 $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not long"
+	$(BIN)/pytest $(PARALLEL) --quiet --durations=0 --durations-min=5 -m "not slow and not long"
 
 test: $(SETUP)  ## everything but the long kill matrices
-	$(BIN)/pytest $(ALL) -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 test-all: $(SETUP)
-	$(BIN)/pytest $(ALL)
+	$(BIN)/pytest $(PARALLEL)
 
 coverage: $(SETUP)  ## which lines the tests run, those of commands and workers too: coverage/index.html
-	$(BIN)/pytest $(ALL) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:coverage
+	$(BIN)/pytest $(PARALLEL) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:coverage
 
 bench: $(SETUP)  ## an idle machine and an hour; benchmarks/monet.py and parity.py want pictures of their own
 	$(BIN)/python benchmarks/overhead.py
