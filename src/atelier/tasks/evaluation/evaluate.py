@@ -15,10 +15,17 @@ from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, files, held_out_pictures, spread
 from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
-from atelier.tasks.evaluation.memorisation_audit import Shown, audit, training_split
+from atelier.tasks.evaluation.memorisation_audit import audit, training_split
 from atelier.tasks.evaluation.metric_catalogue import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_nearest, write_plots
-from atelier.tasks.evaluation.protocol import SHOWN_PX, ClassifierSpec, EvaluateConfig, choose_encoder, remove_stale
+from atelier.tasks.evaluation.protocol import (
+    SHOWN_PX,
+    ClassifierSpec,
+    EvaluateConfig,
+    Shown,
+    choose_encoder,
+    remove_stale,
+)
 from atelier.tasks.evaluation.viewing_sizes import at_viewing_sizes, measure_sizes
 from atelier.tasks.runtime import cluster
 from atelier.tasks.runtime.files import write

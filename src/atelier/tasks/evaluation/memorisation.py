@@ -22,7 +22,7 @@ from atelier.tasks.dataset.shards import read_pictures
 from atelier.tasks.dataset.subsets import stable_sample
 from atelier.tasks.evaluation.face_embedding import LABEL, distances, embed_faces
 from atelier.tasks.evaluation.measures import center_squares
-from atelier.tasks.evaluation.protocol import EMBEDDER, LPIPS_IN, AuditSpec
+from atelier.tasks.evaluation.protocol import EMBEDDER, LPIPS_IN, AuditSpec, Shown
 from atelier.tasks.images.codec import Pixels
 
 BATCH = 64  # pictures of a forward pass
@@ -31,8 +31,6 @@ COMPARED = 2000  # training pictures, at most, whose nearest other one says what
 SHOWN = 12  # generated pictures that are shown beside the nearest training pictures
 FEWEST_FACES = 50  # among these; of fewer nothing is said
 PERSON_QUANTILE = 0.01  # of the distances of training pictures' faces to the nearest other one
-
-Shown = tuple[Pixels, ...]
 
 
 @torch.inference_mode()

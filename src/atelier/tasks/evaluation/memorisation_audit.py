@@ -11,13 +11,18 @@ from atelier.tasks.dataset.shards import Card, read_rows, select
 from atelier.tasks.dataset.subsets import stable_sample
 from atelier.tasks.evaluation.measure_models import Measurement, follow, remote, results
 from atelier.tasks.evaluation.metric_catalogue import rounded
-from atelier.tasks.evaluation.protocol import EMBEDDER, FACES_BY, AuditSpec, TrainingShard, cache_key, face_weights
-from atelier.tasks.images.codec import Pixels
+from atelier.tasks.evaluation.protocol import (
+    EMBEDDER,
+    FACES_BY,
+    AuditSpec,
+    Shown,
+    TrainingShard,
+    cache_key,
+    face_weights,
+)
 from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.progress import Report, silent
 from atelier.tasks.workspace.format_versions import EVALUATE
-
-Shown = tuple[Pixels, ...]  # a generated picture, the nearest training picture, and that with the nearest face
 
 
 def training_split(dataset: Path, card: Card, domain: str, on: Measurement) -> AuditSpec:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from atelier.tasks.evaluation.protocol import Shown
 from atelier.tasks.images.codec import Pixels, decode, encode
 from atelier.tasks.images.contact_sheet import contact_sheet
 from atelier.tasks.runtime.files import write
@@ -45,7 +46,7 @@ def write_plots(
     write(folder / "grid.png", encode(contact_sheet(cells, rows=names, cell_px=CELL_PX), "png"))
 
 
-def write_nearest(folder: Path, shown: Sequence[tuple[Pixels, ...]]) -> None:
+def write_nearest(folder: Path, shown: Sequence[Shown]) -> None:
     """Write `nearest.png`: generated pictures, below each the nearest training picture, and that with the nearest face.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Any
 from atelier.models.settings import Settings, setting
 from atelier.tasks.dataset.shards import read_card, select
 from atelier.tasks.dataset.subsets import Picture
+from atelier.tasks.images.codec import Pixels
 from atelier.tasks.images.detectors import NoDetector, detector_label, packaged
 from atelier.tasks.runtime import encoder_weights
 from atelier.tasks.workspace.format_versions import EVALUATE
@@ -77,6 +78,9 @@ class ClassifierSpec:
         learned = {domain: [shard.sha256 for shard in select(shards, domain, "train")] for domain in self.domains}
         seed = [self.seed] if self.seed else []
         return self.cache / f"{cache_key(EVALUATE, self.size_px, self.names, learned, *seed)}{CLASSIFIER}"
+
+
+Shown = tuple[Pixels, ...]  # a generated picture, the nearest training picture, and that with the nearest face
 
 
 @dataclass(frozen=True)
