@@ -99,21 +99,26 @@ def test_a_gradient_goes_where_no_direction_leads_and_each_picture_its_own_way()
     had, asked = Bent()(pictures), torch.tensor([[True, False]]).expand(3, -1)
     wanted = torch.where(asked, 2.0, had)
 
-    def found(rows: slice) -> list[Tensor]:
+    def found(rows: slice) -> tuple[Tensor, list[Tensor]]:
+        drawn: list[Tensor] = []
+
         def change(move: Tensor) -> Tensor:
             return synthesize(latents[rows] + move) - pictures[rows]
 
-        return refine(change, Bent(), pictures[rows], torch.zeros_like(latents[rows]), wanted[rows], asked[rows], 60)
+        begun = torch.zeros_like(latents[rows])
+        move = refine(change, Bent(), pictures[rows], begun, wanted[rows], asked[rows], 60, drawn.append)
+        return move, drawn
 
     with torch.inference_mode():  # as painters call it
-        moves = found(slice(3))
-    assert len(moves) == 60
-    now = Bent()(synthesize(latents + moves[-1]))
+        move, drawn = found(slice(3))
+    assert len(drawn) == 60, "after each step"
+    torch.testing.assert_close(pictures + drawn[-1], synthesize(latents + move))
+    now = Bent()(synthesize(latents + move))
     assert (had[:, 0] < 0).all()
     assert (now[:, 0] > 1).all()
     assert torch.equal(now[:, 1].sign(), had[:, 1].sign())
-    alone = found(slice(1))
-    torch.testing.assert_close(alone[-1][0], moves[-1][0], atol=1e-3, rtol=0)
+    alone, _ = found(slice(1))
+    torch.testing.assert_close(alone[0], move[0], atol=1e-3, rtol=0)
 
 
 def test_an_attribute_changes_and_the_other_stays(tmp_path: Path) -> None:

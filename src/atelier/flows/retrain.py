@@ -78,6 +78,7 @@ def retrain(dry: bool = False) -> RunRecord | State[RunRecord]:
     workspace = _workspace()
 
     def work(recorder: RunRecorder, params: Params) -> None:
+        params.check_training()
         trust.check_settings(workspace.root)
         trust.check_pipeline(workspace)
         _work(workspace, recorder, params, dry)

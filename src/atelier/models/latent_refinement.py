@@ -28,8 +28,9 @@ def refine(
     wanted: Tensor,
     asked: Tensor,
     steps: int,
-) -> list[Tensor]:
-    """Moves of latents after each step; each is a function of its own picture.
+    drawn: Callable[[Tensor], object],
+) -> Tensor:
+    """The move of latents after the last step, (B, D); each is a function of its own picture.
 
     Args:
         change: moves (B, D), in deviations of latents, to what they change in pictures; differentiable.
@@ -38,9 +39,8 @@ def refine(
         move: (B, D), the one to begin with.
         wanted: (B, A), logits to reach, see `asked`.
         asked: (B, A) bool: which of the attributes are to change; the signs of the others are to stay.
-
-    Returns:
-        `steps` moves (B, D).
+        steps: of the optimiser.
+        drawn: called after each step with what the move changes by then, (B, 3, S, S).
     """
     with torch.inference_mode(False), torch.enable_grad():
         pictures, wanted, asked = (x.detach().clone() for x in (pictures, wanted, asked))
@@ -49,16 +49,19 @@ def refine(
             had = classifier(pictures)
         up, sign, safe = (wanted - had).sign(), had.sign(), had.abs().clamp(max=MARGIN)
         optimizer = torch.optim.Adam([move], RATE, betas=(0.9, 0.99))
-        found = []
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1.0, (1 - step / steps) / FALL)
             changed = change(move)
+            if step:
+                drawn(changed.detach())
             now = classifier((pictures + changed).clamp(-1, 1))
             missed = torch.where(asked, F.relu((wanted - now) * up), OTHERS * F.relu(safe - now * sign)).sum(1)
             near = PRIOR * move.square().sum(1) + PIXELS * changed.square().mean((1, 2, 3))
             optimizer.zero_grad()
             torch.autograd.backward((missed + near).sum(), inputs=[move])
             optimizer.step()
-            found.append(move.detach().clone())
-    return found
+        move = move.detach()
+        with torch.no_grad():
+            drawn(change(move))
+    return move

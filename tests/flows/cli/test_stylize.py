@@ -161,3 +161,4 @@ def test_pictures_from_noise(atelier: Atelier, folder: Path) -> None:
     assert "nothing was left to make" in again.stdout
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "faces").iterdir()} == made
     assert_one_line(atelier("generate", "faces", "--model", "stargan", cwd=folder), 2, "use `atelier stylize`")
+    assert_one_line(atelier("generate", "", "--model", "dcgan", cwd=folder), 2, "an argument is empty")

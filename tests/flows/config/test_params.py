@@ -97,6 +97,24 @@ def test_a_size_that_the_method_does_not_take_is_refused(
     Params(write(tmp_path, text.replace("SIDE", "96"))).check()
 
 
+def test_a_training_domain_without_sources_is_refused_before_any_picture_is_read(tmp_path: Path) -> None:
+    text = "ingest: {domains: {photos: [a], monet: [b]}}\ntrain: {content: DOMAIN, style: STYLE}\n"
+
+    def params(content: str, style: str) -> Params:
+        return Params(write(tmp_path, text.replace("DOMAIN", content).replace("STYLE", style)))
+
+    params("photos", "monet").check_training()
+    params("photos", "paintings").check_training(each_style=True)
+    with pytest.raises(
+        ValueError, match=r"params.yaml: train.content is 'fotos', which is no domain: there are photos, m"
+    ):
+        params("fotos", "monet").check_training(each_style=True)
+    with pytest.raises(
+        ValueError, match=r"params.yaml: train.style is 'paintings', which is no domain: .* ingest.domains"
+    ):
+        params("photos", "paintings").check_training()
+
+
 def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="atelier init"):
         Params(tmp_path / "params.yaml")

@@ -1,12 +1,13 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from atelier.tasks.images.codec import BadImage, ImageLimits, decode, encode, read_xmp, resize
+from atelier.tasks.images.codec import BadImage, ImageLimits, decode, encode, load, read_xmp, resize
 
 
 @pytest.fixture
@@ -130,6 +131,12 @@ def test_other_files_are_no_pictures(data: bytes, reason: str) -> None:
         decode(data)
     assert "\n" not in str(caught.value)
     assert "BytesIO" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/proc/kmsg", "/proc/self/pagemap", "/dev/zero", "/dev/tty"])
+def test_files_that_wait_or_have_no_end_are_not_read(path: str) -> None:
+    with pytest.raises((BadImage, FileNotFoundError), match=r"the file is empty|is no file|does not exist"):
+        load(Path(path))
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (2**31 - 1, 2**31 - 1), (101, 100)])

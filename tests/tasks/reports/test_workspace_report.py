@@ -170,6 +170,8 @@ def test_a_model_that_generates_has_no_before(tmp_path: Path) -> None:
     assert "≤ 0.01 ✗" in page.text
     assert "0.6" not in page.text, "without photographs to compare with, that limit is none of its"
     assert "stylized" not in page.text
+    assert "kernel distance of all pictures to those of the style" in page.text
+    assert "Held-out photographs" not in page.text
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -49,6 +50,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # closes what is open, as Ctrl-C does
     os.environ.update(safe_environment())
     try:
+        _check_not_empty(arguments)
         app(arguments, prog_name="atelier")
     except SystemExit as end:
         if end.code in (INTERRUPTED, TERMINATED):
@@ -59,6 +61,15 @@ def main() -> None:
             traceback.print_exc()
         print(f"atelier: {user_message(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, USER_ERRORS) else 1)
+
+
+def _check_not_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument, which as a path is the current folder; the value of an option may be empty."""
+    for before, argument in pairwise(("", *arguments)):
+        if not argument and not before.startswith("-"):
+            raise ValueError(
+                "an argument is empty, as a variable of the shell that is not set: write . for this folder"
+            )
 
 
 def _without_verbosity(arguments: list[str]) -> list[str]:

@@ -77,7 +77,7 @@ def train(
     from atelier.flows.runs.services import services
 
     found = common.find()
-    params = Params(found.params).check()
+    params = Params(found.params).check_training(each_style=each_style)
     if folds is not None:
         from atelier.tasks.evaluation.cross_validation import check
 
@@ -170,7 +170,7 @@ def retrain(
     if cron:
         check_time_zone(timezone)
     found = common.find()
-    Params(found.params).check()
+    Params(found.params).check_training()
     if trust:
         os.environ[TRUST] = "1"  # for this command and its children
     os.environ["ATELIER_WORKSPACE"] = str(found.root)
@@ -213,7 +213,7 @@ def _stage(name: str, common: ParameterOptions) -> None:
 
             run(name, workspace)
         return
-    params.check()
+    params.check() if name in ("ingest", "augment") else params.check_training()
     with services(workspace, name):
         from atelier.flows.update import update
 

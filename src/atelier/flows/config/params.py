@@ -150,6 +150,19 @@ class Params:
             raise ValueError(f"{self.path}: {error}") from error
         return self
 
+    def check_training(self, *, each_style: bool = False) -> "Params":
+        """Validate every section, and that the domains of the training have sources, before pictures are read.
+
+        Args:
+            each_style: as for `TrainConfig.check_domains`.
+        """
+        self.check()
+        try:
+            self.train.check_domains(self.ingest.domains, each_style=each_style)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}: name one, or give it sources under ingest.domains") from error
+        return self
+
     def _section(self, name: str, config: type[C]) -> C:
         content = self._content.get(name) or {}
         try:

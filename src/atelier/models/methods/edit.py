@@ -218,8 +218,9 @@ class EditPainter:
             changed = _kept(change(move))
         compare(changed)
         if refined:
-            for nearer in refine(change, networks.classifier, pictures, move, wanted, asked, refined):
-                compare(_kept(change(nearer)))
+            refine(
+                change, networks.classifier, pictures, move, wanted, asked, refined, lambda drawn: compare(_kept(drawn))
+            )
         return best
 
     def wanted(self, had: Tensor) -> tuple[Tensor, Tensor]:

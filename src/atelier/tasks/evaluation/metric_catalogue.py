@@ -62,12 +62,12 @@ class Metric:
 
 
 KID = Metric(
-    "kid.stylized", "KID", "lower", "kernel distance of all pictures to the paintings",
+    "kid.stylized", "KID", "lower", "kernel distance of all pictures to those of the style",
     "models.metrics.kid.polynomial_kernel", "Bińkowski et al. 2018, arXiv:1801.01401",
     compared_with="style", baseline=True, scale=1000,
 )  # fmt: skip
 FRECHET = Metric(
-    "frechet.stylized", "Fréchet distance", "lower", "distance of Gaussians to the paintings; few pictures raise it",
+    "frechet.stylized", "Fréchet distance", "lower", "the same of Gaussians; few pictures raise it",
     "models.metrics.fid.frechet", "Heusel et al. 2017, arXiv:1706.08500", compared_with="style", baseline=True,
 )  # fmt: skip
 ARTFID = Metric(
@@ -75,7 +75,7 @@ ARTFID = Metric(
     "models.metrics.artfid.artfid", "Wright & Ommer 2022, arXiv:2207.12280", compared_with="style", baseline=True,
 )  # fmt: skip
 STYLE = Metric(
-    "style.stylized", "Style distance", "lower", "distance of the textures (Gram matrices) to the paintings'",
+    "style.stylized", "Style distance", "lower", "distance of the textures (Gram matrices) to the style's",
     "models.metrics.gram.style_kernel", "Gatys et al. 2016", compared_with="style", baseline=True,
 )  # fmt: skip
 CONTENT = Metric(

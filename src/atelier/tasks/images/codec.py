@@ -170,12 +170,14 @@ def read_file(path: Path, limits: ImageLimits = ImageLimits()) -> bytes:
 
     Raises:
         FileNotFoundError: there is no such file.
-        BadImage: it is too large; the message names the file.
+        BadImage: it is empty or too large; the message names the file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"picture {path} {'is no file' if path.exists() else 'does not exist'}")
     try:
-        check_size(path.stat().st_size, limits.max_bytes)
+        if not (size := path.stat().st_size):  # nor have files below /proc any, some of which wait for ever
+            raise BadImage("the file is empty")
+        check_size(size, limits.max_bytes)
     except BadImage as error:
         raise BadImage(f"{path} cannot be read: {error}") from error
     return path.read_bytes()

@@ -88,7 +88,8 @@ def _ratio_row(metric: Metric, metrics: Metrics, previous: Metrics, thresholds: 
 def _single_numbers(metrics: Metrics, previous: Metrics, thresholds: Thresholds) -> list[Shown]:
     """Metrics without a baseline, to be shown as large numbers."""
     wanted = [(one.key, one.title, one.meaning) for one in SINGLE]
-    wanted.append(("counts.content", "Held-out photographs", "measured"))
+    held_out = "pictures" if metrics.get("kind") == "generates" else "photographs"
+    wanted.append(("counts.content", f"Held-out {held_out}", "measured"))
     found = []
     for key, name, meaning in wanted:
         group, value = key.split(".")[0], lookup(metrics, key)

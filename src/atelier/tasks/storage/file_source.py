@@ -33,7 +33,7 @@ class FileSource(Source):
         with os.fdopen(os.open(entry.path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BadImage("a pipe, socket or device, not a file")
-            return _checked(file.read(max_bytes + 1), max_bytes)
+            return _checked(file.read(max_bytes + 1) or b"", max_bytes)  # None where one would have to wait
 
     @classmethod
     def stamp(cls, entry: Entry, stat: Callable[[str], FileStat]) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Settings of training: `train` in params.yaml."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from typing import Any, Literal
 
@@ -110,6 +110,18 @@ class TrainConfig(Settings):
                 f"augment.size_px is {size_px}: {self.method} takes multiples of {multiple} as it is set, such as "
                 f"{size_px - size_px % multiple}"
             )
+
+    def check_domains(self, domains: Collection[str], *, each_style: bool = False) -> None:
+        """Check that the domains of the training are among those that there are. Raises ValueError.
+
+        Args:
+            domains: of the sources, or of a dataset.
+            each_style: whether every other domain is a style in turn, so that `style` does not matter.
+        """
+        named = {"content": self.content} | ({} if each_style else {"style": self.style})
+        for key, domain in named.items():
+            if domain not in domains:
+                raise ValueError(f"train.{key} is {domain!r}, which is no domain: there are {', '.join(domains)}")
 
     def facts(self) -> dict[str, Any]:
         """All that is said here and used, as JSON values: settings of other methods do not name a run."""
