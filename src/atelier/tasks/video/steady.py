@@ -26,12 +26,13 @@ from atelier.tasks.images.codec import Pixels
 # Chosen on the first scene and cut of `benchmarks/video.py`'s first clip in the style "starry-night", 60 frames of
 # 640 x 272; "error" is the warping error, as a share of that without steadying.
 MARGIN = 1  # frames on either side that a frame depends on; 2: error 0.39 for 0.49, but twice the time and margins
-SHRINK = 2  # of the frames that the flow is found in; at full size detail is 4 % sharper, for four times the time
+FLOW_PX = 320  # long side of the frames that the flow is found in, where they are larger
 FINEST_SCALE = 1  # of the flow's pyramid, where the preset has 2: error 0.28 for 0.35 before detail is brought back
+REFINEMENTS = 2  # of the flow, where the preset has 5: error 0.49 for 0.48, in less time
 RETURN_PX = 1.0  # a way there and back that misses its start by this counts 1/e; 0.5: error 0.42 for 0.35, 2: softer
 COLOR_LEVELS = 12.0  # the same for a difference in color, of 255; 8 and 20 differ little
 COLOR_AREA_PX = 5  # over which it is the mean: single pixels are noise
-DETAIL_PX = 9  # what is finer counts as detail; 5 is sharper by 3 %, for 1 % more distance to the style
+DETAIL_PX = 5  # what is finer counts as detail
 DETAIL_AREA_PX = 61  # over which its contrast is compared; 31: error 0.51 for 0.49
 MOST_GAIN = 2.0  # of detail; 1.4: error 0.44 for 0.51, and 5 % for 2 % more distance to the style
 CUT = 0.85  # see `is_cut`: from frame to frame at most 0.65 in the three clips, at the five cuts 1.3 to 2.0
@@ -77,7 +78,7 @@ def steady(source: Iterable[Pixels], painted: Iterable[Pixels], steadiness: floa
         with _one_thread():
             after = _View(frame, picture)
             behind: list[_Neighbour] = []
-            if now and not is_cut(now.source, frame):
+            if now and not is_cut(now.small, after.small):
                 there, back = _flow(now, after), _flow(after, now)
                 neighbours.append(_Neighbour(picture, after.small, there, back))
                 behind.append(_Neighbour(now.painted, now.small, back, there))
@@ -95,8 +96,9 @@ class _View:
     """A frame and what is made of it once."""
 
     def __init__(self, source: Pixels, painted: Pixels) -> None:
-        self.source, self.painted = source, painted
-        height, width = (max(LEAST_PX, side // SHRINK) for side in source.shape[:2])
+        self.painted = painted
+        scale = min(1.0, FLOW_PX / max(source.shape))
+        height, width = (max(LEAST_PX, round(scale * side)) for side in source.shape[:2])
         self.small = np.asarray(cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA))
         self.grey = cv2.cvtColor(self.small, cv2.COLOR_RGB2GRAY)
 
@@ -115,6 +117,7 @@ def _flow(start: _View, end: _View) -> Floats:
     """(h, w, 2): how many pixels of the small frames everything of the one moves right and down, until the other."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow.setFinestScale(FINEST_SCALE)
+    flow.setVariationalRefinementIterations(REFINEMENTS)
     return np.asarray(flow.calc(start.grey, end.grey, None))
 
 
@@ -123,14 +126,14 @@ def _blend(frame: _View, neighbours: list[_Neighbour], steadiness: float) -> Pix
     painted = frame.painted
     if not neighbours:
         return painted
-    height, width = painted.shape[:2]
     weights = [_weight(frame, one) for one in neighbours]
-    weights = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in weights]
-    warped = [_warped(one.painted, _resized(one.there, width, height), cv2.INTER_CUBIC) for one in neighbours]
+    warped = [_warped(one.painted, _resized(one.there, painted), cv2.INTER_CUBIC) for one in neighbours]
     both, total = warped[0], weights[0]
     if len(neighbours) == 2:
-        both, total = cv2.blendLinear(*warped, *weights), weights[0] + weights[1]
-    mean = cv2.blendLinear(painted, both, np.ones_like(total), steadiness * total)
+        both = cv2.blendLinear(*warped, *(_stretched(one, painted) for one in weights))
+        total = weights[0] + weights[1]
+    ones = np.ones(painted.shape[:2], np.float32)
+    mean = cv2.blendLinear(painted, both, ones, _stretched(steadiness * total, painted))
     return _with_detail(mean, painted, np.minimum(total, 1))
 
 
@@ -145,10 +148,15 @@ def _weight(frame: _View, neighbour: _Neighbour) -> Floats:
     return np.asarray(cv2.exp(-squares))
 
 
-def _resized(flow: Floats, width: int, height: int) -> Floats:
-    """The same flow for frames of another size."""
-    ratios = width / flow.shape[1], height / flow.shape[0]
-    return np.asarray(cv2.multiply(cv2.resize(flow, (width, height)), (*ratios, 0, 0)))
+def _stretched(values: Floats, picture: Pixels) -> Floats:
+    """Values of small frames for each pixel of a picture."""
+    return np.asarray(cv2.resize(values, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _resized(flow: Floats, picture: Pixels) -> Floats:
+    """The flow in small frames for each pixel of a picture, in its pixels."""
+    ratios = picture.shape[1] / flow.shape[1], picture.shape[0] / flow.shape[0]
+    return np.asarray(cv2.multiply(_stretched(flow, picture), (*ratios, 0, 0)))
 
 
 def _warped(picture: NDArray[Any], flow: Floats, interpolation: int, outside: Sequence[float] = ()) -> NDArray[Any]:
@@ -159,14 +167,16 @@ def _warped(picture: NDArray[Any], flow: Floats, interpolation: int, outside: Se
 
 
 def _with_detail(mean: Pixels, painted: Pixels, share: Floats) -> Pixels:
-    """A mean of frames with the painted frame's contrast of detail, as far as the share (H, W) says it is one."""
+    """A mean of frames with the painted frame's contrast of detail, as far as the share (h, w) says it is one."""
+    area = max(1, round(DETAIL_AREA_PX * share.shape[1] / mean.shape[1]))
     energies = []
     for picture in (mean, painted):
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
         detail = grey - cv2.blur(grey, (DETAIL_PX, DETAIL_PX))
-        energies.append(cv2.blur(share * detail * detail, (DETAIL_AREA_PX, DETAIL_AREA_PX)) + 1)
+        energy = cv2.resize(cv2.multiply(detail, detail), share.shape[::-1], interpolation=cv2.INTER_AREA)
+        energies.append(cv2.blur(share * energy, (area, area)) + 1)
     gain = np.sqrt(energies[1] / energies[0]).clip(1, MOST_GAIN)
-    gain = 1 + share * (gain - 1)
+    gain = _stretched(1 + share * (gain - 1), mean)
     return np.asarray(cv2.blendLinear(mean, cv2.blur(mean, (DETAIL_PX, DETAIL_PX)), gain, 1 - gain))
 
 
