@@ -10,7 +10,8 @@ style is the mean of FOLDER's first ten pictures. PACKAGE is the folder of the u
 
 - warping error: Lai et al. 2018, "Learning Blind Video Temporal Consistency", section 4: the mean square between a
   frame and the one before it, warped, where nothing is covered or uncovered; without cuts. Values are in [0, 1]. The
-  flow is DIS at full size, down to single pixels; the same by Farnebäck's flow, which the method does not know.
+  flow is DIS at full size, down to single pixels; "sure" are the pixels where Farnebäck's flow, which the method does
+  not know, is within half a pixel of it. That one stands still inside of plain things that move.
 - harm: what each does to the source itself, which does not flicker: root mean square in 8-bit values, where something
   is covered, uncovered or the edge of a motion. What is mixed in there is a ghost.
 - Gram distance to the style in VGG-19, of every fifteenth frame; sharpness, the mean absolute Laplacian of luminance.
@@ -58,15 +59,15 @@ FRAMES, HIGH_PX, EVERY = 60, 360, 15
 STEADINESS = 0.5, 1.0
 SMOOTH = 0.2, 0.3, 0.5  # of the package
 PACKAGE_STYLE = 7
+SURE_PX = 0.5
 SHOWN, SHOWN_PX = 5, 140  # frames and side of what a sheet shows
 TRIED: dict[str, Sequence[float]] = {
     "FLOW_PX": (240, 640), "FINEST_SCALE": (0, 2), "REFINEMENTS": (0, 5), "RETURN_PX": (0.5, 2),
-    "COLOR_LEVELS": (6, 24), "COLOR_AREA_PX": (1, 9), "DETAIL_PX": (3, 9, 15), "DETAIL_AREA_PX": (31,),
-    "MOST_GAIN": (1, 1.4),
+    "COLOR_LEVELS": (6, 24), "COLOR_AREA_PX": (1, 9), "DETAIL_PX": (3, 9, 15), "DETAIL_AREA_PX": (61,),
+    "MOST_GAIN": (1, 1.2),
 }  # fmt: skip
 
 Frames = list[Pixels]
-Flow = Callable[[Pixels, Pixels], NDArray[np.float32]]
 
 
 def decoded(video: Path, count: int) -> Iterator[Pixels]:
@@ -112,13 +113,16 @@ def followed(there: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[n
 class Ruler:
     """The flow of a video from each frame to the one before it."""
 
-    def __init__(self, frames: Frames, flow: Flow) -> None:
+    def __init__(self, frames: Frames, sure: bool = False) -> None:
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
         self.flows: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}  # by the later frame
         for index in range(1, len(frames)):
             if not is_cut(frames[index - 1], frames[index]):
-                there, back = flow(grey[index], grey[index - 1]), flow(grey[index - 1], grey[index])
-                self.flows[index] = there, followed(there, back)
+                there, back = dis(grey[index], grey[index - 1]), dis(grey[index - 1], grey[index])
+                right = followed(there, back)
+                if sure:
+                    right &= np.hypot(*np.moveaxis(there - farneback(grey[index], grey[index - 1]), 2, 0)) < SURE_PX
+                self.flows[index] = there, right
 
     def change(self, made: Frames, index: int) -> NDArray[np.float32]:
         """(H, W, 3): a frame without the one before it, along the motion."""
@@ -215,7 +219,7 @@ class Video:
     @cached_property
     def rulers(self) -> dict[str, Ruler]:
         """By the names of what they measure."""
-        return {"warping_error": Ruler(self.source, dis), "warping_error_by_farneback": Ruler(self.source, farneback)}
+        return {"warping_error": Ruler(self.source), "warping_error_where_sure": Ruler(self.source, sure=True)}
 
     def painted(self, name: str, paint: Callable[[Pixels], Any] | None = None) -> Frames:
         """All frames, from a file where they were painted before."""
@@ -240,7 +244,8 @@ class Video:
         paint = partial(engine.stylize, style=PACKAGE_STYLE, max_size=max(self.source[0].shape))
         parts: dict[str, Callable[[], Any]] = {"source": self._source}
         parts |= {style.name: partial(self._style, style) for style in ours}
-        parts |= {"package": lambda: self._package(self.painted("package", paint))}
+        parts |= {"package": partial(self._smoothed, "package", paint)}
+        parts |= {f"{one.name}, as the package does": partial(self._smoothed, one.name) for one in ours}
         return {name: kept(self.keep / f"{self.name}-{name}.json", find) for name, find in parts.items()}
 
     def _source(self) -> dict[str, Any]:
@@ -250,6 +255,9 @@ class Video:
         return {
             "size": self.source[0].shape[1::-1],
             "warping_error": round(ruler.warping_error(self.source), 6),
+            "followed": [
+                round(float(np.mean([one.mean() for _, one in each.right()])), 3) for each in self.rulers.values()
+            ],
             "harm": {name: round(ruler.harm(made, self.source), 2) for name, made in harmed.items()},
         }
 
@@ -263,7 +271,8 @@ class Video:
             found[f"steadiness {steadiness}"] = self.relative(made, before) | more
         return found
 
-    def _package(self, before: Frames) -> dict[str, Any]:
+    def _smoothed(self, name: str, paint: Callable[[Pixels], Any] | None = None) -> dict[str, Any]:
+        before = self.painted(name, paint)
         return {f"smooth {smooth}": self.relative(smoothed(before, smooth), before) for smooth in SMOOTH}
 
     def show(self, ours: Sequence[Style]) -> None:
