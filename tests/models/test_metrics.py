@@ -10,7 +10,7 @@ from sklearn.metrics.pairwise import polynomial_kernel as sklearn_kernel
 from atelier.models.metrics.checkerboard import checkerboard
 from atelier.models.metrics.content import content_distances
 from atelier.models.metrics.diversity import diversity
-from atelier.models.metrics.fid import frechet
+from atelier.models.metrics.fid import frechet, mean_distance
 from atelier.models.metrics.gram import gram_vectors, style_kernel
 from atelier.models.metrics.inversion import correlation
 from atelier.models.metrics.kid import kid, polynomial_kernel
@@ -129,6 +129,18 @@ def test_frechet_equals_the_matrix_root(n: int, m: int, d: int, random: np.rando
     expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(sx + sy - 2 * root)
     assert frechet(x, y) == pytest.approx(expected, rel=1e-4)
     assert frechet(x, x) == pytest.approx(0, abs=1e-8)
+
+
+def test_the_distance_of_means_is_that_of_the_distributions_whatever_the_number(random: np.random.Generator) -> None:
+    for count in (5, 500):
+        found = [
+            mean_distance(random.normal(1, 3, (count, 4)), random.normal(0, [1, 2, 3, 4], (count, 4)))
+            for _ in range(4000 // count)
+        ]
+        if count == 500:
+            assert np.mean(found) == pytest.approx(4 / 30, abs=0.03)
+        else:  # the share of a variance that is estimated from five is a little larger
+            assert np.mean(found) == pytest.approx(4 / 30, abs=0.1)
 
 
 def test_frechet_and_kid_are_torchmetrics() -> None:

@@ -247,6 +247,7 @@ def test_generated_pictures_are_measured_without_what_needs_a_picture_before(
     for name in ("kid", "frechet", "style"):
         assert metrics[name]["stylized"] > 0
         assert not metrics[name].keys() & {"photos", "ratio", "ratio_low"}, "paintings are no baseline for paintings"
+    assert metrics["means"]["distance"] > 2.5, "far from real ones"
     among = metrics["manifold"]
     assert among["encoder"] == "efficientnet_lite0"
     assert among["precision"] == among["recall"] == 0, "an untrained network makes no paintings"

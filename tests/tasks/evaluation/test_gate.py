@@ -189,12 +189,19 @@ def test_models_that_edit_or_generate_are_held_to_what_they_have() -> None:
     assert worse.reasons == ("psnr.gain is 0.1, it must be at least 0.5",)
     generates = {
         key: value for key, value in {**edits, "kind": "generates"}.items() if key not in ("ssim", "inversion")
-    } | {"frechet": {"stylized": 100.0}, "memorisation": {"share": 0.008}}
+    } | {"frechet": {"stylized": 100.0}, "memorisation": {"share": 0.008}, "means": {"distance": 0.3}}
     assert gate(generates, None, GateConfig()).passed
     assert not gate({**generates, "checkerboard": {"ratio": 5.0}}, None, GateConfig()).passed
     copied = gate({**generates, "memorisation": {"share": 0.025}}, None, GateConfig())
     assert copied.reasons == ("memorisation.share is 0.025, it must be at most 0.01",)
     assert not gate({**generates, "memorisation": {}}, None, GateConfig()).passed, "what was not audited may be copied"
+    noise = gate({**generates, "means": {"distance": 5.31}}, None, GateConfig(), first=True)
+    assert noise.reasons == ("means.distance is 5.31, it must be at most 2.5",)
+    assert not gate({**generates, "means": {}}, None, GateConfig(), first=True).passed
+    beside = PairedComparison("v1.0.0", {}, (), {"frechet": {"stylized": 99.0}})
+    assert gate({**generates, "means": {"distance": 5.3}}, beside, GateConfig()).passed, (
+        "a prod says how good it can be"
+    )
     better = PairedComparison("v1.0.0", {}, (), {"frechet": {"stylized": 90.0}})
     assert gate({**generates, "frechet": {"stylized": 94.0}}, better, GateConfig()).passed
     refused = gate(generates, better, GateConfig())

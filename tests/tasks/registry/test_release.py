@@ -147,7 +147,13 @@ def test_a_refused_first_model_says_what_to_do(workspace: Workspace) -> None:
     steps = next_steps(copies, workspace.evaluation, TrainConfig(method="dcgan", loop=LoopConfig(steps=600)))
     assert steps[1].startswith("pictures learned by heart: more pictures, fewer steps, or train.dcgan.diffaugment")
     assert "`atelier generate FOLDER --model style-model@v1.0.0`" in steps[-2]
-    grid = replace(refused, reasons=("checkerboard.ratio is 3.31, it must be at most 2",))
+    noise = replace(refused, reasons=("means.distance is 5.31, it must be at most 2.5",))
+    steps = next_steps(noise, workspace.evaluation, TrainConfig(method="stylegan", loop=LoopConfig(steps=600)))
+    assert [step.split(":")[0] for step in steps][:3] == [
+        "more pictures", "more steps", "another limit for the models to come",
+    ]  # fmt: skip
+    assert "gate.max_mean_distance in params.yaml" in steps[2]
+    grid = replace(refused, reasons=("checkerboard.ratio is 3.31, it must be at most 2.5",))
     assert [step.split(":")[0] for step in next_steps(grid, workspace.evaluation, train)][:3] == [
         "more steps", "a base model instead of scratch", "more pictures",
     ]  # fmt: skip

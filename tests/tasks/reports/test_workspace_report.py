@@ -160,14 +160,16 @@ def test_limits_say_whether_they_are_kept(page: Page) -> None:
 def test_a_model_that_generates_has_no_before(tmp_path: Path) -> None:
     root = fill(tmp_path / "w")
     kid = {"kid": {"stylized": 0.3}, "memorisation": {"share": 0.2}, "kind": "generates"}
+    kid |= {"means": {"distance": 5.31}}
     (root / "reports/evaluation.json").write_text(json.dumps(kid))
-    limits = {"kid.ratio": {"max": 0.6}, "memorisation.share": {"max": 0.01}}
+    limits = {"kid.ratio": {"max": 0.6}, "memorisation.share": {"max": 0.01}, "means.distance": {"max": 2.5}}
     before = {"kid": {"stylized": 0.3, "ratio": 2e12}}  # as it is measured beside a candidate
     page = Page(write_report(root, tmp_path / "index.html", RegistryInfo(thresholds=limits, previous_metrics=before)))
     assert "2,000" not in page.text
     assert page.titles[:3] == ["Generated pictures", "Nearest training pictures", "How good it is"]
     assert "makes pictures like plain from noise." in page.text
     assert "≤ 0.01 ✗" in page.text
+    assert "≤ 2.5 ✗" in page.text
     assert "0.6" not in page.text, "without photographs to compare with, that limit is none of its"
     assert "stylized" not in page.text
     assert "kernel distance of all pictures to those of the style" in page.text

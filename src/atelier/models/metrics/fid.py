@@ -28,3 +28,19 @@ def _root(x: Array) -> Array:
     """A (min(n, d), d) with A'A the covariance of x."""
     centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
     return np.asarray(np.linalg.qr(centred, mode="r") if len(x) > x.shape[1] else centred)
+
+
+def mean_distance(made: Array, real: Array) -> float:
+    """Squared distance of the means of two sets of features, as a share of the real ones' variance; unbiased.
+
+    The first term of the Fréchet distance, ‖μ₁ − μ₂‖² in Heusel et al. 2017, equation 6, in units of the trace of the
+    real pictures' covariance, so that it depends neither on the encoder's units nor on the number of pictures: 0 for
+    pictures of one kind, 1 where the mean is as far off as one real picture is from it.
+
+    Args:
+        made: features of generated pictures (n, d), n above 1.
+        real: features of real ones (m, d), m above 1.
+    """
+    own, theirs = (float(x.var(0, ddof=1).sum()) for x in (real, made))
+    squared = float(np.square(made.mean(0) - real.mean(0)).sum()) - theirs / len(made) - own / len(real)
+    return squared / max(own, 1e-12)

@@ -7,27 +7,36 @@ no independent observations.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from atelier.models.card import ModelCard
 from atelier.tasks.dataset.shards import read_card
 from atelier.tasks.dataset.subsets import Picture, files, held_out_pictures, spread
-from atelier.tasks.evaluation.measure_models import Measurement, measure_edits, measure_models, show, summarize
+from atelier.tasks.evaluation.measure_models import (
+    Measurement,
+    measure_edits,
+    measure_means,
+    measure_models,
+    show,
+    summarize,
+)
 from atelier.tasks.evaluation.memorisation_audit import audit, training_split
 from atelier.tasks.evaluation.metric_catalogue import METRICS
 from atelier.tasks.evaluation.plots import GRID_COLUMNS, write_nearest, write_plots
 from atelier.tasks.evaluation.protocol import (
+    EMBEDDER,
     SHOWN_PX,
     ClassifierSpec,
     EvaluateConfig,
+    MeasuringEncoder,
     Shown,
     choose_encoder,
     remove_stale,
 )
 from atelier.tasks.evaluation.viewing_sizes import at_viewing_sizes, measure_sizes
-from atelier.tasks.runtime import cluster
+from atelier.tasks.runtime import cluster, encoder_weights
 from atelier.tasks.runtime.files import write
 from atelier.tasks.runtime.progress import Report, silent
 
@@ -73,6 +82,10 @@ def evaluate(
         kept.append(spec.file)
     near: list[Shown] = []
     if facts.kind == "generates":
+        # always in the same encoder, since a limit of the gate holds for it
+        embedded = replace(on, encoder=MeasuringEncoder(EMBEDDER, encoder_weights.resolve(EMBEDDER), True))
+        measured |= measure_means(model, embedded, report)
+        kept += embedded.kept_files
         compared = training_split(dataset, card, facts.style_domain, on)
         copies, near = audit(compared, model, len(photos), report)
         measured |= copies

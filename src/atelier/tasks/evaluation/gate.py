@@ -74,6 +74,9 @@ class GateConfig(Settings):
     max_memorised_share: float = setting(
         0.01, "of a model that generates, largest share of pictures that are copies of training pictures", ge=0, le=1
     )
+    max_mean_distance: float = setting(
+        2.5, "of a first model that generates, largest distance to the real pictures, in units of their variance", ge=0
+    )
     first_leniency: float = setting(
         0.5,
         "how far these three limits give way while no version is prod; 0.5: half of the way to 1, or for SSIM to 0",
@@ -103,6 +106,7 @@ class GateConfig(Settings):
             metrics.CHECKERBOARD.ratio.key: {"max": self.max_checkerboard_ratio},
             metrics.REPETITION.key: {"max": self.max_repetition_share},
             metrics.MEMORISED.key: {"max": self.max_memorised_share},
+            metrics.MEANS.key: {"max": self.max_mean_distance},
         }
 
     def first_limit(self, metric: Metric) -> float:
@@ -165,6 +169,8 @@ def gate(candidate: Metrics, prod: PairedComparison | None, config: GateConfig, 
         verdicts.append(_within(metrics.PSNR_GAIN, candidate, _Limit("min", config.min_psnr_gain_db)))
     if kind == "generates":
         verdicts.append(_within(metrics.MEMORISED, candidate, _Limit("max", config.max_memorised_share)))
+        if prod is None:  # nothing says how good a model can be
+            verdicts.append(_within(metrics.MEANS, candidate, _Limit("max", config.max_mean_distance)))
     if prod is not None:
         held_out = _held_out(candidate)
         headline = [one for one in metrics.HEADLINE if one.compared_with not in skipped]

@@ -150,6 +150,18 @@ def measure_edits(
     return found
 
 
+def measure_means(model: Path, on: Measurement, report: Report) -> dict[str, Any]:
+    """How far generated pictures are from real ones, as `fid.mean_distance`, in the encoder of `on`.
+
+    Returns:
+        "means" as `reports/evaluation.json` holds it.
+    """
+    measured = measure_models([model], on, "evaluate", report)
+    distance = cluster.get_result(remote(_mean_distance).remote(measured.stylized[0], measured.paintings))
+    found: dict[str, Any] = rounded({"means": {"encoder": on.encoder.name, "distance": distance}})
+    return found
+
+
 def show(pictures: Sequence[Picture], model: Path, longest_px: int) -> Ref:
     """Begin to paint pictures for people; the result is that of `measures.show`."""
     return remote(_show).remote(files(pictures), model.resolve(), longest_px)
@@ -224,6 +236,16 @@ def _summarize(
     from atelier.tasks.evaluation import summary
 
     return summary.summarize(ray.get(stylized), ray.get(untouched), encoder, bootstrap)
+
+
+def _mean_distance(made: list[Ref], real: list[Ref]) -> float:
+    import numpy as np
+    import ray
+
+    from atelier.models.metrics.fid import mean_distance
+
+    sets = [one.features for one in ray.get(made)], ray.get(real)
+    return mean_distance(*(np.concatenate([one.deep for one in of]).astype(np.float64) for of in sets))
 
 
 def _recognise(spec: ClassifierSpec, held_out: Mapping[str, Sequence[Picture]]) -> Any:

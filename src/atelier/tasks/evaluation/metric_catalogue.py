@@ -124,6 +124,10 @@ MEMORISED = Metric(
     "share of pictures nearer to one than 999 of 1,000 training pictures are to any other",
     "models.metrics.memorisation.Distances",
 )  # fmt: skip
+MEANS = Metric(
+    "means.distance", "Distance of means", "lower", "how far the mean picture is from the real one; noise: above 5",
+    "models.metrics.fid.mean_distance", "Heusel et al. 2017, arXiv:1706.08500",
+)  # fmt: skip
 PRECISION = Metric(
     "manifold.precision", "Precision", "higher", "share of generated pictures that lie among real ones: believable",
     "models.metrics.manifold.precision_recall", "Kynkäänniemi et al. 2019, arXiv:1904.06991",
@@ -166,7 +170,7 @@ MEGABYTES = Metric(
 
 METRICS = (
     KID, FRECHET, ARTFID, STYLE, CONTENT, DIVERSITY, CHECKERBOARD, REPETITION, PSNR, PSNR_GAIN, SSIM, LPIPS, INVERSION,
-    CORRELATION, PRECISION, RECALL, DENSITY, COVERAGE, PATH_LENGTH, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED,
+    CORRELATION, MEANS, PRECISION, RECALL, DENSITY, COVERAGE, PATH_LENGTH, MEMORISED, ATTRIBUTES, EDIT_LPIPS, SPEED,
     PARAMETERS, MEGABYTES,
 )  # fmt: skip
 HEADLINE = (KID.ratio, STYLE.ratio, SSIM)  # shown first; a candidate must not be worse in them than `prod`

@@ -17,7 +17,7 @@ from atelier.tasks.workspace.format_versions import EVALUATE
 
 LPIPS_IN = "alexnet"  # as in published scores
 MEASURING_ENCODERS = ("inception", "vgg19", "efficientnet_lite0")  # encoders to measure with, best first
-EMBEDDER = "efficientnet_lite0"  # of the memorisation audit; it comes with the packages
+EMBEDDER = "efficientnet_lite0"  # of the memorisation audit and the distance of means; it comes with the packages
 FACES_BY = "face_recognition_models==0.3.0"  # package with the weights of `face_embedding`
 CLASSIFIER = ".classifier"  # ends the file of one
 SHOWN_PX = 512  # longer side of the pictures in reports

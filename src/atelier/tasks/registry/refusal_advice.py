@@ -9,6 +9,7 @@ from atelier.tasks.evaluation.metric_catalogue import (
     CHECKERBOARD,
     INVERSION,
     KID,
+    MEANS,
     MEMORISED,
     PSNR_GAIN,
     REPETITION,
@@ -32,6 +33,7 @@ LIMITS = {
     REPETITION.key: "max_repetition_share",
     PSNR_GAIN.key: "min_psnr_gain_db",
     MEMORISED.key: "max_memorised_share",
+    MEANS.key: "max_mean_distance",
 }  # fields of `GateConfig` by the metric that begins a reason
 FAULTS = {CHECKERBOARD.ratio.key, REPETITION.key}  # of a young generator, whatever the pictures
 FEW_STEPS = 500  # of which a style needs more, whatever the pictures

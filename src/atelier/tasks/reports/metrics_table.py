@@ -13,6 +13,7 @@ from atelier.tasks.evaluation.metric_catalogue import (
     DENSITY,
     INVERSION,
     LPIPS,
+    MEANS,
     MEMORISED,
     METRICS,
     PATH_LENGTH,
@@ -28,7 +29,20 @@ from atelier.tasks.reports.charts import ratio_bar
 from atelier.tasks.reports.html_page import render
 
 BASELINED = tuple(one for one in METRICS if one.baseline)
-SINGLE = (REPETITION, SSIM, LPIPS, INVERSION, PRECISION, RECALL, DENSITY, COVERAGE, PATH_LENGTH, MEMORISED, SPEED)
+SINGLE = (
+    REPETITION,
+    SSIM,
+    LPIPS,
+    INVERSION,
+    MEANS,
+    PRECISION,
+    RECALL,
+    DENSITY,
+    COVERAGE,
+    PATH_LENGTH,
+    MEMORISED,
+    SPEED,
+)
 
 Metrics = Mapping[str, Any]  # as reports/evaluation.json
 Thresholds = Mapping[str, Mapping[str, float]]  # limits by key: {"kid.ratio": {"max": 0.6}}
@@ -130,7 +144,7 @@ def _limits(key: str, metrics: Metrics, thresholds: Thresholds) -> list[Shown]:
         if name.split(".")[0] != key:
             continue
         value, part = _finite(lookup(metrics, name)), name.partition(".")[2]
-        prefix = "" if part in ("ratio", "mean", "share") else f"{part} "
+        prefix = "" if part in ("ratio", "mean", "share", "distance") else f"{part} "
         for bound, sign in (("max", "≤"), ("min", "≥")):
             if bound not in bounds:
                 continue

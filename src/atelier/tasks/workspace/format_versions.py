@@ -3,7 +3,7 @@
 from atelier.tasks.runtime.files import write
 from atelier.tasks.workspace.layout import Workspace
 
-INGEST, AUGMENT, TRAIN, EVALUATE = 3, 2, 7, 6
+INGEST, AUGMENT, TRAIN, EVALUATE = 3, 2, 7, 7
 
 
 def formats_text() -> str:
