@@ -5,11 +5,13 @@
 MODEL is an artifact, DATASET the ingested faces it was trained on. Two faces from noise are mixed: the first layers
 have the latent of one, the others that of another (Karras et al. 2019, section 3.1). A classifier that was trained on
 real faces says whether an attribute that only the one has is seen in the mixture: the share is that of pairs. Pose is
-where a face's axis of symmetry lies, colour is the mean of the picture; of both, Spearman's ρ with each parent. A sheet
-of mixtures is written to WORK.
+where a face's axis of symmetry lies, colour is the mean of the picture; of both, Spearman's ρ with each parent. A
+colour attribute, such as light or warm, is had by the half of the pictures that has more of it; it is transferred as
+the others are, and half of the mixtures have it where the layers do not matter. A sheet of mixtures is written to WORK.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from atelier.tasks.images.contact_sheet import contact_sheet
 from methods import record
 
 NAMES = ("Bangs", "Black_Hair", "Blond_Hair", "Eyeglasses", "Male", "Mouth_Slightly_Open", "Smiling", "Wearing_Hat")
+COLOURS = ("light", "warm", "red", "green", "blue")  # of the mean colour, see `colour_values`
 FACES = 2000
 PAIRS = 400  # of an attribute at most; and those that pose and colour are measured on
 TRAINED_ON, HELD_OUT = 6000, 1000
@@ -62,6 +65,29 @@ def axes(pictures: Tensor) -> NDArray[np.float64]:
 def colours(pictures: Tensor) -> NDArray[np.float64]:
     """Mean red, green and blue, (N, 3)."""
     return np.asarray(pictures.double().mean((2, 3)))
+
+
+def colour_values(pictures: Tensor) -> NDArray[np.float64]:
+    """How much of `COLOURS` pictures have, (N, 5): mean luminance; red minus blue, and each channel, relative to it."""
+    means = colours(pictures)
+    light = means @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    return np.column_stack([light, (means[:, 0] - means[:, 2]) / light, means / light[:, None]])
+
+
+def colour_transfer(made: Callable[[Tensor], Tensor], latents: Tensor, faces: Tensor, layer: int) -> dict[str, Any]:
+    """Of mixtures of a face that has a colour attribute and one that lacks it, how many have it, by whose layers."""
+    values, random = colour_values(faces), np.random.default_rng(layer)
+    middle = np.median(values, 0)
+    row = {}
+    for index, name in enumerate(COLOURS):
+        has, lacks = (np.flatnonzero((values[:, index] > middle[index]) == value) for value in (True, False))
+        one, other = (latents[random.choice(of, PAIRS, replace=False)] for of in (has, lacks))
+        first, last = (
+            float((colour_values(made(mixed(*pair, layer)))[:, index] > middle[index]).mean())
+            for pair in ((one, other), (other, one))
+        )
+        row[name] = {"by_first_layers": round(first, 3), "by_last_layers": round(last, 3)}
+    return row
 
 
 def measured(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
@@ -97,6 +123,7 @@ def measured(model: Path, dataset: Path, keep: Path) -> dict[str, Any]:
             first = metric.predict(classifier, made(mixed(latents[one], latents[other], layer)))[:, index].mean()
             last = metric.predict(classifier, made(mixed(latents[other], latents[one], layer)))[:, index].mean()
             row[name] = {"by_first_layers": round(float(first), 3), "by_last_layers": round(float(last), 3)}
+        row |= colour_transfer(made, latents, faces, layer)
         mixture = made(mixed(latents[couples[0]], latents[couples[1]], layer))
         axis, colour = axes(mixture), colours(mixture)
         for parent, (its_axis, its_colour) in zip(("first", "last"), parents, strict=True):
@@ -126,7 +153,7 @@ def tile(picture: Tensor) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Measure, write `results/mixing.json` and a sheet."""
+    """Measure, write `results/methods.json` and a sheet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("dataset", type=Path)
