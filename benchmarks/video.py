@@ -306,8 +306,9 @@ def constants(video: Video, style: Style) -> dict[str, Any]:
         begun = time.process_time()
         made = video.steadied(before)
         spent = {"milliseconds": round(1e3 * (time.process_time() - begun) / len(made), 1)}
+        harm = video.rulers["warping_error"].harm(video.steadied(video.source), video.source)
         setattr(method, name, own)
-        more = {"gram_distance": round(style.distance(made) / distance, 3)}
+        more = {"gram_distance": round(style.distance(made) / distance, 3), "harm": round(harm, 2)}
         return video.relative(made, before) | more | spent
 
     names = [("MARGIN", method.MARGIN), *((name, value) for name, values in TRIED.items() for value in values)]

@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 
 from atelier.tasks.images.codec import Pixels
 
-# Chosen on the first scene and cut of `benchmarks/video.py`'s first clip in the style "starry-night", 60 frames of
-# 640 x 272; "error" is the warping error, as a share of that without steadying.
-MARGIN = 1  # frames on either side that a frame depends on; 2: error 0.39 for 0.49, but twice the time and margins
-FLOW_PX = 320  # long side of the frames that the flow is found in, where they are larger
-FINEST_SCALE = 1  # of the flow's pyramid, where the preset has 2: error 0.28 for 0.35 before detail is brought back
-REFINEMENTS = 2  # of the flow, where the preset has 5: error 0.49 for 0.48, in less time
-RETURN_PX = 1.0  # a way there and back that misses its start by this counts 1/e; 0.5: error 0.42 for 0.35, 2: softer
-COLOR_LEVELS = 12.0  # the same for a difference in color, of 255; 8 and 20 differ little
+# Chosen by `benchmarks/video.py` on a film with a cut (640 x 272) in the style "starry-night": warping error 0.45 of
+# that without steadying; its part "constants" has these figures. Then measured on two other clips and styles.
+MARGIN = 1  # frames on either side that a frame depends on; of 2 more would have to be painted for each chunk
+FLOW_PX = 320  # long side of the frames that the flow is found in, at most; 240: error 0.49; 640: 0.40, twice the time
+FINEST_SCALE = 1  # of the flow's pyramid; 2, as the preset has: error 0.55; 0: 0.36, twice the time
+REFINEMENTS = 2  # of the flow; 0: error 0.48; 5, as the preset has: 0.44, a tenth more time
+RETURN_PX = 1.0  # a way there and back that misses its start by this counts 1/e; 0.5: error 0.48; 2: 0.43, more ghosts
+COLOR_LEVELS = 12.0  # the same for colors, in 8-bit values; 24: stronger ghosts; 6: weaker, but grain would count
 COLOR_AREA_PX = 5  # over which it is the mean: single pixels are noise
-DETAIL_PX = 5  # what is finer counts as detail
-DETAIL_AREA_PX = 31  # over which its contrast is compared
-MOST_GAIN = 1.5  # of detail
-CUT = 0.85  # see `is_cut`: from frame to frame at most 0.65 in the three clips, at the five cuts 1.3 to 2.0
+DETAIL_PX = 5  # what is finer counts as detail; 3 and 9 are softer, and 2 to 3 % farther from the style
+DETAIL_AREA_PX = 31  # over which its contrast is compared; 61 differs little here, and is farther from Monet's style
+MOST_GAIN = 1.5  # of detail; 1: error 0.30, but 17 % softer and farther from the style; 1.2: 0.36, 6 % farther
+CUT = 0.85  # see `is_cut`: from frame to frame at most 0.65 in the three clips, at their five cuts 1.3 to 2.0
 THUMBNAIL_PX = 64
 LEAST_PX = 16  # a side of what OpenCV finds flow in
 
