@@ -44,6 +44,7 @@ PERCEPTUAL = VaeConfig(size_px=SIDE)
 CONTENDERS = {
     "pixels alone": replace(PERCEPTUAL, perceptual_weight=0.0),
     "features": PERCEPTUAL,
+    "features of eight times the weight": replace(PERCEPTUAL, perceptual_weight=8.0),
     "features and a discriminator": replace(PERCEPTUAL, adversarial_weight=0.02),
 }
 
