@@ -1,1 +1,1 @@
-"""Videos: frames in, painted frames out."""
+"""Videos: reading, chunks of frames, steadiness, encoding, joining."""
