@@ -7,7 +7,9 @@ from typing import Any
 
 from atelier.models.card import ModelIdentity
 from atelier.tasks.images.codec import BadImage, read_file
-from atelier.tasks.images.provenance import Provenance, read
+from atelier.tasks.images.formats import is_video
+from atelier.tasks.images.provenance import Provenance, read, read_packet
+from atelier.tasks.video.join import read_provenance
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def inspect(files: Sequence[Path]) -> list[Inspected]:
 
 def _inspect(file: Path) -> Inspected:
     try:
-        lineage = read(read_file(file))
+        lineage = read_packet(read_provenance(file)) if is_video(file.name) else read(read_file(file))
     except FileNotFoundError as error:
         return Inspected(str(file), None, _printable(str(error)))
     except BadImage as error:

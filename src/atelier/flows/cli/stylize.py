@@ -43,6 +43,11 @@ class OutputOptions:
         str | None,
         typer.Option(help="keep (the default) EXIF with GPS, resolution and comments of the pictures, or strip them."),
     ] = None
+    codec: Annotated[str | None, typer.Option(help="Of videos: av1 (the default), vp9 or h264.")] = None
+    steadiness: Annotated[
+        float | None,
+        typer.Option(help="Of videos, 0 to 1: share of neighbouring frames, moved along the motion, in each frame."),
+    ] = None
     salvage: Annotated[
         bool | None,
         typer.Option("--salvage", help="Keep the readable frames and pages of damaged files, instead of none."),
@@ -132,7 +137,8 @@ class RerunOptions:
 
 @commands.command(
     epilog="Example: atelier stylize ~/archive more.zip s3://bucket/out --exclude 'drafts/*' --max-quarantine 1%, "
-    "or atelier stylize photo.jpg painted.jpg --model starter/monet, or one model after another: atelier stylize "
+    "or atelier stylize photo.jpg painted.jpg --model starter/monet, or atelier stylize film.mp4 painted, or one model "
+    "after another: atelier stylize "
     "photo.jpg painted.jpg --model starter/denoise,strength=0.5 --model starter/monet"
 )
 @grouped
@@ -160,8 +166,9 @@ def stylize(
     chains = [[model] for model in models] if rerun.preview and models and not rerun.chain else [models]
     sheet, to = chosen.pop("show_regions"), painting.to
     execution = {name: chosen.pop(name) for name in ("backend", "precision", "device")}
+    video = {name: chosen.pop(name) for name in ("codec", "steadiness")}
     insert = {"object": chosen.pop("insert"), "at": chosen.pop("at"), "scale": chosen.pop("scale")}
-    changes = chosen | {"to": to.split(",") if to else None, "execution": execution, "insert": insert}
+    changes = chosen | {"to": to.split(",") if to else None, "execution": execution, "insert": insert, "video": video}
     again = Rerun(rerun.retry_quarantined, rerun.max_quarantine, rerun.replace)
     sources, destination = stylize_job.sources_and_destination(paths, needed=not rerun.preview)
     changed = [changes | {"strength": strength or None} for strength in strengths]

@@ -14,10 +14,11 @@ from atelier.flows.cli.painting_options import DEFAULT_MODEL
 from atelier.flows.config.params import Params, reason_of
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.admission import check_job
-from atelier.tasks.bulk.inputs import Selection
+from atelier.tasks.bulk.inputs import Selection, input_files
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.images.codec import encode, load
 from atelier.tasks.images.contact_sheet import contact_sheet
+from atelier.tasks.images.formats import is_video
 from atelier.tasks.inference.chain import find_chain, parse_step
 from atelier.tasks.inference.config import ChainStep, StylizeConfig
 from atelier.tasks.inference.controls import with_absolute_paths
@@ -26,7 +27,7 @@ from atelier.tasks.inference.single_image import SingleImageResult, stylize_imag
 from atelier.tasks.registry.tags import parse_name
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX
 from atelier.tasks.storage.location import absolute, is_url
-from atelier.tasks.storage.open_source import NoPictures, archive_class, list_entries, locate
+from atelier.tasks.storage.open_source import NoPictures, archive_class, locate, select_pictures
 from atelier.tasks.storage.source_limits import DEFAULT_LIMITS, SourceLimits
 from atelier.tasks.workspace.layout import Workspace
 
@@ -98,7 +99,7 @@ def check_sources(job: StylizeRequest, *, may_be_empty: bool) -> None:
     """
     for source in job.sources:
         try:
-            next(iter(list_entries(source, job.base, job.selection.bounds)))
+            next(select_pictures(source, input_files(source, job.base, job.selection.bounds)))
         except NoPictures:
             if not may_be_empty:
                 raise
@@ -113,6 +114,7 @@ def start(job: StylizeRequest, as_json: bool, *, dry_run: bool, yes: bool) -> Si
     if painted := _single_image(job, dry_run=dry_run):
         result(painted, as_json, text=painted.summary)
         return painted
+    _check_folder(job)
     check_job(job)  # before any server is started
     if dry_run:
         from atelier.flows import stylize as flow
@@ -146,6 +148,12 @@ def _single_image(job: StylizeRequest, *, dry_run: bool) -> SingleImageResult | 
     return stylize_image(
         path, destination, job.model, job.config, job.identity, job.base, then=job.then, dry_run=dry_run
     )
+
+
+def _check_folder(job: StylizeRequest) -> None:
+    """Check that the destination of a job is not named like a video. Raises ValueError where it is."""
+    if is_video(str(job.destination)) and not Path(job.destination).is_dir():
+        raise ValueError(f"videos are restyled into a folder, where they keep their names: {job.destination} is none")
 
 
 def show_preview(jobs: Sequence[StylizeRequest], count: int, folder: Path, as_json: bool) -> None:

@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from atelier.flows.config.params import Params
 from atelier.flows.gallery.access import REPORT_POLICY, form, same
+from atelier.flows.gallery.job_view import JobView, open_view
 from atelier.flows.gallery.site import JOBS, PAGE_SIZE, PARTS, PICTURE_HEADERS, Gallery, page_number, pages_links, path
-from atelier.tasks.bulk.browse import JobView, open_view
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.inference.output_names import RESERVED

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from atelier.models.card import ModelCard
-from atelier.tasks.bulk.destination_errors import check_own
 from atelier.tasks.bulk.job import JobFolder
-from atelier.tasks.bulk.manifest import manifest_of
+from atelier.tasks.bulk.manifest import check_own, manifest_of
 from atelier.tasks.bulk.messages import JobSpec, JobStep
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.inference.execution_plan import chain_scales

@@ -20,7 +20,7 @@ from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, 
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.manifest import check_space
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec
+from atelier.tasks.bulk.messages import JobSpec, picture_tasks
 from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.worker import StylizeWorker
@@ -139,8 +139,7 @@ def pending_inputs(request: StylizeRequest) -> tuple[JobFolder, pa.Table, pa.Tab
 def _sample(todo: pa.Table) -> pa.Table:
     """Tasks (`TASK_SCHEMA`) from all parts of the job."""
     chosen = evenly_spaced(todo, WARM_UP + SAMPLE)
-    outputs = pa.array([f"{index}" for index in range(chosen.num_rows)])
-    return chosen.append_column("output", outputs).select(TASK_SCHEMA.names)
+    return picture_tasks(chosen, pa.array([f"{index}" for index in range(chosen.num_rows)]))
 
 
 def _stylize_sample(tasks: pa.Table, spec: JobSpec) -> tuple[float, list[str], list[int]]:

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
-from atelier.tasks.storage.companion_files import kinds_in_listing
+from atelier.tasks.images.formats import is_video
+from atelier.tasks.storage.companion_files import VIDEO, kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LIST_SUFFIXES
 from atelier.tasks.storage.open_source import ARCHIVE_SUFFIXES, NoPictures, list_files
@@ -61,7 +62,7 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
     entries = (
         replace(entry, name=folder + entry.name) if folder else entry
         for folder, source in zip(folders, sources, strict=True)
-        for entry in selection.chosen(list_files(source, base, selection.bounds))
+        for entry in selection.chosen(input_files(source, base, selection.bounds))
     )
     batches: list[pa.RecordBatch] = []
     pictures = 0
@@ -79,6 +80,12 @@ def list_inputs(sources: Sequence[str], base: Path, selection: Selection = ALL_I
             f"source {', '.join(sources)} holds no pictures{matching}: put pictures there or name another source"
         )
     return _unique(table)
+
+
+def input_files(source: str, base: Path, bounds: SourceLimits) -> Iterator[Entry]:
+    """Every file of a source, as `open_source.list_files` lists it; videos are inputs like pictures."""
+    for entry in list_files(source, base, bounds):
+        yield replace(entry, skipped="") if entry.skipped == VIDEO and is_video(entry.name) else entry
 
 
 def count_by_kind(kinds: pa.ChunkedArray) -> dict[str, int]:

@@ -25,10 +25,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
-from atelier.tasks.bulk.destination_errors import check_own, destination_errors
 from atelier.tasks.bulk.inputs import count_by_kind
 from atelier.tasks.bulk.ledger import STATES, Ledger
-from atelier.tasks.bulk.manifest import differences, in_words
+from atelier.tasks.bulk.manifest import check_own, destination_errors, differences, in_words
 from atelier.tasks.inference.execution_plan import ExecutionPlan, plans_of_record
 from atelier.tasks.inference.output_names import RESERVED, plan_outputs
 from atelier.tasks.runtime.files import csv_bytes
@@ -201,8 +200,9 @@ class JobFolder:
             retry: whether quarantined inputs are pending again.
         """
         ledger = self.ledger.read(STATE_COLUMNS)
-        self._check_outputs("ledger", ledger["output"].filter(pc.not_equal(ledger["output"], "")))
         found = ledger.take(pc.index_in(listing["input"], ledger["input"]))  # null without a row
+        outputs = found["output"].drop_null()
+        self._check_outputs("ledger", outputs.filter(pc.not_equal(outputs, "")))
         rows = listing.select(["input", "stamp"])
         for name in ("output", "state", "stage", "reason", "bytes", "seconds", "attempt"):
             rows = rows.append_column(name, found[name])

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from atelier.tasks.bulk.job import JobState
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
-from atelier.tasks.images.codec import BadImage, ImageLimits, decode
+from atelier.tasks.images.codec import BadImage, ImageLimits
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.open_source import read
+from atelier.tasks.video.still import shown_input, shown_output
 
 PAIRS = 12
 SHOWN_PX = 480  # width of a picture on the page
@@ -32,8 +32,8 @@ def pairs(tasks: Sequence[dict[str, Any]], destination: str, limits: ImageLimits
     found = []
     for task in tasks:
         try:
-            before = decode(read(Entry(**{name: task[name] for name in ENTRY_FIELDS}), limits.max_bytes), limits)
-            after = decode(open_destination(destination).read(task["output"]))
+            before = shown_input(Entry(**{name: task[name] for name in ENTRY_FIELDS}), limits)
+            after = shown_output(open_destination(destination), task["output"])
         except (BadImage, OSError):
             continue
         found.append((data_uri(before, SHOWN_PX), data_uri(after, SHOWN_PX), task["input"]))

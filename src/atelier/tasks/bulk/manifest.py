@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.inference.chain import ARROW
 from atelier.tasks.inference.config import CONTROLS, StylizeConfig
+from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.location import is_url
 from atelier.tasks.storage.open_source import locate
@@ -28,7 +30,7 @@ MIN_FREE_BYTES = 16 * 2**20  # free space below which a job does not start
 NO_PARAMETERS = ("chain", "masks", "stages", "max_bytes", "max_pixels", "max_frames", "salvage", "picture_timeout_s")
 
 # parameters that the manifest names only where they are not the default: jobs of versions without them keep theirs
-ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "remove", "insert", "regions", "palette", "noise")
+ADDED_PARAMETERS = ("stroke", "mask_from", "keep_from", "remove", "insert", "regions", "palette", "noise", "video")
 
 
 def manifest_of(
@@ -64,6 +66,34 @@ def check_space(destination: Destination, todo: pa.Table, scale: int) -> None:
             f"{destination} has {free / 1e6:,.0f} MB free, and the outputs need more than "
             f"{max(needed, MIN_FREE_BYTES) / 1e6:,.0f} MB: make room or choose another destination"
         )
+
+
+def check_own(destination: Destination) -> None:
+    """Check that a destination holds nothing but a job's outputs; it need not exist.
+
+    Raises:
+        NotADirectoryError, ValueError: it does not; the message says what to do.
+        RuntimeError: it cannot be read.
+    """
+    with destination_errors(destination):
+        if not (destination / RESERVED).names() and destination.names():
+            raise ValueError(f"destination {destination} holds other files: choose a new or empty folder")
+
+
+@contextmanager
+def destination_errors(destination: Destination) -> Iterator[None]:
+    """Turn an OSError of the destination into an error with a message for the user."""
+    try:
+        yield
+    except NotADirectoryError as error:
+        raise NotADirectoryError(f"destination {destination} is not a folder: choose another one") from error
+    except BlockingIOError as error:
+        since = f" ({error})" if error.errno is None else ""  # details of the destination
+        raise RuntimeError(
+            f"another job is running on {destination}{since}: wait until it ends, or choose another destination"
+        ) from error
+    except OSError as error:
+        raise RuntimeError(f"destination {destination} cannot be written: {error.strerror or error}") from error
 
 
 def _parameters(config: StylizeConfig) -> dict[str, Any]:

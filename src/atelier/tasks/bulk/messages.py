@@ -19,12 +19,15 @@ from atelier.tasks.inference.config import StylizeConfig, provenance_parameters
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan, chain_batch_size
 from atelier.tasks.inference.label_pictures import LabelPicture
 from atelier.tasks.storage.entry import Entry
+from atelier.tasks.video.index import VideoIndex
 
 Image = Pixels | SixteenBit
 
 ENTRY_FIELDS = {name: pa.string() for name in ("name", "source", "etag", "kind", "path", "member", "problem")}
 ENTRY_FIELDS |= {"size": pa.int64(), "offset": pa.int64()}  # all fields of `Entry`
-TASK_SCHEMA = pa.schema({"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS})
+TASK_SCHEMA = pa.schema(
+    {"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS, "chunk": pa.int32(), "pixels": pa.int64()}
+)
 RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 
 
@@ -72,13 +75,12 @@ class JobSpec:
         """The parameters in the provenance of every output."""
         return provenance_parameters([step.controls for step in self.steps], self.config, self.plans)
 
-    def provenance(self, decoded: "DecodedInput") -> Provenance:
-        """The provenance of the output of one input."""
-        given = {"labels": decoded.labels, "kept": decoded.kept}
-        pictures = {name: picture.sha256 for name, picture in given.items() if picture and picture.sha256}
+    def provenance(self, sha256: str, **pictures: LabelPicture | None) -> Provenance:
+        """The provenance of the output of an input with this hash, and of these label pictures."""
+        hashes = {name: picture.sha256 for name, picture in pictures.items() if picture and picture.sha256}
         first, *then = (step.identity for step in self.steps)
-        parameters = self.parameters | pictures
-        return Provenance(first, parameters, decoded.sha256, revision=self.revision, then=tuple(then))
+        parameters = self.parameters | hashes
+        return Provenance(first, parameters, sha256, revision=self.revision, then=tuple(then))
 
     def quarantined(self, task: "Task", stage: str, reason: str, sha256: str = "") -> LedgerRow:
         """The row of an input that failed at a stage."""
@@ -106,7 +108,17 @@ class Task:
     input: str
     output: str
     stamp: str  # size and etag of the listed input
-    entry: Entry
+    entry: Entry  # for a chunk, of its video
+    chunk: int = -1  # number of a video's chunk, -1 for a picture
+    pixels: int = 0  # of all frames of a chunk, 0 where they are not known
+
+
+@dataclass(frozen=True)
+class ChunkFrames:
+    """What a chunk's decoded frames belong to."""
+
+    index: VideoIndex
+    own: range  # those of the chunk among its decoded frames; the others are its neighbours
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,7 @@ class DecodedInput:
     seconds: float  # spent on it so far
     labels: LabelPicture | None = None  # where styles are placed by label pictures
     kept: LabelPicture | None = None  # where the input stays as it is
+    chunk: ChunkFrames | None = None  # of a video
 
     @property
     def input(self) -> str:
@@ -155,7 +168,15 @@ def write_error_text(destination: object, error: OSError) -> str:
 
 def read_tasks(table: pa.Table) -> list[Task]:
     """The tasks of a table of schema `TASK_SCHEMA`."""
-    return [Task(row.pop("input"), row.pop("output"), row.pop("stamp"), Entry(**row)) for row in table.to_pylist()]
+    own = ("input", "output", "stamp", "chunk", "pixels")
+    return [Task(**{name: row.pop(name) for name in own}, entry=Entry(**row)) for row in table.to_pylist()]
+
+
+def picture_tasks(inputs: pa.Table, outputs: pa.Array) -> pa.Table:
+    """The tasks (`TASK_SCHEMA`) of inputs that are listed, with their outputs; videos are not cut yet."""
+    chunk, pixels = (pa.array([value] * inputs.num_rows, type) for value, type in ((-1, pa.int32()), (0, pa.int64())))
+    tasks = inputs.append_column("output", outputs).append_column("chunk", chunk).append_column("pixels", pixels)
+    return tasks.select(TASK_SCHEMA.names)
 
 
 def result_table(rows: list[LedgerRow]) -> pa.Table:

@@ -255,16 +255,23 @@ def _memory(tasks: pa.Table, spec: JobSpec) -> int:
     """Memory that Ray reserves for a worker, bytes: enough for the largest file, at most what a node has."""
     import ray
 
-    pixels = FILE_PIXELS * pc.max(tasks["size"]).as_py()
+    pixels = FILE_PIXELS * max(_sizes(tasks))
     largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
     return int(min(WORKER_BYTES + image_memory(pixels, spec), 0.9 * largest))
+
+
+def _sizes(tasks: pa.Table) -> list[int]:
+    """Bytes of each task's file; of a chunk, what a file with as many pixels would have."""
+    known = pc.greater(tasks["pixels"], 0)
+    sizes: list[int] = pc.if_else(known, pc.divide(tasks["pixels"], FILE_PIXELS), tasks["size"]).to_pylist()
+    return sizes
 
 
 def _blocks(todo: pa.Table, workers: int) -> list[pa.Table]:
     """Split the tasks so that every worker gets several blocks and none is long."""
     rows = min(BLOCK_ROWS, math.ceil(todo.num_rows / (4 * workers)))
     blocks, begin, size = [], 0, 0
-    for index, bytes_ in enumerate(todo["size"].to_pylist()):
+    for index, bytes_ in enumerate(_sizes(todo)):
         if index > begin and (index - begin == rows or size + bytes_ > BLOCK_BYTES):
             blocks.append(todo.slice(begin, index - begin))
             begin, size = index, 0

@@ -26,7 +26,7 @@ from atelier.tasks.reports.detail import detailed_window, window_around
 from atelier.tasks.reports.html_page import MACROS, data_uri, page, render
 from atelier.tasks.runtime.files import write
 from atelier.tasks.storage.entry import Entry
-from atelier.tasks.storage.open_source import read
+from atelier.tasks.video.still import shown_input
 
 LONGEST_PX = 640  # of a painted picture: strokes have the breadth there that large pictures are painted with
 PAGE_PX = 560  # width of a picture on the page
@@ -93,7 +93,7 @@ def preview(requests: Sequence[StylizeRequest], count: int, folder: Path) -> Pre
 
 def _read(row: dict[str, Any], limits: ImageLimits) -> Pixels:
     """A picture of the listing. Raises BadImage."""
-    return codec.decode(read(Entry(**{field: row[field] for field in ENTRY_FIELDS}), limits.max_bytes), limits)
+    return shown_input(Entry(**{field: row[field] for field in ENTRY_FIELDS}), limits)
 
 
 def _painter(request: StylizeRequest) -> Callable[..., Pixels]:

@@ -1,11 +1,12 @@
 """The results of a running job: counted, reported, and checked against the failure limit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.job import JobFolder
+from atelier.tasks.bulk.videos import Videos
 from atelier.tasks.runtime.progress import Progress, Report
 
 COMPACT_BLOCKS = 512  # blocks after which the parts of the ledger are merged
@@ -34,23 +35,32 @@ def supervised(
             job.ledger.compact()
 
 
-def count_results(results: Iterator[pa.Table], counts: dict[str, int], report: Report) -> None:
-    """Count results by state and report the progress.
+def count_results(results: Iterable[pa.Table], counts: dict[str, int], videos: Videos, report: Report) -> None:
+    """Count results by state and report the progress, until all inputs have ended.
 
     Raises:
         RuntimeError: a worker reports that the job must stop.
     """
     for result in results:
-        for state, reason in zip(result["state"].to_pylist(), result["reason"].to_pylist(), strict=True):
-            if state == "pending":
-                raise RuntimeError(reason)
-            counts[state] += 1
-            counts["pending"] -= 1
-        report(progress(counts))
+        for row in result.to_pylist():
+            if row["state"] == "pending":
+                raise RuntimeError(row["reason"])
+            count(videos.settle(row["input"], row["state"]), counts)
+        report(progress(counts, videos))
+    count(videos.finish(), counts)
+    report(progress(counts, videos))
 
 
-def progress(counts: Mapping[str, int]) -> Progress:
-    """The progress of a job, from its inputs by state."""
-    total = sum(counts.values())
+def count(states: Iterable[str], counts: dict[str, int]) -> None:
+    """Count inputs that have ended."""
+    for state in states:
+        counts[state] += 1
+        counts["pending"] -= 1
+
+
+def progress(counts: Mapping[str, int], videos: Videos | None = None) -> Progress:
+    """The progress of a job, from its inputs by state, and the frames of its videos."""
+    inputs, (painted, frames) = sum(counts.values()), (videos.done, videos.total) if videos else (0, 0)
     note = f"{counts['quarantined']} in quarantine" if counts["quarantined"] else ""
-    return Progress("stylize", total - counts["pending"], total, "images", note)
+    unit = "images and frames" if frames else "images"
+    return Progress("stylize", inputs - counts["pending"] + painted, inputs + frames, unit, note)

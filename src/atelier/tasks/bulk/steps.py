@@ -26,11 +26,13 @@ from atelier.tasks.bulk.messages import (
     Task,
     write_error_text,
 )
+from atelier.tasks.bulk.video_chunks import encode, read_chunk, video_of
 from atelier.tasks.images import writer
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.detectors import NoDetector
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.provenance import xmp_packet
+from atelier.tasks.images.reader import DecodedImage
 from atelier.tasks.inference.execution_plan import Execution, chain_scales
 from atelier.tasks.inference.input_limits import input_size, limits_for, read_image
 from atelier.tasks.inference.label_pictures import LabelPicture, kinds_of, read_kept, read_labels, with_found, with_kept
@@ -77,6 +79,8 @@ class Reader:
         Raises:
             JobStopped: a detector is not installed.
         """
+        if task.chunk >= 0:
+            return self._chunk(task)
         begun = time.perf_counter()
         factor = task.entry.size / FILE_BYTES
         try:
@@ -91,18 +95,30 @@ class Reader:
         try:
             with self.markers.step("decode", task.input, factor=factor):
                 image = read_image(data, self.limits, format, config)
-                size = input_size(config, self.limits.scale)
-                given, labels, kept = (task.input, image, self.limits, size), None, None
-                if config.mask_from:
-                    labels = read_labels(config.mask_from, *given)
-                labels = with_found(labels, image, self.kinds)
-                if config.keep_from:
-                    kept = read_kept(config.keep_from, *given)
+                labels, kept = self._label_pictures(task.input, image)
             return DecodedInput(task, image, sha256, time.perf_counter() - begun, labels, kept)
         except BadImage as error:
             return self.spec.quarantined(task, "decode", str(error), sha256)
         except NoDetector as error:
             raise JobStopped(str(error)) from error
+
+    def _chunk(self, task: Task) -> DecodedInput | LedgerRow:
+        """The frames of a video's chunk."""
+        begun = time.perf_counter()
+        try:
+            with self.markers.step("decode", task.input, factor=task.entry.size / FILE_BYTES):
+                image, chunk = read_chunk(task, self.spec, self.limits)
+                labels, kept = self._label_pictures(video_of(task.input), image)
+        except (BadImage, ValueError) as error:
+            return self.spec.quarantined(task, "decode", str(error))
+        return DecodedInput(task, image, chunk.index.sha256, time.perf_counter() - begun, labels, kept, chunk)
+
+    def _label_pictures(self, name: str, image: DecodedImage) -> tuple[LabelPicture | None, LabelPicture | None]:
+        """Where styles or holes are, and what stays, of an input with this name. Raises BadImage, NoDetector."""
+        config, size = self.spec.config, input_size(self.spec.config, self.limits.scale)
+        labels = read_labels(config.mask_from, name, image, self.limits, size) if config.mask_from else None
+        labels = with_found(labels, image, self.kinds)
+        return labels, read_kept(config.keep_from, name, image, self.limits, size) if config.keep_from else None
 
 
 class Stylizer:
@@ -111,19 +127,22 @@ class Stylizer:
     Args:
         spec: of the job.
         markers: of the worker.
+        painted: is told how many frames of a video's chunk are painted, after each batch.
 
     Raises:
         ValueError: a model does not load, or this machine cannot follow the job's execution plan.
         OSError: a model cannot be read.
     """
 
-    def __init__(self, spec: JobSpec, markers: CrashMarkers) -> None:
+    def __init__(
+        self, spec: JobSpec, markers: CrashMarkers, painted: Callable[[int], None] = lambda frames: None
+    ) -> None:
         import torch
 
         from atelier.models import artifact
         from atelier.tasks.inference import backends
 
-        self.spec, self.markers = spec, markers
+        self.spec, self.markers, self.painted = spec, markers, painted
         torch.set_num_threads(spec.plans[0].threads)
         chain, self.factor = [], 0.0
         for step, (plan, scale) in zip(spec.steps, chain_scales(spec.plans), strict=True):
@@ -146,7 +165,7 @@ class Stylizer:
         begun = time.perf_counter()
         try:
             labelled = [(frame, decoded.labels) for decoded in inputs for frame in decoded.frames]
-            painted = self._stylized(labelled)
+            painted = self._stylized(labelled, self.painted if inputs[0].chunk else lambda frames: None)
         except (RuntimeError, ValueError) as error:  # torch raises these, also when memory is short
             if len(inputs) > 1:
                 return [result for decoded in inputs for result in self._results([decoded])]
@@ -162,12 +181,13 @@ class Stylizer:
             for decoded in inputs
         ]
 
-    def _stylized(self, frames: list[Labelled]) -> list[Image]:
-        """Stylize frames of any size and depth, in batches of equal neighbours."""
+    def _stylized(self, frames: list[Labelled], count: Callable[[int], None]) -> list[Image]:
+        """Stylize frames of any size and depth, in batches of equal neighbours, each of which is counted."""
         painted: list[Image] = []
         for key, equal in groupby(frames, lambda labelled: _batch_key(labelled[0])):
             while batch := list(islice(equal, self.spec.batch_size(*key[:2]))):
                 painted += self._forward(batch)
+                count(len(batch))
         return painted
 
     def _forward(self, frames: list[Labelled]) -> list[Image]:
@@ -211,10 +231,7 @@ class Writer:
         decoded, spec = stylized.decoded, self.spec
         task = decoded.task
         try:
-            xmp = xmp_packet(spec.provenance(decoded))
-            format, strip = output_format(task.input, spec.config.format), spec.config.metadata == "strip"
-            quality = spec.config.quality
-            data = writer.write(decoded.image, stylized.frames, format, quality=quality, xmp=xmp, strip=strip)
+            data = encode(stylized, spec.config) if decoded.chunk else self._picture(stylized)
         except ValueError as error:
             return spec.quarantined(task, "encode", str(error), decoded.sha256)
         try:
@@ -228,6 +245,13 @@ class Writer:
         )
         seconds = decoded.seconds + time.perf_counter() - begun
         return replace(done, output_sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), seconds=seconds)
+
+    def _picture(self, stylized: StylizedInput) -> bytes:
+        """The file of a picture. Raises ValueError."""
+        decoded, config = stylized.decoded, self.spec.config
+        xmp = xmp_packet(self.spec.provenance(decoded.sha256, labels=decoded.labels, kept=decoded.kept))
+        format, strip = output_format(decoded.input, config.format), config.metadata == "strip"
+        return writer.write(decoded.image, stylized.frames, format, quality=config.quality, xmp=xmp, strip=strip)
 
     def record(self, rows: list[LedgerRow]) -> None:
         """Make outputs durable, then write their rows to the ledger."""

@@ -22,10 +22,12 @@ from atelier.tasks.bulk.job import JobFolder, JobState, open_job
 from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.manifest import check_space, manifest_of
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, write_error_text
+from atelier.tasks.bulk.messages import JobSpec, picture_tasks, write_error_text
 from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, report_pairs, splits_stages
 from atelier.tasks.bulk.request import REQUEST, StylizeRequest
 from atelier.tasks.bulk.results import count_results, progress, supervised
+from atelier.tasks.bulk.split_workers import without_networks
+from atelier.tasks.bulk.videos import Videos
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.execution_plan import record_of_plans
 from atelier.tasks.runtime.cluster import connected_keeping_sigterm
@@ -152,7 +154,7 @@ class _Run:
                 counts["pending"] -= len(rows)
                 for row in rows:
                     counts[row.state] += 1
-        return todo.append_column("output", outputs).select(TASK_SCHEMA.names), counts
+        return picture_tasks(todo, outputs), counts
 
     def stylize(self, tasks: pa.Table, counts: dict[str, int], report: Report, connect: Callable[[], object]) -> None:
         """Run the tasks on the cluster, and clean up.
@@ -169,17 +171,36 @@ class _Run:
             with connected_keeping_sigterm(connect), watch.watching(), contextlib.closing(WorkerPool()) as pool:
                 location, steps = destination.location, job_steps(request, self.controls, job.plans())
                 spec = JobSpec(location, steps, config, self.attempt)
-                pool.start_for(tasks, spec)
-                spec = spec.with_executions(executions_for(pool, spec, tasks.num_rows))
-                with _write_errors(destination):
-                    job.write_manifest({"plan": record_of_plans(spec.plans)} | self.manifest)
-                watch.workers_count = not splits_stages(spec)
-                with contextlib.closing(pool.results(tasks, spec)) as results:
-                    count_results(supervised(results, job, counts, limit), counts, watch.report)
-                some = evenly_spaced(tasks, job_report.PAIRS).to_pylist()
-                self.pairs = report_pairs(pool, some, location, ImageLimits(config.max_bytes, config.max_pixels))
+                videos, some = Videos(job, spec, self.since, report), evenly_spaced(tasks, job_report.PAIRS)
+                tasks = videos.cut(tasks)
+                self._paint(tasks, spec, videos, counts, watch, pool)
+                limits = ImageLimits(config.max_bytes, config.max_pixels)
+                self.pairs = report_pairs(pool, some.to_pylist(), location, limits)
         with _write_errors(destination):
             job.finish_run(tasks["output"])
+
+    def _paint(
+        self,
+        tasks: pa.Table,
+        spec: JobSpec,
+        videos: Videos,
+        counts: dict[str, int],
+        watch: JobWatch,
+        pool: WorkerPool,
+    ) -> None:
+        """Run tasks of pictures and chunks, and count their results."""
+        job, limit = self.job, self.request.rerun.max_quarantine
+        if not tasks.num_rows:  # all chunks are there, or no video can be read
+            count_results((), counts, videos, watch.report)
+            return
+        pool.start_for(tasks, spec)
+        spec = spec.with_executions(executions_for(pool, spec, tasks.num_rows + videos.total))
+        videos.spec = without_networks(spec)
+        with _write_errors(job.destination):
+            job.write_manifest({"plan": record_of_plans(spec.plans)} | self.manifest)
+        watch.workers_count = not splits_stages(spec)
+        with contextlib.closing(pool.results(tasks, spec)) as results:
+            count_results(supervised(results, job, counts, limit), counts, videos, watch.report)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class StylizeWorker:
         self.count = LiveCount(self.markers.folder)
         self.load_error: JobStopped | None = None
         try:
-            self.stylize = Stylizer(spec, self.markers)
+            self.stylize = Stylizer(spec, self.markers, self.count.add)
         except (ValueError, OSError) as error:
             self.load_error = JobStopped(str(error))
 
@@ -93,5 +93,5 @@ class StylizeWorker:
         files = chunks(tasks, lambda task: task.entry.size or READ_CHUNK_BYTES, READ_CHUNK_BYTES)
         for batch in batch_images(prefetch(self.readers, self.read, files, pixel_bytes), self.spec):
             results = [batch] if isinstance(batch, LedgerRow) else self.stylize(batch)
-            self.count.add(len(results))
+            self.count.add(sum(isinstance(one, LedgerRow) or one.decoded.chunk is None for one in results))
             yield from results

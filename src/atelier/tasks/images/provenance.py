@@ -94,7 +94,11 @@ def xmp_packet(lineage: Provenance) -> bytes:
 
 def read(data: bytes) -> Provenance | None:
     """The provenance in a picture's file, None where it has none of ours. Raises BadImage if it is no image file."""
-    xmp = read_xmp(data)
+    return read_packet(read_xmp(data))
+
+
+def read_packet(xmp: bytes | None) -> Provenance | None:
+    """The provenance in an XMP packet, None where it is not ours."""
     # a document type declaration could define exponentially growing entities; no XMP packet has one
     if not xmp or len(xmp) > MAX_PACKET_BYTES or b"<!" in xmp:
         return None

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from atelier.models.controls import Controls, Direction, Matching, Stroke, checked_stroke
 from atelier.models.settings import Settings, setting, setting_of
 from atelier.tasks.inference.execution_plan import ExecutionConfig, ExecutionPlan
+from atelier.tasks.video.encode import VideoConfig
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class StylizeConfig(ControlsConfig):
         "together: each worker runs all stages; apart: other tasks read and write the files; auto: "
         "apart if the cluster has nodes with and without GPUs",
     )
+    video: VideoConfig = setting_of(VideoConfig, "how videos are written")
     picture_timeout_s: float = setting(
         120.0,
         "longest time for a step of a picture: reading, painting or writing it; its worker is then replaced, and the "

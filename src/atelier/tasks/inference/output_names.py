@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from atelier.tasks.images.formats import FORMAT_OF_SUFFIX, SUFFIXES, output_format, split_suffix
+from atelier.tasks.images import formats
+from atelier.tasks.images.formats import output_format, split_suffix
 
 RESERVED = "_atelier"  # the job's own folder
+SUFFIXES = formats.SUFFIXES | formats.VIDEO_SUFFIXES
+FORMAT_OF_SUFFIX = formats.FORMAT_OF_SUFFIX | formats.VIDEO_FORMAT_OF_SUFFIX
+REWRAPPED = frozenset(formats.VIDEO_FORMAT_OF_SUFFIX) - frozenset(formats.VIDEO_SUFFIXES.values())  # get another suffix
 
 
 def plan_outputs(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) -> dict[str, str]:
@@ -80,7 +84,7 @@ def _digest(key: str) -> int:
 
 def _natural(name: str, format: str) -> str:
     stem, suffix = split_suffix(name)
-    fits = FORMAT_OF_SUFFIX.get(suffix.lower()) == format
+    fits = FORMAT_OF_SUFFIX.get(suffix.lower()) == format and suffix.lower() not in REWRAPPED
     return _unreserved(name if fits else (stem if suffix.lower() in FORMAT_OF_SUFFIX else name) + SUFFIXES[format])
 
 

@@ -12,14 +12,13 @@ import pyarrow.compute as pc
 
 from atelier.tasks.images.formats import split_suffix
 
-TEXT, DATA, ARCHIVE = "text or document", "data", "archive"
+TEXT, DATA, ARCHIVE, VIDEO = "text or document", "data", "archive", "video"
 RAW, REPLACED = "raw file of a picture", "older member of the same name"
 FOLDER_LINK, FOLDER_MARKER, COMMENT = "link to a folder that is listed", "folder marker", "comment"
 
 _SUFFIXES = {
     "sidecar": "xmp aae pp2 pp3 arp dop on1 cos cop cot comask nksc vrd dr4 thm ctg ufraw spd",
-    "video": "mp4 mov avi mkv webm m4v mts m2ts m2t 3gp 3g2 wmv mpg mpeg mpe vob ogv flv asf mxf dv lrv insv 360 "
-    "crm mod",
+    VIDEO: "mp4 mov avi mkv webm m4v mts m2ts m2t 3gp 3g2 wmv mpg mpeg mpe vob ogv flv asf mxf dv lrv insv 360 crm mod",
     "sound": "mp3 wav m4a aac flac ogg oga opus wma amr aif aiff caf",
     "catalogue": "lrcat lrcat-data lrcat-journal lrcat-shm lrcat-wal lrprev lrtemplate cocatalog cocatalogdb dtdb",
     TEXT: "txt lst xml yaml yml toml ini cfg conf md rst rtf html htm pdf doc docx odt xls xlsx ods ppt pptx log "

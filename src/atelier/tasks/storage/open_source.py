@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_size
+from atelier.tasks.images.formats import is_video
 from atelier.tasks.storage import cifar
 from atelier.tasks.storage.archive import Archive, GzipTar, Tar, Zip, ZstdTar
 from atelier.tasks.storage.companion_files import KIND_OF_SUFFIX, kind_of
@@ -178,9 +179,10 @@ def _open_container(spec: str, location: str, base: Path, limits: SourceLimits) 
     if location.lower().endswith(LIST_SUFFIXES):
         return ListFile(spec, location, limits, base)
     is_file = is_url(location) or Path(location).is_file()
-    if PurePosixPath(location).suffix.lower() in KIND_OF_SUFFIX or not is_file:
+    no_picture = PurePosixPath(location).suffix.lower() in KIND_OF_SUFFIX and not is_video(location)
+    if no_picture or not is_file:
         raise ValueError(
-            f"source {spec} is neither a folder, a picture, a zip or tar archive nor a list "
+            f"source {spec} is neither a folder, a picture, a video, a zip or tar archive nor a list "
             f"({', '.join(LIST_SUFFIXES)})"
         )
     return None

@@ -20,7 +20,8 @@ class VideoConfig(Settings):
     """How videos are written."""
 
     codec: Literal["av1", "vp9", "h264"] = setting(
-        "av1", "codec of videos: av1, by SVT-AV1; vp9; or h264, where the installed PyAV has x264, which is under the GPL"
+        "av1",
+        "codec of videos: av1, by SVT-AV1; vp9; or h264, where PyAV has x264, which is under the GPL",
     )
     steadiness: float = setting(
         0.7, "share of the neighbouring frames, moved along the optical flow, in each frame; 0: none", ge=0, le=1
@@ -43,7 +44,7 @@ def check_encoder(config: VideoConfig) -> None:
 
     if ENCODERS[config.codec] not in av.codecs_available:
         raise ValueError(
-            f"the installed PyAV cannot write {config.codec} ({ENCODERS[config.codec]}): use another stylize.video.codec"
+            f"the installed PyAV cannot write {config.codec} ({ENCODERS[config.codec]}): use another --codec"
         )
 
 
@@ -60,6 +61,7 @@ def encode_chunk(frames: Sequence[Pixels], index: VideoIndex, config: VideoConfi
         ValueError: the encoder refuses them.
     """
     import av
+    from av.video.stream import VideoStream
 
     os.environ.setdefault("SVT_LOG", "1")  # errors alone: it writes to standard error
     height, width = frames[0].shape[:2]
@@ -67,6 +69,7 @@ def encode_chunk(frames: Sequence[Pixels], index: VideoIndex, config: VideoConfi
     try:
         with av.open(file, "w", format="matroska", container_options={"fflags": "+bitexact"}) as container:
             stream = container.add_stream(ENCODERS[config.codec], rate=index.rate, options=_options(config, quality))
+            assert isinstance(stream, VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.gop_size = len(frames) + 1
             context = stream.codec_context
@@ -75,7 +78,9 @@ def encode_chunk(frames: Sequence[Pixels], index: VideoIndex, config: VideoConfi
             context.color_range = LIMITED
             for number, pixels in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                    format="yuv420p", dst_colorspace=index.colours[2], dst_color_range=LIMITED,
+                    format="yuv420p",
+                    dst_colorspace=index.colours[2],
+                    dst_color_range=LIMITED,
                     interpolation=exact_scaling(),
                 )
                 frame.pts, frame.time_base = number, 1 / index.rate
@@ -92,5 +97,6 @@ def _options(config: VideoConfig, quality: int) -> dict[str, str]:
     if config.codec == "av1":
         return {"preset": "10", "crf": str(min(63, 15 + loss)), "svtav1-params": "lp=1"}
     if config.codec == "vp9":
-        return {"deadline": "realtime", "cpu-used": "5", "b:v": "0", "crf": str(min(63, 20 + loss)), "lag-in-frames": "0"}
+        quick = {"deadline": "realtime", "cpu-used": "5", "lag-in-frames": "0"}
+        return quick | {"b:v": "0", "crf": str(min(63, 20 + loss))}
     return {"preset": "veryfast", "crf": str(min(51, 14 + loss // 2)), "bf": "0"}

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def read_frames(file: VideoFile, index: VideoIndex, wanted: range, size: int | None = None) -> list[Pixels]:
+def read_frames(file: VideoFile, index: VideoIndex, wanted: range, longest: int | None = None) -> list[Pixels]:
     """Consecutive frames (H, W, 3), upright, uint8 RGB of the video's own primaries.
 
     Args:
         file: the video.
         index: of it.
         wanted: numbers of the frames.
-        size: longest side, px: larger frames are shrunk. None keeps their size.
+        longest: longest side, px: larger frames are shrunk. None keeps their size.
 
     Raises:
         BadImage: they cannot be read, or the file is not that of the index any more.
     """
-    width, height = shown_size(index, size)
+    size = stored_size(index, longest)
     if index.seekable:
         with open_container(file) as container:
             stream = video_stream(container)
@@ -39,7 +39,7 @@ def read_frames(file: VideoFile, index: VideoIndex, wanted: range, size: int | N
             found: dict[int, Pixels] = {}
             for frame in _decoded(container, stream, index):
                 if frame.pts in number:
-                    found[number[frame.pts]] = _upright(frame, index, width, height)
+                    found[number[frame.pts]] = upright(frame, index.rotation, index.colours[2], *size)
                 if frame.pts is not None and frame.pts >= index.times[wanted[-1]]:
                     break
         if len(found) == len(wanted):
@@ -47,7 +47,7 @@ def read_frames(file: VideoFile, index: VideoIndex, wanted: range, size: int | N
     with open_container(file) as container:  # by counting, from the beginning
         stream = video_stream(container)
         last = [
-            _upright(frame, index, width, height)
+            upright(frame, index.rotation, index.colours[2], *size)
             for one, frame in enumerate(_until(_decoded(container, stream, index), wanted.stop))
             if one in wanted
         ]
@@ -58,17 +58,16 @@ def read_frames(file: VideoFile, index: VideoIndex, wanted: range, size: int | N
 
 def exact_scaling() -> int:
     """Lanczos' filter, exact: without these flags swscale rounds down, and pictures get darker by a level."""
-    from av.video.reformatter import Interpolation as I  # noqa: E741, N817
+    from av.video.reformatter import Interpolation as I  # noqa: N817
 
     return I.LANCZOS | I.ACCURATE_RND | I.FULL_CHR_H_INT | I.FULL_CHR_H_INP | I.BITEXACT
 
 
-def shown_size(index: VideoIndex, size: int | None) -> tuple[int, int]:
-    """Width and height of upright frames, px, whose longest side is `size` at most."""
-    longest = max(index.width, index.height)
-    if size is None or longest <= size:
-        return index.width, index.height
-    return max(1, round(index.width * size / longest)), max(1, round(index.height * size / longest))
+def stored_size(index: VideoIndex, longest: int | None) -> tuple[int, int]:
+    """Width and height of frames as they are stored, before they are turned; the longest side is so many px at most."""
+    width, height = (index.height, index.width) if index.rotation in (90, 270) else (index.width, index.height)
+    scale = 1.0 if longest is None else min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _until(frames: Iterable["VideoFrame"], stop: int) -> Iterator["VideoFrame"]:
@@ -80,11 +79,12 @@ def _until(frames: Iterable["VideoFrame"], stop: int) -> Iterator["VideoFrame"]:
 
 def _decoded(container: "InputContainer", stream: "VideoStream", index: VideoIndex) -> Iterator["VideoFrame"]:
     """All frames from here on; damaged packets are left out, fields are woven into frames."""
-    frames = _undamaged(container, stream)
+    frames = undamaged(container, stream)
     return _deinterlaced(frames, stream) if index.interlaced else frames
 
 
-def _undamaged(container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
+def undamaged(container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
+    """All frames from here on; packets that cannot be decoded are left out."""
     import av
 
     for packet in container.demux(stream):
@@ -109,15 +109,23 @@ def _deinterlaced(frames: Iterator["VideoFrame"], stream: "VideoStream") -> Iter
         graph.push(frame)
         while True:
             try:
-                yield graph.pull()
+                woven = graph.pull()
+                assert isinstance(woven, av.VideoFrame)
+                yield woven
             except (av.error.BlockingIOError, av.error.EOFError):
                 break
 
 
-def _upright(frame: "VideoFrame", index: VideoIndex, width: int, height: int) -> Pixels:
-    """A frame as (height, width, 3) RGB."""
-    turned = index.rotation in (90, 270)
-    size = (height, width) if turned else (width, height)
-    rgb = frame.reformat(*size, format="rgb24", src_colorspace=index.colours[2], interpolation=exact_scaling())
-    pixels: Pixels = np.rot90(rgb.to_ndarray(), index.rotation // 90)
+def upright(frame: "VideoFrame", rotation: int, matrix: int, width: int, height: int) -> Pixels:
+    """A frame as (H, W, 3) RGB.
+
+    Args:
+        frame: as it is stored.
+        rotation: degrees counter-clockwise that make it upright, a multiple of 90.
+        matrix: of its colours, ITU-T H.273.
+        width: to which it is scaled before it is turned.
+        height: the same.
+    """
+    rgb = frame.reformat(width, height, format="rgb24", src_colorspace=matrix, interpolation=exact_scaling())
+    pixels: Pixels = np.rot90(rgb.to_ndarray(), rotation // 90)
     return np.ascontiguousarray(pixels)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from atelier.models.settings import from_json
 from atelier.tasks.images.codec import BadImage, ImageLimits, check_dimensions
-from atelier.tasks.video.container import VideoFile, open_container, video_stream
+from atelier.tasks.video.container import VideoFile, open_container, open_file, video_stream
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -184,18 +184,23 @@ class _Reading:
             raise BadImage(f"its frames are turned by {rotation} degrees; quarters of a turn are read")
         turned = rotation in (90, 270)
         width, height = (first.height, first.width) if turned else (first.width, first.height)
-        matrix = int(first.colorspace)
-        tags = int(first.color_primaries), int(first.color_trc), matrix
-        if matrix in UNSPECIFIED:
-            tags = (*tags[:2], BT709 if first.height >= HD_PX else BT601)
+        tags = int(first.color_primaries), int(first.color_trc), matrix_of(first)
         aspect = aspect if aspect > 0 else Fraction(1)
         aspect = 1 / aspect if turned else aspect
         return VideoIndex(
             sha256, width, height, rotation, (time_base.numerator, time_base.denominator), tuple(times),
-            tuple(self.keys) or (0,), self.last_units if 0 < self.last_units else usual, not self.untimed,
+            tuple(self.keys) or (0,), self.last_units if self.last_units > 0 else usual, not self.untimed,
             2 * self.interlaced > len(times), tags, (aspect.numerator, aspect.denominator),
             tuple(cut(len(times), self.keys, width * height)),
         )  # fmt: skip
+
+
+def matrix_of(frame: "VideoFrame") -> int:
+    """The matrix of a frame's colours, ITU-T H.273; of untagged ones what players take."""
+    matrix = int(frame.colorspace)
+    if matrix in UNSPECIFIED:
+        return BT709 if frame.height >= HD_PX else BT601
+    return matrix
 
 
 def cut(frames: int, keys: Sequence[int], pixels: int) -> list[int]:
@@ -217,7 +222,5 @@ def cut(frames: int, keys: Sequence[int], pixels: int) -> list[int]:
 
 
 def _sha256(file: VideoFile) -> str:
-    if isinstance(file, bytes):
-        return hashlib.sha256(file).hexdigest()
-    with file.open("rb") as opened:
+    with open_file(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from atelier.tasks.video.index import VideoIndex
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.stream import VideoStream
 
 MUXERS = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
 COPIED = ("audio", "subtitle")
@@ -24,7 +25,14 @@ PROVENANCE = "ATELIER_XMP"  # key of the provenance in the container's metadata
 
 
 def join(
-    chunks: Iterable[bytes], source: VideoFile, index: VideoIndex, out: Path, xmp: bytes, *, strip: bool = False
+    chunks: Iterable[bytes],
+    source: VideoFile,
+    index: VideoIndex,
+    out: Path,
+    format: str,
+    xmp: bytes,
+    *,
+    strip: bool = False,
 ) -> list[str]:
     """Write a video of encoded chunks with what else its source holds.
 
@@ -32,7 +40,8 @@ def join(
         chunks: all of them, in order, as `encode.encode_chunk` made them.
         source: the video that they were painted from.
         index: of the source.
-        out: the file, with a suffix of `MUXERS`.
+        out: the file, of any name.
+        format: a key of `MUXERS`.
         xmp: the provenance, an XMP packet.
         strip: leave the source's titles and other metadata out.
 
@@ -45,12 +54,14 @@ def join(
     """
     import av
 
-    muxer = MUXERS[out.suffix[1:]]
+    muxer = MUXERS[format]
     flags = {"movflags": "+faststart+use_metadata_tags"} if muxer == "mp4" else {}
     with open_container(source) as given:
         picture = video_stream(given)
         others = [s for s in given.streams if s is not picture and s.type in COPIED]
         left_out = [f"a stream of {s.type}" for s in given.streams if s is not picture and s.type not in COPIED]
+        if given.chapters() and "a stream of data" in left_out:  # of an MP4: the titles of its chapters
+            left_out.remove("a stream of data")
         try:
             with av.open(out, "w", format=muxer, container_options={"fflags": "+bitexact", **flags}) as made:
                 if not strip:
@@ -61,11 +72,13 @@ def join(
         except (av.FFmpegError, ValueError) as error:
             kinds = ", ".join(s.codec_context.name for s in others if s.codec_context)
             with_them = f" with {kinds}" if kinds else ""
-            raise ValueError(f"cannot be written as {out.suffix}{with_them}: {short_line(error)}") from error
+            raise ValueError(f"cannot be written as {format}{with_them}: {short_line(error)}") from error
     return left_out
 
 
-_OWN = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "creation_time", PROVENANCE))
+_OWN = frozenset(
+    ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "creation_time", PROVENANCE)
+)
 
 
 def _mux(
@@ -85,7 +98,7 @@ def _mux(
         if not strip:
             copy.metadata.update({key: value for key, value in other.metadata.items() if key not in _OWN})
 
-    def shown() -> Iterator[tuple[float, int, "Packet"]]:
+    def shown() -> Iterator[tuple[float, int, "Packet[VideoStream]"]]:
         times = (*index.times, index.times[-1] + index.last_units)
         number = -1
         for number, packet in enumerate(_chained(first, pieces)):
@@ -98,7 +111,7 @@ def _mux(
         if number + 1 != index.frames:
             raise BadImage(f"its chunks have {number + 1} of {index.frames} frames")
 
-    def copied() -> Iterator[tuple[float, int, "Packet"]]:
+    def copied() -> Iterator[tuple[float, int, "Packet[VideoStream]"]]:
         at = 0.0
         for packet in given.demux(others) if others else ():
             if packet.size and packet.pts is not None:
@@ -112,14 +125,14 @@ def _mux(
         made.mux(packet)
 
 
-def _packets(chunks: Iterable[bytes]) -> Iterator["Packet"]:
+def _packets(chunks: Iterable[bytes]) -> Iterator["Packet[VideoStream]"]:
     """The packets of all chunks, one for each frame."""
     for chunk in chunks:
         with open_container(chunk) as container:
             yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
-def _chained(first: "Packet", rest: Iterator["Packet"]) -> Iterator["Packet"]:
+def _chained(first: "Packet[VideoStream]", rest: Iterator["Packet[VideoStream]"]) -> Iterator["Packet[VideoStream]"]:
     yield first
     yield from rest
 
@@ -129,5 +142,3 @@ def read_provenance(file: VideoFile) -> bytes | None:
     with open_container(file) as container:
         found = container.metadata.get(PROVENANCE) or container.metadata.get(PROVENANCE.lower())
     return found.encode() if found else None
-
-

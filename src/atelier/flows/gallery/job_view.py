@@ -11,10 +11,10 @@ from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import JobFolder, JobState
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
 from atelier.tasks.bulk.request import StylizeRequest, read_request
-from atelier.tasks.images.codec import ImageLimits, Pixels, decode
+from atelier.tasks.images.codec import ImageLimits, Pixels
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.open_destination import open_destination
-from atelier.tasks.storage.open_source import read
+from atelier.tasks.video.still import shown_input, shown_output
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class JobView:
         """
         row = self._row(self.inputs, index)
         limits = ImageLimits(self.request.config.max_bytes, self.request.config.max_pixels)
-        return decode(read(Entry(**{name: row[name] for name in ENTRY_FIELDS}), limits.max_bytes), limits)
+        return shown_input(Entry(**{name: row[name] for name in ENTRY_FIELDS}), limits)
 
     def after(self, index: int) -> Pixels:
         """The output of the input in a row.
@@ -52,7 +52,7 @@ class JobView:
             IndexError: there is no such row.
             BadImage, OSError: it has none, or it cannot be read.
         """
-        return decode(self.job.destination.read(self._row(self.state.rows, index)["output"] or ""))
+        return shown_output(self.job.destination, self._row(self.state.rows, index)["output"] or "")
 
     @staticmethod
     def _row(table: pa.Table, index: int) -> dict[str, Any]:
