@@ -26,7 +26,14 @@ Image = Pixels | SixteenBit
 ENTRY_FIELDS = {name: pa.string() for name in ("name", "source", "etag", "kind", "path", "member", "problem")}
 ENTRY_FIELDS |= {"size": pa.int64(), "offset": pa.int64()}  # all fields of `Entry`
 TASK_SCHEMA = pa.schema(
-    {"input": pa.string(), "output": pa.string(), "stamp": pa.string(), **ENTRY_FIELDS, "chunk": pa.int32(), "pixels": pa.int64()}
+    {
+        "input": pa.string(),
+        "output": pa.string(),
+        "stamp": pa.string(),
+        **ENTRY_FIELDS,
+        "chunk": pa.int32(),
+        "pixels": pa.int64(),
+    }
 )
 RESULT_SCHEMA = pa.schema({"input": pa.string(), "state": pa.string(), "reason": pa.string()})
 
