@@ -16,7 +16,18 @@ PACKAGE = Path(atelier.__file__).parent
 OWN_OR_BELOW = {"models": {"models"}, "tasks": {"tasks", "models"}, "flows": {"flows", "tasks", "models"}}
 ROOMS = {  # of each floor, in order: each may import those before it
     "tasks": (
-        *("runtime", "workspace", "images", "storage", "video", "dataset", "training", "evaluation", "registry", "reports"),
+        *(
+            "runtime",
+            "workspace",
+            "images",
+            "storage",
+            "video",
+            "dataset",
+            "training",
+            "evaluation",
+            "registry",
+            "reports",
+        ),
         *("inference", "bulk"),
     ),
     "flows": ("config", "control_plane", "runs", "", "gallery", "cli"),  # "" are the flows themselves
