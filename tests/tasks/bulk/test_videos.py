@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from atelier.models.card import identify
+from atelier.tasks.bulk.dry_run import dry_run
 from atelier.tasks.bulk.request import Rerun, StylizeRequest
 from atelier.tasks.bulk.stylize import StylizeSummary, stylize
 from atelier.tasks.images.provenance import read_packet
@@ -185,3 +186,20 @@ def test_kills_leave_the_bytes_of_a_job_that_was_never_disturbed(
     assert _tree(out) == _tree(tmp_path / "calm")
     assert LocalFolder(out).remove_leftovers() == 0
     assert not list((out / "_atelier/chunks").iterdir())
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_dry_run_tells_frames_and_time_and_writes_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        clip(tmp_path / f"in/{number}.mp4", 40)
+    (tmp_path / "in/broken.mkv").write_bytes(b"broken")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "in/picture.png")
+    out = tmp_path / "out"
+    request = StylizeRequest((str(tmp_path / "in"),), out, tiny_model, CONFIG, identify(tiny_model))
+    found = dry_run(request, connect=lambda: None)
+    assert (found.pictures, found.videos, found.failed) == (5, 4, 0)
+    assert 110 <= found.frames <= 125  # by the bytes of those that are not in the sample
+    assert found.minutes > 0
+    assert found.gigabytes > 0
+    assert "4 are videos, with about" in found.summary
+    assert not out.exists()

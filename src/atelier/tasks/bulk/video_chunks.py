@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
-from atelier.tasks.bulk.messages import ChunkFrames, JobSpec, StylizedInput, Task
+from atelier.tasks.bulk.messages import ENTRY_FIELDS, ChunkFrames, JobSpec, StylizedInput, Task
 from atelier.tasks.images.codec import BadImage, Pixels
 from atelier.tasks.images.formats import output_format
 from atelier.tasks.images.metadata import Metadata
@@ -118,9 +118,23 @@ def store_index(task: Task, spec: JobSpec) -> str:
                 found = next(reading)
     except BadImage as error:
         return str(error)
-    content = {"stamp": stamp_of(task, spec), "index": found.to_json()}
-    destination.write(index_file(task.input), json.dumps(content, separators=(",", ":")).encode())
+    write_index(task, spec, found)
     return ""
+
+
+def write_index(task: Task, spec: JobSpec, index: VideoIndex) -> None:
+    """Store the index of a video."""
+    content = {"stamp": stamp_of(task, spec), "index": index.to_json()}
+    data = json.dumps(content, separators=(",", ":")).encode()
+    open_destination(spec.destination).write(index_file(task.input), data)
+
+
+def chunk_task(task: Task, index: VideoIndex, stamp: str, number: int) -> dict[str, Any]:
+    """The task of a chunk, a row of `TASK_SCHEMA`."""
+    pixels = index.width * index.height * len(index.chunk(number))
+    own = {"input": chunk_name(task.input, number), "output": chunk_file(task.input, number), "stamp": stamp}
+    of_video = {name: getattr(task.entry, name) for name in ENTRY_FIELDS}
+    return own | {"chunk": number, "pixels": pixels} | of_video
 
 
 def stamp_of(task: Task, spec: JobSpec) -> str:

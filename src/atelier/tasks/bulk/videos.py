@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atelier.tasks.bulk.job import JobFolder
-from atelier.tasks.bulk.messages import ENTRY_FIELDS, TASK_SCHEMA, JobSpec, Task, read_tasks
+from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, Task, read_tasks
 from atelier.tasks.bulk.video_chunks import (
     chunk_file,
     chunk_name,
+    chunk_task,
     join_chunks,
     stamp_of,
     store_index,
@@ -127,11 +128,9 @@ class Videos:
         video = self.videos[task.input] = _Video(task, len(names), set(names) - there)
         for number, name in enumerate(names):
             if name not in there:
-                frames = len(index.chunk(number))
-                self.frames[name], self.total = frames, self.total + frames
-                fields = {field: getattr(task.entry, field) for field in ENTRY_FIELDS}
-                own = {"input": name, "output": chunk_file(task.input, number), "stamp": stamp, "chunk": number}
-                yield own | {"pixels": index.width * index.height * frames} | fields
+                self.frames[name] = len(index.chunk(number))
+                self.total += self.frames[name]
+                yield chunk_task(task, index, stamp, number)
         self._end(video)
 
     def _there(self, video: str, names: Sequence[str], stamp: str) -> set[str]:
