@@ -195,7 +195,9 @@ def test_a_dry_run_tells_frames_and_time_and_writes_nothing(tiny_model: Path, tm
     (tmp_path / "in/broken.mkv").write_bytes(b"broken")
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "in/picture.png")
     out = tmp_path / "out"
-    request = StylizeRequest((str(tmp_path / "in"),), out, tiny_model, CONFIG, identify(tiny_model))
+    request = StylizeRequest(
+        (str(tmp_path / "in"),), out, tiny_model, CONFIG, identify(tiny_model, "style-model", "v1")
+    )
     found = dry_run(request, connect=lambda: None)
     assert (found.pictures, found.videos, found.failed) == (5, 4, 0)
     assert 110 <= found.frames <= 125  # by the bytes of those that are not in the sample

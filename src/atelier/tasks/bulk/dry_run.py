@@ -121,10 +121,8 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
         pool.start(1, 0, gpu=spec.device == "cuda")
         spec = spec.with_executions(executions_for(pool, spec, todo.num_rows))
         workers = worker_count(spec.device)
-        painted = (
-            pool.run(_stylize_sample, _sample(pictures, WARM_UP + SAMPLE), spec) if pictures.num_rows else Sample()
-        )
-        filmed = pool.run(_stylize_videos, _sample(videos, VIDEOS), spec) if videos.num_rows else Sample()
+        painted = pool.run(_stylize_pictures, _sample(pictures, WARM_UP + SAMPLE), spec)
+        filmed = pool.run(_stylize_videos, _sample(videos, VIDEOS), spec)
     share = int(pc.sum(videos["size"]).as_py() or 0) / max(1, filmed.file_bytes)
     frames = round(filmed.frames * share)
     seconds = (painted.each_s * pictures.num_rows + filmed.each_s * frames) / workers
@@ -176,8 +174,10 @@ def _sample(todo: pa.Table, most: int) -> pa.Table:
     return picture_tasks(chosen, pa.array([f"{index}" for index in range(chosen.num_rows)]))
 
 
-def _stylize_sample(tasks: pa.Table, spec: JobSpec) -> Sample:
+def _stylize_pictures(tasks: pa.Table, spec: JobSpec) -> Sample:
     """Stylize tasks of pictures into a temporary folder."""
+    if not tasks.num_rows:
+        return Sample()
     with _temporary_worker(spec) as (worker, folder):
         timed = tasks.slice(min(WARM_UP, tasks.num_rows - 1))
         worker(tasks.slice(0, tasks.num_rows - timed.num_rows or 1))
