@@ -202,6 +202,6 @@ def test_a_dry_run_tells_frames_and_time_and_writes_nothing(tiny_model: Path, tm
     assert (found.pictures, found.videos, found.failed) == (5, 4, 0)
     assert 110 <= found.frames <= 125  # by the bytes of those that are not in the sample
     assert found.minutes > 0
-    assert found.gigabytes > 0
+    assert found.images_per_second > 0
     assert "4 are videos, with about" in found.summary
     assert not out.exists()
