@@ -16,7 +16,7 @@ from atelier.models.card import identify
 from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
+from atelier.tasks.bulk.messages import JobSpec, JobStep, picture_tasks
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.inference.config import StylizeConfig
 from atelier.tasks.inference.execution_plan import Execution, ExecutionPlan
@@ -56,7 +56,7 @@ def tasks(tmp_path: Path) -> pa.Table:
         pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     inputs = list_inputs(["in"], tmp_path)
-    return inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
+    return picture_tasks(inputs, inputs["input"])
 
 
 def _worker(destination: Path, model: Path) -> StylizeWorker:

@@ -18,7 +18,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import RESULT_SCHEMA, TASK_SCHEMA, JobSpec, JobStep
+from atelier.tasks.bulk.messages import RESULT_SCHEMA, JobSpec, JobStep, picture_tasks
 from atelier.tasks.bulk.request import StylizeRequest
 from atelier.tasks.bulk.split_workers import StylizeBlock, read_block, without_networks, write_block
 from atelier.tasks.bulk.stylize import stylize
@@ -86,7 +86,7 @@ def _through(spec: JobSpec, archive: Path) -> dict[str, tuple[str, str]]:
     """All stages, one after the other, outside Ray."""
     threads = torch.get_num_threads()
     inputs = list_inputs([str(archive)], Path())
-    tasks = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
+    tasks = picture_tasks(inputs, inputs["input"])
     opened = pa.concat_tables(read_block(tasks, without_networks(spec)))
     answer = write_block(pa.concat_tables(StylizeBlock(spec)(opened)), without_networks(spec))
     torch.set_num_threads(threads)
@@ -151,7 +151,7 @@ def test_workers_on_gpus_get_their_blocks(tmp_path: Path, archive: Path, spec: J
     (archive / "cut.png").unlink()
     (archive / "text.jpg").unlink()
     inputs = list_inputs([str(archive)], Path())
-    todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
+    todo = picture_tasks(inputs, inputs["input"])
     gpu = spec.with_executions([Execution(ExecutionPlan(version=torch.__version__, device="cuda"))])
     (tmp_path / "spec").write_bytes(pickle.dumps((gpu, todo)))
     command = [sys.executable, "-c", GPU_DRIVER, str(tmp_path / "spec")]

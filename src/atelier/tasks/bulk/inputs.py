@@ -102,7 +102,7 @@ def kinds_text(counts: dict[str, int]) -> str:
 def evenly_spaced(table: pa.Table, most: int) -> pa.Table:
     """Up to `most` rows at equal distances."""
     count = min(table.num_rows, most)
-    return table.take([index * table.num_rows // count for index in range(count)])
+    return table.take(pa.array([index * table.num_rows // count for index in range(count)], pa.int64()))
 
 
 def _any(globs: Sequence[str]) -> re.Pattern[str]:

@@ -116,8 +116,8 @@ class Task:
     output: str
     stamp: str  # size and etag of the listed input
     entry: Entry  # for a chunk, of its video
-    chunk: int = -1  # number of a video's chunk, -1 for a picture
-    pixels: int = 0  # of all frames of a chunk, 0 where they are not known
+    chunk: int | None = None  # number of a video's chunk, None for a picture
+    pixels: int | None = None  # of all frames of a chunk
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,9 @@ def read_tasks(table: pa.Table) -> list[Task]:
 
 def picture_tasks(inputs: pa.Table, outputs: pa.Array) -> pa.Table:
     """The tasks (`TASK_SCHEMA`) of inputs that are listed, with their outputs; videos are not cut yet."""
-    chunk, pixels = (pa.array([value] * inputs.num_rows, type) for value, type in ((-1, pa.int32()), (0, pa.int64())))
-    tasks = inputs.append_column("output", outputs).append_column("chunk", chunk).append_column("pixels", pixels)
+    tasks = inputs.append_column("output", outputs)
+    for name in ("chunk", "pixels"):
+        tasks = tasks.append_column(name, pa.nulls(inputs.num_rows, TASK_SCHEMA.field(name).type))
     return tasks.select(TASK_SCHEMA.names)
 
 

@@ -262,8 +262,7 @@ def _memory(tasks: pa.Table, spec: JobSpec) -> int:
 
 def _sizes(tasks: pa.Table) -> list[int]:
     """Bytes of each task's file; of a chunk, what a file with as many pixels would have."""
-    known = pc.greater(tasks["pixels"], 0)
-    sizes: list[int] = pc.if_else(known, pc.divide(tasks["pixels"], FILE_PIXELS), tasks["size"]).to_pylist()
+    sizes: list[int] = pc.coalesce(pc.divide(tasks["pixels"], FILE_PIXELS), tasks["size"]).to_pylist()
     return sizes
 
 

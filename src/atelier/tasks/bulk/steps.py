@@ -79,7 +79,7 @@ class Reader:
         Raises:
             JobStopped: a detector is not installed.
         """
-        if task.chunk >= 0:
+        if task.chunk is not None:
             return self._chunk(task)
         begun = time.perf_counter()
         factor = task.entry.size / FILE_BYTES

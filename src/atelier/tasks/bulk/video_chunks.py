@@ -86,6 +86,7 @@ def stored_index(destination: Destination, video: str) -> tuple[str, VideoIndex]
 def read_chunk(task: Task, spec: JobSpec, limits: InputLimits) -> tuple[DecodedImage, ChunkFrames]:
     """The frames of a chunk, with the neighbours that steadiness needs. Raises BadImage, ValueError."""
     index = load_index(str(spec.destination), video_of(task.input))
+    assert task.chunk is not None
     own, reach = index.chunk(task.chunk), MARGIN if spec.config.video.steadiness else 0
     wanted = range(max(0, own.start - reach), min(index.frames, own.stop + reach))
     file, size = video_file(task.entry, limits.max_bytes), input_size(spec.config, limits.scale)
