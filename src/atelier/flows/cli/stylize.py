@@ -46,7 +46,7 @@ class OutputOptions:
     codec: Annotated[str | None, typer.Option(help="Of videos: av1 (the default), vp9 or h264.")] = None
     steadiness: Annotated[
         float | None,
-        typer.Option(help="Of videos, 0 to 1: share of neighbouring frames, moved along the motion, in each frame."),
+        typer.Option(help="Of videos, 0 to 1: how much neighbours count in each frame, moved along the motion; 1."),
     ] = None
     salvage: Annotated[
         bool | None,

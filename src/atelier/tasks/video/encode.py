@@ -24,7 +24,7 @@ class VideoConfig(Settings):
         "codec of videos: av1, by SVT-AV1; vp9; or h264, where PyAV has x264, which is under the GPL",
     )
     steadiness: float = setting(
-        0.7, "share of the neighbouring frames, moved along the optical flow, in each frame; 0: none", ge=0, le=1
+        1.0, "how much the frames before and after count in each, moved along the motion; 0: not at all", ge=0, le=1
     )
 
 
