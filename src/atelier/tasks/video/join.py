@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MUXERS = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
 COPIED = ("audio", "subtitle")
-PROVENANCE = "ATELIER_XMP"  # key of the provenance in the container's metadata
+PROVENANCE = "XMP"  # key of the provenance in the container's metadata
 
 
 def join(
