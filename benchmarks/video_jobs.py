@@ -25,6 +25,7 @@ from atelier.tasks.bulk.stylize import stylize
 from atelier.tasks.images import codec
 from atelier.tasks.images.codec import ImageLimits
 from atelier.tasks.inference.config import StylizeConfig
+from atelier.tasks.inference.execution_plan import ExecutionConfig
 from atelier.tasks.runtime import cluster, ray_head
 from atelier.tasks.runtime.progress import Progress
 from atelier.tasks.video.encode import VideoConfig
@@ -51,7 +52,8 @@ def job(source: Path, folder: Path, steadiness: float, size: int | None, memory:
     head = ray_head.start_head(folder, folder / "ray", cpus=CPUS)
     try:
         ray_head.await_head(head)
-        config = StylizeConfig(size=size, video=VideoConfig(steadiness=steadiness))
+        execution = ExecutionConfig(backend="openvino", precision="bfloat16")  # the quickest, on both sides
+        config = StylizeConfig(size=size, video=VideoConfig(steadiness=steadiness), execution=execution)
         model = starter()
         request = StylizeRequest((str(source),), folder / "out", model, config, identify(model, "starter/monet", ""))
         with Memory() if memory else nullcontext([0]) as held:
