@@ -143,7 +143,14 @@ def job(model: Path, archive: Path, cpus: int, memory: bool, stages: Literal["to
 
 
 class Memory:
-    """What this process and all below it hold, proportional shares of what they share, once a second; bytes."""
+    """What this process and all below it hold, proportional shares of what they share, in bytes, again and again.
+
+    Args:
+        every_s: seconds between two looks.
+    """
+
+    def __init__(self, every_s: float = 1.0) -> None:
+        self.every_s = every_s
 
     def __enter__(self) -> list[int]:
         self.seen, self.over = [0], threading.Event()
@@ -152,7 +159,7 @@ class Memory:
         return self.seen
 
     def _look(self) -> None:
-        while not self.over.wait(1.0):
+        while not self.over.wait(self.every_s):
             total = 0
             for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
                 try:
