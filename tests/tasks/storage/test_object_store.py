@@ -24,7 +24,7 @@ from atelier.models.controls import Controls
 from atelier.tasks.bulk.inputs import list_inputs
 from atelier.tasks.bulk.job import open_job
 from atelier.tasks.bulk.ledger import Ledger
-from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, JobStep
+from atelier.tasks.bulk.messages import JobSpec, JobStep, picture_tasks
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import decode, encode
 from atelier.tasks.inference.config import StylizeConfig
@@ -246,7 +246,7 @@ def test_a_worker_writes_the_same_to_a_url_as_to_a_folder(bucket: Any, tmp_path:
         bucket.pipe_file(f"bucket/in/deep/{index}.png", encode(np.full((8, 8 + index, 3), 90, np.uint8), "png"))
     bucket.pipe_file("bucket/in/bad.png", b"bad")
     inputs = list_inputs(["s3://bucket/in"], tmp_path)
-    todo = inputs.append_column("output", inputs["input"]).select(TASK_SCHEMA.names)
+    todo = picture_tasks(inputs, inputs["input"])
     identity = identify(tiny_model, "style-model", "v1")
     for destination in (str(tmp_path / "out"), "s3://bucket/out"):
         with open_job(destination):
