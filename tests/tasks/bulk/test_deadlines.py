@@ -1,5 +1,6 @@
 """What never answers: a stopped worker, a file that cannot be read to its end, a job in which nothing happens."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from atelier.models.card import ModelIdentity
+from atelier.tasks.bulk import deadlines
 from atelier.tasks.bulk.crash_markers import CrashMarkers
 from atelier.tasks.bulk.job_watch import JobWatch
 from atelier.tasks.bulk.request import StylizeRequest
@@ -57,7 +59,7 @@ def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
     def stop_a_worker() -> None:
         while not stopped:
             time.sleep(0.02)
-            if list(out.rglob("*.png")) and (found := _workers()):
+            if list(out.rglob("*.png")) and (found := [worker for worker in _workers() if _is_watched(worker)]):
                 found[0].suspend()
                 stopped.append(found[0])
 
@@ -72,6 +74,13 @@ def test_a_stopped_worker_is_replaced_and_a_file_that_hangs_is_quarantined(
     assert _quarantine(out) == [{"path": "dead/hangs.png", "stage": "read", "reason": why}]
     _wait_for_the_end_of(stopped[0])  # it outlives a job that the other worker finished meanwhile
     assert not any((out / "_atelier/inflight").iterdir())
+
+
+def _is_watched(worker: psutil.Process) -> bool:
+    """Whether a worker has begun: its watch is a process below it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(deadlines.MODULE in one.cmdline() for one in worker.children())
+    return False
 
 
 def _wait_for_the_end_of(process: psutil.Process) -> None:
