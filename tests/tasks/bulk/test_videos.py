@@ -118,6 +118,14 @@ def test_a_damaged_video_is_painted_up_to_its_damage_where_that_is_asked_for(run
     assert 5 < len(times_of(tmp_path / "out/cut.mkv")) < 50
 
 
+def test_a_video_that_has_changed_is_painted_anew(run: Run, tmp_path: Path) -> None:
+    """By the same processes of the cluster, which joined the one before."""
+    for frames in (20, 90, 30):
+        source = clip(tmp_path / "in/film.mp4", frames)
+        assert run(tmp_path / "in").done == 1
+        assert times_of(tmp_path / "out/film.mp4") == times_of(source)
+
+
 def test_an_archive_of_videos_and_a_smaller_size(run: Run, tmp_path: Path) -> None:
     clip(tmp_path / "film.mp4", 6, rotation=90)
     shutil.make_archive(str(tmp_path / "videos"), "zip", tmp_path, "film.mp4")

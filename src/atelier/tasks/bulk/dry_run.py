@@ -22,7 +22,7 @@ from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, picture_tasks, read_tasks
 from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
-from atelier.tasks.bulk.video_chunks import chunk_task, write_index
+from atelier.tasks.bulk.video_chunks import chunk_task, stamp_of, write_index
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
 from atelier.tasks.images.formats import is_video
@@ -205,7 +205,9 @@ def _stylize_videos(tasks: pa.Table, spec: JobSpec) -> Sample:
             cuts = sorted({0, middle, min(middle + FRAMES, index.frames)} - {index.frames})
             index = replace(index, cuts=tuple(cuts))
             write_index(task, worker.spec, index)
-            chunk = pa.Table.from_pylist([chunk_task(task, index, "", cuts.index(middle))], TASK_SCHEMA)
+            chunk = pa.Table.from_pylist(
+                [chunk_task(task, index, stamp_of(task, worker.spec), cuts.index(middle))], TASK_SCHEMA
+            )
             if not count:
                 worker(chunk)  # warm
             seconds += _timed(worker, chunk)

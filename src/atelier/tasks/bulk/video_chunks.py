@@ -66,10 +66,10 @@ def index_file(video: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def load_index(destination: str, video: str) -> VideoIndex:
-    """The index of a video that is being painted. Raises ValueError where it is damaged or gone."""
+def load_index(destination: str, video: str, stamp: str) -> VideoIndex:
+    """The index of a video that is being painted. Raises ValueError where it is gone, damaged or of another file."""
     found = stored_index(open_destination(destination), video)
-    if found is None:
+    if found is None or found[0] != stamp:
         raise ValueError("its index is gone or damaged: run the same command again")
     return found[1]
 
@@ -85,7 +85,7 @@ def stored_index(destination: Destination, video: str) -> tuple[str, VideoIndex]
 
 def read_chunk(task: Task, spec: JobSpec, limits: InputLimits) -> tuple[DecodedImage, ChunkFrames]:
     """The frames of a chunk, with the neighbours that steadiness needs. Raises BadImage, ValueError."""
-    index = load_index(str(spec.destination), video_of(task.input))
+    index = load_index(str(spec.destination), video_of(task.input), task.stamp)
     assert task.chunk is not None
     own, reach = index.chunk(task.chunk), MARGIN if spec.config.video.steadiness else 0
     wanted = range(max(0, own.start - reach), min(index.frames, own.stop + reach))
@@ -152,7 +152,7 @@ def join_chunks(task: Task, spec: JobSpec) -> LedgerRow:
     destination = open_destination(spec.destination)
     markers = CrashMarkers(destination / RESERVED / "inflight", "write", spec.config.picture_timeout_s)
     attempt = f"{spec.attempt}-{uuid.uuid4().hex[:8]}"
-    index = load_index(str(spec.destination), task.input)
+    index = load_index(str(spec.destination), task.input, stamp_of(task, spec))
     names = [chunk_file(task.input, number) for number in range(len(index.cuts))]
     factor = max(task.entry.size, sum(destination.sizes(names))) / FILE_BYTES
     try:

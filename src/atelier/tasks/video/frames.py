@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,7 @@ def _deinterlaced(frames: Iterator["VideoFrame"], stream: "VideoStream") -> Iter
     source.link_to(weave)
     weave.link_to(sink)
     graph.configure()
-    for frame in (*frames, None):
+    for frame in chain(frames, (None,)):
         graph.push(frame)
         while True:
             try:
