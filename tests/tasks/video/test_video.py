@@ -121,6 +121,9 @@ def test_what_cannot_be_read_says_why_and_what_is_left(tmp_path: Path) -> None:
         index_of(tmp_path / "alpha.webm")
     with pytest.raises(BadImage, match="pixels, more than"):
         next(read_index(clip(tmp_path / "large.mp4", 2), ImageLimits(max_pixels=1000)))
+    mistitled = clip(tmp_path / "title.mp4", 3)
+    mistitled.write_bytes(mistitled.read_bytes().replace(b"a moving square", b"a moving \xff\xfequar"))
+    assert index_of(mistitled).frames == 3
     (tmp_path / "link.mp4").symlink_to(tmp_path / "whole.mkv")
     with pytest.raises(BadImage, match="cannot be read"):
         index_of(tmp_path / "link.mp4")

@@ -86,11 +86,15 @@ def open_container(file: VideoFile) -> Iterator["InputContainer"]:
     try:
         with (
             open_file(file) as opened,
-            av.open(opened, "r", container_options=OPTIONS, buffer_size=BUFFER_BYTES) as container,
+            av.open(
+                opened, "r", container_options=OPTIONS, buffer_size=BUFFER_BYTES, metadata_errors="replace"
+            ) as container,
         ):
             yield container
     except av.FFmpegError as error:
         raise BadImage(f"the video cannot be read: {error.strerror or short_line(error)}") from error
+    except (UnicodeError, OverflowError) as error:
+        raise BadImage(f"the video is damaged: {short_line(error)}") from error
     except MemoryError as error:
         raise BadImage("the video does not fit into memory") from error
 
