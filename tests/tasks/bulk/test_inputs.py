@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from atelier.tasks.bulk.inputs import INPUT_SCHEMA, Selection, list_inputs
+from atelier.tasks.bulk.inputs import INPUT_SCHEMA, Selection, are_videos, list_inputs
 from atelier.tasks.images.codec import encode
+from atelier.tasks.images.formats import is_video
 from atelier.tasks.storage.source_limits import SourceLimits
 
 PNG = encode(np.full((4, 4, 3), 90, np.uint8), "png")
@@ -98,3 +99,8 @@ def test_bounds_hold_for_every_source(archive: Path) -> None:
             file.writestr(f"{index}.png", PNG)
     with pytest.raises(ValueError, match="more than 2 files"):
         list_inputs(["photos", "a.zip"], archive, Selection(bounds=SourceLimits(max_members=2)))
+
+
+def test_videos_are_known_by_their_names_alike_one_by_one_and_together() -> None:
+    names = ["a.mp4", "a/B.MOV", ".mp4", "a/.mkv", "a.mp4.png", "mp4", "a.lrv", "a\n.webm", "x.png", "a.mp4\n"]
+    assert are_videos(pa.chunked_array([names])).to_pylist() == [is_video(name) for name in names]

@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from atelier.flows.cli.stylize_job import plan
 from atelier.models.controls import Controls
+from atelier.tasks.bulk.crash_markers import markers_of
 from atelier.tasks.bulk.messages import DecodedInput, JobSpec, JobStep, Task
 from atelier.tasks.bulk.request import Rerun
-from atelier.tasks.bulk.steps import Reader, markers_of
+from atelier.tasks.bulk.steps import Reader
 from atelier.tasks.images import detectors, provenance
 from atelier.tasks.images.codec import encode, load
 from atelier.tasks.images.detectors import found_mask

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from atelier.tasks.bulk.deadlines import NOTE_PREFIX, Note, step_text, watch_of
+from atelier.tasks.bulk.messages import JobSpec
+from atelier.tasks.inference.output_names import RESERVED
 from atelier.tasks.runtime.process_watch import ProcessWatch
 from atelier.tasks.storage.destination import Destination
 from atelier.tasks.storage.open_destination import open_destination
@@ -19,6 +21,8 @@ class HasInput(Protocol):
     @property
     def input(self) -> str: ...  # noqa: D102
 
+
+FILE_BYTES = 2**24  # of a file: a unit of the deadlines
 
 I = TypeVar("I", bound=HasInput)  # noqa: E741
 R = TypeVar("R")
@@ -123,6 +127,12 @@ class CrashMarkers:
             return self.folder.read(key).decode()
         except FileNotFoundError:
             return ""
+
+
+def markers_of(spec: JobSpec, stage: str = "decode") -> CrashMarkers:
+    """The crash markers of a worker whose first stage is this one, and the deadlines of its steps."""
+    folder = open_destination(spec.destination) / RESERVED / "inflight"
+    return CrashMarkers(folder, stage, spec.config.picture_timeout_s)
 
 
 def _key(*names: str) -> str:

@@ -15,17 +15,16 @@ import pyarrow.compute as pc
 
 from atelier.tasks.bulk import failure_limit
 from atelier.tasks.bulk.admission import check_job
-from atelier.tasks.bulk.inputs import count_by_kind, evenly_spaced, kinds_text, list_inputs
+from atelier.tasks.bulk.inputs import are_videos, count_by_kind, evenly_spaced, kinds_text, list_inputs
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.ledger import Ledger
 from atelier.tasks.bulk.manifest import check_space
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, picture_tasks, read_tasks
 from atelier.tasks.bulk.pool import WorkerPool, executions_for, job_steps, worker_count
 from atelier.tasks.bulk.request import StylizeRequest
-from atelier.tasks.bulk.video_chunks import chunk_task, stamp_of, write_index
+from atelier.tasks.bulk.video_chunks import chunk_task, write_index
 from atelier.tasks.bulk.worker import StylizeWorker
 from atelier.tasks.images.codec import BadImage
-from atelier.tasks.images.formats import is_video
 from atelier.tasks.inference.execution_plan import ExecutionPlan
 from atelier.tasks.inference.input_limits import limits_for
 from atelier.tasks.inference.output_names import RESERVED
@@ -114,7 +113,7 @@ def dry_run(request: StylizeRequest, *, connect: Callable[[], object]) -> DryRun
     )  # fmt: skip
     if not todo.num_rows:
         return found
-    films = pa.array(map(is_video, todo["input"].to_pylist()), pa.bool_())
+    films = are_videos(todo["input"])
     videos, pictures = todo.filter(films), todo.filter(pc.invert(films))
     with connected_keeping_sigterm(connect), contextlib.closing(WorkerPool()) as pool:
         spec = JobSpec("", job_steps(request, request.controls(), job.plans()), config, 1)
@@ -205,14 +204,13 @@ def _stylize_videos(tasks: pa.Table, spec: JobSpec) -> Sample:
             cuts = sorted({0, middle, min(middle + FRAMES, index.frames)} - {index.frames})
             index = replace(index, cuts=tuple(cuts))
             write_index(task, worker.spec, index)
-            chunk = pa.Table.from_pylist(
-                [chunk_task(task, index, stamp_of(task, worker.spec), cuts.index(middle))], TASK_SCHEMA
-            )
+            row = chunk_task(task, worker.spec, index, cuts.index(middle))
+            chunk = pa.Table.from_pylist([row], TASK_SCHEMA)
             if not count:
                 worker(chunk)  # warm
             seconds += _timed(worker, chunk)
             count += len(range(index.frames)[middle : middle + FRAMES])
-            size += LocalFolder(folder).sizes([chunk["output"][0].as_py()])[0]
+            size += LocalFolder(folder).sizes([row["output"]])[0]
     if not count:
         return Sample(failed=failed)
     return Sample(count, failed, seconds / count, max(0, size) / count, frames, file_bytes)

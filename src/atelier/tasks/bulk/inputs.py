@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from atelier.models.settings import Settings, setting
 from atelier.tasks.bulk.messages import ENTRY_FIELDS
-from atelier.tasks.images.formats import is_video
+from atelier.tasks.images.formats import VIDEO_FORMAT_OF_SUFFIX, is_video
 from atelier.tasks.storage.companion_files import VIDEO, kinds_in_listing
 from atelier.tasks.storage.entry import Entry
 from atelier.tasks.storage.list_file import LIST_SUFFIXES
@@ -86,6 +86,12 @@ def input_files(source: str, base: Path, bounds: SourceLimits) -> Iterator[Entry
     """Every file of a source, as `open_source.list_files` lists it; videos are inputs like pictures."""
     for entry in list_files(source, base, bounds):
         yield replace(entry, skipped="") if entry.skipped == VIDEO and is_video(entry.name) else entry
+
+
+def are_videos(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each file is a video, as `formats.is_video` says, in one pass over a million names."""
+    suffixes = "|".join(suffix.removeprefix(".") for suffix in VIDEO_FORMAT_OF_SUFFIX)
+    return pc.match_substring_regex(names, rf"(?is)[^/]\.(?:{suffixes})\z")
 
 
 def count_by_kind(kinds: pa.ChunkedArray) -> dict[str, int]:

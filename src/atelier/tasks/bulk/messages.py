@@ -82,9 +82,12 @@ class JobSpec:
         """The parameters in the provenance of every output."""
         return provenance_parameters([step.controls for step in self.steps], self.config, self.plans)
 
-    def provenance(self, sha256: str, **pictures: LabelPicture | None) -> Provenance:
+    def provenance(
+        self, sha256: str, labels: LabelPicture | None = None, kept: LabelPicture | None = None
+    ) -> Provenance:
         """The provenance of the output of an input with this hash, and of these label pictures."""
-        hashes = {name: picture.sha256 for name, picture in pictures.items() if picture and picture.sha256}
+        given = {"labels": labels, "kept": kept}
+        hashes = {name: picture.sha256 for name, picture in given.items() if picture and picture.sha256}
         first, *then = (step.identity for step in self.steps)
         parameters = self.parameters | hashes
         return Provenance(first, parameters, sha256, revision=self.revision, then=tuple(then))

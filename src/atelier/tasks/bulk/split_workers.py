@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from atelier.tasks.bulk.crash_markers import markers_of
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.messages import (
     DecodedInput,
@@ -24,7 +25,7 @@ from atelier.tasks.bulk.messages import (
     result_table,
 )
 from atelier.tasks.bulk.prefetch import prefetch
-from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, markers_of, pixel_bytes
+from atelier.tasks.bulk.steps import Reader, Stylizer, Writer, batch_images, pixel_bytes
 from atelier.tasks.inference.execution_plan import Execution
 
 if TYPE_CHECKING:

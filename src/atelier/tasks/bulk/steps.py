@@ -15,7 +15,7 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.crash_markers import FILE_BYTES, CrashMarkers
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import (
     DecodedInput,
@@ -48,16 +48,10 @@ READ_CHUNK_BYTES = 2**20  # files of a chunk
 WRITE_CHUNK_BYTES = 2**23  # pixels of a chunk
 # units of the deadlines: a larger file or picture, a longer optimisation, or a place further back in a compressed
 # archive gets more time in proportion
-FILE_BYTES, MEGAPIXEL_BYTES, OPTIMISATION_STEPS, ARCHIVE_BYTES = 2**24, 3 * 2**20, 5, 2**30
+MEGAPIXEL_BYTES, OPTIMISATION_STEPS, ARCHIVE_BYTES = 3 * 2**20, 5, 2**30
 MAX_WAITING_BYTES = 10**8  # decoded inputs that wait for a full batch
 # errors of one output's name; any other write error concerns the whole destination
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
-
-
-def markers_of(spec: JobSpec, stage: str = "decode") -> CrashMarkers:
-    """The crash markers of a worker whose first stage is this one, and the deadlines of its steps."""
-    folder = open_destination(spec.destination) / RESERVED / "inflight"
-    return CrashMarkers(folder, stage, spec.config.picture_timeout_s)
 
 
 class Reader:
@@ -249,7 +243,7 @@ class Writer:
     def _picture(self, stylized: StylizedInput) -> bytes:
         """The file of a picture. Raises ValueError."""
         decoded, config = stylized.decoded, self.spec.config
-        xmp = xmp_packet(self.spec.provenance(decoded.sha256, labels=decoded.labels, kept=decoded.kept))
+        xmp = xmp_packet(self.spec.provenance(decoded.sha256, decoded.labels, decoded.kept))
         format, strip = output_format(decoded.input, config.format), config.metadata == "strip"
         return writer.write(decoded.image, stylized.frames, format, quality=config.quality, xmp=xmp, strip=strip)
 

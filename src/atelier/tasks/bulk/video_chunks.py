@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from atelier.tasks.bulk.crash_markers import CrashMarkers
+from atelier.tasks.bulk.crash_markers import FILE_BYTES, markers_of
 from atelier.tasks.bulk.ledger import Ledger, LedgerRow
 from atelier.tasks.bulk.messages import ENTRY_FIELDS, ChunkFrames, JobSpec, StylizedInput, Task
 from atelier.tasks.images.codec import BadImage, Pixels
@@ -38,7 +38,6 @@ from atelier.tasks.video.join import join
 from atelier.tasks.video.steady import MARGIN, steady
 
 CHUNKS = "chunks"  # folder of chunks and indexes, below the job's own
-FILE_BYTES = 2**24  # of a file, which have the time of one picture
 
 
 def chunk_name(video: str, number: int) -> str:
@@ -68,17 +67,17 @@ def index_file(video: str) -> str:
 @lru_cache(maxsize=8)
 def load_index(destination: str, video: str, stamp: str) -> VideoIndex:
     """The index of a video that is being painted. Raises ValueError where it is gone, damaged or of another file."""
-    found = stored_index(open_destination(destination), video)
-    if found is None or found[0] != stamp:
+    index = stored_index(open_destination(destination), video, stamp)
+    if index is None:
         raise ValueError("its index is gone or damaged: run the same command again")
-    return found[1]
+    return index
 
 
-def stored_index(destination: Destination, video: str) -> tuple[str, VideoIndex] | None:
-    """The stamp and the index that are stored of a video, None where there is none that can be used."""
+def stored_index(destination: Destination, video: str, stamp: str) -> VideoIndex | None:
+    """The index that is stored of a video with this stamp, None where there is none that can be used."""
     try:
         found = json.loads(destination.read(index_file(video)))
-        return str(found["stamp"]), VideoIndex.from_json(found["index"])
+        return VideoIndex.from_json(found["index"]) if found["stamp"] == stamp else None
     except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -106,8 +105,7 @@ def encode(stylized: StylizedInput, config: StylizeConfig) -> bytes:
 
 def store_index(task: Task, spec: JobSpec) -> str:
     """Read a video once and store its index, in a Ray task; the reason where it cannot be read."""
-    destination = open_destination(spec.destination)
-    markers = CrashMarkers(destination / RESERVED / "inflight", "read", spec.config.picture_timeout_s)
+    markers = markers_of(spec, "read")
     limits = limits_for(spec.config, *spec.plans)
     try:
         with markers.step("read", task.input, factor=task.entry.size / FILE_BYTES):
@@ -130,12 +128,12 @@ def write_index(task: Task, spec: JobSpec, index: VideoIndex) -> None:
     open_destination(spec.destination).write(index_file(task.input), data)
 
 
-def chunk_task(task: Task, index: VideoIndex, stamp: str, number: int) -> dict[str, Any]:
+def chunk_task(task: Task, spec: JobSpec, index: VideoIndex, number: int) -> dict[str, Any]:
     """The task of a chunk, a row of `TASK_SCHEMA`."""
     pixels = index.width * index.height * len(index.chunk(number))
-    own = {"input": chunk_name(task.input, number), "output": chunk_file(task.input, number), "stamp": stamp}
+    own = {"input": chunk_name(task.input, number), "output": chunk_file(task.input, number)}
     of_video = {name: getattr(task.entry, name) for name in ENTRY_FIELDS}
-    return own | {"chunk": number, "pixels": pixels} | of_video
+    return own | {"stamp": stamp_of(task, spec), "chunk": number, "pixels": pixels} | of_video
 
 
 def stamp_of(task: Task, spec: JobSpec) -> str:
@@ -150,7 +148,7 @@ def join_chunks(task: Task, spec: JobSpec) -> LedgerRow:
         The row of the video; in state "pending", which stops the job, it is not recorded.
     """
     destination = open_destination(spec.destination)
-    markers = CrashMarkers(destination / RESERVED / "inflight", "write", spec.config.picture_timeout_s)
+    markers = markers_of(spec, "write")
     attempt = f"{spec.attempt}-{uuid.uuid4().hex[:8]}"
     index = load_index(str(spec.destination), task.input, stamp_of(task, spec))
     names = [chunk_file(task.input, number) for number in range(len(index.cuts))]

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from atelier.tasks.bulk.inputs import are_videos
 from atelier.tasks.bulk.job import JobFolder
 from atelier.tasks.bulk.messages import TASK_SCHEMA, JobSpec, Task, read_tasks
 from atelier.tasks.bulk.video_chunks import (
@@ -23,8 +24,8 @@ from atelier.tasks.bulk.video_chunks import (
     stored_index,
     video_of,
 )
-from atelier.tasks.images.formats import is_video
 from atelier.tasks.runtime.progress import Progress, Report
+from atelier.tasks.video.index import VideoIndex
 
 CRASHED = "crashed the decoder, or took longer than stylize.picture_timeout_s"
 
@@ -34,9 +35,8 @@ class _Video:
     """A video that is being painted."""
 
     task: Task
-    chunks: int
     waiting: set[str]  # chunks without a result
-    problem: str = ""  # of the first chunk that failed
+    problem: tuple[str, str] | None = None  # stage and reason of the first chunk that failed
     joining: Any = None  # the reference of its result
 
 
@@ -63,13 +63,20 @@ class Videos:
         Raises:
             RuntimeError: an index cannot be stored.
         """
-        mask = pa.array([is_video(name) for name in tasks["input"].to_pylist()], pa.bool_())
+        mask = are_videos(tasks["input"])
         videos = read_tasks(tasks.filter(mask))
         if not videos:
             return tasks
-        waiting = [task for task in videos if not self._has_index(task)]
+        indexes = {task.input: self._index(task) for task in videos}
+        waiting = [task for task in videos if indexes[task.input] is None]
         problems = dict(zip([task.input for task in waiting], self._store(waiting), strict=True))
-        rows = [row for task in videos for row in self._rows(task, problems.get(task.input, ""))]
+        indexes |= {task.input: self._index(task) for task in waiting if not problems[task.input]}
+        ledger = self.job.ledger.read(("input", "stamp", "state", "bytes", "attempt"))
+        rows = [
+            row
+            for task in videos
+            for row in self._rows(task, indexes[task.input], problems.get(task.input, ""), ledger)
+        ]
         others = tasks.filter(pc.invert(mask))
         return pa.concat_tables([others, pa.Table.from_pylist(rows, TASK_SCHEMA)]).combine_chunks()
 
@@ -81,7 +88,7 @@ class Videos:
         video = self.videos[video_of(input)]
         video.waiting.discard(input)
         if state != "done":
-            video.problem = video.problem or self._reason(input)
+            video.problem = video.problem or self._problem(input)
         self._end(video)
         return self._take_ended(wait=False)
 
@@ -93,9 +100,9 @@ class Videos:
         """
         return self._take_ended(wait=True)
 
-    def _has_index(self, task: Task) -> bool:
-        stored = stored_index(self.job.destination, task.input)
-        return stored is not None and stored[0] == stamp_of(task, self.spec)
+    def _index(self, task: Task) -> VideoIndex | None:
+        """The index that is stored of a video, None where it is to be read."""
+        return stored_index(self.job.destination, task.input, stamp_of(task, self.spec))
 
     def _store(self, tasks: Sequence[Task]) -> Iterator[str]:
         """Store the indexes of videos; yields the reason where one cannot be read."""
@@ -115,30 +122,26 @@ class Videos:
             except OSError as error:
                 raise RuntimeError(self.spec.stopped(task.input, error).reason) from error
 
-    def _rows(self, task: Task, problem: str) -> Iterator[dict[str, Any]]:
+    def _rows(self, task: Task, index: VideoIndex | None, problem: str, ledger: pa.Table) -> Iterator[dict[str, Any]]:
         """The tasks of a video's chunks that are not there yet; a video without any is ended."""
-        destination = self.job.destination
-        stored = None if problem else stored_index(destination, task.input)
-        if stored is None:
+        if index is None:
             self._quarantine(task, "decode", problem or "its index is gone")
             return
-        stamp, index = stored
         names = [chunk_name(task.input, number) for number in range(len(index.cuts))]
-        there = self._there(task.input, names, stamp)
-        video = self.videos[task.input] = _Video(task, len(names), set(names) - there)
+        there = self._there(task, names, ledger)
+        video = self.videos[task.input] = _Video(task, set(names) - there)
         for number, name in enumerate(names):
             if name not in there:
                 self.frames[name] = len(index.chunk(number))
                 self.total += self.frames[name]
-                yield chunk_task(task, index, stamp, number)
+                yield chunk_task(task, self.spec, index, number)
         self._end(video)
 
-    def _there(self, video: str, names: Sequence[str], stamp: str) -> set[str]:
+    def _there(self, task: Task, names: Sequence[str], ledger: pa.Table) -> set[str]:
         """The chunks that an earlier run has painted."""
-        rows = self.job.ledger.read(("input", "stamp", "state", "bytes", "attempt"))
-        rows = rows.filter(pc.is_in(rows["input"], pa.array(names, pa.string())))
-        sizes = self.job.destination.sizes([chunk_file(video, number) for number in range(len(names))])
-        size_of = dict(zip(names, sizes, strict=True))
+        rows = ledger.filter(pc.is_in(ledger["input"], pa.array(names, pa.string())))
+        sizes = self.job.destination.sizes([chunk_file(task.input, number) for number in range(len(names))])
+        size_of, stamp = dict(zip(names, sizes, strict=True)), stamp_of(task, self.spec)
         return {
             row["input"]
             for row in rows.to_pylist()
@@ -146,10 +149,11 @@ class Videos:
             and row["bytes"] == size_of[row["input"]]
         }  # fmt: skip
 
-    def _reason(self, chunk: str) -> str:
+    def _problem(self, chunk: str) -> tuple[str, str]:
+        """Stage and reason of a chunk that failed."""
         rows = self.job.ledger.read(("input", "stage", "reason"))
         (found,) = rows.filter(pc.equal(rows["input"], chunk)).to_pylist()
-        return f"{found['stage']}: {chunk.rpartition('/')[2]}: {found['reason']}"
+        return found["stage"], f"{chunk.rpartition('/')[2]}: {found['reason']}"
 
     def _end(self, video: _Video) -> None:
         """End a video whose chunks all have results: begin to join them, or put it into quarantine."""
@@ -158,8 +162,7 @@ class Videos:
         if video.waiting:
             return
         if video.problem:
-            stage, _, reason = video.problem.partition(": ")
-            self._quarantine(video.task, stage, reason)
+            self._quarantine(video.task, *video.problem)
         else:
             remote = ray.remote(num_cpus=1, max_retries=0)(join_chunks)
             video.joining = remote.remote(video.task, self.spec)

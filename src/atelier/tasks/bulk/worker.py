@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
+from atelier.tasks.bulk.crash_markers import markers_of
 from atelier.tasks.bulk.ledger import LedgerRow
 from atelier.tasks.bulk.live_count import LiveCount
 from atelier.tasks.bulk.messages import (
@@ -23,7 +24,6 @@ from atelier.tasks.bulk.steps import (
     Stylizer,
     Writer,
     batch_images,
-    markers_of,
     pixel_bytes,
 )
 

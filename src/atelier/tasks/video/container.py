@@ -35,12 +35,10 @@ CODECS = frozenset(
     )
 )
 OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
-
-
 BUFFER_BYTES = 2**20
 
 
-def video_file(entry: Entry, max_bytes: int) -> Path | bytes:
+def video_file(entry: Entry, max_bytes: int) -> VideoFile:
     """A video as it can be opened: a local file itself, or the bytes of one that is elsewhere.
 
     Raises:

@@ -38,16 +38,6 @@ def encoder_version(config: VideoConfig) -> str:
     return f"{ENCODERS[config.codec]} of PyAV {av.__version__}"
 
 
-def check_encoder(config: VideoConfig) -> None:
-    """Check that the codec can be written here. Raises ValueError where it cannot."""
-    import av
-
-    if ENCODERS[config.codec] not in av.codecs_available:
-        raise ValueError(
-            f"the installed PyAV cannot write {config.codec} ({ENCODERS[config.codec]}): use another --codec"
-        )
-
-
 def encode_chunk(frames: Sequence[Pixels], index: VideoIndex, config: VideoConfig, quality: int) -> bytes:
     """A Matroska file with these frames, the first of which is its only key frame; no frame waits for a later one.
 

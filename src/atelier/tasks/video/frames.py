@@ -1,8 +1,8 @@
 """Frames of a video: a range of them, upright, in sRGB order of bytes, decoded from the key frame before."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +49,7 @@ def read_frames(file: VideoFile, index: VideoIndex, wanted: range, longest: int 
         stream = video_stream(container)
         last = [
             upright(frame, index.rotation, index.colours[2], *size)
-            for one, frame in enumerate(_until(_decoded(container, stream, index), wanted.stop))
+            for one, frame in enumerate(islice(_decoded(container, stream, index), wanted.stop))
             if one in wanted
         ]
     if len(last) < len(wanted):
@@ -69,13 +69,6 @@ def stored_size(index: VideoIndex, longest: int | None) -> tuple[int, int]:
     width, height = (index.height, index.width) if index.rotation in (90, 270) else (index.width, index.height)
     scale = 1.0 if longest is None else min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _until(frames: Iterable["VideoFrame"], stop: int) -> Iterator["VideoFrame"]:
-    for number, frame in enumerate(frames):
-        if number == stop:
-            return
-        yield frame
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream", index: VideoIndex) -> Iterator["VideoFrame"]:

@@ -6,6 +6,7 @@ Nothing is encoded again: packets are copied, and each frame is shown when the s
 import heapq
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def _mux(
     def shown() -> Iterator[tuple[float, int, "Packet[VideoStream]"]]:
         times = (*index.times, index.times[-1] + index.last_units)
         number = -1
-        for number, packet in enumerate(_chained(first, pieces)):
+        for number, packet in enumerate(chain((first,), pieces)):
             if number == index.frames:
                 raise BadImage(f"its chunks have more than {index.frames} frames")
             packet.stream, packet.time_base = stream, unit
@@ -130,11 +131,6 @@ def _packets(chunks: Iterable[bytes]) -> Iterator["Packet[VideoStream]"]:
     for chunk in chunks:
         with open_container(chunk) as container:
             yield from (packet for packet in container.demux(video=0) if packet.size)
-
-
-def _chained(first: "Packet[VideoStream]", rest: Iterator["Packet[VideoStream]"]) -> Iterator["Packet[VideoStream]"]:
-    yield first
-    yield from rest
 
 
 def read_provenance(file: VideoFile) -> bytes | None:
